@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from record_world import World
-
+from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage import Record
 
 FACET = {"_producer": "https://example.com/static", "_schemaURL": "https://example.com/static.json"}
@@ -43,6 +42,6 @@ def refs(answer: Any) -> set[str]:
     return {node["ref"] for node in answer["nodes"]}
 
 
-def take(world: World, *events: Any) -> Record:
+def take(world: RecordWorld, *events: Any) -> Record:
     assert not world.record.ingest(list(events)).refused
     return world.record

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from record_world import PROGRAM, World, artifact, origin
 
 from tracecore.store import Store, Stored, open_store
+from tracecore.testing.worlds.record import PROGRAM, RecordWorld, artifact, origin
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import Artifact, RunInput
 
@@ -28,7 +28,7 @@ def kept(kind: str, name: str, stored: Stored, **more: Any) -> Artifact:
     )  # fmt: skip
 
 
-class StoredWorld(World):
+class StoredWorld(RecordWorld):
     """A world whose artifacts are kept in the workspace's store."""
 
     @property

@@ -11,9 +11,9 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._core.definitions.observe import observe
-from record_world import World, artifact
 
 from tracecore.errors import NegativeVerdict
+from tracecore.testing.worlds import RecordWorld, artifact
 from tracecore.workspace import Workspace
 from tracecore_assets import read
 from tracecore_assets.external_assets import retry_spool
@@ -146,7 +146,7 @@ def test_a_waiting_step_that_another_process_records_in_this_moment_is_no_error(
 
 def test_a_version_that_a_blocking_check_rejected_is_not_read(workspace: Workspace, instance: dg.DagsterInstance) -> None:
     with Record.open(workspace) as record:
-        world = World(record)
+        world = RecordWorld(record)
         world.run("model", StageKind.TRAIN, outputs={"model": artifact("model", "demo.model", "weights")})
         world.check("model", "not_empty", success=False)
         rejected = world.made["model"].ref

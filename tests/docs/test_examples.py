@@ -12,11 +12,11 @@ import click
 import pytest
 from click.testing import CliRunner
 from markdown_pages import ROOT, blocks
-from record_world import World, artifact
 
 import tracecore as tc
 from tracecore.commands.shell import cli
 from tracecore.plugins.host import PluginHost
+from tracecore.testing.worlds import RecordWorld, artifact
 from tracecore_assets.load.parse import parse_program, read_yaml
 from tracecore_assets.resolve import resolve
 from tracecore_schemas.kinds import StageKind
@@ -53,7 +53,7 @@ def test_every_command_in_the_pages_exists_with_its_options(page: str, words: li
 
 
 def test_the_questions_of_the_audit_page_are_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World.at(tmp_path / "w").all()
+    world = RecordWorld.at(tmp_path / "w").all()
     world.seal("demo")
     world.campaign("w07")
     report = artifact("kpi_report", "demo.kpis", "kpis", facets={"tracecore_kpis": {"values": {"map50": 0.4}, "baseline": {}}})
@@ -80,7 +80,7 @@ def test_the_questions_of_the_audit_page_are_answered(tmp_path: Path, monkeypatc
 
 
 def test_the_python_of_the_audit_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    world = World.at(tmp_path / "w").all()
+    world = RecordWorld.at(tmp_path / "w").all()
     world.seal("demo")
     world.record.close()
     monkeypatch.setenv("TRACECORE_HOME", str(tmp_path / "w"))

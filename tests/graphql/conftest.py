@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from record_world import World, artifact
 
+from tracecore.testing.worlds import RecordWorld, artifact
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 from tracecore_schemas.kinds import Severity, StageKind
@@ -17,7 +17,7 @@ HUGE = 3 * 2**31
 
 @pytest.fixture(scope="module")
 def record(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Record]:
-    world = World.at(tmp_path_factory.mktemp("graphql") / "w").all()
+    world = RecordWorld.at(tmp_path_factory.mktemp("graphql") / "w").all()
     world.seal()
     archive = artifact("dataset", "demo.archive", "big", size_bytes=HUGE, rows=HUGE)
     world.run("archive", StageKind.CURATE, [("frames", "drives.frames")], {"archive": archive}, version="0.2.0", params={"share": 0.25})

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from counting import calls
-from record_world import World, artifact, origin
 
+from tracecore.testing.worlds import RecordWorld, artifact, origin
 from tracecore.workspace import Workspace
 from tracecore_graphql.named_queries import document
 from tracecore_graphql.schema import ask
@@ -19,9 +19,9 @@ FEW, MANY = 25, 100
 _SLACK = 1.1
 
 
-def grown(folder: Path, size: int) -> World:
+def grown(folder: Path, size: int) -> RecordWorld:
     """A build whose one run read so many files, and so many builds of it."""
-    world = World.at(folder)
+    world = RecordWorld.at(folder)
     files = [artifact("external", f"f{n}", f"{n}", namespace="file", origin=origin(f"f{n}", f"{n}", "label file")) for n in range(size)]
     inputs = [RunInput("label_file", each) for each in files]
     world.run("model", StageKind.TRAIN, outputs={"model": artifact("model", "demo.model", "weights")}, more_inputs=inputs)
@@ -31,7 +31,7 @@ def grown(folder: Path, size: int) -> World:
 
 
 @pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, World]:
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> tuple[RecordWorld, RecordWorld]:
     folder = tmp_path_factory.mktemp("growth")
     return grown(folder / "few", FEW), grown(folder / "many", MANY)
 
@@ -46,7 +46,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, World]:
     ],
 )
 def test_four_times_what_is_listed_costs_four_times_the_calls_at_most(
-    worlds: tuple[World, World], question: str, variables: dict[str, object]
+    worlds: tuple[RecordWorld, RecordWorld], question: str, variables: dict[str, object]
 ) -> None:
     counted = []
     for world in worlds:
@@ -58,7 +58,7 @@ def test_four_times_what_is_listed_costs_four_times_the_calls_at_most(
     assert counted[1] <= counted[0] * MANY / FEW * _SLACK
 
 
-def ask_once(world: World, question: str, variables: dict[str, object]) -> tuple[object, object]:
+def ask_once(world: RecordWorld, question: str, variables: dict[str, object]) -> tuple[object, object]:
     answer = ask(world.record, document(question), variables)
     return answer.body.get("data"), answer.body.get("errors")
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from plugin_folder import entry_points_of, write_distribution
-from stage_world import StageWorld, given
 
 import tracecore as tc
 from tracecore.artifacts import open_artifact
 from tracecore.plugins.host import PluginHost
+from tracecore.testing.worlds import StageWorld, given
 from tracecore.workspace import Workspace
 
 SOURCE = """

@@ -10,11 +10,11 @@ import bundle_world
 import pytest
 from cosigners import ADA, BO, CY, policy
 from postgres_server import PostgresServer
-from record_world import World
 from sqlalchemy import make_url
 from stored_world import StoredWorld
 from tampering import move_rows
 
+from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage import Record
 from tracecore_lineage.ledger.database import Database
 from tracecore_lineage.ledger.migrations.upgrade import metadata
@@ -71,9 +71,9 @@ def database_url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
-def world(database_url: str | None, tmp_path: Path) -> Iterator[World]:
+def world(database_url: str | None, tmp_path: Path) -> Iterator[RecordWorld]:
     """An empty record in a workspace of its own."""
-    made = World.at(tmp_path / "workspace")
+    made = RecordWorld.at(tmp_path / "workspace")
     yield made
     made.record.close()
 
@@ -105,7 +105,7 @@ def copied(stored_and_sealed: Path, database_url: str | None, tmp_path: Path) ->
 @pytest.fixture(scope="session")
 def to_be_cosigned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a build that two of three keys have to sign, made once; none of them has."""
-    world = World.at(tmp_path_factory.mktemp("asked") / "workspace").all()
+    world = RecordWorld.at(tmp_path_factory.mktemp("asked") / "workspace").all()
     assert policy(world.record, 2, ADA, BO, CY)
     world.seal()
     world.record.close()
@@ -121,9 +121,9 @@ def asked(to_be_cosigned: Path, tmp_path: Path) -> Iterator[Record]:
 
 
 @pytest.fixture(scope="module")
-def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordWorld]:
     """The whole program with its sealed build, made once a module for the tests that only ask."""
-    made = World.at(tmp_path_factory.mktemp("sealed") / "workspace").all()
+    made = RecordWorld.at(tmp_path_factory.mktemp("sealed") / "workspace").all()
     made.seal()
     yield made
     made.record.close()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from counting import calls
-from record_world import World
 from rich.console import Console
 from stated_events import RUN, dataset, lake, refs, run, take
 
+from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage.present.tree import draw
 
 
@@ -29,7 +29,7 @@ def outputs(answer: Any, ref: str) -> set[tuple[str, bool]]:
     return {(edge["run"], edge["inferred"]) for edge in answer["edges"] if edge["ref"] == ref and edge["direction"] == "output"}
 
 
-def test_a_version_holds_every_append_since_the_last_overwrite(world: World) -> None:
+def test_a_version_holds_every_append_since_the_last_overwrite(world: RecordWorld) -> None:
     record = take(
         world,
         written(1, "1"),
@@ -53,23 +53,23 @@ def test_a_version_holds_every_append_since_the_last_overwrite(world: World) -> 
     assert "m@1" in drawn(record.impact(lake("t", "2")))
 
 
-def test_an_append_without_a_version_adds_to_those_that_have_one(world: World) -> None:
+def test_an_append_without_a_version_adds_to_those_that_have_one(world: RecordWorld) -> None:
     record = take(world, written(1, "1", "CREATE"), written(2, None), written(3, "3"))
     assert {lake("s1", "1"), lake("s2", "1"), lake("s3", "1")} <= refs(record.trace(lake("t", "3")))
 
 
-def test_where_no_overwrite_is_recorded_a_version_stands_for_itself(world: World) -> None:
+def test_where_no_overwrite_is_recorded_a_version_stands_for_itself(world: RecordWorld) -> None:
     record = take(world, written(1, "1"), written(2, "2"))
     assert refs(record.trace(lake("t", "2"))) == {lake("t", "2"), lake("s2", "1")}
 
 
-def test_what_was_dropped_or_made_again_is_not_appended_to(world: World) -> None:
+def test_what_was_dropped_or_made_again_is_not_appended_to(world: RecordWorld) -> None:
     record = take(world, written(1, "1", "CREATE"), written(2, "2"), written(3, "2"), written(4, None, "DROP"), written(5, "5"))
     assert refs(record.trace(lake("t", "2"))) == {lake("t", "2"), lake("t", "1"), *(lake(f"s{number}", "1") for number in (1, 2, 3))}
     assert refs(record.trace(lake("t", "5"))) == {lake("t", "5"), lake("s5", "1")}
 
 
-def test_a_dataset_of_many_overwrites_costs_its_length(world: World) -> None:
+def test_a_dataset_of_many_overwrites_costs_its_length(world: RecordWorld) -> None:
     """Each run reads the version before and overwrites it: four times the runs cost four times the calls at most."""
     found = []
     for length in (20, 80):

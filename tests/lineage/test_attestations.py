@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from record_world import World
 from shared_data import shared_data
 
 from tracecore.errors import UsageError
+from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage.commands.exchange import export_command as export
 from tracecore_lineage.commands.verify import verify_command as verify
 from tracecore_lineage.crypto.keys import PrivateKey
@@ -29,14 +29,14 @@ GATES = (
 WAIVER = Waiver("recall.night", "test track only", date(2027, 1, 31), "Ada Lovelace")
 
 
-def said(world: World) -> tuple[dict[str, Any], dict[str, Any]]:
+def said(world: RecordWorld) -> tuple[dict[str, Any], dict[str, Any]]:
     sealed = world.record.build("demo")
     assert sealed is not None
     with world.record.database.read() as connection:
         return statements(connection, sealed, world.record.trace("build/demo"))
 
 
-def payloads(world: World) -> list[bytes]:
+def payloads(world: RecordWorld) -> list[bytes]:
     sealed = world.record.build("demo")
     assert sealed is not None
     return [base64.b64decode(envelope["payload"]) for envelope in attestations(world.record, sealed, world.record.trace("build/demo"))]
@@ -48,7 +48,7 @@ def members(specification: str) -> set[str]:
     return set(re.findall(r"^\s*[`\"](\w+)[`\"]", text, re.MULTILINE))
 
 
-def test_both_are_statements_whose_parts_are_those_that_the_specifications_describe(sealed: World) -> None:
+def test_both_are_statements_whose_parts_are_those_that_the_specifications_describe(sealed: RecordWorld) -> None:
     provenance, results = said(sealed)
     assert set(results["predicate"]) <= members("test-result.md")
     assert {"result", "configuration"} <= set(results["predicate"])
@@ -64,7 +64,7 @@ def test_both_are_statements_whose_parts_are_those_that_the_specifications_descr
     assert set(provenance["predicate"]["runDetails"]) == {"builder", "metadata", "byproducts"}
 
 
-def test_provenance_names_what_the_build_holds_what_came_from_outside_and_the_plugins_that_ran(sealed: World) -> None:
+def test_provenance_names_what_the_build_holds_what_came_from_outside_and_the_plugins_that_ran(sealed: RecordWorld) -> None:
     provenance, _ = said(sealed)
     trace = sealed.record.trace("build/demo")
     held = {sealed.made[role].ref for role in ("engine", "labels", "model", "training_set.train")}
@@ -85,7 +85,7 @@ def test_provenance_names_what_the_build_holds_what_came_from_outside_and_the_pl
     assert {each["name"] for each in provenance["subject"]} | outside | byproducts == everything
 
 
-def test_a_waived_gate_is_warned_and_what_passed_is_passed(world: World) -> None:
+def test_a_waived_gate_is_warned_and_what_passed_is_passed(world: RecordWorld) -> None:
     world.all().seal(gates=GATES, waivers=(WAIVER,))
     predicate = said(world)[1]["predicate"]
     assert (predicate["result"], predicate["passedTests"], predicate["warnedTests"], predicate["failedTests"]) == (
@@ -96,7 +96,7 @@ def test_a_waived_gate_is_warned_and_what_passed_is_passed(world: World) -> None
     )
 
 
-def test_a_dataset_without_a_digest_is_named_by_a_uri(world: World) -> None:
+def test_a_dataset_without_a_digest_is_named_by_a_uri(world: RecordWorld) -> None:
     world.all()
     told = {"_producer": "urn:other", "_schemaURL": "urn:other:version"}
     event = {
@@ -115,7 +115,7 @@ def test_a_dataset_without_a_digest_is_named_by_a_uri(world: World) -> None:
     assert {"name": "external/warehouse/drives", "uri": "urn:tracecore:ref:external/warehouse/drives@v7"} in dependencies
 
 
-def test_the_payloads_have_the_same_bytes_whatever_happened_since_and_whichever_key_signs(world: World) -> None:
+def test_the_payloads_have_the_same_bytes_whatever_happened_since_and_whichever_key_signs(world: RecordWorld) -> None:
     world.all().seal()
     before = payloads(world)
     world.train("newer weights")
@@ -125,7 +125,7 @@ def test_the_payloads_have_the_same_bytes_whatever_happened_since_and_whichever_
     assert payloads(world) == before
 
 
-def test_what_says_something_else_or_is_signed_by_nobody_known_is_named(sealed: World) -> None:
+def test_what_says_something_else_or_is_signed_by_nobody_known_is_named(sealed: RecordWorld) -> None:
     build = sealed.record.build("demo")
     assert build is not None
     made, expected, keys = attestations(sealed.record, build, sealed.record.trace("build/demo")), said(sealed), sealed.record.keys.public_keys()
@@ -143,7 +143,7 @@ def test_what_says_something_else_or_is_signed_by_nobody_known_is_named(sealed: 
     assert [each.what for each in judge([made[0], forged], expected, keys)] == ["test results", "signature of the test results"]
 
 
-def test_the_commands_write_them_a_line_each_and_verify_them_against_the_record(sealed: World, tmp_path: Path) -> None:
+def test_the_commands_write_them_a_line_each_and_verify_them_against_the_record(sealed: RecordWorld, tmp_path: Path) -> None:
     where = ["--workspace", str(sealed.record.workspace.root)]
     file = tmp_path / "demo.jsonl"
     done = CliRunner().invoke(export, ["build/demo", "--format", "slsa", "-o", str(file), *where], catch_exceptions=False)
@@ -161,13 +161,13 @@ def test_the_commands_write_them_a_line_each_and_verify_them_against_the_record(
 
 
 @pytest.mark.parametrize(("text", "told"), [("[]", "is no envelope: expected what"), ("{", "is no JSON"), ('{"a": NaN}', "is no JSON")])
-def test_a_file_that_holds_no_attestations_is_refused(sealed: World, tmp_path: Path, text: str, told: str) -> None:
+def test_a_file_that_holds_no_attestations_is_refused(sealed: RecordWorld, tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "a.jsonl").write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=told):
         sealed.record.verify("build/demo", attestations=tmp_path / "a.jsonl")
 
 
-def test_attestations_are_about_a_build(sealed: World, tmp_path: Path) -> None:
+def test_attestations_are_about_a_build(sealed: RecordWorld, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("", encoding="utf-8")
     with pytest.raises(UsageError, match="Attestations are about one build: name it"):
         sealed.record.verify(attestations=tmp_path / "a.jsonl")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from record_world import World
 
 from tracecore.commands.shell import cli
 from tracecore.errors import UsageError
+from tracecore.testing.worlds import RecordWorld
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 
@@ -20,7 +20,7 @@ DATABASES = ("sqlite", "postgresql")
 
 
 @pytest.fixture
-def workspace(world: World) -> Workspace:
+def workspace(world: RecordWorld) -> Workspace:
     world.all()
     world.record.close()
     return world.record.workspace

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import zstandard
 from fresh_record import BEGUN
-from record_world import World
 from sqlalchemy import Connection, text
 
+from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage.ledger import blocks, ledger, outbox
 from tracecore_lineage.ledger.blocks import Cut, DamagedBlock
 
@@ -26,26 +26,26 @@ def foreign(number: int, **members: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def scalar(world: World, statement: str) -> Any:
+def scalar(world: RecordWorld, statement: str) -> Any:
     with world.record.database.read() as connection:
         return connection.execute(text(statement)).scalar_one()
 
 
-def bodies(world: World) -> list[bytes]:
+def bodies(world: RecordWorld) -> list[bytes]:
     with world.record.database.read() as connection:
         return [leaf.body for leaf in ledger.read(connection)]
 
 
-def change(world: World, statement: str, **values: Any) -> None:
+def change(world: RecordWorld, statement: str, **values: Any) -> None:
     with world.record.database.write() as connection:
         connection.execute(text(statement), values)
 
 
-def failures(world: World) -> list[tuple[str, str]]:
+def failures(world: RecordWorld) -> list[tuple[str, str]]:
     return [(failure["ref"], failure["what"]) for failure in world.record.verify()["failures"]]
 
 
-def test_a_batch_lies_in_blocks_and_a_small_append_as_it_came(world: World) -> None:
+def test_a_batch_lies_in_blocks_and_a_small_append_as_it_came(world: RecordWorld) -> None:
     world.record.ingest([foreign(number) for number in range(3)])
     assert scalar(world, "SELECT count(*) FROM ledger_block") == 0
     world.record.ingest([foreign(number) for number in range(1203)])
@@ -56,7 +56,7 @@ def test_a_batch_lies_in_blocks_and_a_small_append_as_it_came(world: World) -> N
     assert world.record.replay(check=True) == []
 
 
-def test_what_is_read_is_what_was_appended_whichever_way_it_is_asked_for(world: World) -> None:
+def test_what_is_read_is_what_was_appended_whichever_way_it_is_asked_for(world: RecordWorld) -> None:
     given = [os.urandom(number % 50) + b"%d" % number for number in range(1100)]
     with world.record.database.write() as connection:
         appended = ledger.append(connection, given, lambda _size, _root: "note")
@@ -76,7 +76,7 @@ def test_what_is_read_is_what_was_appended_whichever_way_it_is_asked_for(world: 
         assert ledger.root_at(connection, BEGUN + 1100) == ledger.head(connection).root
 
 
-def test_a_duplicate_of_an_event_in_a_block_appends_nothing(world: World) -> None:
+def test_a_duplicate_of_an_event_in_a_block_appends_nothing(world: RecordWorld) -> None:
     events = [foreign(number) for number in range(50)]
     world.record.ingest(events)
     again = world.record.ingest([*events, foreign(50)])
@@ -101,7 +101,7 @@ def test_blocks_are_bounded_in_events_and_bytes(sizes: Sequence[int], pieces: li
     assert blocks.cut([b"x" * size for size in sizes]) == pieces
 
 
-def test_the_relay_delivers_events_out_of_blocks(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_relay_delivers_events_out_of_blocks(world: RecordWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENLINEAGE_URL", "http://127.0.0.1:9")
     world.record.ingest([foreign(number) for number in range(30)])
     sent: list[Any] = []
@@ -114,7 +114,7 @@ def test_the_relay_delivers_events_out_of_blocks(world: World, monkeypatch: pyte
     assert sent == [foreign(number) for number in range(30)]
 
 
-def test_a_transaction_that_is_undone_leaves_no_block(world: World) -> None:
+def test_a_transaction_that_is_undone_leaves_no_block(world: RecordWorld) -> None:
     def work(connection: Connection) -> None:
         ledger.append(connection, [b"%d" % number for number in range(100)], lambda _size, _root: "note")
         raise RuntimeError("stop")
@@ -124,7 +124,7 @@ def test_a_transaction_that_is_undone_leaves_no_block(world: World) -> None:
     assert scalar(world, "SELECT count(*) FROM ledger_block") == 0
 
 
-def test_every_flipped_bit_of_a_block_is_named(world: World) -> None:
+def test_every_flipped_bit_of_a_block_is_named(world: RecordWorld) -> None:
     world.record.ingest([foreign(number) for number in range(20)])
     data = bytes(scalar(world, "SELECT data FROM ledger_block"))
     for bit in range(0, len(data) * 8, 97):
@@ -153,19 +153,19 @@ def test_every_flipped_bit_of_a_block_is_named(world: World) -> None:
         ("INSERT INTO ledger_block SELECT 40, events, codec, raw_size, digest, data FROM ledger_block", ("event/40", "events of block 40")),
     ],
 )
-def test_every_other_damage_to_a_block_is_named(world: World, damage: str, named: tuple[str, str]) -> None:
+def test_every_other_damage_to_a_block_is_named(world: RecordWorld, damage: str, named: tuple[str, str]) -> None:
     world.record.ingest([foreign(number) for number in range(20)])
     change(world, damage)
     assert named in failures(world)
 
 
-def test_an_event_that_stands_by_itself_and_in_a_block_too_is_named(world: World) -> None:
+def test_an_event_that_stands_by_itself_and_in_a_block_too_is_named(world: RecordWorld) -> None:
     world.record.ingest([foreign(number) for number in range(20)])
     change(world, "UPDATE ledger_event SET body = :body WHERE seq = 3", body=bodies(world)[3])
     assert ("event/3", "bytes of the event") in failures(world)
 
 
-def test_a_bomb_in_place_of_a_block_is_named_and_eats_no_memory(world: World) -> None:
+def test_a_bomb_in_place_of_a_block_is_named_and_eats_no_memory(world: RecordWorld) -> None:
     world.record.ingest([foreign(number) for number in range(20)])
     compressor = zstandard.ZstdCompressor(level=1).compressobj()
     bomb = b"".join([*(compressor.compress(bytes(1 << 20)) for _ in range(2048)), compressor.flush()])

@@ -14,11 +14,11 @@ import rfc8785
 from click.testing import CliRunner, Result
 from jsonschema import Draft202012Validator
 from openlineage_data import FACETS, FORMATS, problems
-from record_world import World, artifact
 from stored_world import StoredWorld, kept
 
 from tracecore.commands.shell import cli
 from tracecore.errors import UsageError
+from tracecore.testing.worlds import RecordWorld, artifact
 from tracecore_lineage.ledger import ledger
 from tracecore_lineage.model import rfc3339
 from tracecore_lineage.present.graph import dot, mermaid
@@ -30,16 +30,16 @@ FRAME = "frame/north/%2Fcamera%2Ffront%2Fimage/1500"
 
 
 @pytest.fixture
-def built(world: World) -> World:
+def built(world: RecordWorld) -> RecordWorld:
     world.all()
     world.seal()
     return world
 
 
 @pytest.fixture(scope="module")
-def reported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, str]]:
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RecordWorld, str]]:
     """A sealed build with one reported bug, made once for the tests that only ask."""
-    world = World.at(tmp_path_factory.mktemp("bugs") / "workspace").all()
+    world = RecordWorld.at(tmp_path_factory.mktemp("bugs") / "workspace").all()
     world.seal()
     yield world, world.record.report_bug("cyclist missed at dusk", build="demo", frames=[FRAME], severity="high", reporter="Bo Bug").bug.ref
     world.record.close()
@@ -49,11 +49,11 @@ def kinds(trace: Any) -> list[str]:
     return [node["kind"] for node in trace["nodes"]]
 
 
-def run(world: World, *arguments: str) -> Result:
+def run(world: RecordWorld, *arguments: str) -> Result:
     return CliRunner().invoke(cli, [*arguments, "--workspace", str(world.record.workspace.root)], prog_name="tracecore")
 
 
-def test_a_bug_traces_back_through_its_build_and_the_drives_of_its_frames(reported: tuple[World, str]) -> None:
+def test_a_bug_traces_back_through_its_build_and_the_drives_of_its_frames(reported: tuple[RecordWorld, str]) -> None:
     world, ref = reported
     trace = world.record.trace(ref)
     assert (trace["root"], trace["complete"], kinds(trace)[:3]) == (ref, True, ["bug", "build", "drive_log"])
@@ -66,14 +66,14 @@ def test_a_bug_traces_back_through_its_build_and_the_drives_of_its_frames(report
     assert not [unknown for unknown in trace["unknowns"] if unknown["at"] == f"run/{job['id']}"], "no code of a stage ran"
 
 
-def test_drive_build_and_everything_behind_the_build_reach_the_bug(reported: tuple[World, str]) -> None:
+def test_drive_build_and_everything_behind_the_build_reach_the_bug(reported: tuple[RecordWorld, str]) -> None:
     world, ref = reported
     for start in ("drive_log/north", "build/demo", "engine/demo.engine", "drive_log/south", FRAME):
         assert ref in [node["ref"] for node in world.record.impact(start)["nodes"]], start
     assert kinds(world.record.impact(ref)) == ["bug"]
 
 
-def test_the_facet_is_what_a_diagnosis_reads_and_keeps_its_schema(reported: tuple[World, str]) -> None:
+def test_the_facet_is_what_a_diagnosis_reads_and_keeps_its_schema(reported: tuple[RecordWorld, str]) -> None:
     world, ref = reported
     facet = world.record.facets(ref)["tracecore_bug"]
     build = world.record.build("demo")
@@ -98,14 +98,14 @@ def test_the_facet_is_what_a_diagnosis_reads_and_keeps_its_schema(reported: tupl
     assert not [body for body in bodies if b"Bo Bug" in body], "people stand in the ledger as pseudonyms"
 
 
-def test_the_id_follows_from_what_was_reported_by_the_facets_own_words(reported: tuple[World, str]) -> None:
+def test_the_id_follows_from_what_was_reported_by_the_facets_own_words(reported: tuple[RecordWorld, str]) -> None:
     world, ref = reported
     facet = world.record.facets(ref)["tracecore_bug"]
     content = {"v": 1, "type": "tracecore.bug", **{name: facet[name] for name in ("text", "build", "frames", "severity")}}
     assert ref == f"bug/{hashlib.sha256(rfc8785.dumps(content)).hexdigest()[:12]}"
 
 
-def test_the_same_report_is_the_same_bug_and_appends_nothing(built: World) -> None:
+def test_the_same_report_is_the_same_bug_and_appends_nothing(built: RecordWorld) -> None:
     first = built.record.report_bug("ghost brake", build="demo", reporter="Ada")
     size = built.record.position()
     again = built.record.report_bug("  ghost brake\n", build="build/demo", reporter="Bo")
@@ -115,7 +115,7 @@ def test_the_same_report_is_the_same_bug_and_appends_nothing(built: World) -> No
     assert len({built.record.report_bug("ghost brake", **more).bug.id for more in others} | {first.bug.id}) == 4  # type: ignore[arg-type]
 
 
-def test_a_sealed_builds_trace_says_of_a_later_bug_under_later_alone(built: World) -> None:
+def test_a_sealed_builds_trace_says_of_a_later_bug_under_later_alone(built: RecordWorld) -> None:
     before = built.record.trace("build/demo")
     moment = rfc3339.now()
     seen = built.record.report_bug("cyclist missed", build="demo", frames=[FRAME]).bug
@@ -130,7 +130,7 @@ def test_a_sealed_builds_trace_says_of_a_later_bug_under_later_alone(built: Worl
     assert built.record.trace("build/after")["later"] == []
 
 
-def test_what_was_made_because_of_a_bug_leads_back_to_it_and_is_reached_by_it(built: World) -> None:
+def test_what_was_made_because_of_a_bug_leads_back_to_it_and_is_reached_by_it(built: RecordWorld) -> None:
     bug = built.record.report_bug("cyclist missed", build="demo").bug
     request = artifact("data_request", "demo.diagnosis.request", "more cyclists")
     params = {"bugs": [bug.ref, bug.ref], "note": "bug/none", "count": 3}
@@ -148,13 +148,13 @@ def test_what_was_made_because_of_a_bug_leads_back_to_it_and_is_reached_by_it(bu
     assert [gap["at"] for gap in built.record.trace(unreported.ref)["gaps"]] == ["bug/0123456789ab"]
 
 
-def test_frames_are_followed_as_before_where_a_bug_has_read_their_drive(built: World) -> None:
+def test_frames_are_followed_as_before_where_a_bug_has_read_their_drive(built: RecordWorld) -> None:
     before = {node["ref"] for node in built.record.trace(FRAME)["nodes"]}
     built.record.report_bug("glare", frames=[FRAME])
     assert {node["ref"] for node in built.record.trace(FRAME)["nodes"]} == before
 
 
-def test_a_bug_seen_in_a_build_is_about_the_drive_that_the_build_was_made_of(built: World) -> None:
+def test_a_bug_seen_in_a_build_is_about_the_drive_that_the_build_was_made_of(built: RecordWorld) -> None:
     old = built.record.artifacts("drive_log", "north")[0].ref
     drive = built.drive("north")
     assert drive.artifact.ref == old, "the same bytes again"
@@ -182,7 +182,7 @@ def test_a_bug_seen_in_a_build_is_about_the_drive_that_the_build_was_made_of(bui
         ("x", {"severity": "awful"}, "'awful' is no severity: expected low, medium, high, critical."),
     ],
 )
-def test_a_report_that_cannot_be_is_one_sentence_and_leaves_nothing(sealed: World, text: str, more: dict[str, Any], sentence: str) -> None:
+def test_a_report_that_cannot_be_is_one_sentence_and_leaves_nothing(sealed: RecordWorld, text: str, more: dict[str, Any], sentence: str) -> None:
     size = sealed.record.position()
     with pytest.raises(UsageError) as caught:
         sealed.record.report_bug(text, **more)
@@ -205,7 +205,7 @@ def test_a_frame_that_no_table_holds_is_refused_and_the_nearest_in_time_offered(
     world.record.close()
 
 
-def test_nobody_else_says_what_a_bug_of_ours_is(built: World) -> None:
+def test_nobody_else_says_what_a_bug_of_ours_is(built: RecordWorld) -> None:
     ref = built.record.report_bug("ghost brake", build="demo").bug.ref
     facet = {"_producer": "urn:o", "_schemaURL": "urn:o:1", "id": ref[4:], "text": "all is well", "frames": []}
     event = {"eventTime": rfc3339.now(), "producer": "urn:o", "schemaURL": "urn:o:e"}
@@ -218,7 +218,7 @@ def test_nobody_else_says_what_a_bug_of_ours_is(built: World) -> None:
     assert [bug.text for bug in built.record.bugs()] == ["ghost brake"]
 
 
-def test_replay_and_verify_agree_with_a_record_that_holds_bugs(built: World) -> None:
+def test_replay_and_verify_agree_with_a_record_that_holds_bugs(built: RecordWorld) -> None:
     built.record.report_bug("ghost brake", build="demo", frames=[FRAME])
     assert built.record.replay(check=True) == []
     assert built.record.verify()["ok"]
@@ -226,7 +226,7 @@ def test_replay_and_verify_agree_with_a_record_that_holds_bugs(built: World) -> 
     assert built.record.doctor()["open_runs"] == []
 
 
-def test_bugs_are_listed_newest_first_and_by_build(built: World) -> None:
+def test_bugs_are_listed_newest_first_and_by_build(built: RecordWorld) -> None:
     before = rfc3339.now()
     first = built.record.report_bug("first", build="demo").bug
     second = built.record.report_bug("second").bug
@@ -239,7 +239,7 @@ def test_bugs_are_listed_newest_first_and_by_build(built: World) -> None:
         built.record.show(first.ref, as_of=before)
 
 
-def test_the_commands_report_list_and_show(built: World) -> None:
+def test_the_commands_report_list_and_show(built: RecordWorld) -> None:
     assert "No bug was reported yet." in run(built, "bug", "list").stderr
     made = run(built, "bug", "report", "cyclist missed", "--build", "demo", "--frame", FRAME, "--severity", "high", "--by", "Bo Bug", "--json")
     assert (made.exit_code, made.stderr) == (0, "")
@@ -265,7 +265,7 @@ def test_the_commands_report_list_and_show(built: World) -> None:
     assert tree[1].startswith("├── build/demo@")
 
 
-def test_an_unknown_bug_is_one_sentence_and_exit_code_two(built: World) -> None:
+def test_an_unknown_bug_is_one_sentence_and_exit_code_two(built: RecordWorld) -> None:
     nothing = run(built, "bug", "show", "0123456789ab")
     assert (nothing.exit_code, nothing.stderr) == (2, "Error: bug/0123456789ab is not in the record. No bug was reported yet.\n")
     made = built.record.report_bug("x").bug
@@ -274,7 +274,7 @@ def test_an_unknown_bug_is_one_sentence_and_exit_code_two(built: World) -> None:
     assert f"Did you mean '{made.ref}'?" in run(built, "trace", f"bug/{wrong}").stderr
 
 
-def test_diagrams_draw_a_bug(reported: tuple[World, str]) -> None:
+def test_diagrams_draw_a_bug(reported: tuple[RecordWorld, str]) -> None:
     world, ref = reported
     trace = world.record.trace(ref)
     assert f'n0["{ref}"]' in mermaid(trace)

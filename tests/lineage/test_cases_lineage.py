@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from record_world import World
+
+from tracecore.testing.worlds import RecordWorld
 
 CASES = Path(__file__).parents[3] / "shared" / "cases" / "lineage"
 pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason="shared cases are absent")
@@ -26,7 +27,7 @@ def whats(answer: Any) -> set[str]:
     return {unknown["what"] for unknown in answer["unknowns"]}
 
 
-def take(world: World, case: str) -> Any:
+def take(world: RecordWorld, case: str) -> Any:
     done = world.record.ingest((CASES / f"{case}.ndjson").read_bytes().splitlines())
     assert not done.refused
     return world.record
@@ -47,14 +48,14 @@ def take(world: World, case: str) -> Any:
         ("column-lineage-without-inputs", lake("src", "1"), lake("out", "1")),
     ],
 )
-def test_a_version_and_what_it_was_made_from_reach_each_other(world: World, case: str, first: str, last: str) -> None:
+def test_a_version_and_what_it_was_made_from_reach_each_other(world: RecordWorld, case: str, first: str, last: str) -> None:
     record = take(world, case)
     assert last in refs(record.impact(first))
     assert first in refs(record.trace(last))
 
 
 @pytest.mark.parametrize("cases", [*([path.stem] for path in CASES.glob("*.ndjson")), [path.stem for path in CASES.glob("*.ndjson")]])
-def test_every_pair_of_versions_is_found_from_both_ends(world: World, cases: list[str]) -> None:
+def test_every_pair_of_versions_is_found_from_both_ends(world: RecordWorld, cases: list[str]) -> None:
     for case in cases:
         world.record.ingest((CASES / f"{case}.ndjson").read_bytes().splitlines())
     with world.record.database.read() as connection:
@@ -64,12 +65,12 @@ def test_every_pair_of_versions_is_found_from_both_ends(world: World, cases: lis
     assert {(one, other) for one in known for other in known & back[one]} == {(one, other) for other in known for one in known & forth[other]}
 
 
-def test_a_run_with_two_ends_says_so_and_keeps_its_edges(world: World) -> None:
+def test_a_run_with_two_ends_says_so_and_keeps_its_edges(world: RecordWorld) -> None:
     trace = take(world, "fail-then-complete").trace(lake("b", "1"))
     assert "end" in whats(trace)
 
 
-def test_a_label_made_twice_is_read_from_the_maker_before_the_reading(world: World) -> None:
+def test_a_label_made_twice_is_read_from_the_maker_before_the_reading(world: RecordWorld) -> None:
     trace = take(world, "recreated-version-restarts").trace(lake("model", "1"))
     assert lake("old_src", "1") not in refs(trace)
     assert "made 2 times" in whats(trace)
@@ -77,29 +78,29 @@ def test_a_label_made_twice_is_read_from_the_maker_before_the_reading(world: Wor
     assert edge["made_by"].endswith("3")
 
 
-def test_a_drop_makes_nothing_and_the_gap_names_it(world: World) -> None:
+def test_a_drop_makes_nothing_and_the_gap_names_it(world: RecordWorld) -> None:
     trace = take(world, "drop-then-read").trace(lake("model", "1"))
     assert [run["job"] for run in trace["runs"]] == ["use"]
     assert not trace["complete"]
     assert "dropped" in trace["gaps"][0]["why"]
 
 
-def test_what_a_running_stream_writes_is_its_likely_output(world: World) -> None:
+def test_what_a_running_stream_writes_is_its_likely_output(world: RecordWorld) -> None:
     trace = take(world, "streaming-running").trace(lake("model", "1"))
     assert "OPEN" in {run["state"] for run in trace["runs"]}
     assert not trace["complete"]
 
 
-def test_an_input_that_column_lineage_alone_names_has_the_role_column(world: World) -> None:
+def test_an_input_that_column_lineage_alone_names_has_the_role_column(world: RecordWorld) -> None:
     trace = take(world, "column-lineage-without-inputs").trace(lake("out", "1"))
     assert "column" in {edge["role"] for edge in trace["edges"]}
 
 
-def test_a_start_after_its_end_is_an_unknown_of_clocks(world: World) -> None:
+def test_a_start_after_its_end_is_an_unknown_of_clocks(world: RecordWorld) -> None:
     assert "clock" in whats(take(world, "skew-start-after-complete").trace(lake("b", "1")))
 
 
-def test_static_lineage_answers_and_is_marked_so(world: World) -> None:
+def test_static_lineage_answers_and_is_marked_so(world: RecordWorld) -> None:
     record = take(world, "job-event")
     assert record.show("job/etl/static")["static"] == record.show(lake("in1", "1"))["static"] == record.show(lake("out1", "1"))["static"]
     forth, back = record.impact(lake("in1", "1")), record.trace(lake("out1", "1"))
@@ -113,7 +114,7 @@ def test_static_lineage_answers_and_is_marked_so(world: World) -> None:
     assert record.show(lake("only_ds", "1"))["made_by"] == []
 
 
-def test_a_deleted_facet_is_gone(world: World) -> None:
+def test_a_deleted_facet_is_gone(world: RecordWorld) -> None:
     ref = lake("b", "1")
     record = take(world, "deleted-facet")
     assert "ownership" not in record.show(ref)["facets"]
@@ -127,7 +128,7 @@ def test_every_case_is_tried_here() -> None:
     assert [case for case in named if case != "case" and f'"{case}"' not in source and f"{case}.ndjson" not in source] == []
 
 
-def test_a_strangers_word_of_having_made_a_version_of_ours_is_a_claim(world: World) -> None:
+def test_a_strangers_word_of_having_made_a_version_of_ours_is_a_claim(world: RecordWorld) -> None:
     world.ingest("north")
     world.curate()
     world.label()

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from record_world import artifact
 from sqlalchemy import text
 from stored_world import StoredWorld, frames, kept
 
 from tracecore.errors import NegativeVerdict, UsageError
 from tracecore.store import LocalStore, open_store
 from tracecore.system.locks import hold_run, own_store, share_store
+from tracecore.testing.worlds import artifact
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 from tracecore_lineage.commands.retention import consent_command

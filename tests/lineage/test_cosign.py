@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from cosigners import ADA, BO, CY, STRANGER, files, found, pinned, policy, signatures
-from record_world import World
 
 from tracecore.errors import UsageError
+from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage import Record
 from tracecore_lineage.crypto.envelope import seal_payload
 from tracecore_lineage.crypto.keys import short_id
@@ -60,7 +60,7 @@ def test_one_key_counts_once_however_often_it_signs(asked: Record) -> None:
     assert signatures(asked)["counted"] == 1
 
 
-def test_the_seals_own_signature_counts_where_its_key_is_a_signer(world: World) -> None:
+def test_the_seals_own_signature_counts_where_its_key_is_a_signer(world: RecordWorld) -> None:
     world.all()
     own = world.record.keys.private()
     policy(world.record, 2, own, ADA)
@@ -150,7 +150,7 @@ def test_keys_that_the_caller_pins_must_have_signed_as_many_of_them_as_asked_for
     }
 
 
-def test_a_pinned_key_that_signed_one_build_does_not_speak_for_another(world: World, tmp_path: Path) -> None:
+def test_a_pinned_key_that_signed_one_build_does_not_speak_for_another(world: RecordWorld, tmp_path: Path) -> None:
     files(tmp_path, ada=ADA)
     world.all()
     policy(world.record, 1, ADA, BO)
@@ -164,7 +164,7 @@ def test_a_pinned_key_that_signed_one_build_does_not_speak_for_another(world: Wo
 
 
 def test_an_earlier_build_that_nobody_cosigned_says_nothing_against_a_later_one(asked: Record) -> None:
-    world = World(asked).all()
+    world = RecordWorld(asked).all()
     world.train("other weights")
     world.seal("later")
     cosign(asked, "later", [ADA, BO])

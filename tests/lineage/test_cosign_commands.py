@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from cosigners import ADA, BO, CY, STRANGER, files
-from record_world import World
 from rich.console import Console
 
 from tracecore.errors import UsageError
+from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage import Record
 from tracecore_lineage.commands.exchange import export_command as export
 from tracecore_lineage.commands.key import command as key
@@ -29,7 +29,7 @@ def run(command: Any, *arguments: object) -> Result:
     return CliRunner().invoke(command, [str(each) for each in arguments], catch_exceptions=False)
 
 
-def test_the_commands_do_it_from_key_pair_to_verified_build(world: World, tmp_path: Path) -> None:
+def test_the_commands_do_it_from_key_pair_to_verified_build(world: RecordWorld, tmp_path: Path) -> None:
     world.all()
     where = ("--workspace", world.record.workspace.root)
     for name in ("ada", "bo", "cy"):

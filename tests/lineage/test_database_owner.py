@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from forger import Told, forge, reordered, swapped
-from record_world import World
 from sqlalchemy import make_url
 
+from tracecore.testing.worlds import RecordWorld
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 from tracecore_lineage.ledger.migrations.upgrade import downgrade
@@ -79,7 +79,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     running.cleanup()
 
 
-def recorded(world: World, elsewhere: Path) -> None:
+def recorded(world: RecordWorld, elsewhere: Path) -> None:
     """Record a program with its build, then export key and checkpoint, then record a little more."""
     world.all()
     world.seal()
@@ -92,7 +92,7 @@ def recorded(world: World, elsewhere: Path) -> None:
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("owner")
-    world = World.at(folder / "workspace")
+    world = RecordWorld.at(folder / "workspace")
     recorded(world, folder)
     world.record.close()
     return folder
@@ -103,7 +103,7 @@ def on_postgres(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     folder = tmp_path_factory.mktemp("owner_of_a_server")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRACECORE_CATALOG_URL", server)
-        world = World.at(folder / "workspace")
+        world = RecordWorld.at(folder / "workspace")
         recorded(world, folder)
         yield world.record, folder
         downgrade(world.record.database.engine, "base")

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from record_world import World, artifact
 from stated_events import FACET, RUN, dataset, event, job, lake, refs, run, take
 
+from tracecore.testing.worlds import RecordWorld, artifact
 from tracecore_lineage import Record
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import RunInput
@@ -50,7 +50,7 @@ def shown(record: Record, ref: str) -> dict[str, Any]:
 def test_a_facet_is_gone_from_its_deletion_on_whatever_came_first(tmp_path: Any, say: Any, ref: str) -> None:
     said, gone, again = say(1, NOTE), say(2, GONE), say(3, NOTE)
     for number, order in enumerate(itertools.permutations([said, gone])):
-        record = take(World.at(tmp_path / str(number) / ".tracecore"), *order)
+        record = take(RecordWorld.at(tmp_path / str(number) / ".tracecore"), *order)
         assert "note" not in shown(record, ref)
         assert "note" in shown(take_more(record, again), ref)
 
@@ -60,12 +60,12 @@ def take_more(record: Record, *events: Any) -> Record:
     return record
 
 
-def test_a_deleted_version_is_no_version(world: World) -> None:
+def test_a_deleted_version_is_no_version(world: RecordWorld) -> None:
     record = take(world, run(1, 1, "job", [], [dataset("t") | {"facets": {"version": {**FACET, **GONE}}}]))
     assert shown(record, f"external/lake/t@run:{RUN}1") == {}
 
 
-def test_an_alias_holds_no_longer_when_its_facet_is_deleted(world: World) -> None:
+def test_an_alias_holds_no_longer_when_its_facet_is_deleted(world: RecordWorld) -> None:
     alias = {"identifiers": [{"namespace": "s3", "name": "/wh/t", "type": "LOCATION"}]}
     record = take(
         world,
@@ -77,7 +77,7 @@ def test_an_alias_holds_no_longer_when_its_facet_is_deleted(world: World) -> Non
     assert lake("m", "1") not in refs(record.impact(lake("seed", "1")))
 
 
-def test_a_stranger_takes_no_facet_from_ours(world: World) -> None:
+def test_a_stranger_takes_no_facet_from_ours(world: RecordWorld) -> None:
     world.ingest("north")
     ref = world.made["drives.frames"].ref
     before = shown(world.record, ref)
@@ -95,7 +95,7 @@ def test_a_stranger_takes_no_facet_from_ours(world: World) -> None:
     assert "jobType" in world.record.show(f"run/{world.runs['drives']}")["job_facets"]
 
 
-def test_what_was_deleted_after_a_seal_is_told_as_later(world: World) -> None:
+def test_what_was_deleted_after_a_seal_is_told_as_later(world: RecordWorld) -> None:
     world.all()
     file = artifact("external", "t", "", namespace="lake")
     read = RunInput("calibration", replace(file, digest="1"))

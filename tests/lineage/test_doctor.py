@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from record_world import World
 from sqlalchemy import text
 from stored_world import StoredWorld
 
 from tracecore.system.locks import hold_run
+from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage import Record
 from tracecore_schemas.kinds import StageKind
 
@@ -31,7 +31,7 @@ def test_a_healthy_workspace_is_well(stored: StoredWorld) -> None:
 
 def test_an_open_run_is_wrong_when_its_process_is_gone_and_right_while_it_lives(stored: StoredWorld) -> None:
     with Record.open(stored.record.workspace.root) as crashed:
-        run = World(crashed).start("model", StageKind.TRAIN)
+        run = RecordWorld(crashed).start("model", StageKind.TRAIN)
     found = stored.record.doctor()
     assert not found["ok"]
     assert [(entry["run"], entry["job"], entry["live"]) for entry in found["open_runs"]] == [(run.id, "demo.model", False)]

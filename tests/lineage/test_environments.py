@@ -7,9 +7,9 @@ from pathlib import Path
 
 from bundle_world import build_upon, world
 from fresh_record import BEGUN
-from record_world import PROGRAM
 from stored_world import StoredWorld
 
+from tracecore.testing.worlds.record import PROGRAM
 from tracecore_lineage.catalog.current_state import environment_run, environment_runs
 from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_schemas.run import Environment, RunInput

@@ -10,20 +10,20 @@ import pytest
 import rfc8785
 from fresh_record import BEGUN
 from openlineage_data import CORE, facets_of, problems, schemas
-from record_world import World, artifact
 
 from tracecore.errors import UsageError
+from tracecore.testing.worlds import RecordWorld, artifact
 from tracecore_lineage.ledger import ledger
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import CodeLocation, Environment, Parent, Plugin
 
 
-def recorded(world: World) -> list[bytes]:
+def recorded(world: RecordWorld) -> list[bytes]:
     with world.record.database.read() as connection:
         return [leaf.body for leaf in ledger.read(connection)]
 
 
-def everything(world: World) -> list[bytes]:
+def everything(world: RecordWorld) -> list[bytes]:
     """A world in which every kind of event was recorded."""
     world.all()
     world.seal()
@@ -43,7 +43,7 @@ def everything(world: World) -> list[bytes]:
     return recorded(world)
 
 
-def test_every_event_is_valid_by_openlineages_core_schema_and_every_facet_by_its_own(world: World) -> None:
+def test_every_event_is_valid_by_openlineages_core_schema_and_every_facet_by_its_own(world: RecordWorld) -> None:
     registry = schemas()
     bodies = everything(world)
     seen = set()
@@ -65,7 +65,7 @@ def test_every_event_is_valid_by_openlineages_core_schema_and_every_facet_by_its
     assert ours >= {"execution", "environment", "check", "quarantine", "abort", "build", "key", "artifact", "origin", "port", "unknowns"}
 
 
-def test_events_are_their_own_canonical_bytes_with_utc_times_and_no_nulls_outside_what_stages_say(world: World) -> None:
+def test_events_are_their_own_canonical_bytes_with_utc_times_and_no_nulls_outside_what_stages_say(world: RecordWorld) -> None:
     for body in everything(world):
         event = json.loads(body)
         assert rfc8785.dumps(event) == body
@@ -76,7 +76,7 @@ def test_events_are_their_own_canonical_bytes_with_utc_times_and_no_nulls_outsid
         assert b":null" not in body
 
 
-def test_every_run_has_one_start_and_at_most_one_end(world: World) -> None:
+def test_every_run_has_one_start_and_at_most_one_end(world: RecordWorld) -> None:
     runs: dict[str, list[str]] = {}
     for body in everything(world):
         event = json.loads(body)
@@ -85,7 +85,7 @@ def test_every_run_has_one_start_and_at_most_one_end(world: World) -> None:
     assert {len(types) for types in runs.values()} == {2}
 
 
-def test_an_environment_is_recorded_once_for_each_digest(world: World) -> None:
+def test_an_environment_is_recorded_once_for_each_digest(world: RecordWorld) -> None:
     for digest in ("a", "b", "a"):
         environment = Environment("sha256:" + digest * 64, "3.11", "x86_64", "Debian", ())
         world.start("model", StageKind.TRAIN, environment=environment)
@@ -95,7 +95,7 @@ def test_an_environment_is_recorded_once_for_each_digest(world: World) -> None:
     assert [event["job"]["name"] for event in events][:3] == ["tracecore.environment", "tracecore.environment", "demo.model"]
 
 
-def test_what_a_stage_says_keeps_its_nulls_and_its_own_schema(world: World) -> None:
+def test_what_a_stage_says_keeps_its_nulls_and_its_own_schema(world: RecordWorld) -> None:
     said = {"place": None, "list": [None, {}], "n": 1.5}
     made = artifact("model", "demo.model", "m", facets={"tracecore_training": said, "mine": {"_schemaURL": "urn:mine:2", "x": 1}, "bare": {"y": 2}})
     world.run("model", StageKind.TRAIN, outputs={"model": made}, params={"crop": None})
@@ -109,7 +109,7 @@ def test_what_a_stage_says_keeps_its_nulls_and_its_own_schema(world: World) -> N
     assert world.record.artifacts("model", "demo.model")[0].facets["tracecore_training"] == said
 
 
-def test_an_input_that_a_recorded_run_made_is_named_by_version_alone_and_any_other_is_described(world: World) -> None:
+def test_an_input_that_a_recorded_run_made_is_named_by_version_alone_and_any_other_is_described(world: RecordWorld) -> None:
     world.ingest("north")
     world.curate()
     event = next(json.loads(body) for body in recorded(world) if b"demo.training_set" in body and b'"eventType":"COMPLETE"' in body)
@@ -123,7 +123,7 @@ def test_an_input_that_a_recorded_run_made_is_named_by_version_alone_and_any_oth
     ("value", "why"),
     [(float("nan"), "nan"), (2**60, r"2\^53 - 1 travel as texts"), ("\ud800", "can't be recorded"), ({1, 2}, "can't be recorded")],
 )
-def test_what_json_cannot_hold_is_refused_and_leaves_the_run_open(world: World, value: Any, why: str) -> None:
+def test_what_json_cannot_hold_is_refused_and_leaves_the_run_open(world: RecordWorld, value: Any, why: str) -> None:
     run = world.start("model", StageKind.TRAIN)
     before = world.record.position()
     with pytest.raises(UsageError, match=why) as caught:

@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner
 from fresh_record import BEGUN
 from openlineage_data import airflow_events
-from record_world import World
 from shared_data import shared_data
 
 from tracecore.commands.shell import cli
 from tracecore.errors import UsageError
+from tracecore.testing.worlds import RecordWorld
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 from tracecore_lineage.crypto.envelope import open_envelope
@@ -43,13 +43,13 @@ def bodies(record: Record) -> list[bytes]:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    world = World.at(tmp_path / "w").all()
+def world(tmp_path: Path) -> RecordWorld:
+    world = RecordWorld.at(tmp_path / "w").all()
     world.seal("demo")
     return world
 
 
-def test_events_that_left_are_known_at_home_and_claims_in_another_workspace_of_the_same_name(world: World, tmp_path: Path) -> None:
+def test_events_that_left_are_known_at_home_and_claims_in_another_workspace_of_the_same_name(world: RecordWorld, tmp_path: Path) -> None:
     for option, name in (((), "plain"), (("--exact",), "exact")):
         file = tmp_path / f"{name}.ndjson"
         assert run("events", "export", *option, "-o", file, "-w", tmp_path / "w")[0] == 0
@@ -66,7 +66,7 @@ def test_events_that_left_are_known_at_home_and_claims_in_another_workspace_of_t
             assert other.replay(check=True) == []
 
 
-def test_an_event_that_speaks_as_this_ledger_and_was_never_recorded_is_refused(world: World, tmp_path: Path) -> None:
+def test_an_event_that_speaks_as_this_ledger_and_was_never_recorded_is_refused(world: RecordWorld, tmp_path: Path) -> None:
     forged = json.loads(bodies(world.record)[-1])
     forged["run"]["runId"] = "0199c1f4-8f0e-7a31-9c55-000000000001"
     (tmp_path / "forged.ndjson").write_text(json.dumps(forged), encoding="utf-8")
@@ -76,7 +76,7 @@ def test_an_event_that_speaks_as_this_ledger_and_was_never_recorded_is_refused(w
     assert world.record.position() == before
 
 
-def test_without_a_file_the_events_go_to_stdout_one_a_line(world: World, tmp_path: Path) -> None:
+def test_without_a_file_the_events_go_to_stdout_one_a_line(world: RecordWorld, tmp_path: Path) -> None:
     code, said, _ = run("events", "export", "-w", tmp_path / "w")
     assert code == 0
     assert [json.loads(line)["job"]["name"] for line in said.splitlines()] == [json.loads(body)["job"]["name"] for body in bodies(world.record)]
@@ -164,7 +164,7 @@ def test_a_folder_of_airflow_events_is_imported(tmp_path: Path) -> None:
     assert json.loads(run("events", "import", folder, "-w", tmp_path / "w", "--json")[1])["recorded"] == len(airflow_events())
 
 
-def test_a_builds_events_are_exactly_those_its_trace_stands_on(world: World, tmp_path: Path) -> None:
+def test_a_builds_events_are_exactly_those_its_trace_stands_on(world: RecordWorld, tmp_path: Path) -> None:
     before = bodies(world.record)
     world.train("other weights")  # later, and nothing of the build
     world.record.ingest([json.dumps(GOOD)])
@@ -173,7 +173,7 @@ def test_a_builds_events_are_exactly_those_its_trace_stands_on(world: World, tmp
     assert (tmp_path / "out.ndjson").read_bytes().splitlines() == before[BEGUN:]
 
 
-def test_the_in_toto_export_is_the_sealed_envelope(world: World, tmp_path: Path) -> None:
+def test_the_in_toto_export_is_the_sealed_envelope(world: RecordWorld, tmp_path: Path) -> None:
     assert run("export", "demo", "--format", "in-toto", "-o", tmp_path / "out.json", "-w", tmp_path / "w")[0] == 0
     envelope = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     sealed = world.record.build("demo")
@@ -182,7 +182,7 @@ def test_the_in_toto_export_is_the_sealed_envelope(world: World, tmp_path: Path)
     assert json.loads(open_envelope(envelope).payload) == sealed.statement
 
 
-def test_what_can_not_be_exported_is_refused_and_leaves_no_file(world: World, tmp_path: Path) -> None:
+def test_what_can_not_be_exported_is_refused_and_leaves_no_file(world: RecordWorld, tmp_path: Path) -> None:
     out = tmp_path / "out"
     for words, sentence in (
         (("build/demmo", "--format", "in-toto"), "build/demo"),

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 from fresh_record import BEGUN
-from record_world import World
 from sqlalchemy import Connection, event
 
 from tracecore.errors import RunFailed, UsageError
+from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage.catalog.recorder import Position
 from tracecore_lineage.crypto import notes
 from tracecore_lineage.ledger import ledger
@@ -31,7 +31,7 @@ DATABASES = ("sqlite", "postgresql")
 class Counted:
     """How often a database was asked to commit, and to make a savepoint."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: RecordWorld) -> None:
         self.commits = 0
         self.savepoints = 0
         event.listen(world.record.database.engine, "commit", self._commit)
@@ -45,7 +45,7 @@ class Counted:
 
 
 @contextmanager
-def held(world: World, waiting: int) -> Iterator[None]:
+def held(world: RecordWorld, waiting: int) -> Iterator[None]:
     """Keep the write lock for the block, then until so many callers have come and wait in one group."""
     group = world.record._group
     with world.record.database.write():
@@ -85,7 +85,7 @@ def foreign(number: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def appending(world: World, body: bytes) -> Callable[[Connection], int]:
+def appending(world: RecordWorld, body: bytes) -> Callable[[Connection], int]:
     """Work that appends bytes that are no event, without a catalog row."""
 
     def work(connection: Connection) -> int:
@@ -94,7 +94,7 @@ def appending(world: World, body: bytes) -> Callable[[Connection], int]:
     return work
 
 
-def test_threads_that_come_at_once_share_commits_and_each_finds_its_own(world: World) -> None:
+def test_threads_that_come_at_once_share_commits_and_each_finds_its_own(world: RecordWorld) -> None:
     world.record.ingest([foreign(999)])
     counted = Counted(world)
     with held(world, 29):
@@ -111,14 +111,14 @@ def test_threads_that_come_at_once_share_commits_and_each_finds_its_own(world: W
     assert world.record.replay(check=True) == []
 
 
-def test_a_lone_caller_has_a_transaction_of_its_own_and_no_savepoint(world: World) -> None:
+def test_a_lone_caller_has_a_transaction_of_its_own_and_no_savepoint(world: RecordWorld) -> None:
     world.record.ingest([foreign(0)])
     counted = Counted(world)
     world.record.ingest([foreign(1)])
     assert (counted.commits, counted.savepoints) == (1, 0)
 
 
-def test_work_that_raises_gets_its_own_error_and_leaves_nothing_while_the_others_go_on(world: World) -> None:
+def test_work_that_raises_gets_its_own_error_and_leaves_nothing_while_the_others_go_on(world: RecordWorld) -> None:
     world.record.keys.ensure()
 
     def bad(connection: Connection) -> None:
@@ -137,7 +137,7 @@ def test_work_that_raises_gets_its_own_error_and_leaves_nothing_while_the_others
     assert notes.parse(world.record.checkpoint()).size == BEGUN + 6
 
 
-def test_where_the_transaction_itself_fails_every_caller_is_told_and_nothing_is_kept(world: World) -> None:
+def test_where_the_transaction_itself_fails_every_caller_is_told_and_nothing_is_kept(world: RecordWorld) -> None:
     def full(_connection: Connection) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -151,7 +151,7 @@ def test_where_the_transaction_itself_fails_every_caller_is_told_and_nothing_is_
     assert world.record.position() == BEGUN + 0
 
 
-def test_a_disk_that_fills_up_for_one_keeps_nothing_of_anybody(world: World) -> None:
+def test_a_disk_that_fills_up_for_one_keeps_nothing_of_anybody(world: RecordWorld) -> None:
     """SQLite then undoes the whole transaction, and what came after would commit by itself; PostgreSQL goes on from the savepoint."""
     world.record.keys.ensure()
     if world.record.database.dialect == "postgresql":
@@ -184,7 +184,7 @@ def test_a_disk_that_fills_up_for_one_keeps_nothing_of_anybody(world: World) -> 
     assert world.record.together(appending(world, b"next")) == BEGUN + len(kept)
 
 
-def test_one_callers_hostile_event_is_that_callers_alone(world: World) -> None:
+def test_one_callers_hostile_event_is_that_callers_alone(world: RecordWorld) -> None:
     world.record.keys.ensure()
     unindexable = "".join(random.Random(7).choices(string.ascii_letters, k=9_000))
 
@@ -204,7 +204,7 @@ def test_one_callers_hostile_event_is_that_callers_alone(world: World) -> None:
     assert world.record.position() == BEGUN + 3
 
 
-def test_a_signing_key_that_is_gone_is_said_to_every_caller_in_its_own_sentence(world: World) -> None:
+def test_a_signing_key_that_is_gone_is_said_to_every_caller_in_its_own_sentence(world: RecordWorld) -> None:
     world.record.ingest([foreign(0)])
     for path in world.record.workspace.keys.glob("*.pem"):
         path.unlink()
@@ -217,7 +217,7 @@ def test_a_signing_key_that_is_gone_is_said_to_every_caller_in_its_own_sentence(
     assert world.record.position() == BEGUN + 1
 
 
-def test_a_leader_that_is_stopped_wakes_everybody_with_a_sentence_and_the_next_caller_is_served(world: World) -> None:
+def test_a_leader_that_is_stopped_wakes_everybody_with_a_sentence_and_the_next_caller_is_served(world: RecordWorld) -> None:
     world.record.keys.ensure()
 
     def stopped(_connection: Connection) -> None:
@@ -236,7 +236,7 @@ def test_a_leader_that_is_stopped_wakes_everybody_with_a_sentence_and_the_next_c
     assert world.record.together(appending(world, b"next")) == BEGUN + len(recorded)
 
 
-def test_who_is_interrupted_while_waiting_leaves_nobody_waiting_for_it(world: World) -> None:
+def test_who_is_interrupted_while_waiting_leaves_nobody_waiting_for_it(world: RecordWorld) -> None:
     world.record.keys.ensure()
     go = threading.Event()
 
@@ -265,7 +265,7 @@ def test_who_is_interrupted_while_waiting_leaves_nobody_waiting_for_it(world: Wo
     assert world.record.position() == BEGUN + 2
 
 
-def test_a_transaction_inside_a_transaction_is_refused_instead_of_waiting_for_itself(world: World) -> None:
+def test_a_transaction_inside_a_transaction_is_refused_instead_of_waiting_for_itself(world: RecordWorld) -> None:
     with pytest.raises(RuntimeError, match="pass its connection on"):
         world.record.together(lambda _connection: world.record.ingest([foreign(1)]))
     with world.record.database.write(), pytest.raises(RuntimeError, match="pass its connection on"):
@@ -273,7 +273,7 @@ def test_a_transaction_inside_a_transaction_is_refused_instead_of_waiting_for_it
     assert world.record.ingest([foreign(1)]).recorded == 1
 
 
-def test_who_speaks_of_the_position_is_given_the_one_under_the_lock_with_a_checkpoint_over_it(world: World) -> None:
+def test_who_speaks_of_the_position_is_given_the_one_under_the_lock_with_a_checkpoint_over_it(world: RecordWorld) -> None:
     world.record.keys.ensure()
     seen: list[Position] = []
 
@@ -297,9 +297,9 @@ def test_who_speaks_of_the_position_is_given_the_one_under_the_lock_with_a_check
             assert ledger.root_at(connection, position.size) == position.root
 
 
-def test_runs_of_many_threads_start_check_and_end_as_one_by_one(world: World) -> None:
+def test_runs_of_many_threads_start_check_and_end_as_one_by_one(world: RecordWorld) -> None:
     def whole(name: str) -> None:
-        own = World(world.record)
+        own = RecordWorld(world.record)
         for number in range(4):
             run = own.start(f"{name}{number}")
             world.record.complete(run, [], {})

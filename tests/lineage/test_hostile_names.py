@@ -7,7 +7,8 @@ import string
 from typing import Any
 
 import pytest
-from record_world import World
+
+from tracecore.testing.worlds import RecordWorld
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -33,7 +34,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_name_that_no_catalog_can_hold_is_refused_with_a_reason_and_the_others_are_taken(world: World, name: str) -> None:
+def test_a_name_that_no_catalog_can_hold_is_refused_with_a_reason_and_the_others_are_taken(world: RecordWorld, name: str) -> None:
     done = world.record.ingest([foreign(), HOSTILE[name]])
     assert done.recorded == 1
     [refused] = done.refused
@@ -42,7 +43,7 @@ def test_a_name_that_no_catalog_can_hold_is_refused_with_a_reason_and_the_others
     assert world.record.verify()["ok"]
 
 
-def test_what_is_said_inside_a_facet_may_be_anything(world: World) -> None:
+def test_what_is_said_inside_a_facet_may_be_anything(world: RecordWorld) -> None:
     said = foreign(job={"namespace": "etl", "name": "load", "facets": {"x": {**FACET, "long": HUGE}}})
     assert world.record.ingest([said]).recorded == 1
     assert world.record.verify()["ok"]

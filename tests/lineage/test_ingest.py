@@ -7,8 +7,8 @@ from typing import Any
 
 from fresh_record import BEGUN
 from openlineage_data import FACETS, airflow_events, marquez_events
-from record_world import World
 
+from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage.ledger import ledger
 
 RUN = "01a2040f-4186-711d-8e71-4ae6d5de555d"
@@ -22,19 +22,19 @@ def foreign(**members: Any) -> dict[str, Any]:
     return {**base, "run": {"runId": RUN}, "job": {"namespace": "theirs", "name": "job"}, **members}
 
 
-def test_exact_bytes_are_kept_and_a_duplicate_is_answered_like_the_first(world: World) -> None:
+def test_exact_bytes_are_kept_and_a_duplicate_is_answered_like_the_first(world: RecordWorld) -> None:
     body = json.dumps(foreign(), indent=3).encode()
     assert (world.record.ingest([body]).recorded, world.record.ingest([body, body]).known) == (1, 2)
     with world.record.database.read() as connection:
         assert [leaf.body for leaf in ledger.read(connection, BEGUN)] == [body]
 
 
-def test_an_object_is_recorded_by_its_canonical_bytes(world: World) -> None:
+def test_an_object_is_recorded_by_its_canonical_bytes(world: RecordWorld) -> None:
     found = world.record.ingest([foreign(), json.dumps(foreign(), sort_keys=True, separators=(",", ":"))])
     assert (found.recorded, found.known, found.refused) == (1, 1, ())
 
 
-def test_the_good_are_taken_and_the_bad_are_named_with_their_place(world: World) -> None:
+def test_the_good_are_taken_and_the_bad_are_named_with_their_place(world: RecordWorld) -> None:
     bad_id, own_job = foreign(run={"runId": "x"}), foreign(job={"namespace": "world", "name": "demo.model"})
     found = world.record.ingest([b"{", foreign(), bad_id, {"a": float("nan")}, own_job, {"a": object()}])
     assert found.recorded == 2, "what a stranger says of our job is a claim"
@@ -44,12 +44,12 @@ def test_the_good_are_taken_and_the_bad_are_named_with_their_place(world: World)
     assert world.record.position() == BEGUN + 2
 
 
-def test_nothing_good_leaves_nothing(world: World) -> None:
+def test_nothing_good_leaves_nothing(world: RecordWorld) -> None:
     assert len(world.record.ingest([b"", b"7"]).refused) == 2
     assert world.record.position() == BEGUN + 0
 
 
-def test_nobody_else_ends_our_own_runs(world: World) -> None:
+def test_nobody_else_ends_our_own_runs(world: RecordWorld) -> None:
     """A FAIL with an early eventTime would win over our COMPLETE, and what the run made would be a gap."""
     world.ingest("north")
     run = world.runs["drives"]
@@ -58,7 +58,7 @@ def test_nobody_else_ends_our_own_runs(world: World) -> None:
     assert world.record.trace("dataset/demo.drives.frames")["complete"]
 
 
-def test_nobody_else_declares_an_origin_or_takes_an_unknown_away_from_our_versions(world: World) -> None:
+def test_nobody_else_declares_an_origin_or_takes_an_unknown_away_from_our_versions(world: RecordWorld) -> None:
     world.all()
     labels = world.made["labels"]
     version = {"_producer": "urn:p", "_schemaURL": "urn:s", "datasetVersion": labels.digest}
@@ -80,7 +80,7 @@ def test_nobody_else_declares_an_origin_or_takes_an_unknown_away_from_our_versio
     assert facets["theirs_note"] == {"text": "seen"}
 
 
-def test_nobody_else_speaks_for_our_own_jobs(world: World) -> None:
+def test_nobody_else_speaks_for_our_own_jobs(world: RecordWorld) -> None:
     """A forged COMPLETE with a staleness key would be used again as if it were ours."""
     key = "sha256:" + "a" * 64
     example = FACETS / "examples" / "tracecore_execution.json"
@@ -96,7 +96,7 @@ def test_nobody_else_speaks_for_our_own_jobs(world: World) -> None:
     assert world.record.ingest(own).known == len(own)
 
 
-def test_airflow_and_marquez_are_taken(world: World) -> None:
+def test_airflow_and_marquez_are_taken(world: RecordWorld) -> None:
     bodies = [*airflow_events(), *marquez_events()]
     found = world.record.ingest(bodies)
     assert (found.recorded, found.refused) == (58, ())

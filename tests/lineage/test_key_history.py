@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from record_world import World
 
 from tracecore.errors import UsageError
+from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage import Record
 from tracecore_lineage.crypto.keys import PublicKey
 
 
-class Rotated(World):
+class Rotated(RecordWorld):
     """A record in which three keys followed the first: `a` sealed one build, `c` another, and `b`'s private part was lost before `c` came."""
 
     keys: list[PublicKey]
@@ -57,7 +57,7 @@ def rotated(pristine: Rotated, tmp_path: Path) -> Iterator[Rotated]:
     made.record.close()
 
 
-def named(world: World, ref: str | None = None, key: Path | None = None) -> set[tuple[str, str]]:
+def named(world: RecordWorld, ref: str | None = None, key: Path | None = None) -> set[tuple[str, str]]:
     """What a verification names; these artifacts have no bytes."""
     failures = world.record.verify(ref, key=key)["failures"]
     return {(each["ref"], each["what"]) for each in failures if each["ref"].startswith(("build/", "keys/", "ledger/"))}

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from cosigners import ADA, BO, STRANGER, policy, signatures
-from record_world import World
 
 from tracecore.errors import UsageError
+from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage import Record
 from tracecore_lineage.crypto.envelope import seal_payload
 from tracecore_lineage.crypto.keys import PrivateKey
@@ -18,7 +18,7 @@ from tracecore_lineage.seal.cosign import cosign, draft_policy
 DATABASES = ("sqlite", "postgresql")
 
 
-def test_a_policy_holds_for_builds_sealed_after_it_and_not_for_those_before(world: World) -> None:
+def test_a_policy_holds_for_builds_sealed_after_it_and_not_for_those_before(world: RecordWorld) -> None:
     world.all().seal("first")
     policy(world.record, 1, ADA)
     world.train("other weights")
@@ -58,7 +58,7 @@ def test_a_policy_that_the_owner_of_the_workspace_slips_in_is_named_and_never_co
     named = [(each["expected"], each["found"]) for each in asked.verify()["failures"] if each["what"] == "key policy"]
     assert named[0][0] == "signatures by 2 of 3 keys of the policy before"
     assert "threshold is 2 of 1 keys" in named[1][1]
-    World(asked).all().seal("later")
+    RecordWorld(asked).all().seal("later")
     assert asked.show("build/later")["signatures"]["required"] == 2
 
 
@@ -77,12 +77,12 @@ def _plain(facet: Any) -> dict[str, Any]:
         (1, [ADA, ADA], "is given twice: each key counts once"),
     ],
 )
-def test_a_policy_that_makes_no_sense_is_refused(world: World, threshold: int, signers: list[PrivateKey], told: str) -> None:
+def test_a_policy_that_makes_no_sense_is_refused(world: RecordWorld, threshold: int, signers: list[PrivateKey], told: str) -> None:
     with pytest.raises(UsageError, match=told):
         policy(world.record, threshold, *signers)
 
 
-def test_without_a_policy_nobody_is_asked_to_cosign(world: World) -> None:
+def test_without_a_policy_nobody_is_asked_to_cosign(world: RecordWorld) -> None:
     world.all().seal()
     with pytest.raises(UsageError, match="no key policy is in force, so that nobody is asked to; say first which keys sign builds"):
         cosign(world.record, "demo", [ADA])

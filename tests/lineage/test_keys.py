@@ -10,9 +10,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from record_world import World
 
 from tracecore.errors import UsageError
+from tracecore.testing.worlds import RecordWorld
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 from tracecore_lineage.crypto import notes
@@ -48,7 +48,7 @@ def test_securesystemslib_signs_and_verifies_with_it() -> None:
     key.public.verifier().verify_signature(signature, b"data")
 
 
-def test_rotation_is_an_event_that_the_old_key_vouches_for(world: World) -> None:
+def test_rotation_is_an_event_that_the_old_key_vouches_for(world: RecordWorld) -> None:
     world.ingest("north")
     record = world.record
     old = record.keys.ensure()
@@ -69,7 +69,7 @@ def test_rotation_is_an_event_that_the_old_key_vouches_for(world: World) -> None
     assert record.replay(check=True) == []
 
 
-def test_of_two_rotations_at_once_the_one_that_the_ledger_names_last_signs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_rotations_at_once_the_one_that_the_ledger_names_last_signs(world: RecordWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     world.ingest("north")
     activate = KeyRing.activate
     with Record.open(world.record.workspace) as other:
@@ -87,7 +87,7 @@ def test_of_two_rotations_at_once_the_one_that_the_ledger_names_last_signs(world
     assert [failure for failure in world.record.verify()["failures"] if failure["ref"].startswith("keys/")] == []
 
 
-def test_a_writer_that_was_open_signs_with_the_new_key_at_once(world: World) -> None:
+def test_a_writer_that_was_open_signs_with_the_new_key_at_once(world: RecordWorld) -> None:
     world.ingest("north")
     with Record.open(world.record.workspace) as other:
         new = other.rotate_key()
@@ -95,16 +95,16 @@ def test_a_writer_that_was_open_signs_with_the_new_key_at_once(world: World) -> 
     assert notes.parse(world.record.checkpoint()).signed_by([new]) == new
 
 
-def test_a_lost_private_key_is_named_and_rotation_goes_on_without_its_word(world: World) -> None:
+def test_a_lost_private_key_is_named_and_rotation_goes_on_without_its_word(world: RecordWorld) -> None:
     world.ingest("north")
     record = world.record
     old = record.keys.ensure()
     (record.workspace.keys / f"{old.file_name}.pem").unlink()
     with Record.open(record.workspace) as again:
         with pytest.raises(UsageError, match=r"is missing, so that nothing can be signed: restore it, or .*tracecore key rotate"):
-            World(again).ingest("south")
+            RecordWorld(again).ingest("south")
         new = again.rotate_key()
-        World(again).ingest("south")
+        RecordWorld(again).ingest("south")
         assert notes.parse(again.checkpoint()).signed_by([new]) == new
         facet = again.facets(f"run:{_rotation(again)}")["tracecore_key"]
     assert "signature" not in facet
@@ -134,7 +134,7 @@ def test_what_is_no_public_key_is_refused(data: bytes) -> None:
         PublicKey.from_pem(data, "build.pub")
 
 
-def test_where_the_keys_are_lost_nothing_is_signed_until_a_new_one_is_recorded(world: World) -> None:
+def test_where_the_keys_are_lost_nothing_is_signed_until_a_new_one_is_recorded(world: RecordWorld) -> None:
     record = world.record
     shutil.rmtree(record.workspace.keys)
     with pytest.raises(UsageError, match="No signing key is active"):

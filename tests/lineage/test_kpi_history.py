@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from record_world import World, artifact
 
 from tracecore.commands.shell import cli
 from tracecore.errors import UsageError
+from tracecore.testing.worlds import RecordWorld, artifact
 from tracecore_lineage.model import rfc3339
 from tracecore_schemas.kinds import StageKind
 
@@ -19,7 +19,7 @@ REPORT = "kpi_report/demo.kpis"
 MOMENTS: list[str] = []
 
 
-def evaluated(world: World, content: str, **facet: Any) -> str:
+def evaluated(world: RecordWorld, content: str, **facet: Any) -> str:
     report = artifact("kpi_report", "demo.kpis", content, facets={"tracecore_kpis": {"baseline": {}, **facet}})
     world.run("kpis", StageKind.EVALUATE, [("frames", "drives.frames")], {"report": report})
     world.made["model"], world.runs["model"] = report, world.runs["kpis"]  # what a release of this small world takes along
@@ -27,8 +27,8 @@ def evaluated(world: World, content: str, **facet: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    made = World.at(tmp_path_factory.mktemp("history") / "workspace")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordWorld]:
+    made = RecordWorld.at(tmp_path_factory.mktemp("history") / "workspace")
     made.ingest("north")
     names = ["recall.car", "recall.car.night", "map", "map50", "ap.car", "ap.sign", "precision.car"]
     evaluated(made, "one", values=dict.fromkeys(names, 0.5) | {"map50": 0.41}, intervals={"map50": [0.38, 0.44]})
@@ -44,11 +44,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made.record.close()
 
 
-def run(world: World, *arguments: str) -> Result:
+def run(world: RecordWorld, *arguments: str) -> Result:
     return CliRunner().invoke(cli, ["show", *arguments, "--workspace", str(world.record.workspace.root)], prog_name="tracecore")
 
 
-def test_each_version_stands_once_oldest_first_with_the_builds_sealed_on_it(world: World) -> None:
+def test_each_version_stands_once_oldest_first_with_the_builds_sealed_on_it(world: RecordWorld) -> None:
     answer = world.record.kpi_history(REPORT)
     assert answer["name"] == "demo.kpis"
     assert [(version["build"], version["builds"]) for version in answer["history"]] == [
@@ -59,7 +59,7 @@ def test_each_version_stands_once_oldest_first_with_the_builds_sealed_on_it(worl
     assert sorted(version["created_at"] for version in answer["history"]) == [version["created_at"] for version in answer["history"]]
 
 
-def test_a_change_is_told_with_its_difference_and_whether_the_intervals_overlap(world: World) -> None:
+def test_a_change_is_told_with_its_difference_and_whether_the_intervals_overlap(world: RecordWorld) -> None:
     first, second, third, fourth = world.record.kpi_history(REPORT)["history"]
     assert first["change"] == {}
     assert second["change"] == {"map50": {"difference": pytest.approx(-0.01), "overlap": True}}
@@ -68,7 +68,7 @@ def test_a_change_is_told_with_its_difference_and_whether_the_intervals_overlap(
     assert (third["intervals"], fourth["intervals"]) == ({"map50": [0.5, 0.6]}, {})
 
 
-def test_kpis_are_chosen_by_name_and_summaries_come_first(world: World) -> None:
+def test_kpis_are_chosen_by_name_and_summaries_come_first(world: RecordWorld) -> None:
     assert world.record.kpi_history(REPORT)["kpis"][:3] == ["map", "map50", "ap.car"]
     answer = world.record.kpi_history(REPORT, kpis=["recall.car", "map50"])
     assert answer["kpis"] == ["recall.car", "map50"]
@@ -77,12 +77,12 @@ def test_kpis_are_chosen_by_name_and_summaries_come_first(world: World) -> None:
         world.record.kpi_history(REPORT, kpis=["recall.cars"])
 
 
-def test_as_of_a_time_later_versions_and_builds_are_not_there(world: World) -> None:
+def test_as_of_a_time_later_versions_and_builds_are_not_there(world: RecordWorld) -> None:
     [only] = world.record.kpi_history(REPORT, as_of=MOMENTS[0])["history"]
     assert only["builds"] == ["2026.1", "2026.1-again"]
 
 
-def test_what_has_no_history_of_kpis_says_so(world: World) -> None:
+def test_what_has_no_history_of_kpis_says_so(world: RecordWorld) -> None:
     with pytest.raises(UsageError, match=r"Did you mean 'kpi_report/demo\.kpis'"):
         world.record.kpi_history("kpi_report/demo.kpi")
     with pytest.raises(UsageError, match=r"expected kpi_report/NAME. There are kpi_report/demo.kpis\."):
@@ -91,7 +91,7 @@ def test_what_has_no_history_of_kpis_says_so(world: World) -> None:
     assert (result.exit_code, result.stderr) == (2, "Error: --kpi chooses what --history shows: add --history.\n")
 
 
-def test_the_command_prints_a_table_and_json(world: World) -> None:
+def test_the_command_prints_a_table_and_json(world: RecordWorld) -> None:
     answer = run(world, REPORT, "--history", "--kpi", "map50", "--kpi", "map", "--json")
     assert json.loads(answer.stdout) == json.loads(json.dumps(world.record.kpi_history(REPORT, kpis=["map50", "map"])))
     lines = [" ".join(line.split()) for line in run(world, REPORT, "--history", "--kpi", "map50", "--kpi", "map").stdout.splitlines() if line.strip()]

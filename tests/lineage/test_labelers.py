@@ -8,13 +8,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
-from record_world import World
 from rich.console import Console
 from sqlalchemy import text
 from stored_world import StoredWorld, kept
 
 from tracecore.commands.shell import cli
 from tracecore.errors import UsageError
+from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage.model import rfc3339
 from tracecore_lineage.present.graph import dot, mermaid
 from tracecore_lineage.present.tree import draw
@@ -32,7 +32,7 @@ def drawn(trace: object) -> str:
     return captured.get()
 
 
-def campaign(world: World) -> World:
+def campaign(world: RecordWorld) -> RecordWorld:
     """A build sealed on labels that w1 and w2 made."""
     world.ingest("north")
     world.curate()
@@ -44,14 +44,14 @@ def campaign(world: World) -> World:
 
 
 @pytest.fixture(scope="module")
-def labeled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def labeled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordWorld]:
     """A labeled program, made once for the tests that only ask."""
-    made = campaign(World.at(tmp_path_factory.mktemp("labeled") / "workspace"))
+    made = campaign(RecordWorld.at(tmp_path_factory.mktemp("labeled") / "workspace"))
     yield made
     made.record.close()
 
 
-def test_a_labeler_reaches_the_builds_that_stand_on_their_labels_and_builds_stand_first(labeled: World) -> None:
+def test_a_labeler_reaches_the_builds_that_stand_on_their_labels_and_builds_stand_first(labeled: RecordWorld) -> None:
     answer = labeled.record.impact("labeler/w2")
     assert (answer["root"], answer["direction"]) == ("labeler/w2", "forward")
     assert names(answer) == ["build/demo", "labeler/w2", "label_batch/demo.labels", "model/demo.model", "engine/demo.engine"]
@@ -62,7 +62,7 @@ def test_a_labeler_reaches_the_builds_that_stand_on_their_labels_and_builds_stan
     assert answer.keys() == labeled.record.trace("build/demo").keys()
 
 
-def test_another_labeler_and_another_batch_are_kept_apart(world: World) -> None:
+def test_another_labeler_and_another_batch_are_kept_apart(world: RecordWorld) -> None:
     labeled = campaign(world)
     first = labeled.made["labels"].ref
     labeled.campaign("w2", "w3", content="second campaign")
@@ -72,7 +72,7 @@ def test_another_labeler_and_another_batch_are_kept_apart(world: World) -> None:
     assert not any(ref.startswith("build/") for ref in names(labeled.record.impact("labeler/w3")))
 
 
-def test_a_pseudonym_is_matched_whole_whatever_letters_it_has(world: World) -> None:
+def test_a_pseudonym_is_matched_whole_whatever_letters_it_has(world: RecordWorld) -> None:
     world.ingest("north")
     world.campaign("w10", "W1", "w_1", 'o"1', "50%")
     for name in ("w10", "W1", "w_1", "o%221", "50%25"):
@@ -82,7 +82,7 @@ def test_a_pseudonym_is_matched_whole_whatever_letters_it_has(world: World) -> N
             world.record.impact(f"labeler/{name}")
 
 
-def test_an_unknown_labeler_is_one_sentence_with_the_nearest_right_one(labeled: World) -> None:
+def test_an_unknown_labeler_is_one_sentence_with_the_nearest_right_one(labeled: RecordWorld) -> None:
     for question in (labeled.record.impact, labeled.record.trace, labeled.record.show):
         with pytest.raises(UsageError) as caught:
             question("labeler/w22")
@@ -93,12 +93,12 @@ def test_an_unknown_labeler_is_one_sentence_with_the_nearest_right_one(labeled: 
         labeled.record.impact("labeler/somebody-else")
 
 
-def test_a_record_whose_labels_name_nobody_says_so(sealed: World) -> None:
+def test_a_record_whose_labels_name_nobody_says_so(sealed: RecordWorld) -> None:
     with pytest.raises(UsageError, match="no label batch in it names who labeled"):
         sealed.record.impact("labeler/w1")
 
 
-def test_as_of_a_time_before_the_campaign_the_labeler_is_unknown(world: World) -> None:
+def test_as_of_a_time_before_the_campaign_the_labeler_is_unknown(world: RecordWorld) -> None:
     world.ingest("north")
     before = rfc3339.now()
     world.campaign("w1")
@@ -107,7 +107,7 @@ def test_as_of_a_time_before_the_campaign_the_labeler_is_unknown(world: World) -
         world.record.impact("labeler/w1", as_of=before)
 
 
-def test_a_depth_counts_the_labeling_as_a_level_and_says_what_it_cut(labeled: World) -> None:
+def test_a_depth_counts_the_labeling_as_a_level_and_says_what_it_cut(labeled: RecordWorld) -> None:
     assert [names(labeled.record.impact("labeler/w1", depth=depth)) for depth in (0, 1, 2)] == [
         ["labeler/w1"],
         ["labeler/w1", "label_batch/demo.labels"],
@@ -116,20 +116,20 @@ def test_a_depth_counts_the_labeling_as_a_level_and_says_what_it_cut(labeled: Wo
     assert [labeled.record.impact("labeler/w1", depth=depth)["truncated"] for depth in (0, 1, 2, 9)] == [True, True, True, False]
 
 
-def test_a_trace_ends_at_who_labeled_without_a_gap(labeled: World) -> None:
+def test_a_trace_ends_at_who_labeled_without_a_gap(labeled: RecordWorld) -> None:
     trace = labeled.record.trace("labeler/w1")
     assert (names(trace), trace["complete"], trace["gaps"], trace["runs"]) == (["labeler/w1"], True, [], [])
     assert "tracecore impact labeler/w1" in trace["note"]
 
 
-def test_the_trace_of_a_build_names_labelers_and_draws_the_batch_by_its_recorded_summary(labeled: World) -> None:
+def test_the_trace_of_a_build_names_labelers_and_draws_the_batch_by_its_recorded_summary(labeled: RecordWorld) -> None:
     trace = labeled.record.trace("build/demo")
     facet = next(node["facets"]["tracecore_labels"] for node in trace["nodes"] if node["kind"] == "label_batch")
     assert facet["labelers"] == ["w1", "w2"]
     assert f"   {facet['summary']}" in drawn(trace)
 
 
-def test_diagrams_draw_the_labeler_before_the_labeling(labeled: World) -> None:
+def test_diagrams_draw_the_labeler_before_the_labeling(labeled: RecordWorld) -> None:
     answer = labeled.record.impact("labeler/w1")
     place = [node["ref"] for node in answer["nodes"]].index("labeler/w1")
     run = [run["job"] for run in answer["runs"]].index("demo.labels")
@@ -161,7 +161,7 @@ def test_show_counts_the_labels_that_are_theirs_in_each_batch(tmp_path: Path) ->
     world.record.close()
 
 
-def test_a_thousand_labelers_in_many_batches_are_looked_up_by_an_index(world: World) -> None:
+def test_a_thousand_labelers_in_many_batches_are_looked_up_by_an_index(world: RecordWorld) -> None:
     world.ingest("north")
     everybody = [f"w{number:04}" for number in range(1000)]
     for number in range(20):
@@ -172,7 +172,7 @@ def test_a_thousand_labelers_in_many_batches_are_looked_up_by_an_index(world: Wo
         assert "ix_catalog_facet_name" in str(connection.execute(text(query)).all())
 
 
-def test_nobody_else_says_who_labeled_a_batch_of_ours(world: World) -> None:
+def test_nobody_else_says_who_labeled_a_batch_of_ours(world: RecordWorld) -> None:
     labeled = campaign(world)
     ref = labeled.made["labels"].ref
     facet = {"_producer": "urn:other", "_schemaURL": "urn:other:1", "boxes": 1, "frames": 1, "categories": {}, "labelers": ["mallory"]}
@@ -185,7 +185,7 @@ def test_nobody_else_says_who_labeled_a_batch_of_ours(world: World) -> None:
     assert labeled.record.impact("labeler/w1")["nodes"]
 
 
-def test_a_batch_of_another_producer_is_reached_through_its_own_run(world: World) -> None:
+def test_a_batch_of_another_producer_is_reached_through_its_own_run(world: RecordWorld) -> None:
     facet = {"_producer": "urn:o", "_schemaURL": "urn:o:1", "boxes": 1, "frames": 1, "categories": {}, "labelers": ["x7"]}
     version = {"_producer": "urn:o", "_schemaURL": "urn:o:1", "datasetVersion": "v1"}
     run = "01a2040f-4186-711d-8e71-4ae6d5de555d"

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 from postgres_server import PostgresServer
-from record_world import World
 
+from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage import Record
 from tracecore_lineage.ledger.database import ConnectionLost
 from tracecore_lineage.retention import recover
@@ -43,7 +43,7 @@ def _clocks_agree(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def another_host(world: World, folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def another_host(world: RecordWorld, folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A process in the middle of a run, with a workspace folder and so lock files of its own, on a host of another name."""
     shutil.copytree(world.record.workspace.root, folder)
     with subprocess.Popen([sys.executable, "-c", STAGE, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -63,7 +63,7 @@ def until_the_server_has_noticed(postgres: PostgresServer) -> None:
 
 
 def test_a_run_on_another_host_is_left_alone_while_it_lives_and_closed_when_it_is_gone(
-    world: World, postgres: PostgresServer, tmp_path: Path
+    world: RecordWorld, postgres: PostgresServer, tmp_path: Path
 ) -> None:
     with another_host(world, tmp_path / "elsewhere") as (process, run):
         assert world.record.recover() == recover.Recovered((), (run,), ())
@@ -77,7 +77,7 @@ def test_a_run_on_another_host_is_left_alone_while_it_lives_and_closed_when_it_i
     assert world.record.open_runs() == []
 
 
-def test_a_run_that_ended_has_let_go_of_its_lock(world: World, postgres: PostgresServer) -> None:
+def test_a_run_that_ended_has_let_go_of_its_lock(world: RecordWorld, postgres: PostgresServer) -> None:
     held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
     run = world.start("model")
     assert postgres.ask([held]) == [1]
@@ -93,11 +93,11 @@ def test_a_run_that_ended_has_let_go_of_its_lock(world: World, postgres: Postgre
 
 
 def test_a_run_whose_server_was_started_anew_is_left_alone_until_it_says_that_it_lives(
-    world: World, postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: RecordWorld, postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(world.record.workspace.root, tmp_path / "elsewhere")
     with Record.open(tmp_path / "elsewhere") as other:
-        run = World(other).start("model", host="another-host")
+        run = RecordWorld(other).start("model", host="another-host")
         postgres.kill()
         postgres.start()
         assert world.record.recover().live == (run.id,), "nobody here can know"
@@ -112,7 +112,7 @@ def test_a_run_whose_server_was_started_anew_is_left_alone_until_it_says_that_it
     assert world.record.recover().aborted == (run.id,)
 
 
-def test_a_start_that_is_not_recorded_holds_no_lock(world: World, postgres: PostgresServer) -> None:
+def test_a_start_that_is_not_recorded_holds_no_lock(world: RecordWorld, postgres: PostgresServer) -> None:
     world.start("first")
     before = postgres.ask(["SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"])
     for path in world.record.workspace.keys.glob("*.pem"):

@@ -16,10 +16,10 @@ from click.testing import CliRunner, Result
 from drawn_frames import EPOCH_NS, SENSOR, drive_of, frame_table, label, label_table
 from mistaken_frames import detection_table, event, event_table, seen
 from PIL import Image
-from record_world import origin
 from stored_world import StoredWorld, kept
 
 from tracecore.images import color_of
+from tracecore.testing.worlds import origin
 from tracecore_lineage.commands.show import look_command
 from tracecore_schemas.arrow_tables import CALIBRATIONS, SIGNALS, SWEEPS, table_of
 from tracecore_schemas.kinds import StageKind

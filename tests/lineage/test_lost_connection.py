@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from fresh_record import BEGUN
 from postgres_server import PostgresServer
-from record_world import World
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import ProgrammingError
 
 from tracecore.errors import RunFailed
+from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage import Record
 from tracecore_lineage.ledger import ledger
 from tracecore_lineage.ledger.database import ConnectionLost
@@ -32,7 +32,7 @@ def cut_off(server: PostgresServer) -> None:
     server.ask(["SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"])
 
 
-def test_a_connection_lost_before_the_commit_leaves_nothing_and_says_so(world: World, postgres: PostgresServer) -> None:
+def test_a_connection_lost_before_the_commit_leaves_nothing_and_says_so(world: RecordWorld, postgres: PostgresServer) -> None:
     world.record.keys.ensure()
 
     def work(connection: Connection) -> None:
@@ -47,7 +47,7 @@ def test_a_connection_lost_before_the_commit_leaves_nothing_and_says_so(world: W
     assert world.record.ingest([foreign(1)]).recorded == 1, "the next write finds the server again"
 
 
-def test_a_connection_lost_during_the_commit_leaves_it_open_and_the_same_is_sent_again(world: World, postgres: PostgresServer) -> None:
+def test_a_connection_lost_during_the_commit_leaves_it_open_and_the_same_is_sent_again(world: RecordWorld, postgres: PostgresServer) -> None:
     world.record.ingest([foreign(0)])
     event.listen(world.record.database.engine, "commit", lambda _connection: cut_off(postgres), once=True)
     with pytest.raises(ConnectionLost, match=r"lost during the commit .*: whether it is recorded is not known. Send the same again") as lost:
@@ -59,7 +59,7 @@ def test_a_connection_lost_during_the_commit_leaves_it_open_and_the_same_is_sent
     assert world.record.verify()["ok"]
 
 
-def test_the_end_of_a_run_can_be_said_twice_with_the_same_bytes(world: World) -> None:
+def test_the_end_of_a_run_can_be_said_twice_with_the_same_bytes(world: RecordWorld) -> None:
     run = world.start("model")
     at = run.started_at
     body = world.record.events.complete(run, [], {}, None, at)
@@ -70,7 +70,7 @@ def test_the_end_of_a_run_can_be_said_twice_with_the_same_bytes(world: World) ->
         world.record.complete(run, [], {})
 
 
-def test_a_transaction_that_the_server_has_undone_is_never_acknowledged(world: World) -> None:
+def test_a_transaction_that_the_server_has_undone_is_never_acknowledged(world: RecordWorld) -> None:
     def swallowed(connection: Connection) -> None:
         ledger.append(connection, [b"gone"], lambda _size, _root: "note")
         with suppress(ProgrammingError):  # the mistake that is looked at
@@ -84,7 +84,7 @@ def test_a_transaction_that_the_server_has_undone_is_never_acknowledged(world: W
     assert world.record.position() == BEGUN + 0
 
 
-def test_a_server_killed_and_started_again_is_found_again_with_everything_acknowledged(world: World, postgres: PostgresServer) -> None:
+def test_a_server_killed_and_started_again_is_found_again_with_everything_acknowledged(world: RecordWorld, postgres: PostgresServer) -> None:
     world.record.ingest([foreign(number) for number in range(3)])
     postgres.kill()
     try:
@@ -99,7 +99,9 @@ def test_a_server_killed_and_started_again_is_found_again_with_everything_acknow
 
 
 @pytest.mark.parametrize("isolation", ["serializable", "repeatable read"])
-def test_writers_wait_for_each_other_whatever_isolation_the_server_has_by_default(world: World, postgres: PostgresServer, isolation: str) -> None:
+def test_writers_wait_for_each_other_whatever_isolation_the_server_has_by_default(
+    world: RecordWorld, postgres: PostgresServer, isolation: str
+) -> None:
     import threading
 
     name = world.record.database.url.database
@@ -122,7 +124,7 @@ def test_writers_wait_for_each_other_whatever_isolation_the_server_has_by_defaul
     assert world.record.verify()["ok"]
 
 
-def test_a_server_that_does_not_wait_for_its_disk_is_made_to_for_our_commits(world: World, postgres: PostgresServer) -> None:
+def test_a_server_that_does_not_wait_for_its_disk_is_made_to_for_our_commits(world: RecordWorld, postgres: PostgresServer) -> None:
     name = world.record.database.url.database
     postgres.ask([f"ALTER DATABASE {name} SET synchronous_commit = off"])
     try:

@@ -6,7 +6,7 @@ import json
 import random
 from typing import Any
 
-from record_world import World
+from tracecore.testing.worlds import RecordWorld
 
 
 def dataset(text: str, **facets: Any) -> dict[str, Any]:
@@ -33,12 +33,12 @@ def names(answer: Any) -> set[str]:
     return {node["ref"].removeprefix("external/lake/") for node in answer["nodes"]}
 
 
-def answers(world: World, events: list[dict[str, Any]], of: str) -> set[str]:
+def answers(world: RecordWorld, events: list[dict[str, Any]], of: str) -> set[str]:
     assert not world.record.ingest(random.Random(7).sample(events, len(events))).refused
     return names(world.record.trace(f"external/lake/{of}"))
 
 
-def test_every_append_since_the_last_overwrite_is_a_producer(world: World) -> None:
+def test_every_append_since_the_last_overwrite_is_a_producer(world: RecordWorld) -> None:
     events = [
         event(1, 1, [dataset("a@1")], [dataset("t")]), event(2, 2, [dataset("b@1")], [changed("t", "OVERWRITE")]),
         event(3, 3, [dataset("c@1")], [dataset("t")]), event(4, 4, [dataset("t")], [dataset("m@1")]),
@@ -51,7 +51,7 @@ def test_every_append_since_the_last_overwrite_is_a_producer(world: World) -> No
     assert "m@1" not in names(world.record.impact("external/lake/a@1"))
 
 
-def test_what_takes_the_old_name_after_a_rename_is_another_dataset(world: World) -> None:
+def test_what_takes_the_old_name_after_a_rename_is_another_dataset(world: RecordWorld) -> None:
     events = [
         event(1, 1, [dataset("a@1")], [dataset("old")]), event(2, 2, [], [changed("new", "RENAME", "old")]),
         event(3, 3, [dataset("b@1")], [dataset("old")]), event(4, 4, [dataset("new")], [dataset("m@1")]),
@@ -63,7 +63,7 @@ def test_what_takes_the_old_name_after_a_rename_is_another_dataset(world: World)
     assert "b@1" in answers(world, events, "n@1")
 
 
-def test_a_version_made_between_start_and_complete_is_not_what_was_read(world: World) -> None:
+def test_a_version_made_between_start_and_complete_is_not_what_was_read(world: RecordWorld) -> None:
     events = [
         event(1, 1, [dataset("a@1")], [dataset("t")]), event(2, 2, [dataset("t")], [], "START"),
         event(3, 3, [dataset("b@1")], [changed("t", "OVERWRITE")]), event(2, 4, [dataset("t")], [dataset("m@1")]),
@@ -73,18 +73,18 @@ def test_a_version_made_between_start_and_complete_is_not_what_was_read(world: W
     assert "b@1" not in found
 
 
-def test_a_label_that_is_a_word_of_ours_is_marked(world: World) -> None:
+def test_a_label_that_is_a_word_of_ours_is_marked(world: RecordWorld) -> None:
     events = [event(1, 1, [], [dataset("t@unversioned")]), event(2, 2, [dataset("t@run:x")], [dataset("m@1")])]
     assert answers(world, events, "m@1") == {"m@1", "t@label%3Arun%3Ax"} or "t@label:run:x" in names(world.record.trace("external/lake/m@1"))
 
 
-def test_an_output_of_an_aborted_run_exists(world: World) -> None:
+def test_an_output_of_an_aborted_run_exists(world: RecordWorld) -> None:
     trace_of = [event(1, 1, [dataset("a@1")], [dataset("b@1")], "ABORT"), event(2, 2, [dataset("b@1")], [dataset("c@1")])]
     assert "a@1" in answers(world, trace_of, "c@1")
     assert {run["state"] for run in world.record.trace("external/lake/c@1")["runs"]} == {"ABORT", "COMPLETE"}
 
 
-def test_a_stranger_neither_makes_nor_names_our_newest_version(world: World) -> None:
+def test_a_stranger_neither_makes_nor_names_our_newest_version(world: RecordWorld) -> None:
     world.all()
     before = world.record.trace("model/demo.model")["root"]
     late = event(9, 9, [], [dataset("model/demo.model@sha256:" + "e" * 64)])
@@ -95,7 +95,7 @@ def test_a_stranger_neither_makes_nor_names_our_newest_version(world: World) -> 
     assert world.record.trace("model/demo.model")["root"] == before
 
 
-def test_a_label_that_nobody_made_may_be_what_was_written_without_one(world: World) -> None:
+def test_a_label_that_nobody_made_may_be_what_was_written_without_one(world: RecordWorld) -> None:
     made, read = event(1, 1, [dataset("s@1")], [dataset("t")]), event(2, 2, [dataset("t@5")], [dataset("m@1")])
     world.record.ingest([made, read])
     answer = world.record.impact("external/lake/s@1")
@@ -104,7 +104,7 @@ def test_a_label_that_nobody_made_may_be_what_was_written_without_one(world: Wor
     assert not world.record.trace("external/lake/m@1")["complete"]
 
 
-def test_a_label_that_only_a_rename_or_an_alter_gave_may_be_what_was_written_before(world: World) -> None:
+def test_a_label_that_only_a_rename_or_an_alter_gave_may_be_what_was_written_before(world: RecordWorld) -> None:
     for number, name, change in ((1, "renamed", changed("n", "RENAME", "renamed")), (4, "altered", changed("altered", "ALTER"))):
         change["facets"]["version"] = dataset("x@9")["facets"]["version"]
         label = f"{change['name']}@9"
@@ -116,7 +116,7 @@ def test_a_label_that_only_a_rename_or_an_alter_gave_may_be_what_was_written_bef
         assert not world.record.impact(f"external/lake/s-{name}@1")["complete"]
 
 
-def test_another_producers_number_of_an_artifact_may_be_any_version_of_it(world: World) -> None:
+def test_another_producers_number_of_an_artifact_may_be_any_version_of_it(world: RecordWorld) -> None:
     world.all()
     read = dataset("x@v1") | {"namespace": "world", "name": "model/demo.model"}
     world.record.ingest([event(1, 1, [read], [dataset("m@1")]) | {"eventTime": "2098-01-01T00:00:00Z"}])

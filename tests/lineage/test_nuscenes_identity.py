@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from record_world import World, artifact
 from shared_data import shared_data
 from sqlalchemy import func, select
 from stored_world import StoredWorld, kept
 
+from tracecore.testing.worlds import RecordWorld, artifact
 from tracecore_lineage.ledger.sql_tables import EDGES
 from tracecore_schemas.kinds import Media, StageKind
 from tracecore_schemas.run import Artifact, Origin, Run, RunInput
@@ -32,9 +32,9 @@ def as_artifact(entry: dict[str, str]) -> Artifact:
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, dict[str, Artifact], dict[str, str]]]:
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RecordWorld, dict[str, Artifact], dict[str, str]]]:
     """Every file an output of the ingest run of its folder, recorded by the recorder."""
-    world = World.at(tmp_path_factory.mktemp("nuscenes") / "workspace")
+    world = RecordWorld.at(tmp_path_factory.mktemp("nuscenes") / "workspace")
     folders: dict[str, list[Artifact]] = defaultdict(list)
     for entry in inventory():
         folders[entry["path"].rpartition("/")[0]].append(as_artifact(entry))
@@ -49,7 +49,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, 
     world.record.close()
 
 
-def test_every_file_stays_an_artifact_of_its_own(recorded: tuple[World, dict[str, Artifact], dict[str, str]]) -> None:
+def test_every_file_stays_an_artifact_of_its_own(recorded: tuple[RecordWorld, dict[str, Artifact], dict[str, str]]) -> None:
     world, files, made_by = recorded
     assert len(files) == FILES
     most = Counter(file.digest for file in files.values()).most_common(1)[0]
@@ -68,7 +68,7 @@ def test_every_file_stays_an_artifact_of_its_own(recorded: tuple[World, dict[str
     assert world.record.verify()["failures"] == []
 
 
-def test_what_one_of_the_files_with_one_hash_reached_the_others_did_not(recorded: tuple[World, dict[str, Artifact], dict[str, str]]) -> None:
+def test_what_one_of_the_files_with_one_hash_reached_the_others_did_not(recorded: tuple[RecordWorld, dict[str, Artifact], dict[str, str]]) -> None:
     world, files, made_by = recorded
     digest = Counter(file.digest for file in files.values()).most_common(1)[0][0]
     same = sorted((file for file in files.values() if file.digest == digest), key=lambda file: file.name)

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 from fresh_record import BEGUN
-from record_world import World
 
 from tracecore.errors import UsageError
+from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage.catalog import pseudonyms
 from tracecore_lineage.ledger import ledger, outbox
 
 
-def test_a_pseudonym_is_kept_and_forgotten_on_request(world: World) -> None:
+def test_a_pseudonym_is_kept_and_forgotten_on_request(world: RecordWorld) -> None:
     pseudonym = world.record.pseudonym("Ada Lovelace")
     assert re.fullmatch(r"person-[0-9a-f]{32}", pseudonym)
     assert world.record.pseudonym("Ada Lovelace") == pseudonym != world.record.pseudonym("Grace Hopper")
@@ -30,7 +30,7 @@ def test_a_pseudonym_is_kept_and_forgotten_on_request(world: World) -> None:
     assert world.record.pseudonym("Ada Lovelace") != pseudonym
 
 
-def test_a_name_never_enters_the_ledger(world: World) -> None:
+def test_a_name_never_enters_the_ledger(world: RecordWorld) -> None:
     world.all()
     world.seal(approver="Ada Lovelace")
     with world.record.database.read() as connection:
@@ -80,7 +80,7 @@ def _unconfigured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_unconfigured")
-def test_without_a_transport_nothing_waits_and_nothing_is_printed(world: World, capfd: pytest.CaptureFixture[str]) -> None:
+def test_without_a_transport_nothing_waits_and_nothing_is_printed(world: RecordWorld, capfd: pytest.CaptureFixture[str]) -> None:
     world.ingest("north")
     with world.record.database.read() as connection:
         assert outbox.pending(connection) == 0
@@ -90,7 +90,7 @@ def test_without_a_transport_nothing_waits_and_nothing_is_printed(world: World, 
 
 
 @pytest.mark.usefixtures("_unconfigured")
-def test_events_reach_a_backend_in_order_and_what_failed_waits(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_reach_a_backend_in_order_and_what_failed_waits(world: RecordWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = Backend()
     config = Path.cwd() / "openlineage.yml"
     config.write_text(json.dumps({"transport": {"type": "http", "url": backend.url, "timeout": 5, "retry": {"total": 0}}}), encoding="utf-8")
@@ -114,7 +114,7 @@ def test_events_reach_a_backend_in_order_and_what_failed_waits(world: World, mon
 
 
 @pytest.mark.usefixtures("_unconfigured")
-def test_a_dead_backend_holds_up_no_recording(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dead_backend_holds_up_no_recording(world: RecordWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENLINEAGE_CONFIG", str(Path.cwd() / "mine.yml"))
     transport = {"type": "http", "url": "http://127.0.0.1:9", "timeout": 1, "retry": {"total": 0}}
     Path("mine.yml").write_text(json.dumps({"transport": transport}), encoding="utf-8")
@@ -127,7 +127,7 @@ def test_a_dead_backend_holds_up_no_recording(world: World, monkeypatch: pytest.
 
 @pytest.mark.parametrize("kind", ["async_http", "composite"])
 @pytest.mark.usefixtures("_unconfigured")
-def test_a_transport_that_cannot_say_whether_it_delivered_is_refused(world: World, kind: str) -> None:
+def test_a_transport_that_cannot_say_whether_it_delivered_is_refused(world: RecordWorld, kind: str) -> None:
     inner = {"type": "http", "url": "http://127.0.0.1:9"}
     settings = {"type": "composite", "transports": [inner]} if kind == "composite" else {"type": kind, "url": "http://127.0.0.1:9"}
     Path("openlineage.yml").write_text(json.dumps({"transport": settings}), encoding="utf-8")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from fresh_record import BEGUN
-from record_world import World, artifact
 from sqlalchemy import update
 
 from tracecore.errors import UsageError
+from tracecore.testing.worlds import RecordWorld, artifact
 from tracecore_lineage import Record
 from tracecore_lineage.ledger import ledger, outbox
 from tracecore_lineage.ledger.migrations.upgrade import differences, downgrade, upgrade
@@ -23,7 +23,7 @@ from tracecore_schemas.kinds import StageKind
 DATABASES = ("postgresql",)
 
 
-def test_a_world_is_recorded_sealed_and_replayed(world: World) -> None:
+def test_a_world_is_recorded_sealed_and_replayed(world: RecordWorld) -> None:
     world.all()
     world.seal()
     record = world.record
@@ -41,13 +41,13 @@ def test_a_world_is_recorded_sealed_and_replayed(world: World) -> None:
     assert not list(record.workspace.root.glob("record.db*"))
 
 
-def test_every_question_is_answered_as_on_sqlite(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_question_is_answered_as_on_sqlite(world: RecordWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tracecore_lineage.retention.recover._CLOCKS", timedelta(days=1))  # the server counts as begun now, however long it has run
     world.all()
     build = world.seal()
     record = world.record
     with Record.open(record.workspace) as crashed:
-        run, elsewhere = World(crashed).start("model"), World(crashed).start("model", host="another-machine")
+        run, elsewhere = RecordWorld(crashed).start("model"), RecordWorld(crashed).start("model", host="another-machine")
     assert record.impact("drive_log/north")["nodes"][0]["ref"] == build.ref
     assert record.show("model/demo.model")["made_by"][0]["run"] == world.runs["model"]
     assert record.trace("build/demo", as_of=rfc3339.now())["position"] == build.position
@@ -60,7 +60,7 @@ def test_every_question_is_answered_as_on_sqlite(world: World, monkeypatch: pyte
     assert {failure["what"] for failure in record.verify("build/demo")["failures"]} == {"catalog row changed: value"}
 
 
-def test_bugs_labelers_and_histories_are_answered_as_on_sqlite(world: World) -> None:
+def test_bugs_labelers_and_histories_are_answered_as_on_sqlite(world: RecordWorld) -> None:
     world.ingest("north")
     world.campaign("w_1", "w%2")
     report = artifact("kpi_report", "demo.kpis", "k", facets={"tracecore_kpis": {"values": {"map50": 0.4}, "baseline": {}}})
@@ -80,11 +80,11 @@ def test_bugs_labelers_and_histories_are_answered_as_on_sqlite(world: World) -> 
     assert record.replay(check=True) == []
 
 
-def test_several_writers_leave_no_hole(world: World) -> None:
+def test_several_writers_leave_no_hole(world: RecordWorld) -> None:
     records = [Record.open(world.record.workspace) for _ in range(3)]
 
     def write(record: Record) -> None:
-        own = World(record)
+        own = RecordWorld(record)
         for _ in range(8):
             own.start("model")
 
@@ -101,7 +101,7 @@ def test_several_writers_leave_no_hole(world: World) -> None:
         record.close()
 
 
-def test_migrations_lead_down_and_up_again(world: World) -> None:
+def test_migrations_lead_down_and_up_again(world: RecordWorld) -> None:
     engine = world.record.database.engine
     downgrade(engine, "base")
     upgrade(engine, world.record.database.version())
@@ -115,6 +115,6 @@ def test_a_server_that_does_not_answer_is_one_sentence(tmp_path: Path, monkeypat
     assert os.environ.get("TRACECORE_CATALOG_URL") is None
     monkeypatch.setenv("TRACECORE_CATALOG_URL", "postgresql+psycopg://nobody:secret@127.0.0.1:9/none")
     with pytest.raises(TracecoreError, match=r"can't be opened") as caught:
-        World.at(tmp_path / "workspace")
+        RecordWorld.at(tmp_path / "workspace")
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)

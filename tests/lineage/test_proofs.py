@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from fresh_record import BEGUN
-from record_world import World
 from sqlalchemy import text
 
 from tracecore.commands.shell import cli
 from tracecore.errors import NegativeVerdict, UsageError
+from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage.crypto import merkle
 from tracecore_lineage.crypto.notes import CheckpointError
 from tracecore_lineage.ledger import ledger, proofs
@@ -78,11 +78,11 @@ def climb(leaf: bytes, index: int, size: int, hashes: list[bytes]) -> bytes:
     return hashlib.sha256(b"\x01" + top + climb(leaf, index - k, size - k, below)).digest()
 
 
-def run(world: World, *arguments: str) -> Result:
+def run(world: RecordWorld, *arguments: str) -> Result:
     return CliRunner().invoke(cli, [*arguments, "--workspace", str(world.record.workspace.root)])
 
 
-def test_every_event_is_proven_to_who_has_its_bytes_and_the_public_key_alone(world: World) -> None:
+def test_every_event_is_proven_to_who_has_its_bytes_and_the_public_key_alone(world: RecordWorld) -> None:
     world.record.ingest([foreign(number) for number in range(37)])
     world.record.ingest([foreign(99)])
     public = Ed25519PublicKey.from_public_bytes(world.record.keys.ensure().raw)
@@ -104,7 +104,7 @@ def test_every_event_is_proven_to_who_has_its_bytes_and_the_public_key_alone(wor
         public.verify(base64.b64decode(signature.split()[2])[4:], (signed + "\n").encode())
 
 
-def test_the_ledger_at_every_size_is_proven_to_be_the_beginning_of_itself(world: World) -> None:
+def test_the_ledger_at_every_size_is_proven_to_be_the_beginning_of_itself(world: RecordWorld) -> None:
     world.record.ingest([foreign(number) for number in range(21)])
     with world.record.database.read() as connection:
         leaves = ledger.leaves(connection, BEGUN + 21)
@@ -117,7 +117,7 @@ def test_the_ledger_at_every_size_is_proven_to_be_the_beginning_of_itself(world:
         world.record.consistency(BEGUN + 22)
 
 
-def test_a_proof_is_read_back_and_holds_for_nothing_else(world: World) -> None:
+def test_a_proof_is_read_back_and_holds_for_nothing_else(world: RecordWorld) -> None:
     world.record.ingest([foreign(number) for number in range(9)])
     keys = world.record.keys.public_keys()
     proof = proofs.parse(world.record.inclusion(4).text)
@@ -137,7 +137,7 @@ def test_a_proof_is_read_back_and_holds_for_nothing_else(world: World) -> None:
         ("\n\ntracecore", "\ntracecore", "Expected"),
     ],
 )
-def test_what_is_no_proof_is_refused_with_what_was_expected(world: World, old: str, new: str, why: str) -> None:
+def test_what_is_no_proof_is_refused_with_what_was_expected(world: RecordWorld, old: str, new: str, why: str) -> None:
     world.record.ingest([foreign(number) for number in range(9)])
     with pytest.raises(CheckpointError, match=why):
         proofs.parse(world.record.inclusion(4).text.replace(old, new))
@@ -151,7 +151,7 @@ def test_what_is_no_proof_is_refused_with_what_was_expected(world: World, old: s
         ("drive_log/north", "names no event: expected its id, 64 hexadecimal digits"),
     ],
 )
-def test_an_event_that_is_not_there_is_one_sentence(world: World, event: str, why: str) -> None:
+def test_an_event_that_is_not_there_is_one_sentence(world: RecordWorld, event: str, why: str) -> None:
     world.record.ingest([foreign(number) for number in range(9)])
     result = run(world, "checkpoint", "--prove", event)
     assert result.exit_code == 2
@@ -159,7 +159,7 @@ def test_an_event_that_is_not_there_is_one_sentence(world: World, event: str, wh
     assert len(result.stderr.strip().splitlines()) == 1
 
 
-def test_nothing_is_proven_of_a_ledger_that_was_changed(world: World) -> None:
+def test_nothing_is_proven_of_a_ledger_that_was_changed(world: RecordWorld) -> None:
     world.record.ingest([foreign(number) for number in range(9)])
     with world.record.database.write() as connection:
         connection.execute(text("UPDATE ledger_event SET recorded_at = '2031-01-01T00:00:00.000000Z' WHERE seq = 3"))
@@ -171,7 +171,7 @@ def test_nothing_is_proven_of_a_ledger_that_was_changed(world: World) -> None:
         world.record.consistency(2)
 
 
-def test_the_command_writes_a_proof_and_compares_with_a_kept_checkpoint(world: World, tmp_path: Path) -> None:
+def test_the_command_writes_a_proof_and_compares_with_a_kept_checkpoint(world: RecordWorld, tmp_path: Path) -> None:
     world.record.ingest([foreign(number) for number in range(5)])
     kept, proof = tmp_path / "kept", tmp_path / "event.tlog-proof"
     assert run(world, "checkpoint", "-o", str(kept)).exit_code == 0
@@ -190,7 +190,7 @@ def test_the_command_writes_a_proof_and_compares_with_a_kept_checkpoint(world: W
     assert "can't be read: no such file" in run(world, "checkpoint", "--consistent-with", str(tmp_path / "none")).stderr
 
 
-def test_a_ledger_that_is_another_than_the_kept_checkpoint_says_is_answered_with_no(world: World, tmp_path: Path) -> None:
+def test_a_ledger_that_is_another_than_the_kept_checkpoint_says_is_answered_with_no(world: RecordWorld, tmp_path: Path) -> None:
     world.record.ingest([foreign(number) for number in range(5)])
     from tracecore_lineage.crypto import notes
 

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from fresh_record import BEGUN
-from record_world import World
 from sqlalchemy import text
 
 from tracecore.commands.shell import cli
+from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage.crypto import notes
 from tracecore_lineage.crypto.keys import PublicKey
 
 
-def run(world: World, *arguments: str) -> Result:
+def run(world: RecordWorld, *arguments: str) -> Result:
     return CliRunner().invoke(cli, [*arguments, "--workspace", str(world.record.workspace.root)])
 
 
@@ -29,7 +29,7 @@ def answer(result: Result) -> Any:
     return json.loads(result.stdout)
 
 
-def test_keys_are_listed_rotated_and_exported(world: World, tmp_path: Path) -> None:
+def test_keys_are_listed_rotated_and_exported(world: RecordWorld, tmp_path: Path) -> None:
     exported = answer(run(world, "key", "export", "--json"))
     first = PublicKey.from_pem(exported["public_key"].encode(), "stdout")
     assert exported["id"] == first.id
@@ -45,7 +45,7 @@ def test_keys_are_listed_rotated_and_exported(world: World, tmp_path: Path) -> N
     assert re.fullmatch(r"ed25519:[0-9a-f]{64}", again.stdout.strip())
 
 
-def test_a_checkpoint_is_printed_or_written_and_signed(world: World, tmp_path: Path) -> None:
+def test_a_checkpoint_is_printed_or_written_and_signed(world: RecordWorld, tmp_path: Path) -> None:
     empty = notes.parse(run(world, "checkpoint").stdout)
     assert empty.size == BEGUN
     world.ingest("north")
@@ -60,14 +60,14 @@ def test_a_checkpoint_is_printed_or_written_and_signed(world: World, tmp_path: P
 
 
 @pytest.mark.parametrize("command", [("checkpoint",), ("key", "export")])
-def test_a_file_that_cannot_be_written_is_one_sentence(world: World, tmp_path: Path, command: tuple[str, ...]) -> None:
+def test_a_file_that_cannot_be_written_is_one_sentence(world: RecordWorld, tmp_path: Path, command: tuple[str, ...]) -> None:
     result = run(world, *command, "-o", str(tmp_path / "absent" / "file"))
     assert result.exit_code == 2
     assert "can't be written to" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
 
 
-def test_replay_compares_and_makes_again(world: World) -> None:
+def test_replay_compares_and_makes_again(world: RecordWorld) -> None:
     world.ingest("north")
     assert answer(run(world, "replay", "--check", "--json")) == {"ok": True, "events": world.record.position(), "differences": []}
     with world.record.database.write() as connection:
@@ -84,7 +84,7 @@ def test_replay_compares_and_makes_again(world: World) -> None:
 
 
 @pytest.mark.parametrize("command", [("key",), ("key", "list"), ("key", "rotate"), ("key", "export"), ("checkpoint",), ("replay",)])
-def test_help_shows_an_example(world: World, command: tuple[str, ...]) -> None:
+def test_help_shows_an_example(world: RecordWorld, command: tuple[str, ...]) -> None:
     shown = CliRunner().invoke(cli, [*command, "--help"])
     assert shown.exit_code == 0
     assert f"tracecore {command[0]}" in shown.output.partition("Example")[2]

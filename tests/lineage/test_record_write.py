@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 from fresh_record import BEGUN
-from record_world import PROGRAM, World, artifact, origin, plugin
 from sqlalchemy import event
 
 from tracecore.errors import RunFailed, UsageError
 from tracecore.running.recorder import Recorder
+from tracecore.testing.worlds.record import PROGRAM, RecordWorld, artifact, origin, plugin
 from tracecore_lineage.catalog import current_state
 from tracecore_lineage.catalog.recorder import Position
 from tracecore_lineage.crypto import notes
@@ -34,25 +34,25 @@ def table(content: str, name: str = "demo.frames") -> Artifact:
     )  # fmt: skip
 
 
-def keyed(world: World, key: str | None = KEY) -> Run:
+def keyed(world: RecordWorld, key: str | None = KEY) -> Run:
     run = Run(world.record.new_run_id(), "demo.frames", datetime.now(UTC), StageKind.CURATE, plugin("curate"), {"n": 1}, 7, key, program=PROGRAM)
     world.record.start(run)
     return run
 
 
-def complete(world: World, content: str, key: str | None = KEY) -> Run:
+def complete(world: RecordWorld, content: str, key: str | None = KEY) -> Run:
     run = keyed(world, key)
     world.record.complete(run, [RunInput("program", PROGRAM)], {"frames": table(content)})
     return run
 
 
-def test_the_record_fulfils_the_kernels_protocol(world: World) -> None:
+def test_the_record_fulfils_the_kernels_protocol(world: RecordWorld) -> None:
     recorder: Recorder = world.record
     assert recorder.namespace == "world"
     assert recorder.new_run_id()[14] == "7"
 
 
-def test_a_completed_run_is_found_by_its_key_with_all_that_its_outputs_are(world: World) -> None:
+def test_a_completed_run_is_found_by_its_key_with_all_that_its_outputs_are(world: RecordWorld) -> None:
     assert world.record.reusable(KEY) == []
     run = complete(world, "a")
     found = next(iter(world.record.reusable(KEY)), None)
@@ -60,7 +60,7 @@ def test_a_completed_run_is_found_by_its_key_with_all_that_its_outputs_are(world
     assert (found.id, found.job, found.outputs, found.checks, found.rejected) == (run.id, "demo.frames", {"frames": table("a")}, (), frozenset())
 
 
-def test_of_several_runs_with_one_key_the_newest_is_found(world: World) -> None:
+def test_of_several_runs_with_one_key_the_newest_is_found(world: RecordWorld) -> None:
     complete(world, "a")
     newest = complete(world, "b")
     complete(world, "c", key=None)
@@ -69,7 +69,7 @@ def test_of_several_runs_with_one_key_the_newest_is_found(world: World) -> None:
     assert found.id == newest.id
 
 
-def test_of_many_earlier_runs_a_few_are_read_however_many_there_are(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_earlier_runs_a_few_are_read_however_many_there_are(world: RecordWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     read = current_state.ledger.read_event
     events: list[str] = []
     monkeypatch.setattr(current_state.ledger, "read_event", lambda connection, identity: events.append(identity) or read(connection, identity))
@@ -86,14 +86,14 @@ def test_of_many_earlier_runs_a_few_are_read_however_many_there_are(world: World
     assert set(counts) == {(8, 1)}
 
 
-def test_open_failed_and_aborted_runs_are_not_used_again(world: World) -> None:
+def test_open_failed_and_aborted_runs_are_not_used_again(world: RecordWorld) -> None:
     keyed(world)
     world.record.fail(keyed(world), "no")
     assert world.record.abort(keyed(world).id, "gone")
     assert world.record.reusable(KEY) == []
 
 
-def test_checks_come_with_what_they_found_and_a_blocking_failure_rejects(world: World) -> None:
+def test_checks_come_with_what_they_found_and_a_blocking_failure_rejects(world: RecordWorld) -> None:
     run = complete(world, "a")
     made = table("a")
     now = datetime.now(UTC)
@@ -111,7 +111,7 @@ def test_checks_come_with_what_they_found_and_a_blocking_failure_rejects(world: 
     assert dataclasses.replace(again, inputs=check.inputs) == check
 
 
-def test_of_a_check_that_ran_twice_the_newest_verdict_stands(world: World) -> None:
+def test_of_a_check_that_ran_twice_the_newest_verdict_stands(world: RecordWorld) -> None:
     run = complete(world, "a")
     world.made["frames"], world.runs["frames"] = table("a"), run.id
     world.check("frames", "not_empty", success=False)
@@ -121,7 +121,7 @@ def test_of_a_check_that_ran_twice_the_newest_verdict_stands(world: World) -> No
     assert ([check.success for check in found.checks], found.rejected) == ([True], frozenset())
 
 
-def test_every_version_of_a_name_is_given_newest_first(world: World) -> None:
+def test_every_version_of_a_name_is_given_newest_first(world: RecordWorld) -> None:
     for content in "abc":
         complete(world, content)
     world.record.fail(keyed(world), "no")
@@ -129,14 +129,14 @@ def test_every_version_of_a_name_is_given_newest_first(world: World) -> None:
     assert world.record.artifacts("dataset", "other") == []
 
 
-def test_a_name_with_slashes_is_found_again(world: World) -> None:
+def test_a_name_with_slashes_is_found_again(world: RecordWorld) -> None:
     run = keyed(world)
     made = table("a", "camera/front image")
     world.record.complete(run, [], {"frames": made})
     assert world.record.artifacts("dataset", "camera/front image") == [made]
 
 
-def test_facets_of_a_version_are_given_bare_and_the_newest_wins(world: World) -> None:
+def test_facets_of_a_version_are_given_bare_and_the_newest_wins(world: RecordWorld) -> None:
     complete(world, "a")
     facets = world.record.facets(table("a").ref)
     assert facets["tracecore_frames"] == {"frames": 7, "drives": {"a": 7}, "place": None}
@@ -145,7 +145,7 @@ def test_facets_of_a_version_are_given_bare_and_the_newest_wins(world: World) ->
     assert world.record.facets(table("a").ref)["tracecore_frames"] == {"frames": 8}
 
 
-def test_a_run_that_ended_is_never_reopened(world: World) -> None:
+def test_a_run_that_ended_is_never_reopened(world: RecordWorld) -> None:
     run = keyed(world)
     assert world.record.abort(run.id, "The process that ran it is gone.") is True
     assert world.record.abort(run.id, "again") is False
@@ -159,12 +159,12 @@ def test_a_run_that_ended_is_never_reopened(world: World) -> None:
     assert world.record.position() == BEGUN + 2
 
 
-def test_a_run_that_never_started_cannot_be_closed(world: World) -> None:
+def test_a_run_that_never_started_cannot_be_closed(world: RecordWorld) -> None:
     with pytest.raises(UsageError, match=r"No run .* was started in this record"):
         world.record.abort(world.record.new_run_id(), "gone")
 
 
-def test_an_event_can_speak_of_the_position_it_is_appended_at(world: World) -> None:
+def test_an_event_can_speak_of_the_position_it_is_appended_at(world: RecordWorld) -> None:
     world.ingest("north")
     size = world.record.position()
     seen: list[Position] = []
@@ -183,7 +183,7 @@ def test_an_event_can_speak_of_the_position_it_is_appended_at(world: World) -> N
     assert world.record.position() == size + 1
 
 
-def test_what_build_raises_leaves_nothing(world: World) -> None:
+def test_what_build_raises_leaves_nothing(world: RecordWorld) -> None:
     def build(_position: Position) -> bytes:
         raise UsageError("The name is taken.")
 
@@ -193,7 +193,7 @@ def test_what_build_raises_leaves_nothing(world: World) -> None:
     world.ingest("north")
 
 
-def test_a_start_and_its_end_take_a_small_fixed_number_of_statements(world: World) -> None:
+def test_a_start_and_its_end_take_a_small_fixed_number_of_statements(world: RecordWorld) -> None:
     complete(world, "warm")
     asked: list[str] = []
     event.listen(world.record.database.engine, "before_cursor_execute", lambda _c, _cu, statement, *_: asked.append(statement))

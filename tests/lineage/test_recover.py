@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from record_world import World
-
 from tracecore.store import LocalStore
 from tracecore.system.locks import hold_run
+from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage import Record
 from tracecore_schemas.kinds import StageKind
 
@@ -46,7 +45,7 @@ def running(root: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
             process.kill()
 
 
-def test_a_killed_run_is_closed_as_abort_and_its_staging_removed(world: World) -> None:
+def test_a_killed_run_is_closed_as_abort_and_its_staging_removed(world: RecordWorld) -> None:
     with running(world.record.workspace.root) as (process, run):
         assert world.record.open_runs() == [run]
         process.send_signal(signal.SIGKILL)
@@ -59,7 +58,7 @@ def test_a_killed_run_is_closed_as_abort_and_its_staging_removed(world: World) -
     assert world.record.doctor()["ok"]
 
 
-def test_a_live_run_is_left_alone_with_what_it_has_staged(world: World) -> None:
+def test_a_live_run_is_left_alone_with_what_it_has_staged(world: RecordWorld) -> None:
     with running(world.record.workspace.root) as (_, run):
         done = world.record.recover()
         assert (done.aborted, done.live, done.removed) == ((), (run,), ())
@@ -67,18 +66,18 @@ def test_a_live_run_is_left_alone_with_what_it_has_staged(world: World) -> None:
         assert world.record.show(f"run/{run}")["state"] == "OPEN"
 
 
-def test_a_run_that_a_live_run_started_is_a_part_of_it(world: World) -> None:
+def test_a_run_that_a_live_run_started_is_a_part_of_it(world: RecordWorld) -> None:
     from tracecore_schemas.run import Parent
 
     with Record.open(world.record.workspace.root) as crashed:
-        parent = World(crashed).start("drives", StageKind.INGEST)
-        child = World(crashed).start("drives.drive_log", StageKind.INGEST, parent=Parent(parent.id, parent.job, "world"))
+        parent = RecordWorld(crashed).start("drives", StageKind.INGEST)
+        child = RecordWorld(crashed).start("drives.drive_log", StageKind.INGEST, parent=Parent(parent.id, parent.job, "world"))
     with hold_run(world.record.workspace.locks, parent.id):
         assert world.record.recover().live == (parent.id, child.id)
     assert world.record.recover().aborted == (parent.id, child.id)
 
 
-def test_open_runs_of_other_producers_are_theirs_to_end(world: World) -> None:
+def test_open_runs_of_other_producers_are_theirs_to_end(world: RecordWorld) -> None:
     foreign = {
         "eventType": "START", "eventTime": "2026-01-01T00:00:00Z", "producer": "urn:etl", "schemaURL": "urn:etl:event",
         "run": {"runId": "0199c1f4-8f0e-7a31-9c55-1b6a3f1f2a10"}, "job": {"namespace": "etl", "name": "load"},
@@ -88,9 +87,9 @@ def test_open_runs_of_other_producers_are_theirs_to_end(world: World) -> None:
     assert world.record.recover().aborted == ()
 
 
-def test_two_recoveries_at_once_close_a_run_once(world: World) -> None:
+def test_two_recoveries_at_once_close_a_run_once(world: RecordWorld) -> None:
     with Record.open(world.record.workspace.root) as crashed:
-        run = World(crashed).start("model", StageKind.TRAIN)
+        run = RecordWorld(crashed).start("model", StageKind.TRAIN)
     with Record.open(world.record.workspace.root) as other:
         assert sorted([*world.record.recover().aborted, *other.recover().aborted]) == [run.id]
     assert world.record.replay(check=True) == []

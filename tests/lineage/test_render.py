@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from record_world import World, artifact
 from rich.console import Console
 from stored_world import StoredWorld
 
 from tracecore.commands.shell import cli
+from tracecore.testing.worlds import RecordWorld, artifact
 from tracecore_lineage.present.graph import dot, mermaid
 from tracecore_lineage.present.tree import draw, sealed_of
 from tracecore_lineage.present.words import short_ref
@@ -22,7 +22,7 @@ from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import RunInput, Unknown
 
 
-def drawn(world: World, ref: str) -> list[str]:
+def drawn(world: RecordWorld, ref: str) -> list[str]:
     console = Console(width=300, record=True, file=None, force_terminal=False)
     trace = world.record.trace(ref)
     with console.capture() as captured:
@@ -30,18 +30,18 @@ def drawn(world: World, ref: str) -> list[str]:
     return captured.get().splitlines()
 
 
-def run(world: World, *arguments: str) -> Result:
+def run(world: RecordWorld, *arguments: str) -> Result:
     return CliRunner().invoke(cli, [*arguments, "--workspace", str(world.record.workspace.root)], prog_name="tracecore")
 
 
-def test_the_first_line_of_a_build_says_seal_completeness_gates_and_the_approver_by_name(sealed: World) -> None:
+def test_the_first_line_of_a_build_says_seal_completeness_gates_and_the_approver_by_name(sealed: RecordWorld) -> None:
     assert drawn(sealed, "build/demo")[0].rstrip() == (
         "build/demo   sealed, signature valid (bytes: tracecore verify) · complete, no gaps, 5 unknowns"
         " · 1 gate passed, 0 waived · approver Ada Lovelace"
     )
 
 
-def test_the_tree_leads_from_the_engine_to_the_drives_and_draws_nothing_twice(sealed: World) -> None:
+def test_the_tree_leads_from_the_engine_to_the_drives_and_draws_nothing_twice(sealed: RecordWorld) -> None:
     lines = [re.sub(r"@[0-9a-f]{6}", "@…", line.rstrip()) for line in drawn(sealed, "build/demo")]
     assert lines[1:10] == [
         "├── engine/demo.engine@…   tensorrt-rtx 1.7.1 · SM89 · fp16 · unknown: not executed",
@@ -57,14 +57,14 @@ def test_the_tree_leads_from_the_engine_to_the_drives_and_draws_nothing_twice(se
     assert lines[10] == "├── program/demo@…   11 bytes"
 
 
-def test_many_drive_logs_are_one_line(world: World) -> None:
+def test_many_drive_logs_are_one_line(world: RecordWorld) -> None:
     world.ingest(*(f"drive{number}" for number in range(9)))
     lines = drawn(world, "dataset/demo.drives.frames")
     assert "├── 9 × drive_log   1970-01-01" in [line.rstrip() for line in lines]  # noqa: RUF001  # a multiplication sign is what is meant
     assert not any("drive_log/drive" in line for line in lines)
 
 
-def test_gaps_rejections_and_what_came_later_are_drawn(world: World) -> None:
+def test_gaps_rejections_and_what_came_later_are_drawn(world: RecordWorld) -> None:
     stray = artifact("dataset", "found", "in a drawer")
     world.run("model", StageKind.TRAIN, outputs={"model": artifact("model", "demo.model", "w")}, more_inputs=[RunInput("frames", stray)])
     world.check("model", "parity", success=False)
@@ -79,7 +79,7 @@ def test_gaps_rejections_and_what_came_later_are_drawn(world: World) -> None:
     assert "later  model/demo.model@" in text
 
 
-def test_mermaid_and_dot_name_every_version_run_and_edge(sealed: World) -> None:
+def test_mermaid_and_dot_name_every_version_run_and_edge(sealed: RecordWorld) -> None:
     trace = sealed.record.trace("build/demo")
     flowchart, digraph = mermaid(trace), dot(trace)
     assert flowchart.startswith("flowchart LR\n")
@@ -89,21 +89,21 @@ def test_mermaid_and_dot_name_every_version_run_and_edge(sealed: World) -> None:
         assert f'label="{short_ref(node["ref"])}"' in digraph
 
 
-def test_what_stands_in_names_can_not_break_out_of_a_diagram(world: World) -> None:
+def test_what_stands_in_names_can_not_break_out_of_a_diagram(world: RecordWorld) -> None:
     world.run('x"] --> evil', StageKind.TRAIN, outputs={"model": artifact("model", "demo.model", "w")})
     trace = world.record.trace("model/demo.model")
     assert "x&quot;] --&gt; evil" in mermaid(trace)
     assert 'label="demo.x\\"] --> evil"' in dot(trace)
 
 
-def test_any_facets_summary_is_drawn_as_it_was_recorded_and_a_strangers_flood_is_cut(world: World) -> None:
+def test_any_facets_summary_is_drawn_as_it_was_recorded_and_a_strangers_flood_is_cut(world: RecordWorld) -> None:
     facets = {"acme_radar": {"summary": "9 radar sweeps"}, "acme_essay": {"summary": 500 * "long "}, "acme_none": {"summary": 7}, "bare": {}}
     world.run("radar", StageKind.INGEST, outputs={"radar": artifact("dataset", "demo.radar", "r", facets=facets)})
     line = drawn(world, "dataset/demo.radar")[0].rstrip()
     assert re.fullmatch(r"dataset/demo\.radar@\w{6}   (long )+lo?n?g?… · 9 radar sweeps · complete, no gaps, 0 unknowns", line), line
 
 
-def test_of_many_drive_logs_the_values_at_each_place_are_listed_or_the_first_and_last(world: World) -> None:
+def test_of_many_drive_logs_the_values_at_each_place_are_listed_or_the_first_and_last(world: RecordWorld) -> None:
     logs = []
     for number in range(9):
         said = {"summary": f"2026-10-{number + 1:02} · {'JP-Yokohama' if number % 2 else 'FR-Lyon'}"}
@@ -113,7 +113,7 @@ def test_of_many_drive_logs_the_values_at_each_place_are_listed_or_the_first_and
     assert "├── 9 × drive_log   2026-10-01 … 2026-10-09 · FR-Lyon, JP-Yokohama" in lines  # noqa: RUF001  # a multiplication sign is what is meant
 
 
-def test_json_is_the_contracts_shape_and_the_only_thing_on_stdout(sealed: World) -> None:
+def test_json_is_the_contracts_shape_and_the_only_thing_on_stdout(sealed: RecordWorld) -> None:
     for arguments in (("trace", "build/demo", "--json"), ("trace", "build/demo", "--format", "json")):
         result = run(sealed, *arguments)
         assert (result.exit_code, result.stderr) == (0, "")
@@ -125,27 +125,27 @@ def test_json_is_the_contracts_shape_and_the_only_thing_on_stdout(sealed: World)
     ]  # fmt: skip
 
 
-def test_a_tree_is_whole_lines_where_stdout_is_no_terminal(sealed: World) -> None:
+def test_a_tree_is_whole_lines_where_stdout_is_no_terminal(sealed: RecordWorld) -> None:
     result = run(sealed, "trace", "build/demo")
     assert result.exit_code == 0
     assert result.stdout.splitlines()[0].endswith("approver Ada Lovelace")
     assert "reached build/demo" in run(sealed, "impact", "drive_log/north").stdout
 
 
-def test_strict_exits_with_one_where_the_trace_is_not_complete(sealed: World) -> None:
+def test_strict_exits_with_one_where_the_trace_is_not_complete(sealed: RecordWorld) -> None:
     assert run(sealed, "trace", "model/demo.model", "--strict").exit_code == 0
     assert run(sealed, "trace", "model/demo.model", "--strict", "--depth", "1").exit_code == 1
     assert run(sealed, "trace", "model/demo.model", "--depth", "1").exit_code == 0
 
 
 @pytest.mark.parametrize("command", ["trace", "impact", "show", "verify"])
-def test_an_unknown_ref_is_one_sentence_and_exit_code_two(sealed: World, command: str) -> None:
+def test_an_unknown_ref_is_one_sentence_and_exit_code_two(sealed: RecordWorld, command: str) -> None:
     result = run(sealed, command, "model/demo.modle")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.strip() == "Error: model/demo.modle is not in this part of the record. Did you mean 'model/demo.model'?"
 
 
-def test_show_prints_an_artifact_a_run_and_a_build_with_the_approvers_name(sealed: World) -> None:
+def test_show_prints_an_artifact_a_run_and_a_build_with_the_approvers_name(sealed: RecordWorld) -> None:
     assert "approver Ada Lovelace" in run(sealed, "show", "build/demo").stdout
     assert "versions, newest first:" in run(sealed, "show", "model/demo.model").stdout
     assert "demo.model   COMPLETE" in run(sealed, "show", f"run/{sealed.runs['model']}").stdout
@@ -178,7 +178,7 @@ def test_every_command_explains_itself_with_examples(command: str) -> None:
     assert "--workspace" in result.stdout
 
 
-def test_a_reports_kpis_and_unknowns_are_shown_in_whole(world: World) -> None:
+def test_a_reports_kpis_and_unknowns_are_shown_in_whole(world: RecordWorld) -> None:
     world.all()
     facet = {
         "values": {"ap": 0.91234, "ap.car": 0.8, "ap.car.night": 0.1},
@@ -199,7 +199,7 @@ def test_a_reports_kpis_and_unknowns_are_shown_in_whole(world: World) -> None:
     assert f"    {unknown.what}: {unknown.why}" in shown
 
 
-def test_training_data_let_pass_by_name_and_reports_of_selection_stand_in_the_first_line(world: World) -> None:
+def test_training_data_let_pass_by_name_and_reports_of_selection_stand_in_the_first_line(world: RecordWorld) -> None:
     world.all()
     report = artifact("kpi_report", "demo.kpis", "figures", facets={"tracecore_kpis": {"summary": "x", "values": {"ap": 0.9}, "headline": ["ap"]}})
     world.run("kpis", StageKind.EVALUATE, [("model", "model")], {"report": report})

@@ -12,11 +12,11 @@ from fresh_record import BEGUN
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openlineage_data import airflow_events, marquez_events
-from record_world import World
 from sqlalchemy import create_engine, event, select, text
 from sqlmodel import SQLModel
 
 from tracecore.errors import NegativeVerdict
+from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage.catalog import replay
 from tracecore_lineage.catalog.projection import project
 from tracecore_lineage.catalog.replay import Difference
@@ -48,13 +48,13 @@ def of_events(rows: dict[str, list[tuple[Any, ...]]], events: set[str]) -> dict[
     return {name: [row for row in found if events & set(map(str, row))] for name, found in rows.items()}
 
 
-def change(world: World, statement: str, **values: Any) -> list[Difference]:
+def change(world: RecordWorld, statement: str, **values: Any) -> list[Difference]:
     with world.record.database.write() as connection:
         assert connection.execute(text(statement), values).rowcount > 0
     return world.record.replay(check=True)
 
 
-def test_a_recorded_world_agrees_with_its_ledger_and_is_the_same_when_made_again(world: World) -> None:
+def test_a_recorded_world_agrees_with_its_ledger_and_is_the_same_when_made_again(world: RecordWorld) -> None:
     world.all()
     world.seal()
     again = world.start("model", key="sha256:" + "a" * 64)
@@ -85,7 +85,7 @@ def test_a_recorded_world_agrees_with_its_ledger_and_is_the_same_when_made_again
         ("INSERT INTO catalog_staleness SELECT event_id, -1, 'forged', run_id, event_time FROM catalog_run_event LIMIT 1", "extra", ""),
     ],
 )
-def test_a_changed_catalog_row_is_named(world: World, statement: str, what: str, column: str) -> None:
+def test_a_changed_catalog_row_is_named(world: RecordWorld, statement: str, what: str, column: str) -> None:
     world.all()
     world.seal()
     differences = change(world, statement)
@@ -95,13 +95,13 @@ def test_a_changed_catalog_row_is_named(world: World, statement: str, what: str,
     assert world.record.replay(check=True) == []
 
 
-def test_a_row_moved_to_another_position_is_named(world: World) -> None:
+def test_a_row_moved_to_another_position_is_named(world: RecordWorld) -> None:
     world.ingest("north")
     differences = change(world, "UPDATE catalog_run_event SET seq = seq + 1 WHERE seq = (SELECT max(seq) FROM catalog_run_event) - 1")
     assert [(difference.what, difference.column) for difference in differences] == [("changed", "seq")]
 
 
-def test_an_edited_event_is_noticed_by_the_comparison_and_refused_by_the_replay(world: World) -> None:
+def test_an_edited_event_is_noticed_by_the_comparison_and_refused_by_the_replay(world: RecordWorld) -> None:
     world.ingest("north")
     with world.record.database.write() as connection:
         body = json.loads(ledger.read_event(connection, next(ledger.read(connection)).event_id).body)  # type: ignore[union-attr]  # it is there
@@ -118,7 +118,7 @@ def test_an_edited_event_is_noticed_by_the_comparison_and_refused_by_the_replay(
         assert connection.execute(text("SELECT count(*) FROM catalog_run_event")).scalar_one() == before
 
 
-def test_an_event_that_is_no_event_any_more_is_named(world: World) -> None:
+def test_an_event_that_is_no_event_any_more_is_named(world: RecordWorld) -> None:
     world.ingest("north")
     with world.record.database.write() as connection:
         connection.execute(text("UPDATE ledger_event SET body = :body WHERE seq = 1"), {"body": b"\xff"})
@@ -149,7 +149,7 @@ class Shuffled:
 
 
 def _events(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[bytes], LedgerName]:
-    world = World.at(tmp_path_factory.mktemp("shuffled") / "workspace").all()
+    world = RecordWorld.at(tmp_path_factory.mktemp("shuffled") / "workspace").all()
     world.seal()
     failing = world.start("model")
     world.record.fail(failing, "no")
@@ -185,7 +185,7 @@ def test_any_order_and_any_duplicates_of_the_same_events_give_the_same_rows(
 
 def test_the_record_itself_takes_shuffled_and_doubled_events_to_the_same_rows(tmp_path: Path) -> None:
     strangers = [*airflow_events(), *marquez_events()]
-    first, second = (World.at(tmp_path / name).record for name in ("first", "second"))
+    first, second = (RecordWorld.at(tmp_path / name).record for name in ("first", "second"))
     first.ingest(strangers)
     for body in reversed(strangers):
         second.ingest([body, body])
@@ -199,7 +199,7 @@ def test_the_record_itself_takes_shuffled_and_doubled_events_to_the_same_rows(tm
     second.close()
 
 
-def test_rows_are_written_with_one_statement_a_table(world: World) -> None:
+def test_rows_are_written_with_one_statement_a_table(world: RecordWorld) -> None:
     statements: list[str] = []
     event.listen(world.record.database.engine, "before_cursor_execute", lambda _c, _cu, statement, *_: statements.append(statement))
     world.ingest("north")

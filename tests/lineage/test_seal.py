@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from record_world import PROGRAM, World
 
 from tracecore.errors import RunFailed, UsageError
+from tracecore.testing.worlds.record import PROGRAM, RecordWorld
 from tracecore_lineage import Record
 from tracecore_lineage.crypto import notes
 from tracecore_lineage.crypto.envelope import EnvelopeError, open_envelope
@@ -29,7 +29,7 @@ WAIVER = Waiver("kpi", "only a test track", date(2027, 1, 31), "Ada Lovelace")
 DATABASES = ("sqlite", "postgresql")
 
 
-def test_a_seal_is_an_in_toto_statement_whose_subjects_are_the_builds_artifacts(sealed: World) -> None:
+def test_a_seal_is_an_in_toto_statement_whose_subjects_are_the_builds_artifacts(sealed: RecordWorld) -> None:
     build = sealed.record.build("demo")
     assert build is not None
     payload = base64.b64decode(build.envelope["payload"])
@@ -42,7 +42,7 @@ def test_a_seal_is_an_in_toto_statement_whose_subjects_are_the_builds_artifacts(
     assert subjects == {artifact.ref.partition("@")[0]: artifact.digest.removeprefix("sha256:") for artifact in made}
 
 
-def test_the_signature_is_plain_ed25519_over_dsses_pre_authentication_encoding(sealed: World) -> None:
+def test_the_signature_is_plain_ed25519_over_dsses_pre_authentication_encoding(sealed: RecordWorld) -> None:
     build = sealed.record.build("demo")
     assert build is not None
     payload = base64.b64decode(build.envelope["payload"])
@@ -54,7 +54,7 @@ def test_the_signature_is_plain_ed25519_over_dsses_pre_authentication_encoding(s
     Ed25519PublicKey.from_public_bytes(key.raw).verify(base64.b64decode(signature["sig"]), encoded)
 
 
-def test_the_statement_names_the_place_in_the_ledger_before_its_own_event(sealed: World) -> None:
+def test_the_statement_names_the_place_in_the_ledger_before_its_own_event(sealed: RecordWorld) -> None:
     build = sealed.record.build("demo")
     assert build is not None
     said = build.statement["predicate"]
@@ -64,7 +64,7 @@ def test_the_statement_names_the_place_in_the_ledger_before_its_own_event(sealed
     assert note.signed_by([sealed.record.keys.ensure()]) is not None
 
 
-def test_the_record_holds_pseudonyms_and_the_table_that_resolves_them_can_be_deleted_from(world: World) -> None:
+def test_the_record_holds_pseudonyms_and_the_table_that_resolves_them_can_be_deleted_from(world: RecordWorld) -> None:
     build = world.all().seal(gates=[FAILED], waivers=[WAIVER])
     said = build.statement["predicate"]
     assert said["approver"] == said["waivers"][0]["by"]
@@ -73,7 +73,7 @@ def test_the_record_holds_pseudonyms_and_the_table_that_resolves_them_can_be_del
     assert world.record.person(said["approver"]) == "Ada Lovelace"
 
 
-def test_the_same_content_under_the_same_name_is_the_build_that_is_there(world: World) -> None:
+def test_the_same_content_under_the_same_name_is_the_build_that_is_there(world: RecordWorld) -> None:
     first = world.all().seal()
     position = world.record.position()
     again = world.seal()
@@ -82,7 +82,7 @@ def test_the_same_content_under_the_same_name_is_the_build_that_is_there(world: 
     assert world.record.position() == position, "a no-op makes no run"
 
 
-def test_other_wording_of_a_gates_outcome_is_no_other_content(world: World) -> None:
+def test_other_wording_of_a_gates_outcome_is_no_other_content(world: RecordWorld) -> None:
     gate = GateOutcome("no_leak", True, False, 0, 0, "nothing is shared")
     world.all().seal(gates=[gate])
     assert not world.seal(gates=[replace(gate, message="no frame is shared")]).new
@@ -96,26 +96,26 @@ def test_other_wording_of_a_gates_outcome_is_no_other_content(world: World) -> N
         ({"gates": [FAILED], "waivers": [WAIVER]}, "the gates and the waivers differ"),
     ],
 )
-def test_other_content_under_the_same_name_is_refused_and_says_what_differs(world: World, change: dict[str, object], words: str) -> None:
+def test_other_content_under_the_same_name_is_refused_and_says_what_differs(world: RecordWorld, change: dict[str, object], words: str) -> None:
     world.all().seal()
     with pytest.raises(UsageError, match=f"build/demo is sealed already .*{words}"):
         world.seal(**change)
     assert world.record.open_runs() == []
 
 
-def test_the_same_versions_made_again_by_other_runs_are_no_other_content(world: World) -> None:
+def test_the_same_versions_made_again_by_other_runs_are_no_other_content(world: RecordWorld) -> None:
     first = world.all().seal()
     assert world.all().seal().ref == first.ref
 
 
-def test_other_artifacts_under_the_same_name_are_named_by_their_roles(world: World) -> None:
+def test_other_artifacts_under_the_same_name_are_named_by_their_roles(world: RecordWorld) -> None:
     world.all().seal()
     world.train("other weights", epochs=2)
     with pytest.raises(UsageError, match="the artifact model differs"):
         world.seal()
 
 
-def test_a_failed_gate_without_waiver_and_a_waiver_without_gate_are_refused(world: World) -> None:
+def test_a_failed_gate_without_waiver_and_a_waiver_without_gate_are_refused(world: RecordWorld) -> None:
     world.all()
     with pytest.raises(UsageError, match="the gate 'kpi' failed and was not waived"):
         world.seal(gates=[replace(FAILED, waived=False)])
@@ -124,13 +124,13 @@ def test_a_failed_gate_without_waiver_and_a_waiver_without_gate_are_refused(worl
     assert world.record.builds() == []
 
 
-def test_what_json_has_no_number_for_is_refused_in_one_sentence(world: World) -> None:
+def test_what_json_has_no_number_for_is_refused_in_one_sentence(world: RecordWorld) -> None:
     world.all()
     with pytest.raises(UsageError, match="what JSON has no number for"):
         world.seal(gates=[GateOutcome("kpi", True, False, float("nan"), 0.5, "")])
 
 
-def test_builds_are_found_by_name_and_listed_in_order(world: World) -> None:
+def test_builds_are_found_by_name_and_listed_in_order(world: RecordWorld) -> None:
     one, two = world.all().seal("one"), world.seal("two")
     assert [build.ref for build in world.record.builds()] == [one.ref, two.ref]
     found = world.record.build("two")
@@ -139,7 +139,7 @@ def test_builds_are_found_by_name_and_listed_in_order(world: World) -> None:
     assert world.record.build("three") is None
 
 
-def test_a_build_says_what_it_lacks(world: World) -> None:
+def test_a_build_says_what_it_lacks(world: RecordWorld) -> None:
     world.ingest("north")
     world.curate()
     world.seal()
@@ -147,7 +147,7 @@ def test_a_build_says_what_it_lacks(world: World) -> None:
     assert [unknown["what"] for unknown in unknowns] == ["KPIs", "engine", "model"]
 
 
-def test_a_release_run_that_was_closed_meanwhile_seals_nothing(world: World) -> None:
+def test_a_release_run_that_was_closed_meanwhile_seals_nothing(world: RecordWorld) -> None:
     request = world.all().request("demo")
     world.record.start(request.run)
     world.record.abort(request.run.id, "its process seemed gone")
@@ -156,7 +156,7 @@ def test_a_release_run_that_was_closed_meanwhile_seals_nothing(world: World) -> 
     assert world.record.builds() == []
 
 
-def test_of_two_threads_that_seal_one_name_one_wins_and_the_other_finds_it(world: World) -> None:
+def test_of_two_threads_that_seal_one_name_one_wins_and_the_other_finds_it(world: RecordWorld) -> None:
     world.all()
     requests = [world.request("demo") for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
@@ -168,7 +168,7 @@ def test_of_two_threads_that_seal_one_name_one_wins_and_the_other_finds_it(world
     assert world.record.verify()["ok"]
 
 
-def test_of_two_processes_that_seal_other_content_one_wins_and_the_other_is_refused(world: World, tmp_path: Path) -> None:
+def test_of_two_processes_that_seal_other_content_one_wins_and_the_other_is_refused(world: RecordWorld, tmp_path: Path) -> None:
     world.all()
     root = world.record.workspace.root
     script = textwrap.dedent("""
@@ -204,7 +204,7 @@ def test_of_two_processes_that_seal_other_content_one_wins_and_the_other_is_refu
         assert record.verify()["ok"]
 
 
-def test_an_envelope_has_one_form_alone(sealed: World) -> None:
+def test_an_envelope_has_one_form_alone(sealed: RecordWorld) -> None:
     envelope = sealed.record.builds()[0].envelope
     assert open_envelope(envelope).signed_by([sealed.record.keys.ensure()]) is not None
     for broken in (

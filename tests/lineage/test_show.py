@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from record_world import World
 from stored_world import StoredWorld, kept
 
 from tracecore.errors import UsageError
+from tracecore.testing.worlds import RecordWorld
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.refs import frame_ref
 
 
-def test_an_artifact_shows_facets_checks_makers_readers_and_history(world: World) -> None:
+def test_an_artifact_shows_facets_checks_makers_readers_and_history(world: RecordWorld) -> None:
     world.all()
     old = world.made["model"].ref
     world.train("other weights", epochs=2)
@@ -26,7 +26,7 @@ def test_an_artifact_shows_facets_checks_makers_readers_and_history(world: World
     assert [use["job"] for use in world.record.show(old)["read_by"]] == ["demo.engine"]
 
 
-def test_a_rejected_artifact_shows_the_check_that_failed(world: World) -> None:
+def test_a_rejected_artifact_shows_the_check_that_failed(world: RecordWorld) -> None:
     world.ingest("north")
     world.curate()
     world.check("training_set.train", "unique_frame_ids", success=False)
@@ -36,7 +36,7 @@ def test_a_rejected_artifact_shows_the_check_that_failed(world: World) -> None:
     assert [(check["name"], check["message"]) for check in failed] == [("unique_frame_ids", "2 frames are shared")]
 
 
-def test_a_run_shows_what_it_read_made_and_how_it_failed(world: World) -> None:
+def test_a_run_shows_what_it_read_made_and_how_it_failed(world: RecordWorld) -> None:
     world.all()
     shown = world.record.show(f"run/{world.runs['model']}")
     assert (shown["job"], shown["state"], shown["error"]) == ("demo.model", "COMPLETE", None)
@@ -47,13 +47,13 @@ def test_a_run_shows_what_it_read_made_and_how_it_failed(world: World) -> None:
     assert world.record.show(f"run/{run.id}")["error"] == "the loss is nan"
 
 
-def test_a_build_shows_its_statement_and_position(world: World) -> None:
+def test_a_build_shows_its_statement_and_position(world: RecordWorld) -> None:
     build = world.all().seal()
     shown = world.record.show("build/demo")
     assert (shown["ref"], shown["position"], shown["statement"]) == (build.ref, build.position, build.statement)
 
 
-def test_what_has_no_page_says_so(world: World) -> None:
+def test_what_has_no_page_says_so(world: RecordWorld) -> None:
     world.all()
     with pytest.raises(UsageError, match="takes an artifact, a run, a job, a build, a frame, a label, a labeler or a bug"):
         world.record.show("plugin/train@0.1.0")

@@ -9,10 +9,10 @@ from pathlib import Path
 import bundle_world
 import pytest
 from click.testing import CliRunner
-from record_world import World, artifact
 from stated_events import FACET, RUN, dataset, edges, event, job, lake, refs, run, take
 
 from tracecore.commands.shell import cli
+from tracecore.testing.worlds import RecordWorld, artifact
 from tracecore_graphql.named_queries import document
 from tracecore_graphql.schema import ask
 from tracecore_lineage.bundle.reader import trace_bundle
@@ -21,7 +21,7 @@ from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import RunInput
 
 
-def test_jobs_are_followed_through_each_other_in_both_directions(world: World) -> None:
+def test_jobs_are_followed_through_each_other_in_both_directions(world: RecordWorld) -> None:
     record = take(world, job(1, "one", [dataset("a")], [dataset("b")]), job(2, "two", [dataset("b", "7")], [dataset("c")]))
     whole = [
         ("etl/one", "input", lake("a")),
@@ -34,7 +34,7 @@ def test_jobs_are_followed_through_each_other_in_both_directions(world: World) -
     assert edges(record.show(lake("b"))) == whole
 
 
-def test_a_static_edge_makes_no_version_and_reads_none(world: World) -> None:
+def test_a_static_edge_makes_no_version_and_reads_none(world: RecordWorld) -> None:
     """The stated writer is not the producer of what a run reads later, nor is the stated reader a consumer of what a run made."""
     record = take(
         world,
@@ -48,7 +48,7 @@ def test_a_static_edge_makes_no_version_and_reads_none(world: World) -> None:
     assert refs(record.impact(lake("x", "1"))) == {lake("x", "1")}
 
 
-def test_a_stated_reader_without_a_run_is_a_gap_and_one_with_a_run_is_none(world: World) -> None:
+def test_a_stated_reader_without_a_run_is_a_gap_and_one_with_a_run_is_none(world: RecordWorld) -> None:
     stated = job(1, "use", [dataset("a")], [dataset("b")])
     record = take(world, stated, run(1, 2, "make", [], [dataset("a", "1")]))
     assert [gap["missing"] for gap in record.impact(lake("a", "1"))["gaps"]] == ["reading run"]
@@ -56,7 +56,7 @@ def test_a_stated_reader_without_a_run_is_a_gap_and_one_with_a_run_is_none(world
     assert record.impact(lake("a", "1"))["complete"]
 
 
-def test_a_dataset_event_answers_and_its_column_lineage_is_static(world: World) -> None:
+def test_a_dataset_event_answers_and_its_column_lineage_is_static(world: RecordWorld) -> None:
     columns = {"fields": {"x": {"inputFields": [{"namespace": "lake", "name": "src", "field": "x"}]}}}
     record = take(world, event(1, dataset=dataset("view", "1", columnLineage=columns)))
     assert record.show(lake("view", "1"))["facets"]["columnLineage"] == columns
@@ -66,7 +66,7 @@ def test_a_dataset_event_answers_and_its_column_lineage_is_static(world: World) 
     assert record.trace(lake("view", "1"))["static"][0]["role"] == "column"
 
 
-def test_the_symlinks_of_static_events_join_names(world: World) -> None:
+def test_the_symlinks_of_static_events_join_names(world: RecordWorld) -> None:
     alias = {"identifiers": [{"namespace": "s3", "name": "/wh/t", "type": "LOCATION"}]}
     path = {"namespace": "s3", "name": "/wh/t", "facets": dataset("", "1")["facets"]}
     record = take(
@@ -80,7 +80,7 @@ def test_the_symlinks_of_static_events_join_names(world: World) -> None:
     assert edges(record.impact("external/s3/%2Fwh%2Ft@1"))[0] == ("etl/stated", "input", lake("t"))
 
 
-def test_a_dataset_event_drops_and_renames_at_its_time(world: World) -> None:
+def test_a_dataset_event_drops_and_renames_at_its_time(world: RecordWorld) -> None:
     made = run(1, 1, "make", [dataset("seed", "1")], [dataset("t")])
     dropped = event(2, dataset=dataset("t", None, lifecycleStateChange={"lifecycleStateChange": "DROP"}))
     read = run(2, 3, "read", [dataset("t")], [dataset("m", "1")])
@@ -95,7 +95,7 @@ def test_a_dataset_event_drops_and_renames_at_its_time(world: World) -> None:
     assert lake("n", "1") in refs(record.impact(lake("other", "1")))
 
 
-def test_a_job_that_is_stated_to_drop_a_dataset_dropped_it_at_no_time(world: World) -> None:
+def test_a_job_that_is_stated_to_drop_a_dataset_dropped_it_at_no_time(world: RecordWorld) -> None:
     gone = dataset("t", None, lifecycleStateChange={"lifecycleStateChange": "DROP"})
     record = take(
         world,
@@ -107,7 +107,7 @@ def test_a_job_that_is_stated_to_drop_a_dataset_dropped_it_at_no_time(world: Wor
     assert "lifecycleStateChange" not in record.show(lake("t"))["facets"]
 
 
-def test_a_static_statement_about_ours_adds_no_version(world: World) -> None:
+def test_a_static_statement_about_ours_adds_no_version(world: RecordWorld) -> None:
     world.ingest("north")
     slug = world.record.namespace
     known = world.made["drives.frames"].ref
@@ -122,7 +122,7 @@ def test_a_static_statement_about_ours_adds_no_version(world: World) -> None:
     assert [(claim["job"], claim["says"]) for claim in after["claims"]] == [("etl/evil", "made this version")]
 
 
-def test_the_order_of_arrival_does_not_matter(world: World, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_order_of_arrival_does_not_matter(world: RecordWorld, tmp_path_factory: pytest.TempPathFactory) -> None:
     events = [
         job(1, "one", [dataset("a", "1")], [dataset("b")]),
         job(2, "one", [dataset("a", "2")], [dataset("b")]),
@@ -130,7 +130,7 @@ def test_the_order_of_arrival_does_not_matter(world: World, tmp_path_factory: py
     ]
     answers = []
     for order in itertools.permutations(events):
-        record = take(World.at(tmp_path_factory.mktemp("order") / ".tracecore"), *order)
+        record = take(RecordWorld.at(tmp_path_factory.mktemp("order") / ".tracecore"), *order)
         answers.append([{**ask(ref), "position": 0} for ask in (record.trace, record.impact) for ref in (lake("a", "1"), lake("b"), lake("c", "1"))])
         for node in (node for answer in answers[-1] for node in answer["nodes"]):
             node["recorded_at"] = None
@@ -147,14 +147,14 @@ def test_a_bundle_brings_the_static_lineage_of_its_build(tmp_path: Path) -> None
     assert edges(trace_bundle(tmp_path / "demo.bundle")) == edges(vendor.record.trace("build/demo")) != []
 
 
-def test_show_of_a_job_gives_its_runs_facets_and_static_lineage(world: World) -> None:
+def test_show_of_a_job_gives_its_runs_facets_and_static_lineage(world: RecordWorld) -> None:
     record = take(world, job(1, "one", [dataset("a")], [], sql={"query": "select 1"}), run(1, 2, "one", [dataset("a", "1")]))
     answer = record.show("job/etl/one")
     assert [use["run"] for use in answer["runs"]] == [f"{RUN}1"]
     assert (answer["facets"], edges(answer)) == ({"sql": {"query": "select 1"}}, [("etl/one", "input", lake("a"))])
 
 
-def test_trees_pages_and_graphql_mark_static_lineage(world: World) -> None:
+def test_trees_pages_and_graphql_mark_static_lineage(world: RecordWorld) -> None:
     take(world, job(1, "one", [dataset("a")], [dataset("b")]))
     place = ["--workspace", str(world.record.workspace.root)]
     sentence = "job etl/one is stated to make external/lake/b@unversioned from external/lake/a@unversioned; no run says so"

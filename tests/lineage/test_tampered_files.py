@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from record_world import World
 
 from tracecore.commands.shell import cli
 from tracecore.errors import UsageError
+from tracecore.testing.worlds import RecordWorld
 from tracecore.workspace import Workspace, written
 from tracecore_lineage import Record
 
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    world = World.at(tmp_path_factory.mktemp("pristine") / "workspace").all()
+    world = RecordWorld.at(tmp_path_factory.mktemp("pristine") / "workspace").all()
     world.seal()
     world.record.close()
     return world.record.workspace.root

@@ -8,9 +8,9 @@ import sys
 import time
 
 import pytest
-from record_world import PROGRAM, World, artifact
 
 from tracecore.errors import UsageError
+from tracecore.testing.worlds.record import PROGRAM, RecordWorld, artifact
 from tracecore_lineage.model import rfc3339
 from tracecore_schemas.kinds import Severity, StageKind
 from tracecore_schemas.run import RunInput
@@ -21,11 +21,11 @@ def refs(trace: Trace) -> set[str]:
     return {node["ref"].partition("@")[0] for node in trace["nodes"]}
 
 
-def text(world: World, ref: str) -> str:
+def text(world: RecordWorld, ref: str) -> str:
     return json.dumps(world.record.trace(ref))
 
 
-def test_a_build_is_traced_back_to_its_drive_files_label_file_and_program_without_a_gap(sealed: World) -> None:
+def test_a_build_is_traced_back_to_its_drive_files_label_file_and_program_without_a_gap(sealed: RecordWorld) -> None:
     build = sealed.record.build("demo")
     assert build is not None
     trace = sealed.record.trace("build/demo")
@@ -38,7 +38,7 @@ def test_a_build_is_traced_back_to_its_drive_files_label_file_and_program_withou
     assert all(run["state"] == "COMPLETE" for run in trace["runs"])
 
 
-def test_every_input_of_every_run_is_an_edge_with_its_role_the_program_too(sealed: World) -> None:
+def test_every_input_of_every_run_is_an_edge_with_its_role_the_program_too(sealed: RecordWorld) -> None:
     trace = sealed.record.trace("build/demo")
     training = next(run for run in trace["runs"] if run["job"] == "demo.model")
     edges = {
@@ -55,7 +55,7 @@ def test_every_input_of_every_run_is_an_edge_with_its_role_the_program_too(seale
     assert (training["stage"], training["plugin"], training["plugin_version"], training["params"]) == ("train", "train", "0.1.0", {"epochs": 1})
 
 
-def test_checks_stand_with_the_run_they_checked_and_are_no_runs_of_the_lineage(sealed: World) -> None:
+def test_checks_stand_with_the_run_they_checked_and_are_no_runs_of_the_lineage(sealed: RecordWorld) -> None:
     trace = sealed.record.trace("build/demo")
     assert not any(".check." in run["job"] for run in trace["runs"])
     curation = next(run for run in trace["runs"] if run["job"] == "demo.training_set")
@@ -65,7 +65,7 @@ def test_checks_stand_with_the_run_they_checked_and_are_no_runs_of_the_lineage(s
     ]
 
 
-def test_unknowns_of_versions_checks_quarantine_and_unexecuted_engines_are_listed_and_break_nothing(sealed: World) -> None:
+def test_unknowns_of_versions_checks_quarantine_and_unexecuted_engines_are_listed_and_break_nothing(sealed: RecordWorld) -> None:
     trace = sealed.record.trace("build/demo")
     ingest = next(run["id"] for run in trace["runs"] if run["job"] == "demo.drives")
     listed = {(unknown["at"].partition("@")[0], unknown["what"], unknown["why"]) for unknown in trace["unknowns"]}
@@ -79,7 +79,7 @@ def test_unknowns_of_versions_checks_quarantine_and_unexecuted_engines_are_liste
     assert trace["complete"]
 
 
-def test_created_is_the_eventtime_and_recorded_the_ledgers_time_of_the_same_complete(sealed: World) -> None:
+def test_created_is_the_eventtime_and_recorded_the_ledgers_time_of_the_same_complete(sealed: RecordWorld) -> None:
     trace = sealed.record.trace("build/demo")
     node = next(node for node in trace["nodes"] if node["kind"] == "model")
     run = next(run for run in trace["runs"] if run["id"] == node["run"])
@@ -91,7 +91,7 @@ def test_created_is_the_eventtime_and_recorded_the_ledgers_time_of_the_same_comp
     assert program["recorded_at"] is not None
 
 
-def test_retraining_and_a_second_build_leave_the_first_builds_trace_byte_for_byte_the_same(world: World) -> None:
+def test_retraining_and_a_second_build_leave_the_first_builds_trace_byte_for_byte_the_same(world: RecordWorld) -> None:
     world.all().seal("one")
     before = text(world, "build/one")
     world.train("other weights", epochs=2)
@@ -101,7 +101,7 @@ def test_retraining_and_a_second_build_leave_the_first_builds_trace_byte_for_byt
     assert text(world, "build/two") != before.replace("build/one", "build/two")
 
 
-def test_making_the_same_bytes_again_leaves_an_old_builds_trace_byte_for_byte_the_same(world: World) -> None:
+def test_making_the_same_bytes_again_leaves_an_old_builds_trace_byte_for_byte_the_same(world: RecordWorld) -> None:
     world.all().seal("one")
     before = text(world, "build/one")
     world.train()
@@ -110,7 +110,7 @@ def test_making_the_same_bytes_again_leaves_an_old_builds_trace_byte_for_byte_th
     assert text(world, "build/one") == before
 
 
-def test_a_trace_follows_the_run_that_its_reader_took_a_version_from_not_another_that_made_the_same_bytes(world: World) -> None:
+def test_a_trace_follows_the_run_that_its_reader_took_a_version_from_not_another_that_made_the_same_bytes(world: RecordWorld) -> None:
     world.ingest("north")
     world.curate()
     first = world.runs["training_set.train"]
@@ -123,7 +123,7 @@ def test_a_trace_follows_the_run_that_its_reader_took_a_version_from_not_another
     assert first not in runs
 
 
-def test_a_version_asked_for_by_itself_is_followed_to_the_earliest_run_that_made_it(world: World) -> None:
+def test_a_version_asked_for_by_itself_is_followed_to_the_earliest_run_that_made_it(world: RecordWorld) -> None:
     world.ingest("north")
     world.curate()
     first = world.runs["training_set.train"]
@@ -132,7 +132,7 @@ def test_a_version_asked_for_by_itself_is_followed_to_the_earliest_run_that_made
     assert trace["nodes"][0]["run"] == first
 
 
-def test_a_name_alone_means_its_newest_version_and_digits_mean_one_exactly(world: World) -> None:
+def test_a_name_alone_means_its_newest_version_and_digits_mean_one_exactly(world: RecordWorld) -> None:
     world.all()
     old = world.made["model"].ref
     world.train("other weights", epochs=2)
@@ -142,7 +142,7 @@ def test_a_name_alone_means_its_newest_version_and_digits_mean_one_exactly(world
     assert world.record.trace(old)["root"] == old
 
 
-def test_a_failed_run_makes_nothing_so_that_what_it_wrote_is_a_gap(world: World) -> None:
+def test_a_failed_run_makes_nothing_so_that_what_it_wrote_is_a_gap(world: RecordWorld) -> None:
     world.ingest("north")
     lost = artifact("dataset", "demo.training_set.train", "lost")
     run = world.start("training_set", StageKind.CURATE)
@@ -157,7 +157,7 @@ def test_a_failed_run_makes_nothing_so_that_what_it_wrote_is_a_gap(world: World)
     assert f"run/{run.id}, which is FAIL" in gap["why"]
 
 
-def test_a_version_without_producer_or_declared_origin_is_a_gap_by_name(world: World) -> None:
+def test_a_version_without_producer_or_declared_origin_is_a_gap_by_name(world: RecordWorld) -> None:
     stray = artifact("dataset", "found", "in a drawer")
     world.run("model", StageKind.TRAIN, outputs={"model": artifact("model", "demo.model", "w")}, more_inputs=[RunInput("frames", stray)])
     trace = world.record.trace("model/demo.model")
@@ -166,7 +166,7 @@ def test_a_version_without_producer_or_declared_origin_is_a_gap_by_name(world: W
     assert "no origin is declared" in trace["gaps"][0]["why"]
 
 
-def test_a_blocking_check_that_failed_marks_its_output_rejected_and_a_warning_does_not(world: World) -> None:
+def test_a_blocking_check_that_failed_marks_its_output_rejected_and_a_warning_does_not(world: RecordWorld) -> None:
     world.ingest("north")
     world.curate()
     world.check("training_set.validation", "unique_frame_ids", success=False)
@@ -178,7 +178,7 @@ def test_a_blocking_check_that_failed_marks_its_output_rejected_and_a_warning_do
     assert not node["rejected"]
 
 
-def test_a_depth_cuts_after_levels_of_runs_and_says_so(sealed: World) -> None:
+def test_a_depth_cuts_after_levels_of_runs_and_says_so(sealed: RecordWorld) -> None:
     trace = sealed.record.trace("build/demo", depth=1)
     assert (trace["truncated"], trace["complete"]) == (True, False)
     assert [run["job"] for run in trace["runs"]] == ["demo.release"]
@@ -188,7 +188,7 @@ def test_a_depth_cuts_after_levels_of_runs_and_says_so(sealed: World) -> None:
         sealed.record.trace("build/demo", depth=-1)
 
 
-def test_as_of_answers_from_what_was_recorded_by_then(world: World) -> None:
+def test_as_of_answers_from_what_was_recorded_by_then(world: RecordWorld) -> None:
     world.all()
     old = world.made["model"].ref
     moment = rfc3339.now()
@@ -205,14 +205,14 @@ def test_as_of_answers_from_what_was_recorded_by_then(world: World) -> None:
         world.record.trace("model/demo.model", as_of="yesterday")
 
 
-def test_a_run_is_traced_to_what_it_read_and_shows_what_it_made(sealed: World) -> None:
+def test_a_run_is_traced_to_what_it_read_and_shows_what_it_made(sealed: RecordWorld) -> None:
     trace = sealed.record.trace(f"run/{sealed.runs['model']}")
     assert trace["root"] == f"run/{sealed.runs['model']}"
     assert {"model/demo.model", "dataset/demo.training_set.train", "drive_log/north"} <= refs(trace)
     assert "engine/demo.engine" not in refs(trace)
 
 
-def test_a_frame_is_traced_through_its_drive(sealed: World) -> None:
+def test_a_frame_is_traced_through_its_drive(sealed: RecordWorld) -> None:
     trace = sealed.record.trace("frame/north/%2Fcamera%2Ffront%2Fimage/1500")
     assert trace["nodes"][0]["kind"] == "frame"
     assert {"drive_log/north"} <= refs(trace)
@@ -237,12 +237,12 @@ def test_a_frame_is_traced_through_its_drive(sealed: World) -> None:
         ("plugin/trian@0.1.0", r"Did you mean 'plugin/train@0.1.0'\?"),
     ],
 )
-def test_an_unknown_ref_is_answered_with_the_nearest_right_one(sealed: World, ref: str, sentence: str) -> None:
+def test_an_unknown_ref_is_answered_with_the_nearest_right_one(sealed: RecordWorld, ref: str, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         sealed.record.trace(ref)
 
 
-def test_digits_that_mean_several_versions_are_refused_with_all_of_them(world: World) -> None:
+def test_digits_that_mean_several_versions_are_refused_with_all_of_them(world: RecordWorld) -> None:
     digests = ("sha256:abcdef0" + "0" * 57, "sha256:abcdef1" + "0" * 57)
     for digest in digests:
         made = artifact("model", "demo.model", "x")
@@ -252,12 +252,12 @@ def test_digits_that_mean_several_versions_are_refused_with_all_of_them(world: W
         world.record.trace("model/demo.model@abcdef")
 
 
-def test_the_program_is_an_origin_and_no_gap(sealed: World) -> None:
+def test_the_program_is_an_origin_and_no_gap(sealed: RecordWorld) -> None:
     trace = sealed.record.trace(PROGRAM.ref)
     assert (trace["complete"], trace["runs"]) == (True, [])
 
 
-def test_a_trace_of_two_thousand_nodes_is_quick(world: World) -> None:
+def test_a_trace_of_two_thousand_nodes_is_quick(world: RecordWorld) -> None:
     logs = [RunInput("drive_log", artifact("drive_log", f"d{place}", f"d{place}", origin=PROGRAM.origin)) for place in range(2_000)]
     world.run("drives", StageKind.INGEST, outputs={"frames": artifact("dataset", "demo.drives.frames", "many")}, more_inputs=logs)
     started = time.process_time()
@@ -267,7 +267,7 @@ def test_a_trace_of_two_thousand_nodes_is_quick(world: World) -> None:
     assert took < 2, f"took {took:.2f} s of CPU"  # 0.25 s on a free core
 
 
-def test_a_question_imports_nothing_heavy(sealed: World) -> None:
+def test_a_question_imports_nothing_heavy(sealed: RecordWorld) -> None:
     code = (
         "import sys; from click.testing import CliRunner; from tracecore.commands.shell import cli;"
         "answer = CliRunner().invoke(cli, ['trace', 'build/demo', '-w', sys.argv[1]]); assert answer.exit_code == 0, answer.output;"

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from record_world import World
+
+from tracecore.testing.worlds import RecordWorld
 
 READ, WROTE = "inputs", "outputs"
 RUNS = {name: f"0199c1f4-8f0e-7a31-9c55-{number:012x}" for number, name in enumerate(("load", "load again", "report"))}
@@ -32,7 +33,7 @@ REPORTS = [event("report", "START", 3, inputs=[dataset("raw")]), event("report",
 REPORT, UNVERSIONED = "external/s3%3A%2F%2Flake/report@v7", "external/s3%3A%2F%2Flake/raw@unversioned"
 
 
-def test_an_input_without_a_version_is_a_gap_that_shows_its_likely_producer_as_inferred(world: World) -> None:
+def test_an_input_without_a_version_is_a_gap_that_shows_its_likely_producer_as_inferred(world: RecordWorld) -> None:
     world.record.ingest([*LOADS, *REPORTS, *LOADS_AGAIN])
     trace = world.record.trace("external/s3%3A%2F%2Flake/report")
     assert trace["root"] == REPORT
@@ -44,20 +45,20 @@ def test_an_input_without_a_version_is_a_gap_that_shows_its_likely_producer_as_i
     assert all(node["digest"] is None for node in trace["nodes"])
 
 
-def test_without_an_earlier_output_the_gap_names_no_producer(world: World) -> None:
+def test_without_an_earlier_output_the_gap_names_no_producer(world: RecordWorld) -> None:
     world.record.ingest([*REPORTS, *LOADS_AGAIN])
     trace = world.record.trace(REPORT)
     assert "no earlier output of that dataset is recorded" in trace["gaps"][0]["why"]
     assert not any(edge["inferred"] for edge in trace["edges"])
 
 
-def test_runs_of_others_are_listed_as_unknown_in_what_they_ran(world: World) -> None:
+def test_runs_of_others_are_listed_as_unknown_in_what_they_ran(world: RecordWorld) -> None:
     world.record.ingest([*LOADS, *REPORTS])
     trace = world.record.trace(REPORT)
     assert [(unknown["at"], unknown["what"]) for unknown in trace["unknowns"]] == [(f"run/{RUNS[name]}", "execution") for name in ("load", "report")]
 
 
-def test_an_output_without_a_version_is_named_by_its_run_and_reaches_its_likely_reader(world: World) -> None:
+def test_an_output_without_a_version_is_named_by_its_run_and_reaches_its_likely_reader(world: RecordWorld) -> None:
     world.record.ingest([*LOADS, *REPORTS])
     reached = world.record.impact(f"external/s3%3A%2F%2Flake/raw@run:{RUNS['load']}")
     assert REPORT in [node["ref"] for node in reached["nodes"]]
@@ -69,7 +70,7 @@ def test_any_order_and_any_duplication_of_events_gives_the_same_trace(tmp_path: 
     events = [*LOADS, *REPORTS, *LOADS_AGAIN, event("report", "FAIL", 9), event("load", "ABORT", 8, outputs=[dataset("raw")])]
     answers = set()
     for name, order in (("in order", events), ("shuffled", random.Random(seed).choices(events, k=30) + events)):
-        world = World.at(tmp_path / name)
+        world = RecordWorld.at(tmp_path / name)
         for each in order:
             world.record.ingest([each])
         trace = world.record.trace(REPORT)
@@ -79,6 +80,6 @@ def test_any_order_and_any_duplication_of_events_gives_the_same_trace(tmp_path: 
     assert len(answers) == 1
 
 
-def test_a_run_that_ended_is_never_reopened_by_a_later_terminal_event(world: World) -> None:
+def test_a_run_that_ended_is_never_reopened_by_a_later_terminal_event(world: RecordWorld) -> None:
     world.record.ingest([*LOADS, *REPORTS, event("report", "FAIL", 9)])
     assert world.record.trace(REPORT)["runs"][0]["state"] == "COMPLETE"

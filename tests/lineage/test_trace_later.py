@@ -6,14 +6,13 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from record_world import World, artifact
-
+from tracecore.testing.worlds import RecordWorld, artifact
 from tracecore_lineage.model import rfc3339
 from tracecore_schemas.kinds import Severity, StageKind
 from tracecore_schemas.run import Run, RunInput
 
 
-def dataset_event(world: World, ref: str, facets: dict[str, Any], at: str | None = None) -> dict[str, Any]:
+def dataset_event(world: RecordWorld, ref: str, facets: dict[str, Any], at: str | None = None) -> dict[str, Any]:
     """An event of another producer that says something about one of our versions."""
     name, _, digest = ref.partition("@")
     version = {"_producer": "urn:other", "_schemaURL": "urn:other:version", "datasetVersion": f"sha256:{digest}"}
@@ -28,7 +27,7 @@ def without_later(trace: Any) -> str:
     return json.dumps({**trace, "later": []})
 
 
-def test_a_facet_that_came_later_is_listed_and_changes_nothing_else(world: World) -> None:
+def test_a_facet_that_came_later_is_listed_and_changes_nothing_else(world: RecordWorld) -> None:
     world.all().seal()
     before = world.record.trace("build/demo")
     assert before["later"] == []
@@ -42,7 +41,7 @@ def test_a_facet_that_came_later_is_listed_and_changes_nothing_else(world: World
     assert entry["recorded_at"] is not None
 
 
-def test_the_same_fact_said_again_is_no_news(world: World) -> None:
+def test_the_same_fact_said_again_is_no_news(world: RecordWorld) -> None:
     world.all()
     world.record.ingest([dataset_event(world, world.made["model"].ref, {"note": {"text": "seen"}})])
     world.seal()
@@ -51,7 +50,7 @@ def test_the_same_fact_said_again_is_no_news(world: World) -> None:
     assert json.dumps(world.record.trace("build/demo")) == before
 
 
-def test_a_facet_with_an_older_eventtime_than_the_one_that_stands_changes_nothing(world: World) -> None:
+def test_a_facet_with_an_older_eventtime_than_the_one_that_stands_changes_nothing(world: RecordWorld) -> None:
     world.all()
     world.record.ingest([dataset_event(world, world.made["model"].ref, {"note": {"text": "seen"}})])
     world.seal()
@@ -60,7 +59,7 @@ def test_a_facet_with_an_older_eventtime_than_the_one_that_stands_changes_nothin
     assert json.dumps(world.record.trace("build/demo")) == before
 
 
-def test_a_check_that_fails_later_is_listed_and_rejects_nothing_in_the_sealed_trace(world: World) -> None:
+def test_a_check_that_fails_later_is_listed_and_rejects_nothing_in_the_sealed_trace(world: RecordWorld) -> None:
     world.all().seal()
     world.check("training_set.train", "near_duplicates", success=False, severity=Severity.BLOCKING)
     trace = world.record.trace("build/demo")
@@ -70,7 +69,7 @@ def test_a_check_that_fails_later_is_listed_and_rejects_nothing_in_the_sealed_tr
     assert world.record.trace("dataset/demo.training_set.train")["nodes"][0]["rejected"]
 
 
-def test_a_gap_that_is_filled_later_stays_a_gap_of_the_build_and_is_listed_as_filled(world: World) -> None:
+def test_a_gap_that_is_filled_later_stays_a_gap_of_the_build_and_is_listed_as_filled(world: RecordWorld) -> None:
     stray = artifact("dataset", "found", "in a drawer")
     world.run("model", StageKind.TRAIN, outputs={"model": artifact("model", "demo.model", "w")}, more_inputs=[RunInput("frames", stray)])
     world.seal()
@@ -85,7 +84,7 @@ def test_a_gap_that_is_filled_later_stays_a_gap_of_the_build_and_is_listed_as_fi
     assert world.record.trace("model/demo.model")["complete"]
 
 
-def test_as_of_shows_only_what_came_later_by_then(world: World) -> None:
+def test_as_of_shows_only_what_came_later_by_then(world: RecordWorld) -> None:
     world.all().seal()
     moment = rfc3339.now()
     world.record.ingest([dataset_event(world, world.made["model"].ref, {"recall": {"why": "stolen weights"}})])

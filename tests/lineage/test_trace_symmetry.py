@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 
 import pytest
-from record_world import PROGRAM, World, artifact
 
+from tracecore.testing.worlds.record import PROGRAM, RecordWorld, artifact
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import RunInput
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_versions_trace_is_its_ancestors_and_its_impact_its_descendants(world: World, seed: int) -> None:
+def test_a_versions_trace_is_its_ancestors_and_its_impact_its_descendants(world: RecordWorld, seed: int) -> None:
     chance = random.Random(seed)
     made: list[RunInput] = []
     parents: dict[str, set[str]] = {}

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from counting import calls
-from record_world import World
 from rich.console import Console
 from stated_events import FACET, RUN, dataset, lake, run, take
 
+from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage.present.graph import dot, mermaid
 from tracecore_lineage.present.tree import draw
 
@@ -24,7 +24,7 @@ def drawn(trace: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("direction", ["trace", "impact"])
-def test_four_times_the_inputs_cost_four_times_the_calls_at_most(world: World, direction: str) -> None:
+def test_four_times_the_inputs_cost_four_times_the_calls_at_most(world: RecordWorld, direction: str) -> None:
     found = []
     for number, inputs in enumerate((FEW, MANY), 1):
         many = [dataset(f"{inputs}-{place}", "1") for place in range(inputs)]
@@ -36,7 +36,7 @@ def test_four_times_the_inputs_cost_four_times_the_calls_at_most(world: World, d
     assert found[1] <= found[0] * MANY / FEW * 1.1
 
 
-def test_a_version_that_several_runs_made_is_drawn_once_for_each(world: World) -> None:
+def test_a_version_that_several_runs_made_is_drawn_once_for_each(world: RecordWorld) -> None:
     record = take(
         world,
         run(1, 1, "load", [dataset("old", "1")], [dataset("t", "0")]),
@@ -62,7 +62,7 @@ def test_a_version_that_several_runs_made_is_drawn_once_for_each(world: World) -
     assert whole.index(f"{RUN}1") < whole.index("old@1") < whole.index(f"{RUN}3") < whole.index("new@1")
 
 
-def test_four_times_the_files_that_a_run_left_out_cost_four_times_the_calls_at_most(world: World) -> None:
+def test_four_times_the_files_that_a_run_left_out_cost_four_times_the_calls_at_most(world: RecordWorld) -> None:
     """What stands with an output already is not said of its run again."""
     found = []
     for number, files in enumerate((FEW, MANY), 1):

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from record_world import World
 
 from tracecore.commands.shell import cli
 from tracecore.errors import UsageError
+from tracecore.testing.worlds import RecordWorld
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 
@@ -30,7 +30,7 @@ def answer(*arguments: str) -> Any:
 
 
 @pytest.fixture
-def made(world: World) -> Workspace:
+def made(world: RecordWorld) -> Workspace:
     world.ingest("north")
     world.record.close()
     return world.record.workspace

@@ -16,10 +16,10 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 from postgres_server import PostgresServer
-from record_world import World
 from s3_server import S3Server
 
 from tracecore.commands.shell import cli
+from tracecore.testing.worlds import RecordWorld
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 from tracecore_lineage.crypto.keys import PrivateKey
@@ -132,12 +132,12 @@ def place(folder: Path, env: Mapping[str, str] | None = None) -> Place:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (env or {}).items():
             patch.setenv(name, value)
-        world = World.at(folder / "ours").all()
+        world = RecordWorld.at(folder / "ours").all()
         world.seal("demo")
         world.record.close()
         for name in env or {}:
             patch.delenv(name)
-        other = World.at(folder / "other")
+        other = RecordWorld.at(folder / "other")
         other.ingest("south")
         other.record.close()
     files = folder / "files"

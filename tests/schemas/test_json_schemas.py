@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from markdown_pages import examples
-from record_world import World
 
+from tracecore.testing.worlds import RecordWorld
 from tracecore_assets.load.parse import parse_program, read_program_yaml, shipped_programs
 from tracecore_assets.load.program_schema import program_file
 from tracecore_schemas.build import GateOutcome, Waiver
@@ -56,14 +56,14 @@ def test_the_predicate_of_the_format_page_and_of_a_real_seal_keep_the_build_sche
     validator = Draft202012Validator(build_predicate(), format_checker=Draft202012Validator.FORMAT_CHECKER)
     written = json.loads(examples("docs/formats/build.md")["statement"])
     waiver = Waiver("no_leak", "compares with published figures", date(2099, 12, 31), "Ada Lovelace")
-    sealed = World.at(tmp_path / "w").all().seal(gates=[GateOutcome("no_leak", False, True, 3, 0, "3 frames are shared")], waivers=[waiver])
+    sealed = RecordWorld.at(tmp_path / "w").all().seal(gates=[GateOutcome("no_leak", False, True, 3, 0, "3 frames are shared")], waivers=[waiver])
     for statement in (written, sealed.statement):
         assert [error.message for error in validator.iter_errors(statement["predicate"])] == []
 
 
 def test_a_real_trace_and_impact_keep_the_trace_schema(tmp_path: Path) -> None:
     validator = Draft202012Validator(trace_answer())
-    world = World.at(tmp_path / "w").all()
+    world = RecordWorld.at(tmp_path / "w").all()
     world.seal()
     for answer in (world.record.trace("build/demo"), world.record.trace("build/demo", depth=1), world.record.impact("drive_log/north")):
         assert [error.message for error in validator.iter_errors(answer)] == []

@@ -10,18 +10,17 @@ import onnx
 import pytest
 from drawn_frames import drive_of, frame_table
 from onnx import TensorProto
-from stage_world import StageWorld, check_of
 
 import tracecore as tc
-from tracecore.plugins.host import PluginHost
-from tracecore.workspace import Workspace
+from tracecore import Workspace
+from tracecore.testing.worlds import StageWorld, check_of, load_host
 from tracecore_compression.half_precision import computes_in_half, to_half
 from tracecore_schemas.canonical import digest_file
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> StageWorld:
-    return StageWorld(Workspace.create(tmp_path / "workspace"), PluginHost.load())
+    return StageWorld(Workspace.create(tmp_path / "workspace"), load_host())
 
 
 def convert(world: StageWorld, folder: Path, **params: Any) -> Any:

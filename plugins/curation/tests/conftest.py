@@ -6,16 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stage_world import StageWorld
 
-from tracecore.plugins.host import PluginHost
-from tracecore.workspace import Workspace
+from tracecore.testing.worlds import StageWorld
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StageWorld]:
-    monkeypatch.setenv("TRACECORE_PLUGINS", "curation")
-    monkeypatch.delenv("TRACECORE_CATALOG_URL", raising=False)
-    world = StageWorld(Workspace.create(tmp_path / "workspace", slug="test"), PluginHost.load())
+def world(tmp_path: Path) -> Iterator[StageWorld]:
+    world = StageWorld.at(tmp_path, "curation")
     yield world
     world.record.close()

@@ -7,10 +7,9 @@ from typing import Any
 import pyarrow.dataset as ds
 import pytest
 from drawn_frames import EPOCH_NS, drive_of, frame, frame_table, label, label_table, picture
-from stage_world import StageWorld, check_of
 
 from tracecore.errors import UsageError
-from tracecore.running.executor import Outcome, ResolvedInput
+from tracecore.testing.worlds import Outcome, ResolvedInput, StageWorld, check_of
 from tracecore_curation.frame_filter import FilterParams, filter_expression
 
 SIDES = ("train", "validation", "test")

@@ -12,7 +12,7 @@ import pytest
 from drawn_frames import EPOCH_NS, SENSOR, drive_of, frame, frame_table, picture
 from shared_data import shared_data
 
-from tracecore.check import CheckResult
+from tracecore import CheckResult
 from tracecore.errors import UsageError
 from tracecore_curation.no_leak_check import NoLeak
 from tracecore_schemas.canonical import JSON, digest_bytes, jcs

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from drawn_frames import drive_of, frame, frame_table, label, label_table, picture
 from mistaken_frames import pool_drives
-from stage_world import StageWorld, check_of
 
 from tracecore.errors import UsageError
-from tracecore.running.executor import Outcome, ResolvedInput
+from tracecore.testing.worlds import Outcome, ResolvedInput, StageWorld, check_of
 from tracecore_schemas.data_request import FILE, DataRequest, Want
 
 NIGHT_IN_JAPAN = {"time_of_day": ("night",), "region": ("JP",)}

@@ -7,11 +7,9 @@ from typing import Any
 import pytest
 from drawn_frames import frame_table
 from mistaken_frames import evaluated_drives, event, event_table
-from record_world import World, artifact, origin
-from stage_world import StageWorld
 
 from tracecore.errors import UsageError
-from tracecore.running.executor import Outcome
+from tracecore.testing.worlds import Outcome, RecordWorld, StageWorld, artifact, origin
 from tracecore_schemas.data_request import FILE, DataRequest
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import RunInput
@@ -25,7 +23,7 @@ def diagnose(world: StageWorld) -> Any:
     missed = [event(row, "miss", "pedestrian") for row in TOKYO[:6]]
     frames = world.table("dataset", "test.drives.frames", frame_table(FRAMES))
     # A bug names frames that the record knows: those that an ingest took out of a drive's log.
-    written = World(world.record)
+    written = RecordWorld(world.record)
     log = artifact("drive_log", "tokyo", "a log", origin=origin("tokyo.mcap", "a log", "drive file"))
     written.run("drives.drive_log", StageKind.INGEST, outputs={"drive_log": log})
     written.run("drives", StageKind.INGEST, outputs={"frames": frames.artifact}, more_inputs=[RunInput("drive_log", log)])

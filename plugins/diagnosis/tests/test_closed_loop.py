@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from drawn_frames import frame_table
 from mistaken_frames import evaluated_drives, event, event_table, pool_drives
-from stage_world import StageWorld, check_of, given
+
+from tracecore.testing.worlds import StageWorld, check_of, given
 
 
 def test_curation_finds_the_frames_that_a_diagnosis_asks_for(world: StageWorld) -> None:

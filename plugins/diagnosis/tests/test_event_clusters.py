@@ -11,10 +11,9 @@ import pytest
 from drawn_frames import SENSOR, frame_table, label, label_table
 from mistaken_frames import BOX, detection_table, evaluated_drives, event, event_table, seen
 from PIL import Image
-from stage_world import StageWorld, check_of
 
 from tracecore.errors import UsageError
-from tracecore.running.executor import Outcome, ResolvedInput
+from tracecore.testing.worlds import Outcome, ResolvedInput, StageWorld, check_of
 from tracecore_diagnosis.event_clusters import CLUSTERS
 from tracecore_schemas.arrow_tables import CALIBRATIONS, EVENTS, table_of
 from tracecore_schemas.data_request import FILE, DataRequest

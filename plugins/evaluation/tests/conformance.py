@@ -10,7 +10,7 @@ from tracecore.testing import Sample
 
 __all__ = ["tracecore_samples"]
 
-_DETECTOR = Path(__file__).parents[3] / "tests" / "bright_box.py"
+_DETECTOR = Path(__file__).with_name("bright_box.py")
 
 
 def tracecore_samples(stage: str, folder: Path) -> Sample | None:

@@ -10,11 +10,10 @@ import pyarrow.dataset as ds
 import pytest
 from bright_box import THREE_HEADS, write_detector
 from drawn_frames import frame_table, label, label_table
-from stage_world import StageWorld, check_of, given
 from three_heads import cuboid, path, scene, tag
 
 from tracecore.errors import UsageError
-from tracecore.running.executor import Outcome
+from tracecore.testing.worlds import Outcome, StageWorld, check_of, given
 from tracecore_evaluation.predictions import read_detections
 from tracecore_schemas.arrow_tables import DETECTIONS, TRACKS, table_of
 

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from record_world import World
+
+from tracecore.testing.worlds import RecordWorld
 
 
 @pytest.fixture
-def sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RecordWorld]:
     """A workspace with build/demo, meant by commands without --workspace."""
-    world = World.at(tmp_path / "workspace").all()
+    world = RecordWorld.at(tmp_path / "workspace").all()
     world.seal("demo")
     monkeypatch.setenv("TRACECORE_HOME", str(tmp_path / "workspace"))
     yield world

@@ -6,10 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
-from record_world import World
 
-from tracecore.commands.shell import cli
+from tracecore.testing.worlds import RecordWorld, run_command
 from tracecore_evidence.dvc_lock import Dvc
 
 LOCK = """
@@ -61,11 +59,11 @@ def lock(tmp_path: Path) -> Path:
 
 
 def run(*words: object) -> tuple[int, str, str]:
-    answer = CliRunner().invoke(cli, [str(word) for word in words])
+    answer = run_command(*words)
     return answer.exit_code, answer.stdout, answer.stderr
 
 
-def test_a_lock_file_is_imported_once_and_its_model_traced_to_its_data(sealed: World, lock: Path) -> None:
+def test_a_lock_file_is_imported_once_and_its_model_traced_to_its_data(sealed: RecordWorld, lock: Path) -> None:
     assert run("import", lock, "--format", "dvc") == (0, "2 events recorded, 0 known before\n", "")
     assert run("import", lock, "--format", "dvc")[1] == "0 events recorded, 2 known before\n"
     trace = sealed.record.trace("external/dvc/model.pkl@md5:46865edbf3d62fc5c039dd9d2b0567a4")
@@ -100,14 +98,14 @@ def test_the_events_are_valid_openlineage(lock: Path) -> None:
         ("schema: '2.0'\nstages: {a: {deps: [{md5: 1}]}}\n", "Error: dvc.lock: stage 'a': expected a path in each of deps and outs, found "),
     ],
 )
-def test_a_file_that_is_no_lock_file_is_refused_with_its_reason(sealed: World, lock: Path, text: str, sentence: str) -> None:
+def test_a_file_that_is_no_lock_file_is_refused_with_its_reason(sealed: RecordWorld, lock: Path, text: str, sentence: str) -> None:
     lock.write_text(text, encoding="utf-8")
     code, _, said = run("import", lock, "--format", "dvc")
     assert code == 2
     assert said.startswith(sentence), said
 
 
-def test_a_format_that_nobody_brings_is_refused_with_those_that_there_are(sealed: World, lock: Path) -> None:
+def test_a_format_that_nobody_brings_is_refused_with_those_that_there_are(sealed: RecordWorld, lock: Path) -> None:
     code, _, said = run("import", lock)
     assert code == 2
     assert said.startswith(f"Error: {lock} is no bundle. Say what the file is with --format. Known: bundle, dvc. OpenLineage events are taken by ")

@@ -8,26 +8,24 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from click.testing import CliRunner
-from record_world import World
 from shared_data import shared_data
 
-from tracecore.commands.shell import cli
+from tracecore.testing.worlds import RecordWorld, run_command
 
 
 def export(format_: str, folder: Path, name: str = "out") -> bytes:
     file = folder / f"{name}.{format_}"
-    answer = CliRunner().invoke(cli, ["export", "build/demo", "--format", format_, "-o", str(file)])
+    answer = run_command("export", "build/demo", "--format", format_, "-o", file)
     assert answer.exit_code == 0, answer.output
     return file.read_bytes()
 
 
 @pytest.mark.parametrize("format_", ["cyclonedx", "prov"])
-def test_the_same_build_gives_the_same_bytes(sealed: World, tmp_path: Path, format_: str) -> None:
+def test_the_same_build_gives_the_same_bytes(sealed: RecordWorld, tmp_path: Path, format_: str) -> None:
     assert export(format_, tmp_path, "one") == export(format_, tmp_path, "two")
 
 
-def test_the_bill_of_materials_is_valid_cyclonedx(sealed: World, tmp_path: Path) -> None:
+def test_the_bill_of_materials_is_valid_cyclonedx(sealed: RecordWorld, tmp_path: Path) -> None:
     from jsonschema import Draft7Validator
     from referencing import Registry, Resource
     from referencing.jsonschema import DRAFT7
@@ -40,7 +38,7 @@ def test_the_bill_of_materials_is_valid_cyclonedx(sealed: World, tmp_path: Path)
     assert list(validator.iter_errors({"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [{"name": "no type"}]}))
 
 
-def test_the_bill_of_materials_holds_every_artifact_with_its_hash_pedigree_and_dependencies(sealed: World, tmp_path: Path) -> None:
+def test_the_bill_of_materials_holds_every_artifact_with_its_hash_pedigree_and_dependencies(sealed: RecordWorld, tmp_path: Path) -> None:
     bom = json.loads(export("cyclonedx", tmp_path))
     trace = sealed.record.trace("build/demo")
     components = {component["bom-ref"]: component for component in bom["components"]}
@@ -63,7 +61,7 @@ def test_the_bill_of_materials_holds_every_artifact_with_its_hash_pedigree_and_d
     assert {"plugin/train@0.1.0", "plugin/ingest@0.1.0"} <= set(components)
 
 
-def test_the_prov_document_says_what_used_and_generated_what(sealed: World, tmp_path: Path) -> None:
+def test_the_prov_document_says_what_used_and_generated_what(sealed: RecordWorld, tmp_path: Path) -> None:
     from prov.model import ProvDocument
 
     data = export("prov", tmp_path)

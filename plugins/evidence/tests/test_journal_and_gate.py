@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import tracecore as tc
-from tracecore.plugins.host import PluginHost
+from tracecore.testing.worlds import load_host
 from tracecore_evidence.journal import append_line
 from tracecore_evidence.no_unknowns_gate import NoUnknowns
 from tracecore_schemas.kinds import RunState
@@ -28,10 +28,10 @@ def lines(path: Path) -> list[dict[str, object]]:
 def test_every_run_and_build_appends_a_line_where_a_journal_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACECORE_PLUGINS", "evidence")
     run = tc.RunSummary("r1", "demo.model", "train", "torch", RunState.OPEN)
-    PluginHost.load().notify("run_started", run)  # no journal is named yet
+    load_host().notify("run_started", run)  # no journal is named yet
     journal = tmp_path / "journal.jsonl"
     monkeypatch.setenv("TRACECORE_JOURNAL", str(journal))
-    host = PluginHost.load()
+    host = load_host()
     host.notify("run_started", run)
     host.notify("run_finished", tc.RunSummary("r1", "demo.model", "train", "torch", RunState.COMPLETE, ("model/demo.model@" + "0" * 64,)))
     host.notify("build_sealed", tc.BuildSummary("demo", "build/demo@" + "1" * 64, 12, ()))
@@ -56,7 +56,7 @@ def test_a_journal_that_can_not_be_written_disturbs_nothing(
 ) -> None:
     monkeypatch.setenv("TRACECORE_PLUGINS", "evidence")
     monkeypatch.setenv("TRACECORE_JOURNAL", str(tmp_path / "no" / "folder" / "journal.jsonl"))
-    PluginHost.load().notify("run_started", tc.RunSummary("r1", "j", "train", "p", RunState.OPEN))
+    load_host().notify("run_started", tc.RunSummary("r1", "j", "train", "p", RunState.OPEN))
     assert "The plugin 'evidence' failed as an observer (tracecore_run_started)" in caplog.text
 
 

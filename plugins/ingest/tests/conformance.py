@@ -27,7 +27,7 @@ def _picture() -> bytes:
 
 
 def _mcap(folder: Path) -> Path:
-    sys.path.insert(0, str(Path(__file__).parents[3] / "tests"))
+    sys.path.insert(0, str(Path(__file__).parent))
     try:
         beside = runpy.run_path(str(Path(__file__).with_name("conftest.py")))
     finally:

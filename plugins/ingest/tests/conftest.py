@@ -13,12 +13,9 @@ import pytest
 from foxglove_messages import Proto
 from mcap.writer import CompressionType, Writer
 from PIL import Image
-from stage_world import StageWorld
 
-from tracecore import Check, CheckContext, CheckResult, SuiteCheck
-from tracecore.plugins.host import PluginHost, Registered
-from tracecore.stage import SourceFile
-from tracecore.workspace import Workspace
+from tracecore import Check, CheckContext, CheckResult, SourceFile, SuiteCheck, Workspace
+from tracecore.testing.worlds import StageWorld
 from tracecore_schemas.canonical import digest_file
 
 START = 1_791_000_000_000_000_000
@@ -161,10 +158,9 @@ class _Agreeing(Check):
 
 
 @pytest.fixture
-def ingesting(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[StageWorld]:
+def ingesting(tmp_path: Path) -> Iterator[StageWorld]:
     """A world with the ingest plugin alone."""
-    monkeypatch.setenv("TRACECORE_PLUGINS", "ingest")
-    world = StageWorld(workspace, PluginHost.load())
+    world = StageWorld.at(tmp_path, "ingest")
     assert not world.host.broken
     yield world
     world.record.close()
@@ -176,5 +172,5 @@ def quick(ingesting: StageWorld) -> StageWorld:
     for stage in ingesting.host.stages:
         for name in {name for port in stage.stage_class.outputs().values() for name in port.checks}:
             if isinstance(ingesting.host.check(name).item, SuiteCheck):
-                ingesting.host.checks[name] = [Registered(_Agreeing(name), "test")]
+                ingesting.replace_check(_Agreeing(name))
     return ingesting

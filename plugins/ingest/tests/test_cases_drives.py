@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stage_world import StageWorld
 
-from tracecore.running.executor import Outcome
+from tracecore.testing.worlds import Outcome, StageWorld
 
 CASES = Path(__file__).parents[4] / "shared" / "cases" / "data"
 pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason="shared cases are absent")

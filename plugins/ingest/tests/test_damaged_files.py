@@ -12,7 +12,7 @@ import pytest
 from mcap.writer import CompressionType, IndexType
 from shared_data import shared_data
 
-from tracecore.stage import SourceFile
+from tracecore import SourceFile
 from tracecore_ingest.drive import Drive
 from tracecore_ingest.drive_tables import frame_batches, signal_batches
 from tracecore_ingest.errors import Damaged

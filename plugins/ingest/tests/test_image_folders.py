@@ -13,10 +13,9 @@ import pyarrow.compute as pc
 import pytest
 from PIL import Image
 from shared_data import shared_data
-from stage_world import StageWorld
 
 from tracecore.errors import UsageError
-from tracecore.running.executor import Outcome
+from tracecore.testing.worlds import Outcome, StageWorld
 from tracecore_ingest import image_folders
 
 

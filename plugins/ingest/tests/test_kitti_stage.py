@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from shared_data import shared_data
-from stage_world import StageWorld
 
 from tracecore import geometry
 from tracecore.images import AnnotatedImage, Line, Mark, color_of, draw_tile, save_png
-from tracecore.running.executor import Outcome
+from tracecore.testing.worlds import Outcome, StageWorld
 from tracecore_ingest.errors import Damaged
 from tracecore_ingest.kitti_files import KittiFile, read_calibration, read_scan
 from tracecore_schemas.arrow_tables import POINTS_DTYPE

@@ -18,11 +18,10 @@ from foxglove_messages import Proto
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from stage_world import StageWorld, check_of
 
+from tracecore import SourceFile
 from tracecore.errors import UsageError
-from tracecore.running.executor import Outcome
-from tracecore.stage import SourceFile
+from tracecore.testing.worlds import Outcome, StageWorld, check_of
 from tracecore_ingest.drive import Drive
 from tracecore_ingest.drive_tables import frame_batches, signal_batches, sweep_batches
 from tracecore_ingest.errors import Damaged, gather, reason_of

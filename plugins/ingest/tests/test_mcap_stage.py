@@ -11,10 +11,9 @@ from typing import Any
 import pyarrow.compute as pc
 import pytest
 from shared_data import shared_data
-from stage_world import StageWorld
 
 from tracecore.errors import UsageError
-from tracecore.running.executor import Outcome
+from tracecore.testing.worlds import Outcome, StageWorld
 from tracecore_ingest.report import SIGNALS_FACET
 from tracecore_schemas.arrow_tables import FRAMES, SIGNALS
 from tracecore_schemas.facets import DRIVE_FACET, FRAMES_FACET

@@ -14,10 +14,9 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 from ruamel.yaml import YAML
 from shared_data import shared_data
-from stage_world import StageWorld
 
 from tracecore.errors import UsageError
-from tracecore.running.executor import Outcome
+from tracecore.testing.worlds import Outcome, StageWorld
 from tracecore_ingest.errors import Damaged
 from tracecore_ingest.scan import scan_drive
 from tracecore_schemas.arrow_tables import POINTS_DTYPE

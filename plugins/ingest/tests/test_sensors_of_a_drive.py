@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stage_world import StageWorld
 
 from tracecore import geometry
 from tracecore.errors import UsageError
-from tracecore.running.executor import Outcome
+from tracecore.testing.worlds import Outcome, StageWorld
 from tracecore_ingest import drive_tables
 from tracecore_ingest.drive_tables import sweep_batches
 from tracecore_ingest.report import CALIBRATIONS_FACET, SWEEPS_FACET

@@ -6,26 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stage_world import StageWorld
 
-from tracecore.plugins.host import PluginHost
-from tracecore.running.executor import Executor
-from tracecore.workspace import Workspace
+from tracecore.testing.worlds import StageWorld
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StageWorld]:
-    monkeypatch.setenv("TRACECORE_PLUGINS", "labeling")
-    monkeypatch.delenv("TRACECORE_CATALOG_URL", raising=False)
-    world = StageWorld(Workspace.create(tmp_path / "workspace", slug="test"), PluginHost.load())
+def world(tmp_path: Path) -> Iterator[StageWorld]:
+    world = StageWorld.at(tmp_path, "labeling")
     yield world
     world.record.close()
 
 
 @pytest.fixture
-def ingesting(world: StageWorld, monkeypatch: pytest.MonkeyPatch) -> StageWorld:
+def ingesting(world: StageWorld) -> StageWorld:
     """Ingest is another plugin: what it makes of folders is what labels are linked to."""
-    monkeypatch.setenv("TRACECORE_PLUGINS", "labeling,ingest")
-    world.host = PluginHost.load()
-    world.executor = Executor(Workspace.open(world.base / "workspace"), world.store, world.record, world.host)
+    world.allow("labeling", "ingest")
     return world

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from shared_data import shared_data
-from stage_world import StageWorld, given
 
 from tracecore.errors import UsageError
+from tracecore.testing.worlds import StageWorld, given
 
 
 def case(name: str, base: Path) -> None:

@@ -9,11 +9,10 @@ import pyarrow as pa
 import pytest
 from campaign_world import frames_of, tables, truth_rows
 from drawn_frames import drive_of, frame_table, label_table
-from stage_world import StageWorld
 
+from tracecore import Workspace
 from tracecore.errors import UsageError
-from tracecore.running.executor import Outcome
-from tracecore.workspace import Workspace
+from tracecore.testing.worlds import Outcome, StageWorld
 from tracecore_labeling.campaign.clock import SetClock
 from tracecore_labeling.campaign.label import Label
 from tracecore_labeling.campaign.queue import Queue

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from drawn_frames import EPOCH_NS, HEIGHT, SENSOR, WIDTH, drive_of, frame, frame_table
 from shared_data import shared_data
-from stage_world import StageWorld, check_of
 
 from tracecore.errors import UsageError
-from tracecore.running.executor import Outcome
+from tracecore.testing.worlds import Outcome, StageWorld, check_of
 from tracecore_schemas.arrow_tables import LABELS
 from tracecore_schemas.canonical import digest_file, digest_json
 

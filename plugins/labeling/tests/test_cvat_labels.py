@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from drawn_frames import HEIGHT, WIDTH, drive_of, frame_table
 from shared_data import shared_data
-from stage_world import StageWorld
 
 from tracecore.errors import UsageError
+from tracecore.testing.worlds import StageWorld
 from tracecore_labeling.imports.cvat import read_cvat
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from drawn_frames import EPOCH_NS, HEIGHT, WIDTH, drive_of, frame_table
 from shared_data import shared_data
-from stage_world import StageWorld, given
 
 from tracecore.errors import UsageError
 from tracecore.geometry import cuboid_corners, inside_cuboid, project
+from tracecore.testing.worlds import StageWorld, given
 
 
 class TestOnFoldersThatIngestRead:

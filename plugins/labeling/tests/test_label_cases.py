@@ -11,9 +11,9 @@ import pytest
 from folder_world import ImportResult
 from ruamel.yaml import YAML
 from shared_data import shared_data
-from stage_world import StageWorld, given
 
 from tracecore.errors import UsageError
+from tracecore.testing.worlds import StageWorld, given
 
 
 def case(world: StageWorld, name: str, program: str = "program.yaml", **params: Any) -> ImportResult:

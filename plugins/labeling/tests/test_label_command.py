@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 from campaign_world import frames_of, tables
-from click.testing import CliRunner, Result
+from click.testing import Result
 from drawn_frames import drive_of, frame_table
-from stage_world import StageWorld
 
-from tracecore.commands.shell import cli
 from tracecore.errors import UsageError
-from tracecore.running.executor import ResolvedInput
+from tracecore.testing.worlds import ResolvedInput, StageWorld, run_command
 
 ANN, BEN = "labeler-0a0a0a01", "labeler-0b0b0b02"
 TRACKED = '{"category": "car", "box": [1, 2, 3, 4], "track": "7"}'
@@ -39,7 +37,7 @@ def frames(world: StageWorld, monkeypatch: pytest.MonkeyPatch) -> ResolvedInput:
 
 
 def label(*arguments: str, stdin: str | None = None) -> Result:
-    return CliRunner().invoke(cli, ["label", *arguments], input=stdin)
+    return run_command("label", *arguments, stdin=stdin)
 
 
 def answer(*arguments: str, stdin: str | None = None) -> Any:

@@ -13,8 +13,8 @@ import pytest
 from campaign_world import frames_of, tables
 from drawn_frames import SENSOR, frame_table, label, label_table
 from shared_data import shared_data
-from stage_world import StageWorld
 
+from tracecore.testing.worlds import StageWorld
 from tracecore_labeling.exports.batch import ExportResult, labeled_frames
 from tracecore_labeling.exports.formats import FORMATS
 from tracecore_schemas.arrow_tables import LABELS, table_of

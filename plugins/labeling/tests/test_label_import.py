@@ -7,12 +7,9 @@ from pathlib import Path
 import pytest
 from drawn_frames import drive_of, frame_table
 from plugin_folder import write_distribution
-from stage_world import StageWorld
 
 from tracecore.errors import UsageError
-from tracecore.plugins.host import PluginHost
-from tracecore.running.executor import Executor
-from tracecore.workspace import Workspace
+from tracecore.testing.worlds import StageWorld
 
 PLUGIN = '''
 """Labels in a CSV file: image, class, x, y, width, height."""
@@ -52,9 +49,7 @@ def tracecore_register_stages():
 def strange(world: StageWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StageWorld:
     """A world whose only plugin brings a label format of its own."""
     monkeypatch.syspath_prepend(write_distribution(tmp_path / "site", "csvlabels", PLUGIN, requires=("tracecore-labeling",)))
-    monkeypatch.setenv("TRACECORE_PLUGINS", "labeling,csvlabels")
-    world.host = PluginHost.load()
-    world.executor = Executor(Workspace.open(world.base / "workspace"), world.store, world.record, world.host)
+    world.allow("labeling", "csvlabels")
     return world
 
 

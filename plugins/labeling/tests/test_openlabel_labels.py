@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from shared_data import shared_data
-from stage_world import StageWorld
 
 from tracecore.errors import UsageError
 from tracecore.geometry import quaternion_matrix
+from tracecore.testing.worlds import StageWorld
 from tracecore_labeling.imports.openlabel import read_openlabel
 from tracecore_labeling.imports.openlabel_objects import quaternion_of_euler
 

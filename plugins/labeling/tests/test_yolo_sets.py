@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from folder_world import HEIGHT, WIDTH, picture, take, write
-from stage_world import StageWorld, given
 
 from tracecore.errors import UsageError
+from tracecore.testing.worlds import StageWorld, given
 from tracecore_labeling.imports.yolo_files import read_lines
 
 LINE = "0 0.5 0.5 0.25 0.25\n"
@@ -86,14 +86,8 @@ def test_shares_are_of_the_upright_image(ingesting: StageWorld, orientation: int
     assert take(ingesting, "yolo", ["set"], ["set"]).boxes() == {"images/a.jpg": [(0, height / 4, width / 2, height / 2)]}
 
 
-def test_an_official_split_is_taken_as_it_is_with_its_leaks(ingesting: StageWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tracecore.plugins.host import PluginHost
-    from tracecore.running.executor import Executor
-    from tracecore.workspace import Workspace
-
-    monkeypatch.setenv("TRACECORE_PLUGINS", "labeling,ingest,curation")
-    ingesting.host = PluginHost.load()
-    ingesting.executor = Executor(Workspace.open(ingesting.base / "workspace"), ingesting.store, ingesting.record, ingesting.host)
+def test_an_official_split_is_taken_as_it_is_with_its_leaks(ingesting: StageWorld) -> None:
+    ingesting.allow("labeling", "ingest", "curation")
     files: dict[str, bytes | str] = {"set/data.yaml": "names: [car]\ntrain: images/train\nval: images/val\n"}
     for number, (side, seed) in enumerate((("train", 1), ("train", 2), ("val", 2), ("val", 3))):  # image 2 is in both
         files |= {f"set/images/{side}/{number}.png": picture(seed), f"set/labels/{side}/{number}.txt": LINE}

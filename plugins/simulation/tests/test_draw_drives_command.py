@@ -6,19 +6,18 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from tracecore.commands.shell import cli
-from tracecore.plugins.host import PluginHost
+from tracecore.testing.worlds import load_host, run_command
 
 
 def _run(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, ["draw-drives", *arguments])
+    return run_command("draw-drives", *arguments)
 
 
 def test_the_plugin_brings_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACECORE_PLUGINS", "simulation")
-    assert "draw-drives" in PluginHost.load().commands
+    assert "draw-drives" in load_host().commands
 
 
 def test_it_draws_drives_and_names_them(tmp_path: Path) -> None:

@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 from mcap.reader import make_reader
-from stage_world import StageWorld
 
+from tracecore import Workspace
 from tracecore.errors import UsageError
-from tracecore.plugins.host import PluginHost
-from tracecore.running.executor import Outcome
-from tracecore.workspace import Workspace
+from tracecore.testing.worlds import Outcome, StageWorld, load_host
 from tracecore_simulation.drive import Settings, plan_drives, record_drives
 from tracecore_simulation.scene import LEAST_CONTRAST
 
@@ -22,7 +20,7 @@ SMALL = {"drives": 3, "frames": 4, "width": 160, "height": 96}
 
 @pytest.fixture(scope="module")
 def stages(tmp_path_factory: pytest.TempPathFactory) -> StageWorld:
-    return StageWorld(Workspace.create(tmp_path_factory.mktemp("world")), PluginHost.load())
+    return StageWorld(Workspace.create(tmp_path_factory.mktemp("world")), load_host())
 
 
 @pytest.fixture(scope="module")

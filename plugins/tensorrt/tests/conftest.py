@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tracecore.system.distributions import module_digest
+from tracecore import module_digest
 
 CONFIG: dict[str, Any] = {
     "v": 1,

@@ -23,11 +23,9 @@ from handed_on import hand_on_folder
 from kernel_world import World, given
 
 import tracecore as tc
+from tracecore import Workspace
 from tracecore.parity import Answers, run_onnx
-from tracecore.plugins.host import PluginHost
-from tracecore.running.executor import Outcome
-from tracecore.running.task import ResolvedInput
-from tracecore.workspace import Workspace
+from tracecore.testing.worlds import Outcome, ResolvedInput, load_host
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_tensorrt import engine_runtime
 from tracecore_tensorrt.engine_builder import Built, choose_builder
@@ -52,7 +50,7 @@ def compile_(world: World, model: Outcome, **params: Any) -> Any:
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    return World(Workspace.create(tmp_path / "workspace"), PluginHost.load())
+    return World(Workspace.create(tmp_path / "workspace"), load_host())
 
 
 def test_a_model_is_exported_compared_and_checked(world: World, torch_model: Path, onnx_model: Path) -> None:

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stage_world import StageWorld, check_of, given
 
 import tracecore as tc
+from tracecore import Workspace
 from tracecore.parity import Answers, Parity, compare, outputs_of, reach_of
-from tracecore.plugins.host import PluginHost
-from tracecore.workspace import Workspace
+from tracecore.testing.worlds import StageWorld, check_of, given, load_host
 from tracecore_tensorrt.engine_builder import choose_builder, run_logger
 from tracecore_tensorrt.onnx_graph import describe, export_graph
 from tracecore_tensorrt.trained_model import load_detector
@@ -36,7 +35,7 @@ def headed(make_headed: Make) -> Path:
 
 @pytest.fixture
 def world(tmp_path: Path) -> StageWorld:
-    return StageWorld(Workspace.create(tmp_path / "workspace"), PluginHost.load())
+    return StageWorld(Workspace.create(tmp_path / "workspace"), load_host())
 
 
 @pytest.mark.parametrize("names", [("path",), ("obstacles", "light")])

@@ -16,10 +16,9 @@ from safetensors.torch import load_file
 from training_world import Trainer
 
 import tracecore as tc
+from tracecore import Workspace, module_digest
 from tracecore.images import decode_rgb
-from tracecore.plugins.host import PluginHost
-from tracecore.system.distributions import module_digest
-from tracecore.workspace import Workspace
+from tracecore.testing.worlds import load_host
 from tracecore_training.architecture import center_detector
 from tracecore_training.training_data import shrink
 
@@ -49,7 +48,7 @@ TorchDetector().run(Context(), TorchDetector.Params(**json.loads(sys.argv[2])))
 
 @pytest.fixture
 def trainer(tmp_path: Path, as_frames: Any, as_labels: Any) -> Trainer:
-    world = World(Workspace.create(tmp_path / "workspace"), PluginHost.load())
+    world = World(Workspace.create(tmp_path / "workspace"), load_host())
     return Trainer(world, as_frames, as_labels, "torch-detector", SMALL)
 
 

@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 from training_world import Trainer
 
 import tracecore as tc
+from tracecore import Workspace
 from tracecore.images import decode_rgb
-from tracecore.plugins.host import PluginHost
-from tracecore.workspace import Workspace
+from tracecore.testing.worlds import load_host
 from tracecore_training.architecture import MultiTask, multitask
 from tracecore_training.training_data import shrink
 
@@ -28,7 +28,7 @@ OUTPUTS = {"obstacles": ["boxes", "scores", "classes"], "path": ["path"], "light
 
 @pytest.fixture
 def trainer(tmp_path: Path, as_frames: Any, as_labels: Any) -> Trainer:
-    world = World(Workspace.create(tmp_path / "workspace"), PluginHost.load())
+    world = World(Workspace.create(tmp_path / "workspace"), load_host())
     return Trainer(world, as_frames, as_labels, "torch-multitask", SMALL)
 
 
@@ -124,7 +124,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
 ) -> None:
     frames, labels = scenes(6)
     one = trainer.train(trainer.supply(frames, labels), heads=ALL).outputs["model"].digest
-    world = World(Workspace.create(tmp_path / "another"), PluginHost.load())
+    world = World(Workspace.create(tmp_path / "another"), load_host())
     elsewhere = Trainer(world, as_frames, as_labels, "torch-multitask", SMALL)
     supplied = elsewhere.supply(frames, labels)
     assert elsewhere.train(supplied, heads=ALL).outputs["model"].digest == one

@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 from shared_data import shared_data
-from stage_world import StageWorld, check_of
 
 import tracecore as tc
-from tracecore.plugins.host import PluginHost
-from tracecore.running.executor import Outcome
-from tracecore.workspace import Workspace
+from tracecore import Workspace
+from tracecore.testing.worlds import Outcome, StageWorld, check_of, load_host
 from tracecore_training.ultralytics_run import read_args, read_classes
 
 HEADER = "epoch, train/box_loss, train/cls_loss, metrics/mAP50(B), lr/pg0"
@@ -22,7 +20,7 @@ ARGS = "task: detect\nmodel: yolov8n.pt\ndata: /home/someone/data.yaml\nepochs: 
 
 @pytest.fixture
 def world(tmp_path: Path) -> StageWorld:
-    return StageWorld(Workspace.create(tmp_path / "workspace"), PluginHost.load())
+    return StageWorld(Workspace.create(tmp_path / "workspace"), load_host())
 
 
 def run_folder(folder: Path, rows: list[str], *, header: str = HEADER, args: str | None = ARGS) -> Path:

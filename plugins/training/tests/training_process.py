@@ -7,18 +7,14 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[2] / "tests"))
 
-from stage_world import StageWorld  # noqa: E402  # found on the path just extended
-
-from tracecore.plugins.host import PluginHost  # noqa: E402  # as above
-from tracecore.running.task import Task  # noqa: E402  # as above
-from tracecore.workspace import Workspace  # noqa: E402  # as above
+from tracecore import Workspace  # noqa: E402  # as above
+from tracecore.testing.worlds import StageWorld, load_host  # noqa: E402  # found on the path just extended
 
 HEADS = {"obstacles": {}, "path": {"ahead_m": [10, 30]}, "light": {}}
 PARAMS: dict[str, Any] = {"heads": HEADS, "steps": 24, "size": [64, 96], "width": 0.25, "batch": 4, "checkpoint_every": 5}
@@ -33,14 +29,12 @@ def train(folder: Path) -> tuple[Path, Any]:
     spec.loader.exec_module(drawing)
     frames, labels = drawing.draw_scenes(12)
     root = folder / "workspace"
-    workspace = Workspace.open(root) if root.exists() else Workspace.create(root, slug="test")
-    world = StageWorld(workspace, PluginHost.load())
+    world = StageWorld(Workspace.open(root) if root.exists() else Workspace.create(root, slug="test"), load_host())
     inputs = {
         "frames": world.table("dataset", "frames", drawing.frame_table(frames)),
         "labels": world.table("label_batch", "labels", drawing.label_table(labels)),
     }
-    task = Task("test", "model", world.host.stage("train", "torch-multitask"), PARAMS, inputs, 7, None, world.base)
-    model = world.executor.execute(replace(task, threads=1)).outputs["model"]
+    model = world.run("train", "torch-multitask", inputs, asset="model", threads=1, **PARAMS).outputs["model"]
     facet: Any = model.facets["tracecore_training"]
     opened = world.store.open(model)
     assert isinstance(opened, Path)

@@ -8,10 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fresh_record import fresh_record
-
+from tracecore.testing.worlds import stages
 from tracecore.workspace import Workspace
-from tracecore_lineage import Record
 from tracecore_schemas.build import GateOutcome, SealedBuild, SealRequest, Waiver
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_schemas.facet_summary import count
@@ -27,6 +25,7 @@ def artifact(kind: str, name: str, content: str, **more: Any) -> Artifact:
 
 
 def origin(name: str, content: str, note: str) -> Origin:
+    """An origin that a text stands for."""
     return Origin(name, digest_bytes(content.encode()), len(content), note)
 
 
@@ -34,23 +33,26 @@ PROGRAM = artifact("program", "demo", "the program", origin=origin("demo.yaml", 
 
 
 def plugin(stage: str, version: str = "0.1.0") -> Plugin:
+    """The plugin that a run of a stage names."""
     return Plugin(stage, stage, f"tracecore-{stage}", version, SOURCE)
 
 
 @dataclass
-class World:
+class RecordWorld:
     """A record, and the last version of each asset made in it."""
 
-    record: Record
+    record: Any
     runs: dict[str, str] = field(default_factory=dict)
     made: dict[str, Artifact] = field(default_factory=dict)
     environment: Environment | None = None
 
     @classmethod
-    def at(cls, folder: Path) -> World:
-        return cls(fresh_record(Workspace.create(folder, slug="world")))
+    def at(cls, folder: Path) -> RecordWorld:
+        """Make a workspace in a folder, and open its record."""
+        return cls(stages.open_record(Workspace.create(folder, slug="world")))
 
     def start(self, job: str, stage: StageKind | None = None, **more: Any) -> Run:
+        """Record the START of a run."""
         run = Run(self.record.new_run_id(), f"demo.{job}", datetime.now(UTC), stage, program=PROGRAM, **{"environment": self.environment, **more})
         self.record.start(run)
         return run
@@ -125,12 +127,14 @@ class World:
         self.run("drives", StageKind.INGEST, outputs={"frames": frames, "signals": signals}, more_inputs=logs, facets=quarantined)
 
     def curate(self, content: str = "split") -> None:
+        """Split the frames; the check `no_leak` leaves something unknown."""
         train, validation = (artifact("dataset", f"demo.training_set.{port}", f"{port} {content}") for port in ("train", "validation"))
         self.run("training_set", StageKind.CURATE, [("frames", "drives.frames")], {"train": train, "validation": validation})
         self.check("training_set.train", "no_leak", severity=Severity.WARN, unknowns=[Unknown("time and place", "the clocks are synthetic")])
         self.check("training_set.train", "not_empty")
 
     def label(self) -> None:
+        """Import labels from a file."""
         content = "coco"
         file = artifact("external", "labels.coco.json", content, namespace="file", origin=origin("labels.coco.json", content, "label file"))
         labels = artifact("label_batch", "demo.labels", "boxes", unknowns=(Unknown("labeler", "the file names none"),))
@@ -152,10 +156,12 @@ class World:
         return labels
 
     def train(self, content: str = "weights", *, epochs: int = 1) -> None:
+        """Train a model."""
         model = artifact("model", "demo.model", content, facets={"tracecore_training": {"summary": count(epochs, "epoch"), "epochs": epochs}})
         self.run("model", StageKind.TRAIN, [("frames", "training_set.train"), ("labels", "labels")], {"model": model}, params={"epochs": epochs})
 
     def compile(self, content: str = "engine") -> None:
+        """Compile an engine that could not be executed."""
         why = "no GPU of compute capability 8.9"
         facet = {
             "summary": "tensorrt-rtx 1.7.1 · SM89 · fp16",
@@ -170,7 +176,7 @@ class World:
         engine = artifact("engine", "demo.engine", content, facets={"tracecore_engine": facet})
         self.run("engine", StageKind.COMPILE, [("model", "model")], {"engine": engine})
 
-    def all(self) -> World:
+    def all(self) -> RecordWorld:
         """The whole program, up to what a release seals."""
         self.ingest("north", "south")
         self.curate()
@@ -190,4 +196,5 @@ class World:
         return SealRequest(name, run, PROGRAM, artifacts, chosen, tuple(waivers), approver)
 
     def seal(self, name: str = "demo", **more: Any) -> SealedBuild:
+        """Seal a build of the newest of everything."""
         return self.record.seal(self.request(name, **more))

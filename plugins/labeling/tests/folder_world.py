@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from stage_world import StageWorld, given
 
-from tracecore.running.executor import Outcome
+from tracecore.testing.worlds import Outcome, StageWorld, given
 
 __all__ = ["ImportResult", "coco", "picture", "take", "write"]
 

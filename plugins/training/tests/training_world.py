@@ -10,7 +10,7 @@ from typing import Any
 from handed_on import hand_on_tables
 from kernel_world import World, given
 
-from tracecore.running.executor import Outcome
+from tracecore.testing.worlds import Outcome
 
 Rows = list[dict[str, Any]]
 
