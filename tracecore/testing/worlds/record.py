@@ -197,4 +197,5 @@ class RecordWorld:
 
     def seal(self, name: str = "demo", **more: Any) -> SealedBuild:
         """Seal a build of the newest of everything."""
-        return self.record.seal(self.request(name, **more))
+        sealed: SealedBuild = self.record.seal(self.request(name, **more))
+        return sealed
