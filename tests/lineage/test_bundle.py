@@ -109,7 +109,7 @@ def test_a_zip_of_another_tool_and_other_files_are_no_bundles(bundle: Path, tmp_
     with zipfile.ZipFile(path, "w") as zipped:
         for name, data in entries(bundle).items():
             zipped.writestr(name, data)
-    with pytest.raises(NotABundle, match="no zip that 'tracecore export --format bundle' wrote"):
+    with pytest.raises(NotABundle, match="not a zip that 'tracecore export --format bundle' wrote"):
         verify_bundle(path)
     with pytest.raises(NotABundle, match=r"it has no 'bundle\.json'"):
         verify_bundle(packed(path, {"readme": b"hello"}))

@@ -301,7 +301,7 @@ def test_it_waits_for_nobody_and_leaves_live_runs_alone(built: StoredWorld, monk
     run = built.start("model", StageKind.TRAIN)
     with hold_run(locks, run.id), pytest.raises(NegativeVerdict, match=f"run/{run.id} .* left alone"):
         built.record.withdraw("north", REASON)
-    with share_store(locks), pytest.raises(NegativeVerdict, match="a build is going on"):
+    with share_store(locks), pytest.raises(NegativeVerdict, match="a build or export uses"):
         built.record.withdraw("north", REASON)
     assert not built.record.withdrawn()
 

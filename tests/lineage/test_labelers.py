@@ -94,7 +94,7 @@ def test_an_unknown_labeler_is_one_sentence_with_the_nearest_right_one(labeled: 
 
 
 def test_a_record_whose_labels_name_nobody_says_so(sealed: RecordWorld) -> None:
-    with pytest.raises(UsageError, match="no label batch in it names who labeled"):
+    with pytest.raises(UsageError, match="no label batch in it names its labelers"):
         sealed.record.impact("labeler/w1")
 
 
@@ -103,7 +103,7 @@ def test_as_of_a_time_before_the_campaign_the_labeler_is_unknown(world: RecordWo
     before = rfc3339.now()
     world.campaign("w1")
     assert world.record.impact("labeler/w1")["nodes"]
-    with pytest.raises(UsageError, match="names who labeled"):
+    with pytest.raises(UsageError, match="names its labelers"):
         world.record.impact("labeler/w1", as_of=before)
 
 

@@ -50,7 +50,7 @@ def test_what_no_build_stands_on_goes_and_what_one_holds_stays(built: StoredWorl
 
 def test_a_version_that_a_build_holds_is_refused_and_the_build_named(built: StoredWorld) -> None:
     ref = built.made["model"].ref
-    with pytest.raises(NegativeVerdict, match=rf"{ref} stays: build/demo stands on it"):
+    with pytest.raises(NegativeVerdict, match=rf"{ref} stays: build/demo depends on it"):
         built.record.prune([ref])
     with pytest.raises(UsageError, match=r"Did you mean 'model/demo\.model'"):
         built.record.prune(["model/demo.modle"])

@@ -250,7 +250,7 @@ def test_a_query_that_cannot_be_answered_is_one_sentence(world: StoredWorld, sql
 def test_what_is_asked_of_the_command_itself_is_checked(world: StoredWorld, tmp_path: Path) -> None:
     assert "Expected a query" in query(world).stderr
     assert "Expected a query" in query(world, "SELECT 1", "--tables").stderr
-    assert "say where to write it by -o FILE" in query(world, "SELECT 1", "--format", "parquet").stderr
+    assert "name a file with -o FILE" in query(world, "SELECT 1", "--format", "parquet").stderr
     for form in ("csv", "parquet"):
         result = query(world, "SELECT 1", "--format", form, "-o", str(tmp_path / "absent" / "file"))
         assert (result.exit_code, "can't be written to" in result.stderr) == (2, True)

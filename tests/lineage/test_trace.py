@@ -201,7 +201,7 @@ def test_as_of_answers_from_what_was_recorded_by_then(world: RecordWorld) -> Non
         match="build/demo is not in this part of the record: no build of that name is sealed, and a refused one is none",
     ):
         world.record.trace("build/demo", as_of=moment)
-    with pytest.raises(UsageError, match="'yesterday' is no time"):
+    with pytest.raises(UsageError, match="'yesterday' is not a time"):
         world.record.trace("model/demo.model", as_of="yesterday")
 
 

@@ -70,17 +70,13 @@ def events_behind(connection: Connection, own: LedgerName, trace: Trace, prefix:
     runs |= {check.run for check in checks} | set(_runs_of(connection, deciding))
     runs |= set(_environments(connection, reader, runs))
     found = dict(_events(connection, runs, RUN_EVENTS.c.seq < prefix.bound))
-    found |= dict(_described(connection, deciding))
+    # DatasetEvents belong to no run.
+    described = select_in(connection, select(FACETS.c.event_id, FACETS.c.seq).distinct(), FACETS.c.event_id, deciding)
+    found |= {row.event_id: row.seq for row in described}
     found |= {link.event_id: link.seq for link in static_links(reader, Relation(reader), refs, trace["direction"])}
     if since:
         found |= _since(connection, own, refs)
     return found | _imports(connection, own, found, prefix)
-
-
-def _described(connection: Connection, identities: Iterable[str]) -> Iterator[tuple[str, int]]:
-    """Yield the events with facets, DatasetEvents without a run among them."""
-    query = select(FACETS.c.event_id, FACETS.c.seq).distinct()
-    return ((row.event_id, row.seq) for row in select_in(connection, query, FACETS.c.event_id, identities))
 
 
 def _runs_of(connection: Connection, events: Iterable[str]) -> Iterator[str]:

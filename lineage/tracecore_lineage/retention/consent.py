@@ -16,7 +16,7 @@ from tracecore_lineage.catalog import pseudonyms
 from tracecore_lineage.catalog.prefix import head, readable_catalog
 from tracecore_lineage.catalog.recorder import RecordWriter
 from tracecore_lineage.catalog.stored_artifacts import stored_artifacts
-from tracecore_lineage.catalog.tombstones import WITHDRAWAL, Erased, Erasure, Tombstones, tombstones
+from tracecore_lineage.catalog.tombstones import WITHDRAWAL, Erased, Erasure, tombstones
 from tracecore_lineage.model import rfc3339
 from tracecore_lineage.retention.erasures import alone, carry_out, finish_promised, promise
 from tracecore_lineage.retention.inventory import Holdings, read_holdings
@@ -52,10 +52,8 @@ class Withdrawal:
     @property
     def kept(self) -> list[tuple[str, str]]:
         """What stays, and why."""
-        said = [("the ledger", "digests, names and what events say of the drive: nothing in it is ever changed")]
-        if self.outside:
-            said.append((", ".join(self.outside), "outside the workspace: where it was read from it still lies"))
-        return [*self.reached, *said]
+        kept = [*self.reached, ("the ledger", "digests, names and what events say of the drive: nothing in it is ever changed")]
+        return [*kept, *([(", ".join(self.outside), "outside the workspace: where it was read from it still lies")] if self.outside else [])]
 
     def document(self, *, dry_run: bool) -> dict[str, Any]:
         """Return the answer as JSON."""
@@ -118,15 +116,21 @@ def _plan(record: RecordWriter, target: str, reason: str) -> Withdrawal:
         digests = holdings.contents(subject)
         first = holdings.of_drives(subject, digests)
         reader = Reader(connection, head(connection))
-        start = {version.ref for version in first} | _logs(reader, subject.logs)
-        reached = _reached(reader, start)
+        logs = reader.outputs_named("drive_log", [Ref("drive_log", (name,)).name for name in subject.logs])  # stored here or not
+        start = {version.ref for version in first} | {link.ref for link in logs}
+        walk = Walk("", "forward")
+        if start:
+            walk_forward(reader, walk, sorted(start))
+        reached = set(walk.levels)
         versions = _with_pictures(reader, holdings, subject, first)
-        outside = _outside(reader, start)
+        origins = [facets["tracecore_origin"] for facets in reader.facets(start).values() if "tracecore_origin" in facets]
+        outside = tuple(sorted({str(origin.value.get("name")) for origin in origins}))
         kept = _why_kept(reader, reached, {version.ref for version in versions})
     builds = tuple(sorted(ref for ref in reached if ref.startswith("build/")))
     vehicles = tuple(sorted(ref for ref in reached if ref.startswith("vehicle/")))
     commits = holdings.commits(versions, subject.drives)
-    fresh = _fresh(known, subject, digests)
+    withdrawn = known.withdrawn()
+    fresh = {*subject.drives} - withdrawn.drives.keys() or {*digests} - withdrawn.files.keys()
     erasure = None
     if versions or commits or fresh or any(name is not None for _, name in subject.people):
         erasure = Erasure(
@@ -142,25 +146,6 @@ def _plan(record: RecordWriter, target: str, reason: str) -> Withdrawal:
             commits=commits,
         )
     return Withdrawal(subject, erasure, (), kept, vehicles, outside)
-
-
-def _fresh(known: Tombstones, subject: Subject, digests: Collection[str]) -> bool:
-    """Whether the withdrawal covers drives or files that no earlier one does."""
-    withdrawn = known.withdrawn()
-    return bool({*subject.drives} - withdrawn.drives.keys() or {*digests} - withdrawn.files.keys())
-
-
-def _logs(reader: Reader, names: Sequence[str]) -> set[str]:
-    """Return every recorded version of these drive logs, stored here or not."""
-    return {link.ref for link in reader.outputs_named("drive_log", [Ref("drive_log", (name,)).name for name in names])}
-
-
-def _reached(reader: Reader, start: Collection[str]) -> set[str]:
-    """Return everything made from some versions, builds included, and the versions themselves."""
-    found = Walk("", "forward")
-    if start:
-        walk_forward(reader, found, sorted(start))
-    return set(found.levels)
 
 
 def _with_pictures(reader: Reader, holdings: Holdings, subject: Subject, first: Sequence[Erased]) -> list[Erased]:
@@ -185,7 +170,7 @@ def _with_pictures(reader: Reader, holdings: Holdings, subject: Subject, first: 
 
 
 def _why_kept(reader: Reader, reached: Collection[str], touched: Collection[str]) -> tuple[tuple[str, str], ...]:
-    """Return the versions that stay, each with the reason that its kind gives; of one whose pictures went what stays of it."""
+    """Return the versions that stay, with the reason of their kind, also where only their pictures are erased."""
     facets = reader.facets(ref for ref in reached if parse_ref(ref).kind not in BUILT_IN_KINDS)
     found: list[tuple[str, str]] = []
     for ref in sorted(reached):
@@ -194,12 +179,3 @@ def _why_kept(reader: Reader, reached: Collection[str], touched: Collection[str]
         if kind.kept and (kind.holds_data or ref not in touched):
             found.append((ref, kind.kept))
     return tuple(found)
-
-
-def _outside(reader: Reader, refs: Collection[str]) -> tuple[str, ...]:
-    """Return the names of the files from which versions were ingested."""
-    found: set[str] = set()
-    for facets in reader.facets(refs).values():
-        if "tracecore_origin" in facets:
-            found.add(str(facets["tracecore_origin"].value.get("name")))
-    return tuple(sorted(found))

@@ -6,7 +6,7 @@ A crash at any moment leaves either nothing, or a promise that the same command 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
 
@@ -94,12 +94,16 @@ def carry_out(record: RecordWriter, erasure: Erasure) -> Erasure:
         What was done, with the signed statement.
     """
     store = open_store(record.workspace)
-    with hold_run(record.workspace.locks, erasure.run), _held(record, erasure.run):
+    with ExitStack() as locks:
+        locks.enter_context(hold_run(record.workspace.locks, erasure.run))
+        record.live.hold(erasure.run)  # for the team's other hosts
+        locks.callback(record.live.release, erasure.run)
         erasure = _without_what_came_back(record, erasure)
         _take(store, erasure)
         if erasure.what == WITHDRAWAL:
             sweep(record, store, erasure)
-        done = _as_done(store, erasure)
+        versions = tuple(replace(version, files=tuple(_now(store, gone) for gone in version.files)) for version in erasure.versions)
+        done = replace(erasure, versions=versions, commits=tuple(_now(store, gone) for gone in erasure.commits))
         key = record.keys.private()
         signed = replace(done, done=True, envelope=seal_payload(jcs(statement(done, key.public.id)), key))
         # After its START whatever the clock says: of two facets the later one stands.
@@ -112,16 +116,6 @@ def carry_out(record: RecordWriter, erasure: Erasure) -> Erasure:
 
         record.together(append)
     return signed
-
-
-@contextmanager
-def _held(record: RecordWriter, run_id: str) -> Iterator[None]:
-    """Hold the lock of the erasure's run that other hosts of the team see."""
-    record.live.hold(run_id)
-    try:
-        yield
-    finally:
-        record.live.release(run_id)
 
 
 def _without_what_came_back(record: RecordWriter, erasure: Erasure) -> Erasure:
@@ -191,12 +185,6 @@ def rewritten_commits(store: Store, stored: Iterable[Artifact], data: Iterable[s
             bare = commit if commit is None else _bare(commit, names.get(str(artifact.location), set()), drives)
             if commit is not None and bare is not None and bare != commit:
                 yield ErasedFile(path, digest_bytes(commit), len(commit), None, digest_bytes(bare))
-
-
-def _as_done(store: Store, erasure: Erasure) -> Erasure:
-    """Return the erasure with the actual state of its files."""
-    versions = [replace(version, files=tuple(_now(store, gone) for gone in version.files)) for version in erasure.versions]
-    return replace(erasure, versions=tuple(versions), commits=tuple(_now(store, gone) for gone in erasure.commits))
 
 
 def _now(store: Store, gone: ErasedFile) -> ErasedFile:

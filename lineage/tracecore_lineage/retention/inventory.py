@@ -91,7 +91,8 @@ class Holdings:
                 elif each.artifact.media is Media.DELTA and not part.partition:
                     if part.path not in mixed:
                         mixed[part.path] = self._mixed(part, subject.drives)
-                    gone.extend(one for one in [mixed[part.path]] if one is not None)
+                    if (rewritten := mixed[part.path]) is not None:
+                        gone.append(rewritten)
             if gone:
                 found.append(Erased(*each.place, files=tuple(gone)))
         return found
@@ -123,9 +124,15 @@ class Holdings:
         named = naming(subject.drives)
         taken = {gone.path for version in first for gone in version.files}
         if reached is None:
-            candidates = [each for each in self.all if each.artifact.kind == ArtifactKind.EXTERNAL or _world(each, taken)]
+            candidates = [
+                each
+                for each in self.all
+                if each.artifact.kind == ArtifactKind.EXTERNAL
+                # Files next to a drive log in its directory may name the drive.
+                or (each.artifact.media is Media.DIRECTORY and any(part.path in taken for part in each.parts))
+            ]
         else:
-            candidates = [each for ref in sorted(reached) for each in self._by_ref.get(ref, ())]
+            candidates = sorted((each for each in self.all if each.artifact.ref in reached), key=lambda each: each.artifact.ref)
         found: list[Erased] = []
         for each in candidates:
             if each.artifact.media is Media.DELTA or not kind_of(each.artifact.kind).holds_data:
@@ -134,13 +141,6 @@ class Holdings:
             parts = [part for part in each.parts if part.path not in taken and self._shows(part, named, pictures=pictures)]
             if parts:
                 found.append(Erased(*each.place, files=tuple(ErasedFile(part.path, part.digest, part.size_bytes) for part in parts)))
-        return found
-
-    @cached_property
-    def _by_ref(self) -> dict[str, list[_Holding]]:
-        found: dict[str, list[_Holding]] = {}
-        for each in self.all:
-            found.setdefault(each.artifact.ref, []).append(each)
         return found
 
     def _shows(self, part: Part, named: re.Pattern[bytes], *, pictures: bool) -> bool:
@@ -170,11 +170,6 @@ def read_holdings(store: Store, stored: Sequence[Artifact], known: Tombstones) -
 
 def _drive(part: Part) -> str | None:
     return dict(part.partition).get(PARTITION)
-
-
-def _world(holding: _Holding, taken: Collection[str]) -> bool:
-    """Whether a directory contained a drive log itself: files next to it may name the drive."""
-    return holding.artifact.media is Media.DIRECTORY and any(part.path in taken for part in holding.parts)
 
 
 def _is_text(data: bytes) -> bool:

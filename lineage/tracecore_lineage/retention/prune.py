@@ -118,18 +118,13 @@ def prune(record: RecordWriter, refs: Sequence[str] = (), *, older_than: float |
         done = planned.erasure
         if done is not None:
             done = carry_out(record, promise(record, done))
-        if not refs:
-            _leftovers(record, planned)
+        if not refs:  # leftovers of crashes, which no event names or has to name
+            store = open_store(record.workspace)
+            discard_staged(record, store)
+            store.erase([path for path, _ in planned.orphans])
+            for name in planned.scratch:
+                remove_folder(record.workspace.root / "scratch" / name)
         return replace(planned, erasure=done, finished=finished)
-
-
-def _leftovers(record: RecordWriter, planned: Pruned) -> None:
-    """Remove leftovers of crashes, which no event names or has to name."""
-    store = open_store(record.workspace)
-    discard_staged(record, store)
-    store.erase([path for path, _ in planned.orphans])
-    for name in planned.scratch:
-        remove_folder(record.workspace.root / "scratch" / name)
 
 
 def _plan(record: RecordWriter, refs: Sequence[str], older_than: float | None) -> Pruned:
@@ -155,7 +150,9 @@ def _plan(record: RecordWriter, refs: Sequence[str], older_than: float | None) -
         (pruned if wanted and artifact.ref in stored_before else others).append(artifact)
     kept = _files_of(store, [*others, *sources])
     versions, skipped = _versions(store, pruned, kept)
-    left = [each for each in orphans(record, store) if not _elsewhere(record, each[0])] if chosen is None else []
+    # Another host of the team may be importing into this folder, which no local lock shows.
+    spared = f"{IMPORTS}/" if record.database.dialect != "sqlite" else None
+    left = [each for each in orphans(record, store) if spared is None or not each[0].startswith(spared)] if chosen is None else []
     erasure = Erasure(record.new_run_id(), PRUNE, REASON, rfc3339.instant(now), versions=tuple(versions)) if versions else None
     scratch = _scratch(record.workspace.root / "scratch", finished_keys, older_than) if chosen is None else []
     staged = store.staged_runs() if chosen is None else []
@@ -174,20 +171,11 @@ def _chosen(connection: Connection, refs: Sequence[str], held: Holds) -> set[str
             raise UsageError(f"{ref} has no bytes to prune: expected an artifact, such as dataset/NAME or model/NAME@DIGEST.")
         version = whole(reader, ref)
         if version in held:
-            stand = "stands" if len(held[version]) == 1 else "stand"
-            raise NegativeVerdict(f"{version} stays: {_listed(held[version])} {stand} on it, and a sealed build holds what is in its trace.")
+            *others, last = (build.partition("@")[0] for build in held[version])
+            builds = f"{', '.join(others)} and {last} depend" if others else f"{last} depends"
+            raise NegativeVerdict(f"{version} stays: {builds} on it, and a sealed build holds what is in its trace.")
         chosen.add(version)
     return chosen
-
-
-def _listed(builds: Sequence[str]) -> str:
-    names = [build.partition("@")[0] for build in builds]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _elsewhere(record: RecordWriter, path: str) -> bool:
-    """Whether an apparent orphan may belong to a running import of another host, which no local lock shows."""
-    return record.database.dialect != "sqlite" and path.startswith(f"{IMPORTS}/")
 
 
 def _recorded(connection: Connection, refs: Iterable[str]) -> dict[str, str]:
@@ -236,8 +224,8 @@ def _scratch(folder: Path, finished: set[str], older_than: float | None) -> list
     if not folder.is_dir():
         return []
     limit = time.time() - 86_400 * (_ABANDONED_DAYS if older_than is None else older_than)
-    return sorted(each.name for each in folder.iterdir() if each.is_dir() and (each.name in finished or _touched(each) <= limit))
-
-
-def _touched(folder: Path) -> float:
-    return max((path.stat().st_mtime for path in (folder, *folder.rglob("*"))), default=0.0)
+    return sorted(
+        each.name
+        for each in folder.iterdir()
+        if each.is_dir() and (each.name in finished or max(path.stat().st_mtime for path in (each, *each.rglob("*"))) <= limit)
+    )

@@ -26,7 +26,7 @@ from tracecore_schemas.build import SealedBuild
 from tracecore_schemas.canonical import jcs
 from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.refs import parse_ref
-from tracecore_schemas.trace import Node, RunNode, Trace
+from tracecore_schemas.trace import RunNode, Trace
 
 __all__ = ["BUILD_TYPE", "PROVENANCE", "TEST_RESULT", "Problem", "attestations", "judge", "statements"]
 
@@ -98,7 +98,8 @@ def _provenance(sealed: SealedBuild, trace: Trace, facets: Mapping[str, Mapping[
     if release is None:
         raise RunFailed(f"The trace of {sealed.ref} lacks its release run, so that nothing can be attested: 'tracecore verify' says what is wrong.")
     held = {entry["ref"] for entry in said["artifacts"]}
-    taken = [node for node in trace["nodes"] if _is_dependency(node)]
+    outside = {ArtifactKind.DRIVE_LOG, ArtifactKind.PROGRAM, ArtifactKind.EXTERNAL}
+    taken = [node for node in trace["nodes"] if node["kind"] in outside or node["run"] is None]
     given = {node["ref"] for node in taken}
     others = [node for node in trace["nodes"] if node["ref"] not in held | given | {sealed.ref}]
     predicate = {
@@ -142,11 +143,6 @@ def _test_result(sealed: SealedBuild) -> dict[str, Any]:
         "failedTests": failed,
     }
     return _statement(sealed, TEST_RESULT, predicate)
-
-
-def _is_dependency(node: Node) -> bool:
-    """Whether a version came from outside: a drive log, a file, the program, or anything without a recorded run."""
-    return node["kind"] in {ArtifactKind.DRIVE_LOG, ArtifactKind.PROGRAM, ArtifactKind.EXTERNAL} or node["run"] is None
 
 
 def _descriptor(ref: str) -> Descriptor:

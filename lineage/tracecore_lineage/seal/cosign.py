@@ -68,6 +68,7 @@ def set_policy(record: RecordWriter, policy: KeyPolicy, signing: Sequence[Privat
     Raises:
         UsageError: too few keys of the policy in force signed, or another policy came into force in the meantime.
     """
+    from tracecore_lineage.events.build import producer
     from tracecore_lineage.model.facets import TracecoreKeyPolicyRunFacet
 
     active = record.keys.private()
@@ -86,7 +87,7 @@ def set_policy(record: RecordWriter, policy: KeyPolicy, signing: Sequence[Privat
         if wrong is not None:
             raise UsageError(f"The policy can't be changed: expected {wrong[0]}, found {wrong[1]}. Add --sign PRIVATE.pem for each of its keys.")
         facet = TracecoreKeyPolicyRunFacet(
-            policy.threshold, [{"id": key.id, "public_key": key.pem} for key in policy.signers], policy.previous, envelope, producer=_producer()
+            policy.threshold, [{"id": key.id, "public_key": key.pem} for key in policy.signers], policy.previous, envelope, producer=producer()
         )
         record.append_fact(connection, POLICY, datetime.now(UTC), facets={f"tracecore_{POLICY}": facet})
         return True
@@ -138,14 +139,15 @@ def add_signature(envelope: Mapping[str, Any], signing: Sequence[PrivateKey]) ->
     opened = open_envelope(envelope)
     signed = {"payload": envelope["payload"], "payloadType": envelope["payloadType"], "signatures": list(envelope["signatures"])}
     for key in signing:
-        _join(signed, key.public, base64.b64decode(seal_payload(opened.payload, key, payload_type=opened.payload_type)["signatures"][0]["sig"]))
+        _join(signed, key.public, _signature(opened.payload, key, opened.payload_type))
     return signed
 
 
 def _append(record: RecordWriter, connection: Connection, build: SealedBuild, key: PublicKey, signature: bytes) -> None:
+    from tracecore_lineage.events.build import producer
     from tracecore_lineage.model.facets import TracecoreCosignRunFacet
 
-    facet = TracecoreCosignRunFacet(build.ref, key.id, key.pem, base64.b64encode(signature).decode(), producer=_producer())
+    facet = TracecoreCosignRunFacet(build.ref, key.id, key.pem, base64.b64encode(signature).decode(), producer=producer())
     digest = f"sha256:{parse_ref(build.ref).version}"
     run = build.statement["predicate"]["run"]
     about = RunInput("build", Artifact(ArtifactKind.BUILD, build.name, digest, Media.NONE), run)
@@ -173,8 +175,8 @@ def _refuse_strangers(signing: Iterable[PrivateKey], known: Iterable[PublicKey],
             )
 
 
-def _signature(payload: bytes, key: PrivateKey) -> bytes:
-    return base64.b64decode(seal_payload(payload, key)["signatures"][0]["sig"])
+def _signature(payload: bytes, key: PrivateKey, payload_type: str = IN_TOTO) -> bytes:
+    return base64.b64decode(seal_payload(payload, key, payload_type=payload_type)["signatures"][0]["sig"])
 
 
 def _join(envelope: dict[str, Any], key: PublicKey, signature: bytes) -> None:
@@ -213,9 +215,3 @@ def _foreign(
             raise UsageError(f"The signed file holds a signature that no signer of the policy made: expected one of{short(allowed)}.")
         taken.append((key, signature))
     return taken
-
-
-def _producer() -> str:
-    from tracecore_lineage.events.build import producer
-
-    return producer()

@@ -212,6 +212,7 @@ def _same(standing: SealedBuild, content: Mapping[str, Any]) -> SealedBuild:
 
 def _release(record: RecordWriter, request: SealRequest, content: Mapping[str, Any], position: Position) -> tuple[SealedBuild, bytes]:
     """Return the sealed build and the release run's COMPLETE for a ledger position."""
+    from tracecore_lineage.events.build import producer
     from tracecore_lineage.model.facets import TracecoreBuildRunFacet
 
     key = record.keys.private()
@@ -236,7 +237,7 @@ def _release(record: RecordWriter, request: SealRequest, content: Mapping[str, A
         facets=_selection(request),
     )
     facet = TracecoreBuildRunFacet(
-        request.name, build.ref, position.size, content_digest(content), envelope, content["approver"], request.program.ref, producer=_producer()
+        request.name, build.ref, position.size, content_digest(content), envelope, content["approver"], request.program.ref, producer=producer()
     )
     inputs = [
         RunInput("program", request.program),
@@ -245,12 +246,6 @@ def _release(record: RecordWriter, request: SealRequest, content: Mapping[str, A
     event = record.events.complete(request.run, inputs, {"build": build}, {"tracecore_build": facet}, at)
     ref = artifact_ref(ArtifactKind.BUILD, request.name, f"sha256:{hex_of(build.digest)}")
     return SealedBuild(request.name, ref, position.size, content_digest(content), said, envelope, new=True), event
-
-
-def _producer() -> str:
-    from tracecore_lineage.events.build import producer
-
-    return producer()
 
 
 def _lacking(request: SealRequest) -> tuple[Unknown, ...]:

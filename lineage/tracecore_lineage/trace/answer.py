@@ -18,7 +18,7 @@ from tracecore_lineage.trace.walk import Walk
 from tracecore_schemas.facets import ENGINE_FACET
 from tracecore_schemas.kinds import Severity
 from tracecore_schemas.refs import parse_ref
-from tracecore_schemas.trace import Check, Edge, Node, RunNode, Trace, UnknownFact
+from tracecore_schemas.trace import Check, Node, RunNode, Trace, UnknownFact
 
 __all__ = ["Assembled", "assemble"]
 
@@ -63,7 +63,7 @@ def assemble(reader: Reader, walk: Walk) -> Assembled:
             _run_node(reader, runs[run], checked.get(run, ()), facets)
             for run in sorted(walk.runs, key=lambda run: (walk.runs[run], runs[run].job, run))
         ],
-        edges=sorted(walk.edges.values(), key=lambda edge: _edge_order(walk, edge)),
+        edges=sorted(walk.edges.values(), key=lambda edge: (walk.runs[edge["run"]], edge["run"], edge["direction"], edge["role"], edge["ref"])),
         later=[],
         claims=[claim for claim in reader.claims(walk.levels) if claim["run"] not in walk.made_by.get(claim["at"], ())],
         static=walk.static,
@@ -96,7 +96,8 @@ def _nodes(reader: Reader, walk: Walk, runs: Mapping[str, RunFacts], checks: lis
         if not check.success and check.severity == Severity.BLOCKING.value:
             blocked.setdefault(check.target, set()).add(check.of_run)
     nodes: list[Node] = []
-    for ref in sorted(walk.levels, key=lambda ref: _node_order(walk, ref)):
+    forward = walk.direction == "forward"  # builds come first
+    for ref in sorted(walk.levels, key=lambda ref: (forward and not ref.startswith("build/"), walk.levels[ref], ref)):
         parsed = parse_ref(ref)
         of_node = facets.get(ref, {})
         artifact: dict[str, Any] = of_node["tracecore_artifact"].value if "tracecore_artifact" in of_node else {}
@@ -119,15 +120,6 @@ def _nodes(reader: Reader, walk: Walk, runs: Mapping[str, RunFacts], checks: lis
         if made and (origin := reader.origin(made[0])) is not None:
             nodes[-1]["origin"] = origin
     return nodes
-
-
-def _node_order(walk: Walk, ref: str) -> tuple[bool, int, str]:
-    """Order nodes; builds first in a forward walk."""
-    return (walk.direction == "forward" and not ref.startswith("build/"), walk.levels[ref], ref)
-
-
-def _edge_order(walk: Walk, edge: Edge) -> tuple[int, str, str, str, str]:
-    return (walk.runs[edge["run"]], edge["run"], edge["direction"], edge["role"], edge["ref"])
 
 
 def _run_node(reader: Reader, run: RunFacts, checks: Sequence[CheckVerdict], facets: Facets) -> RunNode:
@@ -175,19 +167,13 @@ def _unknowns(walk: Walk, runs: Mapping[str, RunFacts], checks: list[CheckVerdic
             f"made {times} times",
             f"{times} runs made a version of this name: the label is no digest, and each reading is of the one made last before it.",
         )
-    _unknown_frame(walk, add)
+    if (followed := walk.gaps.get((walk.root, "frame"))) is not None:
+        add(walk.root, "frame", followed["why"])
     for run in walk.runs:
         _unknowns_of_ends(runs[run], recorded, add)
     with_outputs = {(run, why) for at, _, why in listed for run in walk.made_by.get(at, ())}
     _unknowns_of_runs(walk, runs, facets, add, with_outputs)
     return [listed[key] for key in sorted(listed)]
-
-
-def _unknown_frame(walk: Walk, add: Callable[[str, str, str], None]) -> None:
-    """Add the unknown that the walk followed the drive instead of the frame."""
-    followed = walk.gaps.get((walk.root, "frame"))
-    if followed is not None:
-        add(walk.root, "frame", followed["why"])
 
 
 def _unknowns_of_ends(run: RunFacts, recorded: Mapping[int, str], add: Callable[[str, str, str], None]) -> None:
@@ -230,12 +216,12 @@ def _pairs(facets: Mapping[str, Facet], name: str, key: str, one: str, other: st
     """Read two members of each entry of a facet's list; producers are free to send other shapes, so an entry without a member is shown as it is."""
     value = facets[name].value.get(key) if name in facets else None
     entries: list[Any] = value if isinstance(value, list) else [] if value is None else [value]
-    return [(_told(entry, one), _told(entry, other)) for entry in entries]
+    return [(_member(entry, one), _member(entry, other)) for entry in entries]
 
 
-def _told(entry: Any, member: str) -> str:
-    found = _members(entry)
-    return str(found[member]) if member in found else f"no {member} in {json.dumps(entry, ensure_ascii=False)[:80]}"
+def _member(entry: Any, name: str) -> str:
+    members = _members(entry)
+    return str(members[name]) if name in members else f"no {name} in {json.dumps(entry, ensure_ascii=False)[:80]}"
 
 
 def _members(value: Any) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from tracecore_lineage.ledger.sql_tables import BUILDS
 from tracecore_lineage.trace.facts import Link
 from tracecore_lineage.trace.lineage import horizon
 from tracecore_lineage.trace.reader import Reader
-from tracecore_lineage.trace.resolve import read_ref, whole
+from tracecore_lineage.trace.resolve import known_refs, read_ref, whole
 from tracecore_schemas.facets import KPIS_FACET
 from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.refs import Ref
@@ -42,18 +42,22 @@ def kpi_history(connection: Connection, text: str, *, kpis: Sequence[str] = (), 
         reader = Reader(connection, horizon(connection, as_of))
         ref = read_ref(reader, text)
         if ref.kind != ArtifactKind.KPI_REPORT:
-            raise UsageError(f"{ref} has no history of KPIs: expected kpi_report/NAME. {_reports(reader)}")
+            reports = ", ".join(text for text in known_refs(reader) if text.startswith(f"{ArtifactKind.KPI_REPORT}/"))
+            there = f"There are {reports}." if reports else "No report is recorded yet."
+            raise UsageError(f"{ref} has no history of KPIs: expected kpi_report/NAME. {there}")
         whole(reader, Ref(ref.kind, ref.segments))  # says what is nearest where there is none
         made: dict[str, Link] = {}
         for link in reader.outputs_named(ref.kind, [ref.name], preferred=True):
             made.setdefault(link.ref, link)  # the same report made again is no news
         facets = {version: found[KPIS_FACET.name].value for version, found in reader.facets(made).items() if KPIS_FACET.name in found}
-        told = _chosen(ref, kpis, facets.values())
+        names = _chosen(ref, kpis, facets.values())
         builds = _builds(reader, made)
         history: list[dict[str, Any]] = []
         for version, link in made.items():
             facet = facets.get(version, {})
-            values, intervals = _picked(facet.get("values"), told), _intervals(facet.get("intervals"), told)
+            known = facet.get("values")
+            values = {name: known[name] for name in names if name in known} if isinstance(known, Mapping) else {}
+            intervals = _intervals(facet.get("intervals"), names)
             before = history[-1] if history else None
             history.append(
                 {
@@ -66,14 +70,7 @@ def kpi_history(connection: Connection, text: str, *, kpis: Sequence[str] = (), 
                     "change": {} if before is None else _change(before, values, intervals),
                 }
             )
-        return {"name": ref.name, "kpis": told, "history": history}
-
-
-def _reports(reader: Reader) -> str:
-    from tracecore_lineage.trace.resolve import known_refs
-
-    reports = [text for text in known_refs(reader) if text.startswith(f"{ArtifactKind.KPI_REPORT}/")]
-    return f"There are {', '.join(reports)}." if reports else "No report is recorded yet."
+        return {"name": ref.name, "kpis": names, "history": history}
 
 
 def _chosen(ref: Ref, kpis: Sequence[str], facets: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -98,17 +95,13 @@ def _builds(reader: Reader, refs: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def _picked(values: Any, names: Sequence[str]) -> dict[str, float | None]:
-    return {name: values[name] for name in names if name in values} if isinstance(values, Mapping) else {}
-
-
-def _intervals(said: Any, names: Sequence[str]) -> dict[str, list[float]]:
+def _intervals(stated: Any, names: Sequence[str]) -> dict[str, list[float]]:
     """Read the intervals of a report; forms other than (low, high) are ignored."""
-    if not isinstance(said, Mapping):
+    if not isinstance(stated, Mapping):
         return {}
     found: dict[str, list[float]] = {}
     for name in names:
-        ends = said.get(name)
+        ends = stated.get(name)
         if isinstance(ends, Mapping):
             ends = [ends.get("low"), ends.get("high")]
         if isinstance(ends, list) and len(ends) == 2 and all(isinstance(end, (int, float)) for end in ends):

@@ -70,11 +70,10 @@ def _facets(now: Reader, walk: Walk, then: Assembled, bound: int) -> list[dict[s
 
 def _erased(entry: dict[str, Any]) -> dict[str, Any]:
     """Describe a tombstone facet as an erasure, with text."""
-    said = entry["value"]
-    why = f"consent withdrawn: {said.get('reason')}" if said.get("what") == "consent_withdraw" else f"pruned: {said.get('reason')}"
-    done = "" if said.get("done") else " (promised, not finished yet)"
-    amount = f"{said.get('size_bytes')} bytes"
-    return {**entry, "what": "erased", "text": f"{amount}{done}: {why}"}
+    facet = entry["value"]
+    why = "consent withdrawn" if facet.get("what") == "consent_withdraw" else "pruned"
+    done = "" if facet.get("done") else " (promised, not finished yet)"
+    return {**entry, "what": "erased", "text": f"{facet.get('size_bytes')} bytes{done}: {why}: {facet.get('reason')}"}
 
 
 def _filled_gaps(now: Reader, then: Assembled, bound: int) -> list[dict[str, Any]]:
@@ -121,15 +120,6 @@ def _bugs(now: Reader, walk: Walk, bound: int) -> list[dict[str, Any]]:
     for ref, facet, about in reported_since(now, bound):
         known = sorted((walk.levels[link.ref], link.ref) for link in about if link.ref in walk.levels)
         if known:
-            said = facet.value
-            entries.append(
-                {
-                    "at": known[0][1],
-                    "what": "bug reported",
-                    "name": ref,
-                    "text": said.get("text"),
-                    "severity": said.get("severity"),
-                    "position": facet.seq,
-                }
-            )
+            details = {name: facet.value.get(name) for name in ("text", "severity")}
+            entries.append({"at": known[0][1], "what": "bug reported", "name": ref, **details, "position": facet.seq})
     return entries

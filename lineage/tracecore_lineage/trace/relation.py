@@ -163,9 +163,9 @@ class Relation:
         doubt, followed = _Doubt(self.datasets, reached), {each.resolved for each in found}
         for name in names:
             left = [each for each in self._doubtful[name] if each not in followed]
-            told = [Reached(each, (), at, certain=False) for each in left if (at := doubt.about(each)) is not None]
-            found += told
-            named = {each.resolved for each in told if each.resolved.inferred}
+            uncertain = [Reached(each, (), at, certain=False) for each in left if (at := doubt.about(each)) is not None]
+            found += uncertain
+            named = {each.resolved for each in uncertain if each.resolved.inferred}
             self._doubtful[name] = [each for each in left if each not in named]
         return sorted(found, key=lambda each: each.resolved.reading.order)
 
@@ -195,10 +195,12 @@ class Relation:
         """Drop the outputs that wrote nothing: state changes of a dataset, and claims of other producers about an artifact."""
         listed = list(outputs)
         self.datasets.load(link.ref for link in listed if is_external(link.ref))
-        return [link for link in listed if not is_external(link.ref) or self._is_write(link)]
-
-    def _is_write(self, link: Link) -> bool:
-        return any(write.link.run == link.run for write in self.datasets.of(link.ref).by_label.get(label_of(link.ref), ()))
+        return [
+            link
+            for link in listed
+            if not is_external(link.ref)
+            or any(write.link.run == link.run for write in self.datasets.of(link.ref).by_label.get(label_of(link.ref), ()))
+        ]
 
     def _key(self, link: Link) -> tuple[str, str]:
         return self.datasets.canonical(link.ref), link.run

@@ -77,9 +77,8 @@ def _unknown_labeler(reader: Reader, ref: Ref) -> str:
     if offer is not None:
         return f"{ref} is not in this part of the record. Did you mean '{Ref('labeler', (offer,))}'?"
     if not known:
-        return f"{ref} is not in this part of the record: no label batch in it names who labeled."
-    more = f" and {len(known) - _LABELERS_SHOWN} more" if len(known) > _LABELERS_SHOWN else ""
-    return f"{ref} is not in this part of the record. Its label batches name {', '.join(known[:_LABELERS_SHOWN])}{more}."
+        return f"{ref} is not in this part of the record: no label batch in it names its labelers."
+    return f"{ref} is not in this part of the record. Its label batches name {_cut(known, _LABELERS_SHOWN)}."
 
 
 _SHOWN = 10
@@ -171,9 +170,10 @@ def whole(reader: Reader, ref: Ref) -> str:
     Raises:
         UsageError: unknown, with the nearest match; or ambiguous, with the candidates.
     """
-    if ref.is_whole and _is_recorded(reader, str(ref)):
+    recorded = select(EDGES).where(_KNOWN, EDGES.c.seq < reader.prefix.bound)
+    if ref.is_whole and reader.connection.execute(recorded.where(EDGES.c.ref == str(ref)).limit(1)).first() is not None:
         return str(ref)
-    versions = _versions(reader, ref)
+    versions = [Link.of(row) for row in reader.connection.execute(recorded.where(EDGES.c.kind == ref.kind, EDGES.c.name == ref.name))]
     if not versions:
         raise UsageError(_unknown(reader, ref))
     if ref.version is None:
@@ -188,8 +188,8 @@ def whole(reader: Reader, ref: Ref) -> str:
     if len(meant) == 1:
         return meant[0]
     if not meant:
-        recorded = sorted({link.ref for link in versions})
-        raise UsageError(f"{ref} is not in the record. Recorded versions of {ref.unversioned}: {_cut(recorded)}.")
+        there = _cut(sorted({link.ref for link in versions}))
+        raise UsageError(f"{ref} is not in the record. Recorded versions of {ref.unversioned}: {there}.")
     raise UsageError(f"{ref} is ambiguous: it may be any of {_cut(meant)}. Give more digits.")
 
 
@@ -215,17 +215,6 @@ def _preferred(reader: Reader, links: list[Link]) -> Iterator[list[Link]]:
     ]
 
 
-def _is_recorded(reader: Reader, ref: str) -> bool:
-    """Whether a run read or made this exact version."""
-    query = select(EDGES.c.seq).where(EDGES.c.ref == ref, _KNOWN, EDGES.c.seq < reader.prefix.bound).limit(1)
-    return reader.connection.execute(query).first() is not None
-
-
-def _versions(reader: Reader, ref: Ref) -> list[Link]:
-    query = select(EDGES).where(EDGES.c.kind == ref.kind, EDGES.c.name == ref.name, _KNOWN, EDGES.c.seq < reader.prefix.bound)
-    return [Link.of(row) for row in reader.connection.execute(query)]
-
-
 def _unknown(reader: Reader, ref: Ref) -> str:
     # Kinds are left out of the comparison: every two builds would be near for their kind's sake.
     known = [(text.partition("/")[2], text) for text in known_refs(reader)]
@@ -241,6 +230,5 @@ def _unknown(reader: Reader, ref: Ref) -> str:
     return f"{absent}, which knows {shown or 'nothing yet'}."
 
 
-def _cut(refs: list[str]) -> str:
-    more = f" and {len(refs) - _SHOWN} more" if len(refs) > _SHOWN else ""
-    return ", ".join(refs[:_SHOWN]) + more
+def _cut(refs: list[str], most: int = _SHOWN) -> str:
+    return ", ".join(refs[:most]) + (f" and {len(refs) - most} more" if len(refs) > most else "")

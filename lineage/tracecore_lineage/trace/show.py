@@ -18,11 +18,11 @@ from tracecore_lineage.catalog.signatures import ledger_keys, seal_signatures
 from tracecore_lineage.catalog.stored_artifacts import stored_artifacts
 from tracecore_lineage.catalog.tombstones import tombstones
 from tracecore_lineage.crypto.envelope import EnvelopeError, open_envelope
-from tracecore_lineage.crypto.keys import PublicKey, readable_keys
+from tracecore_lineage.crypto.keys import readable_keys
 from tracecore_lineage.ledger.sql_tables import BUILDS, RUN_EVENTS
 from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_lineage.trace.bugs import the_bug
-from tracecore_lineage.trace.facts import CheckVerdict, Link, RunFacts
+from tracecore_lineage.trace.facts import CheckVerdict, Link
 from tracecore_lineage.trace.lineage import horizon
 from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.relation import Relation
@@ -98,7 +98,9 @@ def show(connection: Connection, text: str, *, as_of: str | None = None, workspa
             )
         answer = _artifact(reader, whole(reader, ref))
         if workspace is not None and "tracecore_tombstone" in answer["facets"]:
-            answer["erased"] = _erased(connection, LedgerName.of(workspace), answer["ref"])
+            known = tombstones(connection, LedgerName.of(workspace), refs=[answer["ref"]])
+            why = [known.sentence(artifact) for artifact in stored_artifacts(connection, refs=[answer["ref"]])]
+            answer["erased"] = why[0] if why and None not in why else None  # where a copy is readable it can be opened
         return answer
 
 
@@ -143,13 +145,6 @@ def run_source(connection: Connection, text: str, file: str, workspace: Workspac
         }
         raise NegativeVerdict(f"The text of {fitting[0]} {why[found['text']]}.")
     return data
-
-
-def _erased(connection: Connection, own: LedgerName, ref: str) -> str | None:
-    """Return why a version can't be opened any more; None where its bytes are there."""
-    known = tombstones(connection, own, refs=[ref])
-    said = [known.sentence(artifact) for artifact in stored_artifacts(connection, refs=[ref])]
-    return said[0] if said and None not in said else None
 
 
 def _artifact(reader: Reader, ref: str) -> dict[str, Any]:
@@ -218,6 +213,7 @@ def _run(reader: Reader, ref: Ref) -> dict[str, Any]:
     facets = reader.facets([f"run:{run.id}", f"job:{run.namespace}/{run.job}"])
     of_run = facets.get(f"run:{run.id}", {})
     of_job = facets.get(f"job:{run.namespace}/{run.job}", {})
+    error = of_run.get("errorMessage")
     return {
         "ref": f"run/{run.id}",
         "kind": "run",
@@ -230,7 +226,7 @@ def _run(reader: Reader, ref: Ref) -> dict[str, Any]:
         "parent": run.parent,
         "producer": run.producer,
         **_marked(reader, [run.id]),
-        "error": _error(run, of_run["errorMessage"].value if "errorMessage" in of_run else {}),
+        "error": None if error is None or run.state not in {RunState.FAIL, RunState.ABORT} else str(error.value.get("message")),
         "inputs": [{"ref": link.ref, "role": link.role, "producer_run": link.producer_run} for link in links if link.direction == "input"],
         "outputs": [{"ref": link.ref, "role": link.role} for link in links if link.direction == "output"],
         "checks": [_check(check) for check in reader.checks(of_runs=[run.id])],
@@ -261,10 +257,6 @@ def _job(reader: Reader, ref: Ref) -> dict[str, Any]:
     }
 
 
-def _error(run: RunFacts, facet: Any) -> str | None:
-    return str(facet.get("message")) if run.state in {RunState.FAIL, RunState.ABORT} and facet else None
-
-
 def _bug(reader: Reader, ref: Ref) -> dict[str, Any]:
     bug = the_bug(reader, ref)
     about = [link for link in reader.links_of([bug.run]) if link.direction == "input"]
@@ -280,10 +272,6 @@ def _bug(reader: Reader, ref: Ref) -> dict[str, Any]:
     }
 
 
-def _keys(reader: Reader, workspace: Workspace) -> list[PublicKey]:
-    return [*readable_keys(workspace.keys), *ledger_keys(reader.connection, LedgerName.of(workspace))]
-
-
 def _build(reader: Reader, ref: Ref, workspace: Workspace | None) -> dict[str, Any]:
     build = find_build(reader, ref)
     row = reader.connection.execute(select(BUILDS).where(BUILDS.c.ref == build.ref).order_by(BUILDS.c.seq).limit(1)).one()
@@ -292,16 +280,10 @@ def _build(reader: Reader, ref: Ref, workspace: Workspace | None) -> dict[str, A
         statement = json.loads(open_envelope(envelope).payload)
     except (EnvelopeError, ValueError) as error:
         raise UsageError(f"The seal of build/{build.name} can't be read: {error} 'tracecore verify' says what else is wrong.") from None
-    keys = keys_of(reader.connection, build.ref, [] if workspace is None else _keys(reader, workspace))
-    signatures = seal_signatures(reader.connection, build.ref, keys).document()
-    return {
-        **_artifact(reader, build.ref),
-        "position": build.position,
-        "run": build.run,
-        "statement": statement,
-        "envelope": envelope,
-        "signatures": signatures,
-    }
+    own = [] if workspace is None else [*readable_keys(workspace.keys), *ledger_keys(reader.connection, LedgerName.of(workspace))]
+    signatures = seal_signatures(reader.connection, build.ref, keys_of(reader.connection, build.ref, own)).document()
+    sealed = {"position": build.position, "run": build.run, "statement": statement, "envelope": envelope, "signatures": signatures}
+    return {**_artifact(reader, build.ref), **sealed}
 
 
 _PLAIN = {"bug": _bug, "job": _job}

@@ -156,7 +156,10 @@ def locate(reader: Reader, ref: Ref) -> Start:
         build = find_build(reader, ref)
         return Start(build.ref, build.prefix, ((build.ref, build.run),))
     if ref.kind == "run":
-        return _run(reader, ref)
+        known = next(iter(reader.runs([ref.segments[0], ref.segments[0].lower()])), None)
+        if known is None:
+            raise UsageError(f"{ref} is not in this part of the record: no event of that run was recorded.")
+        return Start(f"run/{known}", reader.prefix, runs=(known,))
     if ref.kind == "frame":
         reading = frame_reading(reader, ref)
         return Start(str(ref), reader.prefix, ((reading.ref, reading.producer_run),), frame=reading)
@@ -177,15 +180,6 @@ def locate(reader: Reader, ref: Ref) -> Start:
         raise UsageError(f"{ref} is not in the record: nothing was recorded of any {ref.kind} yet.")
     version = whole(reader, ref)
     return Start(version, reader.prefix, ((version, None),))
-
-
-def _run(reader: Reader, ref: Ref) -> Start:
-    run = ref.segments[0]
-    found = reader.runs([run, run.lower()])
-    if not found:
-        raise UsageError(f"{ref} is not in this part of the record: no event of that run was recorded.")
-    known = next(iter(found))
-    return Start(f"run/{known}", reader.prefix, runs=(known,))
 
 
 def _plugin(reader: Reader, ref: Ref) -> Start:

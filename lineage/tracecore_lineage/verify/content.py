@@ -81,13 +81,12 @@ def _signed(where: str, erasure: Erasure, envelope: dict[str, Any], trust: Trust
             f"none that is valid (it names {', '.join(short_id(key) for key, _ in opened.signatures)})",
         )
         return False
-    return findings.equal(where, "tombstone's payload type", IN_TOTO, opened.payload_type) and findings.equal(
-        where, "tombstone", "the statement that follows from its own members", _same(jcs(statement(erasure, signer.id)) == opened.payload)
-    )
-
-
-def _same(agrees: bool) -> str:  # the one thing it turns into words
-    return "the statement that follows from its own members" if agrees else "another"
+    if not findings.equal(where, "tombstone's payload type", IN_TOTO, opened.payload_type):
+        return False
+    if jcs(statement(erasure, signer.id)) != opened.payload:
+        findings.fail(where, "tombstone", "the statement that follows from its own members", "another")
+        return False
+    return True
 
 
 def report_erased(artifacts: Sequence[Artifact], known: Tombstones, findings: Findings) -> None:

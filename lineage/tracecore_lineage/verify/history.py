@@ -180,14 +180,12 @@ def _collect_beginning(leaf: ledger.Leaf, ledger_name: LedgerName, history: Hist
 
 
 def _collect_policy(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
-    facet = _said(leaf.body, ledger_name, "key_policy")
-    if facet is not None:
+    if (facet := _said(leaf.body, ledger_name, "key_policy")) is not None:
         history.policies.append(PolicyEvent(leaf.seq, facet))
 
 
 def _collect_cosignature(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
-    facet = _said(leaf.body, ledger_name, "cosign")
-    if facet is not None:
+    if (facet := _said(leaf.body, ledger_name, "cosign")) is not None:
         history.cosignatures.append(CosignEvent(leaf.seq, facet))
 
 

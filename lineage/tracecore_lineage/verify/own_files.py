@@ -11,9 +11,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from tracecore.errors import UsageError
 from tracecore.workspace import Workspace, written
-from tracecore_lineage.crypto.keys import PrivateKey, PublicKey, readable_keys
+from tracecore_lineage.crypto.keys import PrivateKey, readable_keys
 from tracecore_lineage.crypto.notes import Checkpoint
 from tracecore_lineage.model.findings import Findings
 from tracecore_lineage.model.ledger_name import LedgerName
@@ -27,11 +26,13 @@ _CONFIG = "workspace.json"
 def check_own_files(workspace: Workspace, head: Checkpoint | None, findings: Findings) -> None:
     """Report each of the workspace's own files that was changed; `head` is the ledger's checkpoint, None where it can't be read."""
     _check_config(workspace, head, findings)
+    kept = list(readable_keys(workspace.keys))
     for path in sorted(workspace.keys.glob("*.pub")):
-        _same_bytes(f"keys/{path.name}", "the public key whose id is its name", path, _public(path), findings)
+        key = next((key for key in kept if key.file_name == path.stem), None)
+        _same_bytes(f"keys/{path.name}", "the public key whose id is its name", path, None if key is None else key.pem.encode(), findings)
     for path in sorted(workspace.keys.glob("*.pem")):
         _same_bytes(f"keys/{path.name}", "the private key whose id is its name", path, _private(path), findings)
-    known = [f"{key.id}\n".encode() for key in readable_keys(workspace.keys)]
+    known = [f"{key.id}\n".encode() for key in kept]
     for name in ("active", "joining"):
         path = workspace.keys / name
         if path.is_file() and (found := path.read_bytes()) not in known:
@@ -57,14 +58,6 @@ def _same_bytes(ref: str, what: str, path: Path, written: bytes | None, findings
         findings.fail(ref, what, "an Ed25519 key in PEM form", "none that can be read, or another key")
     elif path.read_bytes() != written:
         findings.fail(ref, what, "the key in the one form in which it is written", "the same key in other bytes")
-
-
-def _public(path: Path) -> bytes | None:
-    try:
-        key = PublicKey.from_pem(path.read_bytes(), str(path))
-    except (UsageError, OSError):
-        return None
-    return key.pem.encode() if key.file_name == path.stem else None
 
 
 def _private(path: Path) -> bytes | None:
