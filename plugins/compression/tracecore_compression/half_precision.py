@@ -31,9 +31,6 @@ _GREATEST = float(np.finfo(np.float16).max)
 def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a copy of a graph whose convolutional part computes in half precision; its inputs and outputs stay single.
 
-    Args:
-        model: single precision.
-
     Raises:
         UsageError: an operator between convolutions isn't known here.
         RunFailed: a weight doesn't fit half precision.

@@ -53,8 +53,6 @@ def appearance_of(frames: Any, mistakes: Sequence[Mistake], progress: Callable[[
 
     Args:
         frames: the frame table, a `pyarrow.dataset.Dataset`.
-        mistakes: all.
-        progress: told how many frames are done, of how many.
     """
     by_frame: dict[str, list[Mistake]] = {}
     for mistake in mistakes:
@@ -145,8 +143,6 @@ def split_by_appearance(members: Sequence[Mistake], looks: Appearance, least: in
     """Cut a group by Ward's hierarchical clustering of its appearance; the number of parts with the best silhouette, where that is clear enough.
 
     Args:
-        members: mistakes of one group.
-        looks: appearance of all mistakes.
         least: mistakes that make a part.
         clear: least mean silhouette of a cut (Rousseeuw 1987: -1 to 1, above 0.25 there is some structure).
         seed: decides which mistakes of a large group are compared in full.

@@ -84,7 +84,6 @@ class Cluster:
 
     Attributes:
         id: short name for files and refs, unique among the clusters.
-        name: in words.
         rank: 1 for the worst.
         conditions: that all its mistakes share.
         frame_conditions: those of them that are the frame's.
@@ -123,10 +122,7 @@ def clusters_of(mistakes: Sequence[Mistake], chances: Exposure, looks: Appearanc
     """Cluster mistakes by conditions, then by appearance.
 
     Args:
-        mistakes: all.
         chances: to make them: the evaluated frames and their labeled objects.
-        looks: appearance of the mistakes.
-        limits: what makes a cluster.
         seed: for groups too large to be compared in full.
 
     Returns:

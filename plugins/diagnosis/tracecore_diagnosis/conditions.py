@@ -62,15 +62,7 @@ class Exposure:
 
 
 def lift_of(mistakes: Sequence[Mistake], type_: str, category: str, conditions: Mapping[str, str], chances: Exposure) -> float:
-    """Return how many times as often mistakes happen under conditions of the frame as on all frames, by chance to make them; 1 where nothing tells.
-
-    Args:
-        mistakes: of one type and class.
-        type_: theirs.
-        category: theirs.
-        conditions: of the frame.
-        chances: to make them.
-    """
+    """Return how many times as often mistakes happen under conditions of the frame as on all frames, per exposure; 1 where unknown."""
     judged = chances.judged(type_)
     exposed = {id_ for id_, frame in judged.items() if conditions.items() <= frame.conditions.items()}
     all_chances, chances_here = chances.among(type_, category, judged), chances.among(type_, category, exposed)
@@ -84,12 +76,9 @@ def lift_of(mistakes: Sequence[Mistake], type_: str, category: str, conditions: 
 def informative_dimensions(
     mistakes: Sequence[Mistake], dimensions: Sequence[str], chances: Exposure, *, least: int, telling: float
 ) -> dict[tuple[str, str], tuple[str, ...]]:
-    """Give, by type and class, the dimensions that mistakes are to be grouped by: a condition of the frame that makes no difference is let go.
+    """Return, by type and class, the dimensions to group mistakes by, without conditions of the frame that make no difference.
 
     Args:
-        mistakes: all.
-        dimensions: those asked for, in order.
-        chances: to make mistakes.
         least: mistakes that a condition must have to be judged by.
         telling: least lift of some value of a dimension for it to be kept.
     """
@@ -118,7 +107,6 @@ class Group:
 
     Attributes:
         conditions: by dimension the value that all of them share; `confusion` may be among them.
-        members: the mistakes.
         remainder: whether mistakes under narrower conditions of these went to groups of their own.
     """
 
@@ -138,7 +126,6 @@ def group_by_conditions(
     together, and so on, so that each mistake is in the narrowest group that has enough of them.
 
     Args:
-        mistakes: all.
         dimensions: by type and class the conditions to group by, the one to keep longest first.
         least: mistakes that make a group.
 

@@ -73,12 +73,7 @@ def request_of(
     """Make the request: bugs first, for a person met them on the road, then clusters by rank.
 
     Args:
-        clusters: those that ask for data.
-        examples: by cluster id, the mistakes shown.
-        bugs: reported ones.
         frames: the evaluated frames by ref.
-        dimensions: conditions that a bug's frames may ask by.
-        count: frames wanted for each.
     """
     wants = [_of_bug(bug, frames, dimensions, count) for bug in bugs]
     for cluster in clusters:
@@ -127,7 +122,6 @@ class RequestSummary:
         asked: the clusters that ask.
         unasked: clusters of lower rank, for which nothing is asked.
         drawn: by cluster id, how many examples its sheet shows; 0 where there is none.
-        mistakes: all events.
         unclustered: mistakes like too few others.
     """
 

@@ -205,10 +205,8 @@ def scenes_of(frames: Collection[str], labels: Any, detections: Any, score: floa
     """Read what is known of some frames.
 
     Args:
-        frames: refs.
         labels: the label table, or None.
         detections: the table of what was seen, or None.
-        score: least confidence of a box that counts.
     """
     scenes = {id_: Scene() for id_ in sorted(frames)}
     for row in _rows(labels, _TRUE_COLUMNS, frames):

@@ -43,10 +43,8 @@ def average_precision(frames: Sequence[Frame], truth: Mapping[str, GroundTruth],
     """Evaluate detections on frames.
 
     Args:
-        frames: the frames.
         truth: by frame ref.
         seen: by frame ref; at most the 100 best of each class and frame count, as COCO has it.
-        classes: how many there are.
     """
     from faster_coco_eval import COCO, COCOeval_faster
 

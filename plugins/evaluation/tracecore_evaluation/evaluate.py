@@ -42,12 +42,7 @@ BASELINE = (
 
 
 def mean_boxes(frames: Sequence[Frame], boxes: Sequence[MeanBox | None]) -> dict[str, Detections]:
-    """Return the baseline's detections by frame ref.
-
-    Args:
-        frames: the evaluated frames.
-        boxes: by class index.
-    """
+    """Return the baseline's detections by frame ref."""
     known = sorted(((box.share, class_, box.box) for class_, box in enumerate(boxes) if box is not None), key=lambda entry: (-entry[0], entry[1]))
     shares = np.array([box for _, _, box in known], dtype=np.float64).reshape(-1, 4)
     scores = np.array([share for share, _, _ in known], dtype=np.float64)
@@ -157,14 +152,7 @@ def frame_measure(
     """Return the measure: from weights of units to the headline KPIs.
 
     Args:
-        frames: the evaluated frames.
-        labels: what is true.
-        answers: what the model says.
-        judged: what judging it found.
-        config: its heads.
-        thresholds: of precision and recall.
         within: limit of `path_within`, m.
-        units: of the frames.
     """
     boxes = [frame for frame in frames if frame.id in labels.truth]
     classes = {name: _class(boxes, labels, answers, units, class_, thresholds) for class_, name in enumerate(config.classes)}

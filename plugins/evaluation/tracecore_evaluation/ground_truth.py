@@ -86,7 +86,6 @@ def review_of(rows: Sequence[Row], frames: Collection[str]) -> Review:
 
     Args:
         rows: of the label table, each label in its last revision, rejected ones too.
-        frames: refs of the evaluated frames.
     """
     tiers: dict[str, set[str | None]] = {}
     verdicts: list[str] = []
@@ -155,12 +154,7 @@ class Labels:
 
 
 def read_frames(table: Any, labels: Sequence[Row] = ()) -> list[Frame]:
-    """Read which frames a table holds, in order of drive, sensor and time, with all that their drives and the labels say of their conditions.
-
-    Args:
-        table: the frame table.
-        labels: rows of the label table.
-    """
+    """Read which frames a table holds, in order of drive, sensor and time, with all that their drives and the labels say of their conditions."""
     columns = [*_FRAME_COLUMNS, *(name for name in CONDITION_COLUMNS if name in table.schema.names)]
     read = table.to_table(columns=columns).sort_by([("drive", "ascending"), ("sensor", "ascending"), ("timestamp_ns", "ascending")])
     conditions = frame_conditions(read, labels)
@@ -170,11 +164,6 @@ def read_frames(table: Any, labels: Sequence[Row] = ()) -> list[Frame]:
 
 def read_labels(rows: Sequence[Row], frames: Sequence[Frame], config: ModelConfig) -> Labels:
     """Read what is true of frames.
-
-    Args:
-        rows: of the label table that count (`true_rows`).
-        frames: the evaluated frames.
-        config: what the model speaks of.
 
     Raises:
         UsageError: no evaluated frame is labeled, or a box is no finite number.

@@ -93,8 +93,6 @@ def intervals(measure: Measure, units: Units, hours: Mapping[str, float] | None 
     """Return the 95 % interval of each KPI that a measure gives; none of a KPI of which fewer than `LEAST_UNITS` units have something to count.
 
     Args:
-        measure: gives the KPIs of weighted units.
-        units: what may be left out.
         hours: of KPIs that are counts by hour: of how many hours. Their interval is never narrower than that of independent events (Garwood 1936).
     """
     if not units.known:
@@ -110,9 +108,6 @@ def gains(measure: Measure, baseline: Measure, units: Units, hours: Mapping[str,
     hour and a baseline of 8,000 say little side by side, and that it is a quarter less on every drive says much. A share has a scale of its own.
 
     Args:
-        measure: gives the KPIs of weighted units.
-        baseline: gives the baseline's.
-        units: what may be left out.
         hours: as for `intervals`: by fewer mistakes than chance would leave out, nothing is better.
     """
 
@@ -155,11 +150,8 @@ def _interval(figure: tc.KpiSpec, value: float, others: NDArray[np.float64], cou
     """Return the interval of a KPI.
 
     Args:
-        figure: its sort.
-        value: of all units.
         others: without each of them.
         count: of units that have something to count: where there is nothing, leaving the unit out shows nothing of how units differ.
-        hours: as for `intervals`.
     """
     from scipy import stats
 

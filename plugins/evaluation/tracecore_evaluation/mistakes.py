@@ -52,15 +52,6 @@ def frame_mistakes(
     """Return the mistakes on evaluated frames, in order of frame; see `mistakes_table` for the rows.
 
     A box that hits nothing but overlaps an object of another class enough is one mistake, `wrong_class`, and takes that object's miss with it.
-
-    Args:
-        frames: evaluated frames, in order.
-        labels: what is true of them.
-        answers: what the model says.
-        judged: what judging it found.
-        config: its heads.
-        limits: what counts.
-        slicing: how conditions are named.
     """
     rows: list[dict[str, Any]] = []
     for frame in frames:
@@ -121,11 +112,8 @@ def mistake_row(frame: Frame, type_: str, category: str, box: Sequence[float], s
     """Return one row, but for its id.
 
     Args:
-        frame: where.
         type_: one of `EVENT_TYPES`.
-        category: class, or what the mistake is about.
         box: x, y, width, height, px.
-        slicing: names its conditions.
         **facts: further columns; `area` (px^2) of the object where it differs from its box's.
     """
     x, y, width, height = box
@@ -183,8 +171,6 @@ def runs(wrong: Sequence[bool | None], seconds: Sequence[float], least: float) -
     """Return (first, last) of each run of True that lasts long enough; None (nothing is known) breaks a run as False does.
 
     Args:
-        wrong: by frame.
-        seconds: how long each frame lasts.
         least: seconds that a run has to last.
     """
     begun: int | None = None

@@ -42,24 +42,13 @@ class Match:
     overlap_other: NDArray[np.float64]
 
     def other_class(self, row: int, iou: float) -> int | None:
-        """Return the object of another class that a false positive was put on: the one it overlaps most, missed ones first; None without any.
-
-        Args:
-            row: of the detection.
-            iou: least overlap.
-        """
+        """Return the object of another class that a false positive was put on: the one it overlaps most, missed ones first; None without any."""
         near = np.flatnonzero(self.overlap_other[row] >= iou).tolist()
         return min(near, key=lambda column: (bool(self.found[column]), -self.overlap_other[row, column], column)) if near else None
 
 
 def match(seen: Detections, truth: GroundTruth, iou: float) -> Match:
-    """Match detections, best first, with true objects.
-
-    Args:
-        seen: detections of one frame that count.
-        truth: its true objects.
-        iou: least overlap of a hit.
-    """
+    """Match detections, best first, with true objects."""
     overlaps = iou_matrix(seen.boxes, truth.boxes, truth.crowd)
     hit = np.full(len(seen.scores), -1, dtype=np.int64)
     found = np.zeros(len(truth.classes), dtype=bool)
@@ -132,10 +121,8 @@ def kpis(
     """Compare what a detector sees with what is true.
 
     Args:
-        frames: the evaluated frames.
         truth: by frame ref.
         seen: by frame ref.
-        classes: names by index.
         thresholds: for precision and recall; average precision has its own.
         slicing: how objects are sliced; by size where None. Frames know their own slices.
     """

@@ -111,13 +111,7 @@ def drive(
     """Drive through the frames with a perception, and list what it got wrong.
 
     Args:
-        frames: evaluated frames.
-        labels: what is true of them.
         answers: what the perception says; boxes below its operating score are left out.
-        config: what it speaks of.
-        settings: of the tracker.
-        rules: what a mistake is.
-        slicing: names the conditions of mistakes.
     """
     episodes: list[Episode] = []
     tracked: list[TrackedStretch] = []
@@ -154,10 +148,7 @@ def driving_measure(driving: Driving, time: Time, slices: Mapping[str, Sequence[
     """Return the measure of level 2: from weights of units to its KPIs.
 
     Args:
-        driving: what was found.
-        time: how long was driven.
         slices: frames by slice; a mistake belongs to the slices of the frame it begins on.
-        config: what the perception speaks of.
         units: of the evaluated frames; a mistake belongs to the unit of the frame it begins on.
     """
     names = [kind for kind in KINDS if _judged(kind, config)] + list(config.classes)

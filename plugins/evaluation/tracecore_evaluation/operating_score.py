@@ -60,11 +60,6 @@ def choose_scores(
     """Choose the score of each class.
 
     Args:
-        frames: selection frames.
-        labels: what is true of them.
-        answers: what the perception says of them.
-        config: what it speaks of.
-        settings: of the tracker.
         rules: what follows an object, and which have to be seen.
         otherwise: score of a class without an object to see on these frames.
     """

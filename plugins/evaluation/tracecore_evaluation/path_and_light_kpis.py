@@ -82,9 +82,7 @@ def path_kpis(frames: Sequence[Frame], truth: Mapping[str, Floats], said: Mappin
     """Compare the path that a model says with the one that was driven.
 
     Args:
-        frames: evaluated frames with a true path.
         truth: y to the left at each distance by frame ref, m, NaN where not known.
-        said: likewise.
         ahead: the distances, m.
         limit: what counts as within, m.
     """
@@ -132,10 +130,7 @@ def light_kpis(frames: Sequence[Frame], truth: Mapping[str, int], said: Mapping[
     """Compare the state that a model says with the true one.
 
     Args:
-        frames: evaluated frames with a true state.
         truth: index of the state by frame ref.
-        said: likewise.
-        states: names by index.
     """
     found = LightKpis(confusion=_confusion(frames, truth, said, len(states)))
     for name, members in {"": frames, **slice_names(frames, (*SIZES, *endings(states)))}.items():

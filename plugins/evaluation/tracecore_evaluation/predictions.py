@@ -111,11 +111,7 @@ def detect(
     """Run a model over frames.
 
     Args:
-        detector: the model.
-        config: its input and heads.
         table: the frame table, a `pyarrow.dataset.Dataset`.
-        frames: which of its frames.
-        progress: told how many are done, of how many.
         look: shown each frame's encoded image.
 
     Raises:
@@ -170,13 +166,7 @@ FLOOR = 0.05
 
 
 def detections_table(frames: Sequence[Frame], answers: Predictions, config: ModelConfig) -> pa.Table:
-    """Return what a model sees on frames: boxes of at least `FLOOR`, best first, then the path and the light's state.
-
-    Args:
-        frames: in order.
-        answers: what the model says of them.
-        config: its heads.
-    """
+    """Return what a model sees on frames: boxes of at least `FLOOR`, best first, then the path and the light's state."""
     rows: list[dict[str, Any]] = []
     for frame in frames:
         where = {"drive": frame.drive, "sensor": frame.sensor, "timestamp_ns": frame.timestamp_ns, "frame_id": frame.id}
@@ -208,9 +198,7 @@ def read_detections(table: Any, facet: Mapping[str, Any], labels: Sequence[Row])
     """Read a table of detections.
 
     Args:
-        table: the table.
-        facet: its facet `DETECTIONS_FACET`, which says what the model speaks of; empty where nobody said: then it has to see all that is labeled.
-        labels: rows of the label table.
+        facet: its facet `tracecore_detections`, which says what the model speaks of; empty where nobody said: then it has to see all that is labeled.
 
     Returns:
         What the perception speaks of, what it says by frame ref, and the refs of all frames it looked at.

@@ -37,12 +37,10 @@ class Findings:
 
     Attributes:
         level: 1 frame by frame, 2 by mistakes of the perception while driving.
-        executed_with: what answered.
         frames: how many were evaluated.
         drives: of how many drives.
         values: KPIs by name, None where there is nothing to count.
         baseline: the same of what has looked at nothing.
-        baseline_is: what that is.
         headline: the KPIs that stand for the rest, each to be better than the baseline.
         intervals: 95 % intervals by KPI.
         gains: the same of how much less than the baseline's errors and rates are.
@@ -72,9 +70,6 @@ def write_report(folder: Path, findings: Findings, page: Sequence[str], **more: 
     """Write report.json and report.md.
 
     Args:
-        folder: where.
-        findings: what every report says.
-        page: lines of the page.
         **more: further keys of report.json; a mapping given as `baseline` is added to the baseline's own keys.
     """
     of_baseline = {"what": findings.baseline_is, "values": findings.baseline} | dict(more.pop("baseline", {}))
@@ -106,7 +101,6 @@ def facet(findings: Findings, classes: Sequence[str] = ()) -> dict[str, JSON]:
     """Return the members of the facet `KPIS_FACET`; what the registered KPIs say is added when it is recorded.
 
     Args:
-        findings: what every report says.
         classes: that the means of level 1 are over.
     """
     return {

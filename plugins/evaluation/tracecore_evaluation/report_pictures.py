@@ -118,11 +118,7 @@ def sample_frames(frames: Sequence[Frame], count: int) -> list[Frame]:
 
 
 class Samples:
-    """Keeps the pictures of some frames while the model runs, and draws them on one sheet.
-
-    Args:
-        frames: which.
-    """
+    """Keeps the pictures of some frames while the model runs, and draws them on one sheet."""
 
     def __init__(self, frames: Sequence[Frame]) -> None:
         self._frames = frames

@@ -59,7 +59,6 @@ def read_slicing(dimensions: Sequence[str], bounds: Sequence[float], frames: Seq
     """Read a program's dimensions.
 
     Args:
-        dimensions: their names.
         bounds: of the ranges of distance, m.
         frames: the frames to be sliced, which have conditions.
 
@@ -89,7 +88,6 @@ def slice_names(frames: Sequence[Frame], reserved: Iterable[str] = SIZES) -> dic
     """Return the frames of each slice by its name: the value itself (`night`), behind its dimension where two dimensions share a value.
 
     Args:
-        frames: the frames.
         reserved: names of the slices by object, and whatever else a slice must not be called.
     """
     found: dict[tuple[str, str], list[Frame]] = {}

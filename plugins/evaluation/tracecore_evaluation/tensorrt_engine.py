@@ -45,9 +45,7 @@ def engine_detector(folder: Path, artifact: Artifact, outputs: Sequence[str] = O
     """Load an engine.
 
     Args:
-        folder: its directory.
         artifact: its recorded identity: the facet `tracecore_engine` lists its files, and what it was built with and for.
-        outputs: which of its outputs to give.
 
     Raises:
         NotExecutable: no GPU, no runtime, or the wrong one of them.

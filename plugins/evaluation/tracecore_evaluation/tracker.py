@@ -100,7 +100,6 @@ class Tracker:
         """Take the detections of the next frame.
 
         Args:
-            seen: what was detected.
             seconds: since the frame before.
         """
         for track in self._tracks:
@@ -143,7 +142,6 @@ def assign(overlaps: Floats, allowed: NDArray[np.bool_]) -> list[tuple[int, int]
 
     Args:
         overlaps: [rows, columns].
-        allowed: which pairs may be.
     """
     from scipy.optimize import linear_sum_assignment
 

@@ -28,7 +28,6 @@ class Moment:
     """One frame: its true boxes and their tracks, which of them count, and the tracks that follow them.
 
     Attributes:
-        truth: the boxes.
         names: the track of each.
         relevant: which count; of the others it doesn't matter whether they are seen.
         tracked: what the tracker hands on.
@@ -67,7 +66,6 @@ def followed(moments: Sequence[Moment], iou: float) -> Scores:
     """Follow the objects of one camera over a stretch of driving.
 
     Args:
-        moments: in order.
         iou: least overlap at which a track of the same class follows an object.
     """
     found = Scores(np.zeros((len(moments), len(COUNTS)), dtype=np.int64))
@@ -215,8 +213,6 @@ def true_stretch(
     Args:
         frames: without a break, all of one camera.
         truth: by frame ref.
-        settings: of the tracker.
-        relevance: which objects count.
         track: whether the labels' tracks are made here, from the boxes alone, in place of those that the labels name.
     """
     truths = tuple(truth[frame.id] for frame in frames)
@@ -244,9 +240,7 @@ def moments_of(stretch: Stretch, seen: Mapping[str, Detections], settings: Track
     """Return a stretch with what a tracker makes of the detections on it.
 
     Args:
-        stretch: what is true.
         seen: detections by frame ref.
-        settings: of the tracker.
     """
     tracker = Tracker(settings)
     moments = []

@@ -19,17 +19,7 @@ Unknowns = Iterator[tuple[str, str]]
 def level_1_unknowns(
     known: int, frames: Sequence[Frame], labels: Labels, judged: FrameEvaluation, config: ModelConfig, slicing: Slicing, score: float
 ) -> Unknowns:
-    """Yield (what, why) of all that is not known.
-
-    Args:
-        known: frames that were to be evaluated.
-        frames: those that are labeled.
-        labels: what is true of them.
-        judged: what judging found.
-        config: the model's heads.
-        slicing: how frames and objects are sliced.
-        score: least of a detection.
-    """
+    """Yield (what, why) of all that is not known."""
     if len(frames) < known:
         yield "unlabeled frames", f"{known - len(frames)} of {known} frames have no labels and were not evaluated on."
     yield from heads_unknowns(frames, labels, config)

@@ -46,12 +46,7 @@ class CycloneDx(tc.Exporter):
 
 
 def bom_of(graph: Graph, manifest: Manifest) -> Bom:
-    """Put a build's bill of materials together.
-
-    Args:
-        graph: of the build's trace.
-        manifest: the predicate of its sealed statement.
-    """
+    """Put a build's bill of materials together."""
     from cyclonedx.model.bom import Bom, BomMetaData
 
     root: str = graph.trace["root"]

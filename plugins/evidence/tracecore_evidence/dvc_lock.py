@@ -56,12 +56,7 @@ class Dvc(tc.Importer):
 
 
 def events_of(stages: Mapping[str, Any], file: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the events of a lock file's stages, in its order.
-
-    Args:
-        stages: as the file has them.
-        file: named in errors.
-    """
+    """Yield the events of a lock file's stages, in its order."""
     for name, stage in stages.items():
         if not isinstance(stage, Mapping):
             raise tc.UsageError(f"{file}: stage '{name}': expected a mapping with cmd, deps and outs, found {type(stage).__name__}.")

@@ -36,12 +36,7 @@ class Prov(tc.Exporter):
 
 
 def document_of(graph: Graph, manifest: Mapping[str, Any]) -> ProvDocument:
-    """Put a build's PROV document together.
-
-    Args:
-        graph: of the build's trace.
-        manifest: the predicate of its sealed statement.
-    """
+    """Put a build's PROV document together."""
     from prov.model import ProvDocument
 
     document = ProvDocument()

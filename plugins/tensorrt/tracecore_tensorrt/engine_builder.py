@@ -32,8 +32,6 @@ class Builder:
 
     Attributes:
         name: of its distribution: `tensorrt` or `tensorrt-rtx`.
-        version: of it.
-        module: imported.
         ahead: whether it builds for GPUs that aren't here.
     """
 
@@ -54,7 +52,6 @@ class Built:
     """An engine and what can be known of it without running it.
 
     Attributes:
-        engine: its bytes.
         layers: of the network before the builder fused it: count, by type, by type of what they give.
         inputs: name, type, shape, and the shapes it was built for.
         outputs: name, type, shape.
@@ -81,9 +78,7 @@ def choose_builder(wanted: str, targets: Sequence[str], present: str | None, log
 
     Args:
         wanted: `auto`, `tensorrt` or `tensorrt-rtx`.
-        targets: compute capabilities asked for.
         present: of the GPU on this machine, or None.
-        log: told why a builder was passed over.
 
     Raises:
         UsageError: none is installed, or none can build for the targets.
@@ -120,14 +115,12 @@ def build(
     """Build an engine. The network is strongly typed: it computes in the types that the graph names, and in no others.
 
     Args:
-        builder: which.
         graph: ONNX.
         targets: compute capabilities, one engine for all of them.
         tf32: whether factors in single precision may be rounded to TF32.
         batch: most images at once, where the graph leaves their number open.
         optimization: 0 quick to 5 thorough.
         workspace_mib: most memory for scratch on the GPU; the builder's own limit without.
-        log: told what the builder says.
 
     Raises:
         RunFailed: the builder refuses the graph or gives no engine.

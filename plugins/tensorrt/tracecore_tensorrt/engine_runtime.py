@@ -41,10 +41,8 @@ def run_engine(builder: Builder, engine: bytes, images: NDArray[np.float32], *, 
     """Run an engine that was built just now, one image at a time.
 
     Args:
-        builder: that built it; its runtime opens it.
         engine: its bytes. Native code: only ever one's own.
         images: [N, 3, H, W].
-        log: told what the runtime says.
 
     Raises:
         RunFailed: the engine can't be opened, or fails.
@@ -83,9 +81,7 @@ def inspect_engine(builder: Builder, engine: bytes, *, log: logging.Logger) -> s
     """Return what an engine that was built just now tells of its layers, as JSON.
 
     Args:
-        builder: that built it; its runtime opens it.
         engine: its bytes. Native code: only ever one's own.
-        log: told what the runtime says.
 
     Raises:
         RunFailed: the engine can't be opened.

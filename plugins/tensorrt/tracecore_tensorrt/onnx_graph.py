@@ -23,10 +23,7 @@ def export_graph(module: Any, *, outputs: Sequence[str], height: int, width: int
 
     Args:
         module: its forward takes [N, 3, H, W] and gives the outputs.
-        outputs: their names, in order.
         height: H.
-        width: W.
-        opset: ONNX operator set.
 
     Returns:
         The checked graph, weights inside, stripped.

@@ -238,12 +238,7 @@ def recipe_digest(network: bytes, config: dict[str, Any], builder: str, version:
     """Return the digest of what an engine is made by: two engines of one recipe are the same to an auditor, though their bytes differ.
 
     Args:
-        network: the ONNX that was compiled.
-        config: the builder's settings.
-        builder: its name.
-        version: its version.
         targets: compute capabilities, in ascending order.
-        inspector: verbosity that the engine was built with.
     """
     return digest_json(
         {

@@ -64,9 +64,6 @@ def read_config(folder: Path) -> dict[str, Any]:
 def load_detector(folder: Path) -> Detector:
     """Build a model's architecture and load its weights.
 
-    Args:
-        folder: with `config.json` and `model.safetensors`.
-
     Raises:
         UsageError: no installed plugin has its architecture, or the weights don't fit it.
     """

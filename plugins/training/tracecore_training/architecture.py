@@ -39,8 +39,6 @@ def decode(logits: Tensor, sides: Tensor, *, detections: int, window: int) -> tu
     Args:
         logits: [N, C, h, w].
         sides: [N, 4, h, w] in input pixels.
-        detections: K.
-        window: side of the peak window in cells.
 
     Returns:
         boxes [N, K, 4], scores [N, K], classes [N, K] int64.
@@ -115,7 +113,6 @@ class LightHead(nn.Module):
 
     Args:
         channels: of the map it reads.
-        states: S.
         width: multiplies the channels.
     """
 

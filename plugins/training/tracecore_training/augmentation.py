@@ -73,7 +73,6 @@ def change_images(images: NDArray[np.uint8], changes: Changes, how: Augmentation
 
     Args:
         images: [N, H, W, 3] uint8 RGB.
-        changes: what is done to each.
         how: how far light may change.
 
     Returns:
@@ -107,7 +106,6 @@ def move_boxes(
     Args:
         boxes: per image [B, 4] in pixels.
         indices: per image [B] class index.
-        changes: what is done to each image.
         height: of the images, px.
         width: of the images, px.
 

@@ -34,12 +34,9 @@ class TrainingState:
     """Everything that the next step depends on.
 
     Attributes:
-        model: being trained.
         average: its averaged weights.
         optimizer: with its moments.
         generator: the one source of chance.
-        curves: so far.
-        step: steps done.
         order: frames of the pass begun that have not been seen yet.
     """
 

@@ -104,15 +104,8 @@ def fit(
     """Train a model and write its files.
 
     Args:
-        settings: what was asked.
         frames: a dataset of `tracecore_schemas.arrow_tables.FRAMES`.
         labels: a dataset of `tracecore_schemas.arrow_tables.LABELS`.
-        folder: where the model's files go.
-        scratch: where checkpoints go.
-        seed: of all chance.
-        threads: of torch.
-        log: told what is learned from.
-        progress: told (step, steps, loss).
 
     Returns:
         The facet `tracecore_training`.

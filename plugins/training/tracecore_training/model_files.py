@@ -25,8 +25,6 @@ class Curves:
     """Losses over steps, as they are drawn.
 
     Attributes:
-        step: of each point.
-        learning_rate: at each point.
         losses: of each point, by term; `` is their weighted sum.
         sums: of the steps since the last point.
         since: how many those are.
@@ -99,8 +97,6 @@ def model_config(
         classes: names of obstacles by index; without, there is no obstacle head.
         height: of the input, px.
         width: of the input, px.
-        multiplier: of the channel counts.
-        detections: boxes per image.
         ahead_m: distances at which the path is said, m; without, there is no path head.
         states: of the light, by index; without, there is no light head.
     """

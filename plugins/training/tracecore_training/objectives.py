@@ -40,7 +40,6 @@ def center_loss(logits: Tensor, targets: Targets) -> Tensor:
 
     Args:
         logits: [N, C, h, w].
-        targets: of the same batch.
 
     Returns:
         A scalar.
@@ -58,7 +57,6 @@ def side_loss(sides: Tensor, targets: Targets) -> Tensor:
 
     Args:
         sides: [N, 4, h, w], distances to left, top, right, bottom in px.
-        targets: of the same batch.
 
     Returns:
         A scalar, 0 to 2; 0 where the batch holds no object.
@@ -178,7 +176,6 @@ class ObstacleObjective:
     """Boxes: where centers are, and how far their sides.
 
     Attributes:
-        classes: how many.
         weights: of `center` and `box`.
     """
 
@@ -252,7 +249,6 @@ def state_weights(states: NDArray[np.int64], count: int) -> Tensor:
 
     Args:
         states: [F] index of the state, or -1.
-        count: of states.
     """
     frames = np.bincount(states[states >= 0], minlength=count)
     alike = frames.sum() / max(1, int((frames > 0).sum()))

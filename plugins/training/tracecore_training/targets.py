@@ -59,7 +59,6 @@ def draw_targets(
     Args:
         boxes: per image [B, 4], x1, y1, x2, y2 in input pixels.
         classes: per image [B], index of the class, or `IGNORED`.
-        count: number of classes C.
         height: of the input, px.
         width: of the input, px.
         stride: px per cell.
@@ -109,8 +108,6 @@ def draw_focus(boxes: list[NDArray[np.float32]], classes: list[NDArray[np.int64]
     Args:
         boxes: per image [B, 4], x1, y1, x2, y2 in input pixels.
         classes: per image [B], index of the class, or `IGNORED`.
-        where: the class.
-        shape: N, h, w.
 
     Returns:
         [N, h, w] bool; all false where an image has no such box.

@@ -69,7 +69,6 @@ def read_labels(
     Args:
         labels: a dataset of `tracecore_schemas.arrow_tables.LABELS`.
         classes: which categories of boxes to learn; all of the labels, sorted, without.
-        obstacles: whether boxes are wanted.
         ahead_m: distances ahead at which paths are wanted; none without.
         states: states of the light that are wanted; none without.
 
@@ -230,7 +229,6 @@ def read_examples(frames: Any, labels: LabelTable, *, height: int, width: int) -
 
     Args:
         frames: a dataset of `tracecore_schemas.arrow_tables.FRAMES`.
-        labels: by frame.
         height: of the input, px.
         width: of the input, px.
 

@@ -31,7 +31,6 @@ def reproducible(*, seed: int, threads: int) -> Iterator[torch.Generator]:
 
     Args:
         seed: any integer; taken modulo 2^64.
-        threads: intra-op threads.
 
     Yields:
         The one generator that everything random draws from.
@@ -66,7 +65,6 @@ class Schedule:
     Attributes:
         steps: number of batches.
         batch: images per batch.
-        learning_rate: at its highest.
         weight_decay: of convolution weights.
         warm_up: share of the steps in which the learning rate rises.
         ema: how much of the averaged weights each step keeps; 0 takes the last weights as they are.
@@ -122,13 +120,6 @@ def train(
     """Train a model in place.
 
     Args:
-        model: fresh weights.
-        examples: images and what was said of them.
-        objectives: of the heads, in order.
-        schedule: how long and how fast.
-        how: augmentation.
-        generator: the one source of chance.
-        progress: told (step, steps, loss).
         checkpoints: where the state is kept against a kill, and where a killed run's is found; the weights are the same with and without.
 
     Raises:
