@@ -133,5 +133,5 @@ def _reached(starts: list[NodeProto], onward: Callable[[NodeProto], list[NodePro
 
 
 def _key(node: NodeProto) -> str:
-    """Return what tells a node from every other: its name may be left out, what it gives has one maker."""
+    """Return the key of a node: names may be left out, but each output has one producer."""
     return next(filter(None, node.output), "")

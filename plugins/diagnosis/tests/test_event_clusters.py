@@ -286,7 +286,7 @@ def test_the_same_mistakes_give_the_same_bytes(world: StageWorld) -> None:
 
 def test_a_table_that_holds_no_events_is_refused(world: StageWorld) -> None:
     wrong = world.table("event_set", "wrong", event_table(MISSED_IN_TOKYO).drop_columns(["type", "iou"]))
-    with pytest.raises(UsageError, match=r"These are no events: the table has no column type, iou\. Wire 'events' to an event_set"):
+    with pytest.raises(UsageError, match=r"This is not an event set: the table has no column type, iou\. Wire 'events' to an event_set"):
         diagnose(world, [], {"events": wrong})
 
 

@@ -1,6 +1,6 @@
-"""What a mistake looks like: a few dozen numbers of the picture around its box, and groups split by them where the split is clear.
+"""Appearance of mistakes: a few dozen numbers of the picture around its box, and groups split by them where the split is clear.
 
-No network: numbers are counted and transformed from the crop alone and rounded, so that the same pictures give the same clusters on any machine.
+No network: numbers are counted and transformed from only the crop and rounded, so that the same pictures give the same clusters on any machine.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PLAIN = ("luma", "contrast", "warmth", "slenderness", "side")
 """Numbers that people have words for, in the order of `Looks.plain`."""
 
 _SIDE = 16  # px of the small picture that is counted
-_MARGIN = 0.15  # of the box on each side: what stands around an object is part of how it looks
+_MARGIN = 0.15  # of the box on each side: an object's surroundings are part of its appearance
 _BINS = 8
 _WAVES = 4
 _DECIMALS = 6
@@ -128,7 +128,7 @@ _WORDS = {
     "slenderness": ("wide", "tall"),
     "side": ("on the left", "on the right"),
 }
-_TOLD = 0.6  # standard deviations between a part and the others from which a word tells them apart
+_DISTINCT = 0.6  # standard deviations between a part and the others from which a word distinguishes them
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ def split_by_appearance(members: Sequence[Mistake], looks: Appearance, least: in
     found = []
     for label in labels:
         chosen = [member for member, own in zip(seen, parts.tolist(), strict=True) if own == label]
-        # What nobody could look at stays with the greatest part.
+        # Mistakes without a picture stay with the largest part.
         rest = unseen if label == labels[0] else []
         found.append(Part(tuple(sorted([*chosen, *rest], key=lambda member: member.row)), _words(plain, parts == label)))
     return found
@@ -218,8 +218,8 @@ def _nearest(features: NDArray[np.float64], sample: NDArray[np.float64], labels:
 
 
 def _words(plain: NDArray[np.float64], own: NDArray[np.bool_]) -> tuple[str, ...]:
-    """Say by what a part is told from the others: at most two words, the plainest first."""
+    """Return the words that distinguish a part from the others: at most two, the plainest first."""
     spread = np.maximum(plain.std(axis=0), 1e-6)
     apart = (plain[own].mean(axis=0) - plain[~own].mean(axis=0)) / spread
     order = sorted(range(len(apart)), key=lambda number: (-abs(round(float(apart[number]), 6)), number))
-    return tuple(_WORDS[PLAIN[number]][int(apart[number] > 0)] for number in order[:2] if abs(apart[number]) >= _TOLD)
+    return tuple(_WORDS[PLAIN[number]][int(apart[number] > 0)] for number in order[:2] if abs(apart[number]) >= _DISTINCT)

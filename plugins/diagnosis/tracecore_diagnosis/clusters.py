@@ -46,9 +46,9 @@ def type_words(type_: str, category: str, confusion: str | None = None) -> str:
 def cluster_name(type_: str, category: str, conditions: Mapping[str, str], words: Sequence[str], *, remainder: bool) -> str:
     """Name a cluster: `missed pedestrians, night, small, JP`."""
     dimensions = [*(name for name in _ORDER if name in conditions), *sorted(set(conditions) - {*_ORDER, CONFUSION})]
-    said = [conditions[name].replace("_", " ") for name in dimensions]
+    parts = [conditions[name].replace("_", " ") for name in dimensions]
     head = ("other " if remainder else "") + type_words(type_, category, conditions.get(CONFUSION))
-    return ", ".join([head, *said, *words])
+    return ", ".join([head, *parts, *words])
 
 
 def slug(text: str) -> str:
@@ -89,9 +89,9 @@ class Cluster:
         frame_conditions: those of them that are the frame's.
         members: the mistakes, the clearest first.
         frames: how many frames show one of them.
-        of: how many frames that are labeled for such mistakes meet its conditions, as far as the frame table tells them.
+        of: how many frames that are labeled for such mistakes meet its conditions, as far as the frame table has them.
         rate: `frames` as a share of `of`.
-        objects: how many labeled objects of its class these hold, None where nobody counted or the mistake is about whole frames.
+        objects: how many labeled objects of its class these hold, None where unknown or the mistake is about whole frames.
         lift: how many times as often such mistakes happen under these conditions of the frame as on all frames, by chance to make them.
         score: what it is ranked by: mistakes x weight x lift, the lift kept within 0.2 to 5.
     """

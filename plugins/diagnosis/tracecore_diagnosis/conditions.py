@@ -130,7 +130,7 @@ def group_by_conditions(
         least: mistakes that make a group.
 
     Returns:
-        The groups, and the mistakes that are too few even by type and class alone.
+        The groups, and the mistakes that are too few even by type and class.
     """
     groups: list[Group] = []
     left = list(mistakes)

@@ -22,14 +22,14 @@ LEGEND = "orange, solid: seen · green, dashed: true · red: the mistake itself 
 _SEEN, _TRUE, _WRONG = "#ff9f1c", "#2ee66b", "#ff2d55"
 _WIDTH = 320
 _HEAD = 34
-_CLOSER = (3.0, 2.0)  # times the box, across and up: enough around it to see where it stands
+_CLOSER = (3.0, 2.0)  # times the box, across and up: enough around it to see its surroundings
 _NARROWEST = 0.12  # of the frame's width: nearer than that there are only pixels
 _NOT_SEEN = frozenset({"miss", "lost_track"})
 
 
 @dataclass(frozen=True, slots=True)
 class SheetContent:
-    """What sheets are drawn from: images, facts and scenes by frame ref, and how the cameras stand."""
+    """Sources of the sheets: images, facts and scenes by frame ref, and the cameras' calibrations."""
 
     images: Mapping[str, bytes]
     frames: Mapping[str, FrameFacts]
@@ -88,7 +88,7 @@ def _headed(sheet: Image.Image, cluster: Cluster) -> Image.Image:
 def _whole(mistake: Mistake, image: bytes, gallery: SheetContent) -> AnnotatedImage:
     frame, scene = gallery.frames[mistake.frame_id], gallery.scenes[mistake.frame_id]
     conditions = " ".join(frame.conditions.values())
-    notes = [(f"{name.replace('_', ' ')}: {scene.said.get(name, '?')}, true {value}", "white") for name, value in sorted(scene.tags.items())]
+    notes = [(f"{name.replace('_', ' ')}: {scene.predicted.get(name, '?')}, true {value}", "white") for name, value in sorted(scene.tags.items())]
     if mistake.confusion:
         notes.insert(0, (mistake.confusion, _WRONG))
     if mistake.error is not None:

@@ -36,7 +36,7 @@ def read_bugs(refs: Sequence[str], lineage: tc.Lineage) -> list[Bug]:
     """Read bug reports from the record, each once, in the order asked for.
 
     Raises:
-        UsageError: a ref that is no bug's, or of no recorded bug.
+        UsageError: a ref of another kind, or of a bug that is not recorded.
     """
     return [_read(ref, lineage) for ref in dict.fromkeys(refs)]
 
@@ -104,7 +104,7 @@ def _of_bug(bug: Bug, frames: Mapping[str, FrameFacts], dimensions: Sequence[str
 
 
 def why(cluster: Cluster) -> str:
-    """Say in one sentence what was seen."""
+    """Return one sentence about what was seen."""
     members = len(cluster.members)
     where = " and ".join(f"{name.replace('_', ' ')} {value}" for name, value in cluster.frame_conditions.items())
     frames = f"{cluster.frames} of the {cluster.of} evaluated frames" + (f" of {where}" if where else "")
@@ -115,7 +115,7 @@ def why(cluster: Cluster) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RequestSummary:
-    """What the page tells of.
+    """Contents of the request's page.
 
     Attributes:
         request: what is asked for.
@@ -187,7 +187,7 @@ class RequestUsable(tc.Check):
         twice = sorted(name for name, count in Counter(names).items() if count > 1)
         empty = [want.cluster for want in request.wants if not want.conditions and not want.like]
         if twice or empty:
-            said = [f"{twice[0]} stands twice"] if twice else []
-            said += [f"{empty[0]} has neither conditions nor frames to go by"] if empty else []
-            return tc.CheckResult(success=False, message=f"The request can't be chosen by: {' and '.join(said)}.")
+            doubled = [f"{twice[0]} stands twice"] if twice else []
+            doubled += [f"{empty[0]} has neither conditions nor frames to go by"] if empty else []
+            return tc.CheckResult(success=False, message=f"The request can't be chosen by: {' and '.join(doubled)}.")
         return tc.CheckResult(success=True, message=f"{len(names)} wants can be chosen by.", details={"wants": len(names)})

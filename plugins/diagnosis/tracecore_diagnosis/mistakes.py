@@ -55,7 +55,7 @@ class Mistake:
         clarity: how clear a case it is, the greater the clearer, among mistakes of one type.
         confusion: what was taken for what (`red seen as green`), None where nothing was confused.
         conditions: of its frame and object, by dimension.
-        of_object: those of them that are the object's alone.
+        of_object: those of them that are the object's only.
     """
 
     row: int
@@ -79,7 +79,7 @@ class Mistake:
 
 
 def join_events(*tables: Any) -> pa.Table:
-    """Return the events of several event sets as one table, ordered by frame and id; one that stands in two of them comes once.
+    """Return the mistakes of several event sets as one table, ordered by frame and id, each once.
 
     Args:
         tables: `pyarrow.dataset.Dataset` of the columns of EVENTS; None is left out.
@@ -96,7 +96,7 @@ def join_events(*tables: Any) -> pa.Table:
         ]
         if missing:
             raise tc.UsageError(
-                f"These are no events: the table has no column {', '.join(missing)}. Wire 'events' to an event_set, such as kpis.events."
+                f"This is not an event set: the table has no column {', '.join(missing)}. Wire 'events' to an event_set, such as kpis.events."
             )
         known: pa.Table = table.to_table(columns=[name for name in EVENTS.names if name in table.schema.names])
         # Events of an older version lack the columns added since.
@@ -120,8 +120,8 @@ def frames_of(frames: Any, labels: Any = None) -> dict[str, FrameFacts]:
     columns = [*_FRAME_COLUMNS, *(name for name in CONDITION_COLUMNS if name in frames.schema.names)]
     table = frames.to_table(columns=columns).sort_by("frame_id")
     has_attributes = labels is not None and "frame_attributes" in labels.schema.names
-    said = labels.to_table(columns=[*ATTRIBUTE_COLUMNS]).to_pylist() if has_attributes else []
-    conditions = frame_conditions(table, said)
+    attributes = labels.to_table(columns=[*ATTRIBUTE_COLUMNS]).to_pylist() if has_attributes else []
+    conditions = frame_conditions(table, attributes)
     rows = table.select(_FRAME_COLUMNS).rename_columns(["id", *_FRAME_COLUMNS[1:]]).to_pylist()
     return {row["id"]: FrameFacts(conditions=conditions[row["id"]], **row) for row in rows}
 
@@ -138,9 +138,9 @@ def mistakes_of(events: pa.Table, frames: Mapping[str, FrameFacts]) -> list[Mist
 
 
 def _mistake(number: int, row: Mapping[str, Any], frame: FrameFacts | None, of_frames: frozenset[str]) -> Mistake:
-    said = {name: value for name, value in row["conditions"] or () if value}
-    of_object = {name: value for name, value in said.items() if name not in of_frames}
-    conditions = {**of_object, **frame.conditions} if frame else said
+    recorded = {name: value for name, value in row["conditions"] or () if value}
+    of_object = {name: value for name, value in recorded.items() if name not in of_frames}
+    conditions = {**of_object, **frame.conditions} if frame else recorded
     confused = row["type"] in _CONFUSED and row["expected"] and row["found"]
     return Mistake(
         number,
@@ -197,7 +197,7 @@ class Scene:
     seen: list[Box] = field(default_factory=list)
     true_path: Sequence[float] | None = None
     seen_path: Sequence[float] | None = None
-    said: dict[str, str] = field(default_factory=dict)
+    predicted: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
 
 
@@ -263,4 +263,4 @@ def _take(scene: Scene, row: Mapping[str, Any], *, true: bool) -> None:
             else:
                 scene.seen_path = row["path"]
         case "tag" if row.get("value"):
-            (scene.tags if true else scene.said)[row["category"]] = row["value"]
+            (scene.tags if true else scene.predicted)[row["category"]] = row["value"]

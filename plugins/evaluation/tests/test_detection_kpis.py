@@ -219,7 +219,7 @@ def test_an_input_that_is_not_made_here_is_refused(world: StageWorld, tmp_path: 
     ("file", "content", "words"),
     [
         ("config.json", "{}", "lacks 'classes' or 'input' with height and width"),
-        ("config.json", '{"classes": NaN}', "is no strict JSON: NaN is no JSON number"),
+        ("config.json", '{"classes": NaN}', "is not strict JSON: NaN is no JSON number"),
         ("model.onnx", "not a graph", "onnxruntime can't load the model's graph model.onnx"),
     ],
 )
@@ -317,7 +317,7 @@ def test_a_class_whose_name_has_a_dot_is_one_of_the_classes_that_a_mean_is_over(
 @pytest.mark.parametrize("broken", [{"x": float("nan")}, {"height": None}, {"width": float("inf")}])
 def test_a_label_whose_box_is_no_number_is_refused_by_its_name(broken: dict[str, Any]) -> None:
     rows, labels = scenes()
-    with pytest.raises(UsageError, match=rf"The box of label {labels[0]['label_id']} on frame/seen/.* is no finite number"):
+    with pytest.raises(UsageError, match=rf"The box of label {labels[0]['label_id']} on frame/seen/.* is not finite"):
         read_labels(
             true_rows(read_rows(ds.dataset(label_table([labels[0] | broken])))),
             read_frames(ds.dataset(frame_table(rows))),

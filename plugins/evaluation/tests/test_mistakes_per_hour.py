@@ -324,7 +324,7 @@ def test_frames_too_far_apart_have_mistakes_but_no_rate_and_that_is_said(world: 
 @pytest.mark.parametrize("broken", [{"x": float("nan")}, {"width": float("inf")}, {"score": float("nan")}, {"height": None}])
 def test_a_detection_that_is_no_number_is_refused_by_its_frame(broken: dict[str, Any]) -> None:
     detections = [row | (broken if row["number"] == 0 else {}) for row in saw(scene("a", 0), HERE)]
-    with pytest.raises(UsageError, match=r"Detection 0 on frame/a/.* has a box or a score that is no finite number"):
+    with pytest.raises(UsageError, match=r"Detection 0 on frame/a/.* has a box or a score that is not finite"):
         read_detections(ds.dataset(table_of(DETECTIONS, detections)), {}, [])
 
 

@@ -43,7 +43,7 @@ def _possible(name: str, value: Any) -> bool:
 
 
 class KpisAboveBaseline(tc.Check):
-    """The model beats the trivial baseline in every KPI that stands for a head."""
+    """The model beats the trivial baseline in every head's headline KPI."""
 
     name = "kpis_above_baseline"
     description = "Each headline KPI is better than the baseline's, which has never looked at a picture."

@@ -32,7 +32,7 @@ class DetectionKpis(tc.Stage):
     kind = tc.StageKind.EVALUATE
     engine = tc.Input("engine", optional=True, description="executed instead of the model where there are a GPU and a runtime that fit")
     model = tc.Input("model", description="an ONNX model, the one that the engine was compiled from: its config.json says how its input is made")
-    frames = tc.Input(table=tc.FRAMES, description="the frames to evaluate on; those without labels are left out and said")
+    frames = tc.Input(table=tc.FRAMES, description="the frames to evaluate on; those without labels are left out and counted")
     labels = tc.Input(table=tc.LABELS, description="what is true of them; labels of other frames make the baseline")
     report = tc.Output("kpi_report", checks=["kpis_finite", "kpis_above_baseline"], description="report.json, report.md, plots and sample pictures")
     events = tc.Output(table=tc.EVENTS, checks=["events_complete", "scores_in_range"], description="a row a mistake")

@@ -41,7 +41,7 @@ class GroundTruth:
     """The true boxes of one frame [n, 4].
 
     Attributes:
-        crowd: whether a box stands for many objects, or for one that a person could not have labeled: neither found nor missed.
+        crowd: whether a box covers many objects, or one that a person could not have labeled: neither found nor missed.
         known_distances: from the vehicle, m, NaN where unknown; empty where none is known.
         known_tracks: the objects' tracks; empty where none is known.
     """
@@ -55,12 +55,12 @@ class GroundTruth:
     known_tracks: tuple[str | None, ...] = ()
 
     def distance(self, row: int) -> float | None:
-        """Return how far an object is from the vehicle, m; None where nobody said."""
+        """Return an object's distance from the vehicle, m; None where unknown."""
         value = self.known_distances[row] if self.known_distances else math.nan
         return None if math.isnan(value) else value
 
     def track(self, row: int) -> str | None:
-        """Return an object's track; None where nobody said."""
+        """Return an object's track; None where unknown."""
         return self.known_tracks[row] if self.known_tracks else None
 
     def take(self, rows: NDArray[np.int64]) -> GroundTruth:
@@ -109,7 +109,7 @@ def size_of(area: float) -> str:
 
 
 def iou_matrix(a: NDArray[np.float64], b: NDArray[np.float64], crowd: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
-    """Return the overlap of each box of `a` with each of `b` [n, m]: intersection over union, over the box of `a` alone where `b` is a crowd."""
+    """Return the overlap of each box of `a` with each of `b` [n, m]: intersection over union, over the box of `a` only where `b` is a crowd."""
     left_top = np.maximum(a[:, None, :2], b[None, :, :2])
     right_bottom = np.minimum(a[:, None, :2] + a[:, None, 2:], b[None, :, :2] + b[None, :, 2:])
     shared = np.clip(right_bottom - left_top, 0, None).prod(axis=2)

@@ -20,7 +20,7 @@ from tracecore_schemas.canonical import JSON
 
 __all__ = ["details", "operating_facet", "page", "plot_timeline"]
 
-_LISTED = 20  # mistakes named on the page; all stand in the table of events
+_LISTED = 20  # mistakes listed on the page; the table has all
 
 
 def page(findings: Findings, driving: Driving, time: Time, config: ModelConfig, operating: OperatingScores, pictures: Mapping[str, str]) -> list[str]:
@@ -70,7 +70,7 @@ def _operating(operating: OperatingScores) -> list[str]:
 
 
 def details(driving: Driving, time: Time, operating: OperatingScores) -> dict[str, Any]:
-    """Return what report.json says beside the findings of every report."""
+    """Return the members of report.json that only this report has."""
     counts = Counter(each.type for each in driving.episodes)
     return {
         "counts": {kind: counts[kind] for kind in KINDS},

@@ -92,7 +92,7 @@ def evaluate(frames: Sequence[Frame], labels: Labels, answers: Predictions, conf
 
 
 def baseline_predictions(frames: Sequence[Frame], labels: Labels, config: ModelConfig) -> Predictions:
-    """Return what is said without looking: mean boxes, straight ahead, and the state most frequent on the labeled frames that are not evaluated."""
+    """Return the trivial baseline: mean boxes, straight ahead, and the most frequent state of the labeled frames that are not evaluated."""
     light = None if labels.usual_state is None else np.eye(len(config.states))[labels.usual_state]
     return Predictions(
         mean_boxes(frames, labels.elsewhere),

@@ -30,7 +30,7 @@ def page(
 
 
 def details(judged: FrameEvaluation, baseline: FrameEvaluation, mean_path: FrameEvaluation, config: ModelConfig, limits: Limits) -> dict[str, Any]:
-    """Return what report.json says beside the findings of every report."""
+    """Return the members of report.json that only this report has."""
     return {
         "classes": list(config.classes),
         "thresholds": {

@@ -37,7 +37,7 @@ class Review:
     Attributes:
         frames: how many evaluated frames are labeled.
         gold: of how many every label is of tier gold.
-        unknown: of how many some label has no tier, so that nobody recorded a review.
+        unknown: of how many some label has no tier, so that no review is recorded.
         reviewed: labels with a verdict of the review.
         changed: of these, those that it corrected, rejected or added.
     """
@@ -64,8 +64,8 @@ def read_rows(table: Any) -> list[Row]:
 def true_rows(rows: Sequence[Row]) -> list[Row]:
     """Return the rows that count as truth.
 
-    A rejected label is no truth; that its frame was looked at stays known, so a box becomes a row of geometry `none`. An object that a person could
-    not have labeled (`ignore`), and one of which there is an outline alone, count as a crowd does: neither found nor missed; a path or tag of
+    A rejected label does not count; that its frame was reviewed does, so a box becomes a row of geometry `none`. An object that a person could
+    not have labeled (`ignore`), and one that has only an outline, count as a crowd does: neither found nor missed; a path or tag of
     this sort judges nothing.
     """
     return [_true(row) for row in rows if row["geometry"] == "box2d" or (row["qa"] != "rejected" and not (row["ignore"] and _of_frame(row)))]
@@ -166,20 +166,18 @@ def read_labels(rows: Sequence[Row], frames: Sequence[Frame], config: ModelConfi
     """Read what is true of frames.
 
     Raises:
-        UsageError: no evaluated frame is labeled, or a box is no finite number.
+        UsageError: no evaluated frame is labeled, or a box is not finite.
     """
     evaluated = {frame.id for frame in frames}
     index = {name: number for number, name in enumerate(config.classes)}
     by_frame: dict[str, list[Row]] = {row["frame_id"]: [] for row in rows if row["geometry"] in {"box2d", "none"}}
     foreign: Counter[str] = Counter()
     for row in rows:
-        # Outlines alone say nothing of a frame's boxes; beside boxes they are crowds.
+        # Without boxes, outlines do not show what boxes a frame has; with boxes they are crowds.
         if row["geometry"] not in {"box2d", "polygon"} or row["frame_id"] not in by_frame:
             continue
         if not all(row[side] is not None and math.isfinite(row[side]) for side in ("x", "y", "width", "height")):
-            raise UsageError(
-                f"The box of label {row['label_id']} on {row['frame_id']} is no finite number: the labels should pass 'labels_in_image'."
-            )
+            raise UsageError(f"The box of label {row['label_id']} on {row['frame_id']} is not finite: the labels should pass 'labels_in_image'.")
         if row["crowd"] and row["category"] == DONT_CARE:
             by_frame[row["frame_id"]] += [{**row, "category": name, "label_id": f"{row['label_id']}/{name}"} for name in index]
         elif row["category"] in index:

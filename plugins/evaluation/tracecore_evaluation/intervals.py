@@ -1,6 +1,6 @@
 """Confidence intervals: what a KPI could have been on other drives of the same kind, or on other times of the same drives.
 
-Frames of one drive are no independent samples, so the units are whole drives; of fewer than `LEAST_DRIVES` they are blocks of 10 s of driving, and
+Frames of one drive are not independent samples, so the units are whole drives; of fewer than `LEAST_DRIVES` they are blocks of 10 s of driving, and
 the interval then covers what these drives could have shown, not what other drives would. The interval is the KPI plus or minus Student's t (units - 1
 degrees of freedom) times the jackknife's standard error, each unit left out once, on a logarithmic scale where the figure has one (Efron and Stein
 1981; for few clusters see MacKinnon, Nielsen and Webb, Fast and reliable jackknife and bootstrap methods for cluster-robust inference, 2023).

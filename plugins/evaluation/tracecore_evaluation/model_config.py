@@ -47,7 +47,7 @@ class ModelConfig:
         return tuple(head for head in _HEADS if said[head])
 
     def only(self, heads: Collection[str]) -> ModelConfig:
-        """Return what is left with some of the heads alone."""
+        """Return the configuration with some of the heads only."""
         of_boxes, of_path, of_light = (head in heads for head in _HEADS)
         return replace(self, classes=self.classes if of_boxes else (), ahead=self.ahead if of_path else (), states=self.states if of_light else ())
 
@@ -84,7 +84,7 @@ def read_config(model: Path) -> ModelConfig:
     except OSError as error:
         raise UsageError(f"The model has no config.json that can be read: {error.strerror or error}.") from error
     except StrictJSONError as error:
-        raise UsageError(f"The model's config.json is no strict JSON: {error}.") from error
+        raise UsageError(f"The model's config.json is not strict JSON: {error}.") from error
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"The model's config.json lacks 'classes' or 'input' with height and width, or what its heads speak of: {error}.") from error
     if not found.outputs:

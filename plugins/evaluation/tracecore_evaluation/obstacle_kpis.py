@@ -1,8 +1,8 @@
 """KPIs of the obstacles: average precision, precision and recall, by class and slice, and the matching of detections with objects behind them.
 
 Names: `ap50.<class>`, `ap.<class>`, `precision.<class>`, `recall.<class>`, each with `.<slice>` for a part of the frames or objects
-(`recall.pedestrian.night`), and `map50`, `map`, the means of `ap50` and `ap` over the classes that have objects. A slice by distance has recall
-alone: a box says nothing of how far away what isn't there would be.
+(`recall.pedestrian.night`), and `map50`, `map`, the means of `ap50` and `ap` over the classes that have objects. A slice by distance has only
+recall: a false box has no distance.
 
 Matching follows COCO (Lin et al. 2014, pycocotools `evaluateImg`): in order of score each detection takes the free object of its class that it
 overlaps most, if by enough; a detection left over that lies on a crowd is neither right nor wrong.

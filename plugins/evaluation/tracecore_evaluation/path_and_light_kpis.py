@@ -117,7 +117,7 @@ class LightKpis:
 
     Attributes:
         values: by name; None where there is nothing to count.
-        confusion: [true state, state said], over all frames.
+        confusion: [true state, predicted state], over all frames.
         slices: frames by slice.
     """
 

@@ -95,7 +95,7 @@ class OnnxDetector:
         self.executed_with = f"onnxruntime {onnxruntime.__version__}, CPU"
 
     def __call__(self, image: NDArray[np.float32]) -> Outputs:
-        """Look at one image: alone, so that its answer can't depend on which frames come with it; a graph of a fixed batch gets it repeated."""
+        """Run the model on one image at a time, so that no answer depends on other frames; a graph with a fixed batch gets the image repeated."""
         results = self._session.run(self._outputs, {"image": np.repeat(image[None], self._batch, axis=0)})
         return {name: result[0] for name, result in zip(self._outputs, results, strict=True)}
 
@@ -198,13 +198,13 @@ def read_detections(table: Any, facet: Mapping[str, Any], labels: Sequence[Row])
     """Read a table of detections.
 
     Args:
-        facet: its facet `tracecore_detections`, which says what the model speaks of; empty where nobody said: then it has to see all that is labeled.
+        facet: its facet `tracecore_detections`, which names the classes, distances and states; empty where not recorded: then those of the labels.
 
     Returns:
         What the perception speaks of, what it says by frame ref, and the refs of all frames it looked at.
 
     Raises:
-        UsageError: the table is empty, or holds a box or score that is no number.
+        UsageError: the table is empty, or has a box or score that is not a number.
     """
     rows = sorted(table.to_table(columns=_COLUMNS).to_pylist(), key=lambda row: (row["frame_id"], row["number"]))
     if not rows:
@@ -244,5 +244,5 @@ def _seen_of_rows(rows: Sequence[Row], index: Mapping[str, int]) -> Detections:
     broken = ~(np.isfinite(boxes).all(axis=1) & np.isfinite(scores))
     if broken.any():
         row = ordered[int(broken.argmax())]
-        raise UsageError(f"Detection {row['number']} on {row['frame_id']} has a box or a score that is no finite number.")
+        raise UsageError(f"Detection {row['number']} on {row['frame_id']} has a box or a score that is not finite.")
     return Detections(boxes, scores, np.array([index[row["category"]] for row in ordered], dtype=np.int64))

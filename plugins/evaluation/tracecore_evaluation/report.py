@@ -41,13 +41,13 @@ class Findings:
         drives: of how many drives.
         values: KPIs by name, None where there is nothing to count.
         baseline: the same of what has looked at nothing.
-        headline: the KPIs that stand for the rest, each to be better than the baseline.
+        headline: the headline KPIs, each to be better than the baseline.
         intervals: 95 % intervals by KPI.
         gains: the same of how much less than the baseline's errors and rates are.
         interval_by: what the units of both are.
         review: how far the labels were reviewed.
         slices: frames by slice; None for slices of objects.
-        unknowns: what could not be said, and why.
+        unknowns: facts that could not be assessed, and why.
     """
 
     level: int
@@ -120,7 +120,7 @@ def facet(findings: Findings, classes: Sequence[str] = ()) -> dict[str, JSON]:
 
 
 def _review(review: Review) -> dict[str, JSON]:
-    """Return how far the labels were reviewed, beside the KPIs that are judged by them."""
+    """Return the lines about the review of the labels."""
     gold = review.gold / review.frames if review.frames else None
     return {"frames": review.frames, "gold": gold, "unknown": review.unknown, "reviewed": review.reviewed, "changed": review.noise}
 
@@ -170,7 +170,7 @@ def closing(findings: Findings, pictures: Mapping[str, str]) -> list[str]:
 
 
 def cell(value: float | None) -> str:
-    """Return a figure as it stands in a table."""
+    """Format a figure for a table."""
     return "-" if value is None else f"{value:.3f}"
 
 

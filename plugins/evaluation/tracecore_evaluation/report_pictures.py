@@ -19,7 +19,7 @@ from tracecore_evaluation.predictions import Predictions
 
 __all__ = ["COLORS", "Samples", "axes_of", "plot_level_1", "sample_frames", "save"]
 
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito: told apart by the color-blind too
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito: distinct for color-blind readers too
 _GRAY = "#b0b0b0"
 
 
@@ -112,7 +112,7 @@ _COLUMNS = 3
 
 
 def sample_frames(frames: Sequence[Frame], count: int) -> list[Frame]:
-    """Choose frames evenly: nobody picked the good ones."""
+    """Choose frames evenly, so that none is picked for its result."""
     rows = np.unique(np.linspace(0, len(frames) - 1, num=min(count, len(frames))).round().astype(int))
     return [frames[row] for row in rows.tolist()]
 
@@ -134,7 +134,7 @@ class Samples:
         """Draw the sheet.
 
         True boxes are dashed, detections of at least a score have their class and score; the small plan on the right shows the true way (white) and
-        the one said (pink) from above; the state of the light stands in the corner.
+        the predicted one (pink) from above; the state of the light is in the corner.
         """
         tiles = []
         for frame in self._frames:

@@ -63,7 +63,7 @@ def read_slicing(dimensions: Sequence[str], bounds: Sequence[float], frames: Seq
         frames: the frames to be sliced, which have conditions.
 
     Raises:
-        UsageError: a dimension that nobody knows, or bounds that don't ascend.
+        UsageError: an unknown dimension, or bounds that don't ascend.
     """
     known = {*_OF_FRAMES, *OF_OBJECTS, *(name for frame in frames for name in frame.conditions)}
     for name in dimensions:

@@ -213,7 +213,7 @@ def true_stretch(
     Args:
         frames: without a break, all of one camera.
         truth: by frame ref.
-        track: whether the labels' tracks are made here, from the boxes alone, in place of those that the labels name.
+        track: whether the labels' tracks are computed from the boxes, in place of those that the labels name.
     """
     truths = tuple(truth[frame.id] for frame in frames)
     names = tuple(_tracked(frames, truths, settings) if track else map(_named, truths))
@@ -221,7 +221,7 @@ def true_stretch(
 
 
 def _named(truth: GroundTruth) -> tuple[str, ...]:
-    """Name the tracks of boxes; a box without one, or a crowd, is a track of its own, on its frame alone."""
+    """Name the tracks of boxes; a box without one, or a crowd, is a track of its own, on its frame only."""
     return tuple((None if truth.crowd[row] else truth.track(row)) or truth.ids[row] for row in range(len(truth.ids)))
 
 

@@ -35,7 +35,7 @@ def level_1_unknowns(
 
 
 def unsliced(frames: Sequence[Frame], dimensions: Sequence[str]) -> Unknowns:
-    """Say of how many frames nobody said what they are sliced by."""
+    """Return the number of frames without a value for each dimension."""
     for dimension in dimensions:
         missing = sum(dimension not in frame.slices for frame in frames)
         if missing:
@@ -57,7 +57,7 @@ def interval_unknowns(drives: set[str], units: Units) -> Unknowns:
 
 
 def review_unknowns(review: Review) -> Unknowns:
-    """Return of which labels nobody knows how far they were reviewed."""
+    """Return the unknown about labels without a recorded review."""
     if review.unknown:
         yield (
             "label review",
@@ -66,7 +66,7 @@ def review_unknowns(review: Review) -> Unknowns:
 
 
 def heads_unknowns(frames: Sequence[Frame], labels: Labels, config: ModelConfig) -> Unknowns:
-    """Return the heads that nothing judges, and of how many frames nobody labeled what a head says."""
+    """Return the unknowns about heads that nothing evaluates, and about frames that are not labeled for a head."""
     for head in config.unjudged:
         yield f"KPIs of the head {head}", f"The model has a head '{head}', which this evaluation does not judge; it judges obstacles, path and light."
     labeled = {"obstacles": labels.truth, "path": labels.paths, "light": labels.lights}

@@ -1,9 +1,9 @@
 """The export format `cyclonedx`: a build as a machine-learning bill of materials, CycloneDX 1.6 as JSON.
 
 Models and engines are components of type `machine-learning-model`, everything else that was read or written is `data`, the plugins that ran are
-`library`. What was made from what stands twice: as dependencies, and for a model as the pedigree of the models it comes from. A component's SHA-256
-is the identity that tracecore gives it: of a file its bytes', of a directory or table that of its canonical manifest; which, the property
-`tracecore:media` tells.
+`library`. Inputs of artifacts are dependencies, and of a model also the pedigree of the models it comes from. A component's SHA-256 is the
+identity that tracecore gives it: of a file its bytes', of a directory or table that of its canonical manifest; the property `tracecore:media` states
+which.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def _hashes(digest: str) -> list[HashType]:
     from cyclonedx.model import HashAlgorithm, HashType
 
     text = digest.rpartition(":")[2]
-    # Another producer's version may be no SHA-256 (md5, a number): it stands as the version alone.
+    # Another producer's version may not be a SHA-256 (md5, a number): it is only the version then.
     is_sha256 = len(text) == 64 and set(text) <= set("0123456789abcdef")
     return [HashType(alg=HashAlgorithm.SHA_256, content=text)] if is_sha256 else []
 

@@ -2,8 +2,7 @@
 
 https://dvc.org/doc/user-guide/project-structure/dvcyaml-files#dvclock-file. Each stage becomes one COMPLETE whose inputs are its dependencies and
 whose outputs are its outs, as datasets of the namespace `dvc` with the hash that DVC took as version: `external/dvc/<path>@md5:<hex>`. A lock file
-says what was made from what, not when: the time of every event is the Unix epoch, so that the same file always gives the same events, and who ran it
-is not said.
+names inputs and outputs, but no times and no users: the time of every event is the Unix epoch, so that the same file always gives the same events.
 """
 
 from __future__ import annotations
@@ -45,13 +44,13 @@ class Dvc(tc.Importer):
         """
         try:
             lock = YAML(typ="safe", pure=True).load(source.read_text(encoding="utf-8-sig"))
-        except (YAMLError, ValueError, RecursionError) as error:  # a date that is none, and bytes that are no UTF-8, are a ValueError
-            raise tc.UsageError(f"{source.name} is no YAML: {' '.join(str(error).split())[:200]}.") from error
+        except (YAMLError, ValueError, RecursionError) as error:  # an invalid date and bytes that are not UTF-8 raise ValueError
+            raise tc.UsageError(f"{source.name} is not YAML: {' '.join(str(error).split())[:200]}.") from error
         except OSError as error:
             raise tc.UsageError(f"{source} can't be read: {(error.strerror or str(error)).lower()}.") from error
         schema = lock.get("schema") if isinstance(lock, Mapping) else None
         if str(schema) != "2.0" or not isinstance(lock.get("stages"), Mapping):
-            raise tc.UsageError(f"{source.name} is no dvc.lock: expected 'schema: \"2.0\"' and 'stages', found schema {schema!r}.")
+            raise tc.UsageError(f"{source.name} is not a dvc.lock: expected 'schema: \"2.0\"' and 'stages', found schema {schema!r}.")
         return list(events_of(lock["stages"], source.name))
 
 

@@ -1,6 +1,6 @@
 """The journal: a line of JSON for each run that starts or ends and each build that is sealed, in the file that TRACECORE_JOURNAL names.
 
-For whoever watches from outside (a log shipper, a wall display). It is no part of the record: what it lacks, the record still has.
+For observers outside (a log shipper, a wall display). It is not part of the record: what it lacks, the record still has.
 """
 
 from __future__ import annotations

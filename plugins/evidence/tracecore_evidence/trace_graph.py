@@ -41,5 +41,5 @@ class Graph:
         return sorted({edge["ref"] for edge in self.trace["edges"] if edge["run"] == run and edge["direction"] == "input"} - {ref})
 
     def unknowns_of(self, ref: str) -> list[str]:
-        """Return what nobody knows of an artifact, in words."""
+        """Return the unknowns of an artifact, in words."""
         return [f"{each['what']}: {each['why']}" for each in self.trace["unknowns"] if each["at"] == ref]

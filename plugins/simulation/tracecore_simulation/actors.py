@@ -1,4 +1,4 @@
-"""Who moves through a town or stands at its curbs: made up from a seed, and driven by rules."""
+"""Road users and parked vehicles of a town: generated from a seed, moved by rules."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tracecore_simulation.town import CURB, LANE, SIDEWALK, Actor, Crossing, Ego
 __all__ = ["Cast", "Clear", "Wishes"]
 
 Clear = Callable[[float], bool]
-"""Says of a place along the road whether something may stand at its curb."""
+"""Whether something may be placed at the curb at a distance along the road."""
 _PARKED = 4.75  # m from the middle of the road to the middle of a parked car
 _BIKE_LANE = 3.05  # m
 _STREET_LANE = 1.8  # m from the middle of a crossing street
-_ON_ROAD = 4.4  # m from the middle: who walks there is in the way
+_ON_ROAD = 4.4  # m from the middle: a pedestrian there is in the way
 _BODY_SHARES = (0.34, 0.33, 0.22, 0.11)
 _PAINTS: tuple[Color, ...] = (
     (196, 200, 204), (40, 44, 52), (150, 30, 34), (34, 66, 130), (224, 224, 218),
@@ -53,7 +53,7 @@ class Cast:
         crossings: where one may have to stop.
         seconds: how long the drive is.
         reach: how far the drive sees, m along the road.
-        clear: where something may stand at the curb.
+        clear: where something may be placed at the curb.
     """
 
     def __init__(self, rng: np.random.Generator, side: int, crossings: Sequence[Crossing], seconds: float, reach: float, clear: Clear) -> None:
@@ -118,7 +118,7 @@ class Cast:
                 along += self._between(7, 20)
 
     def ride(self) -> None:
-        """Let bicyclists ride on our side, whom we overtake slowly, and on the other."""
+        """Add bicyclists on our side, which we overtake slowly, and on the other."""
         stops = [Stop(crossing.along - 3.0, _red(crossing)) for crossing in self._crossings if crossing.signal]
         place, leader = self._reach * 0.55, None
         for _ in range(int(self._rng.integers(2, 4))):
@@ -151,7 +151,7 @@ class Cast:
         return found
 
     def _arrival(self, wishes: Wishes, crossing: Crossing) -> float:
-        """Say about when we come to a crossing, s."""
+        """Return about when the ego comes to a crossing, s."""
         stops = [Stop(other.along - 3.0, _red(other)) for other in self._crossings if other.signal is not None and other.along < crossing.along]
         motion = drive(0.0, wishes.cruise, self._seconds, stops=stops, front=FRONT)
         return next((0.05 * step for step, along in enumerate(motion.alongs) if along > crossing.along - 10), self._seconds)

@@ -97,7 +97,7 @@ class Canvas:
             color: its color by daylight.
             glow: the light it gives off by itself.
             alpha: 0 clear to 255 opaque.
-            inside: whether it lies within what was drawn before and changes its color alone: a window, a mark on the road, a shadow.
+            inside: whether it lies within what was drawn before and changes only its color: a window, a mark on the road, a shadow.
         """
         if len(points) < 3 or not self._visible(points):
             return
@@ -153,7 +153,7 @@ class Canvas:
         return found
 
     def sky(self) -> npt.NDArray[np.bool_]:
-        """Say of each pixel whether nothing was drawn before the sky, (height, width)."""
+        """Return, for each pixel, whether it shows only sky, (height, width)."""
         return np.asarray(np.asarray(self._ids_image) == _SKY)
 
     def count(self) -> int:

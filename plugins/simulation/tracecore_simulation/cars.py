@@ -1,4 +1,4 @@
-"""Cars: faces in space, shaded by where the sun stands, with windows, wheels and lights."""
+"""Cars: faces in space, shaded by the sun's direction, with windows, wheels and lights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HUB: Color = (120, 122, 126)
 _PLATE: Color = (226, 226, 220)
 _BUMPER: Color = (40, 40, 44)
 _TOO_FINE = (_REFLECTION, _PLATE, _BUMPER)  # not to be seen from afar
-_SUN = (0.45, 0.75, -0.48)  # where the sun stands, seen from a face: to the right, above, behind the camera
+_SUN = (0.45, 0.75, -0.48)  # direction of the sun from a face: to the right, above, behind the camera
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ def draw_car(
         if towards < 0:
             distance = middle[0] ** 2 + (middle[1] - camera.eye) ** 2 + middle[2] ** 2
             seen.append((distance, _Face(corners, _shade(face.color, normal), face.details), corners))
-    for z in (body.cabin[0] * body.length * 0.72, -body.cabin[0] * body.length * 0.66):  # what stands on the road between the flanks
+    for z in (body.cabin[0] * body.length * 0.72, -body.cabin[0] * body.length * 0.66):  # the wheels between the flanks
         for left, right in ((-0.95, -0.70), (0.70, 0.95)):
             tire = [
                 (left * body.width / 2, 0.0, z),

@@ -55,7 +55,7 @@ def draw_drives(
         drives: how many drives.
         frames: camera frames of each, two a second.
         size: (width, height) of the pictures in px.
-        progress: told (frames done, frames in all).
+        progress: called with (frames done, frames in all).
 
     Raises:
         UsageError: counts or sizes that no drive can have.

@@ -70,7 +70,7 @@ class DrivePlan:
         time_of_day: day, dusk or night.
         weather: clear, overcast, rain or fog.
         side: of the road one drives on: 1 right, -1 left.
-        lights: how traffic lights stand there (`layout.LIGHT_STYLES`).
+        lights: how its traffic lights are mounted (`layout.LIGHT_STYLES`).
         latitude: where it starts, degrees north.
         longitude: where it starts, degrees east.
         start: when it starts.
@@ -254,7 +254,7 @@ def record_drives(
         plans: where and when.
         settings: what all share.
         threads: how many may work at once; the files are the same for any number.
-        progress: told (frames done, frames in all, name of the drive).
+        progress: called with (frames done, frames in all, name of the drive).
     """
     total, frames = len(plans) * settings.frames, 0
 

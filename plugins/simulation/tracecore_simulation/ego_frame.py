@@ -84,7 +84,7 @@ _INSIDE = 0.04  # m: what a LiDAR hits lies this far inside the cuboid, so that 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A box that stands upright, in the vehicle's frame.
+    """An upright box, in the vehicle's frame.
 
     Attributes:
         x: of its middle, m.

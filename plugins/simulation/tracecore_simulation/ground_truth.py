@@ -16,14 +16,14 @@ from tracecore_simulation.town import TrafficLight
 __all__ = ["GAP", "LIGHT_REACH", "NO_LIGHT", "WAYS", "FrameTruth", "light_ahead", "path_ahead"]
 
 WAYS = (5.0, 10.0, 15.0, 20.0, 25.0, 30.0)
-"""After how many meters of way the car's path is told."""
+"""Meters between two points of the labeled path."""
 GAP = 2.0
-"""From the front of the car to whoever is ahead on its lane, m, where its path ends: cars of this world stand 3 m apart, so some path is left."""
+"""From the front of the car to the vehicle ahead on its lane, m, where its path ends: cars of this world stop 3 m apart, so some path is left."""
 LIGHT_REACH = 60.0
 """How far ahead a light counts, m."""
 NO_LIGHT = "none"
 _STEP = 0.25  # m
-_LONGEST = 15.0  # m: nobody further ahead than the path and this is in its way, however long they are
+_LONGEST = 15.0  # m: a vehicle further ahead than the path and this is not in its way, however long it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class FrameTruth:
         time: of the picture, ns since the Unix epoch.
         boxes: what is to be seen on it, with cuboids.
         path: where the rear axle will be after each of `WAYS`: x ahead and y to the left by turns, m, in the vehicle's frame. It ends `GAP` behind
-            whoever is ahead on the lane; empty where no way is free.
+            the vehicle ahead on the lane; empty where no way is free.
         light: none, red, yellow or green.
     """
 
@@ -64,7 +64,7 @@ def path_ahead(view: View) -> tuple[float, ...]:
 
 
 def _free_until(view: View) -> float:
-    """Return how far along the road the rear axle may come: `GAP` behind the nearest on our lane, m; infinity where nobody is ahead."""
+    """Return how far along the road the rear axle may come: `GAP` behind the nearest on our lane, m; infinity where the lane is free."""
     lateral, front = view.town.ego.lateral(), view.along + FRONT
     found = math.inf
     for actor in view.town.actors:

@@ -1,4 +1,4 @@
-"""Make up a town from a seed: where its road bends, where one crosses it, and what stands beside it."""
+"""Make up a town from a seed: where its road bends, where one crosses it, and what is along it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tracecore_simulation.town import AHEAD, Building, Crossing, Road, RoadSign,
 __all__ = ["LIGHT_STYLES", "lay_out"]
 
 LIGHT_STYLES = ("post", "mast", "lying")
-"""How traffic lights stand: on posts beside the crosswalk, on masts behind the crossing, or there with their lamps side by side."""
+"""Mounting of traffic lights: on posts next to the crosswalk, on masts behind the crossing, or there with their lamps side by side."""
 _STREET = 9.0  # m from a crosswalk to the middle of the street behind it
 _SIGNS = {"limit": 0.3, "warning": 0.22, "blue": 0.2, "stop": 0.14, "panel": 0.14}
 _WALLS: tuple[Color, ...] = (
@@ -29,7 +29,7 @@ def lay_out(rng: np.random.Generator, *, side: int, seconds: float, lights: str 
         rng: the only source of chance.
         side: on which side of the road one drives: 1 right, -1 left.
         seconds: how long the drive is.
-        lights: how its traffic lights stand, one of `LIGHT_STYLES`.
+        lights: how its traffic lights are mounted, one of `LIGHT_STYLES`.
     """
     wishes = Wishes(float(rng.uniform(6.5, 9.5)), float(rng.uniform(2.5, 5.0)))
     reach = 1.2 * wishes.cruise * seconds + AHEAD

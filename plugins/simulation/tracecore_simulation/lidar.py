@@ -1,4 +1,4 @@
-"""A LiDAR on the roof: rays cast at the road and at everything that stands on it."""
+"""A LiDAR on the roof: rays cast at the road and at everything on it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def blocks_of(view: View) -> list[Block]:
-    """Return what stands within reach of the LiDAR, in the vehicle's frame."""
+    """Return the objects within reach of the LiDAR, in the vehicle's frame."""
     found = list(house_blocks(view))
     for actor in view.town.actors:
         cuboid = actor_cuboid(view, actor)
@@ -64,7 +64,7 @@ def _near(x: float, y: float) -> bool:
 def cast_rays(blocks: Sequence[Block], rng: np.random.Generator) -> npt.NDArray[np.void]:
     """Return the echoes of one turn of the LiDAR.
 
-    A block stands upright, so each direction enters and leaves it at two distances over the ground, whatever the ray's elevation; the ray hits it
+    A block is upright, so each direction enters and leaves it at two distances over the ground, whatever the ray's elevation; the ray hits it
     where it is between its bottom and top in between, or where it comes down on its top.
 
     Args:

@@ -1,6 +1,6 @@
 """Lighting of a drawn picture: day, dusk, or night with headlamps and street lamps, what the air and the sensor add; and the contrast of objects.
 
-Contrast is how well an object stands out from its surroundings for a person at a screen. Source: the contrast ratio of WCAG 2.2 (W3C
+Contrast is how visible an object is against its surroundings for a person at a screen. Source: the contrast ratio of WCAG 2.2 (W3C
 Recommendation), (brighter + 0.05) / (darker + 0.05), with the transfer function of sRGB (IEC 61966-2-1). The 0.05 is the light that a screen
 reflects: it is what makes dark on dark hard to see. WCAG takes the ratio of luminances; here the greatest of red, green and blue counts, because a
 red jacket is seen before a wall of its luminance. For grays that is the same.

@@ -89,7 +89,7 @@ def drive(
         leader: the car ahead on the same way.
         gap: from this car's place to the leader's where both touch, m.
         front: from its place to its front, m.
-        pulse: how much the speed it likes changes (a share), and how slowly (s): nobody keeps a speed exactly.
+        pulse: how much the speed it likes changes (a share), and how slowly (s): no driver keeps a speed exactly.
     """
     alongs, speeds = [along], [cruise]
     for step in range(round(seconds / STEP)):
@@ -101,7 +101,7 @@ def drive(
             obstacles.append((leader.along(t) - here - gap, leader.speed(t)))
         for stop in stops:
             left = stop.along - here - front
-            if -0.5 < left < 70 and stop.closed(t) and speed * speed / 2 / max(left, 0.3) < _HARDEST:  # who can't stop any more goes on
+            if -0.5 < left < 70 and stop.closed(t) and speed * speed / 2 / max(left, 0.3) < _HARDEST:  # a car that can't stop any more goes on
                 obstacles.append((left + _STANDSTILL - 0.8, 0.0))
         for left, their in obstacles:
             wished = _STANDSTILL + max(0.0, speed * _HEADWAY + speed * (speed - their) / (2 * math.sqrt(_ACCELERATION * _BRAKING)))

@@ -9,7 +9,7 @@ from tracecore_simulation.camera import Camera, Canvas, Color, Point2, Point3
 
 __all__ = ["Person", "draw_bicyclist", "draw_pedestrian"]
 
-_FAR_FIGURE = 24  # px: who is less high has no arms to be seen
+_FAR_FIGURE = 24  # px: smaller figures show no arms
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def draw_pedestrian(canvas: Canvas, camera: Camera, place: Point3, person: Perso
     Args:
         canvas: where.
         camera: from where.
-        place: where they stand, m.
+        place: of the feet, m.
         person: how they look.
         phase: of the step, radians.
         sideways: -1 walks to the left, 1 to the right, 0 along the line of sight.
@@ -87,12 +87,12 @@ def _draw_far(canvas: Canvas, figure: _Figure, person: Person, broad: float, swi
 
 
 def draw_bicyclist(canvas: Canvas, camera: Camera, place: Point3, person: Person, phase: float, turn: float, *, lamps: bool) -> None:
-    """Draw someone on a bicycle, from behind or from the front; its wheels stand one behind the other.
+    """Draw someone on a bicycle, from behind or from the front; its wheels are one behind the other.
 
     Args:
         canvas: where.
         camera: from where.
-        place: where the wheels stand, m.
+        place: of the wheels, m.
         person: how they look.
         phase: of the pedals, radians.
         turn: where they look, radians to the right of where the camera looks.

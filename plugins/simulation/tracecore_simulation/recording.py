@@ -1,4 +1,4 @@
-"""MCAP files of drives: what the sensors say, where they are mounted, the metadata of the drive, and the Foxglove protobuf messages it is written in.
+"""MCAP files of drives: messages of the sensors, their mounting, the metadata of the drive, and the Foxglove protobuf messages it is written in.
 
 Message definitions follow https://docs.foxglove.dev/docs/sdk/schemas.
 """
@@ -204,7 +204,7 @@ class Recording:
         self._writer.add_metadata("drive", dict(metadata))
 
     def mounting(self, time: int, mount: Mount, size: tuple[int, int], *, lidar: bool) -> None:
-        """Say how the camera projects and where the sensors sit in the vehicle's frame.
+        """Write the camera's projection and the sensors' mounting in the vehicle's frame.
 
         Args:
             time: ns since the Unix epoch, as in all methods.

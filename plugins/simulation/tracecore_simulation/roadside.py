@@ -1,4 +1,4 @@
-"""Drawing of what stands beside the road: houses, trees, street lamps, signs and traffic lights."""
+"""Drawing of what is along the road: houses, trees, street lamps, signs and traffic lights."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def draw_building(canvas: Canvas, camera: Camera, view: View, house: Building, *
     Args:
         canvas: where.
         camera: from where.
-        view: of the world it stands in.
+        view: of the world around it.
         house: the house.
         lit: share of windows with light behind them.
     """

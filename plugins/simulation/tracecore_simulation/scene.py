@@ -26,7 +26,7 @@ _MOST = 180  # subjects of one frame: houses and trees need numbers too
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One object that may be labeled; `place` is where it stands, as the camera sees it."""
+    """One object that may be labeled; `place` is its position, as the camera sees it."""
 
     track: int
     category: str
@@ -240,7 +240,7 @@ def _trees(canvas: Canvas, camera: Camera, view: View, *, dark: bool) -> Iterato
 
 
 def _houses(canvas: Canvas, camera: Camera, view: View, *, lit: float) -> Iterator[_Scenery]:
-    """Yield the houses ahead with how far their fronts are in each column: whatever is further away than a house's far end stands behind it."""
+    """Yield the houses ahead with how far their fronts are in each column: whatever is further away than a house's far end is behind it."""
     ratio = (np.arange(canvas.width, dtype=np.float32) + 0.5 - canvas.width / 2) / camera.focal
     for house in view.town.buildings:
         if house.end <= view.along or house.start >= view.along + AHEAD:

@@ -15,7 +15,7 @@ from tracecore_simulation.town import Town
 __all__ = ["BRAKE", "CAN_SCHEMA", "IMU_SCHEMA", "SPEED", "STATE_SCHEMA", "STEERING", "CarSignals"]
 
 SPEED, STEERING, BRAKE = 0x0C1, 0x0C2, 0x0C3
-"""CAN identifiers; the README tells their layout."""
+"""CAN identifiers; the README has their layout."""
 _METERS_PER_DEGREE = 111_320.0
 _GRAVITY = 9.81  # m/s^2
 _STEERING_RATIO = 15.0  # turns of the steering wheel for one of the front wheels

@@ -1,4 +1,4 @@
-"""The town that one drive goes through: its bending road, what stands beside it, and who moves on it."""
+"""The town that one drive goes through: its bending road, what is along it, and its road users."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Road:
         return -_BEFORE
 
     def place(self, across: float, along: float) -> tuple[float, float]:
-        """Return (x, z) in m of a place beside its middle, `across` to the right."""
+        """Return (x, z) in m of a place `across` to the right of its middle."""
         points = _points(self)
         index = min(max(int(along + _BEFORE), 0), len(points) - 2)
         part = along + _BEFORE - index
@@ -108,7 +108,7 @@ class Ego:
         return self.side * LANE / 2
 
     def braking(self, t: float) -> bool:
-        """Return whether its brake is on: while it slows down, and while it stands."""
+        """Return whether its brake is on: while it slows down, and while it is stopped."""
         return self.motion.acceleration(t) < -0.6 or self.motion.speed(t) < 0.3
 
 
@@ -141,7 +141,7 @@ class Actor:
     phase: float = 0.0
 
     def place(self, t: float) -> tuple[float, float]:
-        """(across, along) in m after t seconds; who crosses on foot waits on one sidewalk and stays on the other."""
+        """(across, along) in m after t seconds; a pedestrian who crosses waits on one sidewalk and stays on the other."""
         across = self.lateral + self.crossing * t
         return max(-_WAITS, min(_WAITS, across)) if self._walks_across() else across, self.motion.along(t)
 
@@ -195,7 +195,7 @@ class TrafficLight:
         lateral: of the head, m from the middle of the road.
         along: of the head, m along the road.
         high: of the middle of the head, m.
-        post: where its post stands, m from the middle of the road; an arm reaches from there to the head.
+        post: place of its post, m from the middle of the road; an arm reaches from there to the head.
         lying: whether its lamps lie side by side.
         signal: when it shows what.
     """
@@ -215,7 +215,7 @@ class Crossing:
 
     Attributes:
         along: the middle of its crosswalk, m along the road.
-        street: middle of the street that crosses behind it, m along the road; none where people alone cross.
+        street: middle of the street that crosses behind it, m along the road; none where only pedestrians cross.
         signal: its lights; none where there are none.
     """
 

@@ -30,7 +30,7 @@ class World(tc.Stage):
 
     kind = tc.StageKind.SIMULATE
     name = "world"
-    drives = tc.Output("drive_log", description="a folder with one <drive>.mcap a drive, and scenarios.json, which tells what was simulated")
+    drives = tc.Output("drive_log", description="a folder with one <drive>.mcap a drive, and scenarios.json, which lists what was simulated")
     truth = tc.Output(
         table=tc.LABELS,
         checks=["not_empty", "unique_label_ids", "labels_in_image"],
@@ -52,7 +52,7 @@ class World(tc.Stage):
         )
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Record every drive, then say what was true."""
+        """Record every drive, then write its ground truth."""
         # This plugin brings a command too: what draws and writes tables must not be imported for `tracecore --help`.
         from tracecore_schemas.arrow_tables import LABELS, table_of
         from tracecore_simulation.drive import Settings, plan_drives, record_drives

@@ -23,7 +23,7 @@ VERBOSITY = "DETAILED"
 """What an engine tells its inspector. It changes the engine's bytes, so it is the same for all of them and part of the recipe."""
 _NARROW = {"fp4": "fp4", "int4": "int4", "fp8": "fp8", "int8": "int8", "bf16": "bf16", "half": "fp16"}
 _NO_CAPABILITY = frozenset({"NONE", "CURRENT"})
-_TAKEN_CARE_OF = ("Int64 binding",)  # said as a warning to whoever binds outputs: their types are read from the engine here, and recorded
+_TAKEN_CARE_OF = ("Int64 binding",)  # a warning for code that binds outputs: their types are read from the engine here, and recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def build(
 
 
 def _profile(make: Any, config: Any, network: Any, batch: int) -> list[dict[str, Any]]:
-    """Say for how many images the engine is built, where the graph leaves it open."""
+    """Set the number of images that the engine is built for, where the graph leaves it open."""
     inputs = []
     profile = make.create_optimization_profile()
     open_ = False

@@ -78,7 +78,7 @@ def run_engine(builder: Builder, engine: bytes, images: NDArray[np.float32], *, 
 
 
 def inspect_engine(builder: Builder, engine: bytes, *, log: logging.Logger) -> str:
-    """Return what an engine that was built just now tells of its layers, as JSON.
+    """Return the layers of an engine that was just built, as JSON.
 
     Args:
         engine: its bytes. Native code: only ever one's own.

@@ -1,4 +1,4 @@
-"""The ONNX graph of a model: exported by torch, stripped of whatever tells where it was made, so that two clones give the same bytes."""
+"""The ONNX graph of a model: exported by torch, stripped of the paths it was made in, so that two clones give the same bytes."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ class TensorRT(tc.Stage):
 
         @property
         def settings(self) -> dict[str, Any]:
-            """What the builder is told, as the recipe names it."""
+            """Return the builder's settings, as the recipe names them."""
             return {
                 "tf32": self.tf32,
                 "batch": self.batch,

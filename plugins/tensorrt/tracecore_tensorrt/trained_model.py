@@ -36,7 +36,7 @@ class Detector:
 
     @property
     def doubt(self) -> str | None:
-        """Say, where the code of the architecture has changed since the training, that it has; its weights may fit and mean something else."""
+        """Warn where the architecture's code changed since the training; its weights may fit and mean something else."""
         trained_with = self.config["architecture"].get("source_digest")
         if trained_with == self.source_digest:
             return None
@@ -74,7 +74,7 @@ def load_detector(folder: Path) -> Detector:
     config = read_config(folder)
     entry = _architecture(config["architecture"]["entry_point"])
     try:
-        # Building draws first weights, which are overwritten: the process's own random state is nobody's to move.
+        # Building draws first weights, which are overwritten: the process's own random state must not move.
         with torch.random.fork_rng(devices=[]):
             module: nn.Module = entry.load()(config)
         module.load_state_dict(load_file(folder / "model.safetensors"))

@@ -139,7 +139,7 @@ def test_a_folder_without_results_and_settings_that_are_none_are_clear_errors(wo
     with pytest.raises(tc.UsageError, match=r"known by its results\.csv, which 'paths' does not hold; found args\.yaml"):
         take(world, folder / "args.yaml")
     (folder / "args.yaml").write_text("- just\n- a list\n")
-    with pytest.raises(tc.UsageError, match=r"args\.yaml is no args\.yaml of an Ultralytics run: expected names and values, found list"):
+    with pytest.raises(tc.UsageError, match=r"args\.yaml is not an args\.yaml of an Ultralytics run: expected names and values, found list"):
         take(world, folder)
 
 

@@ -70,7 +70,7 @@ _OPENING = 0.5  # m to the side that half an image's width spans at 1 m ahead, b
 
 
 class PathHead(nn.Module):
-    """Say where the vehicle drives next: how far to the left it will be at given distances.
+    """Predict where the vehicle drives next: its lateral offset at given distances.
 
     For each distance a map says where in the image that point of the path is; its mean column, weighted, is a straight measure of the meters to the
     left (a differentiable argmax, as in DSNT, Nibali et al. 2018). What is learned at one column holds at all others, so that few frames teach much.
@@ -106,10 +106,10 @@ class PathHead(nn.Module):
 
 
 class LightHead(nn.Module):
-    """Say what the light that counts for the vehicle's lane shows.
+    """Classify the state of the light that counts for the vehicle's lane.
 
     A light far ahead is a few pixels wide: its color is read from the finest map at the place where the head looks, for a mean over the image would
-    drown it. Where to look is an attention over all places, and beside it the strongest answer of any place counts.
+    drown it. Where to look is an attention over all places, and the strongest answer of any place counts too.
 
     Args:
         channels: of the map it reads.
@@ -136,7 +136,7 @@ class LightHead(nn.Module):
 
 
 ENTRY_POINT = "center-detector"
-"""Name of the model with the obstacle head alone in the entry-point group `tracecore.models`."""
+"""Name of the model with only the obstacle head in the entry-point group `tracecore.models`."""
 
 MULTITASK = "multitask"
 """Name of the model with any heads in the same group."""
@@ -148,7 +148,7 @@ _MAX_LOG_DISTANCE = 4.5  # e^4.5 cells of 4 px are 360 px: wider than any half b
 
 @dataclass(frozen=True, slots=True)
 class Maps:
-    """What the heads say before it is decoded; None of a head that isn't built.
+    """Outputs of the heads before decoding; None for a head that isn't built.
 
     Attributes:
         centers: logits of the class heat maps [N, C, H/4, W/4].
@@ -168,11 +168,11 @@ class Maps:
 class MultiTask(Backbone):
     """Answer up to three questions about RGB images at once.
 
-    The obstacle head's layers lie beside the body's own, by the names they have had since there was no other head: older weights fit.
+    The obstacle head's layers are siblings of the body's, by the names they have had since there was no other head: older weights fit.
 
     Args:
         classes: number of classes of obstacles C; 0 builds no obstacle head.
-        ahead_m: P distances at which the path is said, m; none builds no path head.
+        ahead_m: P distances at which the path is predicted, m; none builds no path head.
         states: number of states of a light S; 0 builds no light head.
         size: height and width of the input, px; the path head knows its places.
         width: multiplies every channel count.
@@ -246,7 +246,7 @@ class MultiTask(Backbone):
 
 
 class CenterDetector(MultiTask):
-    """Find objects in RGB images: the model with the obstacle head alone.
+    """Find objects in RGB images: the model with only the obstacle head.
 
     Args:
         classes: number of classes C.

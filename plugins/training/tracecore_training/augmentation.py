@@ -42,7 +42,7 @@ class Changes:
 
     Attributes:
         mirrored: [N] bool.
-        whole: [N] bool, whether the image is shown as it was taken, mirrored or not: zoomed, it no longer tells where the vehicle goes.
+        whole: [N] bool, whether the image is shown as it was taken, mirrored or not: zoomed, it no longer shows where the vehicle goes.
         scale: [N] factor by which it is enlarged.
         shift: [N, 2] what part of it is shown, across and down, in sampling coordinates.
         relight: [N, 4] from -1 to 1: gamma, contrast, saturation, warmth.
@@ -60,7 +60,7 @@ def draw_changes(count: int, how: Augmentation, generator: torch.Generator) -> C
     chance = torch.rand(count, 8, generator=generator)
     zoomed = (chance[:, 1] < how.zoomed) & (how.zoom > 1)
     if how.zoomed < 1:
-        zoomed[0] = False  # a batch of zoomed images alone would teach neither path nor light
+        zoomed[0] = False  # a batch of only zoomed images would teach neither path nor light
     place = torch.where(zoomed, chance[:, 1] / max(how.zoomed, 1e-9), torch.full((count,), 1 / 3))  # at a third the factor is 1
     scale = torch.where(zoomed, torch.exp(math.log(how.zoom) * (1.5 * place - 0.5)), torch.ones(count))  # 1/sqrt(zoom) to zoom
     # the part of the picture that is shown: all positions that stay inside it (or hold all of it) are equally likely

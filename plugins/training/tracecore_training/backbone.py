@@ -20,8 +20,8 @@ class Features(NamedTuple):
 
     Attributes:
         fine: [N, C4, H/4, W/4], with what coarser maps know of each place.
-        near: [N, C4, H/4, W/4], of a small surrounding alone: colors are still whole there.
-        middle: [N, C8, H/8, W/8], with what the whole image says.
+        near: [N, C4, H/4, W/4], of a small neighborhood: colors are still sharp there.
+        middle: [N, C8, H/8, W/8], with context of the whole image.
     """
 
     fine: Tensor

@@ -1,6 +1,7 @@
 """The whole state of a training on disk, so that a killed one goes on to the very weights it would have had.
 
-One safetensors file, no pickle. Its name holds the digest of its bytes; it is written beside, synced and renamed: what bears such a name is whole.
+One safetensors file, no pickle. Its name contains the digest of its bytes; it is written under another name, synced and renamed, so that a file
+of that name is whole.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tracecore_training.model_files import Curves
 __all__ = ["Checkpoints", "TrainingState"]
 
 _NAME = re.compile(r"step-(\d{9})-([0-9a-f]{64})\.safetensors")
-_FACTS = "tracecore"  # key of the state that is no tensor, as JSON, among the file's metadata
+_FACTS = "tracecore"  # key of the state other than tensors, as JSON, in the file's metadata
 
 
 @dataclass(slots=True)
@@ -56,7 +57,7 @@ class Checkpoints:
         folder: of this very training: code, inputs, parameters and seed are the same for all that lies there.
         every: steps between checkpoints; 0 keeps none.
         threads: of this run. Another count gives other sums: its checkpoints are of another training.
-        log: told what is taken up and what is not.
+        log: receives what is resumed and what is not.
     """
 
     def __init__(self, folder: Path, *, every: int, threads: int, log: logging.Logger) -> None:
@@ -73,12 +74,12 @@ class Checkpoints:
         facts = {"made_with": self._made_with, "step": state.step, "order": state.order, "curves": asdict(state.curves)}
         data = save(dict(_tensors(state)), metadata={_FACTS: json.dumps(facts)})
         path = self._folder / f"step-{state.step:09}-{hashlib.sha256(data).hexdigest()}.safetensors"
-        beside = path.with_suffix(".tmp")
-        with beside.open("wb") as file:
+        partial = path.with_suffix(".tmp")
+        with partial.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        beside.rename(path)
+        partial.rename(path)
         _sync(self._folder)
         for other in self._folder.iterdir():
             if other != path and (_NAME.fullmatch(other.name) or other.suffix == ".tmp"):
@@ -103,7 +104,7 @@ class Checkpoints:
                 if facts["made_with"] != self._made_with:
                     self._log.info("checkpoint %s was made with %s, this run has %s: it is not used", path.name, facts["made_with"], self._made_with)
                     return False
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # safe_open is no mapping
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # safe_open is not a mapping
         except (SafetensorError, KeyError, ValueError) as error:
             self._log.warning("checkpoint %s can't be read (%s); it is not used", path.name, error)
             return False
@@ -139,7 +140,7 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _sync(folder: Path) -> None:
-    # a rename alone may not survive a power cut
+    # without a sync of the folder a rename may not survive a power cut
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""The check `losses_finite`: a training whose losses are no numbers has learned nothing, whoever committed it."""
+"""The check `losses_finite`: a training with losses that are not numbers has learned nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class LossesFinite(tc.Check):
     description = "Every loss of a training taken over is a finite number in every epoch."
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Read `evidence/results.csv` of the model, not what was said of it."""
+        """Read `evidence/results.csv` of the model, not its facet."""
         path = Path(context.read()) / "evidence" / RESULTS
         if not path.is_file():
             return tc.CheckResult(False, f"The model holds no evidence/{RESULTS}, so nothing is known of its losses.")

@@ -82,7 +82,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """A head in training: what it learns, and what the facet says of its examples."""
+    """A head in training: its objective, and the facet's figures about its examples."""
 
     name: str
     objective: Objective
@@ -112,7 +112,7 @@ def fit(
 
     Raises:
         UsageError: there is nothing to learn for a head.
-        RunFailed: an image can't be decoded, or a loss is no finite number.
+        RunFailed: an image can't be decoded, or a loss is not finite.
     """
     height, width = settings.size
     obstacles, path, light = settings.obstacles, settings.path, settings.light
@@ -173,8 +173,8 @@ def _heads(settings: Settings, examples: Examples, log: logging.Logger) -> list[
         facts: dict[str, Any] = {"frames": int(boxed.sum()), "boxes": examples.objects, "classes": list(examples.classes)}
         heads.append(_Head("obstacles", ObstacleObjective(len(examples.classes), weights), facts))
     if (path := settings.path) is not None:
-        said = np.isfinite(examples.paths)
-        facts = {"frames": int(said.any(axis=1).sum()), "ahead_m": list(path.ahead_m), "frames_by_distance": said.sum(axis=0).tolist()}
+        known = np.isfinite(examples.paths)
+        facts = {"frames": int(known.any(axis=1).sum()), "ahead_m": list(path.ahead_m), "frames_by_distance": known.sum(axis=0).tolist()}
         heads.append(_Head("path", PathObjective(path_scale(examples.paths), {"path": path.weight}), facts))
     if (light := settings.light) is not None:
         states = examples.states[examples.states >= 0]

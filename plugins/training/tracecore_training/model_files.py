@@ -62,7 +62,7 @@ class Curves:
         return self.losses[term][-1]
 
     def document(self) -> dict[str, Any]:
-        """Return what `curves.json` says."""
+        """Return the content of `curves.json`."""
         series = [{"name": f"{name} loss".strip(), "values": values} for name, values in self.losses.items()]
         return {
             "v": 1,
@@ -73,7 +73,7 @@ class Curves:
 
 
 _ARCHITECTURE = "tracecore_training.architecture"
-"""This plugin's distribution: the digest of its sources says which code the architecture is of."""
+"""This plugin's distribution: the digest of its sources identifies the architecture's code."""
 
 OUTPUTS = {"obstacles": ("boxes", "scores", "classes"), "path": ("path",), "light": ("light",)}
 """What each head answers, in the order in which a model's forward gives it."""
@@ -90,14 +90,14 @@ def model_config(
     ahead_m: Sequence[float] = (),
     states: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return what `config.json` says: everything needed to build the module again and to read its answers.
+    """Return the content of `config.json`: everything needed to build the module again and to read its outputs.
 
     Args:
         entry_point: of the architecture, in group `tracecore.models`.
         classes: names of obstacles by index; without, there is no obstacle head.
         height: of the input, px.
         width: of the input, px.
-        ahead_m: distances at which the path is said, m; without, there is no path head.
+        ahead_m: distances at which the path is predicted, m; without, there is no path head.
         states: of the light, by index; without, there is no light head.
     """
     every: dict[str, dict[str, list[Any]]] = {

@@ -71,35 +71,35 @@ def side_loss(sides: Tensor, targets: Targets) -> Tensor:
 
 
 def path_loss(offsets: Tensor, wanted: Tensor, scale: Tensor) -> Tensor:
-    """Judge paths: the smooth L1 distance (Girshick 2015, equation 3) in units of each distance's own scale, a mean over what was said.
+    """Return the loss of paths: smooth L1 (Girshick 2015, equation 3) in units of each distance's own scale, a mean over known values.
 
     Args:
         offsets: [N, P] m to the left.
-        wanted: [N, P]; NaN where nobody said it.
+        wanted: [N, P]; NaN where unknown.
         scale: [P] m.
 
     Returns:
-        A scalar; 0 where nothing in the batch was said.
+        A scalar; 0 where nothing in the batch is known.
     """
-    said = wanted.isfinite()
-    apart = (offsets - torch.where(said, wanted, offsets.detach())) / scale
-    return functional.smooth_l1_loss(apart, torch.zeros_like(apart), reduction="none").mul(said).sum() / said.sum().clamp(min=1)
+    known = wanted.isfinite()
+    apart = (offsets - torch.where(known, wanted, offsets.detach())) / scale
+    return functional.smooth_l1_loss(apart, torch.zeros_like(apart), reduction="none").mul(known).sum() / known.sum().clamp(min=1)
 
 
 def light_loss(logits: Tensor, states: Tensor, weights: Tensor) -> Tensor:
-    """Judge the light's state: cross entropy, weighted by state, a mean over the images of which it was said.
+    """Return the loss of the light's state: cross entropy, weighted by state, a mean over the images with a known state.
 
     Args:
         logits: [N, S].
-        states: [N] index of the state; -1 where nobody said it.
+        states: [N] index of the state; -1 where unknown.
         weights: [S], how much an image of each state counts.
 
     Returns:
-        A scalar; 0 where nothing in the batch was said.
+        A scalar; 0 where nothing in the batch is known.
     """
-    said = states >= 0
+    known = states >= 0
     # chosen by a product, not by an index: torch's own cross entropy has no deterministic form for every device
-    wanted = functional.one_hot(states.clamp(min=0), len(weights)).to(logits.dtype) * weights * said[:, None]
+    wanted = functional.one_hot(states.clamp(min=0), len(weights)).to(logits.dtype) * weights * known[:, None]
     return -(wanted * logits.log_softmax(dim=1)).sum() / wanted.sum().clamp(min=1e-6)
 
 
@@ -120,21 +120,21 @@ def focus_loss(focus: Tensor, wanted: Tensor) -> Tensor:
     return (logits.logsumexp(dim=1) - on_light).sum() / shown.sum().clamp(min=1)
 
 
-_LEAST_SCALE = 0.1  # m: straight roads alone must not make millimeters weigh
+_LEAST_SCALE = 0.1  # m: training on straight roads only must not make millimeters weigh
 _GREATEST_WEIGHT = 6.0  # of a rare state: a handful of frames must not lead the whole training
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Changed images and what was said of them.
+    """Changed images and their labels.
 
     Attributes:
         images: [N, 3, H, W] float32, 0 to 1.
         boxes: per image [B, 4] in px.
         indices: per image [B] class index.
         looked_at: [N] bool, whether obstacles were looked for.
-        paths: [N, P] m to the left; NaN where nobody said it, or the image no longer shows it.
-        states: [N] index of the light's state; -1 where nobody said it, or the image may no longer show it.
+        paths: [N, P] m to the left; NaN where unknown, or where the image no longer shows it.
+        states: [N] index of the light's state; -1 where unknown, or where the image may no longer show it.
     """
 
     images: Tensor
@@ -146,9 +146,9 @@ class Batch:
 
 
 def draw_batch(examples: Examples, chosen: list[int], how: Augmentation, generator: torch.Generator) -> Batch:
-    """Take frames and change them, with what was said of them.
+    """Take frames and change them, with their labels.
 
-    A mirrored image's path is mirrored too. A zoomed image counts for boxes alone: it shows neither where the road lies nor all lights.
+    A mirrored image's path is mirrored too. A zoomed image counts for boxes only: it shows neither where the road lies nor all lights.
     """
     changes = draw_changes(len(chosen), how, generator)
     images = change_images(examples.images[chosen], changes, how)
@@ -234,14 +234,14 @@ class LightObjective:
 
 
 def path_scale(paths: NDArray[np.float32]) -> Tensor:
-    """Return the scale of each distance: the root mean square of what was said there, 0.1 m at least.
+    """Return the scale of each distance: the root mean square of the known values there, 0.1 m at least.
 
     Args:
-        paths: [F, P] m; NaN where nobody said it.
+        paths: [F, P] m; NaN where unknown.
     """
-    said = np.isfinite(paths)
-    squares = np.where(said, paths, 0).astype(np.float64) ** 2
-    return torch.from_numpy(np.sqrt(squares.sum(axis=0) / said.sum(axis=0).clip(1)).clip(_LEAST_SCALE).astype(np.float32))
+    known = np.isfinite(paths)
+    squares = np.where(known, paths, 0).astype(np.float64) ** 2
+    return torch.from_numpy(np.sqrt(squares.sum(axis=0) / known.sum(axis=0).clip(1)).clip(_LEAST_SCALE).astype(np.float32))
 
 
 def state_weights(states: NDArray[np.int64], count: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""What the detector should have said: heat maps and box sides from labeled boxes."""
+"""Training targets of the detector: heat maps and box sides from labeled boxes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tracecore_training.backbone import STRIDE
 __all__ = ["IGNORED", "Targets", "draw_focus", "draw_targets"]
 
 IGNORED = -1
-"""Class of a box that is no example: one box for many objects, or an object that a person could not label.
+"""Class of a box that is not an example: one box for many objects, or an object that a person could not label.
 
 What is found inside it counts neither for nor against.
 """
@@ -62,7 +62,7 @@ def draw_targets(
         height: of the input, px.
         width: of the input, px.
         stride: px per cell.
-        looked_at: [N], whether anybody looked for objects there: an image where nobody did counts neither for nor against; all were, without.
+        looked_at: [N], whether objects were labeled there: an image that was not labeled counts neither for nor against; all were, without.
 
     Returns:
         The targets.

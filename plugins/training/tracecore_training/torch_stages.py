@@ -75,7 +75,7 @@ class TrainingStage(tc.Stage):
     model = tc.Output("model", description="model.safetensors, config.json and curves.json")
 
     def learn(self, context: tc.Context, settings: Settings) -> None:
-        """Fit a model, write it, and say how it was trained."""
+        """Fit a model, write it, and describe how it was trained."""
         # torch takes seconds to import: only where it is used
         from tracecore_training.fitting import fit
 
@@ -156,14 +156,14 @@ class ObstacleHead(Block):
 class PathHead(Block):
     """Where the vehicle drives next."""
 
-    ahead_m: Distances = Field((5, 10, 15, 20, 25, 30), description="distances ahead, m, at which it says how far to the left the path lies")
+    ahead_m: Distances = Field((5, 10, 15, 20, 25, 30), description="distances ahead, m, at which the path's lateral offset is predicted")
     weight: float = Field(0.5, gt=0, le=1000, description="how much its loss counts")
 
 
 class LightHead(Block):
     """What the light shows that counts for the vehicle's lane."""
 
-    states: States = Field(("none", "red", "yellow", "green"), description="values of the tag light_state to tell apart")
+    states: States = Field(("none", "red", "yellow", "green"), description="values of the tag light_state to distinguish")
     weight: float = Field(0.5, gt=0, le=1000, description="how much its loss counts")
     object: str = Field(
         "traffic_light", description="class of obstacles whose boxes teach the head where to look; without such boxes it must find out"
@@ -201,7 +201,7 @@ class Augment(Block):
 
     flip: float = Field(0.5, ge=0, le=1, description="share of images that are mirrored, their path with them")
     zoom: float = Field(1.6, ge=1, le=4, description="greatest factor by which images are enlarged")
-    zoomed: float = Field(0.3, ge=0, le=1, description="share of images that are zoomed; they teach boxes alone")
+    zoomed: float = Field(0.3, ge=0, le=1, description="share of images that are zoomed; they teach only boxes")
     jitter: float = Field(0.3, ge=0, le=1, description="how far gamma, contrast and color are changed")
 
 

@@ -21,7 +21,7 @@ from tracecore_training.targets import IGNORED
 __all__ = ["LIGHT_STATE", "UNSAID", "Examples", "LabelTable", "offsets_at", "read_examples", "read_labels", "shrink"]
 
 LIGHT_STATE = "light_state"
-"""Category of the tags that say what the light shows that counts for the vehicle's lane."""
+"""Category of the tags for the state of the light that counts for the vehicle's lane."""
 
 _COLUMNS = [
     "frame_id", "label_id", "revision", "geometry", "category", "x", "y", "width", "height", "crowd", "ignore", "image_width", "image_height", "qa",
@@ -43,8 +43,8 @@ class LabelTable:
         indices: per frame id [B], index into `classes` or `IGNORED`.
         paths: per frame id [P], m to the left at each distance ahead; NaN where the path doesn't reach.
         states: per frame id, index of the light's state.
-        partial: frames of which a box was left out: the boxes that are left are learned from, but nowhere else is said to be empty.
-        unusable: labels that say nothing that can be learned (a box without a size, a state that isn't asked for), and rejected ones, by reason.
+        partial: frames of which a box was left out: the boxes that are left are learned from, but the rest of the frame is not known to be empty.
+        unusable: labels that nothing can be learned from (a box without a size, a state that isn't asked for), and rejected ones, by reason.
     """
 
     classes: tuple[str, ...]
@@ -57,7 +57,7 @@ class LabelTable:
 
     @property
     def frames(self) -> set[str]:
-        """Every frame of which anything is said."""
+        """Every frame with a label."""
         return self.boxes.keys() | self.paths.keys() | self.states.keys()
 
 
@@ -74,7 +74,7 @@ def read_labels(
 
     Returns:
         The labels by frame. A box of another category leaves its frame a labeled one; of an object to be ignored neither a path nor a state counts.
-        An outline alone is to be ignored beside boxes, and does not make its frame a labeled one.
+        An outline is ignored on a frame with boxes, and does not make its frame a labeled one.
 
     Raises:
         UsageError: a wanted class has no label, or something wanted isn't there at all.
@@ -112,7 +112,7 @@ def _boxes(rows: Sequence[Row], classes: Sequence[str], unusable: dict[str, int]
     unusable["labels_without_a_box"] = 0
     for row in sorted(rows, key=_is_outline):
         if _is_outline(row) and row["frame_id"] not in boxes:
-            continue  # outlines alone say nothing of a frame's boxes
+            continue  # outlines do not show what boxes a frame has
         of_frame, kinds = boxes.setdefault(row["frame_id"], []), indices.setdefault(row["frame_id"], [])
         if row["geometry"] == "none" or not (row["crowd"] or row["category"] in chosen):
             continue
@@ -155,10 +155,10 @@ def _states(rows: Sequence[Row], states: Sequence[str], unusable: dict[str, int]
     usable = {row["frame_id"]: states.index(row["value"]) for row in rows if row["value"] in states}
     unusable["tags_of_other_states"] = len(rows) - sum(row["value"] in states for row in rows)
     if not usable:
-        said = ", ".join(sorted({str(row["value"]) for row in rows})) or "nothing"
+        found = ", ".join(sorted({str(row["value"]) for row in rows})) or "nothing"
         raise UsageError(
-            f"There is nothing for the head 'light' to learn: no label of geometry tag and category {LIGHT_STATE} says one of {', '.join(states)}; "
-            f"they say {said}. Give such labels, or leave the head out."
+            f"There is nothing for the head 'light' to learn: no label of geometry tag and category {LIGHT_STATE} has one of the values "
+            f"{', '.join(states)}; found {found}. Supply such labels, or leave the head out."
         )
     return usable
 
@@ -189,7 +189,7 @@ def offsets_at(path: Sequence[float], ahead_m: Sequence[float]) -> NDArray[np.fl
 
 
 UNSAID = -1
-"""Index of the light's state on a frame of which nobody said it."""
+"""Index of the light's state on a frame where it is unknown."""
 
 _FRAME_COLUMNS = ["drive", "sensor", "timestamp_ns", "frame_id", "encoding", "image"]
 
@@ -203,8 +203,8 @@ class Examples:
         images: [F, H, W, 3] uint8 RGB, shrunk to the input's size, in order of drive, sensor and time.
         boxes: per image [B, 4] in input pixels.
         indices: per image [B], index into `classes` or `IGNORED`.
-        looked_at: [F], whether anybody looked for obstacles there and every box is known: what is outside the boxes is then said to be empty.
-        paths: [F, P] m to the left at each distance; NaN where nobody said it.
+        looked_at: [F], whether obstacles were labeled there and every box is known: what is outside the boxes is empty then.
+        paths: [F, P] m to the left at each distance; NaN where unknown.
         states: [F] index of the light's state, or `UNSAID`.
         ignored: what was left out, counted by reason.
     """
@@ -225,7 +225,7 @@ class Examples:
 
 
 def read_examples(frames: Any, labels: LabelTable, *, height: int, width: int) -> Examples:
-    """Decode and shrink the labeled frames; a frame without any label row is left out, for nobody said that it holds nothing.
+    """Decode and shrink the labeled frames; a frame without any label row is left out, since it is not known to be empty.
 
     Args:
         frames: a dataset of `tracecore_schemas.arrow_tables.FRAMES`.
@@ -277,5 +277,5 @@ def read_examples(frames: Any, labels: LabelTable, *, height: int, width: int) -
 
 
 def shrink(image: NDArray[np.uint8], *, height: int, width: int) -> NDArray[np.uint8]:
-    """Stretch an image to the input's size as `config.json` says under `input.resize`: Pillow's bilinear filter, which averages when it shrinks."""
+    """Stretch an image to the input's size as `input.resize` of `config.json` names it: Pillow's bilinear filter, which averages when it shrinks."""
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))

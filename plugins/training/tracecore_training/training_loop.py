@@ -123,7 +123,7 @@ def train(
         checkpoints: where the state is kept against a kill, and where a killed run's is found; the weights are the same with and without.
 
     Raises:
-        RunFailed: a loss or the gradient is no finite number.
+        RunFailed: a loss or the gradient is not finite.
     """
     model = model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]  # torch's stubs leave this form out
     average = copy.deepcopy(model)

@@ -33,7 +33,7 @@ class Results:
 
     Attributes:
         epochs: numbers as written, one a row.
-        columns: values by column name, in the file's order; NaN and infinities as they stand there.
+        columns: values by column name, in the file's order; NaN and infinities as in the file.
     """
 
     epochs: list[int]
@@ -46,11 +46,11 @@ class Results:
 
     @property
     def metrics(self) -> dict[str, list[float]]:
-        """The columns that say how good the model is (`metrics/mAP50(B)`)."""
+        """The columns of the model's metrics (`metrics/mAP50(B)`)."""
         return {name: values for name, values in self.columns.items() if name.startswith("metrics/")}
 
     def not_finite(self) -> dict[str, list[int]]:
-        """Return the epochs in which a loss is no finite number, by loss."""
+        """Return the epochs in which a loss is not finite, by loss."""
         found = {
             name: [epoch for epoch, value in zip(self.epochs, values, strict=True) if not math.isfinite(value)]
             for name, values in self.losses.items()
@@ -72,7 +72,7 @@ def read_results(path: Path) -> Results:
     _, header = lines[0] if lines else (0, [])
     if not header or header[0] != "epoch" or not any(name.endswith("loss") for name in header):
         raise UsageError(
-            f"{path.name} is no results.csv of an Ultralytics run: expected columns epoch, …loss, found {', '.join(header) or 'nothing'}."
+            f"{path.name} is not a results.csv of an Ultralytics run: expected columns epoch, …loss, found {', '.join(header) or 'nothing'}."
         )
     if len(set(header)) < len(header):
         raise UsageError(f"{path.name} has two columns of one name: {', '.join(header)}.")
@@ -85,7 +85,7 @@ def read_results(path: Path) -> Results:
         if rows[-1][0] <= before:
             raise UsageError(
                 f"{path.name}, line {number}: epoch {rows[-1][0]:g} comes after epoch {before:g}, so the file holds more than one training: "
-                "nobody can tell which of them the weights are of. Give each a file of its own."
+                "it is unknown which of them the weights are of. Give each a file of its own."
             )
     columns = {name: [row[place] for row in rows] for place, name in enumerate(header)}
     return Results([int(epoch) for epoch in columns.pop("epoch")], columns)
@@ -109,7 +109,7 @@ def read_args(path: Path) -> Mapping[str, Any]:
     """
     args = _yaml(path, yaml.SafeLoader, "the settings of a training")
     if not isinstance(args, Mapping):
-        raise UsageError(f"{path.name} is no args.yaml of an Ultralytics run: expected names and values, found {type(args).__name__}.")
+        raise UsageError(f"{path.name} is not an args.yaml of an Ultralytics run: expected names and values, found {type(args).__name__}.")
     return args
 
 
@@ -119,19 +119,19 @@ def read_classes(path: Path) -> list[str]:
     Raises:
         UsageError: it isn't such a file.
     """
-    # Read as texts: a class called `no` or `2` is no boolean and no number.
+    # Read as texts: a class called `no` or `2` is neither a boolean nor a number.
     document = _yaml(path, yaml.BaseLoader, "the classes of a data set")
     names = document.get("names") if isinstance(document, Mapping) else None
     if isinstance(names, Mapping) and sorted(map(str, names)) == sorted(map(str, range(len(names)))):
         names = [names[str(number)] for number in range(len(names))]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise UsageError(f"{path.name} is no data.yaml: expected 'names', a list of class names or a mapping from 0, 1, 2 … to them.")
+        raise UsageError(f"{path.name} is not a data.yaml: expected 'names', a list of class names or a mapping from 0, 1, 2 … to them.")
     return names
 
 
 def _yaml(path: Path, loader: Any, what: str) -> Any:
     try:
-        return yaml.load(path.read_text(encoding="utf-8-sig"), Loader=loader)  # noqa: S506  # both loaders make plain values alone
+        return yaml.load(path.read_text(encoding="utf-8-sig"), Loader=loader)  # noqa: S506  # both loaders make only plain values
     except (UnicodeDecodeError, yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:  # a date that is none is a ValueError
         raise UsageError(f"{path.name} can't be read as {what}: {' '.join(str(error).split())}.") from error
 
@@ -140,7 +140,7 @@ _WEIGHTS = ".pt"
 
 
 class UltralyticsRun(tc.Stage):
-    """Take the folder of an Ultralytics (YOLOv8) training over as evidence: what it says of itself, and what nobody recorded.
+    """Import the folder of an Ultralytics (YOLOv8) training as evidence: what its files state, and what was not recorded.
 
     Nothing is run again and no weights are opened: they are a pickle, which is code.
     """
@@ -152,10 +152,10 @@ class UltralyticsRun(tc.Stage):
     class Params(tc.Params):
         """What is taken."""
 
-        paths: tuple[str, ...] = tc.Field((), description="the run's folder (runs/detect/train); a data.yaml beside it tells the classes")
+        paths: tuple[str, ...] = tc.Field((), description="the run's folder (runs/detect/train); a data.yaml next to it names the classes")
 
     def run(self, context: tc.Context, params: Params) -> None:  # noqa: ARG002  # the kernel finds the files that params name
-        """Keep each file, read what it says, state what none says."""
+        """Keep and read each file, and record what none of them states as unknown."""
         sources = context.files(self.files)
         named = {source.name: source for source in sources}
         if RESULTS not in named:
@@ -163,7 +163,7 @@ class UltralyticsRun(tc.Stage):
             raise tc.UsageError(f"A training is known by its {RESULTS}, which 'paths' does not hold; found {found}. Give the run's own folder.")
         twice = [source.name for source in sources if named[source.name].digest != source.digest]
         if twice:
-            raise tc.UsageError(f"'paths' holds two different files named {twice[0]}, so more than one training: give the folder of one run alone.")
+            raise tc.UsageError(f"'paths' holds two different files named {twice[0]}, so more than one training: give the folder of one run only.")
         folder = context.path(self.model)
         evidence = folder / "evidence"
         evidence.mkdir()
@@ -196,7 +196,7 @@ def _text(args: Mapping[str, Any], name: str) -> str | None:
 
 
 def _file(args: Mapping[str, Any], name: str) -> str | None:
-    """Return the name of a file that a setting names: where it lay on somebody's machine is no part of the record."""
+    """Return the name of a file that a setting names: its path on another machine is not part of the record."""
     text = _text(args, name)
     return None if text is None else PureWindowsPath(text).name
 
@@ -207,7 +207,7 @@ def _whole(args: Mapping[str, Any], name: str) -> int | None:
 
 
 def _curves(results: Results) -> dict[str, Any]:
-    """Return the columns as curves; what is no finite number is null, for JSON has no word for it."""
+    """Return the columns as curves; numbers that are not finite are null, which JSON can't express."""
     series = [{"name": name, "values": [value if math.isfinite(value) else None for value in values]} for name, values in results.columns.items()]
     return {"v": 1, "type": "tracecore.curves", "x": {"name": "epoch", "values": results.epochs}, "series": series}
 
@@ -234,8 +234,8 @@ def _facet(results: Results, args: Mapping[str, Any], classes: list[str]) -> dic
 
 def _unknowns(results: Results, args: Mapping[str, Any], classes: list[str], weights: list[str]) -> Iterator[tuple[str, str]]:
     data = _file(args, "data")
-    said = f"{ARGS} names {data!r} by its path, not by its bytes" if data else f"there is no {ARGS} that says so"
-    yield "training data", f"nobody recorded which frames and labels it was trained on: {said}"
+    source = f"{ARGS} names {data!r} by its path, not by its bytes" if data else f"there is no {ARGS} that says so"
+    yield "training data", f"nobody recorded which frames and labels it was trained on: {source}"
     yield "training environment", "nobody recorded the version of ultralytics, of torch and CUDA, or the machine"
     yield "training time", "nobody recorded when it ran"
     first, last, count = results.epochs[0], results.epochs[-1], len(results.epochs)
