@@ -88,11 +88,11 @@ def test_the_events_are_valid_openlineage(lock: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("schema: '1.0'\n", "Error: dvc.lock is no dvc.lock: expected 'schema: \"2.0\"' and 'stages', found schema '1.0'."),
-        ("- a\n", "Error: dvc.lock is no dvc.lock: expected 'schema: \"2.0\"' and 'stages', found schema None."),
-        ("a: [1\n", "Error: dvc.lock is no YAML: "),
+        ("schema: '1.0'\n", "Error: dvc.lock is not a dvc.lock: expected 'schema: \"2.0\"' and 'stages', found schema '1.0'."),
+        ("- a\n", "Error: dvc.lock is not a dvc.lock: expected 'schema: \"2.0\"' and 'stages', found schema None."),
+        ("a: [1\n", "Error: dvc.lock is not YAML: "),
         ("schema: '2.0'\nstages: {a: [1]}\n", "Error: dvc.lock: stage 'a': expected a mapping with cmd, deps and outs, found "),
-        ("schema: '2.0'\nstages: {a: {cmd: 2020-13-45}}\n", "Error: dvc.lock is no YAML: "),
+        ("schema: '2.0'\nstages: {a: {cmd: 2020-13-45}}\n", "Error: dvc.lock is not YAML: "),
         ("schema: '2.0'\nstages: {a: {outs: 3}}\n", "Error: dvc.lock: stage 'a': expected a list as 'outs', found 3."),
         ("schema: '2.0'\nstages: {a: {deps: [{md5: 1}]}}\n", "Error: dvc.lock: stage 'a': expected a path in each of deps and outs, found "),
     ],

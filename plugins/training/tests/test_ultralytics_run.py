@@ -111,7 +111,7 @@ def test_the_real_run_whose_losses_are_all_nan_fails_and_says_so(world: StageWor
 @pytest.mark.parametrize(
     ("rows", "header", "sentence"),
     [
-        (["1, 2"], "step, loss", r"results\.csv is no results\.csv of an Ultralytics run: expected columns epoch, …loss, found step, loss"),
+        (["1, 2"], "step, loss", r"results\.csv is not a results\.csv of an Ultralytics run: expected columns epoch, …loss, found step, loss"),
         ([], HEADER, "holds no epoch"),
         (["1, 2, 3, 4"], HEADER, "line 2: expected 5 numbers beginning with an epoch, found 4"),
         (["1, 2, what, 4, 5"], HEADER, "line 2: expected a number in each column"),
