@@ -109,7 +109,7 @@ def _constant(value: Any) -> str:
     """Describe a constant: a short value as it is, a table schema by its columns, else its type."""
     if hasattr(value, "names") and hasattr(value, "field"):
         return f"Arrow schema: {', '.join(f'`{name}`' for name in value.names)}"
-    text = repr(value)
+    text = f"frozenset({{{', '.join(sorted(map(repr, value)))}}})" if isinstance(value, frozenset) else repr(value)
     return f"`{text}`" if len(text) <= 100 and "object at" not in text else type(value).__name__
 
 

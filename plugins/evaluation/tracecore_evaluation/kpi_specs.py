@@ -35,7 +35,7 @@ def kpi_of(name: str) -> tc.KpiSpec:
 
 
 def headline(names: Collection[str], level: int) -> list[str]:
-    """Return the KPIs among names that stand for the rest of a report of a level."""
+    """Return the headline KPIs of a level among names."""
     return [spec.name for spec in KPIS.values() if spec.headline and spec.level == level and spec.name in names]
 
 

@@ -1,7 +1,7 @@
 """Facets as registered objects, and those that several packages write or read.
 
 A facet is a named piece of what the record says of an artifact. Its contract is a JSON Schema with an example; its `summary` is recorded with it, so
-that answers need no plugin. Facets of one plugin only are defined beside the code that describes an output by them.
+that answers need no plugin. Facets of one plugin only are defined next to the code that describes an output by them.
 """
 
 from __future__ import annotations
