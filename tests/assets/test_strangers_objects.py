@@ -173,6 +173,7 @@ def test_they_are_shown_in_their_own_words_and_still_when_the_package_is_uninsta
             (artifact,) = record.artifacts("kpi_report" if name == "glare" else "dataset", f"toy.{name}")
             metadata = artifact_metadata(artifact, "r", reused=False, store=SimpleNamespace(open=lambda _: strange.folder), inputs=())
             assert expected in metadata
+        assert {"kpi": "glare.total", "value": "2.5000 s/h", "baseline": "9.0000"} in [dict(row.data) for row in metadata["kpis"].records]
 
 
 def test_what_its_contract_refuses_fails_the_run_and_names_the_member(strange) -> None:

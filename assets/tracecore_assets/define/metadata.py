@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from tracecore.images import AnnotatedImage, Mark, color_of, contact_sheet, draw_tile
+from tracecore.kpis import read_kpis
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.facets import KPIS_FACET
 from tracecore_schemas.kinds import Media
@@ -258,32 +259,25 @@ def _table(rows: Sequence[Mapping[str, str | int | float | bool]]) -> dg.TableMe
 
 def _kpis(artifact: Artifact) -> tuple[Metadata, Metadata]:
     """Return a report's KPIs as a table, and as numbers of their own: Dagster draws those over all materializations."""
-    facet = artifact.facets.get(KPIS_FACET.name)
-    values = facet.get("values") if isinstance(facet, Mapping) else None
-    if not isinstance(values, Mapping) or not isinstance(facet, Mapping):
+    kpis = [kpi for name, kpi in read_kpis({"": artifact.facets}).items() if name == kpi.name]
+    if not kpis:
         return {}, {}
-    given = facet.get("baseline")
-    baseline = given if isinstance(given, Mapping) else {}
-    intervals = facet.get("intervals")
+    measured = any(kpi.interval for kpi in kpis)
     rows = [
-        {"kpi": name, "value": _number(value), **_interval(name, intervals), "baseline": _number(baseline.get(name))}
-        for name, value in values.items()
+        {
+            "kpi": kpi.name,
+            "value": f"{_number(kpi.value)} {kpi.unit}".rstrip(),
+            **({"95 % interval": " to ".join(map(_number, kpi.interval)) if kpi.interval else "-"} if measured else {}),
+            "baseline": _number(kpi.baseline),
+        }
+        for kpi in kpis
     ]
-    numbers = {name: float(value) for name, value in values.items() if isinstance(value, int | float) and name.count(".") < 2}
-    plotted = {f"kpi/{name}": dg.MetadataValue.float(value) for name, value in numbers.items()}
+    plotted = {f"kpi/{kpi.name}": dg.MetadataValue.float(kpi.value) for kpi in kpis if kpi.name.count(".") < 2}
     return {"kpis": _table(rows)}, plotted
 
 
-def _number(value: JSON) -> str:
-    return f"{value:.4f}" if isinstance(value, int | float) and not isinstance(value, bool) else "-"
-
-
-def _interval(name: str, intervals: JSON) -> dict[str, str]:
-    """Return the column of confidence intervals, where a report has any."""
-    if not isinstance(intervals, Mapping) or not intervals:
-        return {}
-    bounds = intervals.get(name)
-    return {"95 % interval": " to ".join(map(_number, bounds)) if isinstance(bounds, Sequence) and not isinstance(bounds, str) else "-"}
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _facets(artifact: Artifact) -> Metadata:

@@ -74,12 +74,14 @@ def kpi_history(connection: Connection, text: str, *, kpis: Sequence[str] = (), 
 
 
 def _chosen(ref: Ref, kpis: Sequence[str], facets: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return the requested KPIs in that order, or all with the summary ones first."""
-    known = {name for facet in facets for name in facet.get("values") or ()}
+    """Return the requested KPIs in that order, or all: the shortest names first, headlines before the others of one length."""
+    listed = list(facets)
+    known = {name for facet in listed for name in facet.get("values") or ()}
+    headline = {name for facet in listed for name in facet.get("headline") or ()}
     for name in kpis:
         if name not in known:
             raise UsageError(f"{ref.unversioned} has no KPI {name!r}. {suggestion(name, known, none_known='It says nothing of KPIs.')}")
-    return list(dict.fromkeys(kpis)) or sorted(known, key=lambda name: (name.count("."), not name.startswith("map"), name))
+    return list(dict.fromkeys(kpis)) or sorted(known, key=lambda name: (name.count("."), name not in headline, name))
 
 
 def _builds(reader: Reader, refs: Iterable[str]) -> dict[str, list[str]]:
