@@ -13,13 +13,13 @@ from markdown_pages import examples
 
 from tracecore.testing.worlds import RecordWorld
 from tracecore_assets.load.parse import parse_program, read_program_yaml, shipped_programs
-from tracecore_assets.load.program_schema import program_file
+from tracecore_assets.load.program import program_json_schema
 from tracecore_schemas.build import GateOutcome, Waiver
 from tracecore_schemas.data_request import DataRequest
 from tracecore_schemas.json_schemas import SNAPSHOTS, build_predicate, data_request, trace_answer
 
 FOLDER = Path(__file__).parents[2] / "schemas" / "json"
-SCHEMAS = {**SNAPSHOTS, "program": program_file}
+SCHEMAS = {**SNAPSHOTS, "program": program_json_schema}
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -36,7 +36,7 @@ def test_every_committed_schema_has_a_test() -> None:
 
 @pytest.mark.parametrize("name", shipped_programs())
 def test_a_shipped_program_is_valid_as_written_and_as_recorded(name: str) -> None:
-    validator = Draft202012Validator(program_file())
+    validator = Draft202012Validator(program_json_schema())
     source = read_program_yaml(name)
     assert [error.message for error in validator.iter_errors(json.loads(json.dumps(source.data)))] == []
     assert [error.message for error in validator.iter_errors(parse_program(source).document())] == []
@@ -49,7 +49,7 @@ def test_a_shipped_program_is_valid_as_written_and_as_recorded(name: str) -> Non
 def test_a_gate_that_the_program_reader_refuses_is_refused_by_the_schema(gate: dict[str, Any]) -> None:
     asset = {"stage": "ingest", "plugin": "mcap"}
     program = {"type": "tracecore_assets.VehicleProgram", "attributes": {"name": "p", "assets": {"drives": asset}, "release": {"gates": [gate]}}}
-    assert not Draft202012Validator(program_file()).is_valid(program)
+    assert not Draft202012Validator(program_json_schema()).is_valid(program)
 
 
 def test_the_predicate_of_the_format_page_and_of_a_real_seal_keep_the_build_schema(tmp_path: Path) -> None:

@@ -9,12 +9,10 @@ from pathlib import Path
 import click
 
 from tracecore.cli import emit_json, json_option, say, workspace_option
+from tracecore.errors import UsageError
 from tracecore.workspace import NamedWorkspace, Workspace
 
 __all__ = ["command"]
-
-_PROGRAM = "vehicle.yaml"
-
 
 _EXAMPLES = """
 \b
@@ -38,29 +36,41 @@ def command(directory: Path | None, source: str, workspace: NamedWorkspace, as_j
     --workspace or TRACECORE_HOME names another, which is reported.
     """
     from tracecore.workspace import DEFAULT
-    from tracecore_assets.load.recent_programs import read_new_program
+    from tracecore_assets.load.overrides import Overrides
+    from tracecore_assets.load.recent_programs import keep_recent_program, read_new_program
     from tracecore_assets.run.instance import dagster_home
     from tracecore_lineage import Record
     from tracecore_lineage.api.binding import make_workspace
 
     folder = directory or Path()
-    program = read_new_program(folder / _PROGRAM, source)  # before anything is made, so that an error leaves nothing behind
+    program = folder / "vehicle.yaml"
+    name, text = read_new_program(program, source)  # before anything is made, so that an error leaves nothing behind
     home = workspace.settings.home
     named = workspace if workspace.directory or home else replace(workspace, directory=folder / DEFAULT)
     opened = make_workspace(named, slug=folder.absolute().name)
     with Record.open(opened) as record:
         record.keys.ensure()
     dagster_home(opened)
-    program.save(opened)
+    if text is not None:
+        _write(program, text)
+    keep_recent_program(opened, name, program, Overrides())
     if directory is not None and workspace.directory is None and home and opened.root.resolve() != (folder / DEFAULT).resolve():
         own = shlex.join(["tracecore", "init", str(folder), "--workspace", str(folder / DEFAULT)])
-        say(f"The workspace is {opened.root}, given by TRACECORE_HOME; none was made in the program's folder ('{own}' makes one there).")
+        say(f"The workspace is {opened.root}, given by TRACECORE_HOME; none was made in the program's folder; '{own}' makes one there.")
     if as_json:
-        emit_json({"workspace": str(opened.root), "slug": opened.slug, "program": str(program.file), "new": program.new})
+        emit_json({"workspace": str(opened.root), "slug": opened.slug, "program": str(program), "new": text is not None})
         return
     click.echo(f"workspace {opened.root} ({opened.slug})")
-    click.echo(f"program   {program.file} ({program.name}, {'new' if program.new else 'was there, left as it is'})")
-    click.echo(f"next      edit it, then: {shlex.join(_next(program.file, opened, workspace))}")
+    click.echo(f"program   {program} ({name}, {'new' if text is not None else 'was there, left as it is'})")
+    click.echo(f"next      edit it, then: {shlex.join(_next(program, opened, workspace))}")
+
+
+def _write(program: Path, text: bytes) -> None:
+    try:
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_bytes(text)
+    except OSError as error:
+        raise UsageError(f"A program can't be written at {program}: {error.strerror or error}.") from error
 
 
 def _next(program: Path, opened: Workspace, workspace: NamedWorkspace) -> list[str]:

@@ -1,9 +1,14 @@
-"""The model of a vehicle program, and the Dagster names of its parts."""
+"""The model of a vehicle program, its JSON Schema, and the Dagster names of its parts.
+
+`python -m tracecore_assets.load.program schemas/json` writes the snapshot of the JSON Schema.
+"""
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -24,6 +29,7 @@ __all__ = [
     "group_name",
     "job_name",
     "op_name",
+    "program_json_schema",
 ]
 
 TYPE = "tracecore_assets.VehicleProgram"
@@ -178,3 +184,45 @@ def op_name(program: str, asset: str) -> str:
 def asset_path(program: str, asset: str, port: str | None = None) -> list[str]:
     """Return the Dagster asset key of an output: `[program, asset, port?]`."""
     return [program, asset] if port is None else [program, asset, port]
+
+
+def program_json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a program file, gates in their short forms (`{check: no_leak}`)."""
+    from tracecore_schemas.json_schemas import first_paragraphs
+
+    attributes = VehicleProgram.model_json_schema(mode="validation")
+    definitions = attributes.pop("$defs", {})
+    name = {"type": "string", "minLength": 1}
+    definitions[GateSpec.__name__] = {
+        "title": GateSpec.__name__,
+        "description": (GateSpec.__doc__ or "").partition("\n")[0],
+        "oneOf": [
+            *(_entry(gate.name, entry) for gate in GATES.values() for entry in gate.entries),
+            {**_entry("gate", {"properties": {"gate": name}}), "additionalProperties": True},
+        ],
+    }
+    schema: dict[str, Any] = first_paragraphs(
+        {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$id": "urn:tracecore:program:1",
+            "title": "Vehicle program",
+            "type": "object",
+            "properties": {"type": {"const": TYPE}, "attributes": attributes},
+            "required": ["attributes", "type"],
+            "additionalProperties": False,
+            "$defs": definitions,
+        }
+    )
+    return schema
+
+
+def _entry(key: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    members = {key: entry["properties"][key], "name": {"type": "string", "minLength": 1}, **entry["properties"]}
+    further = {name: value for name, value in entry.items() if name != "properties"}
+    return {"type": "object", "properties": members, "required": [key], "additionalProperties": False, **further}
+
+
+if __name__ == "__main__":
+    from tracecore_schemas.json_schemas import export
+
+    export(Path(sys.argv[1]), {"program": program_json_schema()})

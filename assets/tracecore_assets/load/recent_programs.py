@@ -12,7 +12,7 @@ from tracecore.workspace import Workspace
 from tracecore_assets.load.overrides import Overrides
 from tracecore_assets.load.parse import parse_program, program_file, read_program_yaml, shipped_programs
 
-__all__ = ["NewProgram", "RecentProgram", "keep_recent_program", "read_new_program", "recent_programs"]
+__all__ = ["RecentProgram", "keep_recent_program", "read_new_program", "recent_programs"]
 
 _FOLDER = "programs"
 
@@ -59,44 +59,10 @@ def _read(file: Path) -> RecentProgram:
         raise UsageError(f"{file} is not a valid program entry of a workspace ({error!r}); remove it, the next build writes it anew.") from error
 
 
-@dataclass(frozen=True, slots=True)
-class NewProgram:
-    """The first program of a project.
-
-    Attributes:
-        file: existing or to be written.
-        text: content to write; None if the file exists, which is then kept.
-    """
-
-    file: Path
-    name: str
-    text: bytes | None
-
-    @property
-    def new(self) -> bool:
-        """Whether the file is still to be written."""
-        return self.text is not None
-
-    def save(self, workspace: Workspace) -> None:
-        """Write the file if it is new, and note the program for the Dagster UI.
-
-        Raises:
-            UsageError: the file can't be written.
-        """
-        if self.text is not None:
-            try:
-                self.file.parent.mkdir(parents=True, exist_ok=True)
-                self.file.write_bytes(self.text)
-            except OSError as error:
-                raise UsageError(f"A program can't be written at {self.file}: {error.strerror or error}.") from error
-        keep_recent_program(workspace, self.name, self.file, Overrides())
-
-
-def read_new_program(target: Path, source: str) -> NewProgram:
-    """Read the first program of a project, without writing anything.
+def read_new_program(target: Path, source: str) -> tuple[str, bytes | None]:
+    """Return the name of a project's first program and the text to write at a target; None if the target exists and so is the program.
 
     Args:
-        target: the file to write; if it exists, it is the program.
         source: a shipped program's name, or a path.
 
     Raises:
@@ -104,5 +70,5 @@ def read_new_program(target: Path, source: str) -> NewProgram:
     """
     program = parse_program(read_program_yaml(source))
     if target.exists():
-        return NewProgram(target, parse_program(read_program_yaml(target)).name, None)
-    return NewProgram(target, program.name, program_file(source).read_bytes())
+        return parse_program(read_program_yaml(target)).name, None
+    return program.name, program_file(source).read_bytes()
