@@ -30,9 +30,7 @@ class CheckContext(Protocol):
 
     Attributes:
         target: the output the check stands for; of a check over several outputs, the first.
-        ports: names of the stage's outputs.
         params: what the program says of this check (`checks: {no_leak: {seconds: 2}}`).
-        readers: assets of the program that read the target.
     """
 
     target: Artifact
@@ -49,7 +47,6 @@ class CheckResult:
     """What a check found.
 
     Attributes:
-        success: whether the output is as it should be.
         message: one sentence: what was found, with the first offending names.
         outcomes: each assertion; a result without any gets one of the check's own name.
         details: JSON for the record and the UI.
@@ -69,8 +66,6 @@ class Check(Described, ABC):
     """An assertion about one output, or about several outputs of one run together.
 
     Attributes:
-        name: what stages and programs call it by.
-        description: one sentence for people.
         severity: blocking unless the program says otherwise.
         asks_readers: whether its answer depends on which assets read the output.
     """

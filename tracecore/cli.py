@@ -23,11 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def settings_of(ctx: click.Context | None = None) -> Settings:
-    """Return the settings of the process, read at the entry of the command line.
-
-    Args:
-        ctx: of the command; the one that runs where None.
-    """
+    """Return the settings of the process, read at the entry of the command line."""
     from tracecore.system.settings import Settings
 
     ctx = ctx or click.get_current_context()

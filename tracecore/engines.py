@@ -39,7 +39,6 @@ def with_roles(facet: Any, folder: Path, engine: str = "model.engine") -> dict[s
 
     Args:
         facet: the stage's own description of the engine; None where it gave none.
-        folder: the staged files.
         engine: name of the file that is the engine itself.
 
     Raises:

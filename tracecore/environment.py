@@ -70,11 +70,7 @@ UNPUBLISHED = "urn:tracecore:unpublished-checkout"
 
 @cache
 def code_location(folder: Path) -> CodeLocation | None:
-    """Return the git remote, path inside the repository and commit of a folder, None where it is in no checkout or nothing is committed.
-
-    Args:
-        folder: a package folder.
-    """
+    """Return the git remote, path inside the repository and commit of a folder, None where it is in no checkout or nothing is committed."""
     for root in folder.resolve().parents:
         if (root / ".git").exists():
             try:

@@ -48,7 +48,6 @@ class PreviousBuild:
 
     Attributes:
         name: None where there is none.
-        kpis: its KPIs by name, as `kpi_values` names them.
     """
 
     name: str | None = None
@@ -61,7 +60,6 @@ class GateEvidence:
 
     Attributes:
         artifacts: what would be sealed, by `<asset>` or `<asset>.<port>`.
-        checks: every check of theirs.
         kpis: values by name, of all KPI reports (`recall.pedestrian.night`).
         unknowns: (ref, unknown) of the whole trace behind them.
         reports: the KPI reports that hold figures.
@@ -104,8 +102,6 @@ class Gate(Described, ABC):
     """A condition for release; a program names it as `{gate: NAME, ...}`.
 
     Attributes:
-        name: what programs call it by.
-        description: one sentence for people.
         reads_unknowns: whether it looks at the unknowns of the evidence, whose collection takes a trace of each artifact.
     """
 

@@ -128,29 +128,18 @@ def tracecore_run_started(run: RunSummary, settings: Mapping[str, str]) -> None:
     """See that a run has started: its START is durable.
 
     Args:
-        run: a frozen summary.
         settings: plugins' own `TRACECORE_*` variables as the process read them when it began, by name without that prefix.
     """
 
 
 @hookspec
 def tracecore_run_finished(run: RunSummary, settings: Mapping[str, str]) -> None:
-    """See that a run has ended: its terminal event is durable.
-
-    Args:
-        run: a frozen summary with its state and outputs.
-        settings: as above.
-    """
+    """See that a run has ended: its terminal event is durable."""
 
 
 @hookspec
 def tracecore_build_sealed(build: BuildSummary, settings: Mapping[str, str]) -> None:
-    """See that a build was sealed.
-
-    Args:
-        build: its name, ref, position and gates.
-        settings: as above.
-    """
+    """See that a build was sealed."""
 
 
 class Exporter(Described, ABC):

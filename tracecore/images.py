@@ -85,9 +85,7 @@ def decode_rgb(data: bytes, encoding: str, name: str) -> NDArray[np.uint8]:
     """Decode a frame's image to upright RGB [H, W, 3].
 
     Args:
-        data: the encoded image as recorded.
         encoding: jpeg, png, webp.
-        name: of the frame, for the error.
 
     Raises:
         RunFailed: it can't be decoded.
@@ -145,9 +143,6 @@ class AnnotatedImage:
 
     Attributes:
         image: encoded bytes (JPEG, PNG, WebP).
-        caption: one line below it.
-        marks: boxes.
-        lines: lines and points.
         notes: short texts in its upper left corner, (text, color).
     """
 

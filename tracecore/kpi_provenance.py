@@ -19,8 +19,6 @@ class Reading:
     """One table that a run read.
 
     Attributes:
-        ref: whole.
-        job: of the run that read it.
         through: the table that was read in its place: it names no frames and was made from this one.
         drives: the drives that the record names of it.
         split: the run of the split that it is a side of, or was made from a side of; empty where it is of none.

@@ -19,7 +19,6 @@ class KpiSpec:
 
     Attributes:
         name: `map50`, or `path_error` for `path_error.mean` and `path_error.mean.night`; of several that fit a KPI the longest counts.
-        description: one sentence for people.
         unit: of its values; `share` for shares from 0 to 1.
         better: whether more or less of it is better.
         headline: whether the KPI of this very name stands for the rest of its report.
@@ -85,7 +84,6 @@ class Kpi:
     Attributes:
         name: as the report calls it, such as `recall.pedestrian.night`.
         role: of the report in its build: `<asset>` or `<asset>.<port>`.
-        value: what was measured.
         baseline: the trivial baseline's value; None where the report has none.
         interval: its confidence interval, low and high; None where the report has none.
         gain: the same of how much better than the baseline it is on the same frames, above 0 where it is better; None where the report does not say.

@@ -148,7 +148,6 @@ class Parity:
     """How far two answers lie apart; None of what the models have no head for.
 
     Attributes:
-        samples: images.
         scores: greatest difference of the scores of a box that both found.
         boxes_px: greatest difference of its sides, but for those that are tied.
         boxes: the same as a share of the input's longer side.
@@ -180,7 +179,6 @@ class Parity:
         """Return the members of the facet `PARITY_FACET`.
 
         Args:
-            against: what was compared with.
             what: the images were: recorded frames, or drawn pictures.
             tolerances: greatest difference that passes, by figure.
         """
@@ -203,11 +201,8 @@ def pictures(context: Context, frames: Input[Table | None], output: Output, para
     """Return what two makes of one model are compared on: recorded frames; without any, drawn pictures, which is an unknown of the output.
 
     Args:
-        context: of the stage.
         frames: its port of a frame table (`tracecore_schemas.arrow_tables.FRAMES`).
         output: the model or engine that is compared.
-        params: how many.
-        config: the model's `config.json`: the size of its input.
 
     Raises:
         RunFailed: an image can't be decoded.
@@ -279,8 +274,6 @@ def compare(one: Answers, other: Answers, *, height: int, width: int, reach: flo
     rounding decides whether they are in the list.
 
     Args:
-        one: answers.
-        other: answers to the same images.
         height: of the input, px.
         width: of the input, px.
         reach: farthest distance at which the path is said, m.

@@ -82,7 +82,6 @@ class Input(Port, Generic[Value_co]):
             Undeclared, inputs of train and compress are learned from, those of diagnose and the data requests of curate select, those of evaluate
             measure; inputs of other stages have no use. It is recorded with the input, and the gate `no_leak` is judged by it.
         optional: whether a program may leave it out; `context.read` then returns None.
-        description: one sentence for people.
 
     Raises:
         TypeError: not a known kind, or not the kind of the table.
@@ -124,7 +123,6 @@ class Output(Port):
         table: type of the table that it holds; recorded with each version.
         checks: names of checks that are run on it.
         file: where given, the output is the one file of this name under `context.path`, not the directory.
-        description: one sentence for people.
 
     Raises:
         TypeError: not a known kind, or not the kind of the table.
@@ -281,9 +279,7 @@ class Context(Protocol):
         """Attach a facet to an output: counts, versions, and a `summary` of at most 120 characters that traces show.
 
         Args:
-            port: the output.
             facet: a `FacetSpec`, which makes the summary; or a name, whose value has one (`tc.summarize` makes it).
-            value: the members.
 
         Raises:
             TypeError: the summary is missing, empty or too long, or the facet is not JSON.

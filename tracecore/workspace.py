@@ -61,7 +61,6 @@ class NamedWorkspace:
     """A workspace that is named and not opened yet: what a command gets of its `--workspace`.
 
     Attributes:
-        settings: of the process.
         directory: its folder; the one that the settings name, else `./.tracecore`, where None.
     """
 
@@ -219,7 +218,6 @@ class Workspace:
         """Make a workspace, or open the one that is there (its slug and ledger stay).
 
         Args:
-            where: its folder, as `locate` has it.
             slug: its name; the folder's where None.
             ledger_id: of the ledger that it joins; a new one where None.
 

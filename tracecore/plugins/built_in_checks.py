@@ -37,9 +37,7 @@ class SuiteCheck(Check):
     """A Great Expectations suite over one table.
 
     Args:
-        name: what stages and programs call it by.
         expectations: in Great Expectations' own words: `{"type": "expect_column_values_to_be_unique", "kwargs": {"column": "frame_id"}}`.
-        description: one sentence for people.
         severity: blocking unless the program says otherwise.
     """
 
@@ -78,7 +76,6 @@ def validate(name: str, expectations: Sequence[Mapping[str, Any]], table: Any) -
     """Validate a table.
 
     Args:
-        name: the suite's name, for messages.
         expectations: `{"type": "expect_…", "kwargs": {…}}`.
         table: a `pyarrow.dataset.Dataset` (a Delta table as stages read it) or a `pyarrow.Table`.
 

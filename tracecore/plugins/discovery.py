@@ -39,11 +39,8 @@ class LoadedPlugin:
 
     Attributes:
         entry_point: its name in the entry-point group `tracecore`.
-        distribution: the installed distribution it comes with.
-        version: of the distribution.
         module: dotted name of what the entry point names.
         brings: the objects that it registers, by plural of their type (`stages`, `checks`).
-        description: first line of the module's docstring.
     """
 
     entry_point: str
@@ -60,7 +57,6 @@ def load_plugins(
     """Load every allowed plugin into a plugin manager.
 
     Args:
-        manager: knows the hook specifications.
         allowed: entry points that `TRACECORE_PLUGINS` names; all where None.
         entry_points: which ones; the installed ones of the group `tracecore` by default.
 

@@ -40,10 +40,7 @@ class RegisteredStage:
     """A stage and the plugin it comes from.
 
     Attributes:
-        stage_class: what is run.
         entry_point: name of its plugin in the entry-point group.
-        distribution: installed distribution of the plugin.
-        version: of the distribution.
     """
 
     stage_class: type[Stage]
@@ -135,7 +132,6 @@ class PluginHost:
     """All that plugins bring; one instance a process is enough.
 
     Attributes:
-        plugins: what was loaded.
         broken: what could not be, each with its reason.
         stages: every stage, by entry point and order of registration.
         objects: all other objects by plural of their type (`checks`) and name, those of the kernel among them; several where several plugins
@@ -304,12 +300,7 @@ class PluginHost:
         self._manager.subset_hook_caller(f"tracecore_{event}", others)(**{argument: summary, "settings": self.settings.others})
 
     def notify(self, event: Event, summary: object) -> None:
-        """Show an observer event to every plugin; one that raises is logged by name and disturbs nothing.
-
-        Args:
-            event: which observer hook, `tracecore_` left out.
-            summary: the frozen value it is shown.
-        """
+        """Show an observer event to every plugin; one that raises is logged by name and disturbs nothing."""
         for name, _ in self._manager.list_name_plugin():
             try:
                 self.observe(name, event, summary)

@@ -19,8 +19,6 @@ def validate_params(stage: RegisteredStage, params: Mapping[str, Any], asset: st
     """Validate what a program says of a stage's parameters.
 
     Args:
-        stage: whose `Params` they are.
-        params: as written in the program.
         asset: named in errors.
 
     Returns:

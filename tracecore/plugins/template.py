@@ -50,8 +50,6 @@ def make_plugin(name: str, parent: Path, kind: str = _DEFAULT) -> Scaffold:
 
     Args:
         name: of its entry point, stage and folder: lower-case words with hyphens.
-        parent: where its folder is made.
-        kind: of its stage.
 
     Raises:
         UsageError: a name that can't be or is taken, an unknown kind, or a folder that is there already.

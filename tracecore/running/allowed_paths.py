@@ -58,7 +58,6 @@ class AllowedPaths:
         """Return whether an access is the stage's to have.
 
         Args:
-            verb: `read` or `write`.
             path: a real path, without links.
             code: where this process's code lies, from `code_folders`.
             in_kernel: whether the kernel did it on the stage's behalf.

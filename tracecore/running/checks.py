@@ -34,10 +34,8 @@ class PlannedCheck:
     """A check to be run on an output.
 
     Attributes:
-        check: what is run.
         port: the output that stands or falls with it.
         severity: the check's own, unless the program says otherwise.
-        params: what the program says of it.
         settled: whether the program itself says what a failure means.
         readers: assets that read the output, where the check asks for them.
     """
@@ -73,8 +71,6 @@ def choose_checks(stage: RegisteredStage, settings: Iterable[str], asset: str, h
     Args:
         stage: names checks of its outputs and over several; its own plugin's are meant where it brings one of that name.
         settings: names that the program sets or adds; what it adds stands on the first output.
-        asset: as errors name it.
-        host: what plugins bring.
 
     Raises:
         UsageError: a check that nobody brings, a bare name that several plugins offer, or two checks of one name.
@@ -173,11 +169,6 @@ def run_check(planned: PlannedCheck, job: str, run_id: str, outputs: Mapping[str
     """Run one check and record it; a check that raises has failed, with its name and what it raised.
 
     Args:
-        planned: the check and its settings.
-        job: `<program>.<asset>`.
-        run_id: the run whose outputs are checked.
-        outputs: all of them by port.
-        store: where they lie.
         recorder: returns when the check's run is durable.
     """
     reading = _Reading(planned, run_id, outputs, store)

@@ -15,20 +15,19 @@ import rfc8785
 from tracecore.errors import UsageError, suggestion
 from tracecore.running.allowed_paths import AllowedPaths
 from tracecore.running.audit_hook import Watch
-from tracecore.running.erasure_filter import ErasureFilter
 from tracecore.running.recorder import Progress
-from tracecore.stage import Context, Files, Input, Lineage, Output, Port, SourceFile, Stage, Value_co
-from tracecore.store import StagedTable, Store
+from tracecore.running.worker.jobs import Job
+from tracecore.stage import Files, Input, Lineage, Output, Port, SourceFile, Stage, Value_co
+from tracecore.store import StagedTable, open_store
 from tracecore.store.manifest import scan_directory
 from tracecore.system.failures import recordable, tellable
-from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import JSON, jcs
 from tracecore_schemas.facet_summary import LONGEST, wrong_summary
 from tracecore_schemas.facets import FacetSpec
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, Unknown
 
-__all__ = ["Adopting", "RunContext", "WatchedContext"]
+__all__ = ["Adopting", "RunContext"]
 
 P = TypeVar("P", bound=Port)
 
@@ -51,68 +50,39 @@ class Adopting(Protocol):
 
 
 class RunContext:
-    """What a running stage is given; see `tracecore.stage.Context` for what each method promises.
+    """The `Context` of a running stage: what it hands out may be touched, and nothing else.
 
     Attributes:
-        seed: of this stage.
-        threads: intra-op CPU threads it should use.
-        log: the run's logger.
-        lineage: read-only questions to the record.
-        facets: what the stage said of each output, by port and facet.
-        unknowns: what it said is missing, with the port (None: all outputs).
-        tables: what it wrote as tables, by port; still in staging.
-        folders: where it wrote files, by port; still in staging.
+        facets: by output port and name.
+        unknowns: each with its output port, None for all outputs.
+        tables: by output port; still in staging.
+        folders: files by output port; still in staging.
+        places: what was handed out so far.
+        watch: notes every other access while the stage runs.
 
     Args:
-        stage: the class that runs.
-        job: `<program>.<asset>`.
         run_id: names the staging folder.
-        store: inputs are read from it; outputs are staged in it.
-        lineage: read-only questions to the record.
-        adopting: where files from outside go.
-        seed: of this stage.
-        threads: intra-op CPU threads.
-        inputs: by port.
-        found: outside files by port.
-        scratch: the folder that outlives a kill.
-        progress: told how far the stage is.
-        withdrawn: what may not come back.
+        adopting: keeps and records files from outside.
     """
 
-    def __init__(
-        self,
-        stage: type[Stage],
-        job: str,
-        run_id: str,
-        store: Store,
-        lineage: Lineage,
-        adopting: Adopting,
-        *,
-        seed: int,
-        threads: int,
-        inputs: Mapping[str, Artifact],
-        found: Mapping[str, Sequence[SourceFile]],
-        scratch: Path,
-        progress: Progress | None = None,
-        withdrawn: ErasureFilter = ErasureFilter(),  # noqa: B008  # frozen: nothing was withdrawn
-    ) -> None:
-        self.seed = seed
-        self.threads = threads
-        self.log = logging.getLogger(f"tracecore.run.{job}")
-        self.lineage = lineage
+    def __init__(self, stage: type[Stage], job: Job, run_id: str, lineage: Lineage, adopting: Adopting, progress: Progress | None) -> None:
+        self.seed = job.seed
+        self.threads = job.threads
+        self.log = logging.getLogger(f"tracecore.run.{job.job}")
         self.facets: dict[str, dict[str, JSON]] = {}
         self.unknowns: list[tuple[str | None, Unknown]] = []
         self.tables: dict[str, StagedTable] = {}
         self.folders: dict[str, Path] = {}
+        self.places = AllowedPaths()
+        self.places.kernel(job.workspace.root, job.workspace.store)
+        self.watch = Watch(job.module.partition(".")[0], self.places)
+        self.lineage: Lineage = _Questions(lineage, self.watch)
         self._stage = stage
+        self._job = job
         self._run_id = run_id
-        self._store = store
-        self._inputs = inputs
-        self._found = found
+        self._store = open_store(job.workspace)
         self._adopting = adopting
-        self._scratch = scratch
         self._progress = progress
-        self._withdrawn = withdrawn
 
     def _own(self, port: P, kind: type[P]) -> P:
         """Check that a port is this stage's own and of the right sort: a mistake in a plugin should say where it is."""
@@ -130,40 +100,53 @@ class RunContext:
         Raises:
             UsageError: it is not a table of the port's type.
         """
-        artifact = self._inputs.get(self._own(port, Input).name)
-        value: Any = None if artifact is None else self._store.open(artifact)
+        artifact = self._job.inputs.get(self._own(port, Input).name)
+        with self.watch.kernel():
+            value: Any = None if artifact is None else self._store.open(artifact)
         if value is not None and port.table is not None:
             if isinstance(value, Path):
                 raise UsageError(f"The input '{port.name}' must be a table of {port.table.name}; {artifact and artifact.ref} holds files.")
-            value = port.table.read(value)
+            with self.watch.kernel():
+                value = port.table.read(value)
+        if isinstance(value, Path):
+            self.places.read(value)
+        elif artifact is not None and artifact.location is not None:
+            self.places.read(self._job.workspace.store / artifact.location)
         return cast("Value_co", value)
 
     def artifact(self, port: Input[Any]) -> Artifact | None:
         """Return the recorded identity of an input; a copy, so that nothing a stage does to it reaches the record."""
-        return copy.deepcopy(self._inputs.get(self._own(port, Input).name))
+        return copy.deepcopy(self._job.inputs.get(self._own(port, Input).name))
 
     def files(self, port: Files) -> list[SourceFile]:
         """Return the files found for a port."""
-        return list(self._found[self._own(port, Files).name])
+        found = list(self._job.found[self._own(port, Files).name])
+        self.places.read(*(file.path for file in found))
+        return found
 
     def members(self, port: Input[Any]) -> list[SourceFile]:
         """Return the files of an input that is a directory."""
-        artifact = self._inputs.get(self._own(port, Input).name)
+        artifact = self._job.inputs.get(self._own(port, Input).name)
         if artifact is None:
             return []
-        folder = self._store.open(artifact)
+        with self.watch.kernel():
+            folder = self._store.open(artifact)
         if artifact.media is not Media.DIRECTORY:
             raise TypeError(f"the stage asked for the members of its input '{port.name}', which is a {artifact.media}, no directory")
-        found = [SourceFile(folder / path, path, f"sha256:{digits}", size, port.name) for path, size, digits in scan_directory(folder)]
-        members, gone = self._withdrawn.sift(found)
+        with self.watch.kernel():
+            found = [SourceFile(folder / path, path, f"sha256:{digits}", size, port.name) for path, size, digits in scan_directory(folder)]
+        members, gone = self._job.withdrawn.sift(found)
         for file, reason in gone:
             self._adopting.quarantine(file, reason)
+        self.places.read(*(file.path for file in members))
         return members
 
     def scratch(self) -> Path:
         """Return the folder that outlives a kill."""
-        self._scratch.mkdir(parents=True, exist_ok=True)
-        return self._scratch
+        with self.watch.kernel():
+            self._job.scratch.mkdir(parents=True, exist_ok=True)
+        self.places.write(self._job.scratch)
+        return self._job.scratch
 
     def adopt(
         self,
@@ -177,7 +160,10 @@ class RunContext:
         """Keep a source file with its declared origin and give its stored path."""
         checked = dict(_facet(facet, value) for facet, value in (facets or {}).items())
         stated = [(tellable(str(what)), tellable(str(why))) for what, why in unknowns]
-        return self._adopting.adopt(file, kind=kind, name=name, facets=checked, unknowns=stated)
+        with self.watch.kernel():
+            path = self._adopting.adopt(file, kind=kind, name=name, facets=checked, unknowns=stated)
+        self.places.read(path)
+        return path
 
     def quarantine(self, file: SourceFile, reason: str) -> None:
         """Leave a damaged file out, in the record."""
@@ -189,7 +175,8 @@ class RunContext:
         if name in self.folders:
             raise TypeError(f"the stage wrote the output '{name}' both as a table and as files")
         told: dict[str, str] = {}
-        self.tables[name] = self._store.stage_table(self._withdrawn.drop_rows(value, told), run_id=self._run_id, port=name)
+        with self.watch.kernel():
+            self.tables[name] = self._store.stage_table(self._job.withdrawn.drop_rows(value, told), run_id=self._run_id, port=name)
         for drive, reason in sorted(told.items()):
             self.unknown("drive withdrawn", f"{drive}: {reason}", port=port)
 
@@ -199,8 +186,10 @@ class RunContext:
         if name in self.tables:
             raise TypeError(f"the stage wrote the output '{name}' both as a table and as files")
         if name not in self.folders:
-            folder = self._store.staging(self._run_id) / name
-            folder.mkdir(exist_ok=True)
+            with self.watch.kernel():
+                folder = self._store.staging(self._run_id) / name
+                folder.mkdir(exist_ok=True)
+            self.places.write(folder)
             self.folders[name] = folder
         return self.folders[name]
 
@@ -221,11 +210,12 @@ class RunContext:
             self.unknowns.append(stated)
 
     def progress(self, done: int, total: int, note: str = "") -> None:
-        """Say how far the work is; whoever listens can't disturb it."""
+        """Show how far the work is; a listener that fails is dropped."""
         if self._progress is None:
             return
         try:
-            self._progress(done, total, note)
+            with self.watch.aside():
+                self._progress(done, total, note)
         except Exception:
             logging.getLogger(__name__).exception("Progress could not be shown.")
             self._progress = None
@@ -268,110 +258,3 @@ class _Questions:
         """Return the facets of one whole artifact ref."""
         with self._watch.kernel():
             return self._lineage.facets(ref)
-
-
-class WatchedContext:
-    """Fulfils `Context`; what it hands out may be touched, and nothing else.
-
-    Args:
-        context: the executor's own.
-        package: of the plugin whose stage runs.
-        workspace: where stored inputs lie, and where the kernel works.
-
-    Attributes:
-        places: what was handed out so far.
-        watch: what sees the rest; on while the stage runs.
-        folders: where it writes files, by output port.
-    """
-
-    def __init__(self, context: Context, package: str, workspace: Workspace) -> None:
-        self.places = AllowedPaths()
-        self.watch = Watch(package, self.places)
-        self.seed = context.seed
-        self.threads = context.threads
-        self.log = context.log
-        self.lineage: Lineage = _Questions(context.lineage, self.watch)
-        self.folders: dict[str, Path] = {}
-        self._context = context
-        self._workspace = workspace
-        self.places.kernel(workspace.root, workspace.store)
-
-    def read(self, port: Input[Value_co]) -> Value_co:
-        """Return an input, and let it be read."""
-        with self.watch.kernel():
-            value = self._context.read(port)
-            artifact = self._context.artifact(port)
-        if isinstance(value, Path):
-            self.places.read(value)
-        elif artifact is not None and artifact.location is not None:
-            self.places.read(self._workspace.store / artifact.location)
-        return value
-
-    def artifact(self, port: Input[Any]) -> Artifact | None:
-        """Return the recorded identity of an input."""
-        return self._context.artifact(port)
-
-    def files(self, port: Files) -> list[SourceFile]:
-        """Return the files found for a port, and let them be read."""
-        with self.watch.kernel():
-            found = self._context.files(port)
-        self.places.read(*(file.path for file in found))
-        return found
-
-    def members(self, port: Input[Any]) -> list[SourceFile]:
-        """Return the files of an input that is a directory, and let them be read."""
-        with self.watch.kernel():
-            found = self._context.members(port)
-        self.places.read(*(file.path for file in found))
-        return found
-
-    def scratch(self) -> Path:
-        """Return the folder that outlives a kill."""
-        with self.watch.kernel():
-            folder = self._context.scratch()
-        self.places.write(folder)
-        return folder
-
-    def adopt(
-        self,
-        file: SourceFile,
-        *,
-        kind: str,
-        name: str,
-        facets: Mapping[str | FacetSpec, JSON] | None = None,
-        unknowns: Sequence[tuple[str, str]] = (),
-    ) -> Path:
-        """Keep a source file in the store."""
-        with self.watch.kernel():
-            path = self._context.adopt(file, kind=kind, name=name, facets=facets, unknowns=unknowns)
-        self.places.read(path)
-        return path
-
-    def quarantine(self, file: SourceFile, reason: str) -> None:
-        """Leave a damaged file out."""
-        self._context.quarantine(file, reason)
-
-    def write(self, port: Output, value: Any) -> None:
-        """Write an output table."""
-        with self.watch.kernel():
-            self._context.write(port, value)
-
-    def path(self, port: Output) -> Path:
-        """Return the directory to write an output's files to."""
-        with self.watch.kernel():
-            folder = self.folders[port.name] = self._context.path(port)
-        self.places.write(folder)
-        return folder
-
-    def describe(self, port: Output, facet: str | FacetSpec, value: Mapping[str, JSON]) -> None:
-        """Attach a facet to an output."""
-        self._context.describe(port, facet, value)
-
-    def unknown(self, what: str, why: str, *, port: Output | None = None) -> None:
-        """State a fact that is missing."""
-        self._context.unknown(what, why, port=port)
-
-    def progress(self, done: int, total: int, note: str = "") -> None:
-        """Say how far the work is; who shows it is not the stage."""
-        with self.watch.aside():
-            self._context.progress(done, total, note)

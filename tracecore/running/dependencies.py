@@ -47,11 +47,7 @@ def text_size(path: str) -> int | None:
 
 
 class KeptSources:
-    """Keeps the source files of runs.
-
-    Args:
-        store: where.
-    """
+    """Keeps the source files of runs."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -61,9 +57,6 @@ class KeptSources:
         """Keep the texts among the files that a run loaded.
 
         Args:
-            found: what it depended on.
-            places: where its files lie, by name.
-            run_id: of the run.
             withdrawn: digests of what may not be kept.
 
         Returns:
@@ -118,7 +111,6 @@ class Change:
 
     Attributes:
         part: `code`, `dependency`, `parameter`, `input` or `format`.
-        name: of it.
         then: value; None where there was none.
         now: value; None where there is none.
     """
@@ -172,11 +164,7 @@ class Code:
         return self._files[each.name]
 
     def dependencies(self, loaded: Loaded) -> tuple[Dependencies, dict[str, str]]:
-        """Return what a run depended on, of which nothing is kept yet, and where its source files lie, by their names.
-
-        Args:
-            loaded: what its worker says.
-        """
+        """Return what a run depended on, of which nothing is kept yet, and where its source files lie, by their names."""
         used: dict[str, Installed] = {}
         places: dict[str, str] = {}
         natives: dict[str, str] = {}
@@ -215,10 +203,7 @@ class Code:
         """Name the code that was changed since a run began.
 
         Args:
-            loaded: what its worker says.
-            found: its dependencies.
             environment: as it was when the run began.
-            files: what `files` gave then.
         """
         before = {name: (version, digest) for name, version, digest in environment.distributions}
         replaced = [name for name, version, _ in found.distributions if not self._is_as(self._installed[name], before.get(name), version)]

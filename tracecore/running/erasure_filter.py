@@ -19,12 +19,7 @@ __all__ = ["ErasureFilter"]
 
 @dataclass(frozen=True, slots=True)
 class ErasureFilter:
-    """What the record says was withdrawn, each with the sentence that says so.
-
-    Attributes:
-        files: by digest of a file's bytes.
-        drives: by name of the drive.
-    """
+    """What the record says was withdrawn, each with the sentence that says so."""
 
     files: Mapping[str, str] = field(default_factory=dict)
     drives: Mapping[str, str] = field(default_factory=dict)

@@ -69,14 +69,7 @@ class Executor:
     """Makes assets, or finds that they were made.
 
     Args:
-        workspace: whose locks are held.
-        store: where bytes go.
         recorder: where what happened goes; every call returns when it is durable.
-        host: brings checks, observers and the settings.
-        progress: told how far a running stage is.
-
-    Attributes:
-        workers: the processes that its stages run in.
     """
 
     def __init__(self, workspace: Workspace, store: Store, recorder: Recorder, host: PluginHost, progress: Progress | None = None) -> None:

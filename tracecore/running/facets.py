@@ -21,7 +21,6 @@ def finish_facets(host: PluginHost, stage: RegisteredStage, port: str, facets: M
         host: knows the registered facets and KPIs.
         stage: that described the output; what its own plugin registers counts before the rest.
         port: of the output.
-        facets: by name, as the stage gave them.
 
     Raises:
         RunFailed: a facet is not what its contract says.

@@ -27,14 +27,8 @@ class Intake:
     """What one run takes in from outside, and what it leaves out by name.
 
     Args:
-        run: the run that reads the files.
-        store: where they are kept.
         recorder: records a drive log by a child run of its own.
-        locks: the workspace's lock folder.
-        found: the files found for the run, by port.
-        ports: the stage's file ports.
         supplied: the run's inputs, of which members may be adopted.
-        withdrawn: what may not come back.
         not_taken: what the folders list besides the files found, in words.
     """
 

@@ -27,11 +27,8 @@ def staleness_key(
 
     Args:
         job: `<program>.<asset>`: what is made is named after it, and under another name it is another artifact.
-        stage: whose class it is.
         params: effective parameters, file paths left out.
-        seed: of the stage.
         inputs: digest by port, in the order the stage declares its ports.
-        files: the files found, by port.
         not_taken: what the folders list besides, which the record names.
     """
     besides: dict[str, JSON] = {"not_taken": list(not_taken)} if not_taken else {}
@@ -58,11 +55,6 @@ def adoption_key(
     """Return the key of the run that records a file as an artifact, so that the same file said the same of is recorded once.
 
     Args:
-        kind: what it is recorded as.
-        name: under which name.
-        digest: of its bytes.
-        facets: what is said of it.
-        unknowns: (what, why) that nobody knows of it.
         made_from: whole ref of the artifact that it is a member of; None for a file from outside.
     """
     part: dict[str, JSON] = {} if made_from is None else {"made_from": made_from}

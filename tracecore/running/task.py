@@ -22,7 +22,6 @@ class ResolvedInput:
     """One input as supplied: an exact version, and the run it came from.
 
     Attributes:
-        artifact: the version.
         producer: id of the recorded run that made it.
         rejected: whether it failed a blocking check; the executor then refuses to read it.
     """
@@ -37,19 +36,12 @@ class Task:
     """One asset to make.
 
     Attributes:
-        program: the program's name.
-        asset: the asset's name in it.
-        stage: what makes it.
         params: as the program says; defaults are filled in by the stage's `Params`.
-        inputs: by input port.
-        seed: the only source of randomness of the stage.
         program_artifact: recorded as an input of the run, outside the staleness key.
         base: folder that relative file paths in `params` start from.
         checks: what the program says of checks, by name: `{"no_leak": {"blocking": False, "seconds": 2}}`; one that the stage
             does not name itself is run too.
-        readers: names of the program's assets that read an output, by port.
         parent: the run that started this one (Dagster's).
-        threads: intra-op CPU threads for the stage.
     """
 
     program: str
@@ -113,9 +105,6 @@ class Outcome:
     """What came of a task.
 
     Attributes:
-        run_id: the run that made the outputs: the old one where they were reused.
-        reused: whether nothing had to be made.
-        outputs: by port.
         checks: every check of them, those of an earlier run too where it is reused.
         rejected: whole refs of outputs that failed a blocking check.
     """

@@ -61,8 +61,6 @@ class Installed:
 
     Attributes:
         name: normalized.
-        version: as installed.
-        info: its metadata folder.
     """
 
     name: str

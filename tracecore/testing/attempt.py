@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tracecore.running.audit_hook import Access
-from tracecore.running.context import WatchedContext
+from tracecore.running.context import RunContext
 from tracecore.stage import Stage
 
 __all__ = ["Snapshot", "attempt", "changed", "put_back", "snapshot"]
@@ -48,11 +48,7 @@ class Snapshot:
 
 
 def snapshot(package: str) -> Snapshot:
-    """Take a snapshot.
-
-    Args:
-        package: top-level package of the plugin.
-    """
+    """Take a snapshot."""
     return Snapshot(_process(), _plugin(package), _restores())
 
 
@@ -163,14 +159,11 @@ def _digest(value: Any) -> str:
 
 
 def attempt(
-    stage: type[Stage], context: WatchedContext, params: Any, asked: Mapping[str, Any], found: dict[str, Any], again: Callable[[], WatchedContext]
+    stage: type[Stage], context: RunContext, params: Any, asked: Mapping[str, Any], found: dict[str, Any], again: Callable[[], RunContext]
 ) -> None:
     """Run a stage; run it again where the process's state changed, to tell a library's first import from the stage.
 
     Args:
-        stage: the class.
-        context: its own.
-        params: its own.
         asked: `package` of the plugin, `state`: whether global state is looked at, and `workspace`.
         found: gets what is found, also where the stage raises.
         again: makes a context whose outputs nobody keeps.

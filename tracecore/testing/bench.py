@@ -70,12 +70,7 @@ class _Workers(Workers):
 
 
 class Bench:
-    """Tries stages of one plugin.
-
-    Args:
-        entry: the plugin's entry point.
-        root: where the workspace is made.
-    """
+    """Tries stages of one plugin."""
 
     def __init__(self, entry: metadata.EntryPoint, root: Path) -> None:
         self.package = package_of(entry.module)

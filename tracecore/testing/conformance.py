@@ -93,10 +93,7 @@ class Report:
     """All that was found about one plugin.
 
     Attributes:
-        plugin: its entry point.
         distribution: what brings it; empty where it is not installed.
-        version: of the distribution.
-        findings: in the order of the rules.
     """
 
     plugin: str

@@ -44,9 +44,7 @@ def try_object(host: PluginHost, entry_point: str, kind: str, name: str, sample:
     Args:
         host: has loaded the plugin.
         kind: plural of its type (`gates`), or `observers`.
-        name: of the object, or the observer's event.
         sample: its author's; an empty one takes the built-in one.
-        folder: for files, empty.
 
     Raises:
         NotTriedError: it needs a sample of its own.

@@ -225,7 +225,6 @@ def param_problems(model: type[BaseModel], given: Mapping[str, Any]) -> Iterator
     """Return what is wrong with a stage's `Params`.
 
     Args:
-        model: the stage's.
         given: values for those without a default.
     """
     if not model.model_config.get("frozen"):

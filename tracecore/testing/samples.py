@@ -357,10 +357,6 @@ _KINDS: Mapping[str, Callable[[Path], pa.Table | Path]] = {
 def built_in(port: Input[Any] | Output, folder: Path) -> pa.Table | Path | None:
     """Return the sample for an input: that of its table's type, of its kind, or for a dataset of no declared type the one its port's name tells.
 
-    Args:
-        port: of a stage.
-        folder: to write files to.
-
     Returns:
         A table, the folder of a model or data request, or None where there is none.
     """

@@ -33,7 +33,6 @@ class Sample:
         params: as a program would write them; make them small (`{"steps": 2}`).
         inputs: by input port, a table or the path of a file or folder. A required port left out gets the built-in sample of its kind.
         facets: by input port, what the record would say of that input.
-        seed: of the run.
         not_here: why the stage can't be run on this machine (`needs a GPU`); it is then reported as not run, which is no pass.
     """
 
@@ -87,9 +86,7 @@ def sample_of(stage: type[Stage], source: SampleSource | None, folder: Path) -> 
     """Put together what a stage is tried on: every required input, its own sample before the built-in one.
 
     Args:
-        stage: to be tried.
         source: gives the author's samples.
-        folder: for the files of the samples.
 
     Raises:
         NoSample: a required input or parameter that neither the author nor the suite has a sample of.

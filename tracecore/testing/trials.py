@@ -30,12 +30,7 @@ class Tried:
         error: why it failed; None where it ran.
         refused: why an object other than a stage could not be tried on the built-in sample.
         outputs: by port, `ref`, `digest` and `rows`.
-        reads: what it read that is not its own.
-        writes: what it wrote that is not its own.
-        connects: hosts it talked to.
-        starts: programs it started.
         extra: files beside an output that is one file.
-        state: global state that it left changed.
     """
 
     error: str | None
@@ -55,7 +50,6 @@ class Trials:
 
     Attributes:
         alone: what importing the plugin brought in that it should not have; what the import raised.
-        stages: by name, the two trials.
         workspaces: the two, to compare their outputs in.
     """
 
@@ -70,11 +64,8 @@ def try_stages(
     """Try what one plugin registers: its stages in two processes, everything else in the first of them.
 
     Args:
-        entry: its entry point.
         strangers: packages that must not come with it.
         samples: by name, the stage's kind (of another object the plural of its type, as in `TRIALS`) and what it is tried on.
-        folder: empty, for everything that is written.
-        timeout: seconds for each process.
     """
     wanted = [_wanted(kind, name, sample, folder / "samples" / name) for name, (kind, sample) in samples.items()]
     twice = [each for each in wanted if each["kind"] in set(StageKind)]

@@ -23,12 +23,12 @@ import pyarrow.dataset
 import pyarrow.parquet  # noqa: F401  # preloaded
 
 from tracecore.errors import TracecoreError, UsageError
-from tracecore.running.context import RunContext, WatchedContext
+from tracecore.running.context import RunContext
 from tracecore.running.worker.jobs import Job, StageResult, error_class, make_error, shape_of
 from tracecore.running.worker.load_observer import Observer
 from tracecore.running.worker.process import end_with_parent, process_guard
 from tracecore.stage import SourceFile, Stage
-from tracecore.store import local, open_store, parquet  # noqa: F401  # preloaded
+from tracecore.store import local, parquet  # noqa: F401  # preloaded
 from tracecore.system import locks
 from tracecore.system.failures import disk_problem, failure_trace, reason_of
 from tracecore_schemas.canonical import JSON
@@ -208,37 +208,22 @@ def _run(observer: Observer, job: Job, channel: _Channel, trial: dict[str, Any])
     def listen(done: int, total: int, note: str = "") -> None:
         channel.say("progress", done=int(done), total=int(total), note=str(note))
 
-    def given(run_id: str) -> tuple[RunContext, WatchedContext]:
-        context = RunContext(
-            stage,
-            job.job,
-            run_id,
-            open_store(job.workspace),
-            _Lineage(channel),
-            _Adopting(channel),
-            seed=job.seed,
-            threads=job.threads,
-            inputs=job.inputs,
-            found=job.found,
-            scratch=job.scratch,
-            progress=listen if job.listened else None,
-            withdrawn=job.withdrawn,
-        )
-        return context, WatchedContext(context, job.module.partition(".")[0], job.workspace)
+    def context_of(run_id: str) -> RunContext:
+        return RunContext(stage, job, run_id, _Lineage(channel), _Adopting(channel), listen if job.listened else None)
 
-    context, watched = given(job.run_id)
-    with process_guard(), watched.watch.on():
+    context = context_of(job.run_id)
+    with process_guard(), context.watch.on():
         if job.around is None:
-            stage().run(watched, params)
+            stage().run(context, params)
         else:
-            _attribute(job.around)(stage, watched, params, job.asked, trial, lambda: given(f"{job.run_id}-again")[1])
+            _attribute(job.around)(stage, context, params, job.asked, trial, lambda: context_of(f"{job.run_id}-again"))
     return StageResult(
         context.tables,
         context.folders,
         context.facets,
         tuple(context.unknowns),
-        tuple(watched.watch.strays()),
-        watched.watch.uncounted,
+        tuple(context.watch.strays()),
+        context.watch.uncounted,
         observer.loaded(job.started_ns),
         trial,
     )

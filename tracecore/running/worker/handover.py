@@ -41,18 +41,7 @@ def job_for(
     *,
     listened: bool,
 ) -> Job:
-    """Return the job of a run that has begun.
-
-    Args:
-        task: what it makes.
-        run: as its START says.
-        params: validated by the stage's own `Params`.
-        found: outside files by port.
-        withdrawn: what may not be written again.
-        workspace: where everything goes.
-        scratch: the folder that outlives a kill.
-        listened: whether anybody listens to progress.
-    """
+    """Return the job of a run that has begun."""
     stage = task.stage.stage_class
     return Job(
         module=stage.__module__,
@@ -80,14 +69,7 @@ def job_for(
 
 
 def answers(adoptions: Intake, recorder: Recorder, root: Path, progress: Progress | None) -> dict[str, Answer]:
-    """Return what answers each message of a worker.
-
-    Args:
-        adoptions: of the run.
-        recorder: asked for traces and facets.
-        root: of the workspace, named where its disk is full.
-        progress: told how far the stage is.
-    """
+    """Return what answers each message of a worker."""
 
     def adopt(asked: Mapping[str, Any]) -> str:
         with clear_disk_errors(root):

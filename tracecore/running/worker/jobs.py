@@ -44,25 +44,12 @@ class Job:
     """One execution of one stage.
 
     Attributes:
-        module: that defines the stage's class.
-        name: of the class in it.
         asset: named in errors.
-        job: `<program>.<asset>`.
-        run_id: names the staging folder.
         params: as the program says.
         shape: the stage's ports and effective parameters as the build read them.
-        seed: of the stage.
-        threads: intra-op CPU threads.
-        inputs: by port.
-        found: outside files by port.
         withdrawn: what may not be written again.
-        workspace: where stored inputs lie, and where the kernel works.
-        scratch: the folder that outlives a kill.
         started_ns: when the run began; code that was written later was not there at its START.
         hashed: folders and files whose code is recorded file by file.
-        import_path: `sys.path`.
-        environment: of the worker.
-        folder: working directory.
         levels: logging levels of the root logger and of the run's own.
         listened: whether anybody listens to progress.
         around: `module:name` of what runs the stage in a trial, None outside one.
@@ -99,14 +86,8 @@ class StageResult:
     """What a stage left: outputs in staging, what it said of them, and what its process touched and loaded.
 
     Attributes:
-        tables: by port.
-        folders: by port.
-        facets: by port and name.
         unknowns: with the port, None for all outputs.
         strays: accesses that were not the stage's to have.
-        uncounted: how many more there were.
-        loaded: what the run depends on.
-        trial: what a trial found.
     """
 
     tables: Mapping[str, StagedTable]
@@ -153,13 +134,11 @@ class StageRaised(Exception):
     """What a stage raised in its worker, or how the worker ended without it.
 
     Args:
-        reason: on one line: type and message.
         trace: frames, as the record keeps them.
         text: the whole traceback, for a log.
         known: name of the error where it is one that the kernel defines.
         disk: the sentence where the disk could not take what was written.
         interrupt: whether it was no error but a stop.
-        trial: what a trial found until then.
     """
 
     def __init__(
@@ -183,12 +162,7 @@ class StageRaised(Exception):
 
 
 def shape_of(stage: type[Stage], params: BaseModel) -> JSON:
-    """Return a stage's ports and parameters as plain JSON: a worker whose code says otherwise was edited since the build read it.
-
-    Args:
-        stage: the class.
-        params: validated by its own `Params`.
-    """
+    """Return a stage's ports and parameters as plain JSON: a worker whose code says otherwise was edited since the build read it."""
     return {
         "kind": stage.kind.value,
         "name": stage.name,

@@ -33,7 +33,6 @@ class Loaded:
     Attributes:
         modules: file of every module, by name.
         hashed: SHA-256 of the source and data files that are recorded one by one, by path, as they were loaded.
-        natives: shared libraries that were mapped.
         named: distributions that were asked for by name and found.
         absent: modules and distributions that were looked for and not found.
         changed: loaded files that are not any more what was loaded.
@@ -89,28 +88,16 @@ class Observer:
         sys.addaudithook(self._opened)
 
     def preloaded(self, at_ns: int) -> None:
-        """Note that what is loaded by now was loaded once for all workers.
-
-        Args:
-            at_ns: when its loading began.
-        """
+        """Note that what is loaded by now was loaded once for all workers."""
         self._preloaded = frozenset(_files().values())
         self._since_ns = at_ns
 
     def begin(self, hashed: Sequence[str]) -> None:
-        """Note from here on the files of a run.
-
-        Args:
-            hashed: folders and files whose code is recorded file by file.
-        """
+        """Note from here on the files of a run."""
         self._roots = tuple(hashed)
 
     def loaded(self, started_ns: int) -> Loaded:
-        """Return what was loaded so far.
-
-        Args:
-            started_ns: when the run began.
-        """
+        """Return what was loaded so far."""
         modules, natives = _files(), tuple(sorted(_natives()))
         changed = {path for path, digest in self._hashed.items() if _digest(path) != digest}
         touched: set[str] = set()

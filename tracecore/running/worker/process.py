@@ -37,7 +37,6 @@ def worker_environment(environment: Mapping[str, str], threads: int) -> dict[str
 
     Args:
         environment: of the build; what it says of waiting stays, and how many threads there are is as the run records it.
-        threads: intra-op CPU threads of the stage.
     """
     waiting = {} if "OMP_WAIT_POLICY" in environment else {"GOMP_SPINCOUNT": "2500"}
     kept = {name: value for name, value in environment.items() if not name.startswith("TRACECORE_")}

@@ -57,7 +57,6 @@ class Workers:
         """Run a stage in a worker of its own, and return what it left.
 
         Args:
-            job: what to run.
             answers: by what a worker asks or says; given the members of its message.
 
         Raises:

@@ -6,8 +6,10 @@ import shutil
 from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
+import click
 import pyarrow as pa
 from click.testing import CliRunner, Result
 
@@ -37,18 +39,12 @@ def load_host(*plugins: str) -> PluginHost:
 
 def run_command(*words: object, stdin: str | None = None) -> Result:
     """Run `tracecore` with these words in this process, and return its exit code and output."""
-    from tracecore.commands.shell import cli
-
+    cli: click.Command = resolve_name("tracecore.commands.shell:cli")  # by name: the command line lies a floor above
     return CliRunner().invoke(cli, [str(word) for word in words], input=stdin)
 
 
 class StageWorld:
-    """A workspace with its store, record and executor.
-
-    Args:
-        workspace: where everything goes.
-        host: the plugins.
-    """
+    """A workspace with its store, record and executor."""
 
     def __init__(self, workspace: Workspace, host: PluginHost) -> None:
         self.workspace = workspace
