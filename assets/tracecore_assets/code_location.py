@@ -21,7 +21,7 @@ from tracecore_assets.load.parse import YamlSource
 from tracecore_assets.load.program import job_name
 from tracecore_assets.load.recent_programs import recent_programs
 from tracecore_assets.resolve import ResolvedProgram, load_program, resolve
-from tracecore_assets.run.progress import Lines
+from tracecore_assets.run.progress import Progress
 from tracecore_assets.run.session import Session
 
 __all__ = ["VehicleProgram", "defs", "program_definitions", "workspace_definitions"]
@@ -44,7 +44,7 @@ def _definitions(program: ResolvedProgram, host: PluginHost, workspace: NamedWor
         current["step"] = context
         if run.run_id not in opened:
             request_of_run(program, run.run_config)
-            progress = Lines(lambda line: current["step"].log.info(line.strip()))
+            progress = Progress(lambda line: current["step"].log.info(line.strip()))
             opened[run.run_id] = Session(program, Workspace.open(named), host, run=run.run_id, progress=progress)
         return opened[run.run_id]
 

@@ -9,53 +9,21 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self, TextIO
+from typing import TYPE_CHECKING, Self
 
 from tracecore.running.task import Outcome
-from tracecore_schemas.run import Artifact
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
-__all__ = ["Console", "Lines", "Progress", "describe", "remaining"]
+__all__ = ["Console", "Progress"]
 
 _SECONDS_BETWEEN_LINES = 15.0
 
 
-def describe(artifact: Artifact) -> str:
-    """Return a short description of an artifact: `dataset/reference.drives.frames@d09c41 (468 rows)`."""
-    rows = f" ({artifact.rows:,} rows)" if artifact.rows is not None else ""
-    head, _, digest = artifact.ref.rpartition("@")
-    return f"{head}@{digest[:6]}{rows}"
-
-
-def remaining(done: int, total: int, seconds: float) -> str:
-    """Return the extrapolated remaining time: `about 1:40 left`; empty if it can't be estimated."""
-    if not 0 < done < total:
-        return ""
-    minutes, rest = divmod(round(seconds * (total - done) / done), 60)
-    return f"about {minutes}:{rest:02} left"
-
-
-class Progress(Protocol):
-    """Receives the progress of a build, asset by asset."""
-
-    def begin(self, job: str, stage: str) -> None:
-        """Report that a job (`<program>.<asset>`) begins."""
-
-    def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Report the progress of the running stage; `total` is 0 if unknown."""
-
-    def stopped(self) -> None:
-        """Report that the job failed or was interrupted."""
-
-    def outcome(self, outcome: Outcome) -> None:
-        """Report the outcome of the job."""
-
-
-class Lines:
-    """Progress as lines of text; at most one every 15 s for a running stage.
+class Progress:
+    """Writes the progress of a build as lines of text; at most one every 15 s for a running stage.
 
     Args:
         line: writes a line.
@@ -67,62 +35,60 @@ class Lines:
         self._began = self._written = 0.0
 
     def begin(self, job: str, stage: str) -> None:
-        """Begin a job."""
+        """Begin a job (`<program>.<asset>`)."""
         self._job = f"{job} ({stage})"
         self._began = self._written = time.monotonic()
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Write a line if the last one is old enough."""
-        if time.monotonic() - self._written > _SECONDS_BETWEEN_LINES:
-            self._written = time.monotonic()
-            shown = (f"{done} of {total}" if total else "", note, remaining(done, total, time.monotonic() - self._began))
+        """Report how far the running stage is; `total` is 0 if unknown."""
+        now = time.monotonic()
+        if now - self._written > _SECONDS_BETWEEN_LINES:
+            self._written = now
+            left = ""
+            if 0 < done < total:
+                minutes, seconds = divmod(round((now - self._began) * (total - done) / done), 60)
+                left = f"about {minutes}:{seconds:02} left"
+            shown = (f"{done} of {total}" if total else "", note, left)
             self._line(f"  ...      {self._job}: " + " · ".join(text for text in shown if text))
 
     def stopped(self) -> None:
-        """Write that the job failed; the error gives the reason."""
+        """Report that the job failed; the error gives the reason."""
         self._line(f"  failed   {self._job}  {time.monotonic() - self._began:.1f} s")
 
     def outcome(self, outcome: Outcome) -> None:
-        """Write the outputs of the job and its failed checks."""
+        """Report the outputs of the job and its failed checks."""
         seconds = "" if outcome.reused else f"  {time.monotonic() - self._began:.1f} s"
         for artifact in outcome.outputs.values():
             word = "rejected" if artifact.ref in outcome.rejected else "reused" if outcome.reused else "made"
-            self._line(f"  {word:<8} {describe(artifact)}{seconds}")
+            head, _, digest = artifact.ref.rpartition("@")
+            rows = f" ({artifact.rows:,} rows)" if artifact.rows is not None else ""
+            self._line(f"  {word:<8} {head}@{digest[:6]}{rows}{seconds}")
         for check in outcome.checks:
             if not check.success:
                 self._line(f"           check {check.name} failed ({check.severity.value}): {check.message}")
 
 
-def _copy_of_stderr() -> TextIO | None:
-    """Return a duplicate of stderr; None if stderr is not a file, as under a test runner."""
-    try:
-        return os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", buffering=1)
-    except io.UnsupportedOperation:
-        return None
-
-
-class Console:
-    """Progress lines and, on a terminal, a bar.
+class Console(Progress):
+    """Writes progress lines to stderr and, on a terminal, draws a bar.
 
     Dagster redirects the standard streams of its steps to files; a duplicate of stderr made before still writes to the terminal.
-
-    Args:
-        stream: a duplicate of stderr by default.
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._own = None if stream is not None else _copy_of_stderr()
-        self._stream = stream or self._own or sys.stderr
+    def __init__(self) -> None:
+        super().__init__(self.line)
+        self._stream = sys.stderr
         self._bar: Bar | None = None
         self._task: TaskID | None = None
-        self._lines = Lines(self.line)
+        with contextlib.suppress(io.UnsupportedOperation):  # stderr is not a file under a test runner
+            self._stream = os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", buffering=1)
 
     def __enter__(self) -> Self:
         from rich.console import Console as RichConsole
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
 
         if self._stream.isatty():
-            self._bar = Progress(
+            self._bar = Bar(
                 SpinnerColumn(),
                 TextColumn("{task.description}", markup=False),
                 BarColumn(),
@@ -140,9 +106,9 @@ class Console:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
         if self._bar is not None:
             self._bar.stop()
-        if self._own is not None:
+        if self._stream is not sys.stderr:
             with contextlib.suppress(OSError):  # closing flushes, and the reader of a pipe may have ended
-                self._own.close()
+                self._stream.close()
 
     def line(self, text: str) -> None:
         """Write a line above the bar."""
@@ -154,8 +120,8 @@ class Console:
                 self._stream.flush()
 
     def begin(self, job: str, stage: str) -> None:
-        """Begin a job."""
-        self._lines.begin(job, stage)
+        """Begin a job with a bar of its own."""
+        super().begin(job, stage)
         if self._bar is not None:
             self._drop()
             self._task = self._bar.add_task(f"{job} ({stage})", total=None, note="")
@@ -165,17 +131,17 @@ class Console:
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, total=total or None, note=note)
         else:
-            self._lines(done, total, note)
+            super().__call__(done, total, note)
 
     def stopped(self) -> None:
-        """Write that the job failed; the error gives the reason."""
+        """Remove the bar, then report."""
         self._drop()
-        self._lines.stopped()
+        super().stopped()
 
     def outcome(self, outcome: Outcome) -> None:
-        """Write the outputs of the job and its failed checks."""
+        """Remove the bar, then report."""
         self._drop()
-        self._lines.outcome(outcome)
+        super().outcome(outcome)
 
     def _drop(self) -> None:
         if self._bar is not None and self._task is not None:
