@@ -64,7 +64,7 @@ def query_field(*, cost: int) -> Callable[[Callable[..., Any]], Any]:
 
 
 def paged_field(*, cost: int, key: Callable[[Any], str]) -> Callable[[Callable[..., Sequence[Any]]], Any]:
-    """Make a method that returns a whole list a field that returns one page of it, with the arguments `first` and `after`.
+    """Make a field with the arguments `first` and `after`, which returns one page of the list that a method returns.
 
     Args:
         cost: what the field costs by itself; fields below it count once for each item of the page.

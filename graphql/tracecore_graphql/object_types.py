@@ -205,7 +205,7 @@ class TraceEdge:
 
 @output_type
 class StaticEdge:
-    """What a job is stated to read or write whenever it runs: no reading at a time, and no producer of a version."""
+    """A dataset that a job is stated to read or write whenever it runs; neither a read at a time nor the producer of a version."""
 
     job: str | None = strawberry.field(description="`namespace/name`; null where a dataset was described without a job")
     ref: str
