@@ -99,6 +99,10 @@ def test_each_plugin_in_the_plugins_page_brings_what_it_says(code: str) -> None:
         "tracecore_register_checks": tc.Check,
         "tracecore_register_gates": tc.Gate,
         "tracecore_register_exporters": tc.Exporter,
+        "tracecore_register_facets": tc.FacetSpec,
+        "tracecore_register_kpis": tc.KpiSpec,
+        "tracecore_register_kinds": tc.ArtifactKind,
+        "tracecore_register_tables": tc.TableType,
     }
     assert hooks
     for name, hook in hooks.items():
