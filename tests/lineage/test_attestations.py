@@ -160,7 +160,7 @@ def test_the_commands_write_them_a_line_each_and_verify_them_against_the_record(
     assert failures(file) == {"provenance", "test results"}
 
 
-@pytest.mark.parametrize(("text", "told"), [("[]", "is no envelope: expected what"), ("{", "is no JSON"), ('{"a": NaN}', "is no JSON")])
+@pytest.mark.parametrize(("text", "told"), [("[]", "is not an envelope: expected what"), ("{", "is not JSON"), ('{"a": NaN}', "is no JSON")])
 def test_a_file_that_holds_no_attestations_is_refused(sealed: RecordWorld, tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "a.jsonl").write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=told):
@@ -171,7 +171,7 @@ def test_attestations_are_about_a_build(sealed: RecordWorld, tmp_path: Path) -> 
     (tmp_path / "a.jsonl").write_text("", encoding="utf-8")
     with pytest.raises(UsageError, match="Attestations are about one build: name it"):
         sealed.record.verify(attestations=tmp_path / "a.jsonl")
-    with pytest.raises(UsageError, match="is no build: attestations are about builds"):
+    with pytest.raises(UsageError, match="is not a build: name the build"):
         sealed.record.verify(sealed.made["model"].ref, attestations=tmp_path / "a.jsonl")
     with pytest.raises(UsageError, match="can't be read: no such file"):
         sealed.record.verify("build/demo", attestations=tmp_path / "gone.jsonl")

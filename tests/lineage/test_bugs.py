@@ -1,4 +1,7 @@
-"""A bug that somebody reports is an event and a node: it leads back to the build and the drives it is about, and they lead to it."""
+"""A bug that somebody reports is an event and a node: it leads back to the build and the drives it is about, and they lead to it.
+
+Modules: `exchange/bug_reports.py`, `trace/bugs.py`, `commands/bug.py`.
+"""
 
 from __future__ import annotations
 

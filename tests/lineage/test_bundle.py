@@ -242,7 +242,7 @@ def test_a_bundle_is_asked_for_its_trace_without_a_workspace(bundle: Path, vendo
     result = CliRunner().invoke(cli, ["trace", "model/demo.model", "--bundle", str(bundle)], prog_name="tracecore")
     assert result.stdout.startswith("model/demo.model@")
     for arguments, sentence in (
-        (["trace"], "Say what is to be traced"),
+        (["trace"], "Name what to trace"),
         (["trace", "--bundle", str(bundle), "--as-of", "2026-01-01"], "leave it out"),
         (["trace", "build/demp", "--bundle", str(bundle)], "Did you mean 'build/demo'"),
     ):

@@ -1,4 +1,7 @@
-"""A drive withdrawn: its bytes go everywhere, a signed tombstone stays, everything else verifies; a kill on the way is made good."""
+"""A drive withdrawn: its bytes go everywhere, a signed tombstone stays, everything else verifies; a kill on the way is made good.
+
+Modules: `retention/consent.py`, `retention/inventory.py`, `retention/subjects.py`.
+"""
 
 from __future__ import annotations
 
@@ -273,7 +276,7 @@ def test_a_subject_is_found_by_what_drives_say_of_it(tmp_path: Path) -> None:
         part = {"tracecore_drive": {"drive": "west.1", "part_of": "drive_log/west", "metadata": {}}}
         run = world.start("drives.drive_log", StageKind.INGEST)
         record.complete(run, [], {"drive_log": kept("drive_log", "west.1", world.file(b"second part"), facets=part)})
-        with pytest.raises(UsageError, match=r"'Grace Hoper' is no recorded drive, .* Did you mean 'grace hopper'"):
+        with pytest.raises(UsageError, match=r"'Grace Hoper' is not a recorded drive, .* Did you mean 'grace hopper'"):
             record.withdraw("Grace Hoper", REASON)
         assert record.withdraw("VINsouth", REASON, dry_run=True).subject.drives == ("south",)
         done = record.withdraw("grace hopper", REASON)

@@ -1,4 +1,7 @@
-"""Seals by m of n keys: signatures join later, and what is no signature is named."""
+"""Seals by m of n keys: signatures join later, and what is no signature is named.
+
+Modules: `catalog/signatures.py`.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +74,7 @@ def test_the_seals_own_signature_counts_where_its_key_is_a_signer(world: RecordW
 
 
 def test_a_key_that_is_no_signer_is_refused_and_where_it_was_recorded_all_the_same_it_is_named(asked: Record) -> None:
-    with pytest.raises(UsageError, match=rf"The key {short_id(STRANGER.public.id)} is no signer of the policy: expected one of \("):
+    with pytest.raises(UsageError, match=rf"The key {short_id(STRANGER.public.id)} is not a signer of the policy: expected one of \("):
         cosign(asked, "demo", [STRANGER])
     ref = asked.build("demo").ref  # type: ignore[union-attr]
     payload = base64.b64decode(asked.build("demo").envelope["payload"])  # type: ignore[union-attr]
@@ -111,7 +114,7 @@ def test_another_base64_of_the_same_signature_is_named(asked: Record, tmp_path: 
     forged(asked, asked.build("demo").ref, signature=other)  # type: ignore[union-attr]
     assert any("canonical base64" in given for what, _, given in found(asked) if what.startswith("cosignature"))
     envelope = {**asked.build("demo").envelope, "signatures": [{"keyid": ADA.public.id, "sig": other}]}  # type: ignore[union-attr]
-    with pytest.raises(UsageError, match="no DSSE envelope with payload, payloadType and signatures in canonical base64"):
+    with pytest.raises(UsageError, match="not a DSSE envelope with payload, payloadType and signatures in canonical base64"):
         cosign(asked, "demo", envelopes=[envelope])
 
 
@@ -130,7 +133,7 @@ def test_a_build_that_somebody_signed_elsewhere_is_taken_and_what_they_signed_ha
     assert cosign(asked, "demo", envelopes=[signed, nameless]).new == (BO.public.id, ADA.public.id)
     assert found(asked) == []
     other = seal_payload(b"{}", BO)
-    with pytest.raises(UsageError, match="The signed file holds something else than build/demo"):
+    with pytest.raises(UsageError, match="The signed file contains something other than build/demo"):
         cosign(asked, "demo", envelopes=[other])
     with pytest.raises(UsageError, match="a signature that no signer of the policy made"):
         cosign(asked, "demo", envelopes=[add_signature(envelope, [STRANGER])])

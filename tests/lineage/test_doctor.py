@@ -1,4 +1,7 @@
-"""The doctor names what is wrong in a workspace, and calls a live run or an orphan no fault."""
+"""The doctor names what is wrong in a workspace, and calls a live run or an orphan no fault.
+
+Modules: `catalog/stored_artifacts.py`, `verify/doctor.py`.
+"""
 
 from __future__ import annotations
 

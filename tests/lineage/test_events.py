@@ -1,4 +1,7 @@
-"""What the recorder writes is valid OpenLineage 2-0-2, in canonical bytes, and every facet of ours has a schema."""
+"""What the recorder writes is valid OpenLineage 2-0-2, in canonical bytes, and every facet of ours has a schema.
+
+Modules: `events/artifacts.py`.
+"""
 
 from __future__ import annotations
 

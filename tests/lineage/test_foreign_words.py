@@ -1,4 +1,7 @@
-"""Whatever others say and whatever bundles bring: of what a workspace made, the answers stay what they were, but for claims and further readers."""
+"""Whatever others say and whatever bundles bring: of what a workspace made, the answers stay what they were, but for claims and further readers.
+
+Modules: `trace/store_paths.py`.
+"""
 
 from __future__ import annotations
 

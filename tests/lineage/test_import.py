@@ -1,4 +1,7 @@
-"""A bundle is taken over into another workspace, seals intact, and answers there as it does at home."""
+"""A bundle is taken over into another workspace, seals intact, and answers there as it does at home.
+
+Modules: `exchange/import_policy.py`, `verify/imported.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Old keys verify old seals for ever: through rotations, a lost private key, and damage in the keys folder that verify names."""
+"""Old keys verify old seals for ever: through rotations, a lost private key, and damage in the keys folder that verify names.
+
+Modules: `verify/trust.py`.
+"""
 
 from __future__ import annotations
 

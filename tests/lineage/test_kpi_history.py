@@ -1,4 +1,7 @@
-"""The KPIs of a report over its versions: what changed since the one before, whether chance could explain it, and which builds stand on each."""
+"""The KPIs of a report over its versions: what changed since the one before, whether chance could explain it, and which builds stand on each.
+
+Modules: `trace/kpi_history.py`.
+"""
 
 from __future__ import annotations
 

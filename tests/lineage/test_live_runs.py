@@ -1,4 +1,7 @@
-"""On a team's server a live run is known by its lock on every host, and a crashed one can be closed from any."""
+"""On a team's server a live run is known by its lock on every host, and a crashed one can be closed from any.
+
+Modules: `ledger/live_runs.py`.
+"""
 
 from __future__ import annotations
 

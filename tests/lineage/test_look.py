@@ -1,4 +1,7 @@
-"""`tracecore look`: pictures of the very versions that the record leads to, drawn where the calibrations say."""
+"""`tracecore look`: pictures of the very versions that the record leads to, drawn where the calibrations say.
+
+Modules: `present/drawing.py`, `present/frame_layers.py`, `present/scene.py`.
+"""
 
 from __future__ import annotations
 
@@ -180,7 +183,7 @@ def test_other_labels_can_be_asked_for_and_must_be_labels(world: LookedAt) -> No
 def test_a_label_batch_is_drawn_on_the_frames_that_its_run_read(world: LookedAt) -> None:
     found = answer(world, "label_batch/demo.labels")
     assert (found["frames"], found["labels"]) == (12, world.made["labels"].ref)
-    assert "no run that is recorded tells the frames that it is about" in refusal(world, "label_batch/demo.other")
+    assert "no recorded run connects it to frames" in refusal(world, "label_batch/demo.other")
 
 
 def test_mistakes_are_drawn_in_red_on_their_frames_alone(world: LookedAt) -> None:
@@ -249,7 +252,7 @@ def test_the_same_question_gives_the_same_bytes(world: LookedAt, tmp_path: Path)
     ("ref", "words"),
     [
         ("dataset/demo.drives.signals", "has nothing to look at: its columns are drive, topic,"),
-        ("model/demo.model", "has nothing to look at: it holds no picture."),
+        ("model/demo.model", "has nothing to look at: it has no pictures."),
         ("dataset/demo.drives.frame", "dataset/demo.drives.frames"),
         ("build/demo", "build/demo has nothing to look at: 'tracecore look' takes a dataset"),
         ("frame/north/x/1", "frame/north/x/1 is not in the record"),

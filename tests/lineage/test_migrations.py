@@ -1,4 +1,7 @@
-"""Migrations and models agree, lead up and down, and a newer database is not touched."""
+"""Migrations and models agree, lead up and down, and a newer database is not touched.
+
+Modules: `ledger/migrations/env.py`.
+"""
 
 from __future__ import annotations
 

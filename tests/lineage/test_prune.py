@@ -1,4 +1,7 @@
-"""Sealed builds hold what is in their traces; the rest can be pruned, and the next build makes it again."""
+"""Sealed builds hold what is in their traces; the rest can be pruned, and the next build makes it again.
+
+Modules: `retention/prune.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""SQL over the recorded tables: named by their assets, read at exact versions, and nothing else in a query's reach."""
+"""SQL over the recorded tables: named by their assets, read at exact versions, and nothing else in a query's reach.
+
+Modules: `model/values.py`, `present/sql.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The recorder tells the executor what it needs: what can be used again, which versions there are, and never two ends of one run."""
+"""The recorder tells the executor what it needs: what can be used again, which versions there are, and never two ends of one run.
+
+Modules: `api/record.py`.
+"""
 
 from __future__ import annotations
 

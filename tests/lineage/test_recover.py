@@ -1,4 +1,7 @@
-"""Recovery closes the runs of processes that are gone, and no others."""
+"""Recovery closes the runs of processes that are gone, and no others.
+
+Modules: `retention/open_runs.py`.
+"""
 
 from __future__ import annotations
 

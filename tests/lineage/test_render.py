@@ -64,7 +64,7 @@ def test_many_drive_logs_are_one_line(world: RecordWorld) -> None:
     assert not any("drive_log/drive" in line for line in lines)
 
 
-def test_gaps_rejections_and_what_came_later_are_drawn(world: RecordWorld) -> None:
+def test_gaps_rejections_and_changes_since_seal_are_drawn(world: RecordWorld) -> None:
     stray = artifact("dataset", "found", "in a drawer")
     world.run("model", StageKind.TRAIN, outputs={"model": artifact("model", "demo.model", "w")}, more_inputs=[RunInput("frames", stray)])
     world.check("model", "parity", success=False)

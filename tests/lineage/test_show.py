@@ -1,4 +1,7 @@
-"""One artifact, run or build looked at closely."""
+"""One artifact, run or build looked at closely.
+
+Modules: `trace/plugins.py`, `trace/show.py`, `trace/show_rows.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What JobEvents and DatasetEvents state is answered, marked as static, and is neither a reading nor the making of a version."""
+"""What JobEvents and DatasetEvents state is answered, marked as static, and is neither a reading nor the making of a version.
+
+Modules: `trace/static.py`.
+"""
 
 from __future__ import annotations
 

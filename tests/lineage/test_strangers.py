@@ -1,4 +1,7 @@
-"""What others say of a workspace's own: a bundle of the same slug, events in its name, words that look like ours."""
+"""What others say of a workspace's own: a bundle of the same slug, events in its name, words that look like ours.
+
+Modules: `events/claims.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The backward trace: exact versions, named gaps, listed unknowns, the same answer for ever."""
+"""The backward trace: exact versions, named gaps, listed unknowns, the same answer for ever.
+
+Modules: `trace/lineage.py`, `trace/resolve.py`, `trace/start.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What became known after a build was sealed appears under `later` alone."""
+"""What became known after a build was sealed appears under `later` alone.
+
+Modules: `trace/changes_since_seal.py`.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +87,7 @@ def test_a_gap_that_is_filled_later_stays_a_gap_of_the_build_and_is_listed_as_fi
     assert world.record.trace("model/demo.model")["complete"]
 
 
-def test_as_of_shows_only_what_came_later_by_then(world: RecordWorld) -> None:
+def test_as_of_shows_only_changes_since_seal_by_then(world: RecordWorld) -> None:
     world.all().seal()
     moment = rfc3339.now()
     world.record.ingest([dataset_event(world, world.made["model"].ref, {"recall": {"why": "stolen weights"}})])

@@ -1,4 +1,7 @@
-"""Verification recomputes from bytes: every stored file and catalog row that was tampered with is named, and nothing else is."""
+"""Verification recomputes from bytes: every stored file and catalog row that was tampered with is named, and nothing else is.
+
+Modules: `verify/content.py`, `verify/verify.py`.
+"""
 
 from __future__ import annotations
 

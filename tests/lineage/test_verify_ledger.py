@@ -1,4 +1,7 @@
-"""Verification recomputes the ledger: events, roots, checkpoints, keys and seals that were tampered with are named, whatever was made to fit."""
+"""Verification recomputes the ledger: events, roots, checkpoints, keys and seals that were tampered with are named, whatever was made to fit.
+
+Modules: `verify/seals.py`, `verify/history.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`tracecore workspace show|join|move`: what a workspace is bound to; a further host's folder signs once its key is recorded."""
+"""`tracecore workspace show|join|move`: what a workspace is bound to; a further host's folder signs once its key is recorded.
+
+Modules: `commands/workspace.py`.
+"""
 
 from __future__ import annotations
 

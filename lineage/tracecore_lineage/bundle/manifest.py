@@ -92,7 +92,7 @@ def read_manifest(data: bytes, where: str) -> Manifest:
     try:
         said = loads_strict(data)
     except StrictJSONError as error:
-        raise bad(f"its {MANIFEST} is no JSON ({error})") from None
+        raise bad(f"its {MANIFEST} is not JSON ({error})") from None
     type_ = said.get("type") if isinstance(said, dict) else None
     if not isinstance(type_, str) or not type_.startswith(TYPE.rpartition(":")[0] + ":"):
         raise bad(f"expected {TYPE!r} as the type of its {MANIFEST}, found {type_!r}")
@@ -161,7 +161,7 @@ def read_signatures(manifest: bytes, signatures: bytes | Sequence[Mapping[str, s
     try:
         found = _signatures(signatures)
     except (StrictJSONError, CheckpointError, ValueError, TypeError, KeyError, AttributeError, binascii.Error) as error:
-        raise NotABundle(f"{where} can't be read as a bundle: its {SIGNATURES} holds no DSSE signatures ({error}).") from None
+        raise NotABundle(f"{where} can't be read as a bundle: its {SIGNATURES} has no DSSE signatures ({error}).") from None
     return Opened(manifest, PAYLOAD, found)
 
 
@@ -170,7 +170,7 @@ def _signatures(signatures: bytes | Sequence[Mapping[str, str]]) -> tuple[tuple[
     if isinstance(signatures, bytes) and jcs(listed) != signatures:
         raise ValueError("expected canonical JSON")
     if not listed:
-        raise ValueError("expected one at least")
+        raise ValueError("expected at least one")
     return tuple(_signature(each) for each in listed)
 
 

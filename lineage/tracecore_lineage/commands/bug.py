@@ -56,7 +56,7 @@ def command() -> None:
 @click.option("--build", metavar="BUILD", help="The build that it was seen in.")
 @click.option("--frame", "frames", multiple=True, metavar="REF", help="A frame that shows it: frame/DRIVE/SENSOR/TIMESTAMP_NS; may be given often.")
 @click.option("--severity", type=click.Choice(["low", "medium", "high", "critical"]), help="How bad it is, as you judge it.")
-@click.option("--by", "reporter", metavar="WHO", help="Who reports it; the ledger gets a pseudonym.")
+@click.option("--by", "reporter", metavar="WHO", help="The person who reports it; the ledger gets a pseudonym.")
 @workspace_option
 @json_option
 def report(
@@ -99,7 +99,7 @@ def list_(build: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
 @workspace_option
 @json_option
 def show(bug_id: str, workspace: NamedWorkspace, as_json: bool) -> None:
-    """Show one bug: what was seen, where, and who took it up since."""
+    """Show one bug: what was seen, where, and the runs that used it since."""
     from tracecore_lineage import Record
     from tracecore_lineage.present.page import page
 

@@ -36,7 +36,7 @@ Examples:
     "old",
     type=FILE,
     metavar="FILE",
-    help="Say whether the ledger only grew since an earlier checkpoint; exit 1 where it did not.",
+    help="Check that the ledger only grew since an earlier checkpoint; exit 1 where it did not.",
 )
 @workspace_option
 @json_option

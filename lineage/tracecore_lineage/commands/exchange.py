@@ -152,7 +152,7 @@ Examples:
 def import_command(
     ctx: click.Context, source: Path, format_: str | None, keys: tuple[Path, ...], threshold: int | None, workspace: NamedWorkspace, as_json: bool
 ) -> None:
-    """Take over a build that another workspace exported as a bundle, or a file of another tool as the OpenLineage events it stands for.
+    """Take over a build that another workspace exported as a bundle, or a file of another tool as OpenLineage events.
 
     A bundle is verified first; exit 1, and nothing is recorded, where anything in it is not as it was sealed. Either is taken whole or not at all,
     and a second time changes nothing: the file of a build that is here already is not looked into.
@@ -165,7 +165,7 @@ def import_command(
         _take_bundle(ctx, source, keys, threshold, workspace, as_json=as_json)
         return
     if keys or threshold is not None:
-        raise UsageError("--key and --threshold say who must have signed a bundle; other files are not signed.")
+        raise UsageError("--key and --threshold are for signed bundles; other files are not signed.")
     _take_file(source, str(format_), workspace, as_json=as_json)
 
 

@@ -101,7 +101,7 @@ Examples:
 @json_option
 @click.pass_context
 def doctor_command(ctx: click.Context, workspace: NamedWorkspace, as_json: bool) -> None:
-    """Say what is wrong in this workspace and what to do; exit 1 where anything is. Nothing is changed.
+    """Report what is wrong in this workspace and what to do; exit 1 where anything is. Nothing is changed.
 
     Looked at: whether catalog and store hold this workspace's ledger, runs that a crash left open, what lies in the store and is not in the record,
     what the record names and the store lacks, the database, the signing keys, the plugins. Whether bytes are as recorded is the question of

@@ -27,7 +27,7 @@ __all__ = [
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 output_option = click.option("-o", "--output", type=FILE, metavar="FILE", help="Write to a file instead of stdout.")
-as_of_option = click.option("--as-of", metavar="TIME", help="The record as it stood at a recorded time (ISO 8601, UTC without an offset).")
+as_of_option = click.option("--as-of", metavar="TIME", help="The record as of a recorded time (ISO 8601, UTC without an offset).")
 depth_option = click.option("--depth", type=int, metavar="N", help="Follow N levels of runs; the answer says that it was cut.")
 form_option = click.option(
     "--format", "form", type=click.Choice(["tree", "json", "mermaid", "dot"]), default="tree", show_default=True, help="How to print it."

@@ -35,14 +35,14 @@ def consent_command() -> None:
 
 @consent_command.command(name="withdraw", epilog=_WITHDRAW)
 @click.argument("target", metavar="DRIVE|SUBJECT")
-@click.option("--reason", required=True, metavar="TEXT", help="Why; it stays in the record, so it should name nobody.")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; it stays in the record, so it should name no person.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go, and what it reached.")
 @workspace_option
 @json_option
 def withdraw(target: str, reason: str, dry_run: bool, workspace: NamedWorkspace, as_json: bool) -> None:
     """Erase a drive, or every drive of a SUBJECT, wherever its bytes lie in the workspace.
 
-    SUBJECT is somebody or something that drives name in their metadata (a driver, a vehicle), or a person behind a pseudonym. Logs, rows, pictures
+    SUBJECT is a value in the metadata of drives (a driver, a vehicle), or a person behind a pseudonym. Logs, rows, pictures
     and copies go; a signed tombstone stays in the record, sealed builds keep their traces, and what the data reached is listed. It can't come back:
     a file with the same bytes is left out by every later build. Interrupted, the same command goes on where it stopped.
     """
@@ -79,7 +79,7 @@ def _tell(done: Withdrawal, *, dry_run: bool) -> None:
         if not what.startswith("build/"):
             click.echo(f"stays   {what}: {why}")
     size = sum(version.size_bytes for version in erasure.versions)
-    click.echo(f"{', '.join(done.subject.drives) or 'nobody drove'} · {size:,} bytes {verb} · reached {len(erasure.builds)} sealed build(s)")
+    click.echo(f"{', '.join(done.subject.drives) or 'no drive'} · {size:,} bytes {verb} · reached {len(erasure.builds)} sealed build(s)")
 
 
 _PRUNE_EXAMPLES = """
@@ -98,7 +98,7 @@ Examples:
 @workspace_option
 @json_option
 def prune_command(refs: tuple[str, ...], older_than: float | None, dry_run: bool, workspace: NamedWorkspace, as_json: bool) -> None:
-    """Remove the bytes of what no sealed build stands on, and what crashes left.
+    """Remove the bytes of what no sealed build depends on, and what crashes left.
 
     A sealed build holds every version in its trace: such a REF is refused (exit 1), naming the build. What was recorded of a pruned version stays;
     the next build makes it again where it needs it. While a run is live nothing is pruned.

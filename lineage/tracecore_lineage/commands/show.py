@@ -114,7 +114,7 @@ def look_command(
 ) -> None:
     """Draw REF as a PNG: frames with boxes, paths and mistakes; one frame with cuboids and LiDAR points too; a report's own pictures.
 
-    What was seen is drawn solid, and what is true dashed beside it. Labels and detections are those of the very versions that the record leads to.
+    What was seen is drawn solid, and what is true dashed next to it. Labels and detections are those of the very versions that the record leads to.
     """
     from tracecore.images import save_png
     from tracecore_lineage import Record
@@ -148,7 +148,7 @@ def _said(scene: Scene) -> list[str]:
 
 
 def _write_rerun(scene: Scene, path: Path) -> None:
-    from tracecore_lineage.present.rerun_file import write_rerun
+    from tracecore_lineage.present.drawing import write_rerun
 
     if not scene.views:
         raise UsageError(f"{scene.ref} has no frames to write for Rerun: it has only pictures.")
@@ -184,7 +184,7 @@ _FORMS = ("table", "csv", "json", "parquet")
 @click.command(name="query", epilog=_QUERY_EXAMPLES)
 @click.argument("sql", required=False)
 @click.option("--tables", "listing", is_flag=True, help="List the tables that SQL may name, with their rows and columns.")
-@click.option("--build", metavar="BUILD", help="The very versions that a build stands on, instead of the newest.")
+@click.option("--build", metavar="BUILD", help="The versions that a build depends on, instead of the newest.")
 @click.option("--as-of", metavar="TIME", help="The newest versions that were recorded by a time (ISO 8601, UTC without an offset).")
 @click.option("--format", "form", type=click.Choice(_FORMS), default="table", show_default=True, help="How to give the answer; Parquet needs -o.")
 @output_option
@@ -261,27 +261,27 @@ def _list(known: Sequence[QueryTable], *, as_json: bool) -> None:
 
 
 def _write(answer: Answer, form: str, output: Path | None) -> None:
-    from tracecore_lineage.present import sql_output
+    from tracecore_lineage.present import sql
     from tracecore_lineage.present.words import WHOLE, screen
 
     if output is None:
         if form == "json":
-            emit_json(sql_output.as_json(answer))
+            emit_json(sql.as_json(answer))
         elif form == "csv":
-            sql_output.write_csv(answer, sys.stdout)
+            sql.write_csv(answer, sys.stdout)
         else:
-            sql_output.write_table(answer, screen())
+            sql.write_table(answer, screen())
         return
     with writing("answer", output):
         if form == "parquet":
-            sql_output.write_parquet(answer, output)
+            sql.write_parquet(answer, output)
             return
         with output.open("w", encoding="utf-8", newline="") as target:
             if form == "json":
-                sql_output.write_json(answer, target)
+                sql.write_json(answer, target)
             elif form == "csv":
-                sql_output.write_csv(answer, target)
+                sql.write_csv(answer, target)
             else:
                 from rich.console import Console
 
-                sql_output.write_table(answer, Console(file=target, width=WHOLE, highlight=False))
+                sql.write_table(answer, Console(file=target, width=WHOLE, highlight=False))

@@ -60,12 +60,12 @@ def trace_command(
         from tracecore_lineage.bundle.reader import trace_bundle
 
         if as_of is not None:
-            raise UsageError("--as-of asks how a record stood at a time, and a bundle holds one build's part of it: leave it out.")
+            raise UsageError("--as-of selects a time of a record, and a bundle has only the part of one build: leave it out.")
         answer = trace_bundle(bundle, ref, depth=depth)
         say(f"{bundle} was asked, not verified: 'tracecore verify {bundle}' does that.")
         _print(answer, form, None)
     elif ref is None:
-        raise UsageError("Say what is to be traced: a ref, such as build/NAME, or --bundle FILE.")
+        raise UsageError("Name what to trace: a ref, such as build/NAME, or --bundle FILE.")
     else:
         from tracecore_lineage import Record
 

@@ -52,8 +52,8 @@ def verify_command(
 ) -> None:
     """Recompute every byte and name what is not as recorded; exit 1 where anything is not.
 
-    With a build: the bytes of its trace, its seal, and the record as far as it stands on it. Without: the whole workspace, catalog rows included.
-    With the file of a bundle: that file alone; no workspace is needed, and one that can't be read is exit 2.
+    With a build: the bytes of its trace, its seal, and the record as far as it depends on it. Without: the whole workspace, catalog rows included.
+    With the file of a bundle: only that file; no workspace is needed, and one that can't be read is exit 2.
     Needs no network and believes no stored hash. Without --key the workspace's own keys are taken, which proves nothing against who holds them.
     """
     with progress_bar() as bar:

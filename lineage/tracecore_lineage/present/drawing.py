@@ -1,4 +1,4 @@
-"""Frames drawn with their overlays, singly or as a contact sheet."""
+"""Frames drawn with their overlays, singly, as a contact sheet, or as a file for the Rerun viewer."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 
 from tracecore.errors import UsageError
 from tracecore.geometry import CUBOID_EDGES, cuboid_corners
-from tracecore.images import AnnotatedImage, Line, Mark, color_of, contact_sheet, draw_tile
+from tracecore.images import AnnotatedImage, Line, Mark, color_of, contact_sheet, decode_rgb, draw_tile
 from tracecore_lineage.present.frame_layers import View
 from tracecore_lineage.present.scene import Scene
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["cuboid_in_vehicle", "drawn", "picture_of"]
+__all__ = ["drawn", "picture_of", "write_rerun"]
 
 _MISTAKE = "#ff2d55"
 _NOT_SEEN = frozenset({"miss", "lost_track"})
@@ -35,22 +35,19 @@ def drawn(view: View, *, whole: bool) -> AnnotatedImage:
         lines = [*(_cuboids(view)), *lines]
     if whole:
         lines = [*_points(view), *lines]
-    return AnnotatedImage(view.row["image"], _caption(view), list(_marks(view)), lines, list(_notes(view)))
+    row = view.row
+    conditions = " ".join(str(row[name]) for name in ("time_of_day", "region") if row.get(name))
+    caption = f"{row['drive']}  {row['timestamp_ns']}  {conditions}".rstrip()
+    return AnnotatedImage(row["image"], caption, list(_marks(view)), lines, list(_notes(view)))
 
 
-def cuboid_in_vehicle(view: View, row: Mapping[str, Any]) -> Any:
+def _cuboid_in_vehicle(view: View, row: Mapping[str, Any]) -> Any:
     """Return the corners (8, 3) of a label's cuboid in the vehicle's frame; None without a calibration of its frame."""
     frame = row.get("cuboid_frame") or "vehicle"
     matrix = view.rig.to_vehicle(view.row["drive"], frame, view.row["timestamp_ns"])
     if matrix is None:
         return None
     return cuboid_corners(row["cuboid"]) @ matrix[:3, :3].T + matrix[:3, 3]
-
-
-def _caption(view: View) -> str:
-    row = view.row
-    told = " ".join(str(row[name]) for name in ("time_of_day", "region") if row.get(name))
-    return f"{row['drive']}  {row['timestamp_ns']}  {told}".rstrip()
 
 
 def _marks(view: View) -> Iterator[Mark]:
@@ -77,9 +74,9 @@ def _box(row: Mapping[str, Any]) -> tuple[float, float, float, float]:
 def _notes(view: View) -> Iterator[tuple[str, str]]:
     for row in view.events:
         if row["width"] >= view.row["width"] and row["height"] >= view.row["height"]:
-            told = f": {row['expected']} seen as {row['found']}" if row.get("expected") and row.get("found") else ""
+            seen_as = f": {row['expected']} seen as {row['found']}" if row.get("expected") and row.get("found") else ""
             off = f", off by {row['error']:.2f}" if row.get("error") is not None else ""
-            yield f"{_mistake(row)}{told}{off}", _MISTAKE
+            yield f"{_mistake(row)}{seen_as}{off}", _MISTAKE
     for rows, word in ((view.labels, "true"), (view.seen, "seen")):
         for row in rows:
             if row["geometry"] == "tag" and row.get("value"):
@@ -104,7 +101,7 @@ def _cuboids(view: View) -> Iterator[Line]:
         if row.get("cuboid_frame") == view.row["sensor"]:
             at, ahead = view.camera.of_own(cuboid_corners(row["cuboid"]))
         else:
-            corners = cuboid_in_vehicle(view, row)
+            corners = _cuboid_in_vehicle(view, row)
             if corners is None:
                 continue
             at, ahead = view.camera.of_vehicle(corners)
@@ -141,21 +138,82 @@ def picture_of(scene: Scene) -> Image:
     Raises:
         UsageError: none of its images can be decoded.
     """
-    tiles = _files(scene.pictures) if scene.pictures else _frames(scene)
+    count = len(scene.pictures or scene.views)
+    if scene.pictures:
+        drawn_tiles = [draw_tile(AnnotatedImage(path.read_bytes(), path.name), _FILE_WIDTH) for path in scene.pictures]
+    else:
+        width = _ALONE if count == 1 else _FEW if count <= 4 else _MANY
+        drawn_tiles = [draw_tile(drawn(view, whole=count == 1), width) for view in scene.views]
+    tiles = [tile for tile in drawn_tiles if tile is not None]
     if not tiles:
         raise UsageError(f"{scene.ref} has nothing to look at: none of its images can be decoded.")
     if scene.pictures:
-        return contact_sheet(tiles, 1 if len(tiles) == 1 else 2)
+        return contact_sheet(tiles, min(len(tiles), 2))
     return contact_sheet(tiles, 1 if len(tiles) == 1 else 2 if len(tiles) <= 4 else 3 if len(tiles) <= 12 else 4)
 
 
-def _frames(scene: Scene) -> list[Image]:
-    count = len(scene.views)
-    width = _ALONE if count == 1 else _FEW if count <= 4 else _MANY
-    tiles = (draw_tile(drawn(view, whole=count == 1), width) for view in scene.views)
-    return [tile for tile in tiles if tile is not None]
+_MEDIA = {"jpeg": "image/jpeg", "jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
+_TRUE, _SEEN, _WRONG = (46, 230, 107), (255, 159, 28), (255, 45, 85)
+_LINKS = (0, 1, 2, 3, 0, 4, 5, 1, 5, 6, 2, 6, 7, 3, 7, 4)  # one strip over all edges of a cuboid
 
 
-def _files(pictures: Sequence[Path]) -> list[Image]:
-    tiles = (draw_tile(AnnotatedImage(path.read_bytes(), path.name), _FILE_WIDTH) for path in pictures)
-    return [tile for tile in tiles if tile is not None]
+def write_rerun(views: Sequence[View], path: Path, name: str) -> None:
+    """Write views as an .rrd file; `name` is the viewer's recording id.
+
+    Raises:
+        UsageError: Rerun is not installed.
+    """
+    try:
+        import rerun as rr
+    except ImportError as error:
+        raise UsageError('--rerun needs the Rerun SDK: pip install "tracecore[rerun]"') from error
+    recording = rr.RecordingStream("tracecore look", recording_id=name)
+    recording.save(path)
+    for view in views:
+        recording.set_time("log_time", timestamp=np.datetime64(view.row["timestamp_ns"], "ns"))
+        place = f"{view.row['drive']}/{view.row['sensor'].strip('/')}"
+        recording.log(f"{place}/image", _rerun_image(rr, view.row))
+        for layer, rows, color in (("true", view.labels, _TRUE), ("seen", view.seen, _SEEN), ("mistakes", view.events, _WRONG)):
+            recording.log(f"{place}/image/{layer}", _rerun_boxes(rr, rows, color))
+        world = f"{view.row['drive']}/vehicle"
+        recording.log(f"{world}/paths", _rerun_paths(rr, view))
+        recording.log(f"{world}/cuboids", _rerun_cuboids(rr, view))
+        points = np.empty((0, 3)) if view.points is None else view.points[:, :3]
+        recording.log(f"{world}/points", rr.Points3D(points, radii=0.04))
+    recording.flush()
+    recording.disconnect()
+
+
+def _rerun_image(rr: Any, row: Mapping[str, Any]) -> Any:
+    """Return the image as recorded; a rotated one upright, like its boxes."""
+    if row.get("orientation", 1) == 1:
+        return rr.EncodedImage(contents=row["image"], media_type=_MEDIA.get(row["encoding"]))
+    return rr.Image(decode_rgb(row["image"], row["encoding"], row["frame_id"]))
+
+
+def _rerun_boxes(rr: Any, rows: Sequence[Mapping[str, Any]], color: tuple[int, int, int]) -> Any:
+    boxes = [row for row in rows if row.get("geometry", "box2d") == "box2d"]
+    return rr.Boxes2D(
+        array=np.array([[row["x"], row["y"], row["width"], row["height"]] for row in boxes], dtype=np.float64).reshape(-1, 4),
+        array_format=rr.Box2DFormat.XYWH,
+        labels=[str(row["category"]) for row in boxes],
+        colors=[color] * len(boxes),
+    )
+
+
+def _rerun_paths(rr: Any, view: View) -> Any:
+    strips, colors = [], []
+    for rows, color in ((view.labels, _TRUE), (view.seen, _SEEN)):
+        for row in rows:
+            if row["geometry"] == "path" and row.get("path"):
+                flat = np.asarray(row["path"], dtype=np.float64).reshape(-1, 2)
+                strips.append(np.column_stack([flat, np.zeros(len(flat))]))
+                colors.append(color)
+    return rr.LineStrips3D(strips, colors=colors)
+
+
+def _rerun_cuboids(rr: Any, view: View) -> Any:
+    known = [(row, _cuboid_in_vehicle(view, row)) for row in view.labels if row["geometry"] == "cuboid" and row.get("cuboid")]
+    placed = [(row, corners) for row, corners in known if corners is not None]
+    colors = [tuple(int(color_of(row["category"])[at : at + 2], 16) for at in (1, 3, 5)) for row, _ in placed]
+    return rr.LineStrips3D([corners[list(_LINKS)] for _, corners in placed], colors=colors, labels=[str(row["category"]) for row, _ in placed])

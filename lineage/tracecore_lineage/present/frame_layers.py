@@ -17,9 +17,8 @@ from tracecore.geometry import Camera, Rig
 from tracecore.store import open_store
 from tracecore_lineage.api.record import RecordQuestions
 from tracecore_schemas.arrow_tables import POINTS_DTYPE, last_revisions
-from tracecore_schemas.run import Artifact
 
-__all__ = ["Layers", "Surroundings", "Table", "TableKind", "View", "read_views", "spread", "table_kind"]
+__all__ = ["Layers", "RelatedTables", "Table", "TableKind", "View", "read_views", "spread", "table_kind"]
 
 
 class TableKind(StrEnum):
@@ -33,7 +32,7 @@ class TableKind(StrEnum):
     CALIBRATIONS = "calibrations"
 
 
-_TOLD_BY = {
+_COLUMNS = {
     TableKind.FRAMES: {"frame_id", "drive", "sensor", "timestamp_ns", "image"},
     TableKind.EVENTS: {"frame_id", "event_id", "type", "category", "x", "y", "width", "height"},
     TableKind.LABELS: {"frame_id", "label_id", "geometry", "category"},
@@ -46,7 +45,7 @@ _TOLD_BY = {
 def table_kind(table: Any) -> TableKind | None:
     """Return the kind of a `pyarrow.dataset.Dataset`; None where nothing in it can be drawn."""
     names = set(table.schema.names)
-    return next((kind for kind, columns in _TOLD_BY.items() if columns <= names), None)
+    return next((kind for kind, columns in _COLUMNS.items() if columns <= names), None)
 
 
 _DEEPEST = 12  # runs between a curated set and its ingest
@@ -61,28 +60,20 @@ class Table:
     data: Any
 
 
-class Surroundings:
+class RelatedTables:
     """Finds the tables related to a version through the record; each is opened once."""
 
     def __init__(self, record: RecordQuestions) -> None:
-        self._record = record
-        self._store = open_store(record.workspace)
+        self.record = record
+        self.store = open_store(record.workspace)
         self._pages: dict[str, Any] = {}
         self._opened: dict[str, Table | None] = {}
-
-    def artifact(self, ref: str) -> Artifact:
-        """Return a stored version."""
-        return self._record.artifact(ref)
-
-    def open(self, artifact: Artifact) -> Any:
-        """Open a stored version: a table, else its path."""
-        return self._store.open(artifact)
 
     def table(self, ref: str) -> Table | None:
         """Open a version as a table; None where it is not a table or its bytes are missing."""
         if ref not in self._opened:
             try:
-                opened = self._store.open(self._record.artifact(ref))
+                opened = self.store.open(self.record.artifact(ref))
             except TracecoreError:  # `doctor` names what is missing
                 opened = None
             is_table = opened is not None and hasattr(opened, "schema")
@@ -97,19 +88,20 @@ class Surroundings:
         """Return the runs that made a version, newest first."""
         return self._runs(ref, "made_by")
 
-    def inputs(self, run: str, kind: TableKind) -> Iterator[Table]:
-        """Yield the tables of a kind that a run read."""
-        yield from self._tables(run, "inputs", kind)
-
-    def outputs(self, run: str, kind: TableKind) -> Iterator[Table]:
-        """Yield the tables of a kind that a run made."""
-        yield from self._tables(run, "outputs", kind)
+    def tables(self, run: str, side: str, kind: TableKind) -> Iterator[Table]:
+        """Yield the tables of a kind among the `inputs` or `outputs` of a run."""
+        for link in self._page(f"run/{run}")[side]:
+            if not link["ref"].startswith(("dataset/", "label_batch/", "event_set/")):
+                continue
+            table = self.table(link["ref"])
+            if table is not None and table.kind is kind and not self._page(table.ref)["rejected"]:
+                yield table
 
     def sources(self, frames: Table) -> list[Table]:
         """Return a frames table and the frames tables it was selected from, back to the ingest."""
         found = [frames]
         for _ in range(_DEEPEST):
-            parents = [table for run in self.makers(found[-1].ref) for table in self.inputs(run, TableKind.FRAMES)]
+            parents = [table for run in self.makers(found[-1].ref) for table in self.tables(run, "inputs", TableKind.FRAMES)]
             new = [table for table in parents if all(table.ref != each.ref for each in found)]
             if not new:
                 break
@@ -119,58 +111,50 @@ class Surroundings:
     def labels_of(self, frames: Table) -> Iterator[Table]:
         """Yield label tables that may cover these frames: first those used with them or made from them, then those of their sources."""
         sources = self.sources(frames)
-        yield from self._beside(sources, TableKind.LABELS)
+        yield from self._used_together(sources, TableKind.LABELS)
         # Last what was known when the drives were made: the truth of a simulation.
         for run in self.makers(sources[-1].ref):
             for log in self._drive_logs(run, "inputs"):
                 for maker in self.makers(log):
-                    yield from self.outputs(maker, TableKind.LABELS)
+                    yield from self.tables(maker, "outputs", TableKind.LABELS)
 
     def detections_of(self, frames: Table) -> Iterator[Table]:
         """Yield detection tables of exactly these frames."""
-        yield from self._beside([frames], TableKind.DETECTIONS)
+        yield from self._used_together([frames], TableKind.DETECTIONS)
 
     def recorded_with(self, frames: Table, kind: TableKind) -> Iterator[Table]:
         """Yield the other tables that the ingest of these frames made."""
         for run in self.makers(self.sources(frames)[-1].ref):
-            yield from self.outputs(run, kind)
+            yield from self.tables(run, "outputs", kind)
 
     def frames_of(self, table: Table) -> Iterator[Table]:
         """Yield the frames tables that a table of another kind may be about."""
         for run in (*self.makers(table.ref), *self.readers(table.ref)):
-            yield from self.inputs(run, TableKind.FRAMES)
-            yield from self.outputs(run, TableKind.FRAMES)
+            yield from self.tables(run, "inputs", TableKind.FRAMES)
+            yield from self.tables(run, "outputs", TableKind.FRAMES)
         # What a simulation knows is about the frames that an ingest took out of its drives.
         for run in self.makers(table.ref):
             for log in self._drive_logs(run, "outputs"):
                 for reader in self.readers(log):
-                    yield from self.outputs(reader, TableKind.FRAMES)
+                    yield from self.tables(reader, "outputs", TableKind.FRAMES)
 
-    def read_beside(self, table: Table, kind: TableKind) -> Iterator[Table]:
+    def used_with(self, table: Table, kind: TableKind) -> Iterator[Table]:
         """Yield the tables of a kind that the run which made a table read or made."""
         for run in self.makers(table.ref):
-            yield from self.outputs(run, kind)
-            yield from self.inputs(run, kind)
+            yield from self.tables(run, "outputs", kind)
+            yield from self.tables(run, "inputs", kind)
 
     def _drive_logs(self, run: str, side: str) -> list[str]:
         return [link["ref"] for link in self._page(f"run/{run}")[side] if link["ref"].startswith("drive_log/")]
 
-    def _beside(self, tables: list[Table], kind: TableKind) -> Iterator[Table]:
+    def _used_together(self, tables: list[Table], kind: TableKind) -> Iterator[Table]:
         given: set[str] = set()
         for table in tables:
             for run in self.readers(table.ref):
-                for found in (*self.outputs(run, kind), *self.inputs(run, kind)):
+                for found in (*self.tables(run, "outputs", kind), *self.tables(run, "inputs", kind)):
                     if found.ref not in given:
                         given.add(found.ref)
                         yield found
-
-    def _tables(self, run: str, side: str, kind: TableKind) -> Iterator[Table]:
-        for link in self._page(f"run/{run}")[side]:
-            if not link["ref"].startswith(("dataset/", "label_batch/", "event_set/")):
-                continue
-            table = self.table(link["ref"])
-            if table is not None and table.kind is kind and not self._page(table.ref)["rejected"]:
-                yield table
 
     def _runs(self, ref: str, side: str) -> list[str]:
         uses = [use for use in self._page(ref)[side] if use["state"] == "COMPLETE"]
@@ -178,12 +162,12 @@ class Surroundings:
 
     def _page(self, ref: str) -> Any:
         if ref not in self._pages:
-            self._pages[ref] = self._record.show(ref)
+            self._pages[ref] = self.record.show(ref)
         return self._pages[ref]
 
 
 Floats = NDArray[np.float64]
-_SAME_MOMENT_NS = 150_000_000  # a LiDAR turns ten times a second: the nearest sweep is no farther than this
+_SAME_MOMENT_NS = 150_000_000  # a LiDAR turns ten times a second: the nearest sweep is within this
 _LEFT_OUT = {"image", "data"}
 
 

@@ -94,7 +94,7 @@ class TraceGraph:
         return cls(trace, nodes, made, {ref: sorted(found, key=lambda ref: rank.get(ref, last)) for ref, found in graph.behind.items()})
 
     def beside(self) -> frozenset[str]:
-        """Return measurements of the product and everything made from them, which are no inputs of the product."""
+        """Return measurements of the product and everything made from them, which are not inputs of the product."""
         found: set[str] = set()
         for ref in self._deepest_first():
             run = self.run_of.get(ref)

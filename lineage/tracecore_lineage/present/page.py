@@ -192,8 +192,8 @@ _COLUMNS = 5
 def history_table(answer: Mapping[str, Any], kpis: Sequence[str]) -> Table:
     """Return a table of `Record.kpi_history`: one row per version, one column per KPI.
 
-    A cell is the value, its interval, and the difference from the version before, marked with `!` where the two intervals don't overlap, which chance
-    alone would seldom cause.
+    A cell is the value, its interval, and the difference from the version before, marked with `!` where the two intervals don't overlap, which is
+    unlikely by chance.
     """
     from rich import box
     from rich.table import Table

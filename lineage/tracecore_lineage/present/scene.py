@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from tracecore.errors import UsageError, suggestion
 from tracecore.geometry import Rig
 from tracecore_lineage.api.record import RecordQuestions
-from tracecore_lineage.present.frame_layers import Layers, Surroundings, Table, TableKind, View, read_views, spread
+from tracecore_lineage.present.frame_layers import Layers, RelatedTables, Table, TableKind, View, read_views, spread
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.refs import RefError, parse_ref
 
@@ -56,9 +56,9 @@ def find_scene(record: RecordQuestions, text: str, *, count: int, drive: str | N
         kind = parse_ref(text).kind
     except RefError as error:
         raise UsageError(str(error)) from error
-    around = Surroundings(record)
+    related = RelatedTables(record)
     if kind == "frame":
-        return _frame(record, around, text, labels)
+        return _frame(record, related, text, labels)
     if kind in {"build", "run", "label", "labeler", "bug", "plugin", "vehicle", "program", "external"}:
         raise UsageError(
             f"{text} has nothing to look at: 'tracecore look' takes a dataset, a label batch, an event set, a drive log, a frame, or a report, "
@@ -66,49 +66,49 @@ def find_scene(record: RecordQuestions, text: str, *, count: int, drive: str | N
         )
     artifact = record.artifact(text)
     if kind == "drive_log":
-        found = _of_drive(around, artifact.ref)
-        known = set(_drives(found))
+        found = _of_drive(related, artifact.ref)
+        known = set(pc.unique(found.data.to_table(columns=["drive"])["drive"]).to_pylist())
         # One log of many is looked at by itself; a folder of logs as a whole.
         own = parse_ref(artifact.ref).segments[0]
-        return _scene(around, artifact.ref, found, count, drive or (own if own in known else None), labels)
-    opened = around.open(artifact)
+        return _scene(related, artifact.ref, found, count, drive or (own if own in known else None), labels)
+    opened: Any = related.store.open(artifact)
     if artifact.media is not Media.DELTA:
         return Scene(artifact.ref, pictures=_pictures(artifact.ref, opened))
-    table = around.table(artifact.ref)
+    table = related.table(artifact.ref)
     if table is None or table.kind is None:
-        raise UsageError(f"{artifact.ref} has nothing to look at: its columns are {', '.join(opened.schema.names)}, and no picture is among them.")
+        raise UsageError(f"{artifact.ref} has nothing to look at: its columns are {', '.join(opened.schema.names)}, none of which can be drawn.")
     if table.kind is TableKind.FRAMES:
-        return _scene(around, artifact.ref, table, count, drive, labels)
-    return _scene(around, artifact.ref, _frames_for(around, table), count, drive, labels, of=table)
+        return _scene(related, artifact.ref, table, count, drive, labels)
+    return _scene(related, artifact.ref, _frames_for(related, table), count, drive, labels, of=table)
 
 
-def _scene(around: Surroundings, ref: str, frames: Table, count: int, drive: str | None, labels: str | None, *, of: Table | None = None) -> Scene:
+def _scene(related: RelatedTables, ref: str, frames: Table, count: int, drive: str | None, labels: str | None, *, of: Table | None = None) -> Scene:
     """Select frames; `of` is the table of labels, detections or events whose frames they are."""
     index = frames.data.to_table(columns=["frame_id", "drive", "sensor", "timestamp_ns"]).to_pylist()
     index.sort(key=lambda row: (row["drive"], row["sensor"], row["timestamp_ns"]))
     if of is not None and "frame_id" in of.data.schema.names:
-        spoken_of = set(pc.unique(of.data.to_table(columns=["frame_id"])["frame_id"]).to_pylist())
-        index = [row for row in index if row["frame_id"] in spoken_of]
+        covered = set(pc.unique(of.data.to_table(columns=["frame_id"])["frame_id"]).to_pylist())
+        index = [row for row in index if row["frame_id"] in covered]
         if not index:
-            raise UsageError(f"{ref} has nothing to look at: it speaks of no frame.")
+            raise UsageError(f"{ref} has nothing to look at: it has no frames.")
     if drive is not None:
         known = {row["drive"] for row in index}
         if drive not in known:
             raise UsageError(f"No frame of {ref} is of the drive '{drive}'. {suggestion(drive, known)}")
         index = [row for row in index if row["drive"] == drive]
     if not index:
-        raise UsageError(f"{ref} has nothing to look at: it holds no frame.")
+        raise UsageError(f"{ref} has nothing to look at: it has no frames.")
     ids = [row["frame_id"] for row in spread(index, count)]
-    return _looked_at(around, ref, frames, ids, labels, of)
+    return _with_layers(related, ref, frames, ids, labels, of)
 
 
-def _looked_at(around: Surroundings, ref: str, frames: Table, ids: Sequence[str], labels: str | None, of: Table | None = None) -> Scene:
+def _with_layers(related: RelatedTables, ref: str, frames: Table, ids: Sequence[str], labels: str | None, of: Table | None = None) -> Scene:
     drives = [parse_ref(id_).segments[0] for id_ in ids]
     kinds = {} if of is None else {of.kind: of}
-    drawn = _given_labels(around, labels) if labels else kinds.get(TableKind.LABELS) or _speaking_of(ids, _labels_for(around, frames, of))
-    seen = kinds.get(TableKind.DETECTIONS) or _speaking_of(ids, _detections_for(around, frames, of))
-    calibrations = next(iter(around.recorded_with(frames, TableKind.CALIBRATIONS)), None)
-    sweeps = next(iter(around.recorded_with(frames, TableKind.SWEEPS)), None)
+    drawn = _given_labels(related, labels) if labels else kinds.get(TableKind.LABELS) or _covering(ids, _labels_for(related, frames, of))
+    seen = kinds.get(TableKind.DETECTIONS) or _covering(ids, _detections_for(related, frames, of))
+    calibrations = next(iter(related.recorded_with(frames, TableKind.CALIBRATIONS)), None)
+    sweeps = next(iter(related.recorded_with(frames, TableKind.SWEEPS)), None)
     layers = Layers(
         labels=drawn and drawn.data,
         detections=seen and seen.data,
@@ -119,72 +119,68 @@ def _looked_at(around: Surroundings, ref: str, frames: Table, ids: Sequence[str]
     return Scene(ref, read_views(frames.data, ids, layers), None if drawn is None else drawn.ref, None if seen is None else seen.ref)
 
 
-def _labels_for(around: Surroundings, frames: Table, of: Table | None) -> Iterable[Table]:
+def _labels_for(related: RelatedTables, frames: Table, of: Table | None) -> Iterable[Table]:
     if of is not None:  # what a judgment was made by goes before what else is recorded
-        yield from around.read_beside(of, TableKind.LABELS)
-    yield from around.labels_of(frames)
+        yield from related.used_with(of, TableKind.LABELS)
+    yield from related.labels_of(frames)
 
 
-def _detections_for(around: Surroundings, frames: Table, of: Table | None) -> Iterable[Table]:
+def _detections_for(related: RelatedTables, frames: Table, of: Table | None) -> Iterable[Table]:
     if of is not None:
-        yield from around.read_beside(of, TableKind.DETECTIONS)
+        yield from related.used_with(of, TableKind.DETECTIONS)
     if of is None or of.kind is not TableKind.LABELS:
-        yield from around.detections_of(frames)
+        yield from related.detections_of(frames)
 
 
-def _frame(record: RecordQuestions, around: Surroundings, text: str, labels: str | None) -> Scene:
+def _frame(record: RecordQuestions, related: RelatedTables, text: str, labels: str | None) -> Scene:
     answer = record.show(text)
-    held = [table for each in answer["held_by"] if (table := around.table(each["ref"])) is not None]
+    held = [table for each in answer["held_by"] if (table := related.table(each["ref"])) is not None]
     holding = [table for table in held if table.kind is TableKind.FRAMES]
     if not holding:
-        raise UsageError(f"{text} has nothing to look at: the tables that name it hold no picture of it.")
+        raise UsageError(f"{text} has nothing to look at: the tables that name it have no picture of it.")
     # The one that was judged says most of it: its detections are of that very table.
-    best = next((table for table in holding if _speaking_of([answer["ref"]], around.detections_of(table))), holding[0])
-    return _looked_at(around, answer["ref"], best, [answer["ref"]], labels)
+    best = next((table for table in holding if _covering([answer["ref"]], related.detections_of(table))), holding[0])
+    return _with_layers(related, answer["ref"], best, [answer["ref"]], labels)
 
 
-def _speaking_of(ids: Sequence[str], tables: Iterable[Table]) -> Table | None:
+def _covering(ids: Sequence[str], tables: Iterable[Table]) -> Table | None:
     """Return the first table with a row for one of these frames."""
     wanted = pc.field("frame_id").isin(pa.array(sorted(ids), type=pa.string()))
     return next((table for table in tables if table.data.count_rows(filter=wanted)), None)
 
 
-def _given_labels(around: Surroundings, ref: str) -> Table:
-    artifact = around.artifact(ref)
-    table = around.table(artifact.ref)
+def _given_labels(related: RelatedTables, ref: str) -> Table:
+    artifact = related.record.artifact(ref)
+    table = related.table(artifact.ref)
     if table is None or table.kind is not TableKind.LABELS:
-        raise UsageError(f"--labels expects a label batch; {artifact.ref} is none.")
+        raise UsageError(f"--labels expects a label batch; {artifact.ref} is not one.")
     return table
 
 
-def _frames_for(around: Surroundings, table: Table) -> Table:
+def _frames_for(related: RelatedTables, table: Table) -> Table:
     """Return the frames table that a table is about: the one with most of its frames."""
     if table.kind in {TableKind.SWEEPS, TableKind.CALIBRATIONS}:
-        found = next(iter(around.frames_of(table)), None)
+        found = next(iter(related.frames_of(table)), None)
     else:
         ids = set(pc.unique(table.data.to_table(columns=["frame_id"])["frame_id"]).to_pylist())
         wanted = pc.field("frame_id").isin(pa.array(sorted(ids), type=pa.string()))
-        counts = {each.ref: (each.data.count_rows(filter=wanted), each) for each in around.frames_of(table)}
+        counts = {each.ref: (each.data.count_rows(filter=wanted), each) for each in related.frames_of(table)}
         found = max(counts.values(), key=lambda pair: pair[0])[1] if counts and max(pair[0] for pair in counts.values()) else None
     if found is None:
-        raise UsageError(f"{table.ref} has nothing to look at: no run that is recorded tells the frames that it is about.")
+        raise UsageError(f"{table.ref} has nothing to look at: no recorded run connects it to frames.")
     return found
 
 
-def _of_drive(around: Surroundings, ref: str) -> Table:
-    for run in around.readers(ref):
-        for table in around.outputs(run, TableKind.FRAMES):
+def _of_drive(related: RelatedTables, ref: str) -> Table:
+    for run in related.readers(ref):
+        for table in related.tables(run, "outputs", TableKind.FRAMES):
             return table
     raise UsageError(f"{ref} has nothing to look at: no recorded run made frames of it.")
-
-
-def _drives(frames: Table) -> list[str]:
-    return [str(name) for name in pc.unique(frames.data.to_table(columns=["drive"])["drive"]).to_pylist()]
 
 
 def _pictures(ref: str, opened: Any) -> list[Path]:
     path = Path(opened)
     found = sorted(path.rglob("*.png")) if path.is_dir() else []
     if not found:
-        raise UsageError(f"{ref} has nothing to look at: it holds no picture.")
+        raise UsageError(f"{ref} has nothing to look at: it has no pictures.")
     return found

@@ -1,20 +1,25 @@
-"""SQL over the recorded tables: read-only, in DuckDB, at exact versions."""
+"""SQL over the recorded tables: read-only, in DuckDB, at exact versions; answers as a table for people, CSV, JSON or Parquet."""
 
 from __future__ import annotations
 
+import csv
+import json
 import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from sqlalchemy import Connection
 
 from tracecore.errors import UsageError, nearest
 from tracecore_lineage.catalog.prefix import readable_catalog
 from tracecore_lineage.catalog.stored_artifacts import stored_artifacts
+from tracecore_lineage.model.values import json_cell, text_cell
+from tracecore_lineage.present.words import count
 from tracecore_lineage.trace.lineage import horizon, trace
 from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.resolve import build_named
@@ -25,8 +30,9 @@ from tracecore_schemas.run import Artifact
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
+    from rich.console import Console
 
-__all__ = ["Answer", "QueryTable", "ask", "tables"]
+__all__ = ["Answer", "QueryTable", "as_json", "ask", "tables", "write_csv", "write_json", "write_parquet", "write_table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,7 @@ def tables(connection: Connection, *, build: str | None = None, as_of: str | Non
         UsageError: no such build, with the nearest match; both a build and a time.
     """
     if build is not None and as_of is not None:
-        raise UsageError("A build stands on the same versions for ever: expected --build or --as-of, found both.")
+        raise UsageError("A build depends on the same versions for ever: expected --build or --as-of, found both.")
     with readable_catalog():
         reader = Reader(connection, horizon(connection, as_of))
         if build is None:
@@ -80,7 +86,7 @@ def _newest(reader: Reader) -> list[Artifact]:
         names.setdefault(ref.kind, set()).add(ref.name)
     newest: dict[tuple[str, str], Artifact] = {}
     for kind, of_kind in sorted(names.items()):
-        for link in reader.outputs_named(kind, of_kind, preferred=True):  # earliest first: the last one stands
+        for link in reader.outputs_named(kind, of_kind, preferred=True):  # earliest first: the last one counts
             if link.ref in kept:
                 newest[kind, kept[link.ref].name] = kept[link.ref]
     return list(newest.values())
@@ -215,7 +221,7 @@ def _told(tables: Sequence[QueryTable]) -> Iterator[None]:
         missing = _NO_TABLE.search(str(error))
         raise UsageError(_sentence(error) if missing is None else _no_table(missing["name"], tables)) from None
     except duckdb.PermissionException as error:
-        raise UsageError(f"A query reads recorded tables alone, no files: {_sentence(error)}") from None
+        raise UsageError(f"A query reads only recorded tables, no files: {_sentence(error)}") from None
     except duckdb.Error as error:
         raise UsageError(_sentence(error)) from None
 
@@ -245,3 +251,93 @@ def _no_table(name: str, tables: Sequence[QueryTable]) -> str:
 def _identifier(name: str) -> str:
     """Quote a table's name where it contains dots or dashes."""
     return name if _PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'
+
+
+_SHOWN = 50
+_CELL = 80
+"""Characters of a cell in the table for people; the other formats have whole cells."""
+
+
+def as_json(answer: Answer) -> dict[str, Any]:
+    """Return the whole answer: versions read, which of them failed a blocking check, columns, and rows by column."""
+    names = _unique(answer.schema.names)
+    return {
+        "tables": {table.name: table.artifact.ref for table in answer.asked},
+        "rejected": [table.name for table in answer.asked if table.rejected],
+        "columns": [{"name": name, "type": str(field.type)} for name, field in zip(names, answer.schema, strict=True)],
+        "rows": [dict(zip(names, map(json_cell, row), strict=True)) for row in _rows(answer)],
+    }
+
+
+def write_json(answer: Answer, target: TextIO) -> None:
+    """Write the whole answer as one JSON object."""
+    json.dump(as_json(answer), target, ensure_ascii=False, indent=2, allow_nan=False)
+    target.write("\n")
+
+
+def write_csv(answer: Answer, target: TextIO) -> None:
+    """Write rows as CSV with a header, incrementally."""
+    writer = csv.writer(target, lineterminator="\n")
+    writer.writerow(answer.schema.names)
+    writer.writerows(map(text_cell, row) for row in _rows(answer))
+
+
+def write_parquet(answer: Answer, target: Path) -> None:
+    """Write rows as Parquet with their bytes and types."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([field.with_name(name) for name, field in zip(_unique(answer.schema.names), answer.schema, strict=True)])
+    with pq.ParquetWriter(target, schema) as writer:
+        for batch in answer.batches:
+            writer.write_batch(batch.rename_columns(schema.names))
+
+
+def write_table(answer: Answer, target: Console) -> None:
+    """Print the first rows as a table, and the number of all rows."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for field in answer.schema:
+        grid.add_column(Text(field.name), justify="right" if _is_number(field.type) else "left")
+    total = 0
+    for batch in answer.batches:
+        for row in _rows_of(batch.slice(0, max(_SHOWN - total, 0))):
+            grid.add_row(*(Text(_cell_text(text_cell(cell))) for cell in row))
+        total += batch.num_rows
+    target.print(grid)
+    shown = f", the first {_SHOWN} shown (--format csv gives all)" if total > _SHOWN else ""
+    target.print(f"{count(total, 'row')}{shown}")
+
+
+def _rows(answer: Answer) -> Iterator[tuple[Any, ...]]:
+    for batch in answer.batches:
+        yield from _rows_of(batch)
+
+
+def _rows_of(batch: Any) -> Iterator[tuple[Any, ...]]:
+    # By place, not by name: a query may give two columns one name.
+    return zip(*(column.to_pylist(maps_as_pydicts="lossy") for column in batch.columns), strict=True)
+
+
+def _unique(names: list[str]) -> list[str]:
+    """Number repeated column names, since an object holds each key once."""
+    seen: dict[str, int] = {}
+    made: list[str] = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        made.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    return made
+
+
+def _cell_text(text: str) -> str:
+    flat = " ".join(text.split()) if "\n" in text else text
+    return flat if len(flat) <= _CELL else f"{flat[: _CELL - 1]}…"
+
+
+def _is_number(type_: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_))

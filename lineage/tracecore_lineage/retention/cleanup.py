@@ -105,7 +105,7 @@ def orphans(record: RecordWriter, store: Store) -> list[tuple[str, int]]:
     with record.database.read() as connection:
         artifacts = [*stored_artifacts(connection), *stored_sources(connection)]
     named, unreadable = named_files(store, artifacts)
-    kept = {str(artifact.location) for artifact, _ in unreadable}  # what lies there can't be told apart, so that nothing of it goes
+    kept = {str(artifact.location) for artifact, _ in unreadable}  # what lies there can't be distinguished, so that nothing of it is removed
     return [(path, size) for path, size in store.inventory() if path not in named and not lies_in(path, kept)]
 
 
@@ -119,7 +119,7 @@ def named_files(store: Store, artifacts: Sequence[Artifact]) -> tuple[set[str], 
         except (TracecoreError, OSError, ValueError, KeyError) as error:
             unreadable.append((artifact, str(error)))
     for artifact in newest_of_tables(artifacts):
-        with contextlib.suppress(TracecoreError, OSError, ValueError, KeyError):  # said of each version above
+        with contextlib.suppress(TracecoreError, OSError, ValueError, KeyError):  # reported with each version above
             named.update(store.log(artifact))
     return named, unreadable
 

@@ -106,7 +106,7 @@ def carry_out(record: RecordWriter, erasure: Erasure) -> Erasure:
         done = replace(erasure, versions=versions, commits=tuple(_now(store, gone) for gone in erasure.commits))
         key = record.keys.private()
         signed = replace(done, done=True, envelope=seal_payload(jcs(statement(done, key.public.id)), key))
-        # After its START whatever the clock says: of two facets the later one stands.
+        # After its START whatever the clock says: of two facets the later one counts.
         at = max(rfc3339.now(), rfc3339.instant(datetime.fromisoformat(erasure.at)))
         body = record.events.erasure(signed, datetime.fromisoformat(at))
 

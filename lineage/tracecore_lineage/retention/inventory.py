@@ -111,7 +111,7 @@ class Holdings:
     def pictures(self, subject: Subject, first: Sequence[Erased], reached: Collection[str] | None = None) -> list[Erased]:
         """Return files that may show or name the drives, and are not erased already.
 
-        A picture doesn't tell which drives it shows, so that it is included where any of them may be in it.
+        A picture doesn't show which drives it is of, so that it is included where any of them may be in it.
 
         Args:
             subject: whose drives.

@@ -60,7 +60,7 @@ def claim_dead(record: RecordWriter, run: OpenRun) -> Iterator[bool]:
 def lock_was_lost(record: RecordWriter, run: OpenRun) -> bool:
     """Whether a restart of the server may have lost the lock of a live run on another host.
 
-    The run takes its lock again at its next write. Until then only its own host can tell it from a crashed one.
+    The run takes its lock again at its next write. Until then only its own host can distinguish it from a crashed one.
     """
     since = record.live.since()
     if since is None or datetime.fromisoformat(run.started_at) > since + _CLOCKS:

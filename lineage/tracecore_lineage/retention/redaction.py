@@ -64,7 +64,7 @@ def is_sqlite(path: Path) -> bool:
 def scrub_pictures(path: Path, sentence: str) -> int:
     """Replace every picture in an SQLite file by a sentence, irrecoverably; returns the number of changed values.
 
-    A picture doesn't tell which drives it shows, so that all are removed.
+    A picture doesn't show which drives it is of, so that all are removed.
 
     Raises:
         UsageError: another process has the file open and blocks the cleanup.
@@ -124,4 +124,4 @@ def empty_wal(path: Path) -> None:
 def _checkpoint(connection: sqlite3.Connection, path: Path) -> None:
     busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if busy:
-        raise UsageError(f"The write-ahead log of {path} can't be emptied, for somebody reads it: do the same again when nobody does.")
+        raise UsageError(f"The write-ahead log of {path} can't be emptied while another process reads it: do the same again when none does.")

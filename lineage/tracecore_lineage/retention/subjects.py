@@ -23,7 +23,6 @@ from tracecore_schemas.run import Artifact
 
 __all__ = ["Subject", "find_subject"]
 
-_PERSON = "person-"
 _SHOWN = 10
 
 
@@ -68,7 +67,7 @@ def find_subject(
     """
     text = target.strip()
     if not text:
-        raise UsageError("Whose consent was withdrawn? Expected a drive, such as drive_log/NAME, or whom or what drives name in their metadata.")
+        raise UsageError("No subject is given: expected a drive, such as drive_log/NAME, or a driver or vehicle in the metadata of drives.")
     logs = list(_logs(connection))
     name = _bare(text)
     chosen = [log for log in logs if name in {log.name, log.drive}] or _inside(logs, name, stored, members)
@@ -152,6 +151,6 @@ def _unknown(connection: Connection, text: str, logs: list[_Log], tabled: Collec
     known |= {name for _, name in pseudonyms.known(connection)}
     offer = nearest(text, sorted(known))
     drives = sorted({log.name for log in logs})
-    shown = f"Recorded drives: {', '.join(drives[:_SHOWN])}{' …' if len(drives) > _SHOWN else ''}." if drives else "No drive was recorded yet."
+    shown = f"Recorded drives: {', '.join(drives[:_SHOWN])}{' …' if len(drives) > _SHOWN else ''}." if drives else "No drive is recorded yet."
     help_ = f"Did you mean '{offer}'?" if offer else shown
-    return f"'{text}' is no recorded drive, nothing that a drive names in its metadata, and nobody known here. {help_}"
+    return f"'{text}' is not a recorded drive, a value in drives' metadata, or a known person. {help_}"

@@ -115,7 +115,7 @@ def cosign(record: RecordWriter, name: str, signing: Sequence[PrivateKey] = (), 
         now = policies(connection, record.ledger, believed).now
         allowed = {key.id: key for policy in (before.policy, now) if policy is not None for key in policy.signers}
         if not allowed:
-            raise UsageError(f"build/{name} can't be cosigned: no key policy is in force, so that nobody is asked to; {_NO_POLICY}.")
+            raise UsageError(f"build/{name} can't be cosigned: no key policy is in force; {_NO_POLICY}.")
         _refuse_strangers(signing, allowed.values(), "the policy")
         opened = open_envelope(build.envelope)
         own = {(key, signature) for key, signature in opened.signatures}
@@ -171,7 +171,7 @@ def _refuse_strangers(signing: Iterable[PrivateKey], known: Iterable[PublicKey],
         if key.public.id not in {each.id for each in keys}:
             names = short(keys)
             raise UsageError(
-                f"The key {short_id(key.public.id)} is no signer of {whose}: " + (f"expected one of{names}." if names else "none is in force.")
+                f"The key {short_id(key.public.id)} is not a signer of {whose}: " + (f"expected one of{names}." if names else "none is in force.")
             )
 
 
@@ -202,9 +202,9 @@ def _foreign(
         signatures = [canonical_base64(each["sig"]) for each in envelope["signatures"]]
         kind = envelope["payloadType"]
     except (CheckpointError, KeyError, TypeError) as error:
-        raise UsageError(f"The signed file is no DSSE envelope with payload, payloadType and signatures in canonical base64: {error}") from None
+        raise UsageError(f"The signed file is not a DSSE envelope with payload, payloadType and signatures in canonical base64: {error}") from None
     if found != payload or kind != payload_type:
-        raise UsageError(f"The signed file holds something else than {what}: sign what this workspace exports.")
+        raise UsageError(f"The signed file contains something other than {what}: sign what this workspace exports.")
     known = {signature for _, signature in own}
     taken: list[tuple[PublicKey, bytes]] = []
     for signature in signatures:

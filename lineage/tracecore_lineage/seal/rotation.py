@@ -93,7 +93,7 @@ def finish(writer: RecordWriter) -> str | None:
     """
     if _unfinished(writer) is None:
         return None
-    with writer.keys.changing():  # whoever is in the middle of it finishes it
+    with writer.keys.changing():  # a rotation in progress finishes first
         last = _unfinished(writer)
         if last is not None:
             writer.keys.activate(last)

@@ -82,7 +82,7 @@ def reported_since(reader: Reader, bound: int) -> list[tuple[str, Facet, list[Li
 def _bugs(reader: Reader, made: Iterable[Link]) -> list[Bug]:
     first: dict[str, Link] = {}
     for link in made:
-        first.setdefault(link.ref, link)  # earliest first: what was reported, not what was said of it again
+        first.setdefault(link.ref, link)  # earliest first: what was reported, not a repetition
     facets = reader.facets(first)
     return [_bug(link, facets[ref][_FACET].value) for ref, link in first.items() if _FACET in facets.get(ref, {})]
 

@@ -88,7 +88,7 @@ class Datasets:
             known |= waiting
             found = {(row.event_id, row.ordinal): row for row in self.reader.names(waiting)}
             rows |= found
-            # An artifact joins nothing: two names that were said to stand for it are not two names of one dataset.
+            # An artifact joins nothing: two names that denote it are not two names of one dataset.
             waiting = {name for row in found.values() for name in (row.name, row.other) if is_external(name)} - known
         named = [rows[key] for key in sorted(rows)]
         new = self._build({name for name in known if is_external(name)} - self._by_name.keys(), named)
@@ -133,7 +133,7 @@ class Datasets:
     def added_to(self, write: Write) -> list[Write]:
         """Return the earlier writes, since the last overwrite, that a write appended to.
 
-        Without a recorded overwrite an append can't be told from a replacement, and the result is empty.
+        Without a recorded overwrite an append can't be distinguished from a replacement, and the result is empty.
         """
         dataset, since = self._appending(write)
         return [each for each in between(dataset.writes, since.at, write.at) if _apart(each, write)] if dataset is not None else []
@@ -260,7 +260,7 @@ def between(writes: list[Write], since: Instant, until: Instant) -> list[Write]:
     return writes[bisect_left(writes, since, key=_at) : bisect_left(writes, until, key=_at)]
 
 
-def standing(named: Iterable[Naming]) -> list[Naming]:
+def in_force(named: Iterable[Naming]) -> list[Naming]:
     """Return the names in force: deleted `symlinks` revoke earlier statements of the same name."""
     listed = list(named)
     gone: dict[str, Instant] = {}
@@ -272,13 +272,13 @@ def standing(named: Iterable[Naming]) -> list[Naming]:
 
 def aliases(named: Iterable[Naming]) -> list[tuple[str, str]]:
     """Return the pairs of names that `symlinks` join."""
-    return [(row.name, row.other) for row in standing(named) if is_external(row.other)]
+    return [(row.name, row.other) for row in in_force(named) if is_external(row.other)]
 
 
 def stands_for(named: Iterable[Naming]) -> dict[str, set[str]]:
     """Return the artifacts that each name denotes."""
     found: dict[str, set[str]] = {}
-    for row in standing(named):
+    for row in in_force(named):
         if not is_external(row.other):
             found.setdefault(row.name, set()).add(row.other)
     return found

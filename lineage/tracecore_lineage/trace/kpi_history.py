@@ -48,7 +48,7 @@ def kpi_history(connection: Connection, text: str, *, kpis: Sequence[str] = (), 
         whole(reader, Ref(ref.kind, ref.segments))  # says what is nearest where there is none
         made: dict[str, Link] = {}
         for link in reader.outputs_named(ref.kind, [ref.name], preferred=True):
-            made.setdefault(link.ref, link)  # the same report made again is no news
+            made.setdefault(link.ref, link)  # the same report made again is not a new version
         facets = {version: found[KPIS_FACET.name].value for version, found in reader.facets(made).items() if KPIS_FACET.name in found}
         names = _chosen(ref, kpis, facets.values())
         builds = _builds(reader, made)

@@ -15,7 +15,7 @@ from tracecore_lineage.catalog.snapshot import snapshot
 from tracecore_lineage.ledger import ledger, pruned_tree
 from tracecore_lineage.model import rfc3339
 from tracecore_lineage.trace.answer import assemble
-from tracecore_lineage.trace.later import what_came_later
+from tracecore_lineage.trace.changes_since_seal import changes_since_seal
 from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.resolve import read_ref
 from tracecore_lineage.trace.start import locate
@@ -119,7 +119,7 @@ def trace(connection: Connection, text: str, *, depth: int | None = None, as_of:
                 note_static(reader, walk_backward(reader, walk, versions, runs=start.runs, level=len(walk.runs), depth=_checked(depth)), walk)
                 _say_cut(walk, depth)
                 answer = assemble(reader, walk)
-            answer.trace["later"] = what_came_later(now, walk, answer, start.prefix.bound)
+            answer.trace["later"] = changes_since_seal(now, walk, answer, start.prefix.bound)
         return answer.trace
 
 

@@ -174,7 +174,7 @@ def locate(reader: Reader, ref: Ref) -> Start:
         return Start(str(ref), reader.prefix, tuple((batch.ref, None) for batch in batches), batches=tuple(batches))
     if ref.kind == "job":
         raise UsageError(
-            f"{ref} can't be followed: a job is no version. 'tracecore show {ref}' gives its runs and its static lineage; ask for those."
+            f"{ref} can't be followed: a job has no version. 'tracecore show {ref}' gives its runs and its static lineage; ask for those."
         )
     if ref.kind == "vehicle":
         raise UsageError(f"{ref} is not in the record: nothing was recorded of any {ref.kind} yet.")

@@ -129,7 +129,7 @@ def walk_backward(
 
 
 def _start(reader: Reader, walk: Walk, relation: Relation, ref: str, run: str | None) -> list[tuple[str, Link, bool]]:
-    if is_unversioned(ref):  # stands for whatever its readers read
+    if is_unversioned(ref):  # denotes whatever its readers read
         resolved = relation.of_readings(reader.inputs_like(f"{name}@{UNVERSIONED}" for name in relation.datasets.of(ref).names))
         for each in resolved:
             walk.gap(ref, each.missing, each.why)

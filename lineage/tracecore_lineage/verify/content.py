@@ -107,7 +107,7 @@ def check_content(
         artifacts: versions whose bytes are kept; one that lies at two places is checked at both.
         findings: receives failures.
         progress: called with versions done, total, and the last ref.
-        erased: tombstones: what they cover is no failure, and the rest is still verified.
+        erased: tombstones: what they cover is not a failure, and the rest is still verified.
     """
     known = Tombstones() if erased is None else erased
     failures: dict[int, list[StoreFailure]] = {}

@@ -36,7 +36,7 @@ def examine(record: RecordWriter, settings: Settings | None = None) -> dict[str,
 
     Returns:
         `ok`; `open_runs`, each with `live`; `orphans`, in the store without an event; `dangling`, named by an event and missing from the store;
-        `problems`, in sentences. Live runs and orphans are no fault.
+        `problems`, in sentences. Live runs and orphans are not faults.
     """
     live: set[str] = set()
     found = open_runs(record)

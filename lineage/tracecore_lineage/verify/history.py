@@ -99,13 +99,7 @@ class History:
 
 
 def read_history(connection: Connection, ledger_name: LedgerName, *, positions: Collection[int] = ()) -> History:
-    """Read the whole ledger once; `positions` are sizes whose roots are wanted in addition to those of sealed builds.
-
-    Args:
-        connection: to the record's database.
-        ledger_name: the workspace's own.
-        positions: sizes whose root is wanted, beside those of the builds met.
-    """
+    """Read the whole ledger once; `positions` are sizes whose roots are wanted in addition to those of sealed builds."""
     history = History()
     previous = ""
     for leaf in ledger.read(connection):

@@ -233,9 +233,9 @@ def read_attestations(path: Path) -> list[dict[str, Any]]:
         try:
             envelope = loads_strict(line)
         except StrictJSONError as error:
-            raise UsageError(f"{path}:{number} is no JSON: {error}") from None
+            raise UsageError(f"{path}:{number} is not JSON: {error}") from None
         if not isinstance(envelope, dict):
-            raise UsageError(f"{path}:{number} is no envelope: expected what 'tracecore export BUILD --format slsa' writes, one a line.")
+            raise UsageError(f"{path}:{number} is not an envelope: expected what 'tracecore export BUILD --format slsa' writes, one a line.")
         found.append(envelope)
     return found
 
@@ -245,7 +245,7 @@ def check_attestations(envelopes: list[dict[str, Any]], connection: Connection, 
     root = trace["root"]
     sealed = seal.find(connection, parse_ref(root).segments[0]) if root.startswith("build/") else None
     if sealed is None:
-        raise UsageError(f"{root} is no build: attestations are about builds, so name the build that they are of.")
+        raise UsageError(f"{root} is not a build: name the build that the attestations are about.")
     findings.checked["signatures"] += len(envelopes)
     for problem in judge(envelopes, statements(connection, sealed, trace), trust.keys):
         findings.fail(root.partition("@")[0], problem.what, problem.expected, problem.found)

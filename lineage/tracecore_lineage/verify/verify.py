@@ -77,7 +77,7 @@ def verify(
         brought = None if ref is None else _imported(connection, ref, history, imports)
         bound = None if ref is None else _bound(connection, ref, history) if brought is None else brought.seq + 1
         history.tell(findings, bound)
-        # An imported build stands on keys of its own: a key that is pinned for it has signed nothing here.
+        # An imported build has keys of its own: a key pinned for it signed nothing here.
         trusted = _check_seals(connection, record, findings, history, bound, pinned if brought is None else None, kept)
         if brought is not None:
             rewritten = check_imports(connection, [brought], pinned, findings)
@@ -140,7 +140,7 @@ def _check_seals(
                 findings.fail(f"build/{seal.build['name']}", "name", "a name that is written once", f"sealed again at position {seal.seq}")
             names.add(seal.build["name"])
             check_seal(seal, history, record.ledger, believed, findings)
-            if bound is None or seal.seq == bound - 1:  # an earlier build that nobody cosigned says nothing against this one
+            if bound is None or seal.seq == bound - 1:  # missing cosignatures of an earlier build say nothing against this one
                 check_signatures(seal, history, policies, believed, findings)
     return believed
 
@@ -183,7 +183,7 @@ def _believable(connection: Connection, ledger_name: LedgerName, history: Histor
         written: set[str] = set()
         voices, speaking = delegations_of(history.imports, ledger_name), {each.seq for each in history.imports}
         for leaf in ledger.read(connection):
-            # Bytes are asked for of imports alone: an imported build is answered from its own events.
+            # Only imports need their bytes: an imported build is answered from its own events.
             body = leaf.body if leaf.event_id in voices or leaf.seq in speaking else b""
             row = {"seq": leaf.seq, "event_id": leaf.event_id, "recorded_at": leaf.recorded_at, "leaf_hash": leaf.leaf_hash, "body": body}
             made.execute(insert(EVENTS), row)

@@ -14,7 +14,7 @@ from tracecore_lineage.trace.bugs import reported_since
 from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.walk import Walk
 
-__all__ = ["what_came_later"]
+__all__ = ["changes_since_seal"]
 
 _OF_STORAGE = frozenset({"tracecore_artifact", "symlinks", "version", "schema", "tracecore_port"})
 """Facets of storage and of one run's use: another run that makes or reads the same version repeats them in its own way."""
@@ -22,7 +22,7 @@ _TOMBSTONE = "tracecore_tombstone"
 _OF_USE = frozenset({"dataQualityAssertions", "dataQualityMetrics", "outputStatistics", "inputStatistics", "inputSubset", "outputSubset"})
 
 
-def what_came_later(now: Reader, walk: Walk, then: Assembled, bound: int) -> list[dict[str, Any]]:
+def changes_since_seal(now: Reader, walk: Walk, then: Assembled, bound: int) -> list[dict[str, Any]]:
     """Return what events from `bound` on say about the nodes and runs of a trace.
 
     Args:
