@@ -35,7 +35,6 @@ NOT_YET_CLEAN: tuple[str, ...] = (
     "lineage/tracecore_lineage/model",
     "plugins/_template/stages",
     "plugins/curation/tests",
-    "plugins/curation/tracecore_curation",
     "plugins/diagnosis/tests",
     "plugins/evaluation/tests",
     "plugins/evidence/tests",

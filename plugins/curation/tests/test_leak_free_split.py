@@ -185,7 +185,7 @@ def test_what_can_not_be_split_is_refused_with_its_reason(world: StageWorld) -> 
     ):
         split(world, together, holdout=["a", "c"])
     with pytest.raises(
-        UsageError, match=r"beside the test side there is one frame \(frame/drive-\d/.*\), and one to train on and one to validate on"
+        UsageError, match=r"besides the test side there is one frame \(frame/drive-\d/.*\), and one to train on and one to validate on"
     ):
         split(world, drives(1, 1))
 
@@ -193,7 +193,7 @@ def test_what_can_not_be_split_is_refused_with_its_reason(world: StageWorld) -> 
 @pytest.mark.parametrize(
     ("params", "words"),
     [
-        ({"holdout": "drive-7"}, "The holdout 'drive-7' is no drive of these frames. Did you mean 'drive-"),
+        ({"holdout": "drive-7"}, "The holdout 'drive-7' is not a drive of these frames. Did you mean 'drive-"),
         (
             {"by": "oficial_split"},
             "No frame has an attribute 'oficial_split' to split by. Did you mean 'official_split'? Attributes: frame, official_split, weather, drive",
@@ -205,7 +205,7 @@ def test_what_can_not_be_split_is_refused_with_its_reason(world: StageWorld) -> 
         ({"conditions": {"weather": "rian"}}, "The filter 'conditions' names the weather 'rian', which no frame has. Did you mean 'rain'?"),
         (
             {"by": "official_split", "holdout": "vall"},
-            "The holdout 'vall' is no value of the attribute 'official_split' of these frames. Did you mean 'val'?",
+            "The holdout 'vall' is not a value of the attribute 'official_split' of these frames. Did you mean 'val'?",
         ),
         ({"drives": ["drive-9"]}, "The filter 'drives' names the drive 'drive-9', which no frame has. Did you mean"),
         ({"regions": ["JP"]}, "The filter 'regions' names the region 'JP', which no frame has."),

@@ -209,7 +209,7 @@ def test_outputs_that_are_no_frame_tables_are_not_compared(tmp_path: Path) -> No
     [
         ({"second": 3}, "The check 'no_leak' has no parameter 'second'. Did you mean 'seconds'?"),
         ({"likeness": "much"}, "The check 'no_leak' can't take likeness='much'"),
-        ({"ports": ["train", "validatoin"]}, "is asked to compare 'validatoin', which is no output of the stage. Did you mean 'validation'?"),
+        ({"ports": ["train", "validatoin"]}, "is asked to compare 'validatoin', which is not an output of the stage. Did you mean 'validation'?"),
     ],
 )
 def test_a_wrong_setting_is_one_clear_sentence(params: dict[str, JSON], words: str) -> None:

@@ -218,10 +218,10 @@ def test_a_request_without_wants_gives_an_empty_table(world: StageWorld, choose:
     ("content", "words"),
     [
         (None, r"The input 'request' holds no request\.json: wire it to a data_request"),
-        ("{", r"The data request is no JSON"),
+        ("{", r"The data request is not JSON"),
         (
             '{"v": 1, "wants": [{"cluster": "a", "why": "b", "count": 0}]}',
-            r"none that this version can read: wants\.0\.count: Input should be",
+            r"This version can.t read the data request: wants\.0\.count: Input should be",
         ),
     ],
 )

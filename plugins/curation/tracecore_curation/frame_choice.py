@@ -1,4 +1,4 @@
-"""Choosing the frames that a data request asks for: first what the frame table can tell, then what looks most like the examples."""
+"""Choice of frames for a data request: those that meet its conditions, the most similar to the examples first."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What was found for one want.
+    """Frames chosen for one want.
 
     Attributes:
         ids: of the chosen frames, the most similar to the examples first.
@@ -60,12 +60,12 @@ class Chosen:
 
     @property
     def found(self) -> int:
-        """How many of the chosen frames are known to meet every condition: unknown is not met."""
+        """The number of chosen frames known to meet every condition."""
         return 0 if self.untold else len(self.ids)
 
 
 def read_pool(frames: Any, labels: Any = None) -> Pool:
-    """Read what choosing looks at.
+    """Read frames to choose from.
 
     Args:
         labels: a label table, whose frame attributes are conditions too.
@@ -127,7 +127,7 @@ def _for_want(want: Want, pool: Pool, examples: Pool, free: NDArray[np.bool_], t
 
 
 def _apart(pool: Pool, rows: NDArray[np.intp], examples: Pool, liked: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return how far each frame is from the nearest example: the share of hash bits that differ, and the difference of mean luma, 0 to 2."""
+    """Return each frame's distance to the nearest example: the share of differing hash bits plus the difference of mean luma, 0 to 2."""
     bits = np.bitwise_count(pool.hashes[rows, None] ^ examples.hashes[None, liked]) / _BITS
     light = np.abs(pool.luma[rows, None] - examples.luma[None, liked])
     nearest: NDArray[np.float64] = (bits + light).min(axis=1).round(9)
@@ -135,7 +135,7 @@ def _apart(pool: Pool, rows: NDArray[np.intp], examples: Pool, liked: NDArray[np
 
 
 def _spread(rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Order rows so that the first of them are spread over all: the ends, then halves, then quarters (van der Corput's sequence)."""
+    """Return rows in an order whose beginning is spread over all: ends, halves, quarters (van der Corput's sequence)."""
     places = np.arange(len(rows), dtype=np.uint64)
     reversed_ = np.zeros(len(rows), dtype=np.float64)
     scale = 0.5
@@ -143,7 +143,7 @@ def _spread(rows: NDArray[np.intp]) -> NDArray[np.intp]:
         reversed_ += scale * (places & np.uint64(1))
         places >>= np.uint64(1)
         scale /= 2
-    # Where the n-th number of the sequence falls among all of them says which row comes n-th.
+    # The rank of the n-th number of the sequence is the n-th row.
     return rows[np.argsort(np.argsort(reversed_, kind="stable"), kind="stable")]
 
 

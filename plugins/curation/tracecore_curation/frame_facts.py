@@ -1,9 +1,9 @@
-"""Facts of frames that curation compares (all but the image), and pairs of frames: found in blocks, all counted, the closest kept."""
+"""Facts of frames that curation compares, except images, and pairs of frames: all counted, the closest kept."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 __all__ = ["FACT_COLUMNS", "MEASURED", "UNKNOWN", "FrameFacts", "FramePair", "Pairs", "Tally", "closest", "read_facts", "read_names"]
 
 MEASURED = "measured"
-"""Value of a frame's `clock` that may be compared between drives."""
+"""Value of `clock` of times that can be compared between drives."""
 
 UNKNOWN = ""
-"""Drive of a frame of which none is known; no drive has an empty name."""
+"""Drive of a frame whose drive is unknown; no drive has an empty name."""
 
 FACT_COLUMNS = ("frame_id", "drive", "sensor", "timestamp_ns", "index", "clock", "latitude", "longitude")
-"""The columns that a table has to have to be compared."""
+"""Columns of a table that can be compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class FrameFacts:
 
     @property
     def drive_names(self) -> list[str]:
-        """Every drive, once, sorted."""
+        """Distinct drives, sorted."""
         return sorted(set(self.drives.tolist()))
 
     @property
@@ -58,24 +58,17 @@ class FrameFacts:
 
     @property
     def timed(self) -> NDArray[np.bool_]:
-        """Whose clock is measured."""
+        """Frames with a measured clock, as a mask."""
         return np.asarray(self.clocks == MEASURED, dtype=bool)
 
     @property
     def placed(self) -> NDArray[np.bool_]:
-        """Whose place is measured."""
+        """Frames with a measured place, as a mask."""
         return np.asarray(np.isfinite(self.places).all(axis=1), dtype=bool)
 
     def take(self, chosen: NDArray[Any]) -> FrameFacts:
         """Return the frames of a mask or of row numbers."""
-        return FrameFacts(
-            self.ids[chosen],
-            self.drives[chosen],
-            self.times[chosen],
-            self.indices[chosen],
-            self.clocks[chosen],
-            self.places[chosen],
-        )
+        return FrameFacts(*(getattr(self, each.name)[chosen] for each in fields(self)))
 
 
 def read_facts(frames: Any, filter_: pc.Expression | None = None) -> FrameFacts:
@@ -95,7 +88,7 @@ def read_facts(frames: Any, filter_: pc.Expression | None = None) -> FrameFacts:
 
 
 def read_names(frames: Any) -> FrameFacts:
-    """Read what a table that names frames, and lacks other columns of a frame table, says of them: ids, and drives where it has them.
+    """Read the facts of a table that has frame ids but lacks other columns: ids, and drives if it has them.
 
     Args:
         frames: a `pyarrow.dataset.Dataset` with the column `frame_id`.
@@ -115,7 +108,7 @@ def read_names(frames: Any) -> FrameFacts:
 
 
 def _texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
-    """Return texts as they are, and for no text the empty one: an unknown drive."""
+    """Return texts, with null as the empty text: an unknown drive."""
     values = np.empty(len(column), dtype=object)
     values[:] = [UNKNOWN if each is None else str(each) for each in column.to_pylist()]
     return values
@@ -123,7 +116,7 @@ def _texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Some pairs of frames of two tables: row numbers, and how near they are by two measures (the smaller the nearer)."""
+    """Pairs of frames of two tables: row numbers, and two distances (the smaller the nearer)."""
 
     a: NDArray[np.intp]
     b: NDArray[np.intp]
@@ -136,7 +129,7 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class FramePair:
-    """One pair by the frames' refs, with what is between them in words."""
+    """One pair by the frames' refs, with their distance in words."""
 
     a: str
     b: str
@@ -145,7 +138,7 @@ class FramePair:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many pairs there are, how many frames of either table are in one, and the closest of them in order."""
+    """The number of pairs, of frames of either table in pairs, and the closest pairs in order."""
 
     count: int
     frames_a: int
@@ -154,7 +147,7 @@ class Tally:
 
 
 def closest(blocks: Iterator[Pairs], a: FrameFacts, b: FrameFacts, keep: int) -> Tally:
-    """Count pairs that come in blocks and keep the nearest, ties in order of their refs' rows: the same answer however the blocks are cut."""
+    """Count pairs in blocks and keep the nearest, ties by row numbers; the result does not depend on the blocks."""
     count = 0
     in_a, in_b = np.zeros(len(a), dtype=bool), np.zeros(len(b), dtype=bool)
     best = Pairs(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0), np.empty(0))

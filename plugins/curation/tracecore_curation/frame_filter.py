@@ -24,10 +24,10 @@ FILTER_FACET = tc.FacetSpec("tracecore_filter", lambda value: f"filtered from {t
 
 
 def read_conditions(frames: Any, labels: Any = None) -> dict[str, dict[str, str]]:
-    """Return the conditions of a dataset's frames, by ref, with what a label table says of them where there is one."""
+    """Return the conditions of a dataset's frames by ref, with the frame attributes of a label table if given."""
     columns = [name for name in CONDITION_COLUMNS if name in frames.schema.names]
-    said = () if labels is None else labels.to_table(columns=[*ATTRIBUTE_COLUMNS]).to_pylist()
-    return frame_conditions(frames.to_table(columns=["frame_id", *columns]), said)
+    attributes = () if labels is None else labels.to_table(columns=[*ATTRIBUTE_COLUMNS]).to_pylist()
+    return frame_conditions(frames.to_table(columns=["frame_id", *columns]), attributes)
 
 
 def condition_names(conditions: Mapping[str, Mapping[str, str]]) -> list[str]:
@@ -46,7 +46,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
 
 class FilterParams(tc.Params):
-    """Which frames are taken at all."""
+    """Filters of frames."""
 
     drives: Names = tc.Field((), description="only these drives; empty for all")
     sensors: Names = tc.Field((), description="only these sensors; empty for all")
@@ -66,7 +66,7 @@ _CONDITIONS = {"regions": "region", "time_of_day": "time_of_day"}
 
 
 def filter_expression(frames: Any, params: FilterParams, labels: Any = None) -> pc.Expression | None:
-    """Return the filter that the parameters mean, None for no filter.
+    """Return the filter of the parameters, None for no filter.
 
     Args:
         labels: needed for `labeled`; its frame attributes are conditions too.
@@ -90,7 +90,7 @@ def filter_expression(frames: Any, params: FilterParams, labels: Any = None) -> 
     if params.max_luma is not None:
         parts.append(pc.field("luma") <= params.max_luma)
     if params.every > 1:
-        # Arrow has no remainder: what is left of the index after whole steps.
+        # Arrow has no remainder function.
         index, step = pc.field("index").cast(pa.int64()), pa.scalar(params.every, pa.int64())
         parts.append((index - pc.divide(index, step) * step) == 0)
     if params.labeled:
@@ -106,7 +106,7 @@ def labeled_frames(labels: Any) -> set[str]:
 
 
 def selection(frames: Any, ids: Iterable[str]) -> pa.RecordBatchReader:
-    """Return whole rows of a frame table by ref, as a stream: images of a large set don't fit into memory."""
+    """Return rows of a frame table by ref as a stream: images of a large set don't fit into memory."""
     wanted = pc.field("frame_id").isin(pa.array(sorted(ids), type=pa.string()))
     reader: pa.RecordBatchReader = frames.scanner(filter=wanted, batch_size=256, batch_readahead=2, fragment_readahead=1).to_reader()
     return reader
@@ -117,7 +117,7 @@ def _values(frames: ds.Dataset, column: str) -> list[str]:
 
 
 def _meeting(known: Mapping[str, Mapping[str, str]], asked: Mapping[tuple[str, str], tuple[str, ...]]) -> list[str]:
-    """Return the refs of the frames that are known to meet every condition, each asked for by a filter's and the condition's name."""
+    """Return the refs of frames that meet every condition, by (filter, condition)."""
     for (filter_, name), wanted in asked.items():
         if filter_ == "conditions":
             _refuse_unknown("filter 'conditions' names the condition", [name], condition_names(known))
@@ -126,10 +126,10 @@ def _meeting(known: Mapping[str, Mapping[str, str]], asked: Mapping[tuple[str, s
     return sorted(ref for ref, of_frame in known.items() if all(of_frame.get(name) in wanted for (_, name), wanted in asked.items()))
 
 
-def _refuse_unknown(said: str, wanted: Iterable[str], known: Sequence[str]) -> None:
+def _refuse_unknown(what: str, wanted: Iterable[str], known: Sequence[str]) -> None:
     for value in wanted:
         if value not in known:
-            raise tc.UsageError(f"The {said} '{value}', which no frame has. {suggestion(value, known)}")
+            raise tc.UsageError(f"The {what} '{value}', which no frame has. {suggestion(value, known)}")
 
 
 class FrameFilter(tc.Stage):
@@ -141,7 +141,7 @@ class FrameFilter(tc.Stage):
     kept = tc.Output(table=tc.FRAMES, checks=["not_empty", "unique_frame_ids"], description="the frames that every filter lets pass")
 
     class Params(FilterParams):
-        """The filters; all of them must let a frame pass."""
+        """Filters; a frame must pass all."""
 
     def run(self, context: tc.Context, params: Params) -> None:
         """Copy the rows that pass."""

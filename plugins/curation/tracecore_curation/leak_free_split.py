@@ -15,8 +15,8 @@ from tracecore.errors import suggestion
 from tracecore_curation.frame_facts import FrameFacts, read_facts
 from tracecore_curation.frame_filter import FilterParams, Names, filter_expression, selection
 from tracecore_curation.leaks import KEPT, Limits
-from tracecore_curation.near_duplicates import LIKENESS, Thumbnails
-from tracecore_curation.proximity import METERS, SECONDS, unmeasured
+from tracecore_curation.near_duplicates import Thumbnails
+from tracecore_curation.proximity import unmeasured
 from tracecore_curation.splits import Group, Joint, choose_drives, cut_blocks, drive_groups, split_by_attribute
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.facets import FRAMES_FACET, SPLIT_FACET
@@ -25,12 +25,12 @@ __all__ = ["LeakFreeSplit"]
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 _GAP = "gap"
-_WHOLE = 5  # with fewer drives, giving one away for validation leaves too little to train on
+_WHOLE = 5  # with fewer drives, a whole one for validation leaves too few to train on
 
 
 @dataclass(frozen=True, slots=True)
 class _Split:
-    """Which frames are on which side, what a trace should say of it, and what is not known.
+    """Sides of the frames, members of the facet, and unknowns.
 
     Attributes:
         sides: by frame: the name of an output, else the reason why the frame is on no side.
@@ -61,7 +61,7 @@ class LeakFreeSplit(tc.Stage):
         table=tc.FRAMES, checks=["not_empty", "unique_frame_ids"], description="the frames to measure on, which nothing was learned or selected by"
     )
 
-    class Params(FilterParams):
+    class Params(FilterParams, Limits):
         """How to split, and which frames at all."""
 
         by: str = tc.Field("drive", min_length=1, description="'drive', or an attribute whose values name the sides (official_split, region)")
@@ -72,9 +72,6 @@ class LeakFreeSplit(tc.Stage):
         )
         block: float = tc.Field(10.0, gt=0, description="seconds of a block of time, where validation is cut from the training drives")
         gap: float = tc.Field(1.0, ge=0, description="seconds on either side of a block whose frames are left out; at most a quarter of the block")
-        seconds: float = tc.Field(SECONDS, gt=0, description="frames of two drives within this much time of each other are of the same time")
-        meters: float = tc.Field(METERS, gt=0, description="frames of two drives within this distance of each other are of the same place")
-        likeness: float = tc.Field(LIKENESS, gt=0, le=1, description="least correlation of two near-duplicates, 1 for the same picture")
 
     def run(self, context: tc.Context, params: Params) -> None:
         """Filter, split, and write the three sides."""
@@ -104,8 +101,8 @@ class LeakFreeSplit(tc.Stage):
 def _by_drive(facts: FrameFacts, thumbnails: Thumbnails, params: LeakFreeSplit.Params, seed: int) -> _Split:
     for drive in params.holdout:
         if drive not in facts.drive_names:
-            raise tc.UsageError(f"The holdout '{drive}' is no drive of these frames. {suggestion(drive, facts.drive_names)}")
-    groups, joints = drive_groups(facts, thumbnails, Limits(params.seconds, params.meters, params.likeness))
+            raise tc.UsageError(f"The holdout '{drive}' is not a drive of these frames. {suggestion(drive, facts.drive_names)}")
+    groups, joints = drive_groups(facts, thumbnails, params)
     if len(groups) < 2:
         raise tc.UsageError(
             f"There is nothing to split: {_one_group(groups[0], joints)} The test side shares no drive with the others: more drives are needed."
@@ -121,7 +118,7 @@ def _by_drive(facts: FrameFacts, thumbnails: Thumbnails, params: LeakFreeSplit.P
     sides = np.where(np.isin(facts.drives.astype(str), sorted(chosen)), TEST, TRAIN).astype(object)
     reached = float((sides == TEST).mean())
     said = (
-        _share_said("test", reached, params.test, groups)
+        _share_sentence("test", reached, params.test, groups)
         if not params.holdout
         else f"The drives of the test side were named: {', '.join(params.holdout)}."
     )
@@ -132,7 +129,7 @@ def _by_drive(facts: FrameFacts, thumbnails: Thumbnails, params: LeakFreeSplit.P
     else:
         sides[np.isin(facts.drives.astype(str), sorted(choose_drives(rest, params.validation, seed)))] = VALIDATION
         share = float((sides == VALIDATION).sum() / (sides != TEST).sum())
-        cut = {"share": {"asked": params.validation, "reached": share}, "said": _share_said("validation", share, params.validation, rest)}
+        cut = {"share": {"asked": params.validation, "reached": share}, "said": _share_sentence("validation", share, params.validation, rest)}
     return _Split(
         sides,
         {
@@ -150,7 +147,7 @@ def _by_drive(facts: FrameFacts, thumbnails: Thumbnails, params: LeakFreeSplit.P
 def _by_attribute(facts: FrameFacts, frames: Any, labels: Any, params: LeakFreeSplit.Params) -> _Split:
     found = split_by_attribute(frames, labels, facts.ids.tolist(), params.by, params.holdout)
     sides = np.array([found.sides.get(id_, "") for id_ in facts.ids.tolist()], dtype=object)
-    said = f"By the values of {params.by}, {found.said}."
+    said = f"By the values of {params.by}, {found.words}."
     facet: dict[str, JSON] = {"left_out": dict(found.left_out), "without": found.without, "said": said}
     if not (sides == VALIDATION).any():
         cut = _in_blocks(facts, sides, params, f"no value of {params.by} names selection frames")
@@ -162,12 +159,12 @@ def _by_attribute(facts: FrameFacts, frames: Any, labels: Any, params: LeakFreeS
 
 
 def _in_blocks(facts: FrameFacts, sides: NDArray[np.object_], params: LeakFreeSplit.Params, why: str) -> dict[str, JSON]:
-    """Move frames of the training side to validation, in blocks of time, and return what the facet says of it."""
+    """Move frames of the training side to validation, in blocks of time, and return the facet's members about it."""
     rows = np.flatnonzero(sides == TRAIN)
     cut = cut_blocks(facts.take(rows), params.validation, params.block, params.gap)
     if cut is None:
         raise tc.UsageError(
-            f"Nothing is left to train on: beside the test side there {'is one frame' if len(rows) == 1 else 'are frames of one moment'} "
+            f"Nothing is left to train on: besides the test side there {'is one frame' if len(rows) == 1 else 'are frames of one moment'} "
             f"({facts.ids[rows[0]]}), and one to train on and one to validate on are needed. More frames, drives or a smaller holdout would do."
         )
     sides[rows[cut.held]] = VALIDATION
@@ -178,7 +175,7 @@ def _in_blocks(facts: FrameFacts, sides: NDArray[np.object_], params: LeakFreeSp
     return {"share": {"asked": params.validation, "reached": reached}, "blocks": cut.count, "gap": left_out, "said": said}
 
 
-def _share_said(side: str, reached: float, asked: float, groups: list[Group]) -> str:
+def _share_sentence(side: str, reached: float, asked: float, groups: list[Group]) -> str:
     of = "the frames" if side == TEST else "the other frames"
     return (
         f"{reached:.1%} of {of} are for {side}, {abs(reached - asked):.1%} {'above' if reached > asked else 'below'} "

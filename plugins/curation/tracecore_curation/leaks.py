@@ -1,4 +1,4 @@
-"""What two sides of a split have in common that they may not: frames, drives, times and places, near-duplicates."""
+"""Leaks between two sides of a split: shared frames, drives, times and places, and near-duplicates."""
 
 from __future__ import annotations
 
@@ -6,23 +6,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracecore_curation.frame_facts import UNKNOWN, FrameFacts, FramePair, Tally, closest
-from tracecore_curation.near_duplicates import Thumbnails, near_duplicates
+import tracecore as tc
+from tracecore_curation.frame_facts import FACT_COLUMNS, UNKNOWN, FrameFacts, FramePair, Tally, closest
+from tracecore_curation.near_duplicates import LIKENESS, Thumbnails, near_duplicates
 from tracecore_curation.proximity import neighbors
 
-__all__ = ["KEPT", "Leak", "Limits", "Side", "counted", "describe_pair", "find_leaks", "shared_frames"]
+__all__ = ["KEPT", "NEEDED", "Leak", "Limits", "Side", "counted", "describe_pair", "find_leaks", "shared_frames"]
 
 KEPT = 20
-"""How many pairs or names a finding keeps, the nearest first; how many there are is always said."""
+"""Pairs or names that a finding keeps, the nearest first; the count is of all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What counts as a leak: see the parameters of `no_leak`."""
+NEEDED = frozenset({*FACT_COLUMNS, "image"})
+"""Columns of a table whose frames can be compared with all of these."""
 
-    seconds: float
-    meters: float
-    likeness: float
+
+class Limits(tc.Params):
+    """Limits within which two frames leak."""
+
+    seconds: float = tc.Field(60.0, gt=0, description="frames of two drives within this much time of each other are of the same time")
+    meters: float = tc.Field(50.0, gt=0, description="frames of two drives within this distance of each other are of the same place")
+    likeness: float = tc.Field(LIKENESS, gt=0, le=1, description="least correlation of two near-duplicates, 1 for the same picture")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ def find_leaks(a: Side, b: Side, thumbnails: Thumbnails | None, limits: Limits) 
 
 
 def counted(number: int, what: str) -> str:
-    """Return a number with its noun, in the plural where it has to be."""
+    """Return a number with its noun in the right number."""
     return f"{number} {what}{'s' * (number != 1)}"
 
 
@@ -74,14 +78,14 @@ def _are(number: int) -> str:
 
 
 def describe_pair(reason: str, near: float, also: float) -> str:
-    """Return in words how near two frames are by the two measures of a reason."""
+    """Return the distance of two frames in words, by the two measures of a reason."""
     if reason == "time_and_place":
         return f"{near:.1f} s and {also:.0f} m apart"
     return f"likeness {1 - near:.3f}{', mirrored' if also else ''}"
 
 
 def shared_frames(a: Side, b: Side) -> list[Leak]:
-    """Return the frames that two sides share as a leak; nothing where they share none."""
+    """Return the leak of frames that two sides share, if any."""
     shared = sorted(set(a.frames.ids.tolist()) & set(b.frames.ids.tolist()))
     if not shared:
         return []
@@ -103,7 +107,7 @@ def _shared_drives(a: Side, b: Side, *, timed: bool) -> list[Leak]:
 
 
 def _nearest_in_time(a: FrameFacts, b: FrameFacts) -> tuple[FramePair, ...]:
-    """Return each frame of `b` with the frame of `a` nearest to it in time, the nearest pairs first; one drive's own frames share one clock."""
+    """Return each frame of `b` with the frame of `a` nearest in time, the nearest pairs first; frames of one drive have one clock."""
     order = np.argsort(a.times, kind="stable")
     times = a.times[order]
     after = np.clip(np.searchsorted(times, b.times), 0, len(times) - 1)

@@ -1,8 +1,8 @@
 """Near-duplicates: frames that show the same picture, whatever drive they are of: upright, mirrored, with black bars, cropped, with an overlay.
 
-Each picture is reduced to a miniature, and what is in it to a mark: 20 x 15 cells of the picture's detail (each cell less its surroundings, strong
-cells limited, so that neither light nor a lamp nor a caption decides), of length 1. Two looks, so that comparing is quick: whole pictures whose marks
-correlate somewhat, upright or mirrored, are compared again with crops of each other. How well that works is measured in the tests.
+Each picture is reduced to a miniature, and its content to a mark: a unit vector of 20 x 15 cells of detail (each cell minus its surroundings, strong
+cells clipped, so that neither light nor a lamp nor a caption decides). All marks are compared in blocks by matrix products, which is exact; pairs of
+whole pictures that correlate somewhat, upright or mirrored, are compared again with crops of each other. The tests measure recall and false alarms.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ class Thumbnails:
         self._miniatures: dict[str, list[NDArray[np.uint8]]] = {}
 
     def add(self, table: Any) -> None:
-        """Take frames of one more table."""
+        """Add a table of frames."""
         self._tables.append(table)
 
     def of(self, ids: NDArray[np.object_]) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
-        """Return the miniatures of frames [n, 60, 80] and the place of each one's frame in `ids`, ascending."""
-        # The table that was added last is asked about first: with each further one, those before it are not searched again.
+        """Return the miniatures of frames [n, 60, 80] and the index of each one's frame in `ids`, ascending."""
+        # The last table first: with each further one, those before it are not searched again.
         for table in reversed(self._tables):
             missing = sorted(set(ids.tolist()) - self._miniatures.keys())
             if not missing:
@@ -106,7 +106,7 @@ def near_duplicates(a: FrameFacts, b: FrameFacts, thumbnails: Thumbnails, *, lik
                 i, j, alike = i[other], j[other], alike[other]
                 open_ = np.flatnonzero(alike < likeness)
                 alike[open_] = np.maximum(alike[open_], _against_crops(minis_a, minis_b, i[open_], j[open_], _CLOSER, mirrored=mirrored))
-                # Rounded, so that a limit is met or not on any machine, however its sums are ordered.
+                # Rounded, so that a limit is decided alike on any machine, whatever the order of its sums.
                 alike = alike.round(4)
                 kept = alike >= likeness
                 found.append(Pairs(frames_a[i[kept]], frames_b[j[kept]], 1 - alike[kept], np.full(int(kept.sum()), float(mirrored))))
@@ -115,7 +115,7 @@ def near_duplicates(a: FrameFacts, b: FrameFacts, thumbnails: Thumbnails, *, lik
 
 
 def _blocks(frames: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
-    """Cut rows into blocks; all rows of a frame are in one block."""
+    """Yield rows in blocks; all rows of a frame are in one block."""
     start = 0
     while start < len(frames):
         end = int(np.searchsorted(frames, frames[min(start + _BLOCK, len(frames)) - 1], "right"))
@@ -126,7 +126,7 @@ def _blocks(frames: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
 def _alike(marks_a: _Marks, marks_b: _Marks, least: float) -> NDArray[np.float64]:
     """Return the greatest correlation of each two pictures [n, m]: the whole of one with the crops of the other, either way.
 
-    0 where the wholes correlate less than `least`. Whole blocks are multiplied, which costs less than to pick pairs out first.
+    0 where the wholes correlate less than `least`. Multiplying whole blocks is faster than selecting pairs first.
     """
     whole_a, whole_b = marks_a[:, 0], marks_b[:, 0]
     alike = whole_a @ whole_b.T
@@ -159,7 +159,7 @@ def _against_crops(
 
 
 def _best(found: Sequence[Pairs]) -> Pairs:
-    """Return each pair of frames once, as it is nearest."""
+    """Return each pair of frames once, at its nearest."""
     a, b, near, also = (np.concatenate([getattr(pairs, name) for pairs in found]) for name in ("a", "b", "near", "also"))
     order = np.lexsort((also, near, b, a))
     a, b, near, also = a[order], b[order], near[order], also[order]
@@ -168,7 +168,7 @@ def _best(found: Sequence[Pairs]) -> Pairs:
 
 
 def _marks(minis: NDArray[np.uint8], windows: Sequence[tuple[float, float, float]]) -> _Marks:
-    """Return the marks of miniatures by window [n, windows, 300]; a picture without contrast gets zeros, which are like nothing."""
+    """Return the marks of miniatures by window [n, windows, 300]; zeros for a picture without contrast."""
     marks = np.zeros((len(minis), len(windows), _HEIGHT, _WIDTH), dtype=np.float32)
     around_y, around_x = _around(_HEIGHT), _around(_WIDTH)
     for start in range(0, len(minis), _BLOCK):
@@ -206,7 +206,7 @@ def _cells(count: int, size: int, share: float, place: float) -> NDArray[np.floa
 
 @cache
 def _around(count: int) -> NDArray[np.float32]:
-    """Return the matrix [count, count] that averages each cell with those around it; beyond the border the outermost cell goes on."""
+    """Return the matrix [count, count] that averages each cell with those around it; beyond the border the outermost cell is repeated."""
     places = np.arange(count)[:, None] + np.arange(-_AROUND, _AROUND + 1)
     weights = np.zeros((count, count), dtype=np.float32)
     np.add.at(weights, (np.arange(count)[:, None], places.clip(0, count - 1)), 1 / (2 * _AROUND + 1))

@@ -1,4 +1,4 @@
-"""The check `no_leak`: whether the sides of a split, one's own or a foreign one, have anything in common that they may not."""
+"""The check `no_leak`: the sides of a split have nothing in common that they may not."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pydantic import ValidationError
 
 import tracecore as tc
 from tracecore.errors import suggestion
-from tracecore_curation.frame_facts import FACT_COLUMNS, read_facts
+from tracecore_curation.frame_facts import read_facts
 from tracecore_curation.frame_filter import Names
-from tracecore_curation.leaks import KEPT, Leak, Limits, Side, counted, find_leaks
-from tracecore_curation.near_duplicates import LIKENESS, Thumbnails
-from tracecore_curation.proximity import METERS, SECONDS, unmeasured
+from tracecore_curation.leaks import KEPT, NEEDED, Leak, Limits, Side, counted, find_leaks
+from tracecore_curation.near_duplicates import Thumbnails
+from tracecore_curation.proximity import unmeasured
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.kinds import Severity
 from tracecore_schemas.run import ExpectationOutcome, Unknown
@@ -30,19 +30,15 @@ _REASONS = {
 }
 _SAID = 3
 _TEST = "test"
-_NEEDED = {*FACT_COLUMNS, "image"}
-_KERNELS = {"blocking", "severity"}  # settings of any check, which are the kernel's
+_KERNELS = {"blocking", "severity"}  # the kernel's settings of any check
 
 
-class NoLeakParams(tc.Params):
-    """What counts as a leak, in a program: `checks: {no_leak: {seconds: 30}}`."""
+class NoLeakParams(Limits):
+    """Limits and outputs, in a program: `checks: {no_leak: {seconds: 30}}`."""
 
-    seconds: float = tc.Field(SECONDS, gt=0, description="frames of two drives within this much time of each other are of the same time")
-    meters: float = tc.Field(METERS, gt=0, description="frames of two drives within this distance of each other are of the same place")
-    likeness: float = tc.Field(LIKENESS, gt=0, le=1, description="least correlation of two near-duplicates, 1 for the same picture")
     ports: Names = tc.Field((), description="outputs to compare; empty for every frame table of the stage")
     all_pairs: bool = tc.Field(
-        False, description="whether outputs beside 'test' are compared with each other too; training and selection may share drives"
+        False, description="whether outputs other than 'test' are compared with each other too; training and selection may share drives"
     )
 
 
@@ -51,7 +47,7 @@ class NoLeak(tc.Check):
 
     name = "no_leak"
     description = "The test side of a split shares no frame, drive, time and place (where both are measured), or near-duplicate with the other sides."
-    # A leak stops a release by its gate; the split itself stays readable, so that one can look at what leaks.
+    # The gate stops a release; the split stays readable, so that its leaks can be inspected.
     severity = Severity.WARN
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
@@ -60,9 +56,8 @@ class NoLeak(tc.Check):
         tables, uncompared = _frame_tables(context, params.ports)
         sides = [Side(name, read_facts(table)) for name, table in tables.items()]
         thumbnails = Thumbnails(*tables.values())
-        limits = Limits(params.seconds, params.meters, params.likeness)
         compared = _compared(sides, all_pairs=params.all_pairs)
-        leaks = [leak for a, b in compared for leak in find_leaks(a, b, thumbnails, limits)]
+        leaks = [leak for a, b in compared for leak in find_leaks(a, b, thumbnails, params)]
         missing = unmeasured(*(side.frames for side in sides))
         return tc.CheckResult(
             success=not leaks,
@@ -91,15 +86,15 @@ def _params(given: Mapping[str, JSON]) -> NoLeakParams:
 
 
 def _frame_tables(context: tc.CheckContext, ports: Sequence[str]) -> tuple[dict[str, Any], list[Unknown]]:
-    """Return the outputs that can be compared, and those that hold frames but lack what a comparison needs."""
+    """Return the outputs to compare, and the unknowns of those with frames but without the columns needed."""
     for port in ports:
         if port not in context.ports:
             raise tc.UsageError(
-                f"The check 'no_leak' is asked to compare '{port}', which is no output of the stage. {suggestion(port, context.ports)}"
+                f"The check 'no_leak' is asked to compare '{port}', which is not an output of the stage. {suggestion(port, context.ports)}"
             )
     tables = {port: context.read(port) for port in ports or context.ports}
     tables = {port: table for port, table in tables.items() if isinstance(table, ds.Dataset) and "frame_id" in table.schema.names}
-    lacking = {port: sorted(_NEEDED - set(table.schema.names)) for port, table in tables.items()}
+    lacking = {port: sorted(NEEDED - set(table.schema.names)) for port, table in tables.items()}
     frames = {port: table for port, table in tables.items() if not lacking[port]}
     if len(frames) < 2:
         raise tc.UsageError(
@@ -115,7 +110,7 @@ def _frame_tables(context: tc.CheckContext, ports: Sequence[str]) -> tuple[dict[
 
 
 def _compared(sides: Sequence[Side], *, all_pairs: bool) -> list[tuple[Side, Side]]:
-    """Return the pairs of sides that may share nothing: each with `test`; every two where no side has that name, or all pairs are asked for."""
+    """Return the pairs of sides to compare: each with `test`, or all pairs if no side has that name or `all_pairs` is set."""
     pairs = list(combinations(sides, 2))
     with_test = [pair for pair in pairs if _TEST in (pair[0].name, pair[1].name)]
     return pairs if all_pairs or not with_test else with_test
@@ -130,17 +125,17 @@ def _message(leaks: Sequence[Leak], sides: Sequence[Side], compared: Sequence[tu
             f"{counted(len(side.frames), 'frame')} of {counted(len(side.frames.drive_names), 'drive')} in {side.name}" for side in sides
         )
         return f"{_TEST} shares nothing with {' or '.join(others)} ({counts})." if against_test else f"Nothing is shared by {names} ({counts})."
-    said = []
+    found = []
     for leak in leaks:
         shown = leak.pairs[:_SAID]
         named = "; ".join(pair.a if pair.a == pair.b else f"{pair.a} and {pair.b}, {pair.apart}" for pair in shown)
         cut = f" ({len(shown)} shown, nearest first)" if len(shown) < leak.count else ""
-        said.append(f"{' and '.join(leak.sides)}: {leak.found}{cut}: {named}")
-    return f"The split leaks. {'. '.join(said)}."
+        found.append(f"{' and '.join(leak.sides)}: {leak.found}{cut}: {named}")
+    return f"The split leaks. {'. '.join(found)}."
 
 
 def _outcomes(leaks: Sequence[Leak], sides: Sequence[Side]) -> tuple[ExpectationOutcome, ...]:
-    # What could not be looked at anywhere has no outcome: not assessed is not passed.
+    # A reason that could not be assessed has no outcome.
     assessed = {"time_and_place": sum(bool((side.frames.timed & side.frames.placed).any()) for side in sides) >= 2}
     return tuple(
         ExpectationOutcome(

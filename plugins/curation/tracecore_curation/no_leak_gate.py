@@ -13,10 +13,9 @@ import tracecore as tc
 from tracecore import KpiReport
 from tracecore.errors import TracecoreError
 from tracecore.kpi_provenance import Reading
-from tracecore_curation.frame_facts import FACT_COLUMNS, UNKNOWN, FrameFacts, read_facts, read_names
-from tracecore_curation.leaks import Leak, Limits, Side, counted, find_leaks, shared_frames
-from tracecore_curation.near_duplicates import LIKENESS, Thumbnails
-from tracecore_curation.proximity import METERS, SECONDS
+from tracecore_curation.frame_facts import UNKNOWN, FrameFacts, read_facts, read_names
+from tracecore_curation.leaks import NEEDED, Leak, Limits, Side, counted, find_leaks, shared_frames
+from tracecore_curation.near_duplicates import Thumbnails
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.run import CheckRun, Unknown
 
@@ -24,9 +23,7 @@ __all__ = ["NoLeakOverBuild"]
 
 _SAID = 3
 _UNREADABLE = (TracecoreError, OSError, pa.ArrowException)
-"""What reading a table may raise whose files are gone in part."""
-_NEEDED = {*FACT_COLUMNS, "image"}
-_DEFAULTS = {"seconds": SECONDS, "meters": METERS, "likeness": LIKENESS}
+"""Errors of reading a table with missing files."""
 
 
 class NoLeakOverBuild(tc.Gate):
@@ -45,15 +42,15 @@ class NoLeakOverBuild(tc.Gate):
     def evaluate(self, evidence: tc.GateEvidence, requirement: Mapping[str, Any]) -> tc.GateResult:
         """Compare the frames of every report with all that its trace learned from and was selected by."""
         accepted = _accepted(requirement)
-        judge = _LeakFinder(evidence)
+        finder = _LeakFinder(evidence)
         reported = [report for report in evidence.reports if not report.selection]
-        findings = [finding for report in evidence.reports for finding in judge.findings(report)]
+        findings = [finding for report in evidence.reports for finding in finder.findings(report)]
         strange = {each.ref: each.why for report in reported for each in report.uses.unknown}
         excused = {ref: next((name for name in accepted if _means(name, ref)), None) for ref in strange}
         refused = [ref for ref, name in excused.items() if name is None]
         needless = [name for name in accepted if not any(_means(name, ref) for ref in strange)]
         unknowns = [
-            *judge.unknowns,
+            *finder.unknowns,
             *(
                 Unknown("training data", f"What {ref} learned from: {strange[ref]}. The gate lets it pass by name.")
                 for ref in excused
@@ -67,7 +64,7 @@ class NoLeakOverBuild(tc.Gate):
             *([f"{counted(len(findings) - _SAID, 'further leak')} of this build"] if len(findings) > _SAID else []),
             *(f"nobody knows what {ref} learned from: {strange[ref]} ('unknown_training: [{ref}]' lets it pass, as an unknown)" for ref in refused),
         ]
-        said = said or [judge.clean(report) for report in reported if report.uses.measured] or ["no KPI report could be judged"]
+        said = said or [finder.clean(report) for report in reported if report.uses.measured] or ["no KPI report could be judged"]
         said += [f"{report.role} is no figure to release by: it {report.why}" for report in evidence.reports if report.selection]
         said += [f"unknown_training names {name}, which no report's model is or was made from" for name in needless]
         measured: dict[str, JSON] = {"reports": [report.role for report in reported], "leaks": len(findings), "unknown_training": [*strange]}
@@ -79,7 +76,7 @@ class NoLeakOverBuild(tc.Gate):
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """One frame table: what is known of its frames, and the table itself where its pictures and places can be compared."""
+    """Facts of one frame table, and the table itself where its pictures and places can be compared."""
 
     facts: FrameFacts
     whole: Any | None
@@ -101,7 +98,7 @@ class _LeakFinder:
         self._leaks: dict[tuple[str, str, bool], list[Leak]] = {}
 
     def findings(self, report: KpiReport) -> Iterator[str]:
-        """Return each leak into a report, in words; of one of selection only frames that were learned from too, for the two may share drives."""
+        """Yield each leak into a report in words; of a selection report only shared frames, since both may share drives."""
         uses = report.uses
         for reading in uses.uncompared:
             why = f"The record does not say of which frames {_named(reading.ref)} is, so that {report.role} was not compared with it."
@@ -112,11 +109,11 @@ class _LeakFinder:
         used += [] if report.selection else [(each, "was selected by") for each in uses.selected]
         for measured in uses.measured:
             for reading, verb in used:
-                for leak in self._between(measured, reading, frames_alone=report.selection):
+                for leak in self._between(measured, reading, frames_only=report.selection):
                     yield f"{report.role} is measured on {_read(measured)}, and {reading.job} {verb} {_read(reading)}: {_describe_leak(leak)}"
 
     def clean(self, report: KpiReport) -> str:
-        """Return in words that nothing leaks into a report, and which tables could not be read for it."""
+        """Return the sentence that nothing leaks into a report, with the tables that could not be read."""
         uses = report.uses
         unread = sorted({_named(each.ref) for each in (*uses.measured, *uses.learned, *uses.selected) if self._table(each.ref) is None})
         frames = sum(len(table.facts) for each in uses.measured if (table := self._table(each.ref)) is not None)
@@ -124,21 +121,21 @@ class _LeakFinder:
         lacking = f", and {' and '.join(unread)} could not be read" if unread else ""
         return f"{report.role}: nothing is shared by {_names(uses.measured)} ({counted(frames, 'frame')}) and {others}{lacking}"
 
-    def _between(self, a: Reading, b: Reading, *, frames_alone: bool) -> list[Leak]:
-        key = (a.ref, b.ref, frames_alone)
+    def _between(self, a: Reading, b: Reading, *, frames_only: bool) -> list[Leak]:
+        key = (a.ref, b.ref, frames_only)
         if key not in self._leaks:
-            self._leaks[key] = self._compare(a, b, frames_alone=frames_alone)
+            self._leaks[key] = self._compare(a, b, frames_only=frames_only)
         return self._leaks[key]
 
-    def _compare(self, a: Reading, b: Reading, *, frames_alone: bool) -> list[Leak]:
+    def _compare(self, a: Reading, b: Reading, *, frames_only: bool) -> list[Leak]:
         one, other = self._table(a.ref), self._table(b.ref)
         if one is None or other is None:  # what can't be read can still be the same, or of the same drives
             if a.ref == b.ref:
                 return [Leak("shared_frame", (a.ref, b.ref), (), "they are one table", 1, ())]
             shared = sorted(set(_drives(a, one)) & set(_drives(b, other)) - {UNKNOWN})
-            return [] if frames_alone else [Leak("shared_drive", (a.ref, b.ref), (drive,), f"drive {drive} is in both", 1, ()) for drive in shared]
+            return [] if frames_only else [Leak("shared_drive", (a.ref, b.ref), (drive,), f"drive {drive} is in both", 1, ()) for drive in shared]
         sides = (Side(_apart(a.ref, b.ref), one.facts), Side(_apart(b.ref, a.ref), other.facts))
-        if frames_alone:
+        if frames_only:
             return shared_frames(*sides)
         pictures = self._pictures if one.whole is not None and other.whole is not None else None
         try:
@@ -147,7 +144,7 @@ class _LeakFinder:
             why = f"Its pictures could not be compared with those of {_named(b.ref)}: {error}"
             self.unknowns[Unknown(f"leaks of {_named(a.ref)}", why)] = None
             leaks = find_leaks(*sides, None, self._limits)
-        # A frame in both names its drive: that the drive is in both, and that its frames are alike, is no news.
+        # A shared frame implies that its drive is shared and that its frames are alike.
         known = {drive for leak in leaks if leak.reason == "shared_frame" for drive in leak.drives}
         return [leak for leak in leaks if leak.reason == "shared_frame" or not known.issuperset(leak.drives)]
 
@@ -164,7 +161,7 @@ class _LeakFinder:
             if "frame_id" not in columns:
                 self.unknowns[Unknown(what, f"{ref} is no table that names frames, so it was not compared.")] = None
                 return None
-            if lacking := sorted(_NEEDED - columns):
+            if lacking := sorted(NEEDED - columns):
                 self.unknowns[Unknown(what, f"It lacks the columns {', '.join(lacking)}, so that only its frames and drives were compared.")] = None
                 return _Table(read_names(table), None)
             self._pictures.add(table)
@@ -175,12 +172,12 @@ class _LeakFinder:
 
 
 def _drives(reading: Reading, table: _Table | None) -> Sequence[str]:
-    """Return the drives of a table; of one that can't be read those that the record names."""
+    """Return the drives of a table; the recorded ones where it can't be read."""
     return reading.drives if table is None else table.facts.drive_names
 
 
 def _read(reading: Reading) -> str:
-    """Return what was read, in words: the name of a table, and what it was made from where it names no frames itself."""
+    """Return the name of a table, and of the table it was made from where it has no frames itself."""
     return f"{_named(reading.through)}, made from {_named(reading.ref)}" if reading.through else _named(reading.ref)
 
 
@@ -195,16 +192,14 @@ def _accepted(requirement: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _means(name: str, ref: str) -> bool:
-    """Whether a program's ref is of a version: the same, its name alone, or its name and the beginning of its digest."""
+    """Whether a program's ref is of a version: the same, only its name, or its name and the beginning of its digest."""
     return ref == name or ref.startswith(name if "@" in name else f"{name}@")
 
 
 def _limits(checks: Sequence[CheckRun]) -> Limits:
-    """Return what the program's own checks of splits count as near, where they agree; else the defaults."""
-    said = [check.details["limits"] for check in checks if check.name == "no_leak" and isinstance(check.details.get("limits"), Mapping)]
-    chosen = said[0] if said and all(each == said[0] for each in said) else {}
-    assert isinstance(chosen, Mapping)
-    return Limits(**{name: chosen.get(name, default) for name, default in _DEFAULTS.items()})  # type: ignore[arg-type]  # as the check wrote them
+    """Return the limits of the program's own checks of splits where they agree, else the defaults."""
+    recorded = [check.details["limits"] for check in checks if check.name == "no_leak" and isinstance(check.details.get("limits"), Mapping)]
+    return Limits.model_validate(recorded[0] if recorded and all(each == recorded[0] for each in recorded) else {})
 
 
 def _describe_leak(leak: Leak) -> str:
@@ -222,7 +217,7 @@ def _named(ref: str) -> str:
 
 
 def _apart(ref: str, other: str) -> str:
-    """Return its name, with its digest where another version of that name is meant too."""
+    """Return the name of a ref, with its digest where the other ref is a version of the same name."""
     return ref.partition("/")[2][: len(_named(ref)) + 7] if ref != other and _named(ref) == _named(other) else _named(ref)
 
 

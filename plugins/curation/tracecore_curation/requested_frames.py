@@ -36,7 +36,7 @@ def read_request(folder: Path) -> DataRequest:
     """Read the request of a `data_request` artifact.
 
     Raises:
-        UsageError: it holds none, or what it holds is none.
+        UsageError: it holds no valid request.
     """
     file = folder / FILE
     try:
@@ -46,9 +46,9 @@ def read_request(folder: Path) -> DataRequest:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise tc.UsageError(f"The data request is none that this version can read: {where}: {first['msg']}.") from error
+        raise tc.UsageError(f"This version can't read the data request: {where}: {first['msg']}.") from error
     except StrictJSONError as error:
-        raise tc.UsageError(f"The data request is no JSON: {error}") from error
+        raise tc.UsageError(f"The data request is not JSON: {error}") from error
 
 
 class RequestedFrames(tc.Stage):
@@ -75,12 +75,12 @@ class RequestedFrames(tc.Stage):
         )
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Choose, and say of each want what was asked and found."""
+        """Choose frames, and describe each want by what was asked and found."""
         request = read_request(context.read(self.request))
         table, excluded, judged = (context.read(port) for port in (self.frames, self.exclude, self.examples))
         pool = read_pool(table, context.read(self.labels))
         ids, drives = _barred(excluded, by_drive=params.exclude_by == "drive")
-        # What a mistake was seen on is there already.
+        # Frames that show the mistakes are there already.
         shown = {ref for want in request.wants for ref in want.like}
         examples = _joined([pool, *(read_pool(each) for each in (excluded, judged) if each is not None)])
         found = choose(request.wants, pool, examples, ids | shown, drives, params.bits)
@@ -95,7 +95,7 @@ class RequestedFrames(tc.Stage):
             self.chosen,
             REQUESTED_FACET,
             {
-                "wants": [_said(each) for each in found],
+                "wants": [_want_facet(each) for each in found],
                 "of": len(pool),
                 "kept": len(chosen),
                 "excluded": len(ids),
@@ -116,14 +116,14 @@ def _barred(excluded: Any, *, by_drive: bool) -> tuple[set[str], set[str]]:
 
 
 def _joined(pools: Sequence[Pool]) -> Pool:
-    """Return the frames that examples are looked up in, each once: those to choose from, those excluded, and those that mistakes were made on."""
+    """Return the distinct frames of several pools."""
     import numpy as np
 
     _, first = np.unique(np.concatenate([pool.ids for pool in pools]).astype(str), return_index=True)
     return Pool(*(np.concatenate([getattr(pool, field.name) for pool in pools])[first] for field in fields(Pool)))
 
 
-def _said(each: Chosen) -> Mapping[str, JSON]:
+def _want_facet(each: Chosen) -> Mapping[str, JSON]:
     return {
         "cluster": each.want.cluster,
         "asked": each.want.count,
@@ -137,47 +137,46 @@ def _said(each: Chosen) -> Mapping[str, JSON]:
 
 
 def _unknowns(found: Sequence[Chosen], pool: int) -> list[tuple[str, str]]:
-    said: dict[tuple[str, str], list[str]] = {}
+    listed: dict[tuple[str, str], list[str]] = {}
     for each in found:
         if each.want.category:
             why = "A frame table does not tell what objects a frame holds; asked for was"
-            said.setdefault(("objects on requested frames", why), []).append(each.want.category)
+            listed.setdefault(("objects on requested frames", why), []).append(each.want.category)
         for name in each.untold:
             why = f"A frame table does not tell the {name} of objects, so no chosen frame counts as found by it; asked for was"
-            said.setdefault((f"{name} on requested frames", why), []).extend(each.want.conditions[name])
+            listed.setdefault((f"{name} on requested frames", why), []).extend(each.want.conditions[name])
         for name, count in each.unsaid.items():
             words = name.replace("_", " ")
             why = f"Nobody said the {words} of {count} of {pool} frames, so they were not chosen by it; asked for was"
-            said.setdefault((f"{words} of frames", why), []).extend(each.want.conditions[name])
+            listed.setdefault((f"{words} of frames", why), []).extend(each.want.conditions[name])
         if each.unlike:
             why = "The frames that show the mistake are in none of 'frames', 'examples' and 'exclude', so likeness to them decided nothing for"
-            said.setdefault(("likeness to mistakes", why), []).append(each.want.cluster)
+            listed.setdefault(("likeness to mistakes", why), []).append(each.want.cluster)
         if not each.ids:
-            said.setdefault(("requested frames", "No frame that is free to choose meets what is asked for by"), []).append(each.want.cluster)
-    return [(what, f"{why} {', '.join(dict.fromkeys(values))}.") for (what, why), values in said.items()]
+            listed.setdefault(("requested frames", "No frame that is free to choose meets what is asked for by"), []).append(each.want.cluster)
+    return [(what, f"{why} {', '.join(dict.fromkeys(values))}.") for (what, why), values in listed.items()]
 
 
-_FACET = "tracecore_requested"
 _NAMED = 3
 
 
 class RequestMet(tc.Check):
     """Every want got as many frames as it asked for that are known to meet its conditions of frames.
 
-    Those of objects nobody knows before a frame is labeled, so they can't be met or missed: the check names them, and the table's unknowns do.
+    Conditions of objects are unknown before a frame is labeled, so they are neither met nor missed: the check and the table's unknowns name them.
     """
 
     name = "request_met"
     description = "Every want of a data request got as many frames as it asked for, by what is known of frames before they are labeled."
-    # Data that nobody has is what a request is for: it must be seen, and it stops nothing.
+    # Missing data is the purpose of a request: it is reported, and blocks nothing.
     severity = Severity.WARN
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
         """Compare what was asked with what was found."""
         context.read()
-        facet: Any = context.target.facets.get(_FACET)
+        facet: Any = context.target.facets.get(REQUESTED_FACET.name)
         if not facet:
-            raise tc.UsageError(f"The check 'request_met' stands for frames chosen by a request; {context.target.ref} says nothing of one.")
+            raise tc.UsageError(f"The check 'request_met' is for frames chosen by a data request; {context.target.ref} has none.")
         wants = facet["wants"]
         short = [want for want in wants if _chosen(want) < want["asked"]]
         outcomes = tuple(
@@ -197,6 +196,6 @@ class RequestMet(tc.Check):
 
 
 def _chosen(want: Any) -> int:
-    """Return how many frames were chosen, all by the conditions of frames; older records have `found` alone."""
+    """Return how many frames were chosen, all by the conditions of frames; older records have only `found`."""
     chosen: int = want.get("chosen", want["found"])
     return chosen

@@ -33,25 +33,24 @@ class AttributeSplit:
         sides: `train`, `validation` or `test` by frame ref; `validation` is optional.
         left_out: frames on no side, by their value.
         without: frames without a value.
-        said: the values of each side in words.
+        words: the values of each side.
     """
 
     sides: Mapping[str, str]
     left_out: Mapping[str, int]
     without: int
-    said: str
+    words: str
 
 
 def split_by_attribute(frames: Any, labels: Any, ids: Sequence[str], by: str, holdout: Sequence[str]) -> AttributeSplit:
-    """Put frames on sides as an attribute of the labeled images, a condition or a column of the frame table says.
+    """Split frames by an attribute of the labeled images, a condition or a column of the frame table.
 
     With `holdout` those values are the test side; of the other values, words for validation are the validation side, words for test are left out, and
     all others are the training side. Without `holdout` the values must be words for sides: train; val, valid, validation or dev; test. Where no value
-    is test, validation is: frames that someone set apart to judge by.
+    is test, validation is the test side.
 
     Raises:
-        UsageError: nothing has such an attribute (those that exist are named), its values say nothing of sides, or the training or test side
-            would be empty.
+        UsageError: no frame has the attribute, its values do not name sides, or the training or test side would be empty.
     """
     values = _values(frames, labels, by)
     of_frames = {id_: values[id_] for id_ in ids if id_ in values}
@@ -63,7 +62,7 @@ def split_by_attribute(frames: Any, labels: Any, ids: Sequence[str], by: str, ho
         if value not in counts:
             near = nearest(value, counts)
             hint = f"Did you mean '{near}'?" if near else f"Its values: {known}."
-            raise tc.UsageError(f"The holdout '{value}' is no value of the attribute '{by}' of these frames. {hint}")
+            raise tc.UsageError(f"The holdout '{value}' is not a value of the attribute '{by}' of these frames. {hint}")
     side = _sides(counts, holdout)
     for name in ("train", "test"):
         if name not in side.values():
@@ -74,8 +73,8 @@ def split_by_attribute(frames: Any, labels: Any, ids: Sequence[str], by: str, ho
             )
     left_out = {value: count for value, count in sorted(counts.items()) if value not in side}
     sides = {id_: side[value] for id_, value in of_frames.items() if value in side}
-    said = "; ".join(f"{name} is {', '.join(sorted(value for value in side if side[value] == name))}" for name in sorted(set(side.values())))
-    return AttributeSplit(sides, left_out, len(ids) - len(of_frames), said)
+    words = "; ".join(f"{name} is {', '.join(sorted(value for value in side if side[value] == name))}" for name in sorted(set(side.values())))
+    return AttributeSplit(sides, left_out, len(ids) - len(of_frames), words)
 
 
 def _sides(counts: Mapping[str, int], holdout: Sequence[str]) -> dict[str, str]:
@@ -91,7 +90,7 @@ def _sides(counts: Mapping[str, int], holdout: Sequence[str]) -> dict[str, str]:
 
 
 def _values(frames: Any, labels: Any, by: str) -> dict[str, str]:
-    """Return the attribute's value by frame ref: as the labels say, else the frames' conditions, else their columns."""
+    """Return the attribute's value by frame ref: from the labels, else the frames' conditions, else their columns."""
     of_labels: set[str] = set()
     if labels is not None:
         table = labels.to_table(columns=["frame_id", "frame_attributes"])
@@ -118,12 +117,12 @@ def _values(frames: Any, labels: Any, by: str) -> dict[str, str]:
 
 
 _ROUNDS = 256
-_GOOD_ENOUGH = 0.005  # of all frames: an order of drives that comes this near to the asked share is taken
+_GOOD_ENOUGH = 0.005  # of all frames: the difference to the asked share at which an order of drives is accepted
 
 
 @dataclass(frozen=True, slots=True)
 class Joint:
-    """Why two drives belong together: how many pairs of their frames, and the nearest of them."""
+    """Reason to keep two drives together: the number of pairs of their frames, and the nearest pair."""
 
     drives: tuple[str, str]
     reason: str
@@ -133,7 +132,7 @@ class Joint:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Drives that go to one side together, sorted, and how many frames they have."""
+    """Drives that are on one side together, sorted, and their number of frames."""
 
     drives: tuple[str, ...]
     frames: int
@@ -145,31 +144,27 @@ def drive_groups(facts: FrameFacts, thumbnails: Thumbnails, limits: Limits) -> t
     Returns:
         The groups, by their first drive, and what joined them, in order of drives.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     joints = [
         *_joints(facts, neighbors(facts, facts, seconds=limits.seconds, meters=limits.meters), "time_and_place"),
         *_joints(facts, near_duplicates(facts, facts, thumbnails, likeness=limits.likeness, across_drives=True), "near_duplicate"),
     ]
-    parent = {drive: drive for drive in facts.drive_names}
-
-    def root(drive: str) -> str:
-        while parent[drive] != drive:
-            drive = parent[drive]
-        return drive
-
-    for joint in joints:
-        first, second = sorted(root(drive) for drive in joint.drives)
-        parent[second] = first
-    members: dict[str, list[str]] = {}
-    rows = facts.by_drive
-    for drive in rows:
-        members.setdefault(root(drive), []).append(drive)
+    names, rows = facts.drive_names, facts.by_drive
+    place = {name: number for number, name in enumerate(names)}
+    ends = np.array([[place[drive] for drive in joint.drives] for joint in joints], dtype=np.intp).reshape(-1, 2)
+    edges = coo_array((np.ones(len(ends), dtype=bool), (ends[:, 0], ends[:, 1])), shape=(len(names), len(names)))
+    members: dict[int, list[str]] = {}
+    for name, component in zip(names, connected_components(edges, directed=False)[1].tolist(), strict=True):
+        members.setdefault(component, []).append(name)
     return [Group(tuple(drives), sum(len(rows[drive]) for drive in drives)) for drives in members.values()], joints
 
 
 def choose_drives(groups: Sequence[Group], share: float, seed: int) -> set[str]:
-    """Return the drives of one side: whole groups, in an order that the seed gives, whose frames come near to a share of all.
+    """Return the drives of one side: whole groups in seeded order whose frames come near to a share of all.
 
-    Orders are tried until one comes within half a percent, else the nearest of them is taken: with few groups it is the nearest there is.
+    Orders are tried until one comes within half a percent, else the nearest is taken.
 
     Args:
         share: of all frames, 0 to 1.
@@ -183,7 +178,7 @@ def choose_drives(groups: Sequence[Group], share: float, seed: int) -> set[str]:
         frames = 0
         for group in sorted(groups, key=lambda group: hashlib.sha256(f"{seed}/{round_}/{group.drives[0]}".encode()).digest()):
             nearer = abs(frames + group.frames - wanted) < abs(frames - wanted)
-            # The first is taken whatever its size: an empty side is no split.
+            # The first group is taken whatever its size, so that the side is not empty.
             if (nearer or not chosen) and len(chosen) < len(groups) - 1:
                 chosen.append(group)
                 frames += group.frames
@@ -197,7 +192,7 @@ def choose_drives(groups: Sequence[Group], share: float, seed: int) -> set[str]:
 
 
 def _joints(facts: FrameFacts, blocks: Iterator[Pairs], reason: str) -> list[Joint]:
-    """Sum pairs of frames up by their two drives: how many, and the nearest."""
+    """Return the count and the nearest of the pairs of each two drives."""
     names = facts.drive_names
     code = {name: number for number, name in enumerate(names)}
     codes = np.array([code[name] for name in facts.drives.tolist()], dtype=np.int64)
@@ -222,7 +217,7 @@ def _joints(facts: FrameFacts, blocks: Iterator[Pairs], reason: str) -> list[Joi
 
 @dataclass(frozen=True, slots=True)
 class TimeBlocks:
-    """Which frames are in a block and which are too near to one; both masks have one entry a frame.
+    """Frames in blocks of time, and frames too near to one, as masks of the frames.
 
     Attributes:
         near: frames outside a block but within its gap.
@@ -261,8 +256,8 @@ def cut_blocks(facts: FrameFacts, share: float, seconds: float, gap: float) -> T
         due = _rounded(seen * wanted, total) - _rounded(before * wanted, total)
         if due:
             by_index = (facts.clocks[rows] == "index").all()
-            inside, beside, blocks = _of_drive((times - times[0]) / (1 if by_index else 1e9), due, seconds, gap)
-            held[rows], near[rows] = inside[moment], beside[moment]
+            inside, next_to, blocks = _of_drive((times - times[0]) / (1 if by_index else 1e9), due, seconds, gap)
+            held[rows], near[rows] = inside[moment], next_to[moment]
             count += blocks
     return TimeBlocks(held, near, count)
 
@@ -276,14 +271,14 @@ def _of_drive(times: NDArray[np.float64], due: int, seconds: float, gap: float) 
         start, end = (len(times) * edge // blocks for edge in (number, number + 1))
         length = due * (number + 1) // blocks - due * number // blocks
         held[max(start, end - length) : end] = True
-    # Where parts and blocks round differently, a block may not have fit into its part.
+    # Rounding may leave a block larger than its part.
     held[np.flatnonzero(~held)[: due - int(held.sum())]] = True
     places = np.flatnonzero(held)
     after = places[np.clip(np.searchsorted(places, np.arange(len(times))), 0, len(places) - 1)]
     before = places[np.clip(np.searchsorted(places, np.arange(len(times)), "right") - 1, 0, len(places) - 1)]
     apart = np.minimum(np.abs(times[after] - times), np.abs(times - times[before]))
     near = ~held & (apart <= min(gap, duration / blocks / 4))
-    # A gap that leaves nothing of the drive would cost more than it protects from.
+    # No gap where it would leave nothing of the drive.
     return held, near if (~held & ~near).any() else np.zeros_like(near), blocks
 
 
