@@ -16,7 +16,7 @@ from toy_plugin import PROGRAM, install, write_drives
 
 @dataclass(frozen=True)
 class Project:
-    """A folder with a program in it, a workspace beside it, and the command line to use on both."""
+    """A folder with a program in it, a workspace next to it, and the command line to use on both."""
 
     folder: Path
     site: Path
@@ -73,7 +73,7 @@ def own_project(tmp_path: Path, toy_site: Path) -> Project:
 
 @pytest.fixture(scope="module")
 def shared_project(tmp_path_factory: pytest.TempPathFactory, toy_site: Path) -> Project:
-    """Return one project to all tests of a file, which use it by its command line alone."""
+    """Return one project to all tests of a file, which use it only by its command line."""
     return begin_project(tmp_path_factory.mktemp("project"), toy_site)
 
 
@@ -91,7 +91,7 @@ def built_once(shared_project: Project) -> Project:
 
 @pytest.fixture
 def built(built_once: Project, project: Project) -> Project:
-    """Return a copy of that workspace, with neither drives nor program on the disk: the record alone is left."""
+    """Return a copy of that workspace, with neither drives nor program on the disk: only the record is left."""
     shutil.copytree(built_once.workspace, project.workspace)
     shutil.rmtree(project.folder / "drives")
     project.program.unlink()

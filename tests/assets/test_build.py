@@ -219,7 +219,7 @@ def test_a_blocking_check_stops_the_build_and_keeps_the_evidence(project):
     assert roles(answer.made) == {"toy.drives.frames", "toy.drives.count"}
     with Record.open(project.workspace) as record:
         assert record.trace(answer.rejected[0])["nodes"][0]["rejected"]
-    # Said to be no more than a warning, the same output may be read; nothing is made again.
+    # If the program makes the check a warning, the same output may be read; nothing is made again.
     project.write(PROGRAM.replace("params: {paths: [drives]}", "params: {paths: [drives]}, checks: {toy_positive: {blocking: false}}"))
     assert roles(make(project).reused) == {"toy.drives.frames", "toy.drives.count"}
 

@@ -150,7 +150,7 @@ def test_an_interrupt_is_recorded_as_abort(project):
 
 
 def test_two_builds_at_once_are_both_right_and_make_nothing_twice(project):
-    """Whoever comes second waits for what is being made, and uses it."""
+    """The second build waits for the artifact that the first is making, and uses it."""
     write_drives(project.folder / "drives")
     first = _start(project, "--json", "--set", "model.seconds=2")
     second = _start(project, "--json", "--set", "model.seconds=2")
@@ -178,7 +178,7 @@ def test_two_builds_at_once_are_both_right_and_make_nothing_twice(project):
     ],
 )
 def test_several_drives_may_follow_one_option(arguments, name, drives):
-    """As a shell's `--drives *.mcap` gives them, wherever the name stands."""
+    """As a shell's `--drives *.mcap` gives them, wherever the name is."""
 
     @click.command(cls=VariadicCommand)
     @click.argument("name")
@@ -212,7 +212,7 @@ def test_init_makes_a_workspace_a_key_and_a_program_to_edit(project):
 
 
 def test_init_from_no_program_leaves_nothing_behind(project):
-    """Neither a folder nor a workspace that nobody would use."""
+    """Neither a folder nor a workspace is left behind."""
     before = sorted(project.folder.rglob("*"))
     done = project.run("init", "fleet", "--workspace", "fleet-ws", "--from", "nowhere.yaml")
     assert done.returncode == 2

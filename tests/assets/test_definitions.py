@@ -25,7 +25,7 @@ def _no_session(context):
 
 
 def test_every_output_is_an_asset_with_its_checks(project):
-    """One asset an output, keyed by program, asset and port; checks on the output they stand for."""
+    """One asset for each output, keyed by program, asset and port; checks on their outputs."""
     program = load_program(project.program)
     found = definitions(program, _no_session)
     graph = found.resolve_asset_graph()
@@ -50,7 +50,7 @@ def test_every_output_is_an_asset_with_its_checks(project):
 
 
 def test_materializations_carry_digests_refs_and_checks(project):
-    """The data version is the digest; what a reader of the page looks for stands in the metadata."""
+    """The data version is the digest; the metadata has what a reader of the page looks for."""
     answer = build(project.workspace, "one", project.program, approver="board")
     build(project.workspace, "two", project.program, approver="board")
     place = Workspace.open(project.workspace)
@@ -104,7 +104,7 @@ def test_the_page_loads_the_programs_that_were_built_here(project):
 
 @pytest.fixture
 def dagster_project(project, monkeypatch):
-    """Lay out a Dagster project of somebody's own, with the program as a component in it."""
+    """Lay out a user's own Dagster project, with the program as a component in it."""
     monkeypatch.setenv("TRACECORE_HOME", str(project.workspace))
     Workspace.create(project.workspace)
     root = project.folder / "theirs"

@@ -127,7 +127,7 @@ def test_an_own_asset_leads_back_into_our_graph_and_a_drive_reaches_it(deploymen
     assert both["checks"] == [{"name": "good", "success": True, "severity": "blocking"}]
     facet = of(trace, "external")["card@card-1"]["facets"]["tracecore_dagster_asset"]
     assert (facet["version"], facet["observed"]) == ("given", False)
-    assert set(facet["metadata"]) == {"bytes"}  # a page's markdown is no business of the record
+    assert set(facet["metadata"]) == {"bytes"}  # Markdown of a page is not recorded
     assert {(unknown["at"], unknown["what"]) for unknown in trace["unknowns"]} >= {(f"{deployment.ref('card')}@card-1", "bytes")}
 
 
@@ -313,7 +313,7 @@ def test_a_run_launched_in_another_process_is_recorded_there(project):
 
 
 def test_the_example_of_the_programs_page_records_what_it_read(deployment, monkeypatch):
-    """Run as it stands there, with the toy program in place of night.yaml."""
+    """The page's example runs unchanged, with the toy program in place of night.yaml."""
     import dagster as dg
     from markdown_pages import blocks
 

@@ -124,7 +124,7 @@ def test_a_source_that_is_seen_in_another_version_while_a_step_runs_is_an_unknow
 
 
 def test_metadata_that_no_json_can_hold_disturbs_no_run(workspace: Workspace, instance: dg.DagsterInstance) -> None:
-    """As the name of a file that is no UTF-8."""
+    """For example a file name that is not UTF-8."""
 
     @dg.asset
     def named() -> dg.MaterializeResult[None]:

@@ -1,4 +1,4 @@
-"""Builds whose KPIs leak, from the program to the refusal: the toy loop beside the plugin that judges leaks."""
+"""Builds whose KPIs leak, from the program to the refusal: the toy loop with the plugin that finds leaks."""
 
 from __future__ import annotations
 

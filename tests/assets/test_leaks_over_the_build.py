@@ -119,7 +119,7 @@ def test_an_evaluation_that_chose_did_so_by_its_own_frames_and_not_by_all_that_t
 
 
 def test_a_drive_that_chose_a_threshold_is_no_drive_to_measure_on(world):
-    """Other frames of the same drive: the report is no report of selection, and it leaks."""
+    """Other frames of the same drive: the report is not one on selection frames, and it leaks."""
     world.parts(validation=C[:3], test=C[3:])
     world.evaluate("kpis", "parts.test", score_frames=("parts.validation", "select"))
     outcome = world.gate()

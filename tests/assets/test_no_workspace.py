@@ -78,7 +78,7 @@ def test_a_step_of_a_dagster_project_makes_none(project, monkeypatch):
 
 
 def dagster(home: Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Materialize an asset with Dagster's own command, which nothing of ours was told of."""
+    """Materialize an asset with Dagster's own command, without settings of tracecore."""
     (folder / "own.py").write_text(OWN)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TRACECORE_")}
     command = [sys.executable, "-m", "dagster", "asset", "materialize", "-f", str(folder / "own.py"), "--select", "bird"]

@@ -1,4 +1,4 @@
-"""People are told of failed checks: by the sensor, once a run, through Apprise, and never of what failed before anybody listened."""
+"""The sensor reports failed checks once for each run, through Apprise, and none that failed before it started."""
 
 from __future__ import annotations
 

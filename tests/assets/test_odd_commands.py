@@ -61,7 +61,7 @@ def test_no_argument_or_option_that_is_not_utf_8_is_a_surprise(odd_project: Any)
 
 
 def test_files_whose_names_are_not_utf_8_are_written_and_read(odd_project: Any) -> None:
-    """Such a name is no part of the record, so it is as good as any."""
+    """Such a name is not part of the record, so any name is valid."""
     shutil.copy(odd_project.program, odd_project.folder / f"{ODD}.yaml")
     (odd_project.folder / "events").mkdir()
     (odd_project.folder / "events" / f"{ODD}.ndjson").write_text("{}\n")

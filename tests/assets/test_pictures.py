@@ -65,7 +65,7 @@ def test_a_label_without_a_box_and_a_broken_image_disturb_nothing():
 
 
 def test_a_big_plot_is_made_smaller(tmp_path):
-    """Plots of a report lie in Dagster's event log, which is no place for megabytes."""
+    """Plots of a report are stored in Dagster's event log, which should not hold megabytes."""
     path = tmp_path / "samples.png"
     Image.effect_noise((1600, 1200), 80).save(path)
     assert path.stat().st_size > MAX_BYTES

@@ -55,7 +55,7 @@ from tracecore_assets import Overrides, load_program
     ],
 )
 def test_an_error_names_its_line_and_the_nearest_right_name(project, old, new, line, sentence):
-    """Each mistake is told with the file and the line it stands in."""
+    """Each error names the file and the line."""
     assert old in PROGRAM
     path = project.write(PROGRAM.replace(old, new, 1))
     with pytest.raises(UsageError) as caught:
@@ -128,7 +128,7 @@ def test_missing_drives_name_the_option(project):
 
 
 def test_labels_for_a_program_without_label_assets_are_refused(project):
-    """An option that nothing would read is no silent no-op."""
+    """An option without an asset to apply to is refused."""
     with pytest.raises(UsageError, match="--labels: the program 'toy' has no label asset that takes files"):
         load_program(project.program, Overrides(labels=("labels.json",)))
 

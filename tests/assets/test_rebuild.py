@@ -1,4 +1,4 @@
-"""A sealed build made again from the record alone: a verdict for each artifact, and what was lacking or had changed said first."""
+"""A sealed build made again only from the record: missing inputs and changes are listed first, then each artifact gets a verdict."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_a_rebuild_that_is_stopped_stops_the_stage_that_runs(built, tmp_path, ho
 
 
 def test_a_changed_plugin_is_said_and_what_it_changed_is_found(built, tmp_path):
-    """Another source under the same version: named by its digest; what differs is told from files, what is near enough by its measure."""
+    """Another source under the same version: named by its digest; differing files are listed, near ones measured."""
     site = other_plugin(tmp_path / "other", OTHER)
     command = [*built.command("rebuild", "build/one", "--json")]
     done = subprocess.run(
@@ -274,7 +274,7 @@ def test_real_drives_and_their_labels_come_out_the_same(tmp_path, monkeypatch):
 
 
 def test_a_tolerance_is_measured_on_weights_and_on_rows(tmp_path):
-    """The limits: 1e-4 of a tensor's or column's greatest value; another word in a text is no matter of tolerance."""
+    """The limits: 1e-4 of a tensor's or column's greatest value; texts have no tolerance."""
     import numpy as np
     import pyarrow as pa
     from safetensors.numpy import save_file

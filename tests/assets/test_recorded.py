@@ -1,4 +1,4 @@
-"""The shipped program `recorded` on real drives that nobody here made (CamVid), trained for a few steps only."""
+"""The shipped program `recorded` on real drives (CamVid), trained for a few steps only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ attributes:
 def test_camvid_is_refused_by_its_quality_gate_sealed_with_a_waiver_and_its_official_split_is_blocked(tmp_path, monkeypatch):
     """From three drive files to a seal, with what is unknown listed; the split its authors published leaks by drive, and is refused.
 
-    Four steps of training teach nothing, so the gate on map50 refuses the build until somebody signs for it.
+    Four steps of training teach nothing, so the gate on map50 refuses the build until it is waived.
     """
     camvid = shared_data("camvid")
     monkeypatch.delenv("TRACECORE_PLUGINS", raising=False)

@@ -1,4 +1,4 @@
-"""The reference program, whole and small: from a simulated world to a sealed build; and a copy of it that somebody changed without any Python."""
+"""The reference program, whole and small: from a simulated world to a sealed build; and a copy of it that was changed without any Python."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_trace_leads_from_the_build_to_the_world_without_a_gap(first):
 
 
 def test_the_tree_begins_with_the_engine_and_ends_with_what_was_measured(fleet, first):
-    """Drives of one world are one line, and the world stands below it."""
+    """Drives of one world are one line, and the world is below it."""
     lines = [line.rstrip() for line in fleet.run("trace", "build/first").splitlines()]
     assert lines[1].startswith("├── engine/reference.engine@")
     drives = next(place for place, line in enumerate(lines) if "5 × drive_log" in line)  # noqa: RUF001  # a multiplication sign is what is meant
@@ -183,4 +183,4 @@ def test_somebody_who_writes_no_python_drops_a_head_and_changes_the_slices(fleet
     assert not any(name.startswith("light.") for name in values)
     assert not any(name.endswith((".small", ".large")) for name in values)
     again = fleet.trace("build/first")
-    assert {**again, "later": []} == {**first, "later": []}  # the first build's trace stays what it was; what came since is told apart
+    assert {**again, "later": []} == {**first, "later": []}  # the first build's trace stays what it was; later events are listed separately

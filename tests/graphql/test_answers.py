@@ -203,7 +203,7 @@ def test_an_error_of_ours_is_masked_and_its_number_is_in_the_log(empty: Record, 
     with caplog.at_level(logging.ERROR, "tracecore.graphql"):
         body = ask(empty, "{builds{totalCount}}").body
     message = body["errors"][0]["message"]
-    assert "catalog_build" not in str(body) or "record" in message  # a database error is told by the record in its own words, or masked
+    assert "catalog_build" not in str(body) or "record" in message  # a database error is reported in the record's words, or masked
     assert "Traceback" not in str(body)
 
 

@@ -83,7 +83,7 @@ class ToyTrain(tc.Stage):
 
 
 class ToyKpis(tc.Stage):
-    """Say how good the model is."""
+    """Measure the model."""
 
     kind = tc.StageKind.EVALUATE
     model = tc.Input("model")
@@ -116,7 +116,7 @@ class Positive(tc.Check):
 
 
 class NoLeak(tc.Check):
-    """A drive stands on one side only."""
+    """A drive is on one side only."""
 
     name = "toy_no_leak"
     severity = Severity.WARN
