@@ -58,13 +58,7 @@ class ContainerWriter:
         self._directory: list[tuple[bytes, int, int, int]] = []
 
     def add(self, name: str, source: IO[bytes] | Iterable[bytes], progress: Callable[[int], None] | None = None) -> Entry:
-        """Write one entry, from an open file or from pieces of bytes.
-
-        Args:
-            name: POSIX path.
-            source: the content.
-            progress: called with the number of bytes just written.
-        """
+        """Write one entry, from an open file or from pieces of bytes."""
         encoded = name.encode()
         start = self._stream.tell()
         self._stream.write(_local(encoded, 0, 0))

@@ -34,7 +34,6 @@ class Manifest:
     """Content of a manifest, as claimed; nothing in it is trusted before it is compared.
 
     Attributes:
-        build: whole ref.
         origin: slug of the workspace that sealed it.
         ledger_id: of that workspace's ledger.
         position: of the build in that ledger.

@@ -49,9 +49,6 @@ def events_behind(connection: Connection, own: LedgerName, trace: Trace, prefix:
     """Return the events that a sealed build's trace depends on, and later ones about its trustworthiness.
 
     Args:
-        connection: to the record's database.
-        own: the workspace's own ledger.
-        trace: of the build.
         prefix: the build was sealed over.
         since: include later events.
 
@@ -150,8 +147,6 @@ class _Plan:
 
     Attributes:
         manifest: without entries for a new bundle; whole for an imported build, which is exported unchanged.
-        parts: the pruned ledger.
-        leaves: the events, with their positions in it.
         files: per file its name below `store/`, its version, and its name in this store.
         signatures: of an imported bundle.
     """

@@ -188,13 +188,9 @@ class View:
     """One frame.
 
     Attributes:
-        row: of the frame table.
         labels: last revisions from the label table, rejected ones left out.
-        seen: rows of the detection table that count.
-        events: rows of the event table.
         camera: None without a calibration.
         points: nearest LiDAR sweep in the vehicle's frame, x y z in m and intensity [n, 4]; None without one.
-        rig: of its drive.
     """
 
     row: Mapping[str, Any]

@@ -56,7 +56,6 @@ class TraceGraph:
     """The nodes of a trace and what is behind each of them, seen from the root.
 
     Attributes:
-        trace: the answer.
         nodes: by key: a ref, with its run where several runs made it.
         run_of: the run that made each node.
         behind: the nodes directly behind each node, in the answer's order.

@@ -25,7 +25,6 @@ def page(answer: Mapping[str, Any], person: Person) -> Iterator[str]:
     """Yield the lines for an answer of `Record.show`.
 
     Args:
-        answer: of any kind.
         person: returns the name behind a pseudonym; names appear only in text for people.
     """
     pages = {"run": _run, "job": _job, "frame": _rows, "label": _rows, "labeler": _labeler}

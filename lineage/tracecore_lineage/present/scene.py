@@ -25,10 +25,6 @@ class Scene:
     """What is drawn.
 
     Attributes:
-        ref: whole.
-        views: frames, in order.
-        labels: ref of the drawn label batch.
-        detections: ref of the drawn detection table.
         pictures: existing picture files of a directory.
     """
 
@@ -43,8 +39,6 @@ def find_scene(record: RecordQuestions, text: str, *, count: int, drive: str | N
     """Find what to draw for a ref.
 
     Args:
-        record: the record.
-        text: the ref.
         count: most frames.
         drive: only frames of this drive.
         labels: ref of the label batch to draw, instead of the related one.

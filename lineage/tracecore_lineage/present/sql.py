@@ -42,8 +42,6 @@ class QueryTable:
     Attributes:
         name: the artifact's name; `kind/name` where two kinds share it, `name@<6 digits>` for a further version in one build.
         short: the name without its program, dots and dashes as underscores; None where ambiguous.
-        artifact: the version that is read.
-        columns: (name, type) as recorded.
         rejected: whether that version failed a blocking check.
     """
 
@@ -149,13 +147,7 @@ _SETTINGS = ("enable_progress_bar = false", "TimeZone = 'UTC'", "lock_configurat
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Result of a query, read incrementally.
-
-    Attributes:
-        schema: of the columns, in Arrow.
-        batches: the rows.
-        asked: the tables that were read.
-    """
+    """Result of a query, read incrementally."""
 
     schema: pa.Schema
     batches: Iterator[pa.RecordBatch]

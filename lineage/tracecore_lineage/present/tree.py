@@ -48,8 +48,6 @@ class Sealed:
 
     Attributes:
         signature: whether a key of the workspace made it.
-        passed: number of gates that passed.
-        waived: number of gates that were waived.
         approver: their name, or the pseudonym with the reason why there is no name.
         signatures: how many keys of a policy signed, of how many required; None without a policy.
         verdict: failed checks, and KPIs with their gates.

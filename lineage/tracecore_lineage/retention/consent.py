@@ -34,7 +34,6 @@ class Withdrawal:
     """Result of a withdrawal, or of its dry run.
 
     Attributes:
-        subject: of the withdrawal.
         erasure: what was erased; None where nothing is left to erase or forget.
         finished: runs of earlier promised erasures that were carried out now.
         reached: (ref, reason) of versions that the data reached and that stay.
@@ -78,10 +77,8 @@ def withdraw(record: RecordWriter, target: str, reason: str, *, dry_run: bool = 
     """Erase a drive, or all drives of a subject, in the whole workspace.
 
     Args:
-        record: the workspace's.
         target: a drive, a value in drives' metadata (driver, vehicle), or a person.
         reason: stays in the record for ever, so it should name no person.
-        dry_run: only report what would be erased.
 
     Raises:
         UsageError: unknown target, with the nearest match; or no reason.

@@ -38,7 +38,6 @@ def alone(record: RecordWriter, doing: str) -> Iterator[None]:
     """Hold the store exclusively, with no live run and a catalog that agrees with the ledger.
 
     Args:
-        record: the workspace's.
         doing: participle of what is to be done, for errors.
 
     Raises:
@@ -73,8 +72,6 @@ def promise(record: RecordWriter, erasure: Erasure, work: Callable[[Connection],
     """Record durably what will be erased: from then on it can't be opened.
 
     Args:
-        record: the workspace's.
-        erasure: what will be erased.
         work: further changes in the same transaction.
     """
     body = record.events.erasure(erasure, datetime.fromisoformat(erasure.at))
@@ -173,10 +170,8 @@ def rewritten_commits(store: Store, stored: Iterable[Artifact], data: Iterable[s
     """Yield the commits whose statistics contain values of erased rows; each table's log is read once.
 
     Args:
-        store: where the tables lie.
         stored: versions; the log of a table's newest covers all of them.
         data: paths of erased data files, relative to the store's root.
-        drives: withdrawn ones.
     """
     names = _by_table(data)
     for artifact in newest_of_tables(stored):

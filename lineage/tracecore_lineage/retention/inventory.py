@@ -48,8 +48,6 @@ class Holdings:
     """Everything that the store holds of recorded versions.
 
     Attributes:
-        store: where it lies.
-        all: each version with its files.
         drives: names of the drives with rows in tables, erased ones included.
     """
 
@@ -114,7 +112,6 @@ class Holdings:
         A picture doesn't show which drives it is of, so that it is included where any of them may be in it.
 
         Args:
-            subject: whose drives.
             first: versions with the drives' own files or rows.
             reached: versions derived from data of the drives, of which pictures and pages are included; None selects adopted files and files next
                 to a drive log, of which texts that name the drives are included.

@@ -58,9 +58,7 @@ class Pruned:
         erasure: the versions; None where there was none to prune.
         finished: runs of earlier promised erasures that were carried out now.
         orphans: (path relative to the store, bytes) of files that no event names.
-        scratch: names of scratch folders.
         staged: ids of crashed runs with files in staging.
-        held: number of versions that sealed builds hold.
         skipped: (ref, reason) of versions that can't be pruned.
     """
 
@@ -99,10 +97,8 @@ def prune(record: RecordWriter, refs: Sequence[str] = (), *, older_than: float |
     """Remove the bytes of what no sealed build depends on.
 
     Args:
-        record: the workspace's.
         refs: only these versions (the newest of a name without version); everything where empty.
         older_than: only what was recorded at least this many days ago.
-        dry_run: only report what would be removed.
 
     Raises:
         UsageError: an unknown ref, with the nearest match.

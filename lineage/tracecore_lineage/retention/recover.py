@@ -24,10 +24,7 @@ class Recovered:
     """Result of a recovery, as run ids.
 
     Attributes:
-        aborted: closed runs.
         live: open runs left alone: a process here or elsewhere holds their lock, or that can't be known.
-        removed: runs whose staging was removed.
-        finished: erasures carried out.
     """
 
     aborted: tuple[str, ...]

@@ -56,7 +56,6 @@ def find_subject(
     """Resolve the subject of a withdrawal.
 
     Args:
-        connection: to the record's database.
         target: `drive_log/<drive>`, a drive's name, a value in drives' metadata, a person's name, `labeler/<pseudonym>` or a pseudonym.
         stored: every stored version.
         members: digests of the files inside each stored directory, by ref: a simulated world's directory means its drives.

@@ -60,8 +60,6 @@ def set_policy(record: RecordWriter, policy: KeyPolicy, signing: Sequence[Privat
     """Record a policy, durably; returns False where it is in force already.
 
     Args:
-        record: the workspace's.
-        policy: from `draft_policy`.
         signing: private keys of the policy in force.
         envelopes: the policy's envelope, signed elsewhere.
 
@@ -99,8 +97,6 @@ def cosign(record: RecordWriter, name: str, signing: Sequence[PrivateKey] = (), 
     """Record further signatures over a sealed build's payload, durably; keys that signed before are skipped.
 
     Args:
-        record: the workspace's.
-        name: of the build.
         signing: private keys of signers.
         envelopes: the build's envelope, signed elsewhere.
 

@@ -52,8 +52,6 @@ class Dataset:
     Attributes:
         names: names used by other producers.
         ours: artifacts that those names denote; writes and changes by other producers are then claims.
-        writes: in order.
-        changes: in order.
         by_label: writes by version.
         relabelled: versions named by runs that only renamed or altered the dataset.
         renamed: instant of each RENAME event.

@@ -58,10 +58,8 @@ class RunFacts:
     """One run, resolved.
 
     Attributes:
-        job: its name, without the namespace.
         started_at: eventTime of START, else of the first event.
         ended_at: eventTime of the terminal event.
-        parent: run that started it.
         producer: URI of the software that sent its events.
         terminal: id of the terminal event.
         seq: ledger position of the terminal event; of the first event while the run is open.

@@ -25,10 +25,8 @@ def kpi_history(connection: Connection, text: str, *, kpis: Sequence[str] = (), 
     """Return the KPIs of every version of a report, in the order in which the versions were made.
 
     Args:
-        connection: to the record's database, in one consistent view.
         text: `kpi_report/<name>`.
         kpis: only these names; all where empty.
-        as_of: recorded time that limits the prefix.
 
     Returns:
         `name`; `kpis`, the listed names; `history`, oldest first: `ref`, `build` (the first sealed on it, or None), `builds`, `created_at`,

@@ -99,10 +99,7 @@ def trace(connection: Connection, text: str, *, depth: int | None = None, as_of:
     """Return the complete backward trace of a ref.
 
     Args:
-        connection: to the record's database, in one consistent view.
         text: any ref; a build is answered from the prefix it was sealed over.
-        depth: how many levels of runs to follow; None for all.
-        as_of: recorded time that limits the prefix.
         places: dataset names of other producers for the workspace's store.
 
     Raises:

@@ -34,7 +34,6 @@ class Reader:
 
     Args:
         connection: to the record's database; all reads of one answer go through one transaction.
-        prefix: part of the ledger.
         places: dataset names of other producers for the workspace's store; none without a store.
     """
 
@@ -199,8 +198,6 @@ class Reader:
         """Return every completed output of these names, in any version, earliest first.
 
         Args:
-            kind: of the artifacts.
-            names: as in refs.
             preferred: where this workspace has versions of a name, drop imported ones.
         """
         links = self.outputs_of(kind, names)

@@ -25,7 +25,6 @@ class Resolved:
     """Result of resolving one reading.
 
     Attributes:
-        reading: an input edge of a run.
         makers: output edges of the runs that made what was read; empty where none is recorded.
         others: output edges of other runs that made a version of the same name, without the reader's own.
         rewritten: whether the reader itself made a version of that name.
@@ -77,9 +76,7 @@ class Reached:
     """A reading that concerns a reached version.
 
     Attributes:
-        resolved: the reading.
         through: its makers that were reached.
-        at: the reached ref.
         certain: whether it did read that version; else it only may have.
     """
 

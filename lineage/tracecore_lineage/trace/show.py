@@ -62,9 +62,6 @@ def show(connection: Connection, text: str, *, as_of: str | None = None, workspa
     """Return everything recorded of one artifact, run, job, build, bug or labeler, or the table rows of a frame or label.
 
     Args:
-        connection: to the record's database, in one consistent view.
-        text: the ref.
-        as_of: recorded time that limits the prefix.
         workspace: holds the stored tables; frames and labels can be shown only with it.
 
     Returns:
@@ -118,8 +115,6 @@ def run_source(connection: Connection, text: str, file: str, workspace: Workspac
     """Return the text of a source file that a run loaded.
 
     Args:
-        connection: to the record's database.
-        text: ref of the run.
         file: as named by `show`; its last parts suffice where they are unique.
         workspace: whose store holds it.
 

@@ -35,7 +35,6 @@ def frame_reading(reader: Reader, ref: Ref, log: str | None = None) -> Link:
     """Return the reading of the drive log by which the drive's frames were ingested, after checking that the drive can hold the frame.
 
     Args:
-        reader: of the queried prefix.
         ref: `frame/<drive>/<sensor>/<timestamp_ns>`.
         log: version of the drive log; the newest where None.
 
@@ -99,9 +98,7 @@ class Start:
 
     Attributes:
         root: whole ref that is answered.
-        prefix: part of the ledger to query.
         versions: (ref, run it was taken from, or None) to start from.
-        runs: runs to start from.
         frame: for a single frame, the reading of its drive log that ingested it.
         batches: for a labeler, their label batches.
     """

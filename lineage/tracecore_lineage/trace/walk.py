@@ -20,11 +20,6 @@ class Walk:
     Attributes:
         root: whole ref that the question is about.
         direction: `backward` or `forward`.
-        levels: distance of each node from the root, in runs.
-        made_by: runs through which each node is followed.
-        runs: distance of each run from the root.
-        edges: by (run, ref, direction, role).
-        gaps: by (at, missing).
         remade: number of runs that made each version whose label is not a digest.
         static: edges of static lineage, which belong to no run.
         truncated: whether `--depth` cut the walk.
@@ -88,12 +83,9 @@ def walk_backward(
     """Follow versions to the runs and inputs that they came from, one level of runs at a time.
 
     Args:
-        reader: of the queried prefix.
-        walk: is extended.
         start: (ref, producing run) to begin with; without a run, every producer that the ref resolves to.
         runs: runs to begin with, for a question about runs.
         level: distance of the first versions from the root.
-        depth: how many levels of runs to follow; None for all.
 
     Returns:
         The relation that was followed, for further questions.

@@ -34,10 +34,8 @@ def verify_bundle(
     """Verify a bundle; needs only the file, and room to unpack it in the folder for temporary files.
 
     Args:
-        path: of the file.
         key: trusted public key file, or several; without it the bundle's own keys are used, and the verdict says `unpinned`.
         threshold: how many of several keys must have signed the build; all where None.
-        progress: called with bytes done, total, and the last entry.
 
     Raises:
         NotABundle: the file can't be read as one.
@@ -59,11 +57,8 @@ class Checked:
     """An opened bundle while it is unpacked.
 
     Attributes:
-        proof: its events and the pruned ledger.
-        shown: its replayed build.
         artifacts: versions whose bytes are in it, as in the unpacked store.
         sources: source files of its runs that are in it.
-        store: the unpacked store.
     """
 
     proof: Proof

@@ -33,7 +33,6 @@ def erased_on_purpose(connection: Connection, own: LedgerName, history: History,
 
     Args:
         connection: to a catalog that says what the ledger says.
-        own: the workspace's own ledger.
         history: the ledger, recomputed.
         trust: the keys that are believed.
         findings: gets what is wrong.
@@ -103,10 +102,7 @@ def check_content(
     """Verify the digest of every stored version and report each differing file, in the order of `artifacts`.
 
     Args:
-        store: where the bytes lie.
         artifacts: versions whose bytes are kept; one that lies at two places is checked at both.
-        findings: receives failures.
-        progress: called with versions done, total, and the last ref.
         erased: tombstones: what they cover is not a failure, and the rest is still verified.
     """
     known = Tombstones() if erased is None else erased

@@ -31,7 +31,6 @@ def examine(record: RecordWriter, settings: Settings | None = None) -> dict[str,
     """Examine a workspace.
 
     Args:
-        record: of it.
         settings: of the process; read here where None.
 
     Returns:

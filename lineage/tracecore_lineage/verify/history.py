@@ -39,8 +39,6 @@ class KeyChange:
     Attributes:
         verb: of the run that records it: `init`, `key_rotate` or `key_add`.
         old: id of the preceding or vouching key.
-        new: its id.
-        public_key: in PEM form.
         signature: by the old key, base64.
     """
 
@@ -67,12 +65,8 @@ class History:
     """Result of one pass over the ledger.
 
     Attributes:
-        size: number of events read.
         frontier: the Merkle tree over them.
         roots: recomputed root at each requested position.
-        seals: every sealed build.
-        key_changes: every named key, in order.
-        erasures: every START and COMPLETE of an erasure.
         begun: the ledger that the first event begins, if it does.
         imports: every import of a bundle, by this workspace or, among imported events, by another.
         problems: (position, what, expected, found) of every event that differs from the record.

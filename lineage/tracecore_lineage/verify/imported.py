@@ -37,9 +37,6 @@ class Proof:
     """Evidence of a build from another workspace.
 
     Attributes:
-        manifest: its build, place in its ledger, and keys.
-        signatures: over the manifest.
-        parts: the pruned ledger.
         leaves: its events with their positions; their bytes as stored here, untrusted.
     """
 
@@ -64,9 +61,7 @@ def check_proof(proof: Proof, pins: Pins | None, findings: Findings) -> Iterator
     """Verify a proof, and report what differs; yields None where its events can't be replayed.
 
     Args:
-        proof: of the build.
         pins: trusted keys; None uses those in the proof.
-        findings: receives failures.
     """
     history = _history(proof, findings)
     believed = _check_trust(proof, history, pins, findings)
@@ -211,7 +206,6 @@ def check_imports(connection: Connection, imports: Iterable[Import], pins: Pins 
     """Verify builds sealed in other workspaces; their keys are trusted for them only.
 
     Args:
-        connection: to the record's database.
         imports: of this workspace, as its ledger holds them.
         pins: trusted keys; None uses those that came with each build, which the ledger names.
         findings: receives failures, those of an imported ledger under its build.

@@ -54,13 +54,11 @@ def verify(
     """Verify a build, or everything, and report what differs from the record.
 
     Args:
-        record: the workspace's.
         ref: verifies the bytes of its trace, and the ledger as far as the trace depends on it; everything where None.
         key: trusted public key file, or several; without it the workspace's own keys are used, and the verdict says `unpinned`.
         threshold: how many of several keys must have signed a build; all where None.
         checkpoint: file of a signed checkpoint kept elsewhere, which the ledger must extend.
         attestations: file of exported attestations of the build.
-        progress: called with versions done, total, and the last ref.
 
     Raises:
         UsageError: an unknown ref, or an unreadable file.
