@@ -185,7 +185,7 @@ def test_no_command_at_all_shows_the_help() -> None:
 def test_the_help_cuts_no_sentence_off() -> None:
     listed = CliRunner().invoke(cli, ["--help"], env={"COLUMNS": "80"}).stdout.partition("Commands:")[2]
     assert "..." not in listed
-    assert "Make what is missing or stale, run checks and gates, and seal build/NAME." in " ".join(listed.split())
+    assert "Make missing and stale assets, run checks and gates, and seal build/NAME." in " ".join(listed.split())
 
 
 def test_plugins_that_are_allowed_later_bring_their_commands(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,22 @@ if TYPE_CHECKING:
     from tracecore.stage import Input, Output, Stage
     from tracecore.testing import Report
 
-__all__ = ["check", "command", "new"]
+__all__ = ["command"]
+
+_EXAMPLES = """
+\b
+Examples:
+  tracecore plugins list
+  tracecore plugins show curation
+  tracecore plugins new night --kind curate
+  tracecore plugins check night
+"""
+
+
+@click.group("plugins", short_help="List, show, check or begin plugins.", epilog=_EXAMPLES)
+def command() -> None:
+    """The installed plugins: what each brings, which can't be used and why, which keep the contract; and a new one to begin with."""
+
 
 _CHECK_EXAMPLES = """
 \b
@@ -33,7 +48,7 @@ _MARKS = {"failed": "✗", "not run": "?", "warning": "!", "passed": "✓"}
 _STYLES = {"passed": "green", "failed": "red"}
 
 
-@click.command("check", short_help="Check that a plugin keeps the contract.", epilog=_CHECK_EXAMPLES)
+@command.command("check", short_help="Check that a plugin keeps the contract.", epilog=_CHECK_EXAMPLES)
 @click.argument("name")
 @click.option("--stage", "stages", multiple=True, metavar="STAGE", help="Look at this stage alone; may be given several times.")
 @click.option(
@@ -112,7 +127,7 @@ Examples:
 """
 
 
-@click.command("new", short_help="Make a new plugin from the template.", epilog=_NEW_EXAMPLES)
+@command.command("new", short_help="Make a new plugin from the template.", epilog=_NEW_EXAMPLES)
 @click.argument("name")
 @click.option("--kind", default="curate", show_default=True, metavar="KIND", help="What its stage is: ingest, curate, label, train, evaluate, …")
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), default=Path(), metavar="DIR", help="Where to make its folder.")
@@ -135,25 +150,6 @@ def new(name: str, kind: str, output: Path, *, as_json: bool) -> None:
     say("Next:")
     for step in steps:
         say(f"  {step}")
-
-
-_EXAMPLES = """
-\b
-Examples:
-  tracecore plugins list
-  tracecore plugins show curation
-  tracecore plugins new night --kind curate
-  tracecore plugins check night
-"""
-
-
-@click.group("plugins", short_help="List, show, check or begin plugins.", epilog=_EXAMPLES)
-def command() -> None:
-    """The installed plugins: what each brings, which can't be used and why, which keep the contract; and a new one to begin with."""
-
-
-command.add_command(check)
-command.add_command(new)
 
 
 @command.command("list", short_help="List every plugin, broken ones with their error.", epilog="\b\nExample:\n  tracecore plugins list --json")

@@ -22,10 +22,9 @@ from tracecore.errors import TracecoreError
 from tracecore.system.failures import disk_problem, tellable
 from tracecore.system.settings import Settings
 
-__all__ = ["TracecoreGroup", "cli", "command", "main"]
+__all__ = ["TracecoreGroup", "cli", "completion", "main"]
 
 GROUP = "tracecore.commands"
-_BUILT_IN = {"completion": "tracecore.commands.shell:command"}
 BAD_INPUT = 2
 INTERRUPTED = 130
 UNEXPECTED = 3
@@ -34,7 +33,7 @@ UNEXPECTED = 3
 def _core_commands() -> dict[str, str]:
     """Find where each core command stands, without importing any."""
     found = {entry.name: entry.value for entry in metadata.entry_points(group=GROUP)}
-    return dict(sorted((_BUILT_IN | found).items()))
+    return dict(sorted({"completion": f"{__name__}:completion", **found}.items()))
 
 
 def _plugin_commands(settings: Settings) -> dict[str, click.Command]:
@@ -271,11 +270,10 @@ Where it goes:
 @click.command("completion", short_help="Print the shell code that completes tracecore's commands.", epilog=_WHERE)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
-def command(context: click.Context, shell: str) -> None:
+def completion(context: click.Context, shell: str) -> None:
     """Print the shell code that completes tracecore's commands and options."""
     from click.shell_completion import get_completion_class
 
-    completion = get_completion_class(shell)
-    assert completion is not None  # the choice above names the three that click has
-    root = context.find_root()
-    click.echo(completion(root.command, {}, "tracecore", "_TRACECORE_COMPLETE").source())
+    complete = get_completion_class(shell)
+    assert complete is not None  # the choice above names the three that click has
+    click.echo(complete(context.find_root().command, {}, "tracecore", "_TRACECORE_COMPLETE").source())

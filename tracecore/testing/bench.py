@@ -8,27 +8,24 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tracecore.artifacts import RECORD_GROUP
 from tracecore.check import Check, CheckContext, CheckResult
 from tracecore.errors import TracecoreError
-from tracecore.plugins.host import PluginHost, Registered, RegisteredStage
-from tracecore.running.executor import Executor
-from tracecore.running.task import ResolvedInput, Task
+from tracecore.plugins.host import PluginHost, Registered
+from tracecore.running.task import Task
 from tracecore.running.worker.jobs import Job, StageRaised, StageResult
 from tracecore.running.worker.workers import Answer, Workers
-from tracecore.store import open_store
 from tracecore.system.failures import reason_of
 from tracecore.system.settings import Settings
 from tracecore.testing.rules import package_of
 from tracecore.testing.stage_samples import read_input
+from tracecore.testing.worlds.stages import StageWorld
 from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.facets import ENGINE_FACET
-from tracecore_schemas.run import Artifact, Origin
+from tracecore_schemas.run import Artifact
 
 __all__ = ["Bench"]
 
-PROGRAM = "conformance"
 ATTEMPT = "tracecore.testing.attempt:attempt"
 
 
@@ -75,12 +72,8 @@ class Bench:
     def __init__(self, entry: metadata.EntryPoint, root: Path) -> None:
         self.package = package_of(entry.module)
         settings = Settings.read()
-        self.workspace = Workspace.create(NamedWorkspace(settings, root), slug=PROGRAM)
-        self.store = open_store(self.workspace)
-        self.record = next(iter(metadata.entry_points(group=RECORD_GROUP))).load().open(self.workspace)
-        self.host = _Host([entry], settings)
-        self.executor = Executor(self.workspace, self.store, self.record, self.host)
-        self.executor.workers = self._workers = _Workers()
+        self.world = StageWorld(Workspace.create(NamedWorkspace(settings, root), slug="conformance"), _Host([entry], settings))
+        self.world.executor.workers = self._workers = _Workers()
 
     def attempt(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """Run one stage in a worker and report what came of it.
@@ -89,22 +82,18 @@ class Bench:
             wanted: `kind`, `name`, `params`, `seed`, `inputs` (by port, the path of an Arrow file, a folder or a file) and `facets`; `state` says
                 whether global state is looked at, which one of two processes is enough for.
         """
-        registered = self.host.stage(wanted["kind"], wanted["name"])
-        given = {port: self._supply(port, registered, Path(path), wanted["facets"].get(port, {})) for port, path in wanted["inputs"].items()}
-        task = Task(
-            program=PROGRAM,
-            asset="asset",
-            stage=registered,
-            params=wanted["params"],
-            inputs=given,
-            seed=wanted["seed"],
-            program_artifact=None,
-            base=Path(wanted["base"]),
-        )
-        self._workers.begin({"package": self.package, "state": wanted["state"], "workspace": str(self.workspace.root.resolve())})
+        kind, stage, facets = wanted["kind"], wanted["name"], wanted["facets"]
+        registered = self.world.host.stage(kind, stage)
+        ports = registered.stage_class.inputs()
+        given = {
+            port: self.world.supply(ports[port].kind, f"sample.{stage}.{port}", read_input(Path(path)), facets.get(port, {}), note="sample")
+            for port, path in wanted["inputs"].items()
+        }
+        self._workers.begin({"package": self.package, "state": wanted["state"], "workspace": str(self.world.workspace.root.resolve())})
         answer: dict[str, Any] = {"error": None, "outputs": {}}
         try:
-            outcome = self.executor.execute(task)
+            task = Task("conformance", "asset", registered, wanted["params"], given, wanted["seed"], None, Path(wanted["base"]))
+            outcome = self.world.executor.execute(task)
         except TracecoreError as error:
             answer["error"] = str(error)
         except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a stage can do must end up in the report
@@ -112,37 +101,6 @@ class Bench:
         else:
             answer["outputs"] = {port: _described(artifact) for port, artifact in outcome.outputs.items()}
         return {**answer, **{name: self._workers.trial.get(name, []) for name in ("reads", "writes", "connects", "starts", "extra", "state")}}
-
-    def _supply(self, port: str, registered: RegisteredStage, path: Path, facets: Mapping[str, Any]) -> ResolvedInput:
-        """Put a sample into the store, with its declared origin."""
-        kind, name = registered.stage_class.inputs()[port].kind, f"sample.{registered.name}.{port}"
-        run_id = self.record.new_run_id()
-        if not isinstance(value := read_input(path), Path):
-            staged = self.store.stage_table(value, run_id=run_id, port=port)
-            stored = self.store.put_table(staged, kind=kind, name=name, run_id=run_id)
-        elif path.is_dir():
-            import shutil
-
-            folder = self.store.staging(run_id) / port
-            shutil.copytree(path, folder, dirs_exist_ok=True)
-            stored = self.store.put_directory(folder, run_id=run_id)
-        else:
-            stored = self.store.put_file(path, run_id=run_id)
-        origin = Origin(port, stored.digest, stored.size_bytes or 0, "sample")
-        artifact = Artifact(
-            kind,
-            name,
-            stored.digest,
-            stored.media,
-            stored.location,
-            stored.size_bytes,
-            stored.rows,
-            stored.schema,
-            stored.delta,
-            origin,
-            facets=facets,
-        )
-        return ResolvedInput(artifact, None)
 
 
 def _described(artifact: Artifact) -> dict[str, Any]:
