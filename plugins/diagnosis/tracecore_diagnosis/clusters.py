@@ -64,9 +64,7 @@ class Limits:
     """What makes a cluster.
 
     Attributes:
-        least: mistakes.
         dimensions: conditions, the one to keep longest first.
-        clear: least silhouette of a cut by appearance.
         weights: what a mistake of a type or class weighs; 1 where not named.
         telling: least lift of a condition of the frame for it to tell clusters apart.
     """
@@ -83,7 +81,6 @@ class Cluster:
     """Mistakes that are alike.
 
     Attributes:
-        id: short name for files and refs, unique among the clusters.
         rank: 1 for the worst.
         conditions: that all its mistakes share.
         frame_conditions: those of them that are the frame's.

@@ -23,7 +23,6 @@ class Exposure:
     """Chances to make mistakes.
 
     Attributes:
-        frames: the evaluated frames by ref.
         objects: labeled objects of evaluated frames by (frame ref, class); None without labels.
         of_frames: names of the conditions that are the frame's, not the object's.
         labeled_for: refs of the frames that have labels of a geometry (box2d, path, tag); where there are none, all frames are taken to be judged.
@@ -79,7 +78,6 @@ def informative_dimensions(
     """Return, by type and class, the dimensions to group mistakes by, without conditions of the frame that make no difference.
 
     Args:
-        least: mistakes that a condition must have to be judged by.
         telling: least lift of some value of a dimension for it to be kept.
     """
     kinds: dict[tuple[str, str], list[Mistake]] = {}

@@ -70,11 +70,7 @@ def request_of(
     dimensions: Sequence[str],
     count: int,
 ) -> DataRequest:
-    """Make the request: bugs first, for a person met them on the road, then clusters by rank.
-
-    Args:
-        frames: the evaluated frames by ref.
-    """
+    """Make the request: bugs first, for a person met them on the road, then clusters by rank."""
     wants = [_of_bug(bug, frames, dimensions, count) for bug in bugs]
     for cluster in clusters:
         own = {member.frame_id for member in cluster.members}
@@ -118,8 +114,6 @@ class RequestSummary:
     """Contents of the request's page.
 
     Attributes:
-        request: what is asked for.
-        asked: the clusters that ask.
         unasked: clusters of lower rank, for which nothing is asked.
         drawn: by cluster id, how many examples its sheet shows; 0 where there is none.
         unclustered: mistakes like too few others.

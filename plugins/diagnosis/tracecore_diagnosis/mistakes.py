@@ -111,12 +111,7 @@ def join_events(*tables: Any) -> pa.Table:
 
 
 def frames_of(frames: Any, labels: Any = None) -> dict[str, FrameFacts]:
-    """Read what is known of every frame by ref, in order of ref.
-
-    Args:
-        frames: the frame table, a `pyarrow.dataset.Dataset`.
-        labels: the label table, or None.
-    """
+    """Read what is known of every frame by ref, in order of ref."""
     columns = [*_FRAME_COLUMNS, *(name for name in CONDITION_COLUMNS if name in frames.schema.names)]
     table = frames.to_table(columns=columns).sort_by("frame_id")
     has_attributes = labels is not None and "frame_attributes" in labels.schema.names
@@ -202,12 +197,7 @@ class Scene:
 
 
 def scenes_of(frames: Collection[str], labels: Any, detections: Any, score: float) -> dict[str, Scene]:
-    """Read what is known of some frames.
-
-    Args:
-        labels: the label table, or None.
-        detections: the table of what was seen, or None.
-    """
+    """Read what is known of some frames."""
     scenes = {id_: Scene() for id_ in sorted(frames)}
     for row in _rows(labels, _TRUE_COLUMNS, frames):
         _take(scenes[row["frame_id"]], row, true=True)

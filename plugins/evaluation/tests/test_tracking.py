@@ -13,7 +13,7 @@ from tracecore_evaluation.ground_truth import Labels
 from tracecore_evaluation.mistakes import lasting, runs
 from tracecore_evaluation.online_metrics import true_stretches
 from tracecore_evaluation.tracker import Tracked, Tracker, TrackerSettings
-from tracecore_evaluation.tracking_metrics import COUNTS, Moment, Relevance, Scores, followed, true_stretch, untracked
+from tracecore_evaluation.tracking_metrics import COUNTS, Relevance, Scores, TrackedFrame, followed, true_stretch, untracked
 
 SETTINGS = TrackerSettings(iou=0.3, motion=0.0, confirm=0.1, coast=0.35)
 NS = 1_000_000_000
@@ -39,8 +39,8 @@ def tracked(**boxes: tuple[float, float, float, float]) -> Tracked:
     return Tracked(numbers, tuple(range(len(numbers))), array, np.zeros(len(numbers), dtype=np.int64), np.ones(len(numbers)))
 
 
-def moment(true: GroundTruth, names: Sequence[str], found: Tracked) -> Moment:
-    return Moment(true, tuple(names), ~true.crowd, found)
+def moment(true: GroundTruth, names: Sequence[str], found: Tracked) -> TrackedFrame:
+    return TrackedFrame(true, tuple(names), ~true.crowd, found)
 
 
 def total(scores: Scores, *names: str) -> tuple[int, ...]:
@@ -101,7 +101,7 @@ def test_who_was_followed_stays_followed_while_it_overlaps_enough() -> None:
 
 
 def test_what_does_not_count_is_neither_missed_nor_false() -> None:
-    far = Moment(truth(HERE, THERE), ("a", "b"), np.array([False, False]), tracked(t1=HERE))
+    far = TrackedFrame(truth(HERE, THERE), ("a", "b"), np.array([False, False]), tracked(t1=HERE))
     found = followed([far], 0.5)
     assert total(found, "objects", "boxes", "misses", "false_boxes") == (0, 0, 0, 0)
     crowd = moment(truth((0.0, 0.0, 100.0, 100.0), crowd=[True]), "a", tracked(t1=HERE))
@@ -171,7 +171,7 @@ def test_thousands_of_objects_of_which_nobody_named_the_track_are_scored() -> No
     """Each counts on its frame alone; the table of all with all would take gigabytes."""
     row = [(20.0 * place, 0.0, 10.0, 10.0) for place in range(8)]
 
-    def at(time: int) -> Moment:
+    def at(time: int) -> TrackedFrame:
         numbers = tuple(8 * (time // 2) + place for place in range(8))
         found = Tracked(numbers, tuple(range(8)), np.array(row), np.zeros(8, dtype=np.int64), np.ones(8))
         return moment(truth(*row), [f"{time}-{place}" for place in range(8)], found)

@@ -43,7 +43,6 @@ def average_precision(frames: Sequence[Frame], truth: Mapping[str, GroundTruth],
     """Evaluate detections on frames.
 
     Args:
-        truth: by frame ref.
         seen: by frame ref; at most the 100 best of each class and frame count, as COCO has it.
     """
     from faster_coco_eval import COCO, COCOeval_faster

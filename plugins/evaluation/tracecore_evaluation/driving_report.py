@@ -1,24 +1,21 @@
-"""The page of a report of level 2, and its timeline."""
+"""The page of a report of level 2."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from tracecore_evaluation.detections import Frame
-from tracecore_evaluation.driving_time import Time, seconds_between
+from tracecore_evaluation.driving_time import Time
 from tracecore_evaluation.mistakes import Episode
 from tracecore_evaluation.model_config import ModelConfig
 from tracecore_evaluation.online_metrics import KINDS, Driving, tracking_kpis
 from tracecore_evaluation.operating_score import CRITERION, OperatingScores
 from tracecore_evaluation.report import Findings, cell, closing, headline_table, interval_words
-from tracecore_evaluation.report_pictures import COLORS, axes_of, save
 from tracecore_evaluation.tracking_metrics import COUNTS
 from tracecore_schemas.canonical import JSON
 
-__all__ = ["details", "operating_facet", "page", "plot_timeline"]
+__all__ = ["details", "operating_facet", "page"]
 
 _LISTED = 20  # mistakes listed on the page; the table has all
 
@@ -101,32 +98,3 @@ def _longest(episodes: Sequence[Episode]) -> list[str]:
         said = f"{each.row.get('expected') or '-'} | {each.row.get('found') or '-'}"
         lines.append(f"| {each.first.drive} | {each.first.timestamp_ns} | {each.type} | {each.category} | {lasting} | {said} |")
     return lines
-
-
-def plot_timeline(path: Path, frames: Sequence[Frame], driving: Driving) -> None:
-    """Plot each drive as a line over time, with its mistakes as bars, a color a sort; by number of frame where there is no clock."""
-    by_drive: dict[str, list[Frame]] = {}
-    for frame in sorted(frames, key=lambda frame: (frame.drive, frame.timestamp_ns)):
-        by_drive.setdefault(frame.drive, []).append(frame)
-    figure, axes = axes_of(9.0, 0.8 + 0.9 * len(by_drive))
-    shown: set[str] = set()
-    for row, (_, of_drive) in enumerate(by_drive.items()):
-        axes.plot([0, _place(of_drive[0], of_drive[-1])], [row, row], color="#b0b0b0", linewidth=1)
-    rows = {name: row for row, name in enumerate(by_drive)}
-    for each in driving.episodes:
-        begins = _place(by_drive[each.first.drive][0], each.first)
-        lasts = max(_place(each.first, each.last), 0.05)
-        kind = KINDS.index(each.type)
-        label = None if each.type in shown else each.type.replace("_", " ")
-        shown.add(each.type)
-        axes.barh(rows[each.first.drive] + 0.27 - 0.18 * kind, lasts, 0.14, left=begins, color=COLORS[kind], label=label, alpha=0.4)
-    axes.set_yticks(range(len(by_drive)), by_drive)
-    axes.set_ylim(len(by_drive) - 0.4, -0.6)
-    axes.set(xlabel="since the drive's first frame, s (frames where there is no clock)", title="Mistakes while driving")
-    if shown:
-        axes.legend(fontsize=8, ncols=len(KINDS), loc="upper center", bbox_to_anchor=(0.5, -0.3 if len(by_drive) < 4 else -0.12))
-    save(figure, path)
-
-
-def _place(first: Frame, frame: Frame) -> float:
-    return float(frame.timestamp_ns - first.timestamp_ns) if frame.clock == "index" else seconds_between(first, frame)

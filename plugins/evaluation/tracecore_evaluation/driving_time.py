@@ -14,7 +14,7 @@ __all__ = ["BY_INDEX", "MOST_SECONDS", "Time", "driven", "seconds_between", "str
 MOST_SECONDS = 2.0
 """Frames farther apart are not one drive without a break: the time between them doesn't count."""
 
-Moment = tuple[str, int]
+DriveTime = tuple[str, int]
 """A drive and a timestamp."""
 
 BY_INDEX = 0.5
@@ -30,8 +30,8 @@ class Time:
         slices: the moments of each slice: of each of its frames all until the next frame of the same camera.
     """
 
-    lasting: Mapping[Moment, float]
-    slices: Mapping[str, Collection[Moment]]
+    lasting: Mapping[DriveTime, float]
+    slices: Mapping[str, Collection[DriveTime]]
 
     @property
     def drives(self) -> dict[str, float]:
@@ -72,7 +72,7 @@ def driven(frames: Sequence[Frame], slices: Mapping[str, Sequence[Frame]]) -> Ti
     for drive, time in sorted({(frame.drive, frame.timestamp_ns) for frame in frames}):
         times.setdefault(drive, []).append(time)
 
-    def moments(frame: Frame) -> Iterator[Moment]:
+    def moments(frame: Frame) -> Iterator[DriveTime]:
         of_drive = times[frame.drive]
         for place in range(bisect_left(of_drive, frame.timestamp_ns), bisect_left(of_drive, ends[frame.id])):
             yield frame.drive, of_drive[place]
@@ -88,7 +88,7 @@ def _ends(stretch: Sequence[Frame]) -> list[int]:
     return [*ends, times[-1] + max(times[-1] - times[-2] if len(times) > 1 else 0, 1)]
 
 
-def _lasting(frames: Iterable[Frame]) -> Iterator[tuple[Moment, float]]:
+def _lasting(frames: Iterable[Frame]) -> Iterator[tuple[DriveTime, float]]:
     moments = sorted({(frame.drive, frame.timestamp_ns) for frame in frames if frame.clock != "index"})
     before = 0.0
     for place, moment in enumerate(moments):

@@ -35,10 +35,8 @@ class Review:
     """How far the labels of the evaluated frames were reviewed.
 
     Attributes:
-        frames: how many evaluated frames are labeled.
         gold: of how many every label is of tier gold.
         unknown: of how many some label has no tier, so that no review is recorded.
-        reviewed: labels with a verdict of the review.
         changed: of these, those that it corrected, rejected or added.
     """
 

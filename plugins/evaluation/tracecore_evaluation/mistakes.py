@@ -22,7 +22,7 @@ from tracecore_evaluation.model_config import ModelConfig
 from tracecore_evaluation.obstacle_kpis import Match
 from tracecore_evaluation.predictions import Predictions
 from tracecore_evaluation.slices import Slicing
-from tracecore_evaluation.tracking_metrics import Moment, Scores
+from tracecore_evaluation.tracking_metrics import Scores, TrackedFrame
 from tracecore_schemas.arrow_tables import EVENTS, table_of
 from tracecore_schemas.canonical import digest_json, hex_of
 
@@ -184,7 +184,7 @@ def runs(wrong: Sequence[bool | None], seconds: Sequence[float], least: float) -
 
 
 def lost_tracks(
-    stretch: Sequence[Frame], moments: Sequence[Moment], scores: Scores, config: ModelConfig, least: float, slicing: Slicing
+    stretch: Sequence[Frame], moments: Sequence[TrackedFrame], scores: Scores, config: ModelConfig, least: float, slicing: Slicing
 ) -> Iterator[Episode]:
     """Return the objects that count and are not followed for at least so many seconds: each once, with the longest time it was lost.
 
@@ -224,7 +224,9 @@ def seen_track(stretch: Sequence[Frame], number: int) -> str:
     return f"seen-{stretch[0].timestamp_ns}-{number}"
 
 
-def false_tracks(stretch: Sequence[Frame], moments: Sequence[Moment], scores: Scores, config: ModelConfig, slicing: Slicing) -> Iterator[Episode]:
+def false_tracks(
+    stretch: Sequence[Frame], moments: Sequence[TrackedFrame], scores: Scores, config: ModelConfig, slicing: Slicing
+) -> Iterator[Episode]:
     """Yield the confirmed tracks that are on nothing."""
     for number, places in scores.nothing.items():
         tracked = moments[places[0]].tracked

@@ -11,7 +11,7 @@ import numpy as np
 import tracecore as tc
 from tracecore.errors import UsageError
 from tracecore_evaluation.detections import Frame
-from tracecore_evaluation.driving_report import details, operating_facet, page, plot_timeline
+from tracecore_evaluation.driving_report import details, operating_facet, page
 from tracecore_evaluation.driving_time import BY_INDEX, MOST_SECONDS, Time, driven
 from tracecore_evaluation.ground_truth import Labels, read_frames, read_labels, read_rows, review_of, true_rows
 from tracecore_evaluation.intervals import gains, intervals, units_of
@@ -22,6 +22,7 @@ from tracecore_evaluation.online_metrics import Driving, Rules, drive, driving_m
 from tracecore_evaluation.operating_score import OperatingScores, above, choose_scores
 from tracecore_evaluation.predictions import DETECTIONS_FACET, Predictions, read_detections
 from tracecore_evaluation.report import EVENTS_FACET, Findings, events_facet, facet, write_report
+from tracecore_evaluation.report_pictures import plot_timeline
 from tracecore_evaluation.slices import endings, read_slicing, slice_names, sliced
 from tracecore_evaluation.tracker import TrackerSettings
 from tracecore_evaluation.tracking_metrics import Relevance

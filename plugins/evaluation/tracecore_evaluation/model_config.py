@@ -25,8 +25,6 @@ class ModelConfig:
     """A model's input size in px, and what its heads speak of.
 
     Attributes:
-        height: of its input, px.
-        width: of its input, px.
         classes: of obstacles, by index; empty without that head.
         ahead: distances ahead of the vehicle, m, at which the head `path` says how far to the left the way is; empty without it.
         states: of the light, by index; empty without the head `light`.

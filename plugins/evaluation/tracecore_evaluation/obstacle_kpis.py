@@ -97,10 +97,7 @@ class Kpis:
 
     Attributes:
         values: by name; None where a class has no object (or, for precision, no detection).
-        counts: by class, over all frames.
         curves: by class, over all frames.
-        slices: frames by slice; None for slices of objects.
-        matches: by frame ref.
     """
 
     values: dict[str, float | None] = field(default_factory=dict)
@@ -121,9 +118,6 @@ def kpis(
     """Compare what a detector sees with what is true.
 
     Args:
-        truth: by frame ref.
-        seen: by frame ref.
-        thresholds: for precision and recall; average precision has its own.
         slicing: how objects are sliced; by size where None. Frames know their own slices.
     """
     slicing = slicing or Slicing()

@@ -20,7 +20,18 @@ from tracecore_evaluation.model_config import ModelConfig
 from tracecore_evaluation.predictions import Predictions
 from tracecore_evaluation.slices import Slicing
 from tracecore_evaluation.tracker import TrackerSettings
-from tracecore_evaluation.tracking_metrics import COUNTS, Moment, Relevance, Scores, Stretch, followed, moments_of, repeated, true_stretch, untracked
+from tracecore_evaluation.tracking_metrics import (
+    COUNTS,
+    Relevance,
+    Scores,
+    Stretch,
+    TrackedFrame,
+    followed,
+    moments_of,
+    repeated,
+    true_stretch,
+    untracked,
+)
 from tracecore_schemas.arrow_tables import TRACKS, table_of
 
 __all__ = [
@@ -49,7 +60,7 @@ class TrackedStretch:
     """A stretch, what a tracker made of the detections on it, and how well its tracks follow the objects."""
 
     stretch: Stretch
-    moments: Sequence[Moment]
+    moments: Sequence[TrackedFrame]
     scores: Scores
 
 
@@ -58,7 +69,6 @@ class Driving:
     """What was found over all drives.
 
     Attributes:
-        episodes: the mistakes, in order of drive and time.
         followed: every stretch on which boxes were looked for.
         untracked: drives whose labels name no tracks, so that their boxes were tracked here.
         repeated: drives whose labels name one track twice on a frame, so that their boxes were tracked here too.
@@ -108,11 +118,7 @@ def true_stretches(frames: Sequence[Frame], labels: Labels, settings: TrackerSet
 def drive(
     frames: Sequence[Frame], labels: Labels, answers: Predictions, config: ModelConfig, settings: TrackerSettings, rules: Rules, slicing: Slicing
 ) -> Driving:
-    """Drive through the frames with a perception, and list what it got wrong.
-
-    Args:
-        answers: what the perception says; boxes below its operating score are left out.
-    """
+    """Drive through the frames with a perception, and list what it got wrong."""
     episodes: list[Episode] = []
     tracked: list[TrackedStretch] = []
     said = {id_: int(np.argmax(probabilities)) for id_, probabilities in answers.lights.items()}

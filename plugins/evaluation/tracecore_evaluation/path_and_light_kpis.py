@@ -70,7 +70,6 @@ class PathKpis:
     Attributes:
         values: by name; None where nothing is known.
         errors: by frame ref: absolute lateral error at each distance, m, NaN where the true path is not known so far.
-        slices: frames by slice.
     """
 
     values: dict[str, float | None] = field(default_factory=dict)
@@ -83,7 +82,6 @@ def path_kpis(frames: Sequence[Frame], truth: Mapping[str, Floats], said: Mappin
 
     Args:
         truth: y to the left at each distance by frame ref, m, NaN where not known.
-        ahead: the distances, m.
         limit: what counts as within, m.
     """
     found = PathKpis(errors={frame.id: np.abs(said[frame.id] - truth[frame.id]) for frame in frames})
@@ -118,7 +116,6 @@ class LightKpis:
     Attributes:
         values: by name; None where there is nothing to count.
         confusion: [true state, predicted state], over all frames.
-        slices: frames by slice.
     """
 
     values: dict[str, float | None] = field(default_factory=dict)
@@ -127,11 +124,7 @@ class LightKpis:
 
 
 def light_kpis(frames: Sequence[Frame], truth: Mapping[str, int], said: Mapping[str, int], states: Sequence[str]) -> LightKpis:
-    """Compare the state that a model says with the true one.
-
-    Args:
-        truth: index of the state by frame ref.
-    """
+    """Compare the state that a model says with the true one."""
     found = LightKpis(confusion=_confusion(frames, truth, said, len(states)))
     for name, members in {"": frames, **slice_names(frames, (*SIZES, *endings(states)))}.items():
         suffix = f".{name}" if name else ""

@@ -33,11 +33,7 @@ Outputs = Mapping[str, NDArray[Any]]
 
 
 class Detector(Protocol):
-    """Runs a model.
-
-    Attributes:
-        executed_with: runtime and version, for the record.
-    """
+    """Runs a model."""
 
     executed_with: str
 
@@ -67,8 +63,6 @@ class OnnxDetector:
     """A model's ONNX graph on the CPU.
 
     Args:
-        model: its directory, with `model.onnx`.
-        outputs: which of the graph's outputs to give.
         threads: intra-op threads; the same number gives the same bits.
     """
 
@@ -109,10 +103,6 @@ def detect(
     look: Callable[[Frame, bytes], None],
 ) -> Predictions:
     """Run a model over frames.
-
-    Args:
-        table: the frame table, a `pyarrow.dataset.Dataset`.
-        look: shown each frame's encoded image.
 
     Raises:
         RunFailed: it says what can't be.

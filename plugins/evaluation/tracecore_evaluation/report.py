@@ -37,15 +37,11 @@ class Findings:
 
     Attributes:
         level: 1 frame by frame, 2 by mistakes of the perception while driving.
-        frames: how many were evaluated.
-        drives: of how many drives.
         values: KPIs by name, None where there is nothing to count.
         baseline: the same of what has looked at nothing.
         headline: the headline KPIs, each to be better than the baseline.
         intervals: 95 % intervals by KPI.
         gains: the same of how much less than the baseline's errors and rates are.
-        interval_by: what the units of both are.
-        review: how far the labels were reviewed.
         slices: frames by slice; None for slices of objects.
         unknowns: facts that could not be assessed, and why.
     """
@@ -73,21 +69,12 @@ def write_report(folder: Path, findings: Findings, page: Sequence[str], **more: 
         **more: further keys of report.json; a mapping given as `baseline` is added to the baseline's own keys.
     """
     of_baseline = {"what": findings.baseline_is, "values": findings.baseline} | dict(more.pop("baseline", {}))
-    document = {
+    document = _shared(findings) | {
         "v": 1,
         "type": "tracecore.kpi_report",
-        "level": findings.level,
-        "executed_with": findings.executed_with,
-        "frames": findings.frames,
         "drives": findings.drives,
-        "headline": list(findings.headline),
         "values": findings.values,
         "lower_is_better": lower_is_better(findings.values),
-        "intervals": {name: list(interval) for name, interval in findings.intervals.items()},
-        "gains": {name: list(interval) for name, interval in findings.gains.items()},
-        "interval_by": findings.interval_by,
-        "interval_level": LEVEL,
-        "label_review": _review(findings.review),
         "slices": findings.slices,
         "baseline": of_baseline,
         "unknowns": [{"what": what, "why": why} for what, why in findings.unknowns],
@@ -98,31 +85,35 @@ def write_report(folder: Path, findings: Findings, page: Sequence[str], **more: 
 
 
 def facet(findings: Findings, classes: Sequence[str] = ()) -> dict[str, JSON]:
-    """Return the members of the facet `KPIS_FACET`; what the registered KPIs say is added when it is recorded.
+    """Return the members of the facet `KPIS_FACET`; traits of the registered KPIs are added when it is recorded.
 
     Args:
         classes: that the means of level 1 are over.
     """
+    parts = {name: [*parts] for name, parts in parts_of(findings.values, classes).items()}
+    return _shared(findings) | {"values": _known(findings.values), "baseline": _known(findings.baseline), "parts": parts}
+
+
+def _shared(findings: Findings) -> dict[str, JSON]:
+    """Return what report.json and the facet both have."""
+    review = findings.review
     return {
-        "values": _known(findings.values),
-        "baseline": _known(findings.baseline),
         "executed_with": findings.executed_with,
         "frames": findings.frames,
         "level": findings.level,
         "headline": list(findings.headline),
-        "parts": {name: [*parts] for name, parts in parts_of(findings.values, classes).items()},
         "intervals": {name: list(interval) for name, interval in findings.intervals.items()},
         "gains": {name: list(interval) for name, interval in findings.gains.items()},
         "interval_by": findings.interval_by,
         "interval_level": LEVEL,
-        "label_review": _review(findings.review),
+        "label_review": {
+            "frames": review.frames,
+            "gold": review.gold / review.frames if review.frames else None,
+            "unknown": review.unknown,
+            "reviewed": review.reviewed,
+            "changed": review.noise,
+        },
     }
-
-
-def _review(review: Review) -> dict[str, JSON]:
-    """Return the lines about the review of the labels."""
-    gold = review.gold / review.frames if review.frames else None
-    return {"frames": review.frames, "gold": gold, "unknown": review.unknown, "reviewed": review.reviewed, "changed": review.noise}
 
 
 def events_facet(counts: Mapping[str, int], score: float, iou: float) -> dict[str, JSON]:

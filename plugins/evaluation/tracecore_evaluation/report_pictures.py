@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 
 from tracecore.images import AnnotatedImage, Line, Mark, color_of, contact_sheet, draw_tile, save_png
 from tracecore_evaluation.detections import Frame
+from tracecore_evaluation.driving_time import seconds_between
 from tracecore_evaluation.evaluate import FrameEvaluation
 from tracecore_evaluation.ground_truth import Labels
 from tracecore_evaluation.model_config import ModelConfig
 from tracecore_evaluation.obstacle_kpis import Kpis
+from tracecore_evaluation.online_metrics import KINDS, Driving
 from tracecore_evaluation.predictions import Predictions
 
-__all__ = ["COLORS", "Samples", "axes_of", "plot_level_1", "sample_frames", "save"]
+__all__ = ["Samples", "plot_level_1", "plot_timeline", "sample_frames"]
 
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito: distinct for color-blind readers too
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito: distinct for color-blind readers too
 _GRAY = "#b0b0b0"
 
 
@@ -40,34 +42,34 @@ def plot_level_1(folder: Path, judged: FrameEvaluation, baseline: FrameEvaluatio
 
 
 def _precision_recall(path: Path, kpis: Kpis) -> None:
-    figure, axes = axes_of(5.5, 4.5)
+    figure, axes = _axes(5.5, 4.5)
     for number, (name, curve) in enumerate(kpis.curves.items()):
         if curve is not None:
             ap50 = kpis.values[f"ap50.{name}"]
-            axes.plot(curve.recall, curve.precision, color=COLORS[number % len(COLORS)], label=f"{name} (AP50 {ap50:.3f})")
+            axes.plot(curve.recall, curve.precision, color=_COLORS[number % len(_COLORS)], label=f"{name} (AP50 {ap50:.3f})")
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02), title="Precision over recall, IoU 0.5")
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=8)
-    save(figure, path)
+    _save(figure, path)
 
 
 def _ap50(path: Path, kpis: Kpis, baseline: Kpis) -> None:
     names = [name for name in kpis.curves if kpis.values[f"ap50.{name}"] is not None]
-    figure, axes = axes_of(max(4.0, 1.2 * len(names) + 1.5), 4.0)
-    for offset, color, label, source in ((-0.2, COLORS[0], "model", kpis), (0.2, _GRAY, "baseline: mean boxes", baseline)):
+    figure, axes = _axes(max(4.0, 1.2 * len(names) + 1.5), 4.0)
+    for offset, color, label, source in ((-0.2, _COLORS[0], "model", kpis), (0.2, _GRAY, "baseline: mean boxes", baseline)):
         heights = [source.values.get(f"ap50.{name}") or 0.0 for name in names]
         bars = axes.bar([place + offset for place in range(len(names))], heights, 0.4, color=color, label=label)
         axes.bar_label(bars, fmt="%.3f", fontsize=7)
     axes.set_xticks(range(len(names)), names)
     axes.set(ylabel="AP50", ylim=(0, 1.08), title="AP50 beside the baseline")
     axes.legend(fontsize=8)
-    save(figure, path)
+    _save(figure, path)
 
 
 def _path_error(path: Path, values: Mapping[str, float | None], baseline: Mapping[str, float | None], ahead: Sequence[float]) -> None:
-    figure, axes = axes_of(5.5, 4.0)
-    for source, color, who in ((values, COLORS[0], "model"), (baseline, _GRAY, "straight ahead")):
+    figure, axes = _axes(5.5, 4.0)
+    for source, color, who in ((values, _COLORS[0], "model"), (baseline, _GRAY, "straight ahead")):
         for kpi, style, what in (("mean", "-", "mean"), ("p95", "--", "95th percentile")):
             known = [(x, value) for x in ahead if (value := source.get(f"path_error.{kpi}.at_{x:g}m")) is not None]
             axes.plot([x for x, _ in known], [value for _, value in known], style, marker="o", markersize=3, color=color, label=f"{who}, {what}")
@@ -75,11 +77,11 @@ def _path_error(path: Path, values: Mapping[str, float | None], baseline: Mappin
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-    save(figure, path)
+    _save(figure, path)
 
 
 def _confusion(path: Path, counts: Sequence[Sequence[int]], states: Sequence[str]) -> None:
-    figure, axes = axes_of(4.5, 4.0)
+    figure, axes = _axes(4.5, 4.0)
     shares = [[count / max(sum(row), 1) for count in row] for row in counts]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, line in enumerate(counts):
@@ -88,10 +90,10 @@ def _confusion(path: Path, counts: Sequence[Sequence[int]], states: Sequence[str
     axes.set_xticks(range(len(states)), states)
     axes.set_yticks(range(len(states)), states)
     axes.set(xlabel="said", ylabel="true", title="States of the light, frames")
-    save(figure, path)
+    _save(figure, path)
 
 
-def axes_of(width: float, height: float) -> tuple[Any, Any]:
+def _axes(width: float, height: float) -> tuple[Any, Any]:
     """Return a figure of a size in inches and its axes."""
     # No pyplot: it keeps figures alive for the whole process and asks for a display.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -102,7 +104,7 @@ def axes_of(width: float, height: float) -> tuple[Any, Any]:
     return figure, figure.add_subplot()
 
 
-def save(figure: Any, path: Path) -> None:
+def _save(figure: Any, path: Path) -> None:
     """Write a figure as PNG."""
     figure.savefig(path, format="png", metadata={"Software": None, "Creation Time": None})
 
@@ -198,3 +200,32 @@ def _path(frame: Frame, labels: Labels, answers: Predictions, config: ModelConfi
     known = ~np.isnan(true)
     error = float(np.abs(said - true)[known].mean()) if known.any() else float("nan")
     return lines, [(f"path: {error:.2f} m off", _TRUE)]
+
+
+def plot_timeline(path: Path, frames: Sequence[Frame], driving: Driving) -> None:
+    """Plot each drive as a line over time, with its mistakes as bars, a color a sort; by number of frame where there is no clock."""
+    by_drive: dict[str, list[Frame]] = {}
+    for frame in sorted(frames, key=lambda frame: (frame.drive, frame.timestamp_ns)):
+        by_drive.setdefault(frame.drive, []).append(frame)
+    figure, axes = _axes(9.0, 0.8 + 0.9 * len(by_drive))
+    shown: set[str] = set()
+    for row, (_, of_drive) in enumerate(by_drive.items()):
+        axes.plot([0, _place(of_drive[0], of_drive[-1])], [row, row], color=_GRAY, linewidth=1)
+    rows = {name: row for row, name in enumerate(by_drive)}
+    for each in driving.episodes:
+        begins = _place(by_drive[each.first.drive][0], each.first)
+        lasts = max(_place(each.first, each.last), 0.05)
+        kind = KINDS.index(each.type)
+        label = None if each.type in shown else each.type.replace("_", " ")
+        shown.add(each.type)
+        axes.barh(rows[each.first.drive] + 0.27 - 0.18 * kind, lasts, 0.14, left=begins, color=_COLORS[kind], label=label, alpha=0.4)
+    axes.set_yticks(range(len(by_drive)), by_drive)
+    axes.set_ylim(len(by_drive) - 0.4, -0.6)
+    axes.set(xlabel="since the drive's first frame, s (frames where there is no clock)", title="Mistakes while driving")
+    if shown:
+        axes.legend(fontsize=8, ncols=len(KINDS), loc="upper center", bbox_to_anchor=(0.5, -0.3 if len(by_drive) < 4 else -0.12))
+    _save(figure, path)
+
+
+def _place(first: Frame, frame: Frame) -> float:
+    return float(frame.timestamp_ns - first.timestamp_ns) if frame.clock == "index" else seconds_between(first, frame)

@@ -25,7 +25,6 @@ class Slicing:
     """How frames and objects are sliced.
 
     Attributes:
-        frames: dimensions of frames.
         sizes: whether objects are sliced by COCO's sizes.
         bounds: where one range of distances ends and the next begins, m, ascending; empty for no slices by distance.
     """
@@ -57,10 +56,6 @@ class Slicing:
 
 def read_slicing(dimensions: Sequence[str], bounds: Sequence[float], frames: Sequence[Frame]) -> Slicing:
     """Read a program's dimensions.
-
-    Args:
-        bounds: of the ranges of distance, m.
-        frames: the frames to be sliced, which have conditions.
 
     Raises:
         UsageError: an unknown dimension, or bounds that don't ascend.

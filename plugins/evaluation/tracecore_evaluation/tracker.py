@@ -85,11 +85,7 @@ class _Track:
 
 
 class Tracker:
-    """Tracks the objects of one camera, frame by frame.
-
-    Args:
-        settings: how tracks begin and end.
-    """
+    """Tracks the objects of one camera, frame by frame."""
 
     def __init__(self, settings: TrackerSettings) -> None:
         self._settings = settings
@@ -138,11 +134,7 @@ def _widened(boxes: Floats, by: float) -> Floats:
 
 
 def assign(overlaps: Floats, allowed: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Pair rows with columns so that there are as many pairs as can be, and of those the sum of overlaps is greatest (Hungarian method).
-
-    Args:
-        overlaps: [rows, columns].
-    """
+    """Pair rows with columns so that there are as many pairs as can be, and of those the sum of overlaps is greatest (Hungarian method)."""
     from scipy.optimize import linear_sum_assignment
 
     # A pair is worth more than all overlaps together can be.

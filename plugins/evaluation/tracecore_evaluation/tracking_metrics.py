@@ -17,18 +17,17 @@ from tracecore_evaluation.detections import Detections, Frame, GroundTruth, iou_
 from tracecore_evaluation.driving_time import seconds_between
 from tracecore_evaluation.tracker import Tracked, Tracker, TrackerSettings, assign
 
-__all__ = ["COUNTS", "Moment", "Relevance", "Scores", "Stretch", "followed", "moments_of", "of_class", "repeated", "true_stretch", "untracked"]
+__all__ = ["COUNTS", "Relevance", "Scores", "Stretch", "TrackedFrame", "followed", "moments_of", "of_class", "repeated", "true_stretch", "untracked"]
 
 COUNTS = ("objects", "boxes", "misses", "false_boxes", "switches", "identical")
 """What is counted on each frame, see `Scores`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class TrackedFrame:
     """One frame: its true boxes and their tracks, which of them count, and the tracks that follow them.
 
     Attributes:
-        names: the track of each.
         relevant: which count; of the others it doesn't matter whether they are seen.
         tracked: what the tracker hands on.
     """
@@ -62,12 +61,8 @@ NOTHING = 0.1
 """A track that overlaps whatever is labeled by less is on nothing; one that overlaps it by more, but too little to follow it, is merely imprecise."""
 
 
-def followed(moments: Sequence[Moment], iou: float) -> Scores:
-    """Follow the objects of one camera over a stretch of driving.
-
-    Args:
-        iou: least overlap at which a track of the same class follows an object.
-    """
+def followed(moments: Sequence[TrackedFrame], iou: float) -> Scores:
+    """Follow the objects of one camera over a stretch of driving."""
     found = Scores(np.zeros((len(moments), len(COUNTS)), dtype=np.int64))
     last: dict[str, int] = {}
     explained: dict[tuple[str, int], list[int]] = {}
@@ -105,17 +100,17 @@ def followed(moments: Sequence[Moment], iou: float) -> Scores:
     return found
 
 
-def _allowed(moment: Moment, iou: float) -> NDArray[np.bool_]:
+def _allowed(moment: TrackedFrame, iou: float) -> NDArray[np.bool_]:
     """Return which tracks (rows) overlap which true boxes (columns) of their class enough."""
     overlaps = iou_matrix(moment.tracked.boxes, moment.truth.boxes)
     return np.asarray(_same_class(moment) & ~moment.truth.crowd[None] & (overlaps >= iou))
 
 
-def _same_class(moment: Moment) -> NDArray[np.bool_]:
+def _same_class(moment: TrackedFrame) -> NDArray[np.bool_]:
     return np.asarray(moment.tracked.classes[:, None] == moment.truth.classes[None])
 
 
-def _pairs(moment: Moment, allowed: NDArray[np.bool_], last: Mapping[str, int]) -> list[tuple[int, int]]:
+def _pairs(moment: TrackedFrame, allowed: NDArray[np.bool_], last: Mapping[str, int]) -> list[tuple[int, int]]:
     """Pair tracks with true boxes: as on the frame before where that is still allowed, the others by greatest overlap."""
     free = allowed.copy()
     row_of = {number: row for row, number in enumerate(moment.tracked.numbers)}
@@ -212,7 +207,6 @@ def true_stretch(
 
     Args:
         frames: without a break, all of one camera.
-        truth: by frame ref.
         track: whether the labels' tracks are computed from the boxes, in place of those that the labels name.
     """
     truths = tuple(truth[frame.id] for frame in frames)
@@ -236,23 +230,19 @@ def _tracked(frames: Sequence[Frame], truths: Sequence[GroundTruth], settings: T
         before = frame
 
 
-def moments_of(stretch: Stretch, seen: Mapping[str, Detections], settings: TrackerSettings) -> list[Moment]:
-    """Return a stretch with what a tracker makes of the detections on it.
-
-    Args:
-        seen: detections by frame ref.
-    """
+def moments_of(stretch: Stretch, seen: Mapping[str, Detections], settings: TrackerSettings) -> list[TrackedFrame]:
+    """Return a stretch with what a tracker makes of the detections on it."""
     tracker = Tracker(settings)
     moments = []
     before = stretch.frames[0]
     for frame, truth, names, relevant in zip(stretch.frames, stretch.truths, stretch.names, stretch.relevant, strict=True):
-        moments.append(Moment(truth, names, relevant, tracker.step(seen.get(frame.id, _NOTHING), seconds_between(before, frame))))
+        moments.append(TrackedFrame(truth, names, relevant, tracker.step(seen.get(frame.id, _NOTHING), seconds_between(before, frame))))
         before = frame
     return moments
 
 
-def of_class(moment: Moment, class_: int) -> Moment:
+def of_class(moment: TrackedFrame, class_: int) -> TrackedFrame:
     """Return the boxes and tracks of one class."""
     truth, tracked = moment.truth, moment.tracked
     true, seen = np.flatnonzero(truth.classes == class_), np.flatnonzero(tracked.classes == class_)
-    return Moment(truth.take(true), tuple(moment.names[row] for row in true.tolist()), moment.relevant[true], tracked.take(seen))
+    return TrackedFrame(truth.take(true), tuple(moment.names[row] for row in true.tolist()), moment.relevant[true], tracked.take(seen))

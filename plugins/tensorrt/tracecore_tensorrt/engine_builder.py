@@ -53,9 +53,6 @@ class Built:
 
     Attributes:
         layers: of the network before the builder fused it: count, by type, by type of what they give.
-        inputs: name, type, shape, and the shapes it was built for.
-        outputs: name, type, shape.
-        flags: set on the builder.
         messages: how many lines the builder logged, by severity.
     """
 
@@ -78,7 +75,6 @@ def choose_builder(wanted: str, targets: Sequence[str], present: str | None, log
 
     Args:
         wanted: `auto`, `tensorrt` or `tensorrt-rtx`.
-        present: of the GPU on this machine, or None.
 
     Raises:
         UsageError: none is installed, or none can build for the targets.

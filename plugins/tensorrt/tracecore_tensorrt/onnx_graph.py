@@ -21,10 +21,6 @@ _BATCH = "N"
 def export_graph(module: Any, *, outputs: Sequence[str], height: int, width: int, opset: int) -> onnx.ModelProto:
     """Export a model with its decoding, for any number of images.
 
-    Args:
-        module: its forward takes [N, 3, H, W] and gives the outputs.
-        height: H.
-
     Returns:
         The checked graph, weights inside, stripped.
     """

@@ -25,8 +25,6 @@ class Detector:
     """A model, ready to be run or exported.
 
     Attributes:
-        module: with its weights, in evaluation mode.
-        config: its `config.json`.
         source_digest: of the code that the architecture was built from now; `config` says which it was trained with.
     """
 

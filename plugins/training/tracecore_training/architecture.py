@@ -74,11 +74,6 @@ class PathHead(nn.Module):
 
     For each distance a map says where in the image that point of the path is; its mean column, weighted, is a straight measure of the meters to the
     left (a differentiable argmax, as in DSNT, Nibali et al. 2018). What is learned at one column holds at all others, so that few frames teach much.
-
-    Args:
-        channels: of the map it reads.
-        ahead_m: P distances, m.
-        size: height and width of the map.
     """
 
     columns: Tensor
@@ -110,10 +105,6 @@ class LightHead(nn.Module):
 
     A light far ahead is a few pixels wide: its color is read from the finest map at the place where the head looks, for a mean over the image would
     drown it. Where to look is an attention over all places, and the strongest answer of any place counts too.
-
-    Args:
-        channels: of the map it reads.
-        width: multiplies the channels.
     """
 
     def __init__(self, channels: int, states: int, width: float) -> None:
@@ -227,9 +218,6 @@ class MultiTask(Backbone):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return the answers about each image, those of absent heads left out.
 
-        Args:
-            image: [N, 3, H, W] RGB, 0 to 1.
-
         Returns:
             boxes [N, K, 4] (x1, y1, x2, y2 in input pixels, inside the image), scores [N, K] (0 to 1, best first), classes [N, K] (int64);
             path [N, P] in m to the left; light [N, S], probabilities.
@@ -246,14 +234,7 @@ class MultiTask(Backbone):
 
 
 class CenterDetector(MultiTask):
-    """Find objects in RGB images: the model with only the obstacle head.
-
-    Args:
-        classes: number of classes C.
-        width: multiplies every channel count; 1 has about 0.86 M parameters.
-        detections: K, how many boxes each image gives, best first.
-        window: side of the square of cells in which only the greatest score is a peak; odd.
-    """
+    """Find objects in RGB images: the model with only the obstacle head."""
 
     def __init__(self, classes: int, *, width: float = 1.0, detections: int = 100, window: int = 3) -> None:
         super().__init__(classes, width=width, detections=detections, window=window)

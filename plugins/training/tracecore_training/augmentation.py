@@ -71,10 +71,6 @@ def draw_changes(count: int, how: Augmentation, generator: torch.Generator) -> C
 def change_images(images: NDArray[np.uint8], changes: Changes, how: Augmentation) -> Tensor:
     """Change a batch of images.
 
-    Args:
-        images: [N, H, W, 3] uint8 RGB.
-        how: how far light may change.
-
     Returns:
         [N, 3, H, W] float32 0 to 1, in channels-last memory.
     """
@@ -105,9 +101,6 @@ def move_boxes(
 
     Args:
         boxes: per image [B, 4] in pixels.
-        indices: per image [B] class index.
-        height: of the images, px.
-        width: of the images, px.
 
     Returns:
         The boxes that are still seen, and their classes; of one mostly cut off, `IGNORED`.

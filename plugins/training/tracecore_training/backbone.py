@@ -54,11 +54,7 @@ class _Residual(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Turn images into features.
-
-    Args:
-        width: multiplies every channel count; 1 has about 0.86 M parameters.
-    """
+    """Turn images into features."""
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
@@ -74,11 +70,7 @@ class Backbone(nn.Module):
         self.lateral8 = nn.Conv2d(c8, c4, 1)
 
     def features(self, image: Tensor) -> Features:
-        """Return the features of images.
-
-        Args:
-            image: [N, 3, H, W] RGB, 0 to 1; H and W are multiples of 16.
-        """
+        """Return the features of images."""
         near = self.stage4((image - 0.5) * 4)
         at8 = self.stage8(near)
         at16 = self.stage16(at8)

@@ -35,9 +35,6 @@ class TrainingState:
     """Everything that the next step depends on.
 
     Attributes:
-        average: its averaged weights.
-        optimizer: with its moments.
-        generator: the one source of chance.
         order: frames of the pass begun that have not been seen yet.
     """
 
@@ -57,7 +54,6 @@ class Checkpoints:
         folder: of this very training: code, inputs, parameters and seed are the same for all that lies there.
         every: steps between checkpoints; 0 keeps none.
         threads: of this run. Another count gives other sums: its checkpoints are of another training.
-        log: receives what is resumed and what is not.
     """
 
     def __init__(self, folder: Path, *, every: int, threads: int, log: logging.Logger) -> None:

@@ -56,16 +56,8 @@ class Settings:
     """What a training stage was asked.
 
     Attributes:
-        entry_point: of the architecture.
-        build: its factory, from `config.json`.
         size: height and width of the input, px.
-        width: multiplies the channels.
-        schedule: how long and how fast.
-        augmentation: how far images are changed.
         checkpoint_every: steps between checkpoints; 0 keeps none.
-        obstacles: head, None where it isn't wanted.
-        path: head, None where it isn't wanted.
-        light: head, None where it isn't wanted.
     """
 
     entry_point: str
@@ -102,10 +94,6 @@ def fit(
     progress: Callable[[int, int, str], None],
 ) -> dict[str, Any]:
     """Train a model and write its files.
-
-    Args:
-        frames: a dataset of `tracecore_schemas.arrow_tables.FRAMES`.
-        labels: a dataset of `tracecore_schemas.arrow_tables.LABELS`.
 
     Returns:
         The facet `tracecore_training`.

@@ -93,10 +93,7 @@ def model_config(
     """Return the content of `config.json`: everything needed to build the module again and to read its outputs.
 
     Args:
-        entry_point: of the architecture, in group `tracecore.models`.
         classes: names of obstacles by index; without, there is no obstacle head.
-        height: of the input, px.
-        width: of the input, px.
         ahead_m: distances at which the path is predicted, m; without, there is no path head.
         states: of the light, by index; without, there is no light head.
     """

@@ -107,7 +107,6 @@ def focus_loss(focus: Tensor, wanted: Tensor) -> Tensor:
     """Judge where the light head looks: minus the log of the attention that lies on the light, a mean over the images that show one.
 
     Args:
-        focus: [N, h, w] logits of the attention.
         wanted: [N, h, w] bool, the cells of the light.
 
     Returns:
@@ -173,11 +172,7 @@ class Objective(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ObstacleObjective:
-    """Boxes: where centers are, and how far their sides.
-
-    Attributes:
-        weights: of `center` and `box`.
-    """
+    """Boxes: where centers are, and how far their sides."""
 
     classes: int
     weights: Mapping[str, float]
@@ -197,7 +192,6 @@ class PathObjective:
 
     Attributes:
         scale: [P] m, one unit of each distance.
-        weights: of `path`.
     """
 
     scale: Tensor
@@ -215,7 +209,6 @@ class LightObjective:
 
     Attributes:
         states: [S], how much an image of each state counts.
-        weights: of `light`, and of `focus` where that is taught.
         where: index of the class whose boxes show where the light is; None teaches no place.
     """
 

@@ -32,7 +32,6 @@ class Targets:
         counted: [N, 1, h, w], 0 where nothing counts.
         sides: [N, 4, h, w], distances to the box's sides in input pixels, where `weight` is above 0.
         weight: [N, h, w], how much each cell's box counts: each object's cells sum to about the log of its area.
-        objects: number of center cells.
     """
 
     heat: Tensor
@@ -59,9 +58,6 @@ def draw_targets(
     Args:
         boxes: per image [B, 4], x1, y1, x2, y2 in input pixels.
         classes: per image [B], index of the class, or `IGNORED`.
-        height: of the input, px.
-        width: of the input, px.
-        stride: px per cell.
         looked_at: [N], whether objects were labeled there: an image that was not labeled counts neither for nor against; all were, without.
 
     Returns:

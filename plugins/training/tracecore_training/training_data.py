@@ -38,7 +38,6 @@ class LabelTable:
     """Labels by frame.
 
     Attributes:
-        classes: names in the order of their index.
         boxes: per frame id [B, 4], x1, y1, x2, y2 as shares of the image's width and height; empty for a frame that was looked at and holds nothing.
         indices: per frame id [B], index into `classes` or `IGNORED`.
         paths: per frame id [P], m to the left at each distance ahead; NaN where the path doesn't reach.
@@ -67,7 +66,6 @@ def read_labels(
     """Read what heads learn from.
 
     Args:
-        labels: a dataset of `tracecore_schemas.arrow_tables.LABELS`.
         classes: which categories of boxes to learn; all of the labels, sorted, without.
         ahead_m: distances ahead at which paths are wanted; none without.
         states: states of the light that are wanted; none without.
@@ -168,7 +166,6 @@ def offsets_at(path: Sequence[float], ahead_m: Sequence[float]) -> NDArray[np.fl
 
     Args:
         path: x ahead and y to the left by turns, m, from the vehicle's origin on.
-        ahead_m: where, m ahead.
 
     Returns:
         [P] meters; NaN where the path ends, or turns back, before.
@@ -199,7 +196,6 @@ class Examples:
     """What is trained on.
 
     Attributes:
-        classes: names in the order of their index.
         images: [F, H, W, 3] uint8 RGB, shrunk to the input's size, in order of drive, sensor and time.
         boxes: per image [B, 4] in input pixels.
         indices: per image [B], index into `classes` or `IGNORED`.
@@ -226,11 +222,6 @@ class Examples:
 
 def read_examples(frames: Any, labels: LabelTable, *, height: int, width: int) -> Examples:
     """Decode and shrink the labeled frames; a frame without any label row is left out, since it is not known to be empty.
-
-    Args:
-        frames: a dataset of `tracecore_schemas.arrow_tables.FRAMES`.
-        height: of the input, px.
-        width: of the input, px.
 
     Returns:
         The examples.

@@ -63,9 +63,6 @@ class Schedule:
     """How long and how fast.
 
     Attributes:
-        steps: number of batches.
-        batch: images per batch.
-        weight_decay: of convolution weights.
         warm_up: share of the steps in which the learning rate rises.
         ema: how much of the averaged weights each step keeps; 0 takes the last weights as they are.
         decay: how the learning rate falls after the warm-up: in a cosine to 0, not at all, or to a tenth after each third.
@@ -97,8 +94,6 @@ class Trained:
     """What a training gave.
 
     Attributes:
-        model: the averaged weights, in evaluation mode.
-        curves: what it looked like.
         resumed_at: steps that a killed run had done already, None where nothing was resumed.
     """
 
