@@ -8,7 +8,7 @@ degrees. In space, lengths are meters: the vehicle's frame has x ahead, y to the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,6 +35,7 @@ __all__ = [
     "TRACKS",
     "Column",
     "TableType",
+    "batch_of",
     "describe",
     "last_revisions",
     "table_of",
@@ -357,6 +358,16 @@ def table_of(type_: TableType, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
             raise ValueError(f"row {values.index(None)} lacks '{column.name}', which every row must have")
         columns.append(pa.array(values, type=field.type))
     return pa.Table.from_arrays(columns, schema=type_.schema)
+
+
+def batch_of(type_: TableType, columns: Mapping[str, Sequence[Any] | pa.Array]) -> pa.RecordBatch:
+    """Build a batch from columns of one length; a column that is left out has its default in each row."""
+    import pyarrow as pa
+
+    count = len(next(iter(columns.values())))
+    known = {column.name: columns.get(column.name, [column.default] * count) for column in type_.columns}
+    arrays = [each if isinstance(each := known[field.name], pa.Array) else pa.array(each, field.type) for field in type_.schema]
+    return pa.record_batch(arrays, schema=type_.schema)
 
 
 def last_revisions(labels: Iterable[Row]) -> list[Row]:

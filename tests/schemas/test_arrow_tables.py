@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tracecore_schemas.arrow_tables import CALIBRATIONS, last_revisions, table_of
+from tracecore_schemas.arrow_tables import CALIBRATIONS, Column, TableType, batch_of, last_revisions, table_of
 
 
 def test_what_a_row_leaves_out_is_null() -> None:
@@ -28,3 +28,9 @@ def test_each_label_is_given_once_in_its_last_revision() -> None:
         {"frame_id": "f1", "label_id": "c"},
     ]
     assert last_revisions(rows) == [rows[2], rows[0]]
+
+
+def test_a_column_that_is_left_out_has_its_default_in_tables_and_batches() -> None:
+    lanes = TableType("lanes", "Lanes.", Column("width", "double", "m"), Column("paved", "bool", "whether", default=True))
+    assert table_of(lanes, [{"width": 3.5}]).to_pylist() == [{"width": 3.5, "paved": True}]
+    assert batch_of(lanes, {"width": [3.5, 3.0]}).to_pylist() == [{"width": 3.5, "paved": True}, {"width": 3.0, "paved": True}]

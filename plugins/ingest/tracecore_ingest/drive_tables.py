@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -17,7 +18,7 @@ from tracecore_ingest.lidar_sweeps import RecordedCloud, cloud_reader, full_scal
 from tracecore_ingest.message_decoders import numeric_leaves
 from tracecore_ingest.messages import Role, role_of, signal_reader
 from tracecore_ingest.recording import Portion, Recording, TopicMessages, fetch, portions
-from tracecore_schemas.arrow_tables import FRAMES, SIGNALS, SWEEPS
+from tracecore_schemas.arrow_tables import FRAMES, SIGNALS, SWEEPS, batch_of
 from tracecore_schemas.refs import frame_ref
 
 __all__ = ["frame_batches", "signal_batches", "sweep_batches"]
@@ -63,7 +64,7 @@ def frame_batches(drive: Drive, sensors: Sequence[str] | None = None) -> Iterato
 
 
 def _frame_batch(drive: Drive, group: Sequence[Portion], images: list[bytes]) -> pa.RecordBatch:
-    columns: dict[str, list[object]] = {name: [] for name in FRAMES.names}
+    columns: dict[str, list[object]] = defaultdict(list)
     digests = [part.source.digest for part in drive.parts]
     for portion in group:
         part = slice(portion.start, portion.stop)
@@ -99,7 +100,7 @@ def _frame_batch(drive: Drive, group: Sequence[Portion], images: list[bytes]) ->
         "image_sha256": [sha256(image).hexdigest() for image in images],
         "image": list(images),
     }
-    return pa.record_batch([pa.array(columns[field.name], field.type) for field in FRAMES.schema], schema=FRAMES.schema)
+    return batch_of(FRAMES, columns)
 
 
 def sweep_batches(drive: Drive, lidars: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -140,7 +141,7 @@ def _sweep_batch(drive: Drive, group: Sequence[Portion], clouds: list[RecordedCl
         "drive_log": [digests[file] for file in files],
         "data": [cloud.points(scales[sensor]) for sensor, cloud in zip(sensors, clouds, strict=True)],
     }
-    return pa.record_batch([pa.array(columns[field.name], field.type) for field in SWEEPS.schema], schema=SWEEPS.schema)
+    return batch_of(SWEEPS, columns)
 
 
 def signal_batches(drive: Drive, topics: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -188,7 +189,4 @@ def _signal_batch(
         "values": values,
         "message": texts,
     }
-    return pa.record_batch(
-        [column if isinstance(column := columns[field.name], pa.Array) else pa.array(column, field.type) for field in SIGNALS.schema],
-        schema=SIGNALS.schema,
-    )
+    return batch_of(SIGNALS, columns)
