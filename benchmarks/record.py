@@ -11,6 +11,7 @@ from measure import Comparison, compare
 
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
+from tracecore_lineage.seal.seal import seal_build
 from tracecore_schemas.build import SealRequest
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_schemas.kinds import Media, StageKind
@@ -31,11 +32,15 @@ def _chain(record: Record, length: int, mark: str) -> tuple[Artifact, Artifact, 
     program = _artifact("program", "bench", "bench", origin=True)
     made, maker = _artifact("drive_log", "first", f"first {mark}", origin=True), None
     for number in range(length):
-        run = Run(record.new_run_id(), f"bench.step{number}", datetime.now(UTC), stage=StageKind.CURATE, params={"n": number}, program=program)
+        run = Run(
+            record.recorder.new_run_id(), f"bench.step{number}", datetime.now(UTC), stage=StageKind.CURATE, params={"n": number}, program=program
+        )
         drive = _artifact("drive_log", f"d{number}", f"{mark} {number}", origin=True)
-        record.start(run)
+        record.recorder.start(run)
         made_before, made = made, _artifact("dataset", f"bench.step{number}", f"{mark} made {number}")
-        record.complete(run, [RunInput("program", program), RunInput("frames", made_before, maker), RunInput("drive_log", drive)], {"out": made})
+        record.recorder.complete(
+            run, [RunInput("program", program), RunInput("frames", made_before, maker), RunInput("drive_log", drive)], {"out": made}
+        )
         maker = run.id
     assert maker is not None
     return program, made, maker
@@ -74,9 +79,9 @@ def trace(folder: Path, times: int) -> Comparison:
     """The whole trace of a sealed build against reading every row of the catalog it stands in."""
     record = Record.open(Workspace.create(folder / "trace"))
     program, last, maker = _chain(record, RUNS * 2, "t")
-    release = Run(record.new_run_id(), "bench.release", datetime.now(UTC), program=program)
-    record.start(release)
-    record.seal(SealRequest("bench", release, program, (("last", last, maker),), (), (), None))
+    release = Run(record.recorder.new_run_id(), "bench.release", datetime.now(UTC), program=program)
+    record.recorder.start(release)
+    seal_build(record.recorder, SealRequest("bench", release, program, (("last", last, maker),), (), (), None))
     plain = sqlite3.connect(record.workspace.root / "record.db")
 
     def rows() -> Iterator[object]:

@@ -48,7 +48,7 @@ def watched_run(folder: Path, times: int) -> Comparison:
     given = ResolvedInput(Artifact("model", "bench.files", stored.digest, stored.media, stored.location, stored.size_bytes), None)
     host = PluginHost(())
     host.settings = host.settings.model_copy(update={"strict_io": True})
-    executor = Executor(workspace, store, record, host)
+    executor = Executor(workspace, store, record.recorder, host)
     stage = RegisteredStage(ManyFiles, "bench", "tracecore", "0")
     seeds = count()
 

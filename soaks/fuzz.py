@@ -22,8 +22,10 @@ from tracecore.commands.shell import cli
 from tracecore.errors import TracecoreError
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
+from tracecore_lineage.catalog.replay import catalog_differences, rebuild_catalog
 from tracecore_lineage.exchange.ingest import Ingested
 from tracecore_lineage.ledger.sql_tables import EDGES, EVENTS, OUTBOX, PROJECTION, RUN_EVENTS
+from tracecore_lineage.trace.show import show
 
 __all__ = ["EVENTS_A_TRIAL", "Fuzz", "Sent", "drawn_events", "judge_import", "judge_one"]
 
@@ -105,7 +107,7 @@ class Sent:
         with record.database.read() as connection:
             tables = (EVENTS, OUTBOX, *PROJECTION)
             self.rows = {table.name: connection.execute(select(func.count()).select_from(table)).scalar_one() for table in tables}
-        self.head = record.checkpoint() if self.rows["ledger_event"] else ""
+        self.head = record.recorder.checkpoint() if self.rows["ledger_event"] else ""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sent) and (self.rows, self.head) == (other.rows, other.head)
@@ -184,8 +186,8 @@ def _left(record: Record) -> Iterator[str]:
 def _replayed(record: Record) -> Iterator[str]:
     """Judge that the catalog is made again as it is: its rows' number, and each against what the events say."""
     before = Sent(record)
-    record.replay()
-    if Sent(record) != before or record.replay(check=True):
+    rebuild_catalog(record.database, record.ledger)
+    if Sent(record) != before or record.query(catalog_differences, record.ledger):
         yield "replay makes another catalog"
 
 
@@ -195,8 +197,9 @@ def _asked(record: Record, counts: Counter[str]) -> Iterator[str]:
         refs = sorted(set(connection.execute(select(EDGES.c.ref)).scalars()))[:_ASKED]
         runs = sorted(set(connection.execute(select(RUN_EVENTS.c.run_id)).scalars()))[:_ASKED]
     questions: list[tuple[str, Callable[[], object]]] = [("verify", record.verify)]
+    asks: dict[str, Callable[[str], object]] = {"trace": record.trace, "impact": record.impact, "show": lambda ref: record.query(show, ref)}
     for ref in (*refs, *(f"run/{run}" for run in runs)):
-        questions += [(f"{ask.__name__} {ref}", partial(ask, ref)) for ask in (record.trace, record.impact, record.show)]
+        questions += [(f"{name} {ref}", partial(ask, ref)) for name, ask in asks.items()]
     for told, ask in questions:
         counts["questions"] += 1
         try:

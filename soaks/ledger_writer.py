@@ -86,7 +86,7 @@ class _Writer:
         from tracecore_lineage.ledger.database import ConnectionLost
 
         try:
-            self.answer["checkpoints"].append(self._record.checkpoint())
+            self.answer["checkpoints"].append(self._record.recorder.checkpoint())
         except ConnectionLost:
             self.answer["retried"] += 1
 

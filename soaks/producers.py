@@ -68,7 +68,7 @@ class ManyProducers:
         """Each event was new to exactly one call, and known to the other."""
         expected = self._processes * self._threads * self._events
         with opened(workspace, url) as record:
-            position = record.position()
+            position = record.recorder.position()
         found = {
             "distinct events acknowledged": len(judge.acknowledged),
             "events in the ledger": position - BEGINNING,

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from tracecore_lineage.catalog.replay import catalog_differences
+
 if TYPE_CHECKING:
     from tracecore_lineage import Record
 
@@ -150,9 +152,9 @@ def judged(judge: Judge, workspace: Path, url: str | None) -> list[str]:
     with opened(workspace, url) as record:
         with record.database.read() as connection:
             leaves = [(leaf.recorded_at, leaf.body) for leaf in ledger.read(connection)]
-        broken = judge.holds(leaves, record.checkpoint())
+        broken = judge.holds(leaves, record.recorder.checkpoint())
         broken += [f"verify: {failure['ref']}: {failure['what']}" for failure in record.verify()["failures"][:3]]
-        broken += [f"replay: {difference}" for difference in record.replay(check=True)[:3]]
+        broken += [f"replay: {difference}" for difference in record.query(catalog_differences, record.ledger)[:3]]
     return broken
 
 

@@ -49,8 +49,8 @@ class Shuffles:
             broken = []
             if state(record) != expected:
                 broken.append("the catalog's state is another")
-            if record.position() != len(bodies):
-                broken.append(f"the ledger holds {record.position()} events, {len(bodies)} were sent")
+            if record.recorder.position() != len(bodies):
+                broken.append(f"the ledger holds {record.recorder.position()} events, {len(bodies)} were sent")
             if answers(record) != answered:
                 broken.append("a question is answered in another way")
             return Trial(number, tuple(broken), {"events sent": len(sent)})

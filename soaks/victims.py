@@ -183,7 +183,7 @@ def _ingest(witness: Witness, workspace: str, seed: int, batches: int, size: int
             done = record.ingest(events)
             assert not done.refused, done.refused
             witness.acknowledge(kind="events", by="ingest", events=identities)
-            witness.head(record)
+            witness.head(record.recorder)
     return {}
 
 
@@ -196,22 +196,26 @@ def _whole(witness: Witness, plan: BuildPlan) -> dict[str, Any]:
 def _recover(witness: Witness, workspace: str) -> dict[str, Any]:
     """Close what crashed runs left."""
     from tracecore_lineage import Record
+    from tracecore_lineage.retention import recover
 
     with Record.open(_workspace(witness, workspace)) as record:
-        done = record.recover()
+        done = recover.recover(record.recorder)
     return {"aborted": list(done.aborted), "removed": list(done.removed), "live": list(done.live)}
 
 
 def _aftermath(witness: Witness, plan: BuildPlan, verify: bool) -> dict[str, Any]:
     """Start again after a crash: recover, look for what is wrong, and make the same build."""
     from tracecore_lineage import Record
+    from tracecore_lineage.catalog.replay import catalog_differences
+    from tracecore_lineage.retention import recover
+    from tracecore_lineage.verify.doctor import examine
 
     with Record.open(_workspace(witness, plan.workspace)) as record:
-        done = record.recover()
+        done = recover.recover(record.recorder)
     built = _build(witness, plan)
     with Record.open(plan.workspace) as record:
-        doctor = record.doctor()
-        differences = [str(each) for each in record.replay(check=True)]
+        doctor = examine(record.recorder)
+        differences = [str(each) for each in record.query(catalog_differences, record.ledger)]
         verdict = record.verify() if verify else None
     failures = [] if verdict is None else _failures(verdict)
     return {**built, "recovered": len(done.aborted), "live": list(done.live), "doctor": doctor, "replay": differences, "verify": failures}

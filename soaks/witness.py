@@ -1,7 +1,7 @@
 """Watches the product from outside, in the process that will be killed: marks what is being done, and writes down what was acknowledged.
 
-A call that returned is an acknowledgement: from then on what it said must be there, whatever happens. Only public methods of the record and the store
-are wrapped.
+A call that returned is an acknowledgement: from then on what it said must be there, whatever happens. Only public methods and functions of the record
+and the store are wrapped.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 __all__ = ["Witness", "kill_after"]
 
 _CLOCK_MONOTONIC = 1
-_WRITES = {"start": "START", "complete": "COMPLETE", "check": "check", "fail": "FAIL", "abort": "recover", "seal": "seal"}
+_WRITES = {"start": "START", "complete": "COMPLETE", "check": "check", "fail": "FAIL", "abort": "recover"}
 _PUTS = {"put_file": "store put of a file", "put_directory": "store put of a directory", "put_table": "store put of a table"}
 _THEN = {"start": "running a stage", "complete": "after COMPLETE", "check": "after COMPLETE", "seal": "after the seal"}
 
@@ -121,14 +121,18 @@ class Witness:
             return
         self._watching = True
         from tracecore.store import delta_log, open_store
+        from tracecore_assets.release import release
         from tracecore_lineage import Record
+        from tracecore_lineage.catalog.recorder import RecordWriter
         from tracecore_lineage.events.build import EventMaker
+        from tracecore_lineage.retention import recover
 
         for name in ("start", "complete", "check", "abort", "environment"):
             self._wrap(EventMaker, name, self._remember)
         for name in _WRITES:
-            self._wrap(Record, name, functools.partial(self._write, name))
-        self._wrap(Record, "recover", lambda call, *_: self._during("recover", call))
+            self._wrap(RecordWriter, name, functools.partial(self._write, name))
+        self._wrap(release, "seal_build", functools.partial(self._write, "seal"))
+        self._wrap(recover, "recover", lambda call, *_: self._during("recover", call))
         self._wrap(Record, "ingest", lambda call, *_: self._during("event ingest", call))
         store = type(open_store(workspace))
         for name in _PUTS:
@@ -152,11 +156,11 @@ class Witness:
             pending += [hashlib.sha256(body).hexdigest() for body in ((made,) if isinstance(made, bytes) else made)]
         return made
 
-    def _write(self, name: str, call: Callable[[], Any], record: Any, *_: Any) -> Any:
+    def _write(self, name: str, call: Callable[[], Any], recorder: Any, *_: Any) -> Any:
         before = getattr(self._local, "pending", None)
         self._local.pending = []
         try:
-            answer = self._during(_WRITES[name], call)
+            answer = self._during(_WRITES.get(name, name), call)
             pending = self._local.pending
         finally:
             self._local.pending = before
@@ -166,14 +170,14 @@ class Witness:
             self.acknowledge(kind="events", by=name, events=pending)
         if recorded and name == "seal":
             self.acknowledge(kind="sealed", ref=answer.ref)
-        self.head(record)
+        self.head(recorder)
         if name in _THEN and not self._stack:
             self.mark(_THEN[name])
         return answer
 
-    def head(self, record: Any) -> None:
-        """Write down the signed head that the record gives now."""
-        self.acknowledge(kind="head", note=record.checkpoint())
+    def head(self, recorder: Any) -> None:
+        """Write down the signed head that the record has now."""
+        self.acknowledge(kind="head", note=recorder.checkpoint())
 
     def _put(self, name: str, call: Callable[[], Any], *_: Any) -> Any:
         stored = self._during(_PUTS[name], call)

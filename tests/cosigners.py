@@ -8,6 +8,7 @@ from typing import Any
 from tracecore_lineage import Record
 from tracecore_lineage.crypto.keys import PrivateKey
 from tracecore_lineage.seal.cosign import draft_policy, set_policy
+from tracecore_lineage.trace.show import show
 
 __all__ = ["ADA", "BO", "CY", "STRANGER", "files", "found", "pinned", "policy", "signatures"]
 
@@ -16,7 +17,7 @@ STRANGER = PrivateKey.generate()
 
 
 def policy(record: Record, threshold: int, *signers: PrivateKey, sign: tuple[PrivateKey, ...] = ()) -> bool:
-    return set_policy(record, draft_policy(record, threshold, [each.public for each in signers]), sign)
+    return set_policy(record.recorder, draft_policy(record.recorder, threshold, [each.public for each in signers]), sign)
 
 
 def found(record: Record, **more: Any) -> list[tuple[str, str, str]]:
@@ -26,7 +27,7 @@ def found(record: Record, **more: Any) -> list[tuple[str, str, str]]:
 
 
 def signatures(record: Record) -> dict[str, Any]:
-    answer: dict[str, Any] = record.show("build/demo")["signatures"]
+    answer: dict[str, Any] = record.query(show, "build/demo", workspace=record.workspace)["signatures"]
     return answer
 
 

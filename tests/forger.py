@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import delete, insert, update
 
 from tracecore_lineage import Record
+from tracecore_lineage.catalog.replay import rebuild_catalog
 from tracecore_lineage.crypto import merkle, notes
 from tracecore_lineage.crypto.envelope import open_envelope, seal_payload
 from tracecore_lineage.ledger import ledger
@@ -29,7 +30,7 @@ def forge(record: Record, change: Callable[[Told], Told]) -> None:
         record: whose database and keys are at hand.
         change: gives the history that is told from now on.
     """
-    key = record.keys.private()
+    key = record.recorder.keys.private()
     origin = record.ledger.origin
     with record.database.write() as connection:
         told = change([(leaf.recorded_at, leaf.body) for leaf in ledger.read(connection)])
@@ -50,7 +51,7 @@ def forge(record: Record, change: Callable[[Told], Told]) -> None:
         stored = json.dumps([subtree.hex() for subtree in frontier.hashes])
         note = notes.sign(key, origin, frontier.size, frontier.root()) if rows else ""
         connection.execute(update(HEAD).values(size=frontier.size, root=frontier.root().hex(), frontier=stored, checkpoint=note))
-    record.replay()
+    rebuild_catalog(record.database, record.ledger)
 
 
 def _sealed_again(body: bytes, position: int, root: bytes, note: str, key: Any) -> bytes:

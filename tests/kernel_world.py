@@ -191,7 +191,9 @@ class World:
         self.store = open_store(workspace)
         self.record = fresh_record(workspace)
         self.told: list[tuple[int, int, str]] = []
-        self.executor = Executor(workspace, self.store, self.record, host, lambda done, total, note="": self.told.append((done, total, note)))
+        self.executor = Executor(
+            workspace, self.store, self.record.recorder, host, lambda done, total, note="": self.told.append((done, total, note))
+        )
         self.base = workspace.root.parent
 
     def drive(self, file: str, text: str) -> Path:

@@ -53,28 +53,28 @@ class LeakWorld:
             **more: `outside`: files that it read, by role.
         """
         at = datetime.now(UTC)
-        run = Run(self.record.new_run_id(), f"p.{asset}", at, stage, Plugin("toy", "toy", "toy", "1", _SOURCE) if stage else None)
-        self.record.start(run)
+        run = Run(self.record.recorder.new_run_id(), f"p.{asset}", at, stage, Plugin("toy", "toy", "toy", "1", _SOURCE) if stage else None)
+        self.record.recorder.start(run)
         read = [RunInput(role, file) for role, file in more.get("outside", {}).items()]
         for role, given in inputs.items():
             name, declared = given if isinstance(given, tuple) else (given, None)
             artifact, producer = self.made[name]
             implied = None if stage is None else default_use(stage, artifact.kind)
             read.append(RunInput(role, artifact, producer, implied if declared is None else Use(declared)))
-        self.record.complete(run, read, outputs)
+        self.record.recorder.complete(run, read, outputs)
         for port, made in outputs.items():
             self.made[asset if len(outputs) == 1 else f"{asset}.{port}"] = made, run.id
 
     def table(self, name: str, rows: Sequence[dict[str, Any]] | pa.Table, kind: str = "dataset", **facets: Any) -> Artifact:
         """Put a table into the store: of frames, or any other."""
-        run = self.record.new_run_id()
+        run = self.record.recorder.new_run_id()
         table = rows if isinstance(rows, pa.Table) else frame_table(rows)
         stored = self.store.put_table(
             self.store.stage_table(table, run_id=run, port="given"),
             kind=kind,
             name=f"p.{name}",
             run_id=run,
-            after=self.record.newest_table(kind, f"p.{name}"),
+            after=self.record.recorder.newest_table(kind, f"p.{name}"),
         )
         place = (stored.digest, stored.media, stored.location, stored.size_bytes, stored.rows, stored.schema, stored.delta)
         return Artifact(kind, f"p.{name}", *place, facets=facets)

@@ -36,7 +36,7 @@ class StoredWorld(RecordWorld):
         return open_store(self.record.workspace)
 
     def file(self, content: bytes) -> Stored:
-        run = self.record.new_run_id()
+        run = self.record.recorder.new_run_id()
         source = self.store.staging(run) / "file"
         source.write_bytes(content)
         stored = self.store.put_file(source, run_id=run, move=True)
@@ -44,7 +44,7 @@ class StoredWorld(RecordWorld):
         return stored
 
     def folder(self, **files: bytes) -> Stored:
-        run = self.record.new_run_id()
+        run = self.record.recorder.new_run_id()
         source = self.store.staging(run) / "folder"
         source.mkdir()
         for name, content in files.items():
@@ -54,8 +54,8 @@ class StoredWorld(RecordWorld):
         return stored
 
     def table(self, name: str, data: pa.Table) -> Stored:
-        run = self.record.new_run_id()
-        after = self.record.newest_table("dataset", name)
+        run = self.record.recorder.new_run_id()
+        after = self.record.recorder.newest_table("dataset", name)
         stored = self.store.put_table(self.store.stage_table(data, run_id=run, port="out"), kind="dataset", name=name, run_id=run, after=after)
         self.store.discard(run)
         return stored
@@ -64,7 +64,7 @@ class StoredWorld(RecordWorld):
         """Drive to engine, every byte of it in the store."""
         drive = kept("drive_log", "north", self.file(b"an MCAP file"), origin=origin("north.mcap", "an MCAP file", "drive file"))
         run = self.start("drives.drive_log", StageKind.INGEST)
-        self.record.complete(run, [], {"drive_log": drive})
+        self.record.recorder.complete(run, [], {"drive_log": drive})
         table = kept("dataset", "demo.drives", self.table("demo.drives", frames("north", "south")))
         self.run("drives", StageKind.INGEST, outputs={"frames": table}, more_inputs=[RunInput("drive_log", drive, run.id)])
         self.check("drives", "not_empty")

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import create_engine, delete, text
 from stored_world import StoredWorld
 
+from tracecore_lineage.catalog.replay import rebuild_catalog
 from tracecore_lineage.crypto import merkle
 from tracecore_lineage.ledger import ledger
 from tracecore_lineage.ledger.migrations.upgrade import metadata
@@ -78,7 +79,7 @@ def rehash(world: StoredWorld, seq: int, body: bytes) -> None:
     leaf = ledger.leaf_hash(recorded_at, body).hex()
     sql(world, "UPDATE ledger_event SET body = ?, event_id = ?, leaf_hash = ? WHERE seq = ?", body, identity, leaf, seq)
     refit_head(world)
-    world.record.replay()
+    rebuild_catalog(world.record.database, world.record.ledger)
 
 
 def refit_head(world: StoredWorld) -> None:

@@ -78,7 +78,7 @@ def why_stale(workspace: NamedWorkspace, asset: str, program: str | Path | None 
         run = next(str(node["run"]) for node in trace["nodes"] if node["ref"] == made.ref)
         read = [(edge["role"], edge["ref"]) for edge in trace["edges"] if edge["run"] == run and edge["direction"] == "input"]
         members = _members(trace["edges"], run, {ref for role, ref in read if role in found.stage_class.inputs()})
-        facets: Mapping[str, Any] = record.facets(f"run:{run}")
+        facets: Mapping[str, Any] = record.recorder.facets(f"run:{run}")
         not_taken = (facets.get("tracecore_quarantine") or {}).get("not_taken", ())
         changes = [*_parameters(resolved, found, facets["tracecore_execution"]), *_inputs(record, resolved, found, read, members, not_taken)]
     code = Code()
@@ -105,7 +105,7 @@ def _find(workspace: Workspace, asset: str, program: str | Path | None, host: Pl
 
 
 def _newest(record: Record, program: ResolvedProgram, asset: ResolvedAsset, port: str) -> Artifact | None:
-    return record.newest(asset.outputs[port].kind, f"{program.name}.{asset.role(port)}")
+    return record.recorder.newest(asset.outputs[port].kind, f"{program.name}.{asset.role(port)}")
 
 
 def _parameters(program: ResolvedProgram, asset: ResolvedAsset, then: Mapping[str, Any]) -> Iterator[Change]:

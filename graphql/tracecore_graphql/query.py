@@ -13,6 +13,9 @@ from strawberry.types import Info
 from tracecore.errors import TracecoreError, UsageError
 from tracecore_graphql.fields import output_type, paged_field, query_field
 from tracecore_graphql.object_types import Bug, Build, Direction, Plugin, Trace, TraceNode, TraceRun, from_record, trace_answer
+from tracecore_lineage.seal.seal import sealed_build, sealed_builds
+from tracecore_lineage.trace.bugs import find_bug
+from tracecore_lineage.trace.plugins import recorded_plugins
 from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.refs import parse_ref
 
@@ -51,12 +54,12 @@ class Query:
     @paged_field(cost=20, key=lambda build: build.name)
     def builds(self, info: Info[RequestContext, None]) -> Sequence[Build]:
         """Sealed builds, in the order they were sealed."""
-        return [from_record(Build, sealed) for sealed in info.context.record.builds()]
+        return [from_record(Build, sealed) for sealed in info.context.record.query(sealed_builds)]
 
     @query_field(cost=20)
     def build(self, info: Info[RequestContext, None], name: str) -> Build | None:
         """One sealed build, or null."""
-        sealed = info.context.record.build(name.removeprefix("build/"))
+        sealed = info.context.record.query(sealed_build, name.removeprefix("build/"))
         return None if sealed is None else from_record(Build, sealed)
 
     @query_field(cost=50)
@@ -96,7 +99,7 @@ class Query:
     @query_field(cost=20)
     def bug(self, info: Info[RequestContext, None], id: strawberry.ID) -> Bug | None:  # noqa: A002  # the contract names the argument so
         """One reported bug by its id (or `bug/<id>`), or null."""
-        found = info.context.record.bug(id)
+        found = info.context.record.query(find_bug, id)
         return None if found is None else from_record(Bug, found)
 
     @paged_field(cost=200, key=lambda plugin: f"{plugin.ref} {plugin.source_digest}")
@@ -104,5 +107,5 @@ class Query:
         """The plugins that recorded runs ran."""
         return [
             from_record(Plugin, {**plugin, "ref": f"plugin/{plugin['entry_point']}@{plugin['version']}", "name": plugin["entry_point"]})
-            for plugin in info.context.record.plugins()
+            for plugin in info.context.record.query(recorded_plugins)
         ]

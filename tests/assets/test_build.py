@@ -12,6 +12,9 @@ from tracecore.errors import RunFailed, UsageError
 from tracecore_assets import BuildRefused, Overrides, build
 from tracecore_assets.release.release import WaiverText
 from tracecore_lineage import Record
+from tracecore_lineage.seal.seal import sealed_build
+from tracecore_lineage.trace.show import show
+from tracecore_lineage.verify.doctor import examine
 from tracecore_schemas.refs import parse_ref
 
 
@@ -34,14 +37,14 @@ def test_a_first_build_makes_everything_and_the_same_again_makes_nothing(project
     assert first.sealed.new
     with Record.open(project.workspace) as record:
         before = json.dumps(record.trace("build/one"))
-        events = record.position()
+        events = record.recorder.position()
     again = make(project)
     assert again.made == ()
     assert set(again.reused) == set(first.made)
     assert again.sealed.ref == first.sealed.ref
     assert not again.sealed.new
     with Record.open(project.workspace) as record:
-        assert record.position() == events
+        assert record.recorder.position() == events
         assert json.dumps(record.trace("build/one")) == before
 
 
@@ -103,8 +106,8 @@ def test_a_failed_gate_blocks_the_release_and_names_what_failed(project):
     assert answer["build"] is None
     assert [(gate["name"], gate["passed"]) for gate in answer["gates"]] == [("toy_no_leak", False), ("recall.car", True)]
     with Record.open(project.workspace) as record:
-        assert record.build("one") is None
-        assert record.doctor()["ok"]
+        assert record.query(sealed_build, "one") is None
+        assert examine(record.recorder)["ok"]
     # The name is still free.
     assert make(project).sealed.new
 
@@ -199,7 +202,7 @@ def test_a_stage_that_raises_ends_the_build_in_one_sentence(project):
     answer = make(project)
     assert roles(answer.reused) == EVERYTHING - {"toy.model", "toy.kpis"}
     with Record.open(project.workspace) as record:
-        assert record.doctor()["ok"]
+        assert examine(record.recorder)["ok"]
 
 
 def test_bad_input_is_the_users_error_and_not_a_failed_run(project):
@@ -233,8 +236,12 @@ def test_a_blocking_check_that_raises_stops_the_build_and_is_shown_with_its_reas
     [ref] = caught.value.answer.rejected
     with Record.open(project.workspace) as record:
         trace = record.trace(ref)
-        [check] = record.show(ref)["checks"]
-        assertions = [facet for facet in (record.show(f"run/{check['run']}"), record.show(ref)) if "dataQualityAssertions" in facet["facets"]]
+        [check] = record.query(show, ref, workspace=record.workspace)["checks"]
+        assertions = [
+            facet
+            for facet in (record.query(show, f"run/{check['run']}", workspace=record.workspace), record.query(show, ref, workspace=record.workspace))
+            if "dataQualityAssertions" in facet["facets"]
+        ]
     assert trace["nodes"][0]["rejected"]
     assert {"name": "toy_positive", "success": False, "severity": "blocking"} in [each for run in trace["runs"] for each in run["checks"]]
     assert (check["success"], check["message"]) == (False, f"{said}.")

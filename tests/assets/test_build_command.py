@@ -17,6 +17,9 @@ from toy_plugin import PROGRAM, write_drives
 from tracecore.commands.shell import cli
 from tracecore_assets.commands.build import VariadicCommand
 from tracecore_lineage import Record
+from tracecore_lineage.retention.open_runs import open_runs
+from tracecore_lineage.trace.show import show
+from tracecore_lineage.verify.doctor import examine
 
 BUILD = ("build", "one", "--program", "toy.yaml", "--approver", "board")
 
@@ -92,7 +95,10 @@ def _wait_for_training(project, process):
             raise AssertionError(process.stderr.read())
         if (project.workspace / "record.db").exists():
             with Record.open(project.workspace) as record:
-                if any(record.show(f"run/{run}")["job"] == "toy.model" for run in record.open_runs()):
+                if any(
+                    record.query(show, f"run/{run}", workspace=record.workspace)["job"] == "toy.model"
+                    for run in (each.id for each in open_runs(record.recorder))
+                ):
                     return
         time.sleep(0.1)
     raise AssertionError("the training never began")
@@ -107,14 +113,14 @@ def test_a_killed_build_is_closed_by_recover_and_done_by_the_same_command(projec
     recovered = project.run("recover", "--json")
     assert recovered.returncode == 0, recovered.stderr
     with Record.open(project.workspace) as record:
-        assert record.open_runs() == []
+        assert open_runs(record.recorder) == []
     done = project.run(*BUILD, "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert len(answer["made"]) == 2
     assert len(answer["reused"]) == 4
     with Record.open(project.workspace) as record:
-        assert record.doctor()["ok"]
+        assert examine(record.recorder)["ok"]
         assert "ABORT" in _states(record)
     assert _dagster_states(project) == ["FAILURE", "SUCCESS"]
 
@@ -145,7 +151,7 @@ def test_an_interrupt_is_recorded_as_abort(project):
     assert "Interrupted." in stderr
     assert "Traceback" not in stderr
     with Record.open(project.workspace) as record:
-        assert record.open_runs() == []
+        assert open_runs(record.recorder) == []
         assert _states(record)[-1] == "ABORT"
 
 
@@ -162,7 +168,7 @@ def test_two_builds_at_once_are_both_right_and_make_nothing_twice(project):
     assert answers[0]["build"] == answers[1]["build"]
     assert sum(len(answer["made"]) for answer in answers) == 6
     with Record.open(project.workspace) as record:
-        assert record.doctor()["ok"]
+        assert examine(record.recorder)["ok"]
         assert record.verify()["ok"]
 
 

@@ -18,6 +18,7 @@ from tracecore_assets.define.definitions import definitions
 from tracecore_assets.load.recent_programs import keep_recent_program, recent_programs
 from tracecore_assets.run.instance import dagster_instance, workspace_file
 from tracecore_lineage import Record
+from tracecore_lineage.seal.seal import sealed_build
 
 
 def _no_session(context):
@@ -128,7 +129,7 @@ def test_a_program_file_is_a_dagster_component(project, dagster_project):
     )
     assert result.success
     with Record.open(project.workspace) as record:
-        assert record.build("from_dagster") is not None
+        assert record.query(sealed_build, "from_dagster") is not None
 
 
 def test_a_bad_request_from_the_page_fails_before_any_work(project, dagster_project):

@@ -16,6 +16,8 @@ import pytest
 
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
+from tracecore_lineage.catalog.replay import catalog_differences
+from tracecore_lineage.verify.doctor import examine
 
 SETTINGS = Path(__file__).parents[2] / "assets" / "tracecore_assets" / "dagster.yaml"
 
@@ -111,9 +113,9 @@ def test_an_own_asset_leads_back_into_our_graph_and_a_drive_reaches_it(deploymen
         trace = record.trace(deployment.ref("x"))
         model = record.trace("model/toy.model")["root"]
         reached = record.impact("drive_log/a")
-        assert record.replay(check=True) == []
+        assert record.query(catalog_differences, record.ledger) == []
         assert record.verify()["ok"]
-        assert record.doctor()["ok"]
+        assert examine(record.recorder)["ok"]
         assert record.verify("build/one")["ok"]
     assert trace["complete"], trace["gaps"]
     assert read_by(trace, "dagster/card") == {"toy/model": model, "table": f"{deployment.ref('table')}@2026-11"}
@@ -237,9 +239,9 @@ def test_what_is_reported_by_hand_is_recorded_once_however_often_its_event_is_st
     deployment.instance.report_runless_asset_event(dg.AssetMaterialization("by_hand", tags={"dagster/data_version": "7"}))
     entry = deployment.instance.get_latest_materialization_event(dg.AssetKey("by_hand"))
     with Record.open(deployment.workspace) as record:
-        before = record.position()
+        before = record.recorder.position()
         storage.store_event(entry)
-        assert record.position() == before
+        assert record.recorder.position() == before
         assert record.trace(f"{deployment.ref('by_hand')}@7")["complete"]
 
 
@@ -253,11 +255,11 @@ def test_a_record_that_can_not_be_written_fails_no_run_and_loses_nothing(deploym
     monkeypatch.delenv("TRACECORE_CATALOG_URL")
     deployment.begin_again()
     with Record.open(deployment.workspace) as record:
-        problem = record.doctor()["problems"][0]
+        problem = examine(record.recorder)["problems"][0]
         assert problem.startswith(f"One step of Dagster's assets is not recorded yet and kept in {waiting[0].parent}: the next such step or build")
         assert deployment.run("from_nowhere").success
         assert record.trace(deployment.ref("frozen"))["complete"]
-        assert record.doctor()["ok"]
+        assert examine(record.recorder)["ok"]
     assert not waiting[0].exists()
 
 

@@ -19,6 +19,8 @@ from tracecore_assets import read
 from tracecore_assets.external_assets import retry_spool
 from tracecore_lineage import Record
 from tracecore_lineage.ledger import ledger
+from tracecore_lineage.retention.open_runs import open_runs
+from tracecore_lineage.trace.show import show
 from tracecore_schemas.kinds import StageKind
 
 
@@ -62,7 +64,7 @@ def test_a_step_that_makes_nothing_this_time_ends_all_the_same(workspace: Worksp
     assert dg.materialize([maybe], instance=instance).success
     with Record.open(workspace) as record:
         assert [(end["eventType"], names(end, "outputs")) for end in ends(record, "dagster/maybe")] == [("COMPLETE", [])]
-        assert record.open_runs() == []
+        assert open_runs(record.recorder) == []
 
 
 def test_what_a_step_made_before_it_failed_has_a_producer_and_a_blocking_check_rejects_it(workspace: Workspace, instance: dg.DagsterInstance) -> None:
@@ -191,7 +193,7 @@ def test_an_asset_check_that_raises_is_a_failed_verdict_and_rejects(workspace: W
     with Record.open(workspace) as record:
         assert verdicts(record, ref(workspace, "made@1")) == [("sound", False, "blocking")]
         assert record.trace(ref(workspace, "made@1"))["nodes"][0]["rejected"]
-        [check] = record.show(ref(workspace, "made@1"))["checks"]
+        [check] = record.query(show, ref(workspace, "made@1"), workspace=record.workspace)["checks"]
         assert "itself failed" in check["message"]
         assert "ZeroDivisionError: no rows" in check["message"]
         asserted = ends(record, "dagster/made_sound.check.sound")[0]["inputs"][0]["inputFacets"]["dataQualityAssertions"]["assertions"]
@@ -218,7 +220,7 @@ def test_a_check_that_only_warned_before_only_warns_when_it_raises(workspace: Wo
     assert not job.execute_in_process(instance=instance, raise_on_error=False).success
     with Record.open(workspace) as record:
         assert not record.trace(ref(workspace, "made@1"))["nodes"][0]["rejected"]
-        assert {check["success"] for check in record.show(ref(workspace, "made@1"))["checks"]} == {True, False}
+        assert {check["success"] for check in record.query(show, ref(workspace, "made@1"), workspace=record.workspace)["checks"]} == {True, False}
 
 
 def test_checks_of_a_step_that_raises_after_it_made_something_failed(workspace: Workspace, instance: dg.DagsterInstance) -> None:

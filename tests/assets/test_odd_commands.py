@@ -14,6 +14,7 @@ from command_lines import Ran, helps, run_all, with_odd_values
 from toy_plugin import PROGRAM, write_drives
 
 from tracecore_lineage import Record
+from tracecore_lineage.trace.bugs import reported_bugs
 
 ODD = "odd\udcff"  # the byte 0xff of a file name, as Python reads it
 APPROVER = "Ádám Łoś"
@@ -121,7 +122,7 @@ def test_what_would_be_recorded_and_is_not_utf_8_is_refused_by_name_before_any_w
         assert "  made" not in said
     with Record.open(odd_project.workspace) as record:
         assert record.verify("build/one")["ok"]
-        assert record.bugs() == []
+        assert record.query(reported_bugs) == []
 
 
 def test_every_file_that_is_read_may_begin_with_a_byte_order_mark(odd_project: Any) -> None:

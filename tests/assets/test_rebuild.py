@@ -55,10 +55,10 @@ def test_a_folder_is_gone_on_in_and_belongs_to_one_build(built, tmp_path):
     scratch = tmp_path / "again"
     first = rebuild(built.workspace, "one", folder=scratch)
     with Record.open(scratch) as record:
-        runs = record.position()
+        runs = record.recorder.position()
     assert rebuild(built.workspace, "one", folder=scratch) == first
     with Record.open(scratch) as record:
-        assert record.position() == runs  # nothing was made twice
+        assert record.recorder.position() == runs  # nothing was made twice
     for folder, why in ((built.workspace, "is a workspace of its own"), (built.folder, "is not empty")):
         with pytest.raises(UsageError, match=f"{folder} {why}: a rebuild needs an empty folder"):
             rebuild(built.workspace, "one", folder=folder)

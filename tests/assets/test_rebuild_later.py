@@ -10,6 +10,12 @@ from tracecore.errors import UsageError
 from tracecore.workspace import Workspace
 from tracecore_assets.rebuild import Verdict, rebuild
 from tracecore_lineage import Record
+from tracecore_lineage.bundle.writer import export_bundle
+from tracecore_lineage.exchange.bug_reports import report_bug
+from tracecore_lineage.exchange.importer import import_bundle
+from tracecore_lineage.retention.consent import withdraw
+from tracecore_lineage.seal.seal import sealed_build
+from tracecore_lineage.trace.show import show
 
 REASON = "request 2026-118"
 
@@ -22,8 +28,8 @@ def test_of_a_build_that_lost_a_drive_it_says_what_is_gone_and_why_and_judges_th
     """What held the drive is different, and says that it was erased; what never did comes out the same. Exit 1."""
     with Record.open(built.workspace) as record:
         ref = record.artifact("drive_log/b").ref
-        record.withdraw("b", REASON)
-        said = record.show(ref)["erased"]
+        withdraw(record.recorder, "b", REASON)
+        said = record.query(show, ref, workspace=record.workspace)["erased"]
     done = built.run("rebuild", "build/one", "--json")
     assert done.returncode == 1, done.stderr
     assert f"lacks    drives: b.txt: {ref} was erased on " in done.stderr
@@ -44,7 +50,7 @@ def test_of_a_build_that_lost_a_drive_it_says_what_is_gone_and_why_and_judges_th
 def test_of_a_build_that_lost_every_drive_it_says_that_none_is_left(built):
     with Record.open(built.workspace) as record:
         for drive in ("a", "b"):
-            record.withdraw(drive, REASON)
+            withdraw(record.recorder, drive, REASON)
     answer = rebuild(built.workspace, "one")
     found = verdicts(answer.document())
     assert {each.verdict for each in answer.artifacts} == {Verdict.DIFFERENT}
@@ -60,13 +66,13 @@ def test_a_build_that_came_in_a_bundle_comes_out_the_same(built_once, project):
     """However long the ledger it came into was before, and whatever that workspace is called."""
     bundle = project.folder / "one.bundle"
     with Record.open(built_once.workspace) as record:
-        record.export_bundle("one", bundle)
+        export_bundle(record.recorder, "one", bundle)
     other = Workspace.create(project.folder / "other", slug="auditor")
     with Record.open(other) as record:
         for number in range(30):
-            record.report_bug(f"something was seen, {number}")
-        record.import_bundle(bundle)
-        assert record.build("one").position < 30
+            report_bug(record.recorder, f"something was seen, {number}")
+        import_bundle(record.recorder, bundle)
+        assert record.query(sealed_build, "one").position < 30
     answer = rebuild(other.root, "build/one")
     assert answer.missing == ()
     assert {each.verdict for each in answer.artifacts} == {Verdict.IDENTICAL}

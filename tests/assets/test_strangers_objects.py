@@ -170,7 +170,7 @@ def test_they_are_shown_in_their_own_words_and_still_when_the_package_is_uninsta
         (wet,) = [node for node in nodes if node["name"] == "toy.wet"]
         assert wet["facets"]["acme_weather"]["summary"] == "3 wet frames · seen by the wiper"
         for name, expected in (("wet", "acme_weather"), ("glare", "kpis")):
-            (artifact,) = record.artifacts("kpi_report" if name == "glare" else "dataset", f"toy.{name}")
+            (artifact,) = record.recorder.artifacts("kpi_report" if name == "glare" else "dataset", f"toy.{name}")
             metadata = artifact_metadata(artifact, "r", reused=False, store=SimpleNamespace(open=lambda _: strange.folder), inputs=())
             assert expected in metadata
         assert {"kpi": "glare.total", "value": "2.5000 s/h", "baseline": "9.0000"} in [dict(row.data) for row in metadata["kpis"].records]

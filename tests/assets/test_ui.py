@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tracecore_lineage import Record
+from tracecore_lineage.seal.seal import sealed_build
 
 LAUNCH = """
 mutation ($parameters: ExecutionParams!) {
@@ -69,7 +70,7 @@ def test_a_build_launched_from_the_page_is_sealed(page, shared_project):
     _wait(lambda: _ask(page, STATUS, id=run)["runOrError"]["status"] in ("SUCCESS", "FAILURE"))
     assert _ask(page, STATUS, id=run)["runOrError"]["status"] == "SUCCESS"
     with Record.open(shared_project.workspace) as record:
-        assert record.build("from_page").ref.startswith("build/from_page@")
+        assert record.query(sealed_build, "from_page").ref.startswith("build/from_page@")
 
 
 def test_a_taken_port_is_told_at_once(page, shared_project):

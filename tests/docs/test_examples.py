@@ -19,6 +19,7 @@ from tracecore.plugins.host import PluginHost
 from tracecore.testing.worlds import RecordWorld, artifact
 from tracecore_assets.load.parse import parse_program, read_yaml
 from tracecore_assets.resolve import resolve
+from tracecore_lineage.exchange.bug_reports import report_bug
 from tracecore_schemas.kinds import StageKind
 
 PAGES = ["README.md", *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").glob("*.md")))]
@@ -58,7 +59,7 @@ def test_the_questions_of_the_audit_page_are_answered(tmp_path: Path, monkeypatc
     world.campaign("w07")
     report = artifact("kpi_report", "demo.kpis", "kpis", facets={"tracecore_kpis": {"values": {"map50": 0.4}, "baseline": {}}})
     world.run("kpis", StageKind.EVALUATE, [("labels", "labels")], {"report": report})
-    bug = world.record.report_bug("cyclist missed").bug
+    bug = report_bug(world.record.recorder, "cyclist missed").bug
     world.record.close()
     monkeypatch.setenv("TRACECORE_HOME", str(tmp_path / "w"))
     monkeypatch.chdir(tmp_path)

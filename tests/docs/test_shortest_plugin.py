@@ -24,6 +24,7 @@ from tracecore.plugins.host import PluginHost
 from tracecore.store import LocalStore
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
+from tracecore_lineage.trace.plugins import recorded_plugins
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.refs import frame_ref
 from tracecore_schemas.run import Artifact, Origin
@@ -36,7 +37,7 @@ kept = store.put_table(staged, kind="dataset", name="given.frames", run_id="give
 frames = Artifact("dataset", "given.frames", kept.digest, kept.media, kept.location, kept.size_bytes, kept.rows, kept.schema, kept.delta,
                   Origin("frames", kept.digest, kept.size_bytes, "given"))
 program = Artifact("program", "dark", kept.digest, Media.NONE, origin=Origin("dark.yaml", kept.digest, 1, "program file"))
-executor = Executor(workspace, store, record, host)
+executor = Executor(workspace, store, record.recorder, host)
 
 def run(**params):
     task = Task("dark", "dark", host.stage("curate", "night-frames"), params, {"frames": ResolvedInput(frames, None)}, 7, program, Path("."))
@@ -52,7 +53,7 @@ print(json.dumps({
     "again": again.reused and again.outputs["night"].ref == out.ref,
     "darker": [darker.reused, darker.outputs["night"].rows],
     "gaps": record.trace(out.ref)["gaps"],
-    "plugin": [(plugin["entry_point"], plugin["version"], plugin["runs"]) for plugin in record.plugins()],
+    "plugin": [(plugin["entry_point"], plugin["version"], plugin["runs"]) for plugin in record.query(recorded_plugins)],
 }))
 """
 

@@ -10,6 +10,7 @@ import pytest
 from tracecore.testing.worlds import RecordWorld, artifact
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
+from tracecore_lineage.exchange.bug_reports import report_bug
 from tracecore_schemas.kinds import Severity, StageKind
 
 HUGE = 3 * 2**31
@@ -24,7 +25,9 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Record]:
     world.check("archive", "not_empty", success=False, severity=Severity.BLOCKING)
     labels = {"boxes": 1, "frames": 1, "categories": {}, "labelers": ["w1"]}
     world.run("relabeled", StageKind.LABEL, outputs={"labels": artifact("label_batch", "demo.relabeled", "l", facets={"tracecore_labels": labels})})
-    world.record.report_bug("cyclist missed", build="demo", frames=["frame/north/%2Fcamera%2Ffront%2Fimage/1500"], severity="high", reporter="Bo")
+    report_bug(
+        world.record.recorder, "cyclist missed", build="demo", frames=["frame/north/%2Fcamera%2Ffront%2Fimage/1500"], severity="high", reporter="Bo"
+    )
     with world.record as opened:
         yield opened
 

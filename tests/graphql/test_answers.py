@@ -14,6 +14,8 @@ from tracecore_graphql.limits import Limits
 from tracecore_graphql.named_queries import document
 from tracecore_graphql.schema import ask
 from tracecore_lineage import Record
+from tracecore_lineage.seal.seal import sealed_build
+from tracecore_lineage.trace.bugs import reported_bugs
 
 OPAQUE = {"facets", "params", "later"}
 """JSON scalars: what stands below them is the record's own, and is not renamed."""
@@ -83,7 +85,7 @@ def test_impact_is_the_records_impact_and_so_is_a_forward_trace(record: Record) 
 
 
 def test_a_bug_is_the_records_bug_by_its_id_or_ref(record: Record) -> None:
-    [bug] = record.bugs()
+    [bug] = record.query(reported_bugs)
     for identity in (bug.id, bug.ref):
         assert snake(asked(record, "bug", id=identity)) == {**asdict(bug), "ref": bug.ref, "frames": list(bug.frames)}
     assert asked(record, "bug", id="000000000000") is None
@@ -91,7 +93,7 @@ def test_a_bug_is_the_records_bug_by_its_id_or_ref(record: Record) -> None:
 
 
 def test_bugs_and_labelers_are_walked_as_every_node(record: Record) -> None:
-    [bug] = record.bugs()
+    [bug] = record.query(reported_bugs)
     assert without_note(snake(asked(record, "trace", ref=bug.ref))) == without_note(record.trace(bug.ref))
     assert without_note(snake(asked(record, "impact", ref="labeler/w1"))) == without_note(record.impact("labeler/w1"))
     node = asked(record, "trace", ref="labeler/w1")["nodes"][0]
@@ -100,7 +102,7 @@ def test_bugs_and_labelers_are_walked_as_every_node(record: Record) -> None:
 
 
 def test_a_build_comes_with_its_signed_statement(record: Record) -> None:
-    sealed = record.build("demo")
+    sealed = record.query(sealed_build, "demo")
     assert sealed
     given = asked(record, "build", name="demo")
     assert given == {

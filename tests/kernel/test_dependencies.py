@@ -20,6 +20,7 @@ from tracecore.errors import RunFailed
 from tracecore.plugins.host import PluginHost
 from tracecore.running import dependencies
 from tracecore.workspace import Workspace
+from tracecore_lineage.retention.open_runs import open_runs
 
 PLUGIN = '''
 """A plugin of several modules."""
@@ -111,7 +112,7 @@ def make(world: World, do: str = "") -> Any:
 
 
 def depends(world: World, run: str) -> Any:
-    return world.record.facets(f"run:{run}")["tracecore_dependencies"]
+    return world.record.recorder.facets(f"run:{run}")["tracecore_dependencies"]
 
 
 def test_what_a_run_loaded_read_and_looked_for_in_vain_is_recorded_and_nothing_else(lazy: World) -> None:
@@ -202,7 +203,7 @@ def test_a_plugin_that_is_installed_as_a_wheel_counts_by_the_files_that_a_run_lo
     install()
     world = World(workspace, PluginHost(entry_points_of(plugin_site)))
     first, asking = world.run("made", "train", "wheeled"), world.run("asked", "train", "wheeled", ask=True)
-    said = world.record.facets(f"run:{first.run_id}")["tracecore_dependencies"]
+    said = world.record.recorder.facets(f"run:{first.run_id}")["tracecore_dependencies"]
     assert ([each["file"] for each in said["sources"]], [each["name"] for each in said["distributions"] if "wheel" in each["name"]]) == (
         ["wheeled_plugin.py"],
         [],
@@ -235,7 +236,7 @@ def test_a_module_that_was_looked_for_in_vain_and_appears_has_it_made_again(lazy
 
 
 def test_a_file_is_hashed_and_a_name_is_sought_once_for_all_earlier_runs(lazy: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    (known,) = lazy.record.reusable(lazy.record.facets(f"run:{make(lazy).run_id}")["tracecore_execution"]["key"])
+    (known,) = lazy.record.recorder.reusable(lazy.record.recorder.facets(f"run:{make(lazy).run_id}")["tracecore_execution"]["key"])
     then = known.dependencies
     assert then is not None
     asked: Counter[str] = Counter()
@@ -276,7 +277,7 @@ def test_the_same_stage_first_last_and_in_a_process_that_loaded_other_things_rec
 def test_a_stage_that_crashes_fails_with_the_signal_and_takes_nothing_else_with_it(lazy: World, name: str) -> None:
     with pytest.raises(RunFailed, match=rf"Stage 'lazy' of asset 'made' failed: its process was ended by {name}"):
         make(lazy, f"os.kill(os.getpid(), signal.{name})")
-    assert lazy.record.open_runs() == []
+    assert open_runs(lazy.record.recorder) == []
     assert not make(lazy).reused
 
 

@@ -9,6 +9,9 @@ from kernel_world import World, given
 from tracecore.errors import UsageError
 from tracecore.running.erasure_filter import ErasureFilter
 from tracecore.stage import SourceFile
+from tracecore_lineage.retention.consent import withdraw
+from tracecore_lineage.retention.prune import prune
+from tracecore_lineage.verify.doctor import examine
 
 REASON = "request 2026-118"
 
@@ -19,7 +22,7 @@ def drives_of(world: World, outcome) -> set[str]:
 
 def test_a_file_with_withdrawn_bytes_is_left_out_by_name_and_the_rest_is_made(world: World) -> None:
     world.logs()
-    world.record.withdraw("alpha", REASON)
+    withdraw(world.record.recorder, "alpha", REASON)
     again = world.logs()
     assert not again.reused
     assert drives_of(world, again) == {"beta"}
@@ -30,7 +33,7 @@ def test_a_file_with_withdrawn_bytes_is_left_out_by_name_and_the_rest_is_made(wo
 
 def test_the_same_drive_under_other_bytes_stays_out_too(world: World) -> None:
     world.logs()
-    world.record.withdraw("alpha", REASON)
+    withdraw(world.record.recorder, "alpha", REASON)
     world.drive("c.txt", "alpha: 3 3 3")
     with pytest.raises(UsageError, match=rf"'c.txt' can't be taken in as drive_log/alpha: consent was withdrawn on .*: {REASON}\. Leave it out"):
         world.logs()
@@ -38,15 +41,15 @@ def test_the_same_drive_under_other_bytes_stays_out_too(world: World) -> None:
 
 def test_where_every_file_was_withdrawn_it_says_so(world: World) -> None:
     world.logs()
-    world.record.withdraw("alpha", REASON)
-    world.record.withdraw("beta", REASON)
+    withdraw(world.record.recorder, "alpha", REASON)
+    withdraw(world.record.recorder, "beta", REASON)
     with pytest.raises(UsageError, match=rf"names no drive file that may be read\. 'a.txt': consent was withdrawn on .*: {REASON}"):
         world.logs()
 
 
 def test_an_erased_input_is_refused_in_a_sentence(world: World) -> None:
     made = world.logs()
-    world.record.withdraw("alpha", REASON)
+    withdraw(world.record.recorder, "alpha", REASON)
     with pytest.raises(UsageError, match=rf"can't read its input 'numbers': dataset/test\.drives.* was erased on .*: consent withdrawn: {REASON}\."):
         world.split(made)
 
@@ -54,14 +57,14 @@ def test_an_erased_input_is_refused_in_a_sentence(world: World) -> None:
 def test_what_was_pruned_is_made_again_and_never_given_as_there(world: World) -> None:
     made = world.logs()
     split = world.split(made)
-    world.record.prune()
+    prune(world.record.recorder)
     again = world.logs()
     assert not again.reused
     assert again.outputs["numbers"].ref == made.outputs["numbers"].ref
     assert not world.split(again).reused
     assert world.split(again).outputs["low"].ref == split.outputs["low"].ref
     assert world.record.verify()["ok"]
-    assert world.record.doctor()["ok"]
+    assert examine(world.record.recorder)["ok"]
     assert world.record.trace(world.model(world.split(again)).outputs["model"].ref)["complete"]
 
 
@@ -86,6 +89,6 @@ def test_a_supplied_version_stays_while_a_build_stands_on_it(world: World) -> No
 
     made = world.logs()
     with share_store(world.workspace.locks), pytest.raises(NegativeVerdict, match="a build is going on"):
-        world.record.prune()
+        prune(world.record.recorder)
     assert not world.split(made).reused
     assert given(made, "numbers").artifact == made.outputs["numbers"]

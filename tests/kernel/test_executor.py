@@ -9,6 +9,7 @@ from fresh_record import BEGUN
 from kernel_world import World, given
 
 from tracecore.errors import NegativeVerdict, RunFailed, UsageError
+from tracecore_lineage.retention.open_runs import open_runs
 from tracecore_schemas.canonical import digest_file
 from tracecore_schemas.kinds import Media
 
@@ -176,7 +177,7 @@ def test_whatever_a_stage_raises_fails_its_own_run_with_its_name(world: World, m
     assert sentence in str(raised.value)
     assert states(world, "test.model") == ["FAIL"]
     assert world.store.staged_runs() == []
-    assert world.record.open_runs() == []
+    assert open_runs(world.record.recorder) == []
     assert not world.model(halves).reused
 
 
@@ -262,7 +263,7 @@ def test_a_drive_file_that_is_not_there_is_named(world: World, paths: list[str],
     (world.base / "empty").mkdir()
     with pytest.raises(UsageError, match=sentence):
         world.run("drives", "ingest", "logs", paths=paths)
-    assert world.record.position() == BEGUN
+    assert world.record.recorder.position() == BEGUN
 
 
 def test_an_observer_sees_frozen_summaries(world: World) -> None:

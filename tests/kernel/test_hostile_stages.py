@@ -82,7 +82,7 @@ def failures(world: World, outcome: Outcome) -> list[StoreFailure]:
 
 
 def reads(world: World, outcome: Outcome) -> list[str]:
-    facet: Any = world.record.facets(f"run:{outcome.run_id}").get("tracecore_undeclared", {"reads": []})
+    facet: Any = world.record.recorder.facets(f"run:{outcome.run_id}").get("tracecore_undeclared", {"reads": []})
     return [read["target"] for read in facet["reads"]]
 
 
@@ -178,7 +178,7 @@ def test_what_the_record_answers_a_stage_with_is_raised_there_in_its_own_words(w
     def lost(*_: Any) -> None:
         raise ConnectionLost("The server went away.", durable=None)
 
-    monkeypatch.setattr(type(world.record), "trace", lost)
+    monkeypatch.setattr(type(world.record.recorder), "trace", lost)
     with pytest.raises(RunFailed, match=r"^The server went away\.$"):
         do(world, "context.lineage.trace('model/any')")
     assert states(world) == ["START", "FAIL"]

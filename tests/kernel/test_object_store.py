@@ -19,6 +19,7 @@ from tracecore.store import LocalStore, open_store
 from tracecore.store.bucket import Bucket
 from tracecore.store.object_store import ObjectStore, _BucketTables
 from tracecore.workspace import Workspace
+from tracecore_lineage.retention.open_runs import open_runs
 from tracecore_schemas.canonical import digest_bytes
 
 LEDGER = "0" * 32
@@ -268,11 +269,11 @@ def test_a_run_whose_store_is_not_there_fails_with_the_sentence_before_its_stage
     bucket: None, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_ports(1)[0]}")
-    executor = Executor(world.workspace, open_store(world.workspace), world.record, world.host)
+    executor = Executor(world.workspace, open_store(world.workspace), world.record.recorder, world.host)
     with pytest.raises(UsageError, match="can't be reached: start its server") as raised:
         executor.execute(world.task("drives", "ingest", "logs", paths=["drives"]))
     assert raised.value.exit_code == 2
-    assert world.record.open_runs() == []
+    assert open_runs(world.record.recorder) == []
 
 
 KILLED = """

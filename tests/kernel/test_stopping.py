@@ -17,6 +17,7 @@ from sqlalchemy import text
 
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
+from tracecore_lineage.retention.open_runs import open_runs
 
 STAGE = '''
 """A stage that does not end by itself."""
@@ -126,7 +127,7 @@ def test_a_stage_ends_with_what_started_it(plugin_site: Path, tmp_path: Path, co
         assert (waited > 4.5) is (deaf and how == "INT")
         assert told.with_suffix(".ended").exists() is (not deaf)
         with Record.open(workspace.root) as record:
-            assert (len(record.open_runs()) == 1) is (how == "KILL")
+            assert (len(open_runs(record.recorder)) == 1) is (how == "KILL")
             assert how == "KILL" or "was stopped: KeyboardInterrupt" in ended(record)
     else:
         assert waited < 4

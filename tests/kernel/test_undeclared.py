@@ -20,6 +20,7 @@ from tracecore.running.audit_hook import Access
 from tracecore.running.executor import Outcome
 from tracecore.running.undeclared import UndeclaredAccess
 from tracecore.workspace import Workspace
+from tracecore_lineage.retention.open_runs import open_runs
 
 SOURCE = '''
 """A stage that takes things it was not given."""
@@ -97,7 +98,7 @@ def take(world: World, **params: Any) -> Outcome:
 
 
 def facet(world: World, outcome: Outcome) -> Any:
-    return world.record.facets(f"run:{outcome.run_id}").get("tracecore_undeclared")
+    return world.record.recorder.facets(f"run:{outcome.run_id}").get("tracecore_undeclared")
 
 
 def unknowns(outcome: Outcome) -> set[tuple[str, str]]:
@@ -177,8 +178,8 @@ def test_in_strict_mode_the_run_fails_by_name_and_line_and_its_fail_is_recorded(
     with strictly(taking), pytest.raises(RunFailed, match=told):
         take(taking, reads=[secret, other])
     assert taking.store.staged_runs() == []
-    assert taking.record.artifacts("dataset", "test.taken.table") == []
-    assert taking.record.open_runs() == []
+    assert taking.record.recorder.artifacts("dataset", "test.taken.table") == []
+    assert open_runs(taking.record.recorder) == []
 
 
 def test_what_was_made_without_strictness_and_read_something_is_not_used_again_with_it(taking: World, secret: str) -> None:

@@ -16,8 +16,10 @@ from tampering import move_rows
 
 from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage import Record
+from tracecore_lineage.bundle.writer import export_bundle
 from tracecore_lineage.ledger.database import Database
 from tracecore_lineage.ledger.migrations.upgrade import metadata
+from tracecore_lineage.trace.show import show
 
 _TEMPLATE = "tracecore"
 _EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -95,9 +97,9 @@ def copied(stored_and_sealed: Path, database_url: str | None, tmp_path: Path) ->
         move_rows(tmp_path / "elsewhere" / "record.db", database_url)
     world = StoredWorld(Record.open(tmp_path / "elsewhere"))
     for asset, kind in (("drives", "dataset"), ("labels", "label_batch"), ("model", "model"), ("engine", "engine")):
-        [world.made[asset]] = world.record.artifacts(kind, f"demo.{asset}")
-        world.runs[asset] = world.record.show(world.made[asset].ref)["made_by"][0]["run"]
-    [world.made["drive"]] = world.record.artifacts("drive_log", "north")
+        [world.made[asset]] = world.record.recorder.artifacts(kind, f"demo.{asset}")
+        world.runs[asset] = world.record.query(show, world.made[asset].ref, workspace=world.record.workspace)["made_by"][0]["run"]
+    [world.made["drive"]] = world.record.recorder.artifacts("drive_log", "north")
     yield world
     world.record.close()
 
@@ -141,7 +143,7 @@ def vendor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoredWorld]:
 def bundle(vendor: StoredWorld, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The vendor's build as one file."""
     path = tmp_path_factory.mktemp("bundle") / "demo.bundle"
-    vendor.record.export_bundle("demo", path)
+    export_bundle(vendor.record.recorder, "demo", path)
     return path
 
 

@@ -18,7 +18,10 @@ from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage.commands.exchange import export_command as export
 from tracecore_lineage.commands.verify import verify_command as verify
 from tracecore_lineage.crypto.keys import PrivateKey
+from tracecore_lineage.exchange.bug_reports import report_bug
 from tracecore_lineage.seal.attestations import PROVENANCE, TEST_RESULT, attestations, judge, statements
+from tracecore_lineage.seal.rotation import rotate_key
+from tracecore_lineage.seal.seal import sealed_build
 from tracecore_schemas.build import GateOutcome, Waiver
 from tracecore_schemas.kinds import StageKind
 
@@ -30,16 +33,16 @@ WAIVER = Waiver("recall.night", "test track only", date(2027, 1, 31), "Ada Lovel
 
 
 def said(world: RecordWorld) -> tuple[dict[str, Any], dict[str, Any]]:
-    sealed = world.record.build("demo")
+    sealed = world.record.query(sealed_build, "demo")
     assert sealed is not None
     with world.record.database.read() as connection:
         return statements(connection, sealed, world.record.trace("build/demo"))
 
 
 def payloads(world: RecordWorld) -> list[bytes]:
-    sealed = world.record.build("demo")
+    sealed = world.record.query(sealed_build, "demo")
     assert sealed is not None
-    return [base64.b64decode(envelope["payload"]) for envelope in attestations(world.record, sealed, world.record.trace("build/demo"))]
+    return [base64.b64decode(envelope["payload"]) for envelope in attestations(world.record.recorder, sealed, world.record.trace("build/demo"))]
 
 
 def members(specification: str) -> set[str]:
@@ -119,16 +122,20 @@ def test_the_payloads_have_the_same_bytes_whatever_happened_since_and_whichever_
     world.all().seal()
     before = payloads(world)
     world.train("newer weights")
-    world.record.report_bug("a cyclist was missed", build="demo")
-    world.record.rotate_key()
+    report_bug(world.record.recorder, "a cyclist was missed", build="demo")
+    rotate_key(world.record.recorder)
     world.seal("next")
     assert payloads(world) == before
 
 
 def test_what_says_something_else_or_is_signed_by_nobody_known_is_named(sealed: RecordWorld) -> None:
-    build = sealed.record.build("demo")
+    build = sealed.record.query(sealed_build, "demo")
     assert build is not None
-    made, expected, keys = attestations(sealed.record, build, sealed.record.trace("build/demo")), said(sealed), sealed.record.keys.public_keys()
+    made, expected, keys = (
+        attestations(sealed.record.recorder, build, sealed.record.trace("build/demo")),
+        said(sealed),
+        sealed.record.recorder.keys.public_keys(),
+    )
     assert judge(made, expected, keys) == []
     stranger = PrivateKey.generate()
     assert [each.what for each in judge(made, expected, [stranger.public])] == ["signature of the provenance", "signature of the test results"]

@@ -93,7 +93,7 @@ def test_a_copied_folder_keeps_its_ledger(workspace: Workspace, tmp_path: Path, 
     shutil.copytree(workspace.root, tmp_path / "copy")
     with Record.open(tmp_path / "copy") as record:
         assert record.workspace.ledger_id == workspace.ledger_id
-        assert record.position()
+        assert record.recorder.position()
 
 
 @pytest.mark.parametrize("lost", ["catalog", "store"])

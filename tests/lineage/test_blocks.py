@@ -13,6 +13,7 @@ from fresh_record import BEGUN
 from sqlalchemy import Connection, text
 
 from tracecore.testing.worlds import RecordWorld
+from tracecore_lineage.catalog.replay import catalog_differences, rebuild_catalog
 from tracecore_lineage.ledger import blocks, ledger, outbox
 from tracecore_lineage.ledger.blocks import Cut, DamagedBlock
 
@@ -53,7 +54,7 @@ def test_a_batch_lies_in_blocks_and_a_small_append_as_it_came(world: RecordWorld
     assert scalar(world, "SELECT count(*) FROM ledger_block") == 3
     assert scalar(world, "SELECT sum(length(data)) FROM ledger_block") * 5 < scalar(world, "SELECT sum(raw_size) FROM ledger_block")
     assert world.record.verify()["ok"]
-    assert world.record.replay(check=True) == []
+    assert world.record.query(catalog_differences, world.record.ledger) == []
 
 
 def test_what_is_read_is_what_was_appended_whichever_way_it_is_asked_for(world: RecordWorld) -> None:
@@ -81,7 +82,7 @@ def test_a_duplicate_of_an_event_in_a_block_appends_nothing(world: RecordWorld) 
     world.record.ingest(events)
     again = world.record.ingest([*events, foreign(50)])
     assert (again.recorded, again.known) == (1, 50)
-    assert world.record.position() == BEGUN + 51
+    assert world.record.recorder.position() == BEGUN + 51
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_a_transaction_that_is_undone_leaves_no_block(world: RecordWorld) -> Non
         raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):
-        world.record.together(work)
+        world.record.recorder.commit(work)
     assert scalar(world, "SELECT count(*) FROM ledger_block") == 0
 
 
@@ -177,7 +178,7 @@ def test_a_bomb_in_place_of_a_block_is_named_and_eats_no_memory(world: RecordWor
     assert ("event/2", "block 2") in found
     assert ("event/21", "bytes of the event") in found
     with pytest.raises(Exception, match="run 'tracecore verify'"):
-        world.record.replay()
+        rebuild_catalog(world.record.database, world.record.ledger)
 
 
 def test_a_frame_that_claims_gigabytes_is_refused_before_they_are_asked_for() -> None:

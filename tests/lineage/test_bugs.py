@@ -22,9 +22,16 @@ from stored_world import StoredWorld, kept
 from tracecore.commands.shell import cli
 from tracecore.errors import UsageError
 from tracecore.testing.worlds import RecordWorld, artifact
+from tracecore_lineage.catalog.pseudonyms import pseudonym_of
+from tracecore_lineage.catalog.replay import catalog_differences
+from tracecore_lineage.exchange.bug_reports import report_bug
 from tracecore_lineage.ledger import ledger
 from tracecore_lineage.model import rfc3339
 from tracecore_lineage.present.graph import dot, mermaid
+from tracecore_lineage.seal.seal import sealed_build
+from tracecore_lineage.trace.bugs import find_bug, reported_bugs
+from tracecore_lineage.trace.show import show
+from tracecore_lineage.verify.doctor import examine
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.refs import frame_ref
 from tracecore_schemas.run import RunInput
@@ -44,7 +51,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RecordW
     """A sealed build with one reported bug, made once for the tests that only ask."""
     world = RecordWorld.at(tmp_path_factory.mktemp("bugs") / "workspace").all()
     world.seal()
-    yield world, world.record.report_bug("cyclist missed at dusk", build="demo", frames=[FRAME], severity="high", reporter="Bo Bug").bug.ref
+    yield world, report_bug(world.record.recorder, "cyclist missed at dusk", build="demo", frames=[FRAME], severity="high", reporter="Bo Bug").bug.ref
     world.record.close()
 
 
@@ -78,8 +85,8 @@ def test_drive_build_and_everything_behind_the_build_reach_the_bug(reported: tup
 
 def test_the_facet_is_what_a_diagnosis_reads_and_keeps_its_schema(reported: tuple[RecordWorld, str]) -> None:
     world, ref = reported
-    facet = world.record.facets(ref)["tracecore_bug"]
-    build = world.record.build("demo")
+    facet = world.record.recorder.facets(ref)["tracecore_bug"]
+    build = world.record.query(sealed_build, "demo")
     assert build is not None
     assert facet == {
         "summary": "cyclist missed at dusk · severity high · shown by 1 frame",
@@ -88,7 +95,7 @@ def test_the_facet_is_what_a_diagnosis_reads_and_keeps_its_schema(reported: tupl
         "build": build.ref,
         "frames": [FRAME],
         "severity": "high",
-        "reporter": world.record.pseudonym("Bo Bug"),
+        "reporter": world.record.recorder.commit(pseudonym_of, "Bo Bug"),
     }
     with world.record.database.read() as connection:
         bodies = [leaf.body for leaf in ledger.read(connection)]
@@ -103,26 +110,26 @@ def test_the_facet_is_what_a_diagnosis_reads_and_keeps_its_schema(reported: tupl
 
 def test_the_id_follows_from_what_was_reported_by_the_facets_own_words(reported: tuple[RecordWorld, str]) -> None:
     world, ref = reported
-    facet = world.record.facets(ref)["tracecore_bug"]
+    facet = world.record.recorder.facets(ref)["tracecore_bug"]
     content = {"v": 1, "type": "tracecore.bug", **{name: facet[name] for name in ("text", "build", "frames", "severity")}}
     assert ref == f"bug/{hashlib.sha256(rfc8785.dumps(content)).hexdigest()[:12]}"
 
 
 def test_the_same_report_is_the_same_bug_and_appends_nothing(built: RecordWorld) -> None:
-    first = built.record.report_bug("ghost brake", build="demo", reporter="Ada")
-    size = built.record.position()
-    again = built.record.report_bug("  ghost brake\n", build="build/demo", reporter="Bo")
+    first = report_bug(built.record.recorder, "ghost brake", build="demo", reporter="Ada")
+    size = built.record.recorder.position()
+    again = report_bug(built.record.recorder, "  ghost brake\n", build="build/demo", reporter="Bo")
     assert (first.new, again.new, again.bug) == (True, False, first.bug)
-    assert built.record.position() == size
+    assert built.record.recorder.position() == size
     others = [{"build": "demo", "severity": "low"}, {}, {"build": "demo", "frames": [FRAME]}]
-    assert len({built.record.report_bug("ghost brake", **more).bug.id for more in others} | {first.bug.id}) == 4  # type: ignore[arg-type]
+    assert len({report_bug(built.record.recorder, "ghost brake", **more).bug.id for more in others} | {first.bug.id}) == 4  # type: ignore[arg-type]
 
 
 def test_a_sealed_builds_trace_says_of_a_later_bug_under_later_alone(built: RecordWorld) -> None:
     before = built.record.trace("build/demo")
     moment = rfc3339.now()
-    seen = built.record.report_bug("cyclist missed", build="demo", frames=[FRAME]).bug
-    driven = built.record.report_bug("glare", frames=[FRAME]).bug
+    seen = report_bug(built.record.recorder, "cyclist missed", build="demo", frames=[FRAME]).bug
+    driven = report_bug(built.record.recorder, "glare", frames=[FRAME]).bug
     after = built.record.trace("build/demo")
     assert {**after, "later": []} == before
     named = [(entry["what"], entry["name"], entry["at"].partition("@")[0], entry["text"]) for entry in after["later"]]
@@ -134,7 +141,7 @@ def test_a_sealed_builds_trace_says_of_a_later_bug_under_later_alone(built: Reco
 
 
 def test_what_was_made_because_of_a_bug_leads_back_to_it_and_is_reached_by_it(built: RecordWorld) -> None:
-    bug = built.record.report_bug("cyclist missed", build="demo").bug
+    bug = report_bug(built.record.recorder, "cyclist missed", build="demo").bug
     request = artifact("data_request", "demo.diagnosis.request", "more cyclists")
     params = {"bugs": [bug.ref, bug.ref], "note": "bug/none", "count": 3}
     run_id = built.run("diagnosis", StageKind.DIAGNOSE, [("frames", "drives.frames")], {"request": request}, params=params)
@@ -144,8 +151,8 @@ def test_what_was_made_because_of_a_bug_leads_back_to_it_and_is_reached_by_it(bu
     assert trace["complete"]
     assert {"run": run_id, "ref": bug.ref, "direction": "input", "role": "bugs", "inferred": False} in trace["edges"]
     assert "build/demo" in [node["ref"].partition("@")[0] for node in trace["nodes"]]
-    assert [use["job"] for use in built.record.show(bug.ref)["read_by"]] == ["demo.diagnosis"]
-    assert built.record.replay(check=True) == []
+    assert [use["job"] for use in built.record.query(show, bug.ref, workspace=built.record.workspace)["read_by"]] == ["demo.diagnosis"]
+    assert built.record.query(catalog_differences, built.record.ledger) == []
     unreported = artifact("data_request", "demo.other", "x")
     built.run("other", StageKind.DIAGNOSE, outputs={"request": unreported}, params={"bugs": "bug/0123456789ab"})
     assert [gap["at"] for gap in built.record.trace(unreported.ref)["gaps"]] == ["bug/0123456789ab"]
@@ -153,23 +160,23 @@ def test_what_was_made_because_of_a_bug_leads_back_to_it_and_is_reached_by_it(bu
 
 def test_frames_are_followed_as_before_where_a_bug_has_read_their_drive(built: RecordWorld) -> None:
     before = {node["ref"] for node in built.record.trace(FRAME)["nodes"]}
-    built.record.report_bug("glare", frames=[FRAME])
+    report_bug(built.record.recorder, "glare", frames=[FRAME])
     assert {node["ref"] for node in built.record.trace(FRAME)["nodes"]} == before
 
 
 def test_a_bug_seen_in_a_build_is_about_the_drive_that_the_build_was_made_of(built: RecordWorld) -> None:
-    old = built.record.artifacts("drive_log", "north")[0].ref
+    old = built.record.recorder.artifacts("drive_log", "north")[0].ref
     drive = built.drive("north")
     assert drive.artifact.ref == old, "the same bytes again"
     newer = artifact("drive_log", "north", "recorded anew")
     again = built.start("drives.drive_log", StageKind.INGEST)
-    built.record.complete(again, [], {"drive_log": newer})
+    built.record.recorder.complete(again, [], {"drive_log": newer})
     frames = artifact("dataset", "demo.drives.frames", "anew")
     built.run("drives", StageKind.INGEST, outputs={"frames": frames}, more_inputs=[RunInput("drive_log", newer, again.id)])
     about = {}
     for build in (None, "demo"):
-        bug = built.record.report_bug("x", build=build, frames=[FRAME]).bug
-        about[build] = {link["ref"] for link in built.record.show(bug.ref)["about"]} & {old, newer.ref}
+        bug = report_bug(built.record.recorder, "x", build=build, frames=[FRAME]).bug
+        about[build] = {link["ref"] for link in built.record.query(show, bug.ref, workspace=built.record.workspace)["about"]} & {old, newer.ref}
     assert about == {None: {newer.ref}, "demo": {old}}
 
 
@@ -186,11 +193,11 @@ def test_a_bug_seen_in_a_build_is_about_the_drive_that_the_build_was_made_of(bui
     ],
 )
 def test_a_report_that_cannot_be_is_one_sentence_and_leaves_nothing(sealed: RecordWorld, text: str, more: dict[str, Any], sentence: str) -> None:
-    size = sealed.record.position()
+    size = sealed.record.recorder.position()
     with pytest.raises(UsageError) as caught:
-        sealed.record.report_bug(text, **more)
+        report_bug(sealed.record.recorder, text, **more)
     assert sentence in str(caught.value)
-    assert sealed.record.position() == size
+    assert sealed.record.recorder.position() == size
 
 
 def test_a_frame_that_no_table_holds_is_refused_and_the_nearest_in_time_offered(tmp_path: Path) -> None:
@@ -201,45 +208,49 @@ def test_a_frame_that_no_table_holds_is_refused_and_the_nearest_in_time_offered(
     columns = {"drive": ["north"] * 3, "sensor": [sensor] * 3, "timestamp_ns": times_ns, "frame_id": refs}
     frames = kept("dataset", "demo.drives.frames", world.table("demo.drives.frames", pa.table(columns)))
     world.run("drives", StageKind.INGEST, outputs={"frames": frames}, more_inputs=[drive])
-    assert world.record.report_bug("x", frames=[frame_ref("north", sensor, 1400)]).new
+    assert report_bug(world.record.recorder, "x", frames=[frame_ref("north", sensor, 1400)]).new
     with pytest.raises(UsageError) as caught:
-        world.record.report_bug("x", frames=[frame_ref("north", sensor, 1650)])
+        report_bug(world.record.recorder, "x", frames=[frame_ref("north", sensor, 1650)])
     assert str(caught.value).endswith(f"no table holds it. Did you mean '{frame_ref('north', sensor, 1400)}', the nearest in time?")
     world.record.close()
 
 
 def test_nobody_else_says_what_a_bug_of_ours_is(built: RecordWorld) -> None:
-    ref = built.record.report_bug("ghost brake", build="demo").bug.ref
+    ref = report_bug(built.record.recorder, "ghost brake", build="demo").bug.ref
     facet = {"_producer": "urn:o", "_schemaURL": "urn:o:1", "id": ref[4:], "text": "all is well", "frames": []}
     event = {"eventTime": rfc3339.now(), "producer": "urn:o", "schemaURL": "urn:o:e"}
     job = {"run": {"runId": "01a2040f-4186-711d-8e71-4ae6d5de555d"}, "job": {"namespace": "theirs", "name": "j"}, "eventType": "COMPLETE"}
-    output = {"namespace": built.record.namespace, "name": ref, "facets": {"tracecore_bug": facet}}
+    output = {"namespace": built.record.recorder.namespace, "name": ref, "facets": {"tracecore_bug": facet}}
     assert built.record.ingest([{**event, **job, "outputs": [output]}, {**event, "dataset": output}]).recorded == 2
-    found = built.record.bug(ref)
+    found = built.record.query(find_bug, ref)
     assert found is not None
     assert found.text == "ghost brake"
-    assert [bug.text for bug in built.record.bugs()] == ["ghost brake"]
+    assert [bug.text for bug in built.record.query(reported_bugs)] == ["ghost brake"]
 
 
 def test_replay_and_verify_agree_with_a_record_that_holds_bugs(built: RecordWorld) -> None:
-    built.record.report_bug("ghost brake", build="demo", frames=[FRAME])
-    assert built.record.replay(check=True) == []
+    report_bug(built.record.recorder, "ghost brake", build="demo", frames=[FRAME])
+    assert built.record.query(catalog_differences, built.record.ledger) == []
     assert built.record.verify()["ok"]
     assert built.record.verify("build/demo")["ok"]
-    assert built.record.doctor()["open_runs"] == []
+    assert examine(built.record.recorder)["open_runs"] == []
 
 
 def test_bugs_are_listed_newest_first_and_by_build(built: RecordWorld) -> None:
     before = rfc3339.now()
-    first = built.record.report_bug("first", build="demo").bug
-    second = built.record.report_bug("second").bug
-    assert [bug.id for bug in built.record.bugs()] == [second.id, first.id]
-    assert [bug.id for bug in built.record.bugs(build="build/demo")] == [first.id]
-    assert (built.record.bug(first.ref), built.record.bug(first.id), built.record.bug("ffffffffffff")) == (first, first, None)
+    first = report_bug(built.record.recorder, "first", build="demo").bug
+    second = report_bug(built.record.recorder, "second").bug
+    assert [bug.id for bug in built.record.query(reported_bugs)] == [second.id, first.id]
+    assert [bug.id for bug in built.record.query(reported_bugs, build="build/demo")] == [first.id]
+    assert (built.record.query(find_bug, first.ref), built.record.query(find_bug, first.id), built.record.query(find_bug, "ffffffffffff")) == (
+        first,
+        first,
+        None,
+    )
     with pytest.raises(UsageError, match="Did you mean 'build/demo'"):
-        built.record.bugs(build="demoo")
+        built.record.query(reported_bugs, build="demoo")
     with pytest.raises(UsageError, match="No bug was reported yet"):
-        built.record.show(first.ref, as_of=before)
+        built.record.query(show, first.ref, as_of=before, workspace=built.record.workspace)
 
 
 def test_the_commands_report_list_and_show(built: RecordWorld) -> None:
@@ -271,7 +282,7 @@ def test_the_commands_report_list_and_show(built: RecordWorld) -> None:
 def test_an_unknown_bug_is_one_sentence_and_exit_code_two(built: RecordWorld) -> None:
     nothing = run(built, "bug", "show", "0123456789ab")
     assert (nothing.exit_code, nothing.stderr) == (2, "Error: bug/0123456789ab is not in the record. No bug was reported yet.\n")
-    made = built.record.report_bug("x").bug
+    made = report_bug(built.record.recorder, "x").bug
     wrong = f"{made.id[:-1]}{'0' if made.id[-1] != '0' else '1'}"
     assert f"Did you mean '{made.id}'?" in run(built, "bug", "show", wrong).stderr
     assert f"Did you mean '{made.ref}'?" in run(built, "trace", f"bug/{wrong}").stderr

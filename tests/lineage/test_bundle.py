@@ -18,10 +18,13 @@ from tracecore.store import folder_store
 from tracecore_lineage.bundle.container import NotABundle
 from tracecore_lineage.bundle.manifest import MANIFEST, SIGNATURES
 from tracecore_lineage.bundle.reader import open_bundle, trace_bundle
+from tracecore_lineage.bundle.writer import export_bundle
 from tracecore_lineage.crypto import merkle
 from tracecore_lineage.crypto.keys import PrivateKey
 from tracecore_lineage.ledger import ledger, pruned_tree
 from tracecore_lineage.model.findings import Findings
+from tracecore_lineage.retention.consent import withdraw
+from tracecore_lineage.seal.rotation import rotate_key
 from tracecore_lineage.verify.bundle import check_bundle, verify_bundle
 from tracecore_schemas.canonical import jcs
 
@@ -36,7 +39,7 @@ def test_a_bundle_verifies_without_any_workspace(bundle: Path, vendor: StoredWor
     assert (verdict["ok"], verdict["key"], verdict["failures"]) == (True, "unpinned", [])
     assert verdict["checked"]["artifacts"] == 6
     public = tmp_path / "vendor.pub"
-    public.write_text(vendor.record.keys.ensure().pem)
+    public.write_text(vendor.record.recorder.keys.ensure().pem)
     assert verify_bundle(bundle, key=public)["key"] == "pinned"
     public.write_text(PrivateKey.generate().public.pem)
     named = {(failure["ref"].partition("@")[0], failure["what"]) for failure in verify_bundle(bundle, key=public)["failures"]}
@@ -52,7 +55,7 @@ def test_its_events_answer_the_builds_trace_to_the_byte(bundle: Path, vendor: St
 
 def test_the_same_build_gives_the_same_bytes(bundle: Path, vendor: StoredWorld, tmp_path: Path) -> None:
     told: list[tuple[int, int, str]] = []
-    done = vendor.record.export_bundle("build/demo", tmp_path / "again", progress=lambda *step: told.append(step))
+    done = export_bundle(vendor.record.recorder, "build/demo", tmp_path / "again", progress=lambda *step: told.append(step))
     assert (tmp_path / "again").read_bytes() == bundle.read_bytes()
     assert (done.artifacts, done.size_bytes) == (6, bundle.stat().st_size)
     assert told[-1][0] == sum(len(data) for name, data in entries(bundle).items() if name.startswith(("events", "store/")))
@@ -67,10 +70,10 @@ def test_any_zip_tool_opens_it(bundle: Path) -> None:
 def test_a_key_that_was_rotated_since_still_verifies_it(tmp_path: Path) -> None:
     found = sealed(tmp_path / "w")
     old = tmp_path / "old.pub"
-    old.write_text(found.record.keys.ensure().pem)
+    old.write_text(found.record.recorder.keys.ensure().pem)
     new = tmp_path / "new.pub"
-    new.write_text(found.record.rotate_key().pem)
-    found.record.export_bundle("demo", tmp_path / "demo.bundle")
+    new.write_text(rotate_key(found.record.recorder).pem)
+    export_bundle(found.record.recorder, "demo", tmp_path / "demo.bundle")
     assert verify_bundle(tmp_path / "demo.bundle", key=old)["failures"] == []
     named = {failure["what"] for failure in verify_bundle(tmp_path / "demo.bundle", key=new)["failures"]}
     assert named <= {"signature", "signature of the checkpoint"}  # the new key can't vouch for what came before it: the bundle is no whole ledger
@@ -184,11 +187,11 @@ def test_whoever_signs_a_changed_bundle_with_another_key_is_named(bundle: Path, 
     key = PrivateKey.generate()
     path = forged(bundle, tmp_path / "forged.bundle", lambda found: None, key, keys={key.public.id: key.public.pem})
     assert {("build/demo", "signature"), ("checkpoint", "signature of the checkpoint")} <= failures(path)
-    path = forged(bundle, path, lambda found: None, vendor.record.keys.private(), origin="elsewhere")
+    path = forged(bundle, path, lambda found: None, vendor.record.recorder.keys.private(), origin="elsewhere")
     assert ("checkpoint", "origin") in failures(path)
-    path = forged(bundle, path, lambda found: None, vendor.record.keys.private(), position=2)
+    path = forged(bundle, path, lambda found: None, vendor.record.recorder.keys.private(), position=2)
     assert ("build/demo", "seal") in failures(path)
-    path = forged(bundle, path, lambda found: None, vendor.record.keys.private(), stored=("model/demo.model@" + "0" * 64,))
+    path = forged(bundle, path, lambda found: None, vendor.record.recorder.keys.private(), stored=("model/demo.model@" + "0" * 64,))
     assert ("model/demo.model", "bytes") in failures(path)
 
 
@@ -196,19 +199,19 @@ def test_a_build_whose_bytes_are_gone_is_not_exported(tmp_path: Path) -> None:
     found = sealed(tmp_path / "w")
     found.path("engine").unlink()
     with pytest.raises(NegativeVerdict, match=r"can't be exported: 'blobs/.*' of engine/demo.engine@.* is missing from the store"):
-        found.record.export_bundle("demo", tmp_path / "demo.bundle")
+        export_bundle(found.record.recorder, "demo", tmp_path / "demo.bundle")
     assert list(tmp_path.glob("*bundle*")) == []
     with pytest.raises(UsageError, match="Did you mean 'build/demo'"):
-        found.record.export_bundle("demp", tmp_path / "demo.bundle")
+        export_bundle(found.record.recorder, "demp", tmp_path / "demo.bundle")
     with pytest.raises(UsageError, match="can't be written"):
-        found.record.export_bundle("demo", tmp_path / "nowhere" / "demo.bundle")
+        export_bundle(found.record.recorder, "demo", tmp_path / "nowhere" / "demo.bundle")
     found.record.close()
 
 
 def test_what_was_erased_at_home_is_left_out_and_said_to_be_gone(tmp_path: Path) -> None:
     found = sealed(tmp_path / "w")
-    found.record.withdraw("drive_log/north", reason="the driver asked")
-    found.record.export_bundle("demo", tmp_path / "demo.bundle")
+    withdraw(found.record.recorder, "drive_log/north", reason="the driver asked")
+    export_bundle(found.record.recorder, "demo", tmp_path / "demo.bundle")
     verdict = verify_bundle(tmp_path / "demo.bundle")
     assert verdict["failures"] == []
     assert any(entry["ref"].startswith("drive_log/north@") for entry in verdict["erased"])

@@ -13,6 +13,7 @@ import pytest
 from bundle_world import sealed
 from stored_world import StoredWorld, kept
 
+from tracecore_lineage.bundle.writer import export_bundle
 from tracecore_schemas.kinds import StageKind
 
 IMPORT = """
@@ -50,8 +51,8 @@ LocalStore.put_import = put
 print("filled", len(filled))
 print("kept", [path.name for path in workspace.store.rglob("*") if path.is_file() and path.name != "ledger.json"])
 with Record.open(workspace) as record:
-    found = record.doctor()
-    print("events", record.position(), "orphans", found["orphans"], "problems", found["problems"])
+    found = examine(record.recorder)
+    print("events", record.recorder.position(), "orphans", found["orphans"], "problems", found["problems"])
 if late:
     take()
 """
@@ -90,7 +91,7 @@ def test_an_export_that_fills_the_disk_is_one_sentence_and_leaves_what_was_there
 
 @pytest.mark.parametrize(("size", "late"), [("2m", "early"), ("8m", "late")], ids=["while it is unpacked", "while its events are recorded"])
 def test_an_import_that_fills_the_disk_is_one_sentence_and_leaves_nothing(vendor: StoredWorld, tmp_path: Path, size: str, late: str) -> None:
-    vendor.record.export_bundle("large", tmp_path / "large.bundle")
+    export_bundle(vendor.record.recorder, "large", tmp_path / "large.bundle")
     answer = on_a_disk_of(size, tmp_path, sys.executable, "-c", IMPORT, "{place}", str(tmp_path / "large.bundle"), late)
     assert answer.returncode == 0, answer.stderr
     lines = answer.stdout.splitlines()

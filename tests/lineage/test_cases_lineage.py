@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tracecore.testing.worlds import RecordWorld
+from tracecore_lineage.trace.show import show
 
 CASES = Path(__file__).parents[3] / "shared" / "cases" / "lineage"
 pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason="shared cases are absent")
@@ -102,7 +103,11 @@ def test_a_start_after_its_end_is_an_unknown_of_clocks(world: RecordWorld) -> No
 
 def test_static_lineage_answers_and_is_marked_so(world: RecordWorld) -> None:
     record = take(world, "job-event")
-    assert record.show("job/etl/static")["static"] == record.show(lake("in1", "1"))["static"] == record.show(lake("out1", "1"))["static"]
+    assert (
+        record.query(show, "job/etl/static", workspace=record.workspace)["static"]
+        == record.query(show, lake("in1", "1"), workspace=record.workspace)["static"]
+        == record.query(show, lake("out1", "1"), workspace=record.workspace)["static"]
+    )
     forth, back = record.impact(lake("in1", "1")), record.trace(lake("out1", "1"))
     for answer in (forth, back):
         assert [(edge["job"], edge["direction"], edge["ref"]) for edge in answer["static"]] == [
@@ -111,13 +116,13 @@ def test_static_lineage_answers_and_is_marked_so(world: RecordWorld) -> None:
         ]
         assert not answer["edges"]
         assert not answer["complete"]
-    assert record.show(lake("only_ds", "1"))["made_by"] == []
+    assert record.query(show, lake("only_ds", "1"), workspace=record.workspace)["made_by"] == []
 
 
 def test_a_deleted_facet_is_gone(world: RecordWorld) -> None:
     ref = lake("b", "1")
     record = take(world, "deleted-facet")
-    assert "ownership" not in record.show(ref)["facets"]
+    assert "ownership" not in record.query(show, ref, workspace=record.workspace)["facets"]
     assert "ownership" not in record.trace(ref)["nodes"][0]["facets"]
 
 
@@ -140,7 +145,7 @@ def test_a_strangers_word_of_having_made_a_version_of_ours_is_a_claim(world: Rec
         event = json.loads(line)
         for entry in [*event["inputs"], *event["outputs"]]:
             if entry["namespace"] == "two1":
-                entry["namespace"], entry["name"] = world.record.namespace, kind_name
+                entry["namespace"], entry["name"] = world.record.recorder.namespace, kind_name
                 entry["facets"]["version"]["datasetVersion"] = f"sha256:{digest}"
         world.record.ingest([json.dumps(event)])
     after = world.record.trace(ref)

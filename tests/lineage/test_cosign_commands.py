@@ -62,10 +62,10 @@ def test_a_policy_is_signed_elsewhere_too(asked: Record, tmp_path: Path) -> None
     where = ("--workspace", asked.workspace.root)
     change = ("--threshold", 1, "--signer", tmp_path / "new.pub")
     run(key, "policy", *change, "--draft", tmp_path / "policy.json", *where)
-    position = asked.position()
+    position = asked.recorder.position()
     told = run(key, "sign", tmp_path / "policy.json", "--sign", tmp_path / "ada.pem", "-o", tmp_path / "policy.ada.json").stderr
     assert f"Signing the key policy of {asked.ledger.origin}: 1 of 1 keys ({short_id(STRANGER.public.id)})." in told
-    assert asked.position() == position
+    assert asked.recorder.position() == position
     run(key, "policy", *change, "--signature", tmp_path / "policy.ada.json", "--sign", tmp_path / "bo.pem", *where)
     answer = json.loads(run(key, "policy", "--json", *where).stdout)["policy"]
     assert [each["id"] for each in answer["signers"]] == [STRANGER.public.id]
@@ -113,9 +113,9 @@ def test_people_are_told_in_words_how_many_have_signed(asked: Record) -> None:
         console = Console(width=300)
         with console.capture() as captured:
             trace = asked.trace("build/demo")
-            console.print(draw(trace, sealed_of(asked, trace)))
+            console.print(draw(trace, sealed_of(asked.recorder, trace)))
         return captured.get().splitlines()[0]
 
     assert "signatures: 2 of 3 required, 0 found (NOT ENOUGH)" in head()
-    cosign(asked, "demo", [ADA, BO])
+    cosign(asked.recorder, "demo", [ADA, BO])
     assert "signatures: 2 of 3 required, 2 found ·" in head()

@@ -19,6 +19,7 @@ from sqlalchemy import text
 from tracecore.errors import TracecoreError, UsageError
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
+from tracecore_lineage.catalog.replay import catalog_differences
 from tracecore_lineage.ledger import ledger
 from tracecore_lineage.ledger.database import Database
 
@@ -30,10 +31,10 @@ from tracecore_lineage import Record
 from tracecore_schemas.run import Run
 record = Record.open(sys.argv[1])
 for number in range(int(sys.argv[2])):
-    run = Run(record.new_run_id(), f"demo.{sys.argv[3]}", datetime.now(UTC))
-    record.start(run)
+    run = Run(record.recorder.new_run_id(), f"demo.{sys.argv[3]}", datetime.now(UTC))
+    record.recorder.start(run)
     print(run.id, flush=True)
-    record.complete(run, [], {})
+    record.recorder.complete(run, [], {})
     print("done", run.id, flush=True)
 """
 
@@ -104,8 +105,8 @@ def test_two_processes_open_a_new_workspace_and_write_at_once(tmp_path: Path) ->
         head = ledger.head(connection)
         assert head.size == BEGUN + 32
         assert ledger.root_at(connection, BEGUN + 32) == head.root
-        assert record.replay(check=True) == []
-        assert len(record.keys.public_keys()) == 1
+        assert record.query(catalog_differences, record.ledger) == []
+        assert len(record.recorder.keys.public_keys()) == 1
 
 
 @pytest.mark.usefixtures("database_url")
@@ -125,7 +126,7 @@ def test_kill_9_leaves_an_open_run_and_loses_nothing_acknowledged(tmp_path: Path
         assert {(run, "COMPLETE") for run in done} <= events
         head = ledger.head(connection)
         assert ledger.root_at(connection, head.size) == head.root
-        assert record.replay(check=True) == []
+        assert record.query(catalog_differences, record.ledger) == []
 
 
 def test_an_opened_workspace_is_quick_to_open_again(tmp_path: Path) -> None:
@@ -191,17 +192,20 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_record_as_it_was(tmp_path: P
         record.database.engine.pool._creator = small
         with pytest.raises(TracecoreError, match="The disk is full"), record.database.write() as connection:
             ledger.append(connection, [b"x" * 100_000], lambda _size, _root: "note")
-        assert record.position() == BEGUN + 0
+        assert record.recorder.position() == BEGUN + 0
 
 
 READER = """
 import sys
 from tracecore_lineage import Record
+from tracecore_lineage.catalog.pseudonyms import pseudonym_of
+from tracecore_lineage.catalog.replay import catalog_differences
+from tracecore_lineage.seal.rotation import rotate_key
 from tracecore.errors import TracecoreError
 record = Record.open(sys.argv[1])
-print(record.position(), record.replay(check=True))
+print(record.recorder.position(), record.query(catalog_differences, record.ledger))
 event = {"eventTime": "2026-11-22T15:39:45Z", "producer": "p", "schemaURL": "s", "job": {"namespace": "n", "name": "j"}}
-for attempt in (lambda: record.pseudonym("Ada"), lambda: record.ingest([event]), record.rotate_key):
+for attempt in (lambda: record.recorder.commit(pseudonym_of, "Ada"), lambda: record.ingest([event]), lambda: rotate_key(record.recorder)):
     try:
         attempt()
     except TracecoreError as error:
@@ -212,7 +216,7 @@ for attempt in (lambda: record.pseudonym("Ada"), lambda: record.ingest([event]),
 def test_a_record_on_a_read_only_mount_answers_and_says_that_it_cannot_be_written(tmp_path: Path) -> None:
     folder = tmp_path / "workspace"
     with Record.open(Workspace.create(folder)) as record:
-        record.keys.ensure()
+        record.recorder.keys.ensure()
     mount = f"mount --bind {folder} {folder} && mount -o remount,ro,bind {folder}"
     unshare = ["unshare", "--mount", "--map-root-user", "sh", "-c"]
     if subprocess.run([*unshare, mount], capture_output=True, check=False).returncode != 0:

@@ -14,6 +14,7 @@ from sqlalchemy import make_url
 from tracecore.testing.worlds import RecordWorld
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
+from tracecore_lineage.catalog.replay import catalog_differences
 from tracecore_lineage.ledger.migrations.upgrade import downgrade
 from tracecore_schemas.canonical import jcs
 
@@ -83,9 +84,9 @@ def recorded(world: RecordWorld, elsewhere: Path) -> None:
     """Record a program with its build, then export key and checkpoint, then record a little more."""
     world.all()
     world.seal()
-    (elsewhere / "key.pub").write_text(world.record.keys.ensure().pem)
-    (elsewhere / "checkpoint").write_text(world.record.checkpoint())
-    (elsewhere / "size").write_text(str(world.record.position()))
+    (elsewhere / "key.pub").write_text(world.record.recorder.keys.ensure().pem)
+    (elsewhere / "checkpoint").write_text(world.record.recorder.checkpoint())
+    (elsewhere / "size").write_text(str(world.record.recorder.position()))
     world.train("other weights")
 
 
@@ -115,7 +116,7 @@ def judge(record: Record, elsewhere: Path, change: Callable[[Told], Told], named
     assert record.verify(**kept)["failures"] == [], "the record may have grown since"
     forge(record, change)
     assert record.verify(key=elsewhere / "key.pub")["failures"] == [], "everything fits: without the checkpoint nobody could tell"
-    assert record.replay(check=True) == []
+    assert record.query(catalog_differences, record.ledger) == []
     found = [(failure["ref"], failure["what"]) for failure in record.verify(**kept)["failures"]]
     assert found == [("checkpoint", named.format(size=(elsewhere / "size").read_text()))]
 

@@ -11,6 +11,7 @@ from stated_events import FACET, RUN, dataset, event, job, lake, refs, run, take
 
 from tracecore.testing.worlds import RecordWorld, artifact
 from tracecore_lineage import Record
+from tracecore_lineage.trace.show import show
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import RunInput
 
@@ -43,7 +44,7 @@ SUBJECTS = {
 
 
 def shown(record: Record, ref: str) -> dict[str, Any]:
-    return record.show(ref)["facets"]  # type: ignore[no-any-return]
+    return record.query(show, ref, workspace=record.workspace)["facets"]  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize(("say", "ref"), SUBJECTS.values(), ids=list(SUBJECTS))
@@ -82,17 +83,17 @@ def test_a_stranger_takes_no_facet_from_ours(world: RecordWorld) -> None:
     ref = world.made["drives.frames"].ref
     before = shown(world.record, ref)
     ours = {
-        "namespace": world.record.namespace,
+        "namespace": world.record.recorder.namespace,
         "name": ref.partition("@")[0],
         "facets": {
             "version": {**FACET, "datasetVersion": f"sha256:{ref[-64:]}"},
             **{name: {**FACET, **GONE} for name in before},
         },
     }
-    stated_job = {"namespace": world.record.namespace, "name": "demo.drives", "facets": {"jobType": {**FACET, **GONE}}}
+    stated_job = {"namespace": world.record.recorder.namespace, "name": "demo.drives", "facets": {"jobType": {**FACET, **GONE}}}
     take(world, event(1, dataset=ours) | {"eventTime": "2999-01-01T00:00:00Z"}, event(1, job=stated_job) | {"eventTime": "2999-01-01T00:00:00Z"})
     assert shown(world.record, ref) == before
-    assert "jobType" in world.record.show(f"run/{world.runs['drives']}")["job_facets"]
+    assert "jobType" in world.record.query(show, f"run/{world.runs['drives']}", workspace=world.record.workspace)["job_facets"]
 
 
 def test_what_was_deleted_after_a_seal_is_told_as_later(world: RecordWorld) -> None:

@@ -10,7 +10,9 @@ from fresh_record import BEGUN
 from stored_world import StoredWorld
 
 from tracecore.testing.worlds.record import PROGRAM
+from tracecore_lineage.bundle.writer import export_bundle
 from tracecore_lineage.catalog.current_state import environment_run, environment_runs
+from tracecore_lineage.exchange.importer import import_bundle
 from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_schemas.run import Environment, RunInput
 
@@ -21,18 +23,18 @@ def ran_here(found: StoredWorld) -> str:
     """Record a run in that environment."""
     found.environment = HERE
     run = found.start("probe")
-    found.record.complete(run, [RunInput("program", PROGRAM)], {})
+    found.record.recorder.complete(run, [RunInput("program", PROGRAM)], {})
     return run.id
 
 
 def test_an_environment_is_recorded_once_a_workspace(tmp_path: Path) -> None:
     found = world(tmp_path / "w")
     runs = [ran_here(found), ran_here(found)]
-    assert found.record.position() == BEGUN + 6
+    assert found.record.recorder.position() == BEGUN + 6
     with found.record.database.read() as connection:
         candidates = environment_runs(connection, HERE.digest, runs)
     assert candidates[0] == environment_run(found.record.ledger, HERE.digest)
-    assert found.record.facets(f"run:{candidates[0]}")["tracecore_environment"]["machine"] == "x86_64"
+    assert found.record.recorder.facets(f"run:{candidates[0]}")["tracecore_environment"]["machine"] == "x86_64"
     assert environment_run(LedgerName("vendor", "0" * 32), HERE.digest) != candidates[0]
 
 
@@ -42,10 +44,10 @@ def test_a_build_is_imported_where_its_environment_is_recorded_already(tmp_path:
     ran_here(auditor)
     vendor.all()
     vendor.seal()
-    vendor.record.export_bundle("demo", tmp_path / "demo.bundle")
-    assert auditor.record.import_bundle(tmp_path / "demo.bundle").new
+    export_bundle(vendor.record.recorder, "demo", tmp_path / "demo.bundle")
+    assert import_bundle(auditor.record.recorder, tmp_path / "demo.bundle").new
     assert auditor.record.verify()["ok"]
-    auditor.record.export_bundle("demo", tmp_path / "again.bundle")
+    export_bundle(auditor.record.recorder, "demo", tmp_path / "again.bundle")
     assert filecmp.cmp(tmp_path / "demo.bundle", tmp_path / "again.bundle", shallow=False)
     build_upon(auditor)
     assert auditor.record.verify("build/own")["ok"]

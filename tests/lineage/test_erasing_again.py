@@ -12,6 +12,12 @@ from stored_world import StoredWorld, frames, kept
 from tracecore.store import LocalStore
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
+from tracecore_lineage.bundle.writer import export_bundle
+from tracecore_lineage.exchange.importer import import_bundle
+from tracecore_lineage.retention.consent import withdraw
+from tracecore_lineage.retention.prune import prune
+from tracecore_lineage.retention.recover import recover
+from tracecore_lineage.verify.doctor import examine
 from tracecore_schemas.kinds import StageKind
 
 REASON = "request 2026-118"
@@ -34,9 +40,9 @@ def said_of(world: StoredWorld, drive: str) -> list[bytes]:
 def test_statistics_of_rows_that_were_pruned_before_go_too(built: StoredWorld) -> None:
     newer = kept("dataset", "demo.drives", built.table("demo.drives", frames("north", "west")))
     built.run("drives", StageKind.INGEST, outputs={"frames": newer})
-    built.record.prune()
+    prune(built.record.recorder)
     assert said_of(built, "north")
-    built.record.withdraw("north", REASON)
+    withdraw(built.record.recorder, "north", REASON)
     assert said_of(built, "north") == []
     assert said_of(built, "west")
     verdict = built.record.verify()
@@ -48,7 +54,7 @@ def test_statistics_of_a_version_that_a_crash_left_go_too(built: StoredWorld) ->
     newer = kept("dataset", "demo.drives", built.table("demo.drives", frames("south")))
     built.run("drives", StageKind.INGEST, outputs={"frames": newer})
     assert len(said_of(built, "north")) == 3
-    built.record.withdraw("north", REASON)
+    withdraw(built.record.recorder, "north", REASON)
     assert said_of(built, "north") == []
     verdict = built.record.verify()
     assert verdict["ok"], verdict["failures"]
@@ -57,8 +63,8 @@ def test_statistics_of_a_version_that_a_crash_left_go_too(built: StoredWorld) ->
 def test_a_drive_that_only_tables_know_can_be_withdrawn_again(built: StoredWorld) -> None:
     stored = kept("dataset", "demo.stills", built.table("demo.stills", frames("0006R0")))
     built.run("stills", StageKind.INGEST, outputs={"frames": stored})
-    assert built.record.withdraw("0006R0", REASON).erasure is not None
-    again = built.record.withdraw("0006R0", REASON)
+    assert withdraw(built.record.recorder, "0006R0", REASON).erasure is not None
+    again = withdraw(built.record.recorder, "0006R0", REASON)
     assert (again.subject.drives, again.erasure) == (("0006R0",), None)
 
 
@@ -70,11 +76,11 @@ def test_what_was_made_again_before_a_promised_erasure_was_finished_stays(built:
     with monkeypatch.context() as patched:
         patched.setattr(LocalStore, "erase", killed)
         with pytest.raises(Killed):
-            built.record.prune() if what == "prune" else built.record.withdraw("north", REASON)
+            prune(built.record.recorder) if what == "prune" else withdraw(built.record.recorder, "north", REASON)
     again = kept("kpi_report", "demo.kpis", built.folder(**files))
     built.run("kpis", StageKind.EVALUATE, [("frames", "labels")], {"report": again})
-    assert built.record.erased(again) is None
-    assert len(built.record.recover().finished) == 1
+    assert built.record.recorder.erased(again) is None
+    assert len(recover(built.record.recorder).finished) == 1
     assert built.store.exists(again)
     verdict = built.record.verify()
     assert verdict["ok"], verdict["failures"]
@@ -84,28 +90,28 @@ def test_what_was_made_again_before_a_promised_erasure_was_finished_stays(built:
 def test_what_a_killed_import_left_goes(built: StoredWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     """No event names it, so that it goes whole; `doctor` had listed it."""
     bundle = tmp_path / "demo.bundle"
-    built.record.export_bundle("demo", bundle)
+    export_bundle(built.record.recorder, "demo", bundle)
     with Record.open(Workspace.create(tmp_path / "other", slug="auditor")) as other:
         with monkeypatch.context() as patched:
             patched.setattr("tracecore_lineage.exchange.importer._record", killed)
             with pytest.raises(Killed):
-                other.import_bundle(bundle)
+                import_bundle(other.recorder, bundle)
         world = StoredWorld(other)
         north = kept("drive_log", "north", world.file(b"an MCAP file"))
-        other.complete(world.start("drives.drive_log", StageKind.INGEST), [], {"drive_log": north})
-        assert {orphan["path"].split("/")[1] for orphan in other.doctor()["orphans"]} == {"imports"}
+        other.recorder.complete(world.start("drives.drive_log", StageKind.INGEST), [], {"drive_log": north})
+        assert {orphan["path"].split("/")[1] for orphan in examine(other.recorder)["orphans"]} == {"imports"}
         if what == "prune":
-            other.prune()
+            prune(other.recorder)
         else:
-            other.withdraw("north", REASON)
+            withdraw(other.recorder, "north", REASON)
         assert [path for path in other.workspace.store.rglob("*") if path.is_file() and path.suffix in {".parquet", ".safetensors"}] == []
-        assert other.doctor()["orphans"] == []
+        assert examine(other.recorder)["orphans"] == []
 
 
 def test_bundles_in_the_workspace_that_hold_it_go(built: StoredWorld, tmp_path: Path) -> None:
     """Whole ones and half-written ones; a bundle that never held it stays, and so does a file that is none."""
     root = built.record.workspace.root
-    built.record.export_bundle("demo", root / "exports.bundle")
+    export_bundle(built.record.recorder, "demo", root / "exports.bundle")
     whole = (root / "exports.bundle").read_bytes()
     (root / ".exports.bundle.71.part").write_bytes(whole[: len(whole) // 2])
     (root / "notes.zip").write_bytes(b"PK\x03\x04 is how a zip begins")
@@ -113,11 +119,11 @@ def test_bundles_in_the_workspace_that_hold_it_go(built: StoredWorld, tmp_path: 
     engine = kept("engine", "demo.engine", other.file(b"other native code"))
     other.run("engine", StageKind.COMPILE, outputs={"engine": engine})
     other.seal("other")
-    other.record.export_bundle("other", root / "other.bundle")
+    export_bundle(other.record.recorder, "other", root / "other.bundle")
     other.record.close()
     rows = next(path for path in (root / "store").rglob("*.parquet")).read_bytes()
     (root / "copied.parquet").write_bytes(rows)
-    built.record.withdraw("north", REASON)
+    withdraw(built.record.recorder, "north", REASON)
     assert sorted(path.name for path in root.iterdir() if path.is_file() and not path.name.startswith("record.db")) == [
         "notes.zip",
         "other.bundle",
@@ -137,5 +143,5 @@ def test_how_old_a_version_is_the_ledger_says(built: StoredWorld, monkeypatch: p
     with monkeypatch.context() as patched:
         patched.setattr("tracecore_lineage.catalog.recorder.datetime", Late)
         built.run("model", StageKind.TRAIN, outputs={"model": model})
-    assert built.record.prune(older_than=1, dry_run=True).erasure is None
-    assert built.record.prune(older_than=0, dry_run=True).erasure is not None
+    assert prune(built.record.recorder, older_than=1, dry_run=True).erasure is None
+    assert prune(built.record.recorder, older_than=0, dry_run=True).erasure is not None

@@ -51,7 +51,7 @@ def test_any_order_and_any_duplication_gives_one_state_and_one_answer(emptied: E
         middle = len(sent) // 2
         record = emptied.filled([sent[:middle], sent[middle:]])
         assert state(record) == expected
-        assert record.position() == len(bodies)
+        assert record.recorder.position() == len(bodies)
         assert answers(record) == answered
 
     shuffled()
@@ -75,7 +75,7 @@ def test_the_state_is_what_a_plain_reading_of_the_events_gives(emptied: EmptiedR
         [answered] = [node for node in record.trace(f"run/{run}")["runs"] if node["id"] == run]
         assert (answered["state"], answered["started_at"], answered["ended_at"]) == told
     for ref in refs_of(bodies):
-        assert record.facets(ref) == plain.facets_of(ref)
+        assert record.recorder.facets(ref) == plain.facets_of(ref)
     known = refs_of(bodies)
     # What each answer holds is compared with the plain model in test_histories; here, that the two directions agree over real events.
     behind = {(one["ref"], ref) for ref in known for one in record.trace(ref)["nodes"]}

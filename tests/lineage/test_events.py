@@ -17,6 +17,7 @@ from openlineage_data import CORE, facets_of, problems, schemas
 from tracecore.errors import UsageError
 from tracecore.testing.worlds import RecordWorld, artifact
 from tracecore_lineage.ledger import ledger
+from tracecore_lineage.seal.rotation import rotate_key
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import CodeLocation, Environment, Parent, Plugin
 
@@ -37,12 +38,12 @@ def everything(world: RecordWorld) -> list[bytes]:
     plugin = Plugin("training", "torch-detector", "tracecore-training", "0.1.0", digest)
     code = CodeLocation("git", "https://example.com/x.git", "3be1", "plugins/training")
     failing = world.start("model", StageKind.TRAIN, plugin=plugin, code=code, key=digest, host="build-3", threads=2, **more)
-    world.record.fail(failing, "The loss is nan in step 7.", trace="Traceback …")
+    world.record.recorder.fail(failing, "The loss is nan in step 7.", trace="Traceback …")
     stopped = world.start("model", StageKind.TRAIN)
-    world.record.fail(stopped, "Interrupted.", aborted=True)
+    world.record.recorder.fail(stopped, "Interrupted.", aborted=True)
     killed = world.start("model", StageKind.TRAIN, plugin=plugin, tags={"a": "b"}, parent=parent)
-    assert world.record.abort(killed.id, "The process that ran it is gone.")
-    world.record.rotate_key()
+    assert world.record.recorder.abort(killed.id, "The process that ran it is gone.")
+    rotate_key(world.record.recorder)
     return recorded(world)
 
 
@@ -109,7 +110,7 @@ def test_what_a_stage_says_keeps_its_nulls_and_its_own_schema(world: RecordWorld
     assert facets["mine"]["_schemaURL"] == "urn:mine:2"
     assert facets["bare"]["_schemaURL"].endswith("#/$defs/BaseFacet")
     assert event["run"]["facets"]["tracecore_execution"]["params"] == {"crop": None}
-    assert world.record.artifacts("model", "demo.model")[0].facets["tracecore_training"] == said
+    assert world.record.recorder.artifacts("model", "demo.model")[0].facets["tracecore_training"] == said
 
 
 def test_an_input_that_a_recorded_run_made_is_named_by_version_alone_and_any_other_is_described(world: RecordWorld) -> None:
@@ -128,9 +129,9 @@ def test_an_input_that_a_recorded_run_made_is_named_by_version_alone_and_any_oth
 )
 def test_what_json_cannot_hold_is_refused_and_leaves_the_run_open(world: RecordWorld, value: Any, why: str) -> None:
     run = world.start("model", StageKind.TRAIN)
-    before = world.record.position()
+    before = world.record.recorder.position()
     with pytest.raises(UsageError, match=why) as caught:
-        world.record.complete(run, [], {"model": artifact("model", "demo.model", "m", facets={"mine": {"x": value}})})
+        world.record.recorder.complete(run, [], {"model": artifact("model", "demo.model", "m", facets={"mine": {"x": value}})})
     assert "demo.model" in str(caught.value)
-    assert world.record.position() == before
-    world.record.fail(run, str(caught.value))
+    assert world.record.recorder.position() == before
+    world.record.recorder.fail(run, str(caught.value))

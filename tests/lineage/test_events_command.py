@@ -17,8 +17,10 @@ from tracecore.errors import UsageError
 from tracecore.testing.worlds import RecordWorld
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
+from tracecore_lineage.catalog.replay import catalog_differences
 from tracecore_lineage.crypto.envelope import open_envelope
 from tracecore_lineage.ledger import ledger
+from tracecore_lineage.seal.seal import sealed_build, sealed_builds
 
 GOOD = {
     "eventType": "COMPLETE",
@@ -59,21 +61,21 @@ def test_events_that_left_are_known_at_home_and_claims_in_another_workspace_of_t
             code, said, _ = run("events", "import", file, "-w", tmp_path / name, "--json")
             assert (code, json.loads(said)) == (0, {"recorded": number, "known": 0, "refused": []})
             assert bodies(other)[BEGUN:] == bodies(world.record)
-            assert other.builds() == []
+            assert other.query(sealed_builds) == []
             with pytest.raises(UsageError, match="is not in this part of the record"):
                 other.trace("build/demo")
             assert other.verify()["ok"]
-            assert other.replay(check=True) == []
+            assert other.query(catalog_differences, other.ledger) == []
 
 
 def test_an_event_that_speaks_as_this_ledger_and_was_never_recorded_is_refused(world: RecordWorld, tmp_path: Path) -> None:
     forged = json.loads(bodies(world.record)[-1])
     forged["run"]["runId"] = "0199c1f4-8f0e-7a31-9c55-000000000001"
     (tmp_path / "forged.ndjson").write_text(json.dumps(forged), encoding="utf-8")
-    before = world.record.position()
+    before = world.record.recorder.position()
     code, _, said = run("events", "import", tmp_path / "forged.ndjson", "-w", tmp_path / "w")
     assert (code, "forged.ndjson:1: producer: expected one that is not this ledger" in said) == (2, True), said
-    assert world.record.position() == before
+    assert world.record.recorder.position() == before
 
 
 def test_without_a_file_the_events_go_to_stdout_one_a_line(world: RecordWorld, tmp_path: Path) -> None:
@@ -103,7 +105,7 @@ def test_one_bad_line_refuses_the_file_with_its_number_unless_it_may_be_skipped(
     assert said.startswith("Error: events.ndjson:3: eventTime: ")
     assert "(1 more are bad too). Nothing was recorded; --skip-invalid takes the others." in said
     with Record.open(tmp_path / "w") as record:
-        assert record.position() == BEGUN + 0
+        assert record.recorder.position() == BEGUN + 0
     code, said, left = run("events", "import", file, "-w", tmp_path / "w", "--skip-invalid")
     assert (code, said) == (0, "1 events recorded, 0 known before, 2 left out\n")
     assert "left out events.ndjson:3: eventTime" in left
@@ -118,7 +120,7 @@ def test_an_event_that_speaks_as_this_ledger_and_was_never_recorded_refuses_the_
     assert code == 2
     assert "and this one never was. Nothing was recorded; --skip-invalid takes the others." in said
     with Record.open(tmp_path / "w") as record:
-        assert record.position() == BEGUN
+        assert record.recorder.position() == BEGUN
     code, said, left = run("events", "import", file, "-w", tmp_path / "w", "--skip-invalid")
     assert (code, said) == (0, "1 events recorded, 0 known before, 1 left out\n")
     assert "left out events.ndjson:2: producer" in left
@@ -176,7 +178,7 @@ def test_a_builds_events_are_exactly_those_its_trace_stands_on(world: RecordWorl
 def test_the_in_toto_export_is_the_sealed_envelope(world: RecordWorld, tmp_path: Path) -> None:
     assert run("export", "demo", "--format", "in-toto", "-o", tmp_path / "out.json", "-w", tmp_path / "w")[0] == 0
     envelope = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
-    sealed = world.record.build("demo")
+    sealed = world.record.query(sealed_build, "demo")
     assert sealed is not None
     assert envelope == sealed.envelope
     assert json.loads(open_envelope(envelope).payload) == sealed.statement

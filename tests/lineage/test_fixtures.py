@@ -21,6 +21,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from tracecore.commands.shell import cli
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
+from tracecore_lineage.catalog.replay import catalog_differences, rebuild_catalog
+from tracecore_lineage.exchange.bug_reports import report_bug
+from tracecore_lineage.exchange.importer import import_bundle
+from tracecore_lineage.seal.rotation import rotate_key
 from tracecore_lineage.verify.bundle import verify_bundle
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -78,16 +82,16 @@ def test_its_bundle_verifies_alone_and_answers_the_same_trace(fixture: Path, key
 
 def test_its_bundle_is_taken_over_into_a_new_workspace(fixture: Path, tmp_path: Path) -> None:
     with Record.open(Workspace.create(tmp_path / "other", slug="other")) as record:
-        record.import_bundle(fixture / "first.bundle", key=[fixture / "expected" / "first.pub"])
+        import_bundle(record.recorder, fixture / "first.bundle", key=[fixture / "expected" / "first.pub"])
         assert record.verify()["failures"] == []
         assert record.trace("build/first")["complete"] is True
 
 
 def test_its_catalog_is_what_its_ledger_says_before_and_after_a_replay(fixture: Path) -> None:
     with Record.open(fixture / "small") as record:
-        assert record.replay(check=True) == []
-        record.replay()
-        assert record.replay(check=True) == []
+        assert record.query(catalog_differences, record.ledger) == []
+        rebuild_catalog(record.database, record.ledger)
+        assert record.query(catalog_differences, record.ledger) == []
 
 
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS)
@@ -129,8 +133,8 @@ def tree(leaves: list[bytes]) -> bytes:
 def test_it_goes_on_in_a_copy(fixture: Path) -> None:
     """Last in this file: what is recorded now stands after what was then, and the old checkpoints hold."""
     with Record.open(fixture / "small") as record:
-        record.rotate_key()
-        record.report_bug("later", build="build/second", reporter="Grace Hopper")
+        rotate_key(record.recorder)
+        report_bug(record.recorder, "later", build="build/second", reporter="Grace Hopper")
         for checkpoint in CHECKPOINTS:
             verdict = record.verify(key=fixture / "expected" / "first.pub", checkpoint=fixture / "expected" / f"{checkpoint}.checkpoint")
             assert verdict["failures"] == []

@@ -16,8 +16,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tracecore_lineage import Record
+from tracecore_lineage.bundle.writer import export_bundle
 from tracecore_lineage.catalog.projection import UNVERSIONED, dataset_ref
+from tracecore_lineage.catalog.replay import catalog_differences, rebuild_catalog
+from tracecore_lineage.exchange.importer import import_bundle
 from tracecore_lineage.model.ledger_name import LedgerName
+from tracecore_lineage.seal.seal import sealed_builds
+from tracecore_lineage.trace.show import show
 from tracecore_schemas.refs import parse_ref
 
 NAMES = ("drive_log/north", "dataset/demo.drives", "label_batch/demo.labels", "model/demo.model", "engine/demo.engine", "build/own")
@@ -56,32 +61,32 @@ class Ours:
         for name, slug in (("twin", SLUG), ("other", "other")):
             made = sealed(folder / name, slug)
             if slug == SLUG:
-                made.record.export_bundle("demo", folder / "twin.bundle")
+                export_bundle(made.record.recorder, "demo", folder / "twin.bundle")
                 yield folder / "twin.bundle"
             retrained(made)
             made.seal(f"{name}-second")
-            made.record.export_bundle(f"{name}-second", folder / f"{name}-second.bundle")
+            export_bundle(made.record.recorder, f"{name}-second", folder / f"{name}-second.bundle")
             made.record.close()
             yield folder / f"{name}-second.bundle"
         third = world(folder / "third", "third")
-        third.record.import_bundle(folder / "twin.bundle")
+        import_bundle(third.record.recorder, folder / "twin.bundle")
         build_upon(third, "third")
-        third.record.export_bundle("third", folder / "third.bundle")
+        export_bundle(third.record.recorder, "third", folder / "third.bundle")
         third.record.close()
         yield folder / "third.bundle"
 
     def answers(self) -> dict[str, Any]:
         """What is asked of ours, without what others may add: claims, static lineage, readers, and what is listed as later."""
-        found: dict[str, Any] = {"builds": [build for build in self.record.builds() if build.name == "own"]}
+        found: dict[str, Any] = {"builds": [build for build in self.record.query(sealed_builds) if build.name == "own"]}
         for ref in self.refs:
             trace = {name: value for name, value in self.record.trace(ref).items() if name not in {"claims", "static", "position", "later"}}
             found[f"trace {ref}"] = {**trace, "nodes": [{**node, "facets": self.ours(node["facets"])} for node in trace["nodes"]]}
             found[f"impact {ref}"] = {node["ref"] for node in self.record.impact(ref)["nodes"]}
             if not ref.startswith("build/"):
-                shown = self.record.show(ref)
+                shown = self.record.query(show, ref, workspace=self.record.workspace)
                 found[f"show {ref}"] = {**shown, "claims": [], "static": [], "read_by": [], "facets": self.ours(shown["facets"])}
         for ref in NAMES[:-1]:
-            found[f"artifacts {ref}"] = self.record.artifacts(*ref.split("/"))
+            found[f"artifacts {ref}"] = self.record.recorder.artifacts(*ref.split("/"))
             found[f"artifact {ref}"] = self.record.artifact(ref)
         return found
 
@@ -163,19 +168,21 @@ def test_nothing_that_others_say_changes_what_is_answered_about_ours(ours: Ours,
     assert taken.recorded + taken.known + len(taken.refused) == len(events)
     bundle = data.draw(st.sampled_from([None, None, *ours.bundles]))
     if bundle is not None:
-        ours.record.import_bundle(bundle)
+        import_bundle(ours.record.recorder, bundle)
     ours.check()
 
 
 def test_afterwards_everything_verifies_and_nothing_was_missed(ours: Ours) -> None:
     """Comes last: all bundles are in, beside all that was said."""
     for bundle in ours.bundles:
-        ours.record.import_bundle(bundle)
+        import_bundle(ours.record.recorder, bundle)
     ours.check()
     assert ours.record.verify()["failures"] == []
-    assert ours.record.replay(check=True) == []
-    assert {claim["says"] for claim in ours.record.show("model/demo.model")["claims"]} >= {"made this version"}
-    ours.record.replay()
+    assert ours.record.query(catalog_differences, ours.record.ledger) == []
+    assert {claim["says"] for claim in ours.record.query(show, "model/demo.model", workspace=ours.record.workspace)["claims"]} >= {
+        "made this version"
+    }
+    rebuild_catalog(ours.record.database, ours.record.ledger)
     ours.check()
 
 

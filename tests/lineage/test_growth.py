@@ -9,8 +9,16 @@ import pytest
 from counting import calls, statements
 from stored_world import StoredWorld, frames, kept
 
+from tracecore_lineage.bundle.writer import export_bundle
+from tracecore_lineage.catalog.replay import catalog_differences
+from tracecore_lineage.exchange.importer import import_bundle
 from tracecore_lineage.retention.cleanup import orphans
+from tracecore_lineage.retention.consent import withdraw
+from tracecore_lineage.retention.prune import prune
+from tracecore_lineage.retention.recover import recover
+from tracecore_lineage.trace.show import show
 from tracecore_lineage.verify.bundle import verify_bundle
+from tracecore_lineage.verify.doctor import examine
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import Artifact, RunInput
 
@@ -43,12 +51,12 @@ def _store(world: StoredWorld) -> object:
 @pytest.mark.parametrize(
     "work",
     [
-        lambda world: world.record.prune(dry_run=True),
-        lambda world: world.record.withdraw("north", "growth", dry_run=True),
+        lambda world: prune(world.record.recorder, dry_run=True),
+        lambda world: withdraw(world.record.recorder, "north", "growth", dry_run=True),
         lambda world: world.record.verify(),
-        lambda world: world.record.doctor(),
-        lambda world: world.record.recover(),
-        lambda world: world.record.replay(check=True),
+        lambda world: examine(world.record.recorder),
+        lambda world: recover(world.record.recorder),
+        lambda world: world.record.query(catalog_differences, world.record.ledger),
         _store,
     ],
     ids=["prune", "withdraw", "verify", "doctor", "recover", "replay", "orphans"],
@@ -68,8 +76,8 @@ def _artifact(world: StoredWorld) -> Artifact:
 @pytest.mark.parametrize(
     "work",
     [
-        lambda world: world.record.newest_table("dataset", "demo.drives"),
-        lambda world: world.record.erased(_artifact(world)),
+        lambda world: world.record.recorder.newest_table("dataset", "demo.drives"),
+        lambda world: world.record.recorder.erased(_artifact(world)),
         lambda world: world.record.artifact(_artifact(world).ref),
         lambda world: world.record.trace("build/demo"),
         lambda world: world.start("again", StageKind.TRAIN),
@@ -90,13 +98,13 @@ def test_a_question_about_one_version_costs_the_same_at_four_times_the_versions(
 def _exported(world: StoredWorld, folder: Path) -> Path:
     """A sealed build on every version of one table: each is read by the run that made what is sealed."""
     path = folder / f"{world.record.workspace.root.name}.bundle"
-    versions = [(f"frames-{number}", artifact) for number, artifact in enumerate(world.record.artifacts("dataset", "demo.drives"))]
-    made = [world.record.show(artifact.ref)["made_by"][0]["run"] for _, artifact in versions]
+    versions = [(f"frames-{number}", artifact) for number, artifact in enumerate(world.record.recorder.artifacts("dataset", "demo.drives"))]
+    made = [world.record.query(show, artifact.ref, workspace=world.record.workspace)["made_by"][0]["run"] for _, artifact in versions]
     engine = kept("engine", "demo.engine", world.file(b"of all versions"))
     read = [RunInput(role, artifact, run) for (role, artifact), run in zip(versions, made, strict=True)]
     world.run("engine", StageKind.COMPILE, [], {"engine": engine}, more_inputs=read)
     world.seal("all")
-    world.record.export_bundle("all", path)
+    export_bundle(world.record.recorder, "all", path)
     return path
 
 
@@ -108,10 +116,10 @@ def test_a_bundle_of_four_times_the_versions_of_a_table_costs_four_times_the_cal
             table = kept("dataset", "demo.drives", world.table("demo.drives", frames("north", f"drive-{number}")))
             world.run("drives", StageKind.INGEST, outputs={"frames": table})
         path = _exported(world, tmp_path)
-        exported = calls(lambda world=world, path=path: world.record.export_bundle("all", path))
+        exported = calls(lambda world=world, path=path: export_bundle(world.record.recorder, "all", path))
         verified = calls(lambda path=path: verify_bundle(path))
         other = StoredWorld.at(tmp_path / f"o{versions}")
-        counted.append((exported, verified, calls(lambda other=other, path=path: other.record.import_bundle(path))))
+        counted.append((exported, verified, calls(lambda other=other, path=path: import_bundle(other.record.recorder, path))))
         other.record.close()
         world.record.close()
     for few, many in zip(*counted[1:], strict=True):
@@ -128,11 +136,11 @@ def test_an_event_is_taken_and_a_bundle_imported_at_the_same_cost_however_many_w
         world = StoredWorld.at(tmp_path / f"w{number}").all()
         world.seal(f"b{number}")
         path = tmp_path / f"{number}.bundle"
-        world.record.export_bundle(f"b{number}", path)
+        export_bundle(world.record.recorder, f"b{number}", path)
         world.record.close()
         run = {"runId": f"019ab2c4-1111-7000-8000-{number:012d}"}
         said = {**event_of, "run": run, "eventTime": f"2026-01-01T00:00:{number:02d}Z"}
-        imported = calls(lambda path=path: other.record.import_bundle(path))
+        imported = calls(lambda path=path: import_bundle(other.record.recorder, path))
         taken = [count(lambda said=said, n=n: other.record.ingest([{**said, "n": n}])) for n, count in ((1, calls), (2, _statements(other)))]
         counted.append((imported, *taken))
     few, many = counted[FEW // 2 - 1], counted[-1]
@@ -150,12 +158,12 @@ def test_what_a_run_asks_before_it_starts_does_not_grow_with_what_was_pruned(wor
     """The last of these tests: it prunes both worlds, one version at a time in the larger one."""
     few, many = worlds
     newest = {id(world): world.made["drives"] for world in worlds}
-    few.record.prune([few.made["model"].ref])
-    for artifact in many.record.artifacts("model", "demo.model")[: MANY // 2]:
-        many.record.prune([artifact.ref])
+    prune(few.record.recorder, [few.made["model"].ref])
+    for artifact in many.record.recorder.artifacts("model", "demo.model")[: MANY // 2]:
+        prune(many.record.recorder, [artifact.ref])
     counted = []
     for world in worlds:
-        for ask in (world.record.withdrawn, lambda world=world: world.record.erased(newest[id(world)])):
+        for ask in (world.record.recorder.withdrawn, lambda world=world: world.record.recorder.erased(newest[id(world)])):
             ask()
             counted.append((calls(ask), statements(world.record, ask)))
     assert counted[:2] == counted[2:]

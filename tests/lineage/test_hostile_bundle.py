@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from tracecore.commands.shell import cli
 from tracecore.errors import NegativeVerdict
 from tracecore_lineage.bundle.container import NotABundle
 from tracecore_lineage.bundle.reader import trace_bundle
+from tracecore_lineage.bundle.writer import export_bundle
 from tracecore_lineage.crypto.keys import PrivateKey
-from tracecore_lineage.exchange.importer import ImportRefused
+from tracecore_lineage.exchange.importer import ImportRefused, import_bundle
 from tracecore_lineage.verify.bundle import verify_bundle
+from tracecore_lineage.verify.doctor import examine
 from tracecore_schemas.canonical import jcs
 from tracecore_schemas.kinds import Media, StageKind
 from tracecore_schemas.run import Artifact, RunInput
@@ -119,23 +122,23 @@ CHANGES: dict[str, Change] = {
 def test_whatever_stands_in_its_events_is_a_verdict_and_nothing_is_imported(
     what: str, vendor: StoredWorld, auditor: StoredWorld, bundle: Path, tmp_path: Path
 ) -> None:
-    path = forged(bundle, tmp_path / "forged.bundle", CHANGES[what], vendor.record.keys.private())
+    path = forged(bundle, tmp_path / "forged.bundle", CHANGES[what], vendor.record.recorder.keys.private())
     public = tmp_path / "vendor.pub"
-    public.write_text(vendor.record.keys.ensure().pem)
+    public.write_text(vendor.record.recorder.keys.ensure().pem)
     for key in (None, public):
         assert verify_bundle(path, key=key)["failures"] != []
         with pytest.raises(ImportRefused):
-            auditor.record.import_bundle(path, key=key)
-    assert auditor.record.position() == BEGUN + 0
+            import_bundle(auditor.record.recorder, path, key=key)
+    assert auditor.record.recorder.position() == BEGUN + 0
     assert [each.name for each in auditor.store.root.rglob("*") if each.is_file()] == ["ledger.json"]
 
 
 def test_a_cosignature_that_names_a_list_as_its_key_is_named_also_with_a_pinned_key(vendor: StoredWorld, bundle: Path, tmp_path: Path) -> None:
     ref = str(vendor.record.trace("build/demo")["root"])
     change = with_events(said("tracecore_cosign", {"build": ref, "key": []}, "tracecore.cosign", producer=vendor.record.ledger.producer))
-    path = forged(bundle, tmp_path / "forged.bundle", change, vendor.record.keys.private())
+    path = forged(bundle, tmp_path / "forged.bundle", change, vendor.record.recorder.keys.private())
     public = tmp_path / "vendor.pub"
-    public.write_text(vendor.record.keys.ensure().pem)
+    public.write_text(vendor.record.recorder.keys.ensure().pem)
     for key in (None, public):
         assert any(failure["what"].startswith("cosignature at event/") for failure in verify_bundle(path, key=key)["failures"])
 
@@ -146,8 +149,8 @@ def test_a_cosignature_that_names_a_list_as_its_key_is_named_also_with_a_pinned_
 def test_a_manifest_that_names_no_whole_build_makes_it_unreadable(
     build: str, vendor: StoredWorld, auditor: StoredWorld, bundle: Path, tmp_path: Path
 ) -> None:
-    path = forged(bundle, tmp_path / "forged.bundle", lambda _: None, vendor.record.keys.private(), build=build)
-    for ask in (verify_bundle, trace_bundle, auditor.record.import_bundle):
+    path = forged(bundle, tmp_path / "forged.bundle", lambda _: None, vendor.record.recorder.keys.private(), build=build)
+    for ask in (verify_bundle, trace_bundle, partial(import_bundle, auditor.record.recorder)):
         with pytest.raises(NotABundle, match=r"expected the whole ref of a build|is no ref"):
             ask(path)
     answer = CliRunner().invoke(cli, ["import", str(path), "-w", str(auditor.record.workspace.root)])
@@ -158,7 +161,10 @@ def test_bytes_that_are_said_to_lie_outside_are_not_looked_at(vendor: StoredWorl
     secret = tmp_path / "secret"
     secret.write_bytes(b"of this machine alone")
     path = forged(
-        bundle, tmp_path / "f.bundle", artifact_facet(vendor.record.ledger.producer, media="file", location=str(secret)), vendor.record.keys.private()
+        bundle,
+        tmp_path / "f.bundle",
+        artifact_facet(vendor.record.ledger.producer, media="file", location=str(secret)),
+        vendor.record.recorder.keys.private(),
     )
     told = verify_bundle(path)["failures"]
     assert any(failure["what"] == "location" for failure in told)
@@ -169,10 +175,10 @@ def test_a_name_that_looks_percent_encoded_is_taken_as_it_is(auditor: StoredWorl
     found = world(tmp_path / "vendor")
     found.all()
     found.seal("a%20b")
-    found.record.export_bundle("build/a%2520b", tmp_path / "b.bundle")
-    assert auditor.record.import_bundle(tmp_path / "b.bundle").new
+    export_bundle(found.record.recorder, "build/a%2520b", tmp_path / "b.bundle")
+    assert import_bundle(auditor.record.recorder, tmp_path / "b.bundle").new
     assert [entry["name"] for entry in auditor.record.trace("build/a%2520b")["later"]] == ["tracecore_imported"]
-    assert not auditor.record.import_bundle(tmp_path / "b.bundle").new
+    assert not import_bundle(auditor.record.recorder, tmp_path / "b.bundle").new
     found.record.close()
 
 
@@ -185,18 +191,18 @@ def test_a_bundle_of_a_third_says_nothing_more_of_runs_that_were_imported_before
     event = json.loads(said("x", {}, "demo.model"))
     earlier = {**event, "eventTime": "2020-01-01T00:00:00Z", "eventType": "FAIL", "run": {"runId": model["run"]}}
     assert third.record.ingest([earlier]).recorded == 1
-    third.record.import_bundle(bundle)
+    import_bundle(third.record.recorder, bundle)
     build_upon(third)
-    third.record.export_bundle("own", tmp_path / "own.bundle")
+    export_bundle(third.record.recorder, "own", tmp_path / "own.bundle")
     assert verify_bundle(tmp_path / "own.bundle")["failures"] == []
-    auditor.record.import_bundle(bundle)
+    import_bundle(auditor.record.recorder, bundle)
     before = auditor.record.trace(model["ref"])
     with pytest.raises(
         NegativeVerdict, match=r"says of run/\S+ that it ran in ledger  \('vendor'\), but here it is known as one of \w{32} \('vendor'\)"
     ):
-        auditor.record.import_bundle(tmp_path / "own.bundle")
+        import_bundle(auditor.record.recorder, tmp_path / "own.bundle")
     assert auditor.record.trace(model["ref"]) == before
-    assert auditor.record.doctor()["orphans"] == []
+    assert examine(auditor.record.recorder)["orphans"] == []
     third.record.close()
 
 
@@ -213,7 +219,7 @@ def test_what_a_stranger_says_of_places_does_not_keep_a_build_from_being_passed_
     found.run("engine", StageKind.COMPILE, [], {"engine": engine}, more_inputs=[RunInput("model", theirs)])
     found.seal("own")
     assert "external/else/" in json.dumps(found.record.trace("build/own"))
-    found.record.export_bundle("own", tmp_path / "own.bundle")
+    export_bundle(found.record.recorder, "own", tmp_path / "own.bundle")
     assert verify_bundle(tmp_path / "own.bundle")["failures"] == []
-    assert auditor.record.import_bundle(tmp_path / "own.bundle").new
+    assert import_bundle(auditor.record.recorder, tmp_path / "own.bundle").new
     found.record.close()

@@ -11,6 +11,7 @@ from fresh_record import BEGUN
 from tracecore.errors import UsageError
 from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage.events.parse import BadEvent
+from tracecore_lineage.trace.show import show
 
 GOOD = {
     "eventTime": "2026-11-22T15:39:45Z",
@@ -24,7 +25,7 @@ GOOD = {
 
 def refused(world: RecordWorld, **members: Any) -> str:
     answer = world.record.ingest([json.dumps({**GOOD, **members}).encode()])
-    assert (answer.recorded, answer.known, world.record.position()) == (0, 0, BEGUN)
+    assert (answer.recorded, answer.known, world.record.recorder.position()) == (0, 0, BEGUN)
     return answer.refused[0].reason
 
 
@@ -73,8 +74,8 @@ def test_a_strangers_facet_of_ours_that_makes_no_sense_stops_no_trace(world: Rec
     told = [unknown["why"] for unknown in trace["unknowns"] if unknown["what"] != "execution"]
     assert bool(told) == (facet != "tracecore_execution"), "shown as it stands, not left out"
     assert world.record.impact("external/theirs/table@1")["nodes"]
-    assert world.record.show("external/theirs/table@1")
-    assert world.record.show(f"run/{GOOD['run']['runId']}")  # type: ignore[index]
+    assert world.record.query(show, "external/theirs/table@1", workspace=world.record.workspace)
+    assert world.record.query(show, f"run/{GOOD['run']['runId']}", workspace=world.record.workspace)  # type: ignore[index]
     with pytest.raises(UsageError, match="no recorded run ran it"):
         world.record.trace("plugin/none")
 

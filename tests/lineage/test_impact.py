@@ -70,7 +70,7 @@ def test_a_failed_run_that_read_a_version_is_shown_with_its_state_and_made_nothi
     run = world.start("training_set", StageKind.CURATE)
     from tracecore_schemas.run import RunInput
 
-    world.record.fail(run, "out of memory", inputs=[RunInput("frames", world.made["drives.frames"], world.runs["drives.frames"])])
+    world.record.recorder.fail(run, "out of memory", inputs=[RunInput("frames", world.made["drives.frames"], world.runs["drives.frames"])])
     answer = world.record.impact("dataset/demo.drives.frames")
     assert [(run["job"], run["state"]) for run in answer["runs"]] == [("demo.training_set", "FAIL")]
     assert refs(answer) == ["dataset/demo.drives.frames"]

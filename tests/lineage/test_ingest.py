@@ -9,6 +9,7 @@ from fresh_record import BEGUN
 from openlineage_data import FACETS, airflow_events, marquez_events
 
 from tracecore.testing.worlds import RecordWorld
+from tracecore_lineage.catalog.replay import catalog_differences
 from tracecore_lineage.ledger import ledger
 
 RUN = "01a2040f-4186-711d-8e71-4ae6d5de555d"
@@ -41,12 +42,12 @@ def test_the_good_are_taken_and_the_bad_are_named_with_their_place(world: Record
     assert [(refusal.index, refusal.reason.partition(" ")[0]) for refusal in found.refused] == [
         (0, "expected"), (2, "run.runId:"), (3, "expected"), (5, "expected"),
     ]  # fmt: skip
-    assert world.record.position() == BEGUN + 2
+    assert world.record.recorder.position() == BEGUN + 2
 
 
 def test_nothing_good_leaves_nothing(world: RecordWorld) -> None:
     assert len(world.record.ingest([b"", b"7"]).refused) == 2
-    assert world.record.position() == BEGUN + 0
+    assert world.record.recorder.position() == BEGUN + 0
 
 
 def test_nobody_else_ends_our_own_runs(world: RecordWorld) -> None:
@@ -72,7 +73,7 @@ def test_nobody_else_declares_an_origin_or_takes_an_unknown_away_from_our_versio
     later = "2031-01-01T00:00:00Z"
     assert world.record.ingest([{"eventTime": later, "producer": "urn:p", "schemaURL": "urn:s", "dataset": dataset}]).recorded == 1
     assert world.record.ingest([foreign(eventTime=later, outputs=[dataset])]).recorded == 1
-    facets = world.record.facets(labels.ref)
+    facets = world.record.recorder.facets(labels.ref)
     assert facets["tracecore_unknowns"] == {
         "summary": "1 unknown · labeler",
         "unknowns": [{"what": "labeler", "why": "the file names none"}],
@@ -87,7 +88,7 @@ def test_nobody_else_speaks_for_our_own_jobs(world: RecordWorld) -> None:
     facet = {**json.loads(example.read_bytes()), "key": key}
     forged = foreign(job={"namespace": "world", "name": "demo.model"}, run={"runId": RUN, "facets": {"tracecore_execution": facet}})
     assert world.record.ingest([forged]).recorded == 1, "a claim"
-    assert world.record.reusable(key) == []
+    assert world.record.recorder.reusable(key) == []
     forged = {**forged, "producer": world.record.ledger.producer, "run": {"runId": RUN.replace("0", "1")}}
     assert "its events are recorded by tracecore itself, and this one never was" in world.record.ingest([forged]).refused[0].reason
     world.ingest("north")
@@ -101,4 +102,4 @@ def test_airflow_and_marquez_are_taken(world: RecordWorld) -> None:
     found = world.record.ingest(bodies)
     assert (found.recorded, found.refused) == (58, ())
     assert world.record.ingest(bodies).known == 58
-    assert world.record.replay(check=True) == []
+    assert world.record.query(catalog_differences, world.record.ledger) == []

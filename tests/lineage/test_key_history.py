@@ -15,6 +15,8 @@ from tracecore.errors import UsageError
 from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage import Record
 from tracecore_lineage.crypto.keys import PublicKey
+from tracecore_lineage.retention.recover import recover
+from tracecore_lineage.seal.rotation import rotate_key
 
 
 class Rotated(RecordWorld):
@@ -24,19 +26,19 @@ class Rotated(RecordWorld):
 
     def live(self) -> Rotated:
         record = self.record
-        self.keys = [record.keys.ensure()]
+        self.keys = [record.recorder.keys.ensure()]
         self.all().seal("by-a")
-        self.keys.append(record.rotate_key())
+        self.keys.append(rotate_key(record.recorder))
         self.train("by b")
         self.seal("by-b")
         (record.workspace.keys / f"{self.keys[1].file_name}.pem").unlink()
         again = Record.open(record.workspace)
         record.close()
         self.record = again
-        self.keys.append(again.rotate_key())
+        self.keys.append(rotate_key(again.recorder))
         self.train("by c")
         self.seal("by-c")
-        self.keys.append(again.rotate_key())
+        self.keys.append(rotate_key(again.recorder))
         self.train("by d")
         self.seal("by-d")
         return self
@@ -114,12 +116,12 @@ def test_an_active_key_that_is_not_the_last_of_the_ledger_is_named(rotated: Rota
 def test_an_active_file_that_is_no_text_is_said_when_something_is_to_be_signed(rotated: Rotated) -> None:
     (rotated.record.workspace.keys / "active").write_bytes(b"\x80\n")
     with pytest.raises(UsageError, match=r"active is damaged: expected the id of the key that signs; restore it, or"):
-        rotated.record.keys.active_id()
+        rotated.record.recorder.keys.active_id()
 
 
 def test_a_rotation_that_was_cut_short_is_finished_by_recover(rotated: Rotated) -> None:
-    rotated.record.keys.activate(rotated.keys[2].id)  # as a crash leaves it between the event and the change
+    rotated.record.recorder.keys.activate(rotated.keys[2].id)  # as a crash leaves it between the event and the change
     assert ("keys/active", "the key that signs") in named(rotated)
-    rotated.record.recover()
-    assert rotated.record.keys.active_id() == rotated.keys[3].id
+    recover(rotated.record.recorder)
+    assert rotated.record.recorder.keys.active_id() == rotated.keys[3].id
     assert named(rotated) == set()

@@ -15,10 +15,12 @@ from tracecore.errors import UsageError
 from tracecore.testing.worlds import RecordWorld
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
+from tracecore_lineage.catalog.replay import catalog_differences
 from tracecore_lineage.crypto import notes
 from tracecore_lineage.crypto.keys import KeyRing, PrivateKey, PublicKey
 from tracecore_lineage.ledger import ledger
 from tracecore_lineage.seal import rotation
+from tracecore_lineage.seal.rotation import rotate_key
 
 
 def test_the_first_key_is_made_on_first_use_and_its_private_part_is_its_owners_alone(tmp_path: Path) -> None:
@@ -51,11 +53,11 @@ def test_securesystemslib_signs_and_verifies_with_it() -> None:
 def test_rotation_is_an_event_that_the_old_key_vouches_for(world: RecordWorld) -> None:
     world.ingest("north")
     record = world.record
-    old = record.keys.ensure()
-    before = record.checkpoint()
-    new = record.rotate_key()
-    assert record.keys.active_id() == new.id != old.id
-    assert record.keys.public_keys() == [new, old]
+    old = record.recorder.keys.ensure()
+    before = record.recorder.checkpoint()
+    new = rotate_key(record.recorder)
+    assert record.recorder.keys.active_id() == new.id != old.id
+    assert record.recorder.keys.public_keys() == [new, old]
     with record.database.read() as connection:
         events = [json.loads(leaf.body) for leaf in ledger.read(connection)]
     start, complete = events[-2:]
@@ -65,15 +67,15 @@ def test_rotation_is_an_event_that_the_old_key_vouches_for(world: RecordWorld) -
     assert old.verifies(base64.b64decode(facet["signature"]), rotation.statement(rotation.KEY_ROTATE, old.id, new))
     assert notes.parse(before).signed_by([old]) == old
     world.ingest("south")
-    assert notes.parse(record.checkpoint()).signed_by([new]) == new
-    assert record.replay(check=True) == []
+    assert notes.parse(record.recorder.checkpoint()).signed_by([new]) == new
+    assert record.query(catalog_differences, record.ledger) == []
 
 
 def test_of_two_rotations_at_once_the_one_that_the_ledger_names_last_signs(world: RecordWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     world.ingest("north")
     activate = KeyRing.activate
     with Record.open(world.record.workspace) as other:
-        second = threading.Thread(target=other.rotate_key)
+        second = threading.Thread(target=rotate_key, args=(other.recorder,))
 
         def slowly(ring: KeyRing, key_id: str) -> None:
             monkeypatch.setattr(KeyRing, "activate", activate)
@@ -82,7 +84,7 @@ def test_of_two_rotations_at_once_the_one_that_the_ledger_names_last_signs(world
             activate(ring, key_id)
 
         monkeypatch.setattr(KeyRing, "activate", slowly)
-        world.record.rotate_key()
+        rotate_key(world.record.recorder)
         second.join()
     assert [failure for failure in world.record.verify()["failures"] if failure["ref"].startswith("keys/")] == []
 
@@ -90,23 +92,23 @@ def test_of_two_rotations_at_once_the_one_that_the_ledger_names_last_signs(world
 def test_a_writer_that_was_open_signs_with_the_new_key_at_once(world: RecordWorld) -> None:
     world.ingest("north")
     with Record.open(world.record.workspace) as other:
-        new = other.rotate_key()
+        new = rotate_key(other.recorder)
     world.ingest("south")
-    assert notes.parse(world.record.checkpoint()).signed_by([new]) == new
+    assert notes.parse(world.record.recorder.checkpoint()).signed_by([new]) == new
 
 
 def test_a_lost_private_key_is_named_and_rotation_goes_on_without_its_word(world: RecordWorld) -> None:
     world.ingest("north")
     record = world.record
-    old = record.keys.ensure()
+    old = record.recorder.keys.ensure()
     (record.workspace.keys / f"{old.file_name}.pem").unlink()
     with Record.open(record.workspace) as again:
         with pytest.raises(UsageError, match=r"is missing, so that nothing can be signed: restore it, or .*tracecore key rotate"):
             RecordWorld(again).ingest("south")
-        new = again.rotate_key()
+        new = rotate_key(again.recorder)
         RecordWorld(again).ingest("south")
-        assert notes.parse(again.checkpoint()).signed_by([new]) == new
-        facet = again.facets(f"run:{_rotation(again)}")["tracecore_key"]
+        assert notes.parse(again.recorder.checkpoint()).signed_by([new]) == new
+        facet = again.recorder.facets(f"run:{_rotation(again)}")["tracecore_key"]
     assert "signature" not in facet
     assert facet["old"] == old.id
 
@@ -140,8 +142,8 @@ def test_where_the_keys_are_lost_nothing_is_signed_until_a_new_one_is_recorded(w
     with pytest.raises(UsageError, match="No signing key is active"):
         world.ingest("north")
     assert not record.workspace.keys.exists()
-    key = record.rotate_key()
+    key = rotate_key(record.recorder)
     world.ingest("north")
-    assert notes.parse(record.checkpoint()).signed_by([key]) == key
+    assert notes.parse(record.recorder.checkpoint()).signed_by([key]) == key
     assert record.workspace.keys.stat().st_mode & 0o077 == 0
     assert [failure for failure in record.verify()["failures"] if failure["ref"].startswith(("keys/", "ledger/"))] == []

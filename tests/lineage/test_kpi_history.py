@@ -16,6 +16,7 @@ from tracecore.commands.shell import cli
 from tracecore.errors import UsageError
 from tracecore.testing.worlds import RecordWorld, artifact
 from tracecore_lineage.model import rfc3339
+from tracecore_lineage.trace.kpi_history import kpi_history
 from tracecore_schemas.kinds import StageKind
 
 REPORT = "kpi_report/demo.kpis"
@@ -52,7 +53,7 @@ def run(world: RecordWorld, *arguments: str) -> Result:
 
 
 def test_each_version_stands_once_oldest_first_with_the_builds_sealed_on_it(world: RecordWorld) -> None:
-    answer = world.record.kpi_history(REPORT)
+    answer = world.record.query(kpi_history, REPORT)
     assert answer["name"] == "demo.kpis"
     assert [(version["build"], version["builds"]) for version in answer["history"]] == [
         ("2026.1", ["2026.1", "2026.1-again"]), (None, []), ("2026.2", ["2026.2"]), (None, []),
@@ -63,7 +64,7 @@ def test_each_version_stands_once_oldest_first_with_the_builds_sealed_on_it(worl
 
 
 def test_a_change_is_told_with_its_difference_and_whether_the_intervals_overlap(world: RecordWorld) -> None:
-    first, second, third, fourth = world.record.kpi_history(REPORT)["history"]
+    first, second, third, fourth = world.record.query(kpi_history, REPORT)["history"]
     assert first["change"] == {}
     assert second["change"] == {"map50": {"difference": pytest.approx(-0.01), "overlap": True}}
     assert third["change"] == {"map50": {"difference": pytest.approx(0.15), "overlap": False}}
@@ -72,31 +73,31 @@ def test_a_change_is_told_with_its_difference_and_whether_the_intervals_overlap(
 
 
 def test_kpis_are_chosen_by_name_and_summaries_come_first(world: RecordWorld) -> None:
-    assert world.record.kpi_history(REPORT)["kpis"][:3] == ["map", "map50", "ap.car"]
-    answer = world.record.kpi_history(REPORT, kpis=["recall.car", "map50"])
+    assert world.record.query(kpi_history, REPORT)["kpis"][:3] == ["map", "map50", "ap.car"]
+    answer = world.record.query(kpi_history, REPORT, kpis=["recall.car", "map50"])
     assert answer["kpis"] == ["recall.car", "map50"]
     assert answer["history"][1]["values"] == {"map50": 0.40}
     with pytest.raises(UsageError, match=r"has no KPI 'recall.cars'. Did you mean 'recall.car'\?"):
-        world.record.kpi_history(REPORT, kpis=["recall.cars"])
+        world.record.query(kpi_history, REPORT, kpis=["recall.cars"])
 
 
 def test_as_of_a_time_later_versions_and_builds_are_not_there(world: RecordWorld) -> None:
-    [only] = world.record.kpi_history(REPORT, as_of=MOMENTS[0])["history"]
+    [only] = world.record.query(kpi_history, REPORT, as_of=MOMENTS[0])["history"]
     assert only["builds"] == ["2026.1", "2026.1-again"]
 
 
 def test_what_has_no_history_of_kpis_says_so(world: RecordWorld) -> None:
     with pytest.raises(UsageError, match=r"Did you mean 'kpi_report/demo\.kpis'"):
-        world.record.kpi_history("kpi_report/demo.kpi")
+        world.record.query(kpi_history, "kpi_report/demo.kpi")
     with pytest.raises(UsageError, match=r"expected kpi_report/NAME. There are kpi_report/demo.kpis\."):
-        world.record.kpi_history("dataset/demo.drives.frames")
+        world.record.query(kpi_history, "dataset/demo.drives.frames")
     result = run(world, REPORT, "--kpi", "map")
     assert (result.exit_code, result.stderr) == (2, "Error: --kpi chooses what --history shows: add --history.\n")
 
 
 def test_the_command_prints_a_table_and_json(world: RecordWorld) -> None:
     answer = run(world, REPORT, "--history", "--kpi", "map50", "--kpi", "map", "--json")
-    assert json.loads(answer.stdout) == json.loads(json.dumps(world.record.kpi_history(REPORT, kpis=["map50", "map"])))
+    assert json.loads(answer.stdout) == json.loads(json.dumps(world.record.query(kpi_history, REPORT, kpis=["map50", "map"])))
     lines = [" ".join(line.split()) for line in run(world, REPORT, "--history", "--kpi", "map50", "--kpi", "map").stdout.splitlines() if line.strip()]
     assert lines[0] == "made build version map50 map"
     assert "2026.1, 2026.1-again" in lines[2]

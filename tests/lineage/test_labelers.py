@@ -18,6 +18,7 @@ from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage.model import rfc3339
 from tracecore_lineage.present.graph import dot, mermaid
 from tracecore_lineage.present.tree import draw
+from tracecore_lineage.trace.show import show
 from tracecore_schemas.kinds import StageKind
 
 
@@ -83,7 +84,7 @@ def test_a_pseudonym_is_matched_whole_whatever_letters_it_has(world: RecordWorld
 
 
 def test_an_unknown_labeler_is_one_sentence_with_the_nearest_right_one(labeled: RecordWorld) -> None:
-    for question in (labeled.record.impact, labeled.record.trace, labeled.record.show):
+    for question in (labeled.record.impact, labeled.record.trace, lambda ref: labeled.record.query(show, ref)):
         with pytest.raises(UsageError) as caught:
             question("labeler/w22")
         assert str(caught.value) == "labeler/w22 is not in this part of the record. Did you mean 'labeler/w2'?"
@@ -145,7 +146,7 @@ def test_show_counts_the_labels_that_are_theirs_in_each_batch(tmp_path: Path) ->
         facet = {"boxes": 3, "frames": 1, "categories": {}, "labelers": sorted(set(who)), "guidelines": [f"v{number}"]}
         batch = kept("label_batch", "demo.labels", world.table("demo.labels", rows), facets={"tracecore_labels": facet})
         world.run("labels", StageKind.LABEL, outputs={"labels": batch})
-    shown = world.record.show("labeler/w2")
+    shown = world.record.query(show, "labeler/w2", workspace=world.record.workspace)
     assert (shown["kind"], shown["digest"], shown["guidelines"]) == ("labeler", None, ["v0", "v1"])
     assert [(batch["ref"] == world.made["labels"].ref, batch["labels"], batch["labelers"]) for batch in shown["batches"]] == [
         (True, 3, 1),
@@ -153,7 +154,7 @@ def test_show_counts_the_labels_that_are_theirs_in_each_batch(tmp_path: Path) ->
     ]
     world.ingest("north")
     world.campaign("w2", content="known by its digest alone")
-    assert world.record.show("labeler/w2")["batches"][0]["labels"] is None
+    assert world.record.query(show, "labeler/w2", workspace=world.record.workspace)["batches"][0]["labels"] is None
     printed = CliRunner().invoke(cli, ["show", "labeler/w2", "--workspace", str(world.record.workspace.root)]).stdout.splitlines()
     assert printed[0] == "labeler/w2   3 batches · guideline v0, v1, v3"
     assert "not counted" in printed[2]
@@ -177,7 +178,11 @@ def test_nobody_else_says_who_labeled_a_batch_of_ours(world: RecordWorld) -> Non
     ref = labeled.made["labels"].ref
     facet = {"_producer": "urn:other", "_schemaURL": "urn:other:1", "boxes": 1, "frames": 1, "categories": {}, "labelers": ["mallory"]}
     version = {"_producer": "urn:other", "_schemaURL": "urn:other:1", "datasetVersion": f"sha256:{ref.partition('@')[2]}"}
-    said = {"namespace": labeled.record.namespace, "name": "label_batch/demo.labels", "facets": {"version": version, "tracecore_labels": facet}}
+    said = {
+        "namespace": labeled.record.recorder.namespace,
+        "name": "label_batch/demo.labels",
+        "facets": {"version": version, "tracecore_labels": facet},
+    }
     event = {"eventTime": rfc3339.now(), "producer": "urn:other", "schemaURL": "urn:other:event", "dataset": said}
     assert labeled.record.ingest([event]).recorded == 1
     with pytest.raises(UsageError):

@@ -20,8 +20,12 @@ from postgres_server import PostgresServer
 
 from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage import Record
+from tracecore_lineage.catalog.pseudonyms import pseudonym_of
 from tracecore_lineage.ledger.database import ConnectionLost
 from tracecore_lineage.retention import recover
+from tracecore_lineage.retention.open_runs import open_runs
+from tracecore_lineage.retention.recover import recover as recover_runs
+from tracecore_lineage.verify.doctor import examine
 
 DATABASES = ("postgresql",)
 
@@ -32,8 +36,8 @@ STAGE = textwrap.dedent("""
     from tracecore_lineage import Record
     from tracecore_schemas.run import Run
     record = Record.open(Workspace.create(sys.argv[1], slug="world"))
-    run = Run(record.new_run_id(), "demo.model", datetime.now(UTC), host="another-host")
-    record.start(run)
+    run = Run(record.recorder.new_run_id(), "demo.model", datetime.now(UTC), host="another-host")
+    record.recorder.start(run)
     print(run.id, flush=True)
     for line in sys.stdin:
         pass
@@ -69,26 +73,26 @@ def test_a_run_on_another_host_is_left_alone_while_it_lives_and_closed_when_it_i
     world: RecordWorld, postgres: PostgresServer, tmp_path: Path
 ) -> None:
     with another_host(world, tmp_path / "elsewhere") as (process, run):
-        assert world.record.recover() == recover.Recovered((), (run,), ())
-        found = world.record.doctor()
+        assert recover_runs(world.record.recorder) == recover.Recovered((), (run,), ())
+        found = examine(world.record.recorder)
         assert [(entry["run"], entry["live"]) for entry in found["open_runs"]] == [(run, True)]
         process.kill()
         process.wait()
     until_the_server_has_noticed(postgres)
-    assert [(entry["run"], entry["live"]) for entry in world.record.doctor()["open_runs"]] == [(run, False)]
-    assert world.record.recover().aborted == (run,)
-    assert world.record.open_runs() == []
+    assert [(entry["run"], entry["live"]) for entry in examine(world.record.recorder)["open_runs"]] == [(run, False)]
+    assert recover_runs(world.record.recorder).aborted == (run,)
+    assert open_runs(world.record.recorder) == []
 
 
 def test_a_run_that_ended_has_let_go_of_its_lock(world: RecordWorld, postgres: PostgresServer) -> None:
     held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
     run = world.start("model")
     assert postgres.ask([held]) == [1]
-    world.record.complete(run, [], {})
+    world.record.recorder.complete(run, [], {})
     assert postgres.ask([held]) == [0]
     failed, stopped = world.start("model"), world.start("model")
-    world.record.fail(failed, "broke")
-    world.record.abort(stopped.id, "stopped")
+    world.record.recorder.fail(failed, "broke")
+    world.record.recorder.abort(stopped.id, "stopped")
     assert postgres.ask([held]) == [0]
     world.all()
     world.seal()
@@ -103,16 +107,16 @@ def test_a_run_whose_server_was_started_anew_is_left_alone_until_it_says_that_it
         run = RecordWorld(other).start("model", host="another-host")
         postgres.kill()
         postgres.start()
-        assert world.record.recover().live == (run.id,), "nobody here can know"
+        assert recover_runs(world.record.recorder).live == (run.id,), "nobody here can know"
         assert postgres.ask(["SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"]) == [0]
         with suppress(ConnectionLost):
-            other.pseudonym("Ada")
-        other.pseudonym("Bo")
+            other.recorder.commit(pseudonym_of, "Ada")
+        other.recorder.commit(pseudonym_of, "Bo")
         assert postgres.ask(["SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"]) == [1]
         monkeypatch.setattr(recover, "_CLOCKS", timedelta(days=-1))  # as if the run had begun long after the server
-        assert world.record.recover().live == (run.id,), "its lock says so"
+        assert recover_runs(world.record.recorder).live == (run.id,), "its lock says so"
     until_the_server_has_noticed(postgres)
-    assert world.record.recover().aborted == (run.id,)
+    assert recover_runs(world.record.recorder).aborted == (run.id,)
 
 
 def test_a_start_that_is_not_recorded_holds_no_lock(world: RecordWorld, postgres: PostgresServer) -> None:
@@ -120,7 +124,7 @@ def test_a_start_that_is_not_recorded_holds_no_lock(world: RecordWorld, postgres
     before = postgres.ask(["SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"])
     for path in world.record.workspace.keys.glob("*.pem"):
         path.unlink()
-    world.record.keys._loaded = None
+    world.record.recorder.keys._loaded = None
     with pytest.raises(Exception, match="nothing can be signed"):
         world.start("model")
     assert postgres.ask(["SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"]) == before

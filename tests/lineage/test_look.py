@@ -79,7 +79,7 @@ class LookedAt(StoredWorld):
     def all(self) -> LookedAt:
         drive = kept("drive_log", "north", self.file(b"an MCAP file"), origin=origin("north.mcap", "an MCAP file", "drive file"))
         child = self.start("drives.drive_log", StageKind.INGEST)
-        self.record.complete(child, [], {"drive_log": drive})
+        self.record.recorder.complete(child, [], {"drive_log": drive})
         signals = pa.table([pa.array([], field.type) for field in SIGNALS.schema], schema=SIGNALS.schema)
         tables = {"frames": frame_table(ROWS), "sweeps": sweeps(), "calibrations": calibrations(), "signals": signals}
         outputs = {port: self.put("dataset", f"demo.drives.{port}", table) for port, table in tables.items()}

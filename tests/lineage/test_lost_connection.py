@@ -33,7 +33,7 @@ def cut_off(server: PostgresServer) -> None:
 
 
 def test_a_connection_lost_before_the_commit_leaves_nothing_and_says_so(world: RecordWorld, postgres: PostgresServer) -> None:
-    world.record.keys.ensure()
+    world.record.recorder.keys.ensure()
 
     def work(connection: Connection) -> None:
         ledger.append(connection, [b"lost"], None)
@@ -41,9 +41,9 @@ def test_a_connection_lost_before_the_commit_leaves_nothing_and_says_so(world: R
         connection.execute(text("SELECT 1"))
 
     with pytest.raises(ConnectionLost, match=r"can't be reached .*: nothing of this write is recorded. Send the same again") as lost:
-        world.record.together(work)
+        world.record.recorder.commit(work)
     assert (lost.value.durable, lost.value.exit_code) == (False, 3)
-    assert world.record.position() == BEGUN + 0
+    assert world.record.recorder.position() == BEGUN + 0
     assert world.record.ingest([foreign(1)]).recorded == 1, "the next write finds the server again"
 
 
@@ -62,12 +62,12 @@ def test_a_connection_lost_during_the_commit_leaves_it_open_and_the_same_is_sent
 def test_the_end_of_a_run_can_be_said_twice_with_the_same_bytes(world: RecordWorld) -> None:
     run = world.start("model")
     at = run.started_at
-    body = world.record.events.complete(run, [], {}, None, at)
-    world.record._end(run.id, body)
-    world.record._end(run.id, body)
-    assert world.record.position() == BEGUN + 2
+    body = world.record.recorder.events.complete(run, [], {}, None, at)
+    world.record.recorder._end(run.id, body)
+    world.record.recorder._end(run.id, body)
+    assert world.record.recorder.position() == BEGUN + 2
     with pytest.raises(RunFailed, match="was closed as COMPLETE"):
-        world.record.complete(run, [], {})
+        world.record.recorder.complete(run, [], {})
 
 
 def test_a_transaction_that_the_server_has_undone_is_never_acknowledged(world: RecordWorld) -> None:
@@ -81,7 +81,7 @@ def test_a_transaction_that_the_server_has_undone_is_never_acknowledged(world: R
         world.record.database.write() as connection,
     ):
         swallowed(connection)
-    assert world.record.position() == BEGUN + 0
+    assert world.record.recorder.position() == BEGUN + 0
 
 
 def test_a_server_killed_and_started_again_is_found_again_with_everything_acknowledged(world: RecordWorld, postgres: PostgresServer) -> None:
@@ -120,7 +120,7 @@ def test_writers_wait_for_each_other_whatever_isolation_the_server_has_by_defaul
             record.close()
     finally:
         postgres.ask([f"ALTER DATABASE {name} RESET default_transaction_isolation"])
-    assert world.record.position() == BEGUN + 20
+    assert world.record.recorder.position() == BEGUN + 20
     assert world.record.verify()["ok"]
 
 

@@ -89,7 +89,7 @@ def test_a_stranger_neither_makes_nor_names_our_newest_version(world: RecordWorl
     before = world.record.trace("model/demo.model")["root"]
     late = event(9, 9, [], [dataset("model/demo.model@sha256:" + "e" * 64)])
     late["eventTime"] = "2099-01-01T00:00:00Z"
-    late["outputs"][0]["namespace"] = world.record.namespace
+    late["outputs"][0]["namespace"] = world.record.recorder.namespace
     late["inputs"] = [json.loads(json.dumps(late["outputs"][0]))]
     assert not world.record.ingest([late]).refused
     assert world.record.trace("model/demo.model")["root"] == before

@@ -40,9 +40,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RecordW
         folders[entry["path"].rpartition("/")[0]].append(as_artifact(entry))
     made_by: dict[str, str] = {}
     for folder, files in sorted(folders.items()):
-        run = Run(world.record.new_run_id(), f"demo.{folder.rpartition('/')[2]}", datetime.now(UTC), StageKind.INGEST)
-        world.record.start(run)
-        world.record.complete(run, [], {str(place): file for place, file in enumerate(files)})
+        run = Run(world.record.recorder.new_run_id(), f"demo.{folder.rpartition('/')[2]}", datetime.now(UTC), StageKind.INGEST)
+        world.record.recorder.start(run)
+        world.record.recorder.complete(run, [], {str(place): file for place, file in enumerate(files)})
         made_by |= {file.ref: run.id for file in files}
     files = {file.name: file for each in folders.values() for file in each}
     yield world, files, made_by
@@ -60,7 +60,7 @@ def test_every_file_stays_an_artifact_of_its_own(recorded: tuple[RecordWorld, di
     assert refs == {file.ref for file in files.values()} == set(made_by)
     assert (len(refs), digests) == (FILES, FILES - SHARED + 1)
     for file in [file for file in files.values() if file.digest == most[0]][:5]:
-        [version] = world.record.artifacts("drive_log", file.name)
+        [version] = world.record.recorder.artifacts("drive_log", file.name)
         assert (version.name, version.digest) == (file.name, file.digest)
         trace = world.record.trace(file.ref)
         assert [node["ref"] for node in trace["nodes"]] == [file.ref]
@@ -86,7 +86,7 @@ def test_one_blob_under_two_names_is_two_artifacts_and_its_damage_is_that_of_bot
     drives = [kept("drive_log", name, each) for name, each in zip(("first", "second"), stored, strict=True)]
     for drive in drives:
         run = world.start("drives.drive_log", StageKind.INGEST)
-        world.record.complete(run, [], {"drive_log": drive})
+        world.record.recorder.complete(run, [], {"drive_log": drive})
     assert stored[0].location == stored[1].location
     assert world.record.verify()["checked"]["artifacts"] == 2
     (world.store.root / stored[0].location).write_bytes(b"another radar sweep")

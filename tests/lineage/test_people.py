@@ -18,7 +18,11 @@ from stored_world import StoredWorld
 from tracecore.commands.shell import cli
 from tracecore.errors import NegativeVerdict, UsageError
 from tracecore_lineage.catalog import pseudonyms
+from tracecore_lineage.catalog.pseudonyms import person_of, pseudonym_of
+from tracecore_lineage.exchange.bug_reports import report_bug
 from tracecore_lineage.ledger import sql_tables
+from tracecore_lineage.retention.consent import withdraw
+from tracecore_lineage.seal.seal import sealed_build
 
 FALSE = {
     "another name": "UPDATE person SET name = 'mallory' WHERE name = 'Ada Lovelace'",
@@ -42,7 +46,7 @@ def sealed(tmp_path: Path) -> StoredWorld:
     """A build that Ada approved; Grace is known too."""
     world = StoredWorld.at(tmp_path / "workspace").all()
     world.seal(approver="Ada Lovelace")
-    world.record.pseudonym("Grace Hopper")
+    world.record.recorder.commit(pseudonym_of, "Grace Hopper")
     return world
 
 
@@ -56,7 +60,7 @@ def change(world: StoredWorld, statement: str) -> None:
 
 
 def approver(world: StoredWorld) -> str:
-    build = world.record.build("demo")
+    build = world.record.query(sealed_build, "demo")
     assert build is not None
     return str(build.statement["predicate"]["approver"])
 
@@ -88,7 +92,7 @@ def test_a_false_name_fails_verify_doctor_and_replay_and_is_shown_nowhere(sealed
         assert f"approver {pseudonym} (NAME NOT VALID: tracecore verify says more)" in said
         assert "mallory" not in said
         assert "ovelace" not in said
-    assert sealed.record.person(pseudonym) is None
+    assert sealed.record.query(person_of, pseudonym) is None
 
 
 def exchange(world: StoredWorld, columns: str) -> None:
@@ -172,9 +176,9 @@ def test_whatever_is_edited_in_the_table_of_persons_a_name_is_shown_for_its_own_
         for person in PERSONS:
             pseudonym, _, name = person
             there, true = any(row[0] == pseudonym for row in rows), list(person) in rows
-            assert pseudonyms.resolve(connection, pseudonym) == (name if true else None)
+            assert pseudonyms.person_of(connection, pseudonym) == (name if true else None)
             reason = "NAME NOT VALID: tracecore verify says more" if there else "unresolvable"
-            assert pseudonyms.shown(connection, pseudonym) == (name if true else f"{pseudonym} ({reason})")
+            assert pseudonyms.display_name(connection, pseudonym) == (name if true else f"{pseudonym} ({reason})")
         assert set(pseudonyms.known(connection)) <= {(pseudonym, name) for pseudonym, _, name in PERSONS}
         for name in NAMES:
             same = {row[0] for row in rows if row[2] == name}
@@ -183,7 +187,7 @@ def test_whatever_is_edited_in_the_table_of_persons_a_name_is_shown_for_its_own_
 
 
 def test_a_false_name_is_not_shown_as_who_reported_a_bug_or_waived_a_gate(sealed: StoredWorld) -> None:
-    bug = sealed.record.report_bug("glare", build="build/demo", reporter="Grace Hopper").bug
+    bug = report_bug(sealed.record.recorder, "glare", build="build/demo", reporter="Grace Hopper").bug
     change(sealed, "UPDATE person SET name = 'mallory' WHERE name = 'Grace Hopper'")
     for arguments in (("bug", "show", bug.id), ("show", bug.ref)):
         said = ask(sealed, *arguments).stdout
@@ -193,7 +197,7 @@ def test_a_false_name_is_not_shown_as_who_reported_a_bug_or_waived_a_gate(sealed
 
 def test_an_erased_person_is_shown_as_unresolvable_and_everything_verifies(sealed: StoredWorld) -> None:
     pseudonym = approver(sealed)
-    sealed.record.withdraw("Ada Lovelace", "left the project")
+    withdraw(sealed.record.recorder, "Ada Lovelace", "left the project")
     assert sealed.record.verify()["ok"]
     assert ask(sealed, "doctor").stdout == "All is well.\n"
     for arguments in (("trace", "build/demo"), ("show", "build/demo")):
@@ -204,20 +208,20 @@ def test_a_false_name_gets_no_pseudonym_and_withdraws_nobody(sealed: StoredWorld
     pseudonym = approver(sealed)
     change(sealed, FALSE["another name"])
     with pytest.raises(NegativeVerdict, match=f"The name kept for {pseudonym} is not the one it stands for"):
-        sealed.record.pseudonym("mallory")
+        sealed.record.recorder.commit(pseudonym_of, "mallory")
     with pytest.raises(UsageError, match="nobody known here"):
-        sealed.record.withdraw("mallory", "asked for it")
-    sealed.record.withdraw(pseudonym, "its name is false")
+        withdraw(sealed.record.recorder, "mallory", "asked for it")
+    withdraw(sealed.record.recorder, pseudonym, "its name is false")
     assert sealed.record.verify()["ok"]
 
 
 def test_a_name_that_is_no_text_is_one_sentence(sealed: StoredWorld) -> None:
     with pytest.raises(UsageError, match="A name can't be recorded"):
-        sealed.record.pseudonym("Ada \udcff")
+        sealed.record.recorder.commit(pseudonym_of, "Ada \udcff")
 
 
 def test_the_same_name_has_another_pseudonym_in_another_workspace(sealed: StoredWorld, tmp_path: Path) -> None:
     other = StoredWorld.at(tmp_path / "other")
-    assert other.record.pseudonym("Ada Lovelace") != approver(sealed)
+    assert other.record.recorder.commit(pseudonym_of, "Ada Lovelace") != approver(sealed)
     with sealed.record.database.read() as connection:
         assert pseudonyms.invalid_names(connection) == []

@@ -15,19 +15,20 @@ from fresh_record import BEGUN
 from tracecore.errors import UsageError
 from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage.catalog import pseudonyms
+from tracecore_lineage.catalog.pseudonyms import person_of, pseudonym_of
 from tracecore_lineage.ledger import ledger, outbox
 
 
 def test_a_pseudonym_is_kept_and_forgotten_on_request(world: RecordWorld) -> None:
-    pseudonym = world.record.pseudonym("Ada Lovelace")
+    pseudonym = world.record.recorder.commit(pseudonym_of, "Ada Lovelace")
     assert re.fullmatch(r"person-[0-9a-f]{32}", pseudonym)
-    assert world.record.pseudonym("Ada Lovelace") == pseudonym != world.record.pseudonym("Grace Hopper")
-    assert world.record.person(pseudonym) == "Ada Lovelace"
+    assert world.record.recorder.commit(pseudonym_of, "Ada Lovelace") == pseudonym != world.record.recorder.commit(pseudonym_of, "Grace Hopper")
+    assert world.record.query(person_of, pseudonym) == "Ada Lovelace"
     with world.record.database.write() as connection:
         assert pseudonyms.forget(connection, pseudonym) is True
         assert pseudonyms.forget(connection, pseudonym) is False
-    assert world.record.person(pseudonym) is None
-    assert world.record.pseudonym("Ada Lovelace") != pseudonym
+    assert world.record.query(person_of, pseudonym) is None
+    assert world.record.recorder.commit(pseudonym_of, "Ada Lovelace") != pseudonym
 
 
 def test_a_name_never_enters_the_ledger(world: RecordWorld) -> None:
@@ -121,7 +122,7 @@ def test_a_dead_backend_holds_up_no_recording(world: RecordWorld, monkeypatch: p
     world.ingest("north")
     relayed = outbox.relay(world.record.database)
     assert relayed.delivered == 0
-    assert relayed.waiting == world.record.position() - BEGUN
+    assert relayed.waiting == world.record.recorder.position() - BEGUN
     assert relayed.error
 
 

@@ -14,10 +14,18 @@ from sqlalchemy import update
 from tracecore.errors import UsageError
 from tracecore.testing.worlds import RecordWorld, artifact
 from tracecore_lineage import Record
+from tracecore_lineage.catalog.pseudonyms import person_of, pseudonym_of
+from tracecore_lineage.catalog.replay import catalog_differences, rebuild_catalog
+from tracecore_lineage.exchange.bug_reports import report_bug
 from tracecore_lineage.ledger import ledger, outbox
 from tracecore_lineage.ledger.migrations.upgrade import differences, downgrade, upgrade
 from tracecore_lineage.ledger.sql_tables import FACETS
 from tracecore_lineage.model import rfc3339
+from tracecore_lineage.retention.recover import recover
+from tracecore_lineage.trace.bugs import reported_bugs
+from tracecore_lineage.trace.kpi_history import kpi_history
+from tracecore_lineage.trace.show import show
+from tracecore_lineage.verify.doctor import examine
 from tracecore_schemas.kinds import StageKind
 
 DATABASES = ("postgresql",)
@@ -28,16 +36,16 @@ def test_a_world_is_recorded_sealed_and_replayed(world: RecordWorld) -> None:
     world.seal()
     record = world.record
     assert record.database.dialect == "postgresql"
-    assert record.replay(check=True) == []
-    record.replay()
-    assert record.replay(check=True) == []
+    assert record.query(catalog_differences, record.ledger) == []
+    rebuild_catalog(record.database, record.ledger)
+    assert record.query(catalog_differences, record.ledger) == []
     with record.database.read() as connection:
         head = ledger.head(connection)
         assert ledger.root_at(connection, head.size) == head.root
         assert differences(connection) == []
         assert outbox.pending(connection) == 0
     assert record.trace("build/demo")["complete"] is True
-    assert record.person(record.pseudonym("Ada Lovelace")) == "Ada Lovelace"
+    assert record.query(person_of, record.recorder.commit(pseudonym_of, "Ada Lovelace")) == "Ada Lovelace"
     assert not list(record.workspace.root.glob("record.db*"))
 
 
@@ -49,12 +57,12 @@ def test_every_question_is_answered_as_on_sqlite(world: RecordWorld, monkeypatch
     with Record.open(record.workspace) as crashed:
         run, elsewhere = RecordWorld(crashed).start("model"), RecordWorld(crashed).start("model", host="another-machine")
     assert record.impact("drive_log/north")["nodes"][0]["ref"] == build.ref
-    assert record.show("model/demo.model")["made_by"][0]["run"] == world.runs["model"]
+    assert record.query(show, "model/demo.model", workspace=record.workspace)["made_by"][0]["run"] == world.runs["model"]
     assert record.trace("build/demo", as_of=rfc3339.now())["position"] == build.position
     assert record.verify()["ok"]
-    done = record.recover()
+    done = recover(record.recorder)
     assert (done.aborted, done.live) == ((run.id,), (elsewhere.id,)), "a server that began only now has forgotten who lives elsewhere"
-    assert record.doctor()["problems"] == []
+    assert examine(record.recorder)["problems"] == []
     with record.database.write() as connection:
         connection.execute(update(FACETS).values(value="forged"))
     assert {failure["what"] for failure in record.verify("build/demo")["failures"]} == {"catalog row changed: value"}
@@ -68,16 +76,16 @@ def test_bugs_labelers_and_histories_are_answered_as_on_sqlite(world: RecordWorl
     world.made["model"], world.runs["model"] = report, world.runs["kpis"]
     build = world.seal()
     record = world.record
-    reported = record.report_bug("ghost brake", build="demo", frames=["frame/north/%2Fcamera%2Ffront%2Fimage/1500"], reporter="Bo")
-    assert not record.report_bug("ghost brake", build="demo", frames=["frame/north/%2Fcamera%2Ffront%2Fimage/1500"]).new
-    assert record.bugs(build="demo") == [reported.bug]
+    reported = report_bug(record.recorder, "ghost brake", build="demo", frames=["frame/north/%2Fcamera%2Ffront%2Fimage/1500"], reporter="Bo")
+    assert not report_bug(record.recorder, "ghost brake", build="demo", frames=["frame/north/%2Fcamera%2Ffront%2Fimage/1500"]).new
+    assert record.query(reported_bugs, build="demo") == [reported.bug]
     for name in ("labeler/w_1", "labeler/w%252"):
         assert [node["ref"] for node in record.impact(name)["nodes"]][:3] == [build.ref, name, world.made["labels"].ref]
     with pytest.raises(UsageError, match="Did you mean 'labeler/w_1'"):
         record.impact("labeler/wx1")
     assert [entry["name"] for entry in record.trace("build/demo")["later"]] == [reported.bug.ref]
-    assert record.kpi_history("kpi_report/demo.kpis")["history"][0]["build"] == "demo"
-    assert record.replay(check=True) == []
+    assert record.query(kpi_history, "kpi_report/demo.kpis")["history"][0]["build"] == "demo"
+    assert record.query(catalog_differences, record.ledger) == []
 
 
 def test_several_writers_leave_no_hole(world: RecordWorld) -> None:

@@ -21,6 +21,7 @@ from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage.crypto import merkle
 from tracecore_lineage.crypto.notes import CheckpointError
 from tracecore_lineage.ledger import ledger, proofs
+from tracecore_lineage.ledger.proofs import consistency, inclusion
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -85,12 +86,12 @@ def run(world: RecordWorld, *arguments: str) -> Result:
 def test_every_event_is_proven_to_who_has_its_bytes_and_the_public_key_alone(world: RecordWorld) -> None:
     world.record.ingest([foreign(number) for number in range(37)])
     world.record.ingest([foreign(99)])
-    public = Ed25519PublicKey.from_public_bytes(world.record.keys.ensure().raw)
+    public = Ed25519PublicKey.from_public_bytes(world.record.recorder.keys.ensure().raw)
     with world.record.database.read() as connection:
         events = list(ledger.read(connection))
         leaves = ledger.leaves(connection, len(events))
     for leaf in events:
-        said = world.record.inclusion(leaf.event_id).text
+        said = world.record.query(inclusion, leaf.event_id).text
         proof, _, note = said.partition("\n\n")
         name, extra, index, *lines = proof.split("\n")
         signed, _, signature = note.rpartition("\n\n")
@@ -109,18 +110,18 @@ def test_the_ledger_at_every_size_is_proven_to_be_the_beginning_of_itself(world:
     with world.record.database.read() as connection:
         leaves = ledger.leaves(connection, BEGUN + 21)
     for size in range(BEGUN + 22):
-        proof = world.record.consistency(size)
+        proof = world.record.query(consistency, size)
         assert proof.old_root == tree(leaves[:size])
         assert list(proof.hashes) == (subproof(size, leaves, whole=True) if size else [])
         assert merkle.verify_consistency(size, BEGUN + 21, proof.hashes, proof.old_root, proof.head.root)
     with pytest.raises(UsageError, match="holds 23 events: expected an earlier size of at most that, found 24"):
-        world.record.consistency(BEGUN + 22)
+        world.record.query(consistency, BEGUN + 22)
 
 
 def test_a_proof_is_read_back_and_holds_for_nothing_else(world: RecordWorld) -> None:
     world.record.ingest([foreign(number) for number in range(9)])
-    keys = world.record.keys.public_keys()
-    proof = proofs.parse(world.record.inclusion(4).text)
+    keys = world.record.recorder.keys.public_keys()
+    proof = proofs.parse(world.record.query(inclusion, 4).text)
     assert proof.signed_by(keys) == keys[0]
     assert proofs.InclusionProof(5, proof.leaf_data, proof.hashes, proof.note).signed_by(keys) is None
     assert proofs.InclusionProof(4, proof.leaf_data + b" ", proof.hashes, proof.note).signed_by(keys) is None
@@ -140,7 +141,7 @@ def test_a_proof_is_read_back_and_holds_for_nothing_else(world: RecordWorld) -> 
 def test_what_is_no_proof_is_refused_with_what_was_expected(world: RecordWorld, old: str, new: str, why: str) -> None:
     world.record.ingest([foreign(number) for number in range(9)])
     with pytest.raises(CheckpointError, match=why):
-        proofs.parse(world.record.inclusion(4).text.replace(old, new))
+        proofs.parse(world.record.query(inclusion, 4).text.replace(old, new))
 
 
 @pytest.mark.parametrize(
@@ -164,11 +165,11 @@ def test_nothing_is_proven_of_a_ledger_that_was_changed(world: RecordWorld) -> N
     with world.record.database.write() as connection:
         connection.execute(text("UPDATE ledger_event SET recorded_at = '2031-01-01T00:00:00.000000Z' WHERE seq = 3"))
     with pytest.raises(NegativeVerdict, match="nothing can be proven of it: run 'tracecore verify'"):
-        world.record.inclusion(5)
+        world.record.query(inclusion, 5)
     with world.record.database.write() as connection:
         connection.execute(text("DELETE FROM ledger_event WHERE seq = 3"))
     with pytest.raises(NegativeVerdict, match="found 3 without a hole"):
-        world.record.consistency(2)
+        world.record.query(consistency, 2)
 
 
 def test_the_command_writes_a_proof_and_compares_with_a_kept_checkpoint(world: RecordWorld, tmp_path: Path) -> None:
@@ -177,7 +178,7 @@ def test_the_command_writes_a_proof_and_compares_with_a_kept_checkpoint(world: R
     assert run(world, "checkpoint", "-o", str(kept)).exit_code == 0
     world.record.ingest([foreign(number) for number in range(5, 9)])
     assert run(world, "checkpoint", "--prove", "2", "-o", str(proof)).exit_code == 0
-    assert proofs.parse(proof.read_text(encoding="utf-8")) == world.record.inclusion(2)
+    assert proofs.parse(proof.read_text(encoding="utf-8")) == world.record.query(inclusion, 2)
     told = json.loads(run(world, "checkpoint", "--prove", "2", "--json").stdout)
     assert (told["index"], told["size"], told["proof"]) == (2, BEGUN + 9, proof.read_text(encoding="utf-8"))
 
@@ -196,17 +197,17 @@ def test_a_ledger_that_is_another_than_the_kept_checkpoint_says_is_answered_with
 
     def asked(origin: str, size: int, root: bytes) -> str:
         kept = tmp_path / "kept"
-        kept.write_text(notes.sign(world.record.keys.private(), origin, size, root), encoding="utf-8")
+        kept.write_text(notes.sign(world.record.recorder.keys.private(), origin, size, root), encoding="utf-8")
         result = run(world, "checkpoint", "--consistent-with", str(kept))
         assert result.exit_code == 1
         return result.stderr
 
-    root = notes.parse(world.record.checkpoint()).root
+    root = notes.parse(world.record.recorder.checkpoint()).root
     assert "its first 7 events are others" in asked(world.record.ledger.origin, 7, bytes(32))
     assert ": it holds 7 events, and held 8 then" in asked(world.record.ledger.origin, 8, root)
     assert "it is of another ledger" in asked("tracecore/elsewhere", 7, root)
     kept = tmp_path / "kept"
-    kept.write_text(world.record.checkpoint().replace("\n7\n", "\n6\n"), encoding="utf-8")
+    kept.write_text(world.record.recorder.checkpoint().replace("\n7\n", "\n6\n"), encoding="utf-8")
     assert "no key of this workspace signed it" in run(world, "checkpoint", "--consistent-with", str(kept)).stderr
 
 

@@ -17,6 +17,9 @@ from tampering import sql
 from tracecore.errors import NegativeVerdict, UsageError
 from tracecore.store import LocalStore
 from tracecore_lineage.commands.retention import prune_command
+from tracecore_lineage.retention.consent import withdraw
+from tracecore_lineage.retention.prune import prune
+from tracecore_lineage.verify.doctor import examine
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import Artifact
 
@@ -31,7 +34,7 @@ def loose(world: StoredWorld) -> tuple[Artifact, Artifact]:
 
 
 def pruned(world: StoredWorld, *refs: str, **more: float) -> set[str]:
-    done = world.record.prune(refs, **more)
+    done = prune(world.record.recorder, refs, **more)
     return set() if done.erasure is None else {version.ref for version in done.erasure.versions}
 
 
@@ -45,7 +48,7 @@ def test_what_no_build_stands_on_goes_and_what_one_holds_stays(built: StoredWorl
     assert verdict["ok"], verdict["failures"]
     assert {part["ref"] for part in verdict["erased"]} == {table.ref, model.ref}
     assert built.record.verify("build/demo")["ok"]
-    assert built.record.doctor()["ok"]
+    assert examine(built.record.recorder)["ok"]
     assert pruned(built) == set()
     with pytest.raises(UsageError, match=r"was erased on .*: pruned: no sealed build stands on it\."):
         built.record.artifact(model.ref)
@@ -54,13 +57,13 @@ def test_what_no_build_stands_on_goes_and_what_one_holds_stays(built: StoredWorl
 def test_a_version_that_a_build_holds_is_refused_and_the_build_named(built: StoredWorld) -> None:
     ref = built.made["model"].ref
     with pytest.raises(NegativeVerdict, match=rf"{ref} stays: build/demo depends on it"):
-        built.record.prune([ref])
+        prune(built.record.recorder, [ref])
     with pytest.raises(UsageError, match=r"Did you mean 'model/demo\.model'"):
-        built.record.prune(["model/demo.modle"])
+        prune(built.record.recorder, ["model/demo.modle"])
     with pytest.raises(UsageError, match="no bytes to prune"):
-        built.record.prune(["build/demo"])
+        prune(built.record.recorder, ["build/demo"])
     with pytest.raises(UsageError, match="0 or more"):
-        built.record.prune(older_than=-1)
+        prune(built.record.recorder, older_than=-1)
 
 
 def test_only_the_named_and_only_the_old_where_that_is_asked(built: StoredWorld) -> None:
@@ -72,12 +75,12 @@ def test_only_the_named_and_only_the_old_where_that_is_asked(built: StoredWorld)
 
 def test_a_pruned_version_that_is_made_again_is_there_again(built: StoredWorld) -> None:
     _, model = loose(built)
-    built.record.prune()
+    prune(built.record.recorder)
     again = kept("model", "demo.model", built.folder(**{"model.safetensors": b"other" * 50, "config.json": b"{}"}))
-    assert built.record.erased(model) is not None
+    assert built.record.recorder.erased(model) is not None
     built.run("model", StageKind.TRAIN, [("frames", "drives")], {"model": again})
     assert again.ref == model.ref
-    assert built.record.erased(again) is None
+    assert built.record.recorder.erased(again) is None
     assert built.record.verify()["ok"]
     (built.store.root / str(again.location) / "config.json").write_bytes(b"[]")
     assert not built.record.verify()["ok"]  # the old tombstone excuses nothing any more
@@ -90,10 +93,10 @@ def test_what_crashes_left_goes_and_scratch_that_is_in_use_stays(built: StoredWo
         (root / path).write_bytes(b"left")
     for path in ("scratch/old/state", "scratch/old"):
         os.utime(root / path, (0, 0))
-    planned = built.record.prune(dry_run=True)
+    planned = prune(built.record.recorder, dry_run=True)
     assert ([path for path, _ in planned.orphans], planned.scratch, planned.staged) == (["blobs/ab/orphan"], ("old",), ("dead",))
     assert (root / "store/blobs/ab/orphan").is_file()
-    built.record.prune()
+    prune(built.record.recorder)
     assert {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file() and path.read_bytes() == b"left"} == {"scratch/new/state"}
     assert built.record.verify("build/demo")["ok"]
 
@@ -109,10 +112,10 @@ def test_a_prune_that_was_killed_is_finished_by_the_next(built: StoredWorld, mon
     with monkeypatch.context() as patched:
         patched.setattr(LocalStore, "erase", killed)
         with pytest.raises(Killed):
-            built.record.prune()
-    assert built.record.erased(table) is not None  # promised: not given to anybody, though its bytes are there still
+            prune(built.record.recorder)
+    assert built.record.recorder.erased(table) is not None  # promised: not given to anybody, though its bytes are there still
     assert built.store.exists(table)
-    done = built.record.prune()
+    done = prune(built.record.recorder)
     assert (len(done.finished), done.erasure) == (1, None)
     assert not built.store.exists(table)
     assert built.record.verify()["ok"]
@@ -135,7 +138,7 @@ def test_each_orphan_that_goes_is_listed(built: StoredWorld) -> None:
     expected = {"path": f"store/{left.location}", "bytes": 20}
     assert json.loads(CliRunner().invoke(prune_command, ["--dry-run", "--json", *where]).output)["orphans"] == [expected]
     assert f"store/{left.location}  20 bytes  erased: no event names it" in CliRunner().invoke(prune_command, where).output
-    assert built.record.doctor()["orphans"] == []
+    assert examine(built.record.recorder)["orphans"] == []
 
 
 @pytest.mark.parametrize(
@@ -152,11 +155,11 @@ def test_nothing_goes_while_the_catalog_is_not_what_the_ledger_says(built: Store
     before = sorted(built.store.inventory())
     for statement in statements:
         sql(built, statement)
-    erasures: tuple[Callable[[], object], ...] = (built.record.prune, lambda: built.record.prune(dry_run=True))
+    erasures: tuple[Callable[[], object], ...] = (lambda: prune(built.record.recorder), lambda: prune(built.record.recorder, dry_run=True))
     for erase in erasures:
         with pytest.raises(NegativeVerdict, match=why):
             erase()
     with pytest.raises((NegativeVerdict, UsageError)):
-        built.record.withdraw("north", "asked")
+        withdraw(built.record.recorder, "north", "asked")
     assert sorted(built.store.inventory()) == before
     assert not built.record.verify()["ok"]

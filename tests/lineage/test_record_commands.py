@@ -55,10 +55,10 @@ def test_a_checkpoint_is_printed_or_written_and_signed(world: RecordWorld, tmp_p
     file = tmp_path / "head"
     assert run(world, "checkpoint", "-o", str(file)).exit_code == 0
     parsed = notes.parse(file.read_text(encoding="utf-8"))
-    assert parsed.signed_by(world.record.keys.public_keys())
+    assert parsed.signed_by(world.record.recorder.keys.public_keys())
     found = answer(run(world, "checkpoint", "--json"))
     assert (found["size"], found["root"], found["origin"], found["note"]) == (
-        world.record.position(), parsed.root.hex(), world.record.ledger.origin, file.read_text(encoding="utf-8"),
+        world.record.recorder.position(), parsed.root.hex(), world.record.ledger.origin, file.read_text(encoding="utf-8"),
     )  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def test_a_file_that_cannot_be_written_is_one_sentence(world: RecordWorld, tmp_p
 
 def test_replay_compares_and_makes_again(world: RecordWorld) -> None:
     world.ingest("north")
-    assert answer(run(world, "replay", "--check", "--json")) == {"ok": True, "events": world.record.position(), "differences": []}
+    assert answer(run(world, "replay", "--check", "--json")) == {"ok": True, "events": world.record.recorder.position(), "differences": []}
     with world.record.database.write() as connection:
         connection.execute(text("UPDATE catalog_edge SET role = 'other' WHERE role = 'frames'"))
     told = run(world, "replay", "--check")

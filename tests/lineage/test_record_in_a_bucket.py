@@ -15,6 +15,9 @@ from tracecore.store import Store
 from tracecore.store.object_store import ObjectStore
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
+from tracecore_lineage.retention.consent import withdraw
+from tracecore_lineage.retention.prune import prune
+from tracecore_lineage.verify.doctor import examine
 
 
 @pytest.fixture
@@ -37,7 +40,7 @@ def test_a_withdrawn_drive_is_gone_from_bucket_and_cache_and_the_rest_verifies(b
     assert Path(built.store.open(drive)).read_bytes() == b"an MCAP file"
     assert built.record.verify()["ok"]
     before = built.record.trace("build/demo")
-    built.record.withdraw("drive_log/north", "request 2026-118")
+    withdraw(built.record.recorder, "drive_log/north", "request 2026-118")
     left = bytes_of(built.store)
     assert not any(b"an MCAP file" in data for data in left.values())
     assert not any(path.endswith(".parquet") and "north" in path for path in left)
@@ -47,14 +50,14 @@ def test_a_withdrawn_drive_is_gone_from_bucket_and_cache_and_the_rest_verifies(b
     assert verdict["erased"]
     after = built.record.trace("build/demo")
     assert {name: said for name, said in after.items() if name != "later"} == {name: said for name, said in before.items() if name != "later"}
-    assert built.record.doctor()["dangling"] == []
+    assert examine(built.record.recorder)["dangling"] == []
 
 
 def test_what_nothing_stands_on_is_pruned_and_a_build_holds_the_rest(built: StoredWorld) -> None:
     orphan = built.file(b"left by a crash")
-    assert [entry["path"] for entry in built.record.doctor()["orphans"]] == [f"store/{orphan.location}"]
+    assert [entry["path"] for entry in examine(built.record.recorder)["orphans"]] == [f"store/{orphan.location}"]
     before = {path for path, _ in built.store.inventory()}
-    built.record.prune()
+    prune(built.record.recorder)
     assert {path for path, _ in built.store.inventory()} == before - {orphan.location}
     assert built.record.verify()["ok"]
 

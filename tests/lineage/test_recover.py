@@ -17,6 +17,11 @@ from tracecore.store import LocalStore
 from tracecore.system.locks import hold_run
 from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage import Record
+from tracecore_lineage.catalog.replay import catalog_differences
+from tracecore_lineage.retention.open_runs import open_runs
+from tracecore_lineage.retention.recover import recover
+from tracecore_lineage.trace.show import show
+from tracecore_lineage.verify.doctor import examine
 from tracecore_schemas.kinds import StageKind
 
 DATABASES = ("sqlite", "postgresql")
@@ -28,9 +33,9 @@ STAGE = textwrap.dedent("""
     from tracecore_lineage import Record
     from tracecore_schemas.run import Run
     record = Record.open(sys.argv[1])
-    run = Run(record.new_run_id(), "demo.model", datetime.now(UTC))
+    run = Run(record.recorder.new_run_id(), "demo.model", datetime.now(UTC))
     with hold_run(record.workspace.locks, run.id):
-        record.start(run)
+        record.recorder.start(run)
         (LocalStore(record.workspace).staging(run.id) / "half").write_bytes(b"written")
         print(run.id, flush=True)
         sys.stdin.read()
@@ -50,23 +55,23 @@ def running(root: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 def test_a_killed_run_is_closed_as_abort_and_its_staging_removed(world: RecordWorld) -> None:
     with running(world.record.workspace.root) as (process, run):
-        assert world.record.open_runs() == [run]
+        assert [run.id for run in open_runs(world.record.recorder)] == [run]
         process.send_signal(signal.SIGKILL)
-    done = world.record.recover()
+    done = recover(world.record.recorder)
     assert (done.aborted, done.live, done.removed) == ((run,), (), (run,))
-    shown = world.record.show(f"run/{run}")
+    shown = world.record.query(show, f"run/{run}", workspace=world.record.workspace)
     assert (shown["state"], shown["error"]) == ("ABORT", "Its process is gone: closed by 'tracecore recover'.")
     assert LocalStore(world.record.workspace).staged_runs() == []
-    assert world.record.recover().aborted == ()
-    assert world.record.doctor()["ok"]
+    assert recover(world.record.recorder).aborted == ()
+    assert examine(world.record.recorder)["ok"]
 
 
 def test_a_live_run_is_left_alone_with_what_it_has_staged(world: RecordWorld) -> None:
     with running(world.record.workspace.root) as (_, run):
-        done = world.record.recover()
+        done = recover(world.record.recorder)
         assert (done.aborted, done.live, done.removed) == ((), (run,), ())
         assert LocalStore(world.record.workspace).staged_runs() == [run]
-        assert world.record.show(f"run/{run}")["state"] == "OPEN"
+        assert world.record.query(show, f"run/{run}", workspace=world.record.workspace)["state"] == "OPEN"
 
 
 def test_a_run_that_a_live_run_started_is_a_part_of_it(world: RecordWorld) -> None:
@@ -76,8 +81,8 @@ def test_a_run_that_a_live_run_started_is_a_part_of_it(world: RecordWorld) -> No
         parent = RecordWorld(crashed).start("drives", StageKind.INGEST)
         child = RecordWorld(crashed).start("drives.drive_log", StageKind.INGEST, parent=Parent(parent.id, parent.job, "world"))
     with hold_run(world.record.workspace.locks, parent.id):
-        assert world.record.recover().live == (parent.id, child.id)
-    assert world.record.recover().aborted == (parent.id, child.id)
+        assert recover(world.record.recorder).live == (parent.id, child.id)
+    assert recover(world.record.recorder).aborted == (parent.id, child.id)
 
 
 def test_open_runs_of_other_producers_are_theirs_to_end(world: RecordWorld) -> None:
@@ -86,13 +91,13 @@ def test_open_runs_of_other_producers_are_theirs_to_end(world: RecordWorld) -> N
         "run": {"runId": "0199c1f4-8f0e-7a31-9c55-1b6a3f1f2a10"}, "job": {"namespace": "etl", "name": "load"},
     }  # fmt: skip
     world.record.ingest([foreign])
-    assert world.record.open_runs() == []
-    assert world.record.recover().aborted == ()
+    assert open_runs(world.record.recorder) == []
+    assert recover(world.record.recorder).aborted == ()
 
 
 def test_two_recoveries_at_once_close_a_run_once(world: RecordWorld) -> None:
     with Record.open(world.record.workspace.root) as crashed:
         run = RecordWorld(crashed).start("model", StageKind.TRAIN)
     with Record.open(world.record.workspace.root) as other:
-        assert sorted([*world.record.recover().aborted, *other.recover().aborted]) == [run.id]
-    assert world.record.replay(check=True) == []
+        assert sorted([*recover(world.record.recorder).aborted, *recover(other.recorder).aborted]) == [run.id]
+    assert world.record.query(catalog_differences, world.record.ledger) == []

@@ -17,6 +17,7 @@ from tracecore.testing.worlds import RecordWorld, artifact
 from tracecore_lineage.present.graph import dot, mermaid
 from tracecore_lineage.present.tree import draw, sealed_of
 from tracecore_lineage.present.words import short_ref
+from tracecore_lineage.seal.seal import seal_build
 from tracecore_schemas.build import GateOutcome
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import RunInput, Unknown
@@ -26,7 +27,7 @@ def drawn(world: RecordWorld, ref: str) -> list[str]:
     console = Console(width=300, record=True, file=None, force_terminal=False)
     trace = world.record.trace(ref)
     with console.capture() as captured:
-        console.print(draw(trace, sealed_of(world.record, trace)))
+        console.print(draw(trace, sealed_of(world.record.recorder, trace)))
     return captured.get().splitlines()
 
 
@@ -208,7 +209,7 @@ def test_training_data_let_pass_by_name_and_reports_of_selection_stand_in_the_fi
     gate = GateOutcome("no_leak", passed=True, waived=False, measured="passed", required="passed", message="", unknowns=(unknown,))
     request = world.request("demo", gates=(gate,))
     artifacts = (*request.artifacts, ("kpis", report, world.runs["kpis"]))
-    world.record.seal(replace(request, artifacts=artifacts, selection=("kpis",)))
+    seal_build(world.record.recorder, replace(request, artifacts=artifacts, selection=("kpis",)))
     trace = world.record.trace("build/demo")
     build = next(node for node in trace["nodes"] if node["kind"] == "build")
     assert build["facets"]["tracecore_selection"]["reports"] == [{"role": "kpis", "ref": report.ref}]

@@ -19,7 +19,7 @@ from tracecore.errors import NegativeVerdict
 from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage.catalog import replay
 from tracecore_lineage.catalog.projection import project
-from tracecore_lineage.catalog.replay import Difference
+from tracecore_lineage.catalog.replay import Difference, catalog_differences, rebuild_catalog
 from tracecore_lineage.ledger import ledger
 from tracecore_lineage.ledger.sql_tables import PROJECTION
 from tracecore_lineage.model.ledger_name import LedgerName
@@ -51,22 +51,22 @@ def of_events(rows: dict[str, list[tuple[Any, ...]]], events: set[str]) -> dict[
 def change(world: RecordWorld, statement: str, **values: Any) -> list[Difference]:
     with world.record.database.write() as connection:
         assert connection.execute(text(statement), values).rowcount > 0
-    return world.record.replay(check=True)
+    return world.record.query(catalog_differences, world.record.ledger)
 
 
 def test_a_recorded_world_agrees_with_its_ledger_and_is_the_same_when_made_again(world: RecordWorld) -> None:
     world.all()
     world.seal()
     again = world.start("model", key="sha256:" + "a" * 64)
-    world.record.complete(again, [], {"model": world.made["model"]})
+    world.record.recorder.complete(again, [], {"model": world.made["model"]})
     world.record.ingest([NAMED_TWICE])
     claim = {**MINIMAL, "outputs": [{"namespace": "world", "name": "model/demo.model"}]}
     assert world.record.ingest([claim]).recorded == 1
-    assert world.record.replay(check=True) == []
+    assert world.record.query(catalog_differences, world.record.ledger) == []
     with world.record.database.read() as connection:
         before = rows_of(connection)
         assert all(before.values()), "every table has rows, so that the comparison means something"
-    world.record.replay()
+    rebuild_catalog(world.record.database, world.record.ledger)
     with world.record.database.read() as connection:
         assert rows_of(connection) == before
 
@@ -91,8 +91,8 @@ def test_a_changed_catalog_row_is_named(world: RecordWorld, statement: str, what
     differences = change(world, statement)
     assert {(difference.what, difference.column) for difference in differences} == {(what, column)}
     assert all(difference.row.startswith("catalog_") for difference in differences)
-    world.record.replay()
-    assert world.record.replay(check=True) == []
+    rebuild_catalog(world.record.database, world.record.ledger)
+    assert world.record.query(catalog_differences, world.record.ledger) == []
 
 
 def test_a_row_moved_to_another_position_is_named(world: RecordWorld) -> None:
@@ -107,13 +107,13 @@ def test_an_edited_event_is_noticed_by_the_comparison_and_refused_by_the_replay(
         body = json.loads(ledger.read_event(connection, next(ledger.read(connection)).event_id).body)  # type: ignore[union-attr]  # it is there
         body["job"]["name"] = "demo.other"
         connection.execute(text("UPDATE ledger_event SET body = :body WHERE seq = 0"), {"body": json.dumps(body).encode()})
-    assert {difference.what for difference in world.record.replay(check=True)} == {"missing", "extra"}
-    before = world.record.position()
+    assert {difference.what for difference in world.record.query(catalog_differences, world.record.ledger)} == {"missing", "extra"}
+    before = world.record.recorder.position()
     with pytest.raises(
         NegativeVerdict, match=r"Event 0 of the ledger is not what was recorded, so the catalog stays as it is: run 'tracecore verify'"
     ):
-        world.record.replay()
-    assert world.record.position() == before
+        rebuild_catalog(world.record.database, world.record.ledger)
+    assert world.record.recorder.position() == before
     with world.record.database.read() as connection:
         assert connection.execute(text("SELECT count(*) FROM catalog_run_event")).scalar_one() == before
 
@@ -122,10 +122,10 @@ def test_an_event_that_is_no_event_any_more_is_named(world: RecordWorld) -> None
     world.ingest("north")
     with world.record.database.write() as connection:
         connection.execute(text("UPDATE ledger_event SET body = :body WHERE seq = 1"), {"body": b"\xff"})
-    differences = world.record.replay(check=True)
+    differences = world.record.query(catalog_differences, world.record.ledger)
     assert ("ledger_event 1", "unreadable") in {(difference.row, difference.what) for difference in differences}
     with pytest.raises(NegativeVerdict):
-        world.record.replay()
+        rebuild_catalog(world.record.database, world.record.ledger)
 
 
 class Shuffled:
@@ -152,7 +152,7 @@ def _events(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[bytes], Ledg
     world = RecordWorld.at(tmp_path_factory.mktemp("shuffled") / "workspace").all()
     world.seal()
     failing = world.start("model")
-    world.record.fail(failing, "no")
+    world.record.recorder.fail(failing, "no")
     with world.record.database.read() as connection:
         found = [leaf.body for leaf in ledger.read(connection)]
     world.record.close()
@@ -194,7 +194,7 @@ def test_the_record_itself_takes_shuffled_and_doubled_events_to_the_same_rows(tm
         theirs = {ledger.event_id(body) for body in strangers}
         assert of_events(rows_of(one), theirs) == of_events(rows_of(other), theirs)
         assert ledger.head(one).size == ledger.head(other).size == BEGUN + len(strangers)
-    assert first.replay(check=True) == second.replay(check=True) == []
+    assert first.query(catalog_differences, first.ledger) == second.query(catalog_differences, second.ledger) == []
     first.close()
     second.close()
 

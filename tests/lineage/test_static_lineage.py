@@ -20,6 +20,7 @@ from tracecore_graphql.named_queries import document
 from tracecore_graphql.schema import ask
 from tracecore_lineage.bundle.reader import trace_bundle
 from tracecore_lineage.bundle.writer import export_bundle
+from tracecore_lineage.trace.show import show
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import RunInput
 
@@ -34,7 +35,7 @@ def test_jobs_are_followed_through_each_other_in_both_directions(world: RecordWo
     ]
     assert edges(record.impact(lake("a"))) == edges(record.trace(lake("c"))) == whole
     assert edges(record.trace(lake("a"))) == edges(record.impact(lake("c"))) == []
-    assert edges(record.show(lake("b"))) == whole
+    assert edges(record.query(show, lake("b"), workspace=record.workspace)) == whole
 
 
 def test_a_static_edge_makes_no_version_and_reads_none(world: RecordWorld) -> None:
@@ -62,7 +63,7 @@ def test_a_stated_reader_without_a_run_is_a_gap_and_one_with_a_run_is_none(world
 def test_a_dataset_event_answers_and_its_column_lineage_is_static(world: RecordWorld) -> None:
     columns = {"fields": {"x": {"inputFields": [{"namespace": "lake", "name": "src", "field": "x"}]}}}
     record = take(world, event(1, dataset=dataset("view", "1", columnLineage=columns)))
-    assert record.show(lake("view", "1"))["facets"]["columnLineage"] == columns
+    assert record.query(show, lake("view", "1"), workspace=record.workspace)["facets"]["columnLineage"] == columns
     assert edges(record.trace(lake("view", "1"))) == [(None, "input", lake("src")), (None, "output", lake("view", "1"))]
     assert edges(record.impact(lake("src"))) == edges(record.trace(lake("view", "1")))
     assert not record.impact(lake("src"))["complete"]
@@ -107,19 +108,19 @@ def test_a_job_that_is_stated_to_drop_a_dataset_dropped_it_at_no_time(world: Rec
         run(2, 3, "read", [dataset("t")], [dataset("m", "1")]),
     )
     assert lake("m", "1") in refs(record.impact(lake("seed", "1")))
-    assert "lifecycleStateChange" not in record.show(lake("t"))["facets"]
+    assert "lifecycleStateChange" not in record.query(show, lake("t"), workspace=record.workspace)["facets"]
 
 
 def test_a_static_statement_about_ours_adds_no_version(world: RecordWorld) -> None:
     world.ingest("north")
-    slug = world.record.namespace
+    slug = world.record.recorder.namespace
     known = world.made["drives.frames"].ref
     before = world.record.trace(known)
     theirs = {"namespace": slug, "name": "model/evil", "facets": {"version": {**FACET, "datasetVersion": f"sha256:{'1' * 64}"}}}
     ours = {"namespace": slug, "name": known.partition("@")[0], "facets": {"version": {**FACET, "datasetVersion": f"sha256:{known[-64:]}"}}}
     record = take(world, job(1, "evil", [dataset("x")], [theirs, ours]), event(2, dataset=theirs))
     with pytest.raises(Exception, match="not in this part of the record"):
-        record.show("model/evil")
+        record.query(show, "model/evil", workspace=record.workspace)
     after = record.trace(known)
     assert {**after, "claims": [], "position": 0} == {**before, "position": 0}
     assert [(claim["job"], claim["says"]) for claim in after["claims"]] == [("etl/evil", "made this version")]
@@ -146,13 +147,13 @@ def test_a_bundle_brings_the_static_lineage_of_its_build(tmp_path: Path) -> None
     vendor.run("engine", StageKind.COMPILE, [("model", "model")], {"engine": vendor.made["engine"]}, more_inputs=[read])
     assert not vendor.record.ingest([job(1, "one", [dataset("a")], [dataset("t", "1")]), job(1, "two", [dataset("b")], [dataset("a")])]).refused
     vendor.seal()
-    export_bundle(vendor.record, "build/demo", tmp_path / "demo.bundle")
+    export_bundle(vendor.record.recorder, "build/demo", tmp_path / "demo.bundle")
     assert edges(trace_bundle(tmp_path / "demo.bundle")) == edges(vendor.record.trace("build/demo")) != []
 
 
 def test_show_of_a_job_gives_its_runs_facets_and_static_lineage(world: RecordWorld) -> None:
     record = take(world, job(1, "one", [dataset("a")], [], sql={"query": "select 1"}), run(1, 2, "one", [dataset("a", "1")]))
-    answer = record.show("job/etl/one")
+    answer = record.query(show, "job/etl/one", workspace=record.workspace)
     assert [use["run"] for use in answer["runs"]] == [f"{RUN}1"]
     assert (answer["facets"], edges(answer)) == ({"sql": {"query": "select 1"}}, [("etl/one", "input", lake("a"))])
 

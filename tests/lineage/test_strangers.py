@@ -18,10 +18,14 @@ from stored_world import StoredWorld, kept
 from tracecore.errors import UsageError
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
+from tracecore_lineage.bundle.writer import export_bundle
 from tracecore_lineage.catalog.delegation import Import, delegations_of
+from tracecore_lineage.catalog.replay import catalog_differences
+from tracecore_lineage.exchange.importer import import_bundle
 from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_lineage.present.page import page
 from tracecore_lineage.present.tree import draw
+from tracecore_lineage.trace.show import show
 from tracecore_schemas.canonical import blob_location, digest_bytes
 from tracecore_schemas.kinds import StageKind
 
@@ -55,8 +59,8 @@ def answers(record: Record) -> dict[str, Any]:
     """All that is asked of ours, without what others claim and the position."""
     told = {name: {**record.trace(name), "claims": [], "position": 0, "later": []} for name in NAMES}
     read = {"claims": [], "read_by": []}  # others may read what is ours
-    shown = {name: {**record.show(name), **read} for name in NAMES if not name.startswith("build/")}
-    return {"trace": told, "show": shown, "ok": record.verify()["failures"], "agrees": record.replay(check=True)}
+    shown = {name: {**record.query(show, name, workspace=record.workspace), **read} for name in NAMES if not name.startswith("build/")}
+    return {"trace": told, "show": shown, "ok": record.verify()["failures"], "agrees": record.query(catalog_differences, record.ledger)}
 
 
 @pytest.fixture
@@ -70,37 +74,39 @@ def ours(tmp_path: Path) -> Iterator[StoredWorld]:
 
 def test_a_bundle_of_a_workspace_of_the_same_slug_is_taken_and_says_what_it_says_at_home(vendor: StoredWorld, bundle: Path, tmp_path: Path) -> None:
     twin = world(tmp_path / "twin", "vendor")
-    assert twin.record.import_bundle(bundle).new
+    assert import_bundle(twin.record.recorder, bundle).new
     assert without_later(twin.record.trace("build/demo")) == without_later(vendor.record.trace("build/demo"))
-    assert not twin.record.import_bundle(bundle).new
+    assert not import_bundle(twin.record.recorder, bundle).new
     origin = {"ledger_id": vendor.record.ledger.ledger_id, "slug": "vendor"}
     trace = twin.record.trace("model/demo.model")
     assert [node.get("origin") for node in trace["nodes"] if node["run"]] == [origin] * 4
     assert [run.get("origin") for run in trace["runs"]] == [origin] * len(trace["runs"])
-    shown = twin.record.show("model/demo.model")
+    shown = twin.record.query(show, "model/demo.model", workspace=twin.record.workspace)
     assert (shown["origin"], shown["claims"]) == (origin, [])
     assert f"  imported from vendor ({origin['ledger_id'][:6]})" in list(page(shown, str))
-    assert twin.record.show(f"run/{trace['runs'][0]['id']}")["origin"] == origin
+    assert twin.record.query(show, f"run/{trace['runs'][0]['id']}", workspace=twin.record.workspace)["origin"] == origin
     assert "imported from vendor" in str([branch.label for branch in draw(trace).children])
     [entry] = twin.record.trace("build/demo")["later"]
     assert (entry["value"]["origin"], entry["value"]["ledger"]) == ("vendor", origin["ledger_id"])
-    twin.record.export_bundle("demo", tmp_path / "again")
+    export_bundle(twin.record.recorder, "demo", tmp_path / "again")
     assert (tmp_path / "again").read_bytes() == bundle.read_bytes()
     assert twin.record.verify()["failures"] == []
-    assert twin.record.replay(check=True) == []
+    assert twin.record.query(catalog_differences, twin.record.ledger) == []
     twin.record.close()
 
 
 def test_a_bundle_changes_nothing_of_ours_but_what_is_claimed(ours: StoredWorld, vendor: StoredWorld, bundle: Path) -> None:
-    before, artifacts = answers(ours.record), ours.record.artifacts("model", "demo.model")
-    ours.record.import_bundle(bundle)
+    before, artifacts = answers(ours.record), ours.record.recorder.artifacts("model", "demo.model")
+    import_bundle(ours.record.recorder, bundle)
     assert answers(ours.record) == before
-    assert ours.record.artifacts("model", "demo.model") == artifacts
+    assert ours.record.recorder.artifacts("model", "demo.model") == artifacts
     claims = ours.record.trace("model/demo.model")["claims"]
-    made = vendor.record.show("model/demo.model")["made_by"][0]
+    made = vendor.record.query(show, "model/demo.model", workspace=vendor.record.workspace)["made_by"][0]
     assert {"at": artifacts[0].ref, "run": made["run"], "job": f"vendor/{made['job']}", "says": "made this version"} in claims
-    assert ours.record.show("model/demo.model")["claims"] == [claim for claim in claims if claim["at"] == artifacts[0].ref]
-    assert any("made this version" in line for line in page(ours.record.show("model/demo.model"), str))
+    assert ours.record.query(show, "model/demo.model", workspace=ours.record.workspace)["claims"] == [
+        claim for claim in claims if claim["at"] == artifacts[0].ref
+    ]
+    assert any("made this version" in line for line in page(ours.record.query(show, "model/demo.model", workspace=ours.record.workspace), str))
     ours.check("model", "again")
     assert answers(ours.record)["ok"] == []
 
@@ -109,20 +115,20 @@ def test_a_name_that_both_made_is_ours_and_the_imported_version_is_found_by_its_
     other = sealed(tmp_path / "other", "vendor")
     retrained(other)
     other.seal("second")
-    other.record.export_bundle("second", tmp_path / "second.bundle")
+    export_bundle(other.record.recorder, "second", tmp_path / "second.bundle")
     ref = other.record.trace("model/demo.model")["root"]
     before = answers(ours.record)
-    ours.record.import_bundle(tmp_path / "second.bundle")
+    import_bundle(ours.record.recorder, tmp_path / "second.bundle")
     assert answers(ours.record) == before
     assert ours.record.trace(ref[:-50])["root"] == ref
-    assert ours.record.show(ref)["origin"]["ledger_id"] == other.record.ledger.ledger_id
+    assert ours.record.query(show, ref, workspace=ours.record.workspace)["origin"]["ledger_id"] == other.record.ledger.ledger_id
     assert ours.record.artifact("model/demo.model").ref == ours.made["model"].ref
     assert ours.record.artifact(ref).location.startswith("imports/")
     other.record.close()
 
 
 def test_a_build_on_what_both_made_says_which_of_them_it_took(ours: StoredWorld, vendor: StoredWorld, bundle: Path) -> None:
-    ours.record.import_bundle(bundle)
+    import_bundle(ours.record.recorder, bundle)
     home = vendor.record.trace("build/demo")
     [engine] = [node["ref"] for node in home["nodes"] if node["kind"] == "engine"]
     runs = {run["id"] for run in ours.record.trace(engine)["runs"]}
@@ -140,9 +146,9 @@ def test_a_copy_of_a_workspace_that_was_written_to_apart_sends_nothing_home(ours
     with Record.open(tmp_path / "copy") as copy:
         apart = StoredWorld(copy).all()
         apart.seal("apart")
-        copy.export_bundle("apart", tmp_path / "apart.bundle")
+        export_bundle(copy.recorder, "apart", tmp_path / "apart.bundle")
     with Record.open(ours.record.workspace) as home, pytest.raises(UsageError, match="a copy of the workspace that was written to apart"):
-        home.import_bundle(tmp_path / "apart.bundle")
+        import_bundle(home.recorder, tmp_path / "apart.bundle")
 
 
 @pytest.mark.parametrize("ledger", ["", "0" * 32])
@@ -156,7 +162,9 @@ def test_events_that_carry_our_slug_and_another_ledgers_id_are_claims(ours: Stor
     )  # fmt: skip
     assert ours.record.ingest([said]).recorded == 1
     assert answers(ours.record) == before
-    assert [claim["says"] for claim in ours.record.show("model/demo.model")["claims"]] == ["made this version"]
+    assert [claim["says"] for claim in ours.record.query(show, "model/demo.model", workspace=ours.record.workspace)["claims"]] == [
+        "made this version"
+    ]
 
 
 def test_what_nobody_made_and_nobody_keeps_never_answers_for_a_name(ours: StoredWorld) -> None:
@@ -181,8 +189,8 @@ def test_a_drop_or_rename_of_ours_is_a_claim_under_every_version_of_the_name(our
     assert ours.record.ingest([event(outputs=[drop, rename]), json.dumps(static)]).recorded == 2
     assert answers(ours.record) == before
     assert ours.record.trace("build/own")["claims"] == []  # sealed before
-    assert ours.record.trace("engine/demo.engine")["claims"] == ours.record.show("model/demo.model")["claims"]
-    assert ours.record.show("model/demo.model")["claims"] == [
+    assert ours.record.trace("engine/demo.engine")["claims"] == ours.record.query(show, "model/demo.model", workspace=ours.record.workspace)["claims"]
+    assert ours.record.query(show, "model/demo.model", workspace=ours.record.workspace)["claims"] == [
         {"at": ours.made["model"].ref, "run": "", "job": "", "says": "dropped it"},
         {"at": ours.made["model"].ref, "run": RUN, "job": "etl/etl/evil", "says": "dropped it"},
         {"at": ours.made["model"].ref, "run": RUN, "job": "etl/etl/evil", "says": "renamed it to external/lake/t"},
@@ -203,9 +211,9 @@ def test_a_check_of_ours_that_an_imported_workspace_failed_rejects_nothing(ours:
     other.runs["model"] = ours.runs["model"]
     other.check("model", "evil", success=False)
     other.seal("evil")
-    other.record.export_bundle("evil", tmp_path / "evil.bundle")
+    export_bundle(other.record.recorder, "evil", tmp_path / "evil.bundle")
     before = answers(ours.record)
-    ours.record.import_bundle(tmp_path / "evil.bundle")
+    import_bundle(ours.record.recorder, tmp_path / "evil.bundle")
     assert answers(ours.record) == before
     other.record.close()
     assert Workspace.open(tmp_path / "other").slug == "other"
@@ -238,7 +246,7 @@ def in_our_words(ours: StoredWorld, asset: str) -> dict[str, Any]:
 @pytest.mark.parametrize("named", [as_file, with_a_slash, in_our_words, alias], ids=["path", "path with a slash", "path in our words", "alias"])
 def test_a_stranger_who_reads_ours_by_a_path_or_an_alias_is_reached_and_traced_back(ours: StoredWorld, asset: str, named: Any) -> None:
     if asset == "drive":
-        [ours.made["drive"]] = ours.record.artifacts("drive_log", "north")
+        [ours.made["drive"]] = ours.record.recorder.artifacts("drive_log", "north")
     ref, before = ours.made[asset].ref, answers(ours.record)
     table = {"namespace": "lake", "name": "report", "facets": {"version": facet(datasetVersion="1")}}
     read = event(inputs=[named(ours, asset)], outputs=[table], eventTime="2098-01-01T00:00:00Z")

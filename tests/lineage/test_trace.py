@@ -15,6 +15,7 @@ import pytest
 from tracecore.errors import UsageError
 from tracecore.testing.worlds.record import PROGRAM, RecordWorld, artifact
 from tracecore_lineage.model import rfc3339
+from tracecore_lineage.seal.seal import sealed_build
 from tracecore_schemas.kinds import Severity, StageKind
 from tracecore_schemas.run import RunInput
 from tracecore_schemas.trace import Trace
@@ -29,7 +30,7 @@ def text(world: RecordWorld, ref: str) -> str:
 
 
 def test_a_build_is_traced_back_to_its_drive_files_label_file_and_program_without_a_gap(sealed: RecordWorld) -> None:
-    build = sealed.record.build("demo")
+    build = sealed.record.query(sealed_build, "demo")
     assert build is not None
     trace = sealed.record.trace("build/demo")
     assert (trace["root"], trace["direction"], trace["complete"], trace["truncated"], trace["gaps"]) == (build.ref, "backward", True, False, [])
@@ -149,7 +150,7 @@ def test_a_failed_run_makes_nothing_so_that_what_it_wrote_is_a_gap(world: Record
     world.ingest("north")
     lost = artifact("dataset", "demo.training_set.train", "lost")
     run = world.start("training_set", StageKind.CURATE)
-    world.record.fail(run, "out of memory")
+    world.record.recorder.fail(run, "out of memory")
     world.made["training_set.train"], world.runs["training_set.train"] = lost, run.id
     world.label()
     world.train()

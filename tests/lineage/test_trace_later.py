@@ -22,7 +22,7 @@ def dataset_event(world: RecordWorld, ref: str, facets: dict[str, Any], at: str 
     said = {facet: {"_producer": "urn:other", "_schemaURL": "urn:other:x", **value} for facet, value in facets.items()}
     return {
         "eventTime": at or rfc3339.now(), "producer": "urn:other", "schemaURL": "urn:other:event",
-        "dataset": {"namespace": world.record.namespace, "name": name, "facets": {"version": version, **said}},
+        "dataset": {"namespace": world.record.recorder.namespace, "name": name, "facets": {"version": version, **said}},
     }  # fmt: skip
 
 
@@ -77,9 +77,9 @@ def test_a_gap_that_is_filled_later_stays_a_gap_of_the_build_and_is_listed_as_fi
     world.run("model", StageKind.TRAIN, outputs={"model": artifact("model", "demo.model", "w")}, more_inputs=[RunInput("frames", stray)])
     world.seal()
     assert [gap["at"] for gap in world.record.trace("build/demo")["gaps"]] == [stray.ref]
-    maker = Run(world.record.new_run_id(), "archive.found", datetime.now(UTC))
-    world.record.start(maker)
-    world.record.complete(maker, [], {"found": stray})
+    maker = Run(world.record.recorder.new_run_id(), "archive.found", datetime.now(UTC))
+    world.record.recorder.start(maker)
+    world.record.recorder.complete(maker, [], {"found": stray})
     trace = world.record.trace("build/demo")
     assert [gap["at"] for gap in trace["gaps"]] == [stray.ref]
     assert not trace["complete"]

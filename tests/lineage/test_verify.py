@@ -13,7 +13,9 @@ from stored_world import StoredWorld, frames, kept
 from tampering import edit_log, failures, flip, select, sql
 
 from tracecore.errors import UsageError
+from tracecore_lineage.catalog.replay import rebuild_catalog
 from tracecore_lineage.ledger.migrations.upgrade import metadata
+from tracecore_lineage.verify.doctor import examine
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.sql_models import CATALOG_TABLES
 
@@ -26,7 +28,7 @@ def test_an_untouched_workspace_verifies_wherever_it_lies_and_says_what_was_look
     stored = ("drive", "drives", "labels", "model", "engine")
     assert verdict["checked"]["artifacts"] == len(stored) + 1  # and the label file
     assert verdict["checked"]["bytes"] == sum(copied.made[name].size_bytes or 0 for name in stored) + len(b'{"images": []}')
-    assert verdict["checked"]["events"] == copied.record.position()
+    assert verdict["checked"]["events"] == copied.record.recorder.position()
     assert verdict["checked"]["signatures"] == 3  # envelope, its checkpoint, the ledger's head
     assert copied.record.verify("build/demo")["ok"]
 
@@ -138,19 +140,19 @@ def test_a_catalog_that_makes_no_sense_any_more_is_named_and_the_trace_taken_fro
     assert {ref.partition(" ")[0] for ref, what in found if what == "catalog row missing"} == {
         "catalog_build", "catalog_check", "catalog_edge", "catalog_facet", "catalog_run_event",
     }  # fmt: skip
-    copied.record.replay()
+    rebuild_catalog(copied.record.database, copied.record.ledger)
     sql(copied, "UPDATE catalog_facet SET value = 'forged'")
     assert ("engine/demo.engine", str(copied.made["engine"].location)) in failures(copied)
     with pytest.raises(UsageError, match="The catalog holds what no event says"):
         copied.record.trace("build/demo")
-    assert any("The catalog can't be read" in problem for problem in copied.record.doctor()["problems"])
+    assert any("The catalog can't be read" in problem for problem in examine(copied.record.recorder)["problems"])
 
 
 def test_one_builds_verification_looks_at_its_own_trace_and_prefix_alone(copied: StoredWorld) -> None:
     model = kept("model", "demo.other", copied.folder(**{"model.safetensors": b"later"}))
     copied.run("other", StageKind.TRAIN, outputs={"model": model})
     flip(copied.store.root / str(model.location) / "model.safetensors")
-    last = copied.record.position() - 1
+    last = copied.record.recorder.position() - 1
     sql(copied, "UPDATE ledger_event SET body = ? WHERE seq = ?", b"{}", last)
     assert copied.record.verify("build/demo")["ok"]
     assert not copied.record.verify()["ok"]

@@ -16,7 +16,9 @@ from stored_world import StoredWorld
 from tampering import failures, refit_head, rehash, select, sql
 
 from tracecore.errors import UsageError
+from tracecore_lineage.catalog.replay import catalog_differences
 from tracecore_lineage.crypto.keys import PrivateKey
+from tracecore_lineage.seal.rotation import rotate_key
 from tracecore_schemas.sql_models import CATALOG_TABLES
 
 DATABASES = ("sqlite", "postgresql")
@@ -39,7 +41,7 @@ def test_a_text_in_place_of_an_events_bytes_is_refused_by_the_table_itself(copie
         sql(copied, "UPDATE ledger_event SET body = replace(body, 'demo', 'fake') WHERE seq = 5")
     sql(copied, "UPDATE ledger_event SET body = CAST(replace(body, 'demo', 'fake') AS BLOB) WHERE seq = 5")
     assert ("event/5", "bytes of the event") in failures(copied)
-    assert copied.record.replay(check=True)
+    assert copied.record.query(catalog_differences, copied.record.ledger)
 
 
 def test_an_event_edited_with_all_its_hashes_and_the_catalog_refitted_breaks_the_signed_roots(copied: StoredWorld) -> None:
@@ -66,9 +68,9 @@ def test_a_deleted_event_is_named(copied: StoredWorld) -> None:
 
 def test_a_truncated_ledger_is_named_by_its_head_and_by_a_checkpoint_kept_elsewhere(copied: StoredWorld, tmp_path: Path) -> None:
     kept_note = tmp_path / "kept.checkpoint"
-    kept_note.write_text(copied.record.checkpoint(), encoding="utf-8")
+    kept_note.write_text(copied.record.recorder.checkpoint(), encoding="utf-8")
     assert failures(copied, checkpoint=kept_note) == []
-    size = copied.record.position()
+    size = copied.record.recorder.position()
     sql(copied, "DELETE FROM ledger_event WHERE seq >= ?", size - 2)
     for table in CATALOG_TABLES:
         sql(copied, f"DELETE FROM {table.__tablename__} WHERE seq >= ?", size - 2)  # our own table names
@@ -88,12 +90,12 @@ def test_a_checkpoint_of_another_history_or_signed_by_nobody_known_is_named(
     other.start("x")
     other.start("y")
     note = tmp_path / "other.checkpoint"
-    note.write_text(other.record.checkpoint(), encoding="utf-8")
+    note.write_text(other.record.recorder.checkpoint(), encoding="utf-8")
     other.record.close()
     found = failures(copied, checkpoint=note)
     assert ("checkpoint", "signature of the checkpoint") in found
     assert any(ref == "checkpoint" and what.startswith("Merkle root over the first 4 events (") and "fork" in what for ref, what in found)
-    text = copied.record.checkpoint()
+    text = copied.record.recorder.checkpoint()
     note.write_text(text[:-3] + ("B" if text[-3] != "B" else "C") + text[-2:], encoding="utf-8")
     with pytest.raises(UsageError, match=r"is no checkpoint.*canonical base64"):
         copied.record.verify(checkpoint=note)
@@ -102,7 +104,7 @@ def test_a_checkpoint_of_another_history_or_signed_by_nobody_known_is_named(
 
 
 def pin(world: StoredWorld, path: Path) -> Path:
-    path.write_text(world.record.keys.ensure().pem, encoding="ascii")
+    path.write_text(world.record.recorder.keys.ensure().pem, encoding="ascii")
     return path
 
 
@@ -124,12 +126,12 @@ def test_a_pinned_key_is_said_to_be_pinned_and_another_key_signs_for_nobody(
 def test_a_record_signed_anew_by_a_forger_fails_against_the_pinned_key(copied: StoredWorld, tmp_path: Path) -> None:
     pinned = pin(copied, tmp_path / "own.pub")
     shutil.rmtree(copied.record.workspace.keys)
-    copied.record.keys._loaded = None
+    copied.record.recorder.keys._loaded = None
     with pytest.raises(UsageError, match="No signing key is active"):
         copied.start("unsigned")
     forged = PrivateKey.generate()
-    copied.record.keys.add(forged)
-    copied.record.keys.activate(forged.public.id)
+    copied.record.recorder.keys.add(forged)
+    copied.record.recorder.keys.activate(forged.public.id)
     copied.start("forged")
     assert ("ledger/head", "signature of the checkpoint") in failures(copied, key=pinned)
     assert ("keys/active", "the key that signs") in failures(copied), "no event names the key that signs now"
@@ -138,7 +140,7 @@ def test_a_record_signed_anew_by_a_forger_fails_against_the_pinned_key(copied: S
 @pytest.mark.parametrize("which", ["old", "new"])
 def test_after_a_key_rotation_either_key_vouches_for_all(copied: StoredWorld, tmp_path: Path, which: str) -> None:
     old = pin(copied, tmp_path / "old.pub")
-    copied.record.rotate_key()
+    rotate_key(copied.record.recorder)
     copied.seal("second", approver=None)
     new = pin(copied, tmp_path / "new.pub")
     assert copied.record.verify()["ok"]
@@ -146,7 +148,7 @@ def test_after_a_key_rotation_either_key_vouches_for_all(copied: StoredWorld, tm
 
 
 def test_a_new_key_vouches_for_the_past_only_through_the_whole_ledger(copied: StoredWorld, tmp_path: Path) -> None:
-    copied.record.rotate_key()
+    rotate_key(copied.record.recorder)
     new = pin(copied, tmp_path / "new.pub")
     sql(copied, "UPDATE ledger_event SET recorded_at = '2031-01-01T00:00:00.000000Z' WHERE seq = 3")
     assert ("build/demo", "signature") in failures(copied, key=new)

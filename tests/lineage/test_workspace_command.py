@@ -187,7 +187,7 @@ def test_a_joined_host_reads_and_signs_only_once_its_key_is_recorded(made: Works
     assert not said["recorded"]
     assert said["file"] in run("workspace", "join", str(joined.root.parent)).stdout
     before = Record.open(made)
-    size = before.position()
+    size = before.recorder.position()
     before.close()
     for arguments in (("key", "rotate"), ("bug", "report", "it brakes")):
         refused = run(*arguments, "-w", folder, ok=2).stderr
@@ -196,7 +196,7 @@ def test_a_joined_host_reads_and_signs_only_once_its_key_is_recorded(made: Works
     assert "is not recorded in the ledger yet" in run("doctor", "-w", folder, ok=1).stdout
     assert "not recorded yet" in run("key", "list", "-w", folder).stdout
     assert answer("key", "export", "-w", folder)["id"] == said["key"]
-    assert Record.open(made).position() == size
+    assert Record.open(made).recorder.position() == size
 
     added = answer("key", "add", said["file"], "-w", str(made.root))
     assert (added["id"], added["new"]) == (said["key"], True)

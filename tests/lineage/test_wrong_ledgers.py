@@ -264,12 +264,12 @@ def test_each_command_is_refused_by_name(sqlite: Place, situation: str) -> None:
 
 def test_two_workspaces_never_write_into_one_catalog(sqlite: Place, tmp_path: Path) -> None:
     with Record.open(Workspace.open(sqlite.other.root)) as record:
-        events = record.position()
+        events = record.recorder.position()
     second = Workspace.create(tmp_path / "second")
     sqlite.env[CATALOG] = f"sqlite:///{sqlite.other.root / 'record.db'}"
     refused(sqlite, OPENS, second.ledger_id, sqlite.other.ledger_id, root=second.root)
     with Record.open(Workspace.open(sqlite.other.root)) as record:
-        assert record.position() == events
+        assert record.recorder.position() == events
         assert record.verify()["failures"] == []
 
 

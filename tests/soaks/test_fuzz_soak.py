@@ -91,7 +91,7 @@ def test_an_event_that_costs_a_statement_for_each_of_its_members_is_found_out(re
 
     def slow(self: Record, events: list[bytes], **more: Any) -> Ingested:
         for _ in range(50):
-            self.position()
+            self.recorder.position()
         return real(self, events, **more)
 
     monkeypatch.setattr(Record, "ingest", slow)

@@ -30,10 +30,10 @@ def test_the_full_count_is_the_promised_one() -> None:
 def history(tmp_path: Path) -> tuple[list[tuple[str, bytes]], list[str]]:
     """A ledger with five events after its first two, and the checkpoint over each of its sizes."""
     with Record.open(Workspace.create(tmp_path / "workspace")) as record:
-        notes = [record.checkpoint()]
+        notes = [record.recorder.checkpoint()]
         for number in range(5):
-            record.together(lambda connection, number=number: ledger.append(connection, [b"%d" % number], None))
-            notes.append(record.checkpoint())
+            record.recorder.commit(lambda connection, number=number: ledger.append(connection, [b"%d" % number], None))
+            notes.append(record.recorder.checkpoint())
         with record.database.read() as connection:
             return [(leaf.recorded_at, leaf.body) for leaf in ledger.read(connection)], notes
 

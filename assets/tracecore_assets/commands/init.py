@@ -49,7 +49,7 @@ def command(directory: Path | None, source: str, workspace: NamedWorkspace, as_j
     named = workspace if workspace.directory or home else replace(workspace, directory=folder / DEFAULT)
     opened = make_workspace(named, slug=folder.absolute().name)
     with Record.open(opened) as record:
-        record.keys.ensure()
+        record.recorder.keys.ensure()
     dagster_home(opened)
     if text is not None:
         _write(program, text)

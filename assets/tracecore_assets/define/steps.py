@@ -16,6 +16,7 @@ from tracecore.running.task import Outcome
 from tracecore.system.failures import reason_of
 from tracecore_assets.define.metadata import artifact_metadata
 from tracecore_assets.resolve import ResolvedAsset
+from tracecore_lineage.trace.show import show
 from tracecore_schemas.kinds import Severity
 from tracecore_schemas.run import Artifact, CheckRun
 
@@ -102,7 +103,7 @@ def _metadata(
             reused=outcome.reused,
             store=session.store,
             inputs=session.inputs_of(asset.name),
-            quarantine=session.record.show(f"run/{outcome.run_id}")["facets"].get("tracecore_quarantine"),
+            quarantine=session.record.query(show, f"run/{outcome.run_id}", workspace=session.record.workspace)["facets"].get("tracecore_quarantine"),
         )
     except Exception as error:  # noqa: BLE001  # a run that is recorded must not fail because a picture can't be drawn
         context.log.warning("The metadata of %s could not be made: %r", artifact.ref, error)

@@ -166,7 +166,7 @@ class EventLogListener:
         try:
             record = self._open()
             step.lock.enter_context(hold_run(record.workspace.locks, step.run))
-            begin(record, self._step_record(step, entry, step_key, None))
+            begin(record.recorder, self._step_record(step, entry, step_key, None))
         except Exception as error:  # noqa: BLE001  # must not fail Dagster's run; the end records START too, or is spooled
             _log.warning("The start of step '%s' could not be recorded; its end will be: %s", step_key, error)
 
@@ -244,7 +244,7 @@ class EventLogListener:
         try:
             record = self._open()
             retry_spool.record_pending(record)
-            finish(record, step)
+            finish(record.recorder, step)
         except Exception as error:  # noqa: BLE001  # a record that can't be written must not fail Dagster's run
             _log.warning("Step '%s' could not be recorded now (%s): it is kept and will be recorded later.", step.step, error)
             try:

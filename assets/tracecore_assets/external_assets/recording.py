@@ -18,7 +18,7 @@ from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.run import Artifact, CheckRun, ExpectationOutcome, Parent, Run, RunInput, Unknown
 
 if TYPE_CHECKING:
-    from tracecore_lineage import Record
+    from tracecore_lineage.catalog.recorder import RecordWriter
 
 __all__ = ["JOB_PREFIX", "begin", "finish"]
 
@@ -28,34 +28,34 @@ JOB_PREFIX = "dagster/"
 _BYTES = "an asset of Dagster's that no program of this workspace made: its version is recorded, its bytes are not kept"
 
 
-def begin(record: Record, step: StepRecord) -> None:
+def begin(recorder: RecordWriter, step: StepRecord) -> None:
     """Record START, unless it is recorded already."""
-    with record.database.read() as connection:
+    with recorder.database.read() as connection:
         known = current_state.start_event(connection, step.run) is not None
     if not known:
-        record.start(_run(record, step))
+        recorder.start(_run(recorder, step))
 
 
-def finish(record: Record, step: StepRecord) -> None:
+def finish(recorder: RecordWriter, step: StepRecord) -> None:
     """Record the end of a step and its checks, unless recorded already; a step that only checked other steps' assets gets no run of its own."""
     if step.outputs or step.error is not None or step.planned:
-        _finish_run(record, step)
+        _finish_run(recorder, step)
     for check in step.checks:
-        _check(record, check)
+        _check(recorder, check)
 
 
-def _finish_run(record: Record, step: StepRecord) -> None:
-    begin(record, step)
-    with record.database.read() as connection:
+def _finish_run(recorder: RecordWriter, step: StepRecord) -> None:
+    begin(recorder, step)
+    with recorder.database.read() as connection:
         ended = current_state.ending(connection, step.run)
     if ended is None and step.error is not None:
-        record.fail(_run(record, step), step.error, inputs=list(_inputs(record, step)))
+        recorder.fail(_run(recorder, step), step.error, inputs=list(_inputs(recorder, step)))
     elif ended is None:
-        outputs = {partition_name(output.key, output.partition): _output(record, step, output) for output in step.outputs}
-        record.complete(_run(record, step), list(_inputs(record, step)), outputs)
+        outputs = {partition_name(output.key, output.partition): _output(recorder, step, output) for output in step.outputs}
+        recorder.complete(_run(recorder, step), list(_inputs(recorder, step)), outputs)
 
 
-def _run(record: Record, step: StepRecord) -> Run:
+def _run(recorder: RecordWriter, step: StepRecord) -> Run:
     seen = bool(step.outputs) and all(output.observed for output in step.outputs)
     return Run(
         id=step.run,
@@ -64,27 +64,27 @@ def _run(record: Record, step: StepRecord) -> Run:
         environment=current_environment(),
         host=host_name(),
         accelerator=accelerator(),
-        parent=Parent(step.dagster_run, step.dagster_job, record.namespace) if step.dagster_run else None,
+        parent=Parent(step.dagster_run, step.dagster_job, recorder.namespace) if step.dagster_run else None,
         description="Looks at an asset outside, and says which version it has." if seen else "Makes assets of Dagster's that no program made.",
     )
 
 
-def _inputs(record: Record, step: StepRecord) -> Iterator[RunInput]:
+def _inputs(recorder: RecordWriter, step: StepRecord) -> Iterator[RunInput]:
     for read in step.inputs:
         role = partition_name(read.key, read.partition)
         if read.ref is not None:
             ref = parse_ref(read.ref)
-            yield RunInput(role, Artifact(ref.kind, ref.segments[0], f"sha256:{ref.version}"), read.producer or _maker(record, read.ref))
+            yield RunInput(role, Artifact(ref.kind, ref.segments[0], f"sha256:{ref.version}"), read.producer or _maker(recorder, read.ref))
         else:
-            yield RunInput(role, _external(record, read), _maker(record, _external(record, read).ref))
+            yield RunInput(role, _external(recorder, read), _maker(recorder, _external(recorder, read).ref))
 
 
-def _external(record: Record, read: InputRecord) -> Artifact:
+def _external(recorder: RecordWriter, read: InputRecord) -> Artifact:
     name = partition_name(read.key, read.partition)
-    return Artifact(ArtifactKind.EXTERNAL, name, read.version, Media.NONE, namespace=external_namespace(record.namespace))
+    return Artifact(ArtifactKind.EXTERNAL, name, read.version, Media.NONE, namespace=external_namespace(recorder.namespace))
 
 
-def _output(record: Record, step: StepRecord, output: OutputRecord) -> Artifact:
+def _output(recorder: RecordWriter, step: StepRecord, output: OutputRecord) -> Artifact:
     stated = [Unknown("bytes", _BYTES), *(Unknown(what, why) for what, why in step.unknowns)]
     if not output.given:
         stated.append(Unknown("content version", "its version was computed by Dagster from code and input versions, not from its content"))
@@ -94,7 +94,7 @@ def _output(record: Record, step: StepRecord, output: OutputRecord) -> Artifact:
         output.version,
         Media.NONE,
         unknowns=tuple(stated),
-        namespace=external_namespace(record.namespace),
+        namespace=external_namespace(recorder.namespace),
         facets={
             "tracecore_dagster_asset": {
                 "summary": summarize("Dagster asset, version given" if output.given else "Dagster asset, version computed", output.partition or ""),
@@ -109,7 +109,7 @@ def _output(record: Record, step: StepRecord, output: OutputRecord) -> Artifact:
     )
 
 
-def _maker(record: Record, ref: str) -> str | None:
+def _maker(recorder: RecordWriter, ref: str) -> str | None:
     """Return the run that made a version last, if one is recorded."""
     query = (
         select(EDGES.c.run_id)
@@ -117,13 +117,13 @@ def _maker(record: Record, ref: str) -> str | None:
         .order_by(EDGES.c.event_time.desc(), EDGES.c.event_id.desc())
         .limit(1)
     )
-    with record.database.read() as connection:
+    with recorder.database.read() as connection:
         return connection.execute(query).scalar_one_or_none()
 
 
-def _check(record: Record, check: CheckRecord) -> None:
-    of_run = check.of_run or _maker(record, check.target)
-    with record.database.read() as connection:
+def _check(recorder: RecordWriter, check: CheckRecord) -> None:
+    of_run = check.of_run or _maker(recorder, check.target)
+    with recorder.database.read() as connection:
         known = current_state.ending(connection, check.id) is not None
     if known or of_run is None:
         return  # a verdict on a version that is not in the record can't be recorded
@@ -137,7 +137,7 @@ def _check(record: Record, check: CheckRecord) -> None:
         namespace=ref.segments[0] if external else None,
     )
     at = datetime.fromisoformat(check.at).astimezone(UTC)
-    record.check(
+    recorder.check(
         CheckRun(
             id=check.id,
             job=f"{JOB_PREFIX}{check.step}.check.{check.name}",

@@ -54,7 +54,7 @@ def record_pending(record: Record) -> int:
     done = 0
     for file in pending(record.workspace):
         try:
-            finish(record, StepRecord.load(file.read_bytes()))
+            finish(record.recorder, StepRecord.load(file.read_bytes()))
         except FileNotFoundError:
             continue  # another process has just recorded it
         except Exception as error:  # noqa: BLE001  # a step that can't be recorded must not block the others

@@ -125,7 +125,7 @@ def _recorded_environment(record: Record, digest: str, runs: list[str]) -> Any:
     """Return the environment facet of one of the runs; None if none is recorded."""
     with record.database.read() as connection:
         candidates = environment_runs(connection, digest, runs)
-    found = (record.facets(f"run:{run}").get("tracecore_environment") for run in candidates)
+    found = (record.recorder.facets(f"run:{run}").get("tracecore_environment") for run in candidates)
     return next((facet for facet in found if facet is not None), None)
 
 

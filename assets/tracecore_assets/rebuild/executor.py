@@ -111,7 +111,7 @@ class RebuildSession(Session):
         if sound.keys() != asset.outputs.keys():
             return None
         run = Run(
-            id=self.record.new_run_id(),
+            id=self.recorder.new_run_id(),
             job=f"{self.program.name}.{asset.name}",
             started_at=datetime.now(UTC),
             parent=self.parent,
@@ -121,8 +121,8 @@ class RebuildSession(Session):
         with hold_run(self.workspace.locks, run.id):
             try:
                 copies = {port: self._copy(run.id, port, each, targets[port]) for port, each in sound.items()}
-                self.record.start(run)
-                self.record.complete(run, (), copies)
+                self.recorder.start(run)
+                self.recorder.complete(run, (), copies)
             finally:
                 self.store.discard(run.id)
         self.outcomes[asset.name] = Outcome(run.id, reused=False, outputs=copies, checks=(), rejected=frozenset())
@@ -142,7 +142,7 @@ class RebuildSession(Session):
                 stored = self.store.put_file(staged, run_id=run_id, move=True)
         else:
             rows = self.store.stage_table(opened.scanner().to_reader(), run_id=run_id, port=port)
-            after = self.record.newest_table(kept.kind, kept.name)
+            after = self.recorder.newest_table(kept.kind, kept.name)
             stored = self.store.put_table(rows, kind=kept.kind, name=kept.name, run_id=run_id, after=after)
         facets = {name: _bare(value) for name, value in target.facets.items() if name.startswith("tracecore_") and name not in _NOT_COPIED}
         return Artifact(

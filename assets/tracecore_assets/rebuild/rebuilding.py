@@ -27,6 +27,7 @@ from tracecore_assets.rebuild.outside_files import PlannedInputs, plan_inputs
 from tracecore_assets.rebuild.recorded_build import RebuildTarget, RecordedBuild, read_recorded_build
 from tracecore_assets.resolve import ResolvedAsset
 from tracecore_lineage import Record
+from tracecore_lineage.retention.recover import recover
 from tracecore_schemas.kinds import ArtifactKind, StageKind
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def rebuild(
             program = resolve_recorded(sealed, stages, host, scratch.root / "inputs")
             session = RebuildSession(sealed, program, inputs, store, scratch, host, run=str(uuid.uuid4()), progress=progress)
             try:
-                session.record.recover()  # closes runs of an earlier call that was killed
+                recover(session.recorder)  # closes runs of an earlier call that was killed
                 comparison = Comparison(sealed, (store, session.store), inputs.missing, changed)
                 _make(session, sealed, comparison, inputs)
                 verdicts = tuple(comparison.verdicts.values())
@@ -180,7 +181,7 @@ def _rebuilt(session: RebuildSession, asset: ResolvedAsset, target: RebuildTarge
     )
     if artifact is None:
         # Drive logs are kept by runs of their own, and so exist even if ingest failed later.
-        artifact = session.record.newest(target.kind, target.name)
+        artifact = session.recorder.newest(target.kind, target.name)
     if artifact is None:
         return RebuiltVersion(None, {}, hindered or "the stage did not keep or make it again")
-    return RebuiltVersion(artifact, session.record.facets(artifact.ref), taken_over=taken_over)
+    return RebuiltVersion(artifact, session.recorder.facets(artifact.ref), taken_over=taken_over)

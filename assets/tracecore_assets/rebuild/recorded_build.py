@@ -17,6 +17,7 @@ from tracecore_lineage import Record
 from tracecore_lineage.catalog.current_state import dependencies_from
 from tracecore_lineage.catalog.delegation import known_imports
 from tracecore_lineage.catalog.stored_artifacts import stored_artifacts
+from tracecore_lineage.seal.seal import sealed_build, sealed_builds
 from tracecore_schemas.build import SealedBuild
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_schemas.kinds import ArtifactKind
@@ -133,7 +134,7 @@ def read_recorded_build(record: Record, store: Store, name: str) -> RecordedBuil
         bound = build.position if brought is None else brought.seq + 1
         places = stored_artifacts(connection, refs=list(nodes), bound=bound)
     # Erasures up to now count, also those after the seal: erased bytes can't be read. A version may be stored at several places.
-    judged = [(each, record.erased(each)) for each in places]
+    judged = [(each, record.recorder.erased(each)) for each in places]
     stored = {each.ref: each for each, why in judged if why is None}
     erased = {each.ref: why for each, why in judged if why is not None and each.ref not in stored}
     program = parse_ref(predicate["program"]).segments[0]
@@ -173,9 +174,9 @@ def _build(record: Record, name: str) -> SealedBuild:
         except RefError as error:
             raise UsageError(str(error)) from None
         wanted, digest = ref.segments[0], ref.version
-    found = record.build(wanted)
+    found = record.query(sealed_build, wanted)
     if found is None:
-        names = [each.name for each in record.builds()]
+        names = [each.name for each in record.query(sealed_builds)]
         raise UsageError(f"There is no build/{wanted} in this workspace. {suggestion(wanted, names, none_known='No build was sealed here yet.')}")
     if digest is not None and not found.ref.rpartition("@")[2].startswith(digest):
         raise UsageError(f"build/{wanted} is {found.ref}, not @{digest}: a build's name is written once.")
@@ -199,7 +200,7 @@ def _asset(job: str, program: str) -> str:
 
 
 def _run(record: Record, run: str, asset: str, inputs: list[RecordedInput]) -> RecordedRun:
-    facets = record.facets(f"run:{run}")
+    facets = record.recorder.facets(f"run:{run}")
     execution: Any = facets["tracecore_execution"]
     quarantine: Any = facets.get("tracecore_quarantine") or {"files": []}
     loaded: Any = facets.get("tracecore_dependencies")

@@ -13,6 +13,7 @@ from tracecore.plugins.host import PluginHost
 from tracecore.plugins.release_gates import NO_LEAK, CheckPassed
 from tracecore.system.failures import reason_of, recordable, tellable
 from tracecore_assets.load.program import Release
+from tracecore_lineage.seal.seal import sealed_builds
 from tracecore_schemas.build import GateOutcome
 from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.refs import parse_ref
@@ -32,15 +33,15 @@ def previous_build(record: Record, program: str, name: str) -> PreviousBuild:
         name: of the build to be sealed; if it is sealed already, only earlier builds count, so that repeating it gives the same result.
     """
     before = PreviousBuild()
-    for build in record.builds():
+    for build in record.query(sealed_builds):
         if build.name == name:
             break
         predicate = build.statement["predicate"]
         if parse_ref(predicate["program"]).segments[0] == program:
-            selection: Any = record.facets(build.ref).get("tracecore_selection") or {}
+            selection: Any = record.recorder.facets(build.ref).get("tracecore_selection") or {}
             apart = {report["role"] for report in selection.get("reports", ())}  # KPIs on selection frames are not comparable
             reports = {
-                entry["role"]: record.facets(entry["ref"])
+                entry["role"]: record.recorder.facets(entry["ref"])
                 for entry in predicate["artifacts"]
                 if parse_ref(entry["ref"]).kind == ArtifactKind.KPI_REPORT
             }

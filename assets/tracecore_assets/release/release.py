@@ -15,6 +15,7 @@ from tracecore_assets.load.program import Release
 from tracecore_assets.release.evidence import evidence_of, unknowns_of_other_models
 from tracecore_assets.release.gates import evaluate_gates, needs_unknowns, previous_build
 from tracecore_assets.resolve import ResolvedProgram
+from tracecore_lineage.seal.seal import seal_build, sealed_build
 from tracecore_schemas.build import GateOutcome, SealedBuild, SealRequest, Waiver
 from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.run import Artifact, CheckRun, Run
@@ -126,7 +127,7 @@ def release(session: Session, request: ReleaseRequest) -> SealedBuild:
     assert release_section is not None, "read_request refuses programs without a release"
     artifacts, checks = _evidence(session)
     run = Run(
-        id=session.record.new_run_id(),
+        id=session.recorder.new_run_id(),
         job=f"{session.program.name}.release",
         started_at=datetime.now(UTC),
         parent=session.parent,
@@ -145,10 +146,11 @@ def release(session: Session, request: ReleaseRequest) -> SealedBuild:
     if failed:
         refusal = f"build/{request.name} is not released: {_reasons(failed)}"
         # A refused release is recorded too, as a failed run.
-        session.record.start(run)
-        session.record.fail(run, refusal)
+        session.recorder.start(run)
+        session.recorder.fail(run, refusal)
         raise NegativeVerdict(refusal)
-    sealed = session.record.seal(
+    sealed = seal_build(
+        session.recorder,
         SealRequest(
             name=request.name,
             run=run,
@@ -159,7 +161,7 @@ def release(session: Session, request: ReleaseRequest) -> SealedBuild:
             approver=request.approver,
             selection=session.selection,
             unknowns=unknowns_of_other_models(evidence.reports, _engines(session)),
-        )
+        ),
     )
     summaries = tuple(GateSummary(gate.name, gate.passed, gate.waived) for gate in gates)
     session.host.notify("build_sealed", BuildSummary(sealed.name, sealed.ref, sealed.position, summaries))
@@ -200,7 +202,7 @@ def refuse_other_program(session: Session, request: ReleaseRequest) -> None:
     Raises:
         UsageError: the name is taken.
     """
-    known = session.record.build(request.name)
+    known = session.record.query(sealed_build, request.name)
     if known is None:
         return
     if known.statement["predicate"]["program"] != session.program_artifact.ref:

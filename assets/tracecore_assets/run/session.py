@@ -49,12 +49,13 @@ class Session:
         self.host = host
         self.progress = progress
         self.record = Record.open(workspace)
+        self.recorder = self.record.recorder
         # Until the session is closed, nothing that it found or made may be pruned or withdrawn.
         self._sharing = ExitStack()
         self._sharing.enter_context(share_store(workspace.locks))
-        self.parent = Parent(run, job_name(program.name), self.record.namespace)
+        self.parent = Parent(run, job_name(program.name), self.recorder.namespace)
         self.store = open_store(workspace)
-        self.executor = Executor(workspace, self.store, self.record, host, progress)
+        self.executor = Executor(workspace, self.store, self.recorder, host, progress)
         self.program_artifact = self._keep_program()
         self.outcomes: dict[str, Outcome] = {}
         self.gates: tuple[GateOutcome, ...] = ()
@@ -68,7 +69,7 @@ class Session:
         return self._store_program(jcs(program_document(self.program)))
 
     def _store_program(self, data: bytes) -> Artifact:
-        run_id = self.record.new_run_id()
+        run_id = self.recorder.new_run_id()
         # Under a run's lock, like all staging, so that `recover` does not remove it.
         with hold_run(self.workspace.locks, run_id), clear_disk_errors(self.workspace.root):
             try:

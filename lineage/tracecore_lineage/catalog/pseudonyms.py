@@ -20,7 +20,7 @@ from tracecore_schemas.canonical import digest_json, hex_of
 if TYPE_CHECKING:
     from tracecore_lineage.model.findings import Findings
 
-__all__ = ["check_names", "commitment", "forget", "invalid_names", "known", "pseudonym_of", "resolve", "shown"]
+__all__ = ["check_names", "commitment", "display_name", "forget", "invalid_names", "known", "person_of", "pseudonym_of"]
 
 _DIGITS = 32
 
@@ -53,13 +53,13 @@ def pseudonym_of(connection: Connection, name: str) -> str:
     return made
 
 
-def resolve(connection: Connection, pseudonym: str) -> str | None:
+def person_of(connection: Connection, pseudonym: str) -> str | None:
     """Return the name behind a pseudonym; None where it was never known here, was deleted, or is not the name that the pseudonym stands for."""
     rows = connection.execute(select(PERSONS).where(PERSONS.c.pseudonym == pseudonym)).all()
     return next((row.name for row in rows if _true(row.pseudonym, row.salt, row.name)), None)
 
 
-def shown(connection: Connection, pseudonym: str) -> str:
+def display_name(connection: Connection, pseudonym: str) -> str:
     """Return what texts for people call a pseudonym: the name, or the pseudonym and why there is no name."""
     rows = connection.execute(select(PERSONS).where(PERSONS.c.pseudonym == pseudonym)).all()
     name = next((str(row.name) for row in rows if _true(row.pseudonym, row.salt, row.name)), None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Position", "RecordWriter"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -62,9 +63,10 @@ class RecordWriter:
     Args:
         workspace: whose record.
         database: where it is kept.
+        trace: answers the traces that stages ask for.
     """
 
-    def __init__(self, workspace: Workspace, database: Database) -> None:
+    def __init__(self, workspace: Workspace, database: Database, trace: Callable[[str], Mapping[str, Any]]) -> None:
         self.workspace = workspace
         self.database = database
         self.namespace = workspace.slug
@@ -73,6 +75,7 @@ class RecordWriter:
         self.live = LiveRuns(database)
         self._group = GroupCommit(database, lambda connection: ledger.sign_head(connection, self._sign))
         self._environments: set[str] = set()
+        self._trace = trace
 
     @cached_property
     def events(self) -> EventMaker:
@@ -92,7 +95,7 @@ class RecordWriter:
         body = self.events.start(run)
         try:
             self.live.hold(run.id)
-            self.together(lambda connection: self._append(connection, [*self._environment_events(connection, run.environment), body]))
+            self.commit(lambda connection: self.append(connection, [*self._environment_events(connection, run.environment), body]))
         except BaseException:
             self.live.release(run.id)
             raise
@@ -114,9 +117,9 @@ class RecordWriter:
 
         def work(connection: Connection) -> None:
             if current_state.ending(connection, run.id) is None:
-                self._append(connection, [body])
+                self.append(connection, [body])
 
-        self.together(work)
+        self.commit(work)
         self.live.release(run.id)
 
     def abort(self, run_id: str, why: str) -> bool:
@@ -135,28 +138,31 @@ class RecordWriter:
             started = current_state.start_event(connection, run_id)
             if started is None:
                 raise UsageError(f"No run {run_id} was started in this record, so there is nothing to close.")
-            self._append(connection, [self.events.abort(started, why, datetime.now(UTC))])
+            self.append(connection, [self.events.abort(started, why, datetime.now(UTC))])
             return True
 
-        closed = self.together(work)
+        closed = self.commit(work)
         self.live.release(run_id)
         return closed
 
     def check(self, check: CheckRun) -> None:
         """Record a finished check: START and COMPLETE of a run of its own, `dataQualityAssertions` on its inputs."""
         bodies = self.events.check(check)
-        self.together(lambda connection: self._append(connection, bodies))
+        self.commit(lambda connection: self.append(connection, bodies))
 
-    def together(self, work: Callable[[Connection], T]) -> T:
-        """Do a piece of work in a writing transaction, which it shares with whoever writes at the same time; it is durable when this returns.
+    def commit(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **options: P.kwargs) -> T:
+        """Run work in a writing transaction, shared with concurrent callers; what it wrote is durable when this returns.
 
         Args:
-            work: given a connection that holds the write lock. It may run in another caller's thread and must not open a transaction of its own.
+            work: called with a connection that holds the write lock, then the arguments. It may run in another caller's thread and must not open a
+                transaction of its own.
+            args: further arguments of `work`.
+            options: its keyword arguments.
 
         Raises:
             ConnectionLost: the server went away; the error says whether the work is durable, if that is known.
         """
-        done = self._group.run(work)
+        done = self._group.run(lambda connection: work(connection, *args, **options))
         self.live.keep()
         return done
 
@@ -174,9 +180,9 @@ class RecordWriter:
             head = ledger.locked_head(connection)
             note = head.checkpoint or self._sign(head.size, head.root)
             body = build(Position(head.size, head.root, note, connection))
-            return None if body is None else self._append(connection, [body])[0]
+            return None if body is None else self.append(connection, [body])[0]
 
-        return self.together(work)
+        return self.commit(work)
 
     def append_fact(
         self,
@@ -202,36 +208,20 @@ class RecordWriter:
             The id of its run.
         """
         run_id = self.new_run_id()
-        self._append(connection, self.events.fact(verb, run_id, facets or {}, at, inputs=inputs, outputs=outputs))
+        self.append(connection, self.events.fact(verb, run_id, facets or {}, at, inputs=inputs, outputs=outputs))
         return run_id
-
-    def append_bodies(self, connection: Connection, bodies: Sequence[bytes]) -> list[ledger.Appended]:
-        """Append events of ours that are made already; the caller's writing transaction makes them durable."""
-        return self._append(connection, bodies)
-
-    def append_foreign(self, connection: Connection, bodies: Sequence[bytes], voices: Delegations) -> list[ledger.Appended]:
-        """Append events of another workspace, which an import names; the caller's writing transaction makes them durable."""
-        return self._append(connection, bodies, voices=voices)
-
-    def append_signed(self, bodies: Sequence[bytes], key: PrivateKey) -> None:
-        """Append events under a head that a given key signs: what a change of keys needs."""
-        with self.database.write() as connection:
-            self._append(connection, bodies, key)
 
     def reusable(self, key: str) -> list[CompletedRun]:
         """Find the completed runs with a staleness key, newest first by (eventTime, event digest); no more than a few."""
-        with self.database.read() as connection:
-            return current_state.reusable(connection, self.ledger, key)
+        return self.database.query(current_state.reusable, self.ledger, key)
 
     def erased(self, artifact: Artifact) -> str | None:
         """Say in one sentence that a version was erased on purpose, or is about to be; None where it was not."""
-        with self.database.read() as connection:
-            return tombstones.tombstones(connection, self.ledger, refs=[artifact.ref]).sentence(artifact)
+        return self.database.query(tombstones.tombstones, self.ledger, refs=[artifact.ref]).sentence(artifact)
 
     def withdrawn(self) -> ErasureFilter:
         """Return what was withdrawn, by digest of files and name of drives: it may not come back."""
-        with self.database.read() as connection:
-            return tombstones.withdrawn(connection, self.ledger)
+        return self.database.query(tombstones.withdrawn, self.ledger)
 
     def artifacts(self, kind: str, name: str) -> list[Artifact]:
         """Return every recorded version of a name, newest first."""
@@ -245,13 +235,15 @@ class RecordWriter:
 
     def newest_table(self, kind: str, name: str) -> DeltaVersion | None:
         """Return the version of a name's Delta table that a run recorded last."""
-        with self.database.read() as connection:
-            return current_state.newest_table(connection, self.ledger, kind, name)
+        return self.database.query(current_state.newest_table, self.ledger, kind, name)
 
     def facets(self, ref: str) -> dict[str, JSON]:
         """Return the facets of one whole artifact ref by name, without OpenLineage's own members."""
-        with self.database.read() as connection:
-            return current_state.facets(connection, self.ledger, ref)
+        return self.database.query(current_state.facets, self.ledger, ref)
+
+    def trace(self, ref: str) -> Mapping[str, Any]:
+        """Return the complete backward trace of a ref."""
+        return self._trace(ref)
 
     def public_keys(self, connection: Connection) -> list[PublicKey]:
         """Return every key that signs this ledger: those kept here, the active one first, then those of other hosts that its events name."""
@@ -261,13 +253,11 @@ class RecordWriter:
 
     def position(self) -> int:
         """Return the number of events in the ledger."""
-        with self.database.read() as connection:
-            return ledger.head(connection).size
+        return self.database.query(ledger.head).size
 
     def checkpoint(self) -> str:
         """Return the signed head of the ledger; it is signed anew only where no event was ever recorded."""
-        with self.database.read() as connection:
-            head = ledger.head(connection)
+        head = self.database.query(ledger.head)
         return head.checkpoint or self._sign(head.size, head.root)
 
     def close(self) -> None:
@@ -283,17 +273,23 @@ class RecordWriter:
                     f"Run {run_id} was closed as {ended.event_type} at {ended.event_time}, before it was done: what it made is not recorded. "
                     "Run it again."
                 )
-            self._append(connection, [body])
+            self.append(connection, [body])
 
-        self.together(work)
+        self.commit(work)
         self.live.release(run_id)
 
-    def _append(
-        self, connection: Connection, bodies: Sequence[bytes], key: PrivateKey | None = None, *, voices: Delegations = MappingProxyType({})
+    def append(
+        self, connection: Connection, bodies: Sequence[bytes], *, key: PrivateKey | None = None, delegations: Delegations = MappingProxyType({})
     ) -> list[ledger.Appended]:
-        """Append events, their catalog rows and their outbox rows; the caller's transaction makes them durable together.
+        """Append events, their catalog rows and their outbox rows; the caller's writing transaction makes them durable together.
 
-        A transaction that several share is signed once, at its end.
+        A transaction that several callers share is signed once, at its end.
+
+        Args:
+            connection: in a writing transaction.
+            bodies: exact bytes of each event.
+            key: signs the new head; the active key where None.
+            delegations: by event id, what an imported event may assert.
         """
         grouped = key is None and connection.get_execution_options().get("tracecore_grouped")
         appended = ledger.append(connection, bodies, None if grouped else lambda size, root: self._sign(size, root, key))
@@ -302,7 +298,7 @@ class RecordWriter:
         for body, place in zip(bodies, appended, strict=True):
             if place.new and place.seq not in written:
                 written.add(place.seq)
-                rows.extend(project(body, place.seq, self.ledger, voices.get(place.event_id, ())))
+                rows.extend(project(body, place.seq, self.ledger, delegations.get(place.event_id, ())))
         replay.write(connection, rows)
         outbox.enqueue(connection, sorted(written))
         return appended

@@ -12,12 +12,14 @@ from sqlmodel import SQLModel
 from tracecore.errors import NegativeVerdict
 from tracecore_lineage.catalog.delegation import Import, delegations_of, imports_in
 from tracecore_lineage.catalog.projection import Row, project
+from tracecore_lineage.catalog.pseudonyms import invalid_names
 from tracecore_lineage.events.parse import BadEvent
 from tracecore_lineage.ledger import ledger
+from tracecore_lineage.ledger.database import Database
 from tracecore_lineage.ledger.sql_tables import PROJECTION, table
 from tracecore_lineage.model.ledger_name import LedgerName
 
-__all__ = ["Difference", "clear", "compare", "rebuild", "write"]
+__all__ = ["Difference", "catalog_differences", "clear", "compare", "rebuild_catalog", "write"]
 
 
 def write(connection: Connection, rows: Iterable[Row]) -> None:
@@ -62,15 +64,17 @@ class Difference:
         return f"{self.row}: {self.what}" + (f" ({self.expected})" if self.what == "unreadable" else "")
 
 
-def rebuild(connection: Connection, ledger_name: LedgerName) -> int:
-    """Make the catalog again; needs a writing transaction.
-
-    Returns:
-        The number of events replayed.
+def rebuild_catalog(database: Database, ledger_name: LedgerName) -> None:
+    """Make the catalog again from the ledger, in one transaction.
 
     Raises:
         NegativeVerdict: an event is not what the ledger recorded, so that no catalog can be made of it.
     """
+    with database.write() as connection:
+        _rebuild(connection, ledger_name)
+
+
+def _rebuild(connection: Connection, ledger_name: LedgerName) -> None:
     voices = delegations_of(imports_in(connection), ledger_name)
     clear(connection)
     events = 0
@@ -89,7 +93,12 @@ def rebuild(connection: Connection, ledger_name: LedgerName) -> int:
                 ) from None
             events += 1
         write(connection, rows)
-    return events
+
+
+def catalog_differences(connection: Connection, ledger_name: LedgerName) -> list[Difference]:
+    """Return every row in which catalog and ledger differ, and every name of a person that its pseudonym does not commit to."""
+    false = [Difference(f"person {each}", "false name", "", None, None) for each in invalid_names(connection)]
+    return [*compare(connection, ledger_name), *false]
 
 
 def compare(

@@ -64,9 +64,10 @@ def report(
 ) -> None:
     """Record what was seen: TEXT is one sentence. The same report again is the same bug."""
     from tracecore_lineage import Record
+    from tracecore_lineage.exchange.bug_reports import report_bug
 
     with Record.open(workspace) as record:
-        done = record.report_bug(text, build=build, frames=frames, severity=severity, reporter=reporter)
+        done = report_bug(record.recorder, text, build=build, frames=frames, severity=severity, reporter=reporter)
     if as_json:
         emit_json({**_members(done.bug), "new": done.new})
         return
@@ -82,9 +83,10 @@ def report(
 def list_(build: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
     """List the reported bugs, newest first."""
     from tracecore_lineage import Record
+    from tracecore_lineage.trace.bugs import reported_bugs
 
     with Record.open(workspace) as record:
-        found = record.bugs(build=build)
+        found = record.query(reported_bugs, build=build)
     if as_json:
         emit_json({"bugs": [_members(bug) for bug in found]})
         return
@@ -101,14 +103,16 @@ def list_(build: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
 def show(bug_id: str, workspace: NamedWorkspace, as_json: bool) -> None:
     """Show one bug: what was seen, where, and the runs that used it since."""
     from tracecore_lineage import Record
+    from tracecore_lineage.catalog.pseudonyms import display_name
     from tracecore_lineage.present.page import page
+    from tracecore_lineage.trace.show import show as show_ref
 
     with Record.open(workspace) as record:
-        answer = record.show(bug_id if bug_id.startswith("bug/") else f"bug/{bug_id}")
+        answer = record.query(show_ref, bug_id if bug_id.startswith("bug/") else f"bug/{bug_id}", workspace=record.workspace)
         if as_json:
             emit_json(answer)
         else:
-            click.echo("\n".join(page(answer, record.person_in_words)))
+            click.echo("\n".join(page(answer, lambda pseudonym: record.query(display_name, pseudonym))))
 
 
 def _members(bug: Bug) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def command(output: Path | None, prove: str | None, old: Path | None, workspace:
 def _head(record: Record, output: Path | None, *, as_json: bool) -> None:
     from tracecore_lineage.crypto.notes import parse
 
-    note = record.checkpoint()
+    note = record.recorder.checkpoint()
     head = parse(note)
     deliver(note, output, f"checkpoint over {head.size} events", as_json=as_json)
     if as_json:
@@ -69,7 +69,9 @@ def _head(record: Record, output: Path | None, *, as_json: bool) -> None:
 
 
 def _prove(record: Record, event: str, output: Path | None, *, as_json: bool) -> None:
-    proof = record.inclusion(event)
+    from tracecore_lineage.ledger.proofs import inclusion
+
+    proof = record.query(inclusion, event)
     head = proof.head
     deliver(proof.text, output, f"proof that event {proof.index} is one of {head.size}", as_json=as_json)
     if as_json:
@@ -80,16 +82,17 @@ def _prove(record: Record, event: str, output: Path | None, *, as_json: bool) ->
 
 def _keys(record: Record) -> list[PublicKey]:
     with record.database.read() as connection:
-        return record.public_keys(connection)
+        return record.recorder.public_keys(connection)
 
 
 def _compare(record: Record, path: Path, output: Path | None, *, as_json: bool) -> None:
     from tracecore_lineage.crypto.notes import read
+    from tracecore_lineage.ledger.proofs import consistency
 
     if output is not None:
         raise UsageError("Expected -o with a checkpoint or a proof to write, found it with --consistent-with (--json gives the proof).")
     old = read(path)
-    size = record.position()
+    size = record.recorder.position()
     answer: dict[str, Any] = {
         "consistent": False,
         "old": {"size": old.size, "root": old.root.hex()},
@@ -104,7 +107,7 @@ def _compare(record: Record, path: Path, output: Path | None, *, as_json: bool) 
     elif old.size > size:
         answer["why"] = f"the ledger was truncated, or {path} is of a fork of it: it holds {size} events, and held {old.size} then"
     else:
-        proof = record.consistency(old.size)
+        proof = record.query(consistency, old.size)
         answer["new"] = {"size": proof.head.size, "root": proof.head.root.hex()}
         answer["hashes"] = [value.hex() for value in proof.hashes]
         if proof.old_root != old.root:

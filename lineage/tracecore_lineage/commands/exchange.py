@@ -18,6 +18,7 @@ from tracecore_lineage.commands.options import FILE, key_option, output_option, 
 
 if TYPE_CHECKING:
     from tracecore_lineage import Record
+    from tracecore_lineage.ledger.database import Database
     from tracecore_schemas.build import SealedBuild
     from tracecore_schemas.trace import Trace
 
@@ -51,12 +52,13 @@ def export_command(build: str, format_: str, output: Path, workspace: NamedWorks
 
     from tracecore_lineage import Record
     from tracecore_lineage.bundle.writer import whole_file
+    from tracecore_lineage.seal.seal import sealed_build
 
     write = _writer(format_, workspace.settings)
     with Record.open(workspace) as record:
         trace = record.trace(build if "/" in build else f"build/{build}")
         kind, _, name = trace["root"].partition("@")[0].partition("/")
-        sealed = record.build(unquote(name)) if kind == "build" else None
+        sealed = record.query(sealed_build, unquote(name)) if kind == "build" else None
         if sealed is None:
             raise UsageError(f"{trace['root']} is not a build: only builds are exported; 'tracecore trace --json' describes anything else.")
         with writing("export", output), whole_file(output) as temporary:
@@ -71,8 +73,8 @@ def _openlineage(record: Record, sealed: SealedBuild, trace: Trace, path: Path) 
     from tracecore_lineage.exchange.event_files import events_behind, line_of
 
     del sealed
-    with path.open("wb") as stream:
-        stream.writelines(line_of(body) + b"\n" for body in events_behind(record, trace))
+    with path.open("wb") as stream, record.database.read() as connection:
+        stream.writelines(line_of(body) + b"\n" for body in events_behind(connection, record.ledger, trace))
 
 
 def _in_toto(record: Record, sealed: SealedBuild, trace: Trace, path: Path) -> None:
@@ -87,16 +89,21 @@ def _in_toto(record: Record, sealed: SealedBuild, trace: Trace, path: Path) -> N
 def _slsa(record: Record, sealed: SealedBuild, trace: Trace, path: Path) -> None:
     from tracecore_lineage.seal.attestations import attestations
 
-    lines = [json.dumps(envelope, separators=(",", ":")) for envelope in attestations(record, sealed, trace)]
+    lines = [json.dumps(envelope, separators=(",", ":")) for envelope in attestations(record.recorder, sealed, trace)]
     path.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
 
 
 def _bundle(record: Record, sealed: SealedBuild, trace: Trace, path: Path) -> None:
+    from tracecore_lineage.bundle.writer import export_bundle
+
     del trace
     with progress_bar() as bar:
         task = bar.add_task("reading the ledger", total=None)
-        record.export_bundle(
-            sealed.ref, path, progress=lambda done, total, name: bar.update(task, completed=done, total=total, description=f"wrote {name[:60]}")
+        export_bundle(
+            record.recorder,
+            sealed.ref,
+            path,
+            progress=lambda done, total, name: bar.update(task, completed=done, total=total, description=f"wrote {name[:60]}"),
         )
 
 
@@ -188,7 +195,7 @@ def _take_bundle(
     ctx: click.Context, source: Path, keys: tuple[Path, ...], threshold: int | None, workspace: NamedWorkspace, *, as_json: bool
 ) -> None:
     from tracecore_lineage import Record
-    from tracecore_lineage.exchange.importer import ImportRefused
+    from tracecore_lineage.exchange.importer import ImportRefused, import_bundle
 
     with Record.open(workspace) as record, progress_bar() as bar:
         task = bar.add_task("reading the bundle", total=None)
@@ -197,7 +204,7 @@ def _take_bundle(
             bar.update(task, completed=done, total=total, description=f"verified {last.partition('@')[0][:60]}")
 
         try:
-            done = record.import_bundle(source, key=keys or None, threshold=threshold, progress=show)
+            done = import_bundle(record.recorder, source, key=keys or None, threshold=threshold, progress=show)
         except ImportRefused as refused:
             if not as_json:
                 raise
@@ -276,7 +283,7 @@ def import_(source: Path, skip_invalid: bool, workspace: NamedWorkspace, as_json
 
     events = read_events(source)
     with Record.open(workspace) as record:
-        done, refused = take_events(record, events, skip_invalid=skip_invalid)
+        done, refused = take_events(record.recorder, events, skip_invalid=skip_invalid)
     if as_json:
         emit_json({"recorded": done.recorded, "known": done.known, "refused": refused})
         return
@@ -295,19 +302,19 @@ def export(output: Path | None, exact: bool, workspace: NamedWorkspace) -> None:
 
     with Record.open(workspace) as record:
         if output is None:
-            _write(record, sys.stdout.buffer, exact=exact)
+            _write_events(record.database, sys.stdout.buffer, exact=exact)
             return
         with writing("events", output), output.open("wb") as stream:
-            count = _write(record, stream, exact=exact)
+            count = _write_events(record.database, stream, exact=exact)
     say(f"Wrote {count} events to {output}.")
 
 
-def _write(record: Record, stream: BinaryIO, *, exact: bool) -> int:
+def _write_events(database: Database, stream: BinaryIO, *, exact: bool) -> int:
     from tracecore_lineage.exchange.event_files import exact_line, line_of
     from tracecore_lineage.ledger import ledger
 
     count = 0
-    with record.database.read() as connection:
+    with database.read() as connection:
         for leaf in ledger.read(connection):
             stream.write((exact_line(leaf) if exact else line_of(leaf.body)) + b"\n")
             count += 1

@@ -74,10 +74,11 @@ def rotate(workspace: NamedWorkspace, as_json: bool) -> None:
     The change is recorded in the ledger, signed by the old key; what the old key signed keeps verifying, and its public part is kept.
     """
     from tracecore_lineage import Record
+    from tracecore_lineage.seal.rotation import rotate_key
 
     with Record.open(workspace) as record:
-        old = record.keys.active_id()
-        key = record.rotate_key()
+        old = record.recorder.keys.active_id()
+        key = rotate_key(record.recorder)
         asked = _in_policy(record, old)
     if as_json:
         emit_json({"old": old, "new": key.id, "public_key": key.pem})
@@ -103,8 +104,8 @@ def add(file: Path, workspace: NamedWorkspace, as_json: bool) -> None:
 
     key = read_key(file)
     with Record.open(workspace) as record:
-        new = rotation.add(record, key)
-        by = record.keys.active_id()
+        new = rotation.add(record.recorder, key)
+        by = record.recorder.keys.active_id()
     if as_json:
         emit_json({"id": key.id, "new": new, "by": by, "public_key": key.pem})
         return
@@ -116,7 +117,7 @@ def _in_policy(record: Record, key: str | None) -> bool:
     from tracecore_lineage.catalog.signatures import policies
 
     with record.database.read() as connection:
-        current = policies(connection, record.ledger, record.public_keys(connection)).now
+        current = policies(connection, record.ledger, record.recorder.public_keys(connection)).now
     return current is not None and key in current.ids
 
 
@@ -194,17 +195,17 @@ def policy(
             if private or signed or draft:
                 raise UsageError("A policy needs --threshold M and --signer PUB for each of its keys.")
             with record.database.read() as connection:
-                current = policies(connection, record.ledger, record.public_keys(connection)).now
+                current = policies(connection, record.ledger, record.recorder.public_keys(connection)).now
             _show_policy(current, as_json=as_json)
             return
         if threshold is None or not signers:
             raise UsageError("A policy needs both --threshold M and --signer PUB for each of its keys.")
-        wanted = draft_policy(record, threshold, [read_key(path) for path in signers])
+        wanted = draft_policy(record.recorder, threshold, [read_key(path) for path in signers])
         if draft is not None:
-            deliver(_text(seal_payload(wanted.payload(), record.keys.private(), payload_type=POLICY_PAYLOAD)), draft, "policy to be signed")
+            deliver(_text(seal_payload(wanted.payload(), record.recorder.keys.private(), payload_type=POLICY_PAYLOAD)), draft, "policy to be signed")
             say("Nothing was recorded.")
             return
-        recorded = set_policy(record, wanted, [_private(path) for path in private], [_envelope(path) for path in signed])
+        recorded = set_policy(record.recorder, wanted, [_private(path) for path in private], [_envelope(path) for path in signed])
     _show_policy(wanted, as_json=as_json)
     say("It holds for builds sealed from here on." if recorded else "That policy is in force already; nothing was recorded.")
 
@@ -251,7 +252,7 @@ def cosign(build: str, private: tuple[Path, ...], signed: tuple[Path, ...], work
         raise UsageError("Nothing to add: give --sign PRIVATE, or --signature FILE with an envelope that was signed elsewhere.")
     name = unquote(build.removeprefix("build/").partition("@")[0])
     with Record.open(workspace) as record:
-        done = add(record, name, [_private(path) for path in private], [_envelope(path) for path in signed])
+        done = add(record.recorder, name, [_private(path) for path in private], [_envelope(path) for path in signed])
     if as_json:
         emit_json({"build": done.ref, "new": list(done.new), "signatures": done.signatures.document()})
         return

@@ -33,10 +33,13 @@ Examples:
 def replay_command(context: click.Context, check: bool, workspace: NamedWorkspace, as_json: bool) -> None:
     """Make the catalog again from the ledger's events, or compare them."""
     from tracecore_lineage import Record
+    from tracecore_lineage.catalog.replay import catalog_differences, rebuild_catalog
 
     with Record.open(workspace) as record:
-        differences = record.replay(check=check)
-        events = record.position()
+        if not check:
+            rebuild_catalog(record.database, record.ledger)
+        differences = record.query(catalog_differences, record.ledger) if check else []
+        events = record.recorder.position()
     if as_json:
         emit_json({"ok": not differences, "events": events, "differences": [asdict(difference) for difference in differences]})
     else:
@@ -70,9 +73,10 @@ def recover_command(workspace: NamedWorkspace, as_json: bool) -> None:
     A run whose process lives is left alone: it holds a lock that the operating system gives back when the process dies.
     """
     from tracecore_lineage import Record
+    from tracecore_lineage.retention.recover import recover
 
     with Record.open(workspace) as record:
-        done = record.recover()
+        done = recover(record.recorder)
     if as_json:
         emit_json({name: list(runs) for name, runs in asdict(done).items()})
         return
@@ -130,10 +134,10 @@ def doctor_command(ctx: click.Context, workspace: NamedWorkspace, as_json: bool)
 def _examined(workspace: Workspace, settings: Settings) -> dict[str, Any]:
     """Examine a workspace; a record that is refused is a finding too."""
     from tracecore_lineage import Record
-    from tracecore_lineage.verify.doctor import unopened
+    from tracecore_lineage.verify.doctor import examine, unopened
 
     try:
         with Record.open(workspace) as record:
-            return record.doctor(settings)
+            return examine(record.recorder, settings)
     except TracecoreError as refused:
         return unopened(refused)

@@ -47,9 +47,10 @@ def withdraw(target: str, reason: str, dry_run: bool, workspace: NamedWorkspace,
     a file with the same bytes is left out by every later build. Interrupted, the same command goes on where it stopped.
     """
     from tracecore_lineage import Record
+    from tracecore_lineage.retention.consent import withdraw as withdraw_consent
 
     with Record.open(workspace) as record:
-        done = record.withdraw(target, reason, dry_run=dry_run)
+        done = withdraw_consent(record.recorder, target, reason, dry_run=dry_run)
     if as_json:
         emit_json(done.document(dry_run=dry_run))
         return
@@ -104,9 +105,10 @@ def prune_command(refs: tuple[str, ...], older_than: float | None, dry_run: bool
     the next build makes it again where it needs it. While a run is live nothing is pruned.
     """
     from tracecore_lineage import Record
+    from tracecore_lineage.retention.prune import prune
 
     with Record.open(workspace) as record:
-        done = record.prune(refs, older_than=older_than, dry_run=dry_run)
+        done = prune(record.recorder, refs, older_than=older_than, dry_run=dry_run)
     if as_json:
         emit_json(done.document(dry_run=dry_run))
         return

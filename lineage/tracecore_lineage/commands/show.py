@@ -51,7 +51,10 @@ def show_command(
     Of a frame or label the tables that hold it; of a labeler the batches that name them; of a bug what was seen, and where.
     """
     from tracecore_lineage import Record
+    from tracecore_lineage.catalog.pseudonyms import display_name
     from tracecore_lineage.present.page import page
+    from tracecore_lineage.trace.kpi_history import kpi_history
+    from tracecore_lineage.trace.show import run_source, show
 
     if kpis and not history:
         raise UsageError("--kpi chooses what --history shows: add --history.")
@@ -59,20 +62,20 @@ def show_command(
         raise UsageError("--source prints what one run loaded: leave --history and --as-of out.")
     with Record.open(workspace) as record:
         if source is not None:
-            data = record.source(ref, source)
+            data = record.query(run_source, ref, source, record.workspace)
             if as_json:
                 emit_json({"ref": ref, "file": source, "text": data.decode(errors="replace")})
             else:
                 click.echo(data, nl=False)
             return
         if history:
-            _history(record.kpi_history(ref, kpis=kpis, as_of=as_of), kpis, as_json=as_json)
+            _history(record.query(kpi_history, ref, kpis=kpis, as_of=as_of), kpis, as_json=as_json)
             return
-        answer = record.show(ref, as_of=as_of)
+        answer = record.query(show, ref, as_of=as_of, workspace=record.workspace)
         if as_json:
             emit_json(answer)
             return
-        lines = list(page(answer, record.person_in_words))
+        lines = list(page(answer, lambda pseudonym: record.query(display_name, pseudonym)))
     click.echo("\n".join(lines))
 
 
@@ -122,7 +125,7 @@ def look_command(
     from tracecore_lineage.present.scene import find_scene
 
     with Record.open(workspace) as record:
-        scene = find_scene(record, ref, count=count, drive=drive, labels=labels)
+        scene = find_scene(record.workspace, record.database, ref, count=count, drive=drive, labels=labels)
         picture = picture_of(scene)
         target = output or record.workspace.root / "looks" / f"{_file_name(scene.ref)}.png"
     _require_folder(target, made=output is None)
@@ -218,7 +221,7 @@ def query_command(
         store = open_store(record.workspace)
 
         def opened(artifact: Artifact) -> Any:
-            erased = record.erased(artifact)
+            erased = record.recorder.erased(artifact)
             if erased is not None:
                 raise UsageError(erased)
             return store.open(artifact)

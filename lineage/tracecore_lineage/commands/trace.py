@@ -85,7 +85,7 @@ def _print(answer: Trace, form: str, record: Record | None) -> None:
     elif form == "tree":
         from tracecore_lineage.present.tree import draw, sealed_of, show
 
-        show(draw(answer, None if record is None else sealed_of(record, answer)))
+        show(draw(answer, None if record is None else sealed_of(record.recorder, answer)))
     else:
         click.echo(mermaid(answer) if form == "mermaid" else dot(answer), nl=False)
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from tracecore.errors import UsageError
 from tracecore_lineage.catalog import pseudonyms
 from tracecore_lineage.catalog.prefix import head, readable_catalog
-from tracecore_lineage.trace.bugs import find
+from tracecore_lineage.trace.bugs import find_bug
 from tracecore_lineage.trace.facts import Link
 from tracecore_lineage.trace.lineage import trace
 from tracecore_lineage.trace.reader import Reader
@@ -30,7 +30,7 @@ from tracecore_schemas.run import Artifact, RunInput
 if TYPE_CHECKING:
     from tracecore_lineage.catalog.recorder import RecordWriter
 
-__all__ = ["Reported", "bug_id", "report"]
+__all__ = ["Reported", "bug_id", "report_bug"]
 
 _DIGITS = 12
 
@@ -52,7 +52,7 @@ def bug_id(text: str, build: str | None, frames: Sequence[str], severity: str | 
     return hex_of(digest_json(content))[:_DIGITS]
 
 
-def report(
+def report_bug(
     record: RecordWriter,
     text: str,
     *,
@@ -83,7 +83,7 @@ def report(
         shown, drives = _frames(record, connection, frames, seen_in)
     identity = bug_id(said, None if seen_in is None else seen_in.ref, shown, judged)
     with record.database.write() as connection:
-        standing = find(connection, identity)
+        standing = find_bug(connection, identity)
         if standing is not None:
             return Reported(standing, new=False)
         from tracecore_lineage.events.build import producer
@@ -94,7 +94,7 @@ def report(
         facet = TracecoreBugDatasetFacet(identity, said, build_ref, shown, judgement, pseudonym, producer=producer())
         inputs = [_input(link) for link in (*((seen_in,) if seen_in else ()), *drives)]
         record.append_fact(connection, "bug", datetime.now(UTC), inputs=inputs, outputs={f"bug/{identity}": {"tracecore_bug": facet}})
-        made = find(connection, identity)
+        made = find_bug(connection, identity)
     if made is None:
         raise UsageError(f"bug/{identity} was recorded and can't be read back: run 'tracecore replay --check'.")
     return Reported(made, new=True)

@@ -13,14 +13,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import Connection
+
 from tracecore.errors import UsageError
-from tracecore_lineage.api.record import Record
 from tracecore_lineage.bundle import writer
 from tracecore_lineage.catalog.delegation import known_imports
 from tracecore_lineage.catalog.prefix import head
+from tracecore_lineage.catalog.recorder import RecordWriter
 from tracecore_lineage.events.parse import BadEvent, strict_json
-from tracecore_lineage.exchange.ingest import Ingested
+from tracecore_lineage.exchange.ingest import Ingested, ingest
 from tracecore_lineage.ledger import ledger
+from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_lineage.trace.lineage import imported_leaves
 from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.resolve import find_build
@@ -40,19 +43,18 @@ class EventLine:
     body: bytes
 
 
-def events_behind(record: Record, trace: Trace) -> Iterator[bytes]:
+def events_behind(connection: Connection, own: LedgerName, trace: Trace) -> Iterator[bytes]:
     """Yield the exact bytes of every event that a build's trace was answered from, in the order of the ledger that it was sealed in.
 
     These are the events of its runs, of their checks, and of the environments they ran in, up to the build's position; nothing that came later.
     """
-    with record.database.read() as connection:
-        brought = next(known_imports(connection, trace["root"]), None)
-        if brought is not None:
-            yield from (leaf.body for leaf in imported_leaves(connection, brought) if leaf.seq <= trace["position"])
-            return
-        build = find_build(Reader(connection, head(connection)), parse_ref(trace["root"]))
-        found = writer.events_behind(connection, record.ledger, trace, build.prefix, since=False)
-        yield from (leaf.body for leaf in ledger.read_at(connection, sorted(found.values())))
+    brought = next(known_imports(connection, trace["root"]), None)
+    if brought is not None:
+        yield from (leaf.body for leaf in imported_leaves(connection, brought) if leaf.seq <= trace["position"])
+        return
+    build = find_build(Reader(connection, head(connection)), parse_ref(trace["root"]))
+    found = writer.events_behind(connection, own, trace, build.prefix, since=False)
+    yield from (leaf.body for leaf in ledger.read_at(connection, sorted(found.values())))
 
 
 def line_of(body: bytes) -> bytes:
@@ -121,11 +123,11 @@ def _unwrapped(line: bytes) -> bytes:
     return body if ledger.event_id(body) == parsed["event_sha256"] else line
 
 
-def take_events(record: Record, events: Sequence[EventLine], *, skip_invalid: bool = False) -> tuple[Ingested, list[str]]:
+def take_events(recorder: RecordWriter, events: Sequence[EventLine], *, skip_invalid: bool = False) -> tuple[Ingested, list[str]]:
     """Take events of a file into the record: all of them, or with `skip_invalid` the good ones.
 
     Args:
-        record: of the workspace.
+        recorder: of the workspace.
         events: read by `read_events`.
         skip_invalid: leave the bad ones out instead of refusing all.
 
@@ -135,7 +137,7 @@ def take_events(record: Record, events: Sequence[EventLine], *, skip_invalid: bo
     Raises:
         UsageError: an event is none, or one that only this workspace records; its line and what is wrong with it. Nothing is recorded then.
     """
-    done = record.ingest([event.body for event in events], whole=not skip_invalid)
+    done = ingest(recorder, [event.body for event in events], whole=not skip_invalid)
     if done.refused and not skip_invalid:
         first = done.refused[0]
         more = f" ({len(done.refused) - 1} more are bad too)" if len(done.refused) > 1 else ""

@@ -39,7 +39,7 @@ from tracecore_schemas.run import Artifact, RunInput
 from tracecore_schemas.sql_models import FacetRow
 
 if TYPE_CHECKING:
-    from tracecore_lineage.api.record import Record
+    from tracecore_lineage.catalog.recorder import RecordWriter
 
 __all__ = ["ImportRefused", "ImportResult", "import_bundle"]
 
@@ -76,7 +76,7 @@ class ImportResult:
 
 
 def import_bundle(
-    record: Record,
+    record: RecordWriter,
     path: Path,
     *,
     key: Path | str | Sequence[Path | str] | None = None,
@@ -121,7 +121,7 @@ def import_bundle(
                 store.discard(run_id)
 
 
-def _is_here(record: Record, manifest: Manifest) -> bool:
+def _is_here(record: RecordWriter, manifest: Manifest) -> bool:
     """Whether a build is here already, sealed here or imported.
 
     Raises:
@@ -129,7 +129,7 @@ def _is_here(record: Record, manifest: Manifest) -> bool:
     """
     name = parse_ref(manifest.build).segments[0]
     with record.database.read() as connection:
-        standing = seal.find(connection, name)
+        standing = seal.sealed_build(connection, name)
     if standing is not None and standing.ref == manifest.build:
         return True
     if standing is not None:
@@ -155,7 +155,7 @@ def _refused(manifest: Manifest, findings: Findings, pins: Pins | None) -> Impor
     )
 
 
-def _take(record: Record, store: Store, checked: Checked, staging: Path, pins: Pins | None) -> ImportResult:
+def _take(record: RecordWriter, store: Store, checked: Checked, staging: Path, pins: Pins | None) -> ImportResult:
     """Bring the bytes, then the events; where that fails nothing is left of either."""
     brought: set[str] = set()
     try:
@@ -165,7 +165,7 @@ def _take(record: Record, store: Store, checked: Checked, staging: Path, pins: P
         raise
 
 
-def _bring(record: Record, store: Store, checked: Checked, staging: Path, pins: Pins | None, brought: set[str]) -> ImportResult:
+def _bring(record: RecordWriter, store: Store, checked: Checked, staging: Path, pins: Pins | None, brought: set[str]) -> ImportResult:
     """Bring the bytes, which are noted in `brought`, then the events; begin again where another import came in between."""
     manifest = checked.proof.manifest
     location = folder_of(manifest.build)
@@ -194,7 +194,7 @@ def _bring(record: Record, store: Store, checked: Checked, staging: Path, pins: 
     raise RunFailed(f"{manifest.build} could not be imported: other imports came in between each time. Import it again.")
 
 
-def _take_back(record: Record, store: Store, manifest: Manifest, brought: Collection[str]) -> None:
+def _take_back(record: RecordWriter, store: Store, manifest: Manifest, brought: Collection[str]) -> None:
     """Remove the bytes that an import brought which failed; where it can't be known that it did they stay, and `doctor` names them."""
     if not isinstance(store, LocalStore):
         return  # the locks are this host's: another one may be bringing the same bytes to the same bucket, and count on them
@@ -254,7 +254,7 @@ def _plan(connection: Connection, own: LedgerName, checked: Checked) -> ImportPl
 def _stands(connection: Connection, own: LedgerName, checked: Checked, plan: ImportPlan) -> bool:
     """Say, under the write lock, whether the record still stands as it did when the plan was made."""
     manifest = checked.proof.manifest
-    if seal.find(connection, parse_ref(manifest.build).segments[0]) is not None:
+    if seal.sealed_build(connection, parse_ref(manifest.build).segments[0]) is not None:
         raise UsageError(f"A build of the name of {manifest.build} was sealed here in the same moment: import it into another workspace.")
     if import_ids(connection) != plan.imports or ledger.places(connection, [leaf.event_id for leaf in checked.proof.leaves]) != plan.places:
         return False
@@ -262,13 +262,13 @@ def _stands(connection: Connection, own: LedgerName, checked: Checked, plan: Imp
     return True
 
 
-def _record(connection: Connection, record: Record, checked: Checked, plan: ImportPlan, pins: Pins | None) -> ImportResult:
+def _record(connection: Connection, record: RecordWriter, checked: Checked, plan: ImportPlan, pins: Pins | None) -> ImportResult:
     """Append the events, let those that were here speak, and say what was imported: one transaction."""
     from tracecore_lineage.model.facets import TracecoreImportedDatasetFacet, TracecoreImportRunFacet
 
     proof, manifest = checked.proof, checked.proof.manifest
     new = [leaf.body for leaf in proof.leaves if leaf.event_id not in plan.places]
-    record.append_foreign(connection, new, plan.after)
+    record.append(connection, new, delegations=plan.after)
     changed = list(_heard(connection, record.ledger, proof.leaves, plan))
     pinned = [] if pins is None else [key.id for key in pins.keys]
     imported = TracecoreImportedDatasetFacet(manifest.origin, manifest.ledger_name.ledger_id, manifest.position, pinned)

@@ -1,4 +1,4 @@
-"""Taking events from other OpenLineage producers: checked, durable when answered, and the same answer for a duplicate."""
+"""Intake of events of other OpenLineage producers: checked, durable when answered; a duplicate gets the same answer."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from functools import cache
 from typing import Any
 
 import rfc8785
-from sqlalchemy import Table
+from sqlalchemy import Connection, Table
 
+from tracecore_lineage.catalog.current_state import believed_runs
 from tracecore_lineage.catalog.projection import Row, project
+from tracecore_lineage.catalog.recorder import RecordWriter
 from tracecore_lineage.events.parse import BadEvent, parse_event
 from tracecore_lineage.ledger import ledger
 from tracecore_lineage.ledger.sql_tables import table
@@ -21,7 +23,7 @@ from tracecore_schemas.canonical import jcs
 _LONGEST = 2_500
 """Bytes of what one index entry of PostgreSQL may hold, less what else stands in it: 2,704 at a third of its pages."""
 
-__all__ = ["Candidate", "Ingested", "Refused", "checked", "take"]
+__all__ = ["Ingested", "Refused", "checked", "ingest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Ingested:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class _Candidate:
     """A good event: its place among those handed in, its exact bytes, its run, and whether it carries the id of the workspace's own ledger."""
 
     index: int
@@ -57,14 +59,32 @@ class Candidate:
     own: bool
 
 
-def checked(events: Iterable[bytes | str | Mapping[str, Any]], own: LedgerName) -> tuple[list[Candidate], list[Refused]]:
-    """Tell good events from bad ones.
+def ingest(recorder: RecordWriter, events: Iterable[bytes | str | Mapping[str, Any]], *, whole: bool = False) -> Ingested:
+    """Record OpenLineage events of other producers, durably; invalid ones are refused with their reason.
 
     Args:
-        events: exact bytes (or text) as they were received, or parsed objects, whose canonical JSON is then recorded.
-        own: the workspace's own ledger.
+        recorder: of the workspace.
+        events: exact bytes (or text) as received, or parsed objects, whose canonical JSON is then recorded.
+        whole: record all of them or none.
     """
-    good: list[Candidate] = []
+    good, refused = checked(events, recorder.ledger)
+    if not good or (whole and refused):
+        return Ingested(0, 0, tuple(refused))
+
+    def work(connection: Connection) -> tuple[list[ledger.Appended], list[Refused]]:
+        known = ledger.places(connection, [ledger.event_id(candidate.body) for candidate in good])
+        believed = believed_runs(connection, {candidate.run for candidate in good if candidate.run is not None})
+        bodies, strangers = _take(good, known, believed)
+        return recorder.append(connection, [] if whole and strangers else bodies), strangers
+
+    appended, strangers = recorder.commit(work)
+    new = sum(place.new for place in appended)
+    return Ingested(new, len(appended) - new, tuple(sorted((*refused, *strangers), key=lambda refusal: refusal.index)))
+
+
+def checked(events: Iterable[bytes | str | Mapping[str, Any]], own: LedgerName) -> tuple[list[_Candidate], list[Refused]]:
+    """Split events into valid and refused ones."""
+    good: list[_Candidate] = []
     refused: list[Refused] = []
     for index, event in enumerate(events):
         try:
@@ -74,11 +94,11 @@ def checked(events: Iterable[bytes | str | Mapping[str, Any]], own: LedgerName) 
         except BadEvent as error:
             refused.append(Refused(index, str(error)))
         else:
-            good.append(Candidate(index, body, parsed.run_id, parsed.members["producer"] == own.producer))
+            good.append(_Candidate(index, body, parsed.run_id, parsed.members["producer"] == own.producer))
     return good, refused
 
 
-def take(good: Sequence[Candidate], known: Mapping[str, int], believed: Collection[str]) -> tuple[list[bytes], list[Refused]]:
+def _take(good: Sequence[_Candidate], known: Mapping[str, int], believed: Collection[str]) -> tuple[list[bytes], list[Refused]]:
     """Choose what is appended: what carries this ledger's id, or is of a run of this workspace's, is taken only where it is recorded already."""
     bodies: list[bytes] = []
     refused: list[Refused] = []

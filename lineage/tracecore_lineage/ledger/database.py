@@ -11,9 +11,10 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
@@ -27,6 +28,8 @@ from tracecore_lineage.ledger.migrations import HEAD
 
 __all__ = ["ConnectionLost", "Database", "NoLedger", "lost"]
 
+P = ParamSpec("P")
+T = TypeVar("T")
 _WRITE = "tracecore_write"
 _BUSY_SECONDS = 60
 _WRITABLE = "mode=rwc"
@@ -146,6 +149,11 @@ class Database:
                 if self.dialect == "postgresql" and (error.connection_invalidated or not reached):
                     raise ConnectionLost(f"The record {self.place} can't be reached ({_reason(error)}). Ask again.", durable=False) from error
                 raise
+
+    def query(self, question: Callable[Concatenate[Connection, P], T], *args: P.args, **options: P.kwargs) -> T:
+        """Return what a function answers when called with a connection to one consistent view (`read`) and the arguments."""
+        with self.read() as connection:
+            return question(connection, *args, **options)
 
     def close(self) -> None:
         """Close every connection."""

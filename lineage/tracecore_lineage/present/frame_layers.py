@@ -15,8 +15,12 @@ from numpy.typing import NDArray
 from tracecore.errors import TracecoreError
 from tracecore.geometry import Camera, Rig
 from tracecore.store import open_store
-from tracecore_lineage.api.record import RecordQuestions
+from tracecore.workspace import Workspace
+from tracecore_lineage.ledger.database import Database
+from tracecore_lineage.model.ledger_name import LedgerName
+from tracecore_lineage.trace.show import show, stored_version
 from tracecore_schemas.arrow_tables import POINTS_DTYPE, last_revisions
+from tracecore_schemas.run import Artifact
 
 __all__ = ["Layers", "RelatedTables", "Table", "TableKind", "View", "read_views", "spread", "table_kind"]
 
@@ -63,17 +67,22 @@ class Table:
 class RelatedTables:
     """Finds the tables related to a version through the record; each is opened once."""
 
-    def __init__(self, record: RecordQuestions) -> None:
-        self.record = record
-        self.store = open_store(record.workspace)
+    def __init__(self, workspace: Workspace, database: Database) -> None:
+        self.workspace = workspace
+        self.database = database
+        self.store = open_store(workspace)
         self._pages: dict[str, Any] = {}
         self._opened: dict[str, Table | None] = {}
+
+    def artifact(self, ref: str) -> Artifact:
+        """Return a stored version by its ref."""
+        return self.database.query(stored_version, ref, LedgerName.of(self.workspace))
 
     def table(self, ref: str) -> Table | None:
         """Open a version as a table; None where it is not a table or its bytes are missing."""
         if ref not in self._opened:
             try:
-                opened = self.store.open(self.record.artifact(ref))
+                opened = self.store.open(self.artifact(ref))
             except TracecoreError:  # `doctor` names what is missing
                 opened = None
             is_table = opened is not None and hasattr(opened, "schema")
@@ -90,11 +99,11 @@ class RelatedTables:
 
     def tables(self, run: str, side: str, kind: TableKind) -> Iterator[Table]:
         """Yield the tables of a kind among the `inputs` or `outputs` of a run."""
-        for link in self._page(f"run/{run}")[side]:
+        for link in self.page(f"run/{run}")[side]:
             if not link["ref"].startswith(("dataset/", "label_batch/", "event_set/")):
                 continue
             table = self.table(link["ref"])
-            if table is not None and table.kind is kind and not self._page(table.ref)["rejected"]:
+            if table is not None and table.kind is kind and not self.page(table.ref)["rejected"]:
                 yield table
 
     def sources(self, frames: Table) -> list[Table]:
@@ -145,7 +154,7 @@ class RelatedTables:
             yield from self.tables(run, "inputs", kind)
 
     def _drive_logs(self, run: str, side: str) -> list[str]:
-        return [link["ref"] for link in self._page(f"run/{run}")[side] if link["ref"].startswith("drive_log/")]
+        return [link["ref"] for link in self.page(f"run/{run}")[side] if link["ref"].startswith("drive_log/")]
 
     def _used_together(self, tables: list[Table], kind: TableKind) -> Iterator[Table]:
         given: set[str] = set()
@@ -157,12 +166,13 @@ class RelatedTables:
                         yield found
 
     def _runs(self, ref: str, side: str) -> list[str]:
-        uses = [use for use in self._page(ref)[side] if use["state"] == "COMPLETE"]
+        uses = [use for use in self.page(ref)[side] if use["state"] == "COMPLETE"]
         return list(dict.fromkeys(use["run"] for use in sorted(uses, key=lambda use: (use["at"], use["run"]), reverse=True)))
 
-    def _page(self, ref: str) -> Any:
+    def page(self, ref: str) -> Any:
+        """Return the record's answer about a ref."""
         if ref not in self._pages:
-            self._pages[ref] = self.record.show(ref)
+            self._pages[ref] = self.database.query(show, ref, workspace=self.workspace)
         return self._pages[ref]
 
 

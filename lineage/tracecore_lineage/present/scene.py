@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 
 from tracecore.errors import UsageError, suggestion
 from tracecore.geometry import Rig
-from tracecore_lineage.api.record import RecordQuestions
+from tracecore.workspace import Workspace
+from tracecore_lineage.ledger.database import Database
 from tracecore_lineage.present.frame_layers import Layers, RelatedTables, Table, TableKind, View, read_views, spread
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.refs import RefError, parse_ref
@@ -35,7 +36,7 @@ class Scene:
     pictures: Sequence[Path] = field(default=())
 
 
-def find_scene(record: RecordQuestions, text: str, *, count: int, drive: str | None = None, labels: str | None = None) -> Scene:
+def find_scene(workspace: Workspace, database: Database, text: str, *, count: int, drive: str | None = None, labels: str | None = None) -> Scene:
     """Find what to draw for a ref.
 
     Args:
@@ -50,15 +51,15 @@ def find_scene(record: RecordQuestions, text: str, *, count: int, drive: str | N
         kind = parse_ref(text).kind
     except RefError as error:
         raise UsageError(str(error)) from error
-    related = RelatedTables(record)
+    related = RelatedTables(workspace, database)
     if kind == "frame":
-        return _frame(record, related, text, labels)
+        return _frame(related, text, labels)
     if kind in {"build", "run", "label", "labeler", "bug", "plugin", "vehicle", "program", "external"}:
         raise UsageError(
             f"{text} has nothing to look at: 'tracecore look' takes a dataset, a label batch, an event set, a drive log, a frame, or a report, "
             f"request or model that holds pictures; 'tracecore trace {text}' names what there is."
         )
-    artifact = record.artifact(text)
+    artifact = related.artifact(text)
     if kind == "drive_log":
         found = _of_drive(related, artifact.ref)
         known = set(pc.unique(found.data.to_table(columns=["drive"])["drive"]).to_pylist())
@@ -126,8 +127,8 @@ def _detections_for(related: RelatedTables, frames: Table, of: Table | None) -> 
         yield from related.detections_of(frames)
 
 
-def _frame(record: RecordQuestions, related: RelatedTables, text: str, labels: str | None) -> Scene:
-    answer = record.show(text)
+def _frame(related: RelatedTables, text: str, labels: str | None) -> Scene:
+    answer = related.page(text)
     held = [table for each in answer["held_by"] if (table := related.table(each["ref"])) is not None]
     holding = [table for table in held if table.kind is TableKind.FRAMES]
     if not holding:
@@ -144,7 +145,7 @@ def _covering(ids: Sequence[str], tables: Iterable[Table]) -> Table | None:
 
 
 def _given_labels(related: RelatedTables, ref: str) -> Table:
-    artifact = related.record.artifact(ref)
+    artifact = related.artifact(ref)
     table = related.table(artifact.ref)
     if table is None or table.kind is not TableKind.LABELS:
         raise UsageError(f"--labels expects a label batch; {artifact.ref} is not one.")

@@ -11,6 +11,7 @@ from rich.tree import Tree
 
 from tracecore.kpis import read_kpis
 from tracecore_lineage.catalog.delegation import keys_of
+from tracecore_lineage.catalog.pseudonyms import display_name
 from tracecore_lineage.catalog.signatures import seal_signatures
 from tracecore_lineage.crypto.envelope import EnvelopeError, open_envelope
 from tracecore_lineage.present.graph import TraceGraph
@@ -29,11 +30,12 @@ from tracecore_lineage.present.words import (
     together_in_words,
     training_in_words,
 )
+from tracecore_lineage.seal.seal import sealed_build
 from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.trace import Trace
 
 if TYPE_CHECKING:
-    from tracecore_lineage.api.record import Record
+    from tracecore_lineage.catalog.recorder import RecordWriter
 
 __all__ = ["Sealed", "draw", "sealed_of", "show"]
 
@@ -216,7 +218,7 @@ def _line(name: str, words: Sequence[str], marks: Sequence[tuple[str, str]] = ()
     return text
 
 
-def sealed_of(record: Record, trace: Trace) -> Sealed | None:
+def sealed_of(recorder: RecordWriter, trace: Trace) -> Sealed | None:
     """Read a build's seal and verify its signature with the keys of the workspace that sealed it; None for a trace of anything else.
 
     The approver's name is looked up; where it was deleted or differs from the sealed one, the pseudonym is shown.
@@ -224,13 +226,13 @@ def sealed_of(record: Record, trace: Trace) -> Sealed | None:
     ref = trace["root"]
     if not ref.startswith("build/"):
         return None
-    build = record.build(parse_ref(ref).segments[0])
+    build = recorder.database.query(sealed_build, parse_ref(ref).segments[0])
     if build is None:
         return None
     signatures = None
     try:
-        with record.database.read() as connection:
-            keys = keys_of(connection, build.ref, record.public_keys(connection))
+        with recorder.database.read() as connection:
+            keys = keys_of(connection, build.ref, recorder.public_keys(connection))
             valid = open_envelope(build.envelope).signed_by(keys) is not None
             found = seal_signatures(connection, build.ref, keys)
         signatures = None if found.words() is None else f"{found.words()}{'' if found.enough else ' (NOT ENOUGH)'}"
@@ -239,7 +241,7 @@ def sealed_of(record: Record, trace: Trace) -> Sealed | None:
     said = build.statement["predicate"]
     waived = sum(gate["waived"] for gate in said["gates"])
     approver = said["approver"]
-    named = None if approver is None else record.person_in_words(approver)
+    named = None if approver is None else recorder.database.query(display_name, approver)
     facets = {node["ref"]: node["facets"] for node in trace["nodes"]}
     apart = (facets.get(ref, {}).get("tracecore_selection") or {}).get("reports", ())
     kpis = read_kpis({entry["role"]: facets.get(entry["ref"], {}) for entry in said["artifacts"]}, [report["role"] for report in apart])

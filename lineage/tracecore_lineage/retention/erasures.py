@@ -79,9 +79,9 @@ def promise(record: RecordWriter, erasure: Erasure, work: Callable[[Connection],
     def append(connection: Connection) -> int:
         if work is not None:
             work(connection)
-        return record.append_bodies(connection, [body])[0].seq
+        return record.append(connection, [body])[0].seq
 
-    return replace(erasure, seq=record.together(append))
+    return replace(erasure, seq=record.commit(append))
 
 
 def carry_out(record: RecordWriter, erasure: Erasure) -> Erasure:
@@ -109,9 +109,9 @@ def carry_out(record: RecordWriter, erasure: Erasure) -> Erasure:
 
         def append(connection: Connection) -> None:
             if current_state.ending(connection, erasure.run) is None:
-                record.append_bodies(connection, [body])
+                record.append(connection, [body])
 
-        record.together(append)
+        record.commit(append)
     return signed
 
 

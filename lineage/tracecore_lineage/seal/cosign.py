@@ -90,7 +90,7 @@ def set_policy(record: RecordWriter, policy: KeyPolicy, signing: Sequence[Privat
         record.append_fact(connection, POLICY, datetime.now(UTC), facets={f"tracecore_{POLICY}": facet})
         return True
 
-    return record.together(work)
+    return record.commit(work)
 
 
 def cosign(record: RecordWriter, name: str, signing: Sequence[PrivateKey] = (), envelopes: Sequence[Mapping[str, Any]] = ()) -> Cosigned:
@@ -123,7 +123,7 @@ def cosign(record: RecordWriter, name: str, signing: Sequence[PrivateKey] = (), 
             _append(record, connection, build, key, signature)
         return Cosigned(build.ref, tuple(new), seal_signatures(connection, build.ref, believed))
 
-    return record.together(work)
+    return record.commit(work)
 
 
 def add_signature(envelope: Mapping[str, Any], signing: Sequence[PrivateKey]) -> dict[str, Any]:
@@ -151,9 +151,9 @@ def _append(record: RecordWriter, connection: Connection, build: SealedBuild, ke
 
 
 def _build(connection: Connection, name: str, ledger_name: LedgerName) -> SealedBuild:
-    found = seal.find(connection, name)
+    found = seal.sealed_build(connection, name)
     if found is None:
-        known = [build.name for build in seal.builds(connection)]
+        known = [build.name for build in seal.sealed_builds(connection)]
         raise UsageError(f"build/{name} is not in the record. {suggestion(name, known, none_known='No build was sealed yet.')}")
     sealed_in = home(connection, found.ref)
     if sealed_in != ledger_name:

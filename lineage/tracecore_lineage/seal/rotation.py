@@ -15,7 +15,7 @@ from tracecore_lineage.crypto.keys import PrivateKey, PublicKey
 from tracecore_lineage.ledger.sql_tables import FACETS, RUN_EVENTS, recorded_by
 from tracecore_schemas.canonical import jcs
 
-__all__ = ["KEY_ADD", "KEY_ROTATE", "add", "finish", "finish_joining", "rotate", "statement"]
+__all__ = ["KEY_ADD", "KEY_ROTATE", "add", "finish", "finish_joining", "rotate_key", "statement"]
 
 KEY_ROTATE = "key_rotate"
 KEY_ADD = "key_add"
@@ -41,7 +41,8 @@ def add(writer: RecordWriter, key: PublicKey) -> bool:
     signer = writer.keys.private()
     signature = base64.b64encode(signer.sign(statement(KEY_ADD, signer.public.id, key))).decode()
     facet = TracecoreKeyRunFacet(signer.public.id, key.id, key.pem, signature)
-    writer.append_signed(writer.events.fact(KEY_ADD, writer.new_run_id(), {"tracecore_key": facet}, datetime.now(UTC)), signer)
+    with writer.database.write() as connection:
+        writer.append_fact(connection, KEY_ADD, datetime.now(UTC), facets={"tracecore_key": facet})
     return True
 
 
@@ -55,7 +56,7 @@ def finish_joining(writer: RecordWriter) -> None:
             writer.keys.activate(waiting.id)
 
 
-def rotate(writer: RecordWriter) -> PublicKey:
+def rotate_key(writer: RecordWriter) -> PublicKey:
     """Create a new signing key, record the change, and return the new key; the old public key stays valid for what it signed.
 
     A recorded key is on disk first; the new one signs only after its event is durable.
@@ -80,7 +81,8 @@ def _rotate(writer: RecordWriter) -> PublicKey:
     signature = base64.b64encode(signer.sign(statement(KEY_ROTATE, signer.public.id, key.public))).decode() if signer else None
     facet = TracecoreKeyRunFacet(old, key.public.id, key.public.pem, signature)
     events = writer.events.fact(KEY_ROTATE, writer.new_run_id(), {"tracecore_key": facet}, datetime.now(UTC))
-    writer.append_signed(events, signer or key)
+    with writer.database.write() as connection:
+        writer.append(connection, events, key=signer or key)
     ring.activate(key.public.id)
     return key.public
 

@@ -24,7 +24,18 @@ from tracecore_schemas.kinds import ArtifactKind, Media
 from tracecore_schemas.refs import artifact_ref, parse_ref
 from tracecore_schemas.run import Artifact, RunInput, Unknown
 
-__all__ = ["STATEMENT", "Place", "builds", "content_digest", "content_of", "differences", "find", "predicate_content", "seal", "statement"]
+__all__ = [
+    "STATEMENT",
+    "Place",
+    "content_digest",
+    "content_of",
+    "differences",
+    "predicate_content",
+    "seal_build",
+    "sealed_build",
+    "sealed_builds",
+    "statement",
+]
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 _CONTENT = ("program", "artifacts", "gates", "waivers", "approver")
@@ -107,7 +118,7 @@ def _bare(content: Mapping[str, Any]) -> dict[str, Any]:
 _EXPECTED = ((ArtifactKind.MODEL, "model"), (ArtifactKind.ENGINE, "engine"), (ArtifactKind.KPI_REPORT, "KPIs"))
 
 
-def seal(record: RecordWriter, request: SealRequest) -> SealedBuild:
+def seal_build(record: RecordWriter, request: SealRequest) -> SealedBuild:
     """Seal a build, durably; returns the existing one, with `new` False, where the same content is sealed under this name already.
 
     Raises:
@@ -116,7 +127,7 @@ def seal(record: RecordWriter, request: SealRequest) -> SealedBuild:
     _check(request)
     content = _content(record, request)
     with record.database.read() as connection:
-        standing = find(connection, request.name)
+        standing = sealed_build(connection, request.name)
     if standing is not None:
         return _same(standing, content)
     with record.database.read() as connection:
@@ -133,7 +144,7 @@ def _run(record: RecordWriter, request: SealRequest, content: Mapping[str, Any])
     sealed: list[SealedBuild] = []
 
     def release(position: Position) -> bytes | None:
-        found = find(position.connection, request.name)
+        found = sealed_build(position.connection, request.name)
         ended = current_state.ending(position.connection, request.run.id)
         if found is None and ended is not None:
             raise RunFailed(
@@ -154,13 +165,13 @@ def _run(record: RecordWriter, request: SealRequest, content: Mapping[str, Any])
     return sealed[0]
 
 
-def find(connection: Connection, name: str) -> SealedBuild | None:
+def sealed_build(connection: Connection, name: str) -> SealedBuild | None:
     """Return the build of a name: the first sealed under it."""
     row = connection.execute(select(BUILDS).where(BUILDS.c.name == name).order_by(BUILDS.c.seq).limit(1)).one_or_none()
     return None if row is None else _from_row(row)
 
 
-def builds(connection: Connection) -> list[SealedBuild]:
+def sealed_builds(connection: Connection) -> list[SealedBuild]:
     """Return every sealed build, in sealing order."""
     return [_from_row(row) for row in connection.execute(select(BUILDS).order_by(BUILDS.c.seq))]
 

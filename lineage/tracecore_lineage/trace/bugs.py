@@ -16,13 +16,13 @@ from tracecore_lineage.trace.resolve import build_named
 from tracecore_schemas.bug import Bug, BugSeverity
 from tracecore_schemas.refs import Ref, RefError, parse_ref
 
-__all__ = ["KIND", "bugs", "find", "reported_since", "the_bug"]
+__all__ = ["KIND", "find_bug", "reported_bugs", "reported_since", "the_bug"]
 
 KIND = "bug"
 _FACET = "tracecore_bug"
 
 
-def bugs(connection: Connection, *, build: str | None = None) -> list[Bug]:
+def reported_bugs(connection: Connection, *, build: str | None = None) -> list[Bug]:
     """Return the reported bugs, newest first; with `build` (name or ref), only those seen in it.
 
     Raises:
@@ -34,7 +34,7 @@ def bugs(connection: Connection, *, build: str | None = None) -> list[Bug]:
         return sorted((bug for bug in _all(reader) if seen_in in {None, bug.build}), key=lambda bug: (bug.reported_at, bug.id), reverse=True)
 
 
-def find(connection: Connection, identity: str) -> Bug | None:
+def find_bug(connection: Connection, identity: str) -> Bug | None:
     """Return a bug by its id or `bug/<id>`, or None."""
     with readable_catalog():
         try:

@@ -10,13 +10,13 @@ from sqlalchemy import Connection, select
 
 from tracecore_lineage.ledger.sql_tables import FACETS
 
-__all__ = ["plugins"]
+__all__ = ["recorded_plugins"]
 
 _FACET = "tracecore_execution"
 _IDENTITY = ("entry_point", "distribution", "version", "source_digest")
 
 
-def plugins(connection: Connection) -> list[dict[str, Any]]:
+def recorded_plugins(connection: Connection) -> list[dict[str, Any]]:
     """Return every version of every plugin that a recorded run used.
 
     Returns:

@@ -243,7 +243,7 @@ def read_attestations(path: Path) -> list[dict[str, Any]]:
 def check_attestations(envelopes: list[dict[str, Any]], connection: Connection, trace: Trace, trust: Trust, findings: Findings) -> None:
     """Compare attestations with the record of the traced build."""
     root = trace["root"]
-    sealed = seal.find(connection, parse_ref(root).segments[0]) if root.startswith("build/") else None
+    sealed = seal.sealed_build(connection, parse_ref(root).segments[0]) if root.startswith("build/") else None
     if sealed is None:
         raise UsageError(f"{root} is not a build: name the build that the attestations are about.")
     findings.checked["signatures"] += len(envelopes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from drawn_frames import frame_table
 from mistaken_frames import evaluated_drives, event, event_table
 
 from tracecore.errors import UsageError
-from tracecore.testing.worlds import Outcome, RecordWorld, StageWorld, artifact, origin
+from tracecore.testing.worlds import Outcome, RecordWorld, StageWorld, artifact, origin, run_command
 from tracecore_schemas.data_request import FILE, DataRequest
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import RunInput
@@ -35,15 +36,21 @@ def diagnose(world: StageWorld) -> Any:
     return run
 
 
+def report(world: StageWorld, *words: str) -> str:
+    """Report a bug and return its ref."""
+    done = run_command("bug", "report", *words, "--json", "--workspace", world.record.workspace.root)
+    return f"bug/{json.loads(done.stdout)['id']}"
+
+
 def request(world: StageWorld, outcome: Outcome) -> DataRequest:
     return DataRequest.model_validate_json((world.read(outcome, "request") / FILE).read_bytes())
 
 
 def test_a_bug_is_a_want_of_its_own_with_its_frames_and_what_they_share(world: StageWorld, diagnose: Any) -> None:
     shown = [TOKYO[0]["frame_id"], TOKYO[9]["frame_id"]]
-    bug = world.record.report_bug("cyclist missed at dusk", frames=shown).bug
-    wants = request(world, diagnose(bug.ref, bug.ref)).wants
-    id_ = bug.ref.removeprefix("bug/")
+    bug = report(world, "cyclist missed at dusk", "--frame", shown[0], "--frame", shown[1])
+    wants = request(world, diagnose(bug, bug)).wants
+    id_ = bug.removeprefix("bug/")
     assert [want.cluster for want in wants] == [f"bug-{id_}", "missed-pedestrians-night-jp"]
     assert wants[0].why == f"Bug {id_}: cyclist missed at dusk"
     assert wants[0].like == tuple(shown)
@@ -52,10 +59,10 @@ def test_a_bug_is_a_want_of_its_own_with_its_frames_and_what_they_share(world: S
 
 
 def test_a_bug_without_frames_asks_for_nothing_and_that_is_said(world: StageWorld, diagnose: Any) -> None:
-    bug = world.record.report_bug("brakes late").bug
-    outcome = diagnose(bug.ref)
+    bug = report(world, "brakes late")
+    outcome = diagnose(bug)
     assert [want.cluster for want in request(world, outcome).wants] == ["missed-pedestrians-night-jp"]
-    assert f"{bug.ref} names no frames, so nothing can be asked for by it." in [each.why for each in outcome.outputs["request"].unknowns]
+    assert f"{bug} names no frames, so nothing can be asked for by it." in [each.why for each in outcome.outputs["request"].unknowns]
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_one_odd_message_is_left_out_and_the_drive_is_kept(
     assert _left_out(outcome, port) == [left]
     assert _failed(outcome) == {"messages_left_out": severity}
     assert left[0] in _unknowns(outcome)["messages left out"]
-    (log,) = quick.record.artifacts("drive_log", case)
+    (log,) = quick.record.recorder.artifacts("drive_log", case)
     facet: Any = log.facets["tracecore_drive"]
     (stated,) = facet["left_out"]
     assert (stated["topic"], stated["messages"], len(stated["times_ns"])) == (*left[:2], 1)
@@ -81,7 +81,7 @@ def test_a_custom_type_without_definition_is_counted_by_its_topic(quick: StageWo
         ("b_custom", "bag", "/vehicle", "acme_msgs/msg/VehicleState", 3), ("m_onebyte", "m_onebyte", "/flag", "acme_msgs/msg/Flag", 1),
     ):  # fmt: skip
         outcome = _ingest(quick, case)
-        (log,) = quick.record.artifacts("drive_log", drive)
+        (log,) = quick.record.recorder.artifacts("drive_log", drive)
         (why,) = [unknown.why for unknown in log.unknowns if unknown.what == "messages not decoded"]
         assert f"{count} of {topic} (cdr, {kind}, whose definition" in why
         assert _rows(outcome, "signals") == [0]
@@ -95,7 +95,7 @@ def test_bags_that_share_a_name_are_called_by_their_folders(quick: StageWorld) -
 
 def test_a_log_with_wrong_statistics_is_read_and_they_are_stated(quick: StageWorld) -> None:
     _ingest(quick, "m_rust0")
-    (log,) = quick.record.artifacts("drive_log", "m_rust0")
+    (log,) = quick.record.recorder.artifacts("drive_log", "m_rust0")
     (why,) = [unknown.why for unknown in log.unknowns if unknown.what == "index of the file"]
     assert "the first log time does not fit the data: it says 100000000, found 0" in why
 

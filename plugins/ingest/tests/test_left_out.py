@@ -251,7 +251,7 @@ def test_files_compressed_whole_are_read(quick: StageWorld, drive_file: Any, pic
     (tmp_path / "packed" / "cut.mcap.zst").write_bytes(packed.read_bytes()[:-30])
     outcome = _ingest(quick, tmp_path / "packed")
     assert (outcome.outputs["frames"].rows, outcome.outputs["signals"].rows) == (1, 1)
-    assert quick.record.artifacts("drive_log", "a")[0].size_bytes == packed.stat().st_size
+    assert quick.record.recorder.artifacts("drive_log", "a")[0].size_bytes == packed.stat().st_size
     assert _unknowns(outcome)["drive file not ingested"] == "cut.mcap.zst: can't be decompressed (zstd): it was cut off"
 
 

@@ -49,7 +49,8 @@ def test_a_drive_becomes_frames_and_signals(ingesting: StageWorld, small_drive: 
         "drive": "alpha", "sensor": "/camera", "timestamp_ns": START + S // 2, "frame_id": f"frame/alpha/%2Fcamera/{START + S // 2}", "index": 1,
         "width": 64, "height": 48, "encoding": "jpeg", "luma": 0, "dhash": "", "clock": "measured", "latitude": 48.001, "longitude": 9.0,
         "region": "DE", "time_of_day": "day", "conditions": [("region", "DE"), ("time_of_day", "day")],
-        "file": None, "orientation": 1, "image_sha256": "", "drive_log": ingesting.record.artifacts("drive_log", "alpha")[0].digest, "image": b"",
+        "file": None, "orientation": 1, "image_sha256": "", "image": b"",
+        "drive_log": ingesting.record.recorder.artifacts("drive_log", "alpha")[0].digest,
     }  # fmt: skip
     assert set(signals[0]) == set(SIGNALS.names)
     speeds = [row for row in signals if row["topic"] == "/car/speed"]
@@ -92,7 +93,7 @@ def test_what_is_said_of_drives_frames_and_signals_fits_the_facets_contracts(
     quick: StageWorld, small_drive: Callable[..., Path], drive: str | None
 ) -> None:
     outcome = _ingest(quick, small_drive("beta.mcap", drive=drive))
-    (log,) = quick.record.artifacts("drive_log", drive or "beta")
+    (log,) = quick.record.recorder.artifacts("drive_log", drive or "beta")
     for artifact, spec in ((log, DRIVE_FACET), (outcome.outputs["frames"], FRAMES_FACET), (outcome.outputs["signals"], SIGNALS_FACET)):
         assert spec.problem(artifact.facets[spec.name]) is None
 
@@ -105,7 +106,7 @@ def test_a_damaged_file_is_named_and_the_rest_is_ingested(quick: StageWorld, sma
     left_out = [why for what, why in _unknowns(outcome, "frames") if what == "drive file not ingested"]
     assert len(left_out) == 1
     assert left_out[0].startswith("cut.mcap: ")
-    assert not quick.record.artifacts("drive_log", "beta")
+    assert not quick.record.recorder.artifacts("drive_log", "beta")
 
 
 def test_where_every_file_is_damaged_the_tables_are_empty_and_say_so(quick: StageWorld, small_drive: Callable[..., Path]) -> None:
@@ -123,7 +124,7 @@ def test_two_different_files_may_not_claim_one_drive(quick: StageWorld, small_dr
     assert "claim the drive name 'alpha'" in str(found.value)
     assert str(one) in str(found.value)
     assert str(other) in str(found.value)
-    assert not quick.record.artifacts("drive_log", "alpha"), "nothing is half-made"
+    assert not quick.record.recorder.artifacts("drive_log", "alpha"), "nothing is half-made"
 
 
 def test_the_same_bytes_twice_are_one_drive(quick: StageWorld, small_drive: Callable[..., Path]) -> None:
@@ -192,7 +193,7 @@ def test_messages_that_are_not_decoded_are_counted_and_named(quick: StageWorld, 
     in_short = "3 messages (cdr, image format 'h264', ros1) of drive a are in no table; each drive log says of which topics"
     assert ("messages not decoded", in_short) in _unknowns(outcome, "signals")
     listed = "1 of /camera (image format 'h264'), 1 of /old (ros1), 1 of /scan (cdr, sensor_msgs/msg/LaserScan, whose definition can not be read)"
-    (log,) = quick.record.artifacts("drive_log", "a")
+    (log,) = quick.record.recorder.artifacts("drive_log", "a")
     assert [each.why for each in log.unknowns if each.what == "messages not decoded"] == [
         f"drive a: counted and kept in the drive log, but in no table: {listed}"
     ]
@@ -224,14 +225,14 @@ def test_camvid_gives_three_drive_logs_and_468_frames(quick: StageWorld) -> None
         ("time and place", "drives 0001TP, 0006R0, 0016E5: its clock is 'synthetic epoch, true spacing' and it holds no GNSS fix"),
         ("files not taken", "listed beside each drive file: 1 .json (camvid/labels.coco.json)"),
     ]
-    assert [len(quick.record.artifacts("drive_log", drive)) for drive in ("0001TP", "0006R0", "0016E5")] == [1, 1, 1]
+    assert [len(quick.record.recorder.artifacts("drive_log", drive)) for drive in ("0001TP", "0006R0", "0016E5")] == [1, 1, 1]
 
 
 def test_comma2k19_is_counted_as_expected_and_its_signals_can_be_queried(quick: StageWorld) -> None:
     folder = shared_data("comma2k19")
     expected = json.loads((folder / "expected_counts.json").read_text())
     outcome = _ingest(quick, folder)
-    said = quick.record.artifacts("drive_log", "segment40")[0].facets["tracecore_drive"]
+    said = quick.record.recorder.artifacts("drive_log", "segment40")[0].facets["tracecore_drive"]
     assert {topic["topic"]: topic["messages"] for topic in said["topics"]} == expected["message_counts"]
     assert said["messages"] == expected["total"] == 175_403
     assert said["clock"] == "measured"

@@ -140,7 +140,7 @@ def test_a_ros_car_gives_frames_sweeps_calibrations_places_and_signals(
     assert signals["/fix"]["schema"] == "sensor_msgs/msg/NavSatFix"
     assert "image format '16UC1; compressedDepth png'" in _unknowns(outcome, "frames")["messages not decoded"]
     covered = storage is StoragePlugin.MCAP
-    (log,) = quick.record.artifacts("drive_log", "monday")
+    (log,) = quick.record.recorder.artifacts("drive_log", "monday")
     assert covered or "content checksums" in {unknown.what for unknown in log.unknowns}
     assert log.facets["tracecore_drive"]["lidars"] == ["/lidar/points"]
 
@@ -167,10 +167,10 @@ def test_real_bags_hold_what_their_metadata_counts(quick: StageWorld) -> None:
 
 def test_a_bag_of_several_files_is_one_drive_with_a_log_for_each(quick: StageWorld) -> None:
     outcome = _ingest(quick, shared_data("rosbag2", "wbag"))
-    first = quick.record.artifacts("drive_log", "wbag")[0].facets["tracecore_drive"]
+    first = quick.record.recorder.artifacts("drive_log", "wbag")[0].facets["tracecore_drive"]
     assert first["parts"] == [f"wbag_{number}.mcap" for number in range(5)]
     assert first["messages"] == 6074
-    second = quick.record.artifacts("drive_log", "wbag.1")[0].facets["tracecore_drive"]
+    second = quick.record.recorder.artifacts("drive_log", "wbag.1")[0].facets["tracecore_drive"]
     assert (second["drive"], second["part_of"], second["messages"]) == ("wbag", "drive_log/wbag", 1240)
     rows = [row for row in _rows(quick, outcome, "signals") if row["topic"] == "AAA"]
     assert [row["sequence"] for row in rows] == list(range(804))
@@ -266,7 +266,7 @@ def test_a_split_drive_is_read_as_the_whole_one(quick: StageWorld, drive_file: A
     frames = _rows(quick, _ingest(quick, last.parent), "frames")
     assert [frame["image"] for frame in frames] == [picture(index) for index in range(6)]
     assert [frame["index"] for frame in frames] == list(range(6))
-    logs = [quick.record.artifacts("drive_log", name)[0].digest for name in ("alpha", "alpha.1")]
+    logs = [quick.record.recorder.artifacts("drive_log", name)[0].digest for name in ("alpha", "alpha.1")]
     assert [frame["drive_log"] for frame in frames] == logs * 3
 
 

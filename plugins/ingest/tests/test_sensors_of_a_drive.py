@@ -73,7 +73,7 @@ def test_sweeps_and_calibrations_stand_beside_frames(ingesting: StageWorld, driv
     assert sweeps[1] | {"data": b""} == {
         "drive": "alpha", "sensor": "/lidar/top/points", "timestamp_ns": START + S // 10, "index": 1, "points": 3, "frame": "lidar_top",
         "sweep_id": f"frame/alpha/%2Flidar%2Ftop%2Fpoints/{START + S // 10}", "clock": "measured", "data": b"",
-        "drive_log": ingesting.record.artifacts("drive_log", "alpha")[0].digest,
+        "drive_log": ingesting.record.recorder.artifacts("drive_log", "alpha")[0].digest,
     }  # fmt: skip
     points = np.frombuffer(sweeps[2]["data"], POINTS_DTYPE)
     assert [tuple(round(float(value), 6) for value in point) for point in points] == [(10, 0, 0, 0), (11, -1, 0.5, 0.2), (9, 2, 2, 1)]
@@ -109,7 +109,7 @@ def test_drives_that_a_stage_wrote_are_ingested_and_traced_to_it(quick: StageWor
     logs = quick.folder("drive_log", "reference.world", written.parent)
     outcome = quick.run("ingest", "mcap", {"logs": logs}, asset="drives")
     assert {row["drive"] for row in _rows(quick, outcome, "frames")} == {"alpha"}
-    (log,) = quick.record.artifacts("drive_log", "alpha")
+    (log,) = quick.record.recorder.artifacts("drive_log", "alpha")
     assert log.origin is None
     trace = quick.record.trace(log.ref)
     assert [node["name"] for node in trace["nodes"]] == ["alpha", "reference.world"]
@@ -257,7 +257,7 @@ def test_what_protobuf_can_not_say_in_json_damages_nothing(quick: StageWorld, dr
     (row,) = quick.read(outcome, "signals").to_pylist()
     assert json.loads(row["message"]) == {"some": {"@type": "x/absent.Type", "value": "CA=="}, "note": None}
     assert "numbers that are none" in _unknowns(outcome, "signals")
-    (log,) = quick.record.artifacts("drive_log", "a")
+    (log,) = quick.record.recorder.artifacts("drive_log", "a")
     listed = {unknown.what: unknown.why for unknown in log.unknowns}["messages not decoded"]
     assert "1 of /broken (protobuf, car.Broken, whose definition can not be read)" in listed
 

@@ -131,7 +131,7 @@ def test_a_loss_that_is_no_number_stops_the_run_by_step_and_term(trainer: Traine
     ) as failed:
         trainer.train(supplied, steps=30, learning_rate=1e30)
     assert failed.value.exit_code == 3
-    assert not trainer.world.record.artifacts("model", "test.model")
+    assert not trainer.world.record.recorder.artifacts("model", "test.model")
 
 
 def test_frames_without_labels_are_a_usage_problem(trainer: Trainer, drawn: Any, make_label: Any) -> None:

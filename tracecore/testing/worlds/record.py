@@ -53,8 +53,10 @@ class RecordWorld:
 
     def start(self, job: str, stage: StageKind | None = None, **more: Any) -> Run:
         """Record the START of a run."""
-        run = Run(self.record.new_run_id(), f"demo.{job}", datetime.now(UTC), stage, program=PROGRAM, **{"environment": self.environment, **more})
-        self.record.start(run)
+        run = Run(
+            self.record.recorder.new_run_id(), f"demo.{job}", datetime.now(UTC), stage, program=PROGRAM, **{"environment": self.environment, **more}
+        )
+        self.record.recorder.start(run)
         return run
 
     def run(
@@ -72,7 +74,7 @@ class RecordWorld:
         """Record one run whose inputs are (role, asset) pairs of this world."""
         run = self.start(asset, stage, plugin=plugin(stage.value, version), params=params or {})
         read = [RunInput("program", PROGRAM), *(self.reading(stage, role, name) for role, name in inputs), *more_inputs]
-        self.record.complete(run, read, outputs or {}, facets)
+        self.record.recorder.complete(run, read, outputs or {}, facets)
         for port, made in (outputs or {}).items():
             key = asset if len(outputs or {}) == 1 else f"{asset}.{port}"
             self.made[key], self.runs[key] = made, run.id
@@ -97,7 +99,7 @@ class RecordWorld:
         }
         log = artifact("drive_log", name, content, origin=origin(f"{name}.mcap", content, "drive file"), facets={"tracecore_drive": drive})
         run = self.start("drives.drive_log", StageKind.INGEST, plugin=plugin("ingest"))
-        self.record.complete(run, [], {"drive_log": log})
+        self.record.recorder.complete(run, [], {"drive_log": log})
         return RunInput("drive_log", log, run.id)
 
     def check(
@@ -110,10 +112,10 @@ class RecordWorld:
         inputs = (RunInput("frames", target, self.runs[asset]),)
         message = "as it should be" if success else "2 frames are shared"
         check = CheckRun(
-            self.record.new_run_id(), f"demo.{asset}.check.{name}", name, self.runs[asset], target.ref, inputs,
+            self.record.recorder.new_run_id(), f"demo.{asset}.check.{name}", name, self.runs[asset], target.ref, inputs,
             success, severity, (outcome,), message, now, now, {}, tuple(unknowns),
         )  # fmt: skip
-        self.record.check(check)
+        self.record.recorder.check(check)
         return check
 
     def ingest(self, *drives: str) -> None:
@@ -189,7 +191,7 @@ class RecordWorld:
         self, name: str, *, gates: Sequence[GateOutcome] = (), waivers: Sequence[Waiver] = (), approver: str | None = "Ada Lovelace"
     ) -> SealRequest:
         """Ask for a build of the newest of everything."""
-        run = Run(self.record.new_run_id(), "demo.release", datetime.now(UTC), program=PROGRAM)
+        run = Run(self.record.recorder.new_run_id(), "demo.release", datetime.now(UTC), program=PROGRAM)
         roles = ("engine", "labels", "model", "training_set.train")
         artifacts = tuple((role, self.made[role], self.runs[role]) for role in roles if role in self.made)
         chosen = tuple(gates) or (GateOutcome("no_leak", True, False, 0, 0, "no frame is shared"),)

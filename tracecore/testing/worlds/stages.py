@@ -51,7 +51,7 @@ class StageWorld:
         self.host = host
         self.store = open_store(workspace)
         self.record = open_record(workspace)
-        self.executor = Executor(workspace, self.store, self.record, host)
+        self.executor = Executor(workspace, self.store, self.record.recorder, host)
         self.base = workspace.root.parent
 
     @classmethod
@@ -63,7 +63,7 @@ class StageWorld:
     def allow(self, *plugins: str) -> None:
         """Go on in the same workspace with other plugins."""
         self.host = load_host(*plugins)
-        self.executor = Executor(self.workspace, self.store, self.record, self.host)
+        self.executor = Executor(self.workspace, self.store, self.record.recorder, self.host)
 
     def replace_check(self, check: Check) -> None:
         """Let a check take the place of those of its name."""
@@ -83,7 +83,7 @@ class StageWorld:
 
     def supply(self, kind: str, name: str, value: pa.Table | Path, facets: Mapping[str, Any], note: str = "") -> ResolvedInput:
         """Put a value into the store; with a note it has a declared origin, where a trace ends without a gap."""
-        run_id = self.record.new_run_id()
+        run_id = self.record.recorder.new_run_id()
         if not isinstance(value, Path):
             stored = self.store.put_table(self.store.stage_table(value, run_id=run_id, port="given"), kind=kind, name=name, run_id=run_id)
         elif value.is_dir():
