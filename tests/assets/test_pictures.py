@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 from PIL import Image
 
-from tracecore_assets.define.metadata import MAX_BYTES, curves_picture, picture_file, png_markdown, read_curves, sample_frames
+from tracecore_assets.define.metadata import MAX_BYTES, curves_picture, picture_markdown, read_curves, sample_frames
 
 
 def _jpeg(color, size=(96, 64)):
@@ -69,7 +69,7 @@ def test_a_big_plot_is_made_smaller(tmp_path):
     path = tmp_path / "samples.png"
     Image.effect_noise((1600, 1200), 80).save(path)
     assert path.stat().st_size > MAX_BYTES
-    assert _picture(picture_file(path)).width <= 1400
+    assert _picture(picture_markdown(path.read_bytes(), "png", "samples")).width <= 1400
 
 
 def _model(folder, **changes):
@@ -83,7 +83,7 @@ def test_training_curves_are_drawn_and_their_last_numbers_given(tmp_path):
     curves = read_curves(_model(tmp_path))
     assert curves.last == {"loss": 2.0, "learning rate": 0.1}
     assert Image.open(io.BytesIO(curves_picture(curves))).width > 400
-    assert png_markdown(curves_picture(curves), "training curves").startswith("![training curves](data:image/png;base64,")
+    assert picture_markdown(curves_picture(curves), "png", "training curves").startswith("![training curves](data:image/png;base64,")
 
 
 def test_curves_of_another_shape_are_none_of_ours(tmp_path):

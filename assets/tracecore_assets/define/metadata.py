@@ -35,8 +35,7 @@ __all__ = [
     "Curves",
     "artifact_metadata",
     "curves_picture",
-    "picture_file",
-    "png_markdown",
+    "picture_markdown",
     "read_curves",
     "sample_frames",
 ]
@@ -69,15 +68,15 @@ def sample_frames(frames: pads.Dataset, boxes: pads.Dataset | None = None) -> st
     return _markdown(contact_sheet(shown, _COLUMNS), "sample frames") if shown else None
 
 
-def picture_file(path: Path) -> str:
-    """Return a picture file as Markdown, reduced if it is too large for the event log."""
+def picture_markdown(picture: bytes, format: str, name: str) -> str:  # noqa: A002  # the image format
+    """Return an encoded picture as Markdown, reduced if it is too large for the event log."""
     from PIL import Image
 
-    if path.stat().st_size <= MAX_BYTES:
-        return _data_uri(path.read_bytes(), path.suffix[1:], path.stem)
-    with Image.open(path) as image:
+    if len(picture) <= MAX_BYTES:
+        return f"![{name}](data:image/{format};base64,{base64.b64encode(picture).decode()})"
+    with Image.open(io.BytesIO(picture)) as image:
         image.thumbnail((1400, 1400))
-        return _markdown(image.convert("RGB"), path.stem)
+        return _markdown(image.convert("RGB"), name)
 
 
 def _boxes(table: pads.Dataset) -> dict[str, list[Mark]]:
@@ -99,13 +98,8 @@ def _spread(index: pa.Table, by_frame: Mapping[str, Sequence[Mark]]) -> list[tup
     rows = sorted(index.to_pylist(), key=lambda row: (row["drive"], row["timestamp_ns"], row["frame_id"]))
     preferred = [row for row in rows if row["frame_id"] in by_frame] or rows
     count = min(_TILES, len(preferred))
-    return [
-        (
-            preferred[(2 * place + 1) * len(preferred) // (2 * count)]["drive"],
-            preferred[(2 * place + 1) * len(preferred) // (2 * count)]["timestamp_ns"],
-        )
-        for place in range(count)
-    ]
+    chosen = (preferred[(2 * place + 1) * len(preferred) // (2 * count)] for place in range(count))
+    return [(row["drive"], row["timestamp_ns"]) for row in chosen]
 
 
 def _rows(frames: pads.Dataset, chosen: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
@@ -126,22 +120,9 @@ def _markdown(image: Image, name: str) -> str:
     while True:
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=80)
-        if buffer.tell() <= MAX_BYTES or image.width < _TILE_WIDTH:
-            return _data_uri(buffer.getvalue(), "jpeg", name)
+        if buffer.tell() <= MAX_BYTES:
+            return picture_markdown(buffer.getvalue(), "jpeg", name)
         image = image.resize((image.width * 3 // 4, image.height * 3 // 4))
-
-
-def png_markdown(picture: bytes, name: str) -> str:
-    """Return a PNG as Markdown, reduced if it is too large for the event log."""
-    from PIL import Image
-
-    if len(picture) <= MAX_BYTES:
-        return _data_uri(picture, "png", name)
-    return _markdown(Image.open(io.BytesIO(picture)).convert("RGB"), name)
-
-
-def _data_uri(picture: bytes, type_: str, name: str) -> str:
-    return f"![{name}](data:image/{type_};base64,{base64.b64encode(picture).decode()})"
 
 
 FILE = "curves.json"
@@ -306,7 +287,9 @@ def _pictures(artifact: Artifact, store: Any, inputs: Sequence[Artifact]) -> Met
 def _of_directory(folder: Path) -> Metadata:
     """Return a directory's report page, training curves and pictures."""
     plots = [path for path in sorted(folder.rglob("*")) if path.suffix in _PICTURE_SUFFIXES]
-    shown: Metadata = {f"plot/{path.stem}": dg.MetadataValue.md(picture_file(path)) for path in plots[:_MAX_PLOTS]}
+    shown: Metadata = {
+        f"plot/{path.stem}": dg.MetadataValue.md(picture_markdown(path.read_bytes(), path.suffix[1:], path.stem)) for path in plots[:_MAX_PLOTS]
+    }
     page = next((folder / name for name in _PAGES if (folder / name).is_file()), None)
     if page is not None and page.stat().st_size <= _MAX_FACET:
         # Without its pictures, which are shown as plots: their paths are not valid here.
@@ -316,7 +299,7 @@ def _of_directory(folder: Path) -> Metadata:
     if curves is None:
         return shown
     if (picture := curves_picture(curves)) is not None:
-        shown["curves"] = dg.MetadataValue.md(png_markdown(picture, "training curves"))
+        shown["curves"] = dg.MetadataValue.md(picture_markdown(picture, "png", "training curves"))
     return shown | {f"curve/{name}": dg.MetadataValue.float(value) for name, value in curves.last.items()}
 
 
