@@ -89,9 +89,25 @@ class Lines(tc.Exporter):
         destination.write_text("\\n".join(sorted(node["ref"] for node in trace["nodes"])))
 
 
+class Logs(tc.Stage):
+    """Take the logs of a rain gauge."""
+
+    kind = tc.StageKind.INGEST
+    files = tc.Files("paths", suffixes=[".txt"], note="log of a rain gauge")
+    frames = tc.Output("dataset", description="nothing yet")
+
+    class Params(tc.Params):
+        paths: tuple[str, ...] = ()
+        wet: int = tc.Field(1, description="how many are wet")
+
+    def run(self, context, params):
+        for file in context.files(self.files):
+            context.adopt(file, kind="external", name=file.name, facets={WEATHER: {"wet": params.wet, "seen_by": "a gauge"}})
+
+
 @tc.hookimpl
 def tracecore_register_stages():
-    return [WetFrames, Glare]
+    return [WetFrames, Glare, Logs]
 
 
 @tc.hookimpl
@@ -180,6 +196,14 @@ def test_what_its_contract_refuses_fails_the_run_and_names_the_member(strange) -
     strange.write(WITH_PACKAGE.replace("plugin: wet-frames, ", "plugin: wet-frames, params: {wet: -1}, "))
     sentence = r"The stage 'wet-frames' described its output 'wet' by the facet 'acme_weather', whose contract refuses it: wet: -1 is less than"
     with pytest.raises(RunFailed, match=sentence):
+        build(strange.workspace, "wet-1", approver="board", program=strange.program)
+
+
+def test_a_facet_of_an_adopted_file_is_checked_too(strange) -> None:
+    strange.write(WITH_PACKAGE.replace("  release:", "    gauge: {stage: ingest, plugin: logs, params: {paths: [drives], wet: -1}}\n  release:"))
+    with pytest.raises(
+        RunFailed, match=r"The stage 'logs' described external/a\.txt by the facet 'acme_weather', whose contract refuses it: wet: -1"
+    ):
         build(strange.workspace, "wet-1", approver="board", program=strange.program)
 
 

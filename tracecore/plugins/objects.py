@@ -110,8 +110,8 @@ OBJECT_TYPES = (
     ObjectType("exporters", "exporter", Exporter, "export format"),
     ObjectType("importers", "importer", Importer, "import format"),
     ObjectType("commands", "command", click.Command),
-    ObjectType("facets", "facet", FacetSpec),
-    ObjectType("kpis", "KPI", KpiSpec),
+    ObjectType("facets", "facet", FacetSpec, by_name=False),
+    ObjectType("kpis", "KPI", KpiSpec, by_name=False),
     ObjectType("kinds", "kind", ArtifactKind, by_name=False),
     ObjectType("tables", "table type", TableType, by_name=False),
 )

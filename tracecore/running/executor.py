@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
@@ -214,7 +215,8 @@ class Executor:
             self._store.staging(run.id)
             listened = self._progress is not None
             job = job_for(task, run, prepared.params, prepared.found, prepared.withdrawn, self._workspace, scratch, listened=listened)
-            made = self.workers.run(job, answers(adoptions, self._recorder, self._workspace.root, self._progress))
+            finish = partial(finish_facets, self._host, task.stage)
+            made = self.workers.run(job, answers(adoptions, self._recorder, self._workspace.root, finish, self._progress))
             unknowns = [*made.unknowns, *((None, unknown) for unknown in adoptions.unknowns)]
             loaded = self._dependencies(task, run, made, files, prepared.withdrawn)
             facets = {**adoptions.facets, **self._undeclared(task, made, unknowns), DEPENDENCIES: facet(loaded)}
@@ -283,7 +285,7 @@ class Executor:
                 schema=stored.schema,
                 delta=stored.delta,
                 unknowns=tuple(dict.fromkeys(unknown for of, unknown in unknowns if of in {None, name})),
-                facets=finish_facets(self._host, task.stage, name, made.facets.get(name, {})),
+                facets=finish_facets(self._host, task.stage, f"its output '{name}'", made.facets.get(name, {})),
                 table=None if port.table is None else port.table.recorded,
             )
         return outputs

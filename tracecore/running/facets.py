@@ -1,4 +1,4 @@
-"""Facets of an output before they are recorded: completed by what registered KPIs say, checked by their contracts."""
+"""Facets of an artifact before they are recorded: completed by what registered KPIs say, checked by their contracts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tracecore_schemas.facets import KPIS_FACET
 __all__ = ["finish_facets"]
 
 
-def finish_facets(host: PluginHost, stage: RegisteredStage, port: str, facets: Mapping[str, JSON]) -> dict[str, JSON]:
-    """Return the facets that are recorded of an output.
+def finish_facets(host: PluginHost, stage: RegisteredStage, subject: str, facets: Mapping[str, JSON]) -> dict[str, JSON]:
+    """Return the facets that are recorded of an artifact.
 
     Args:
         host: knows the registered facets and KPIs.
-        stage: that described the output; what its own plugin registers counts before the rest.
-        port: of the output.
+        stage: that described it; what its own plugin registers counts before the rest.
+        subject: the artifact, in words (`its output 'frames'`).
 
     Raises:
         RunFailed: a facet is not what its contract says.
@@ -33,7 +33,7 @@ def finish_facets(host: PluginHost, stage: RegisteredStage, port: str, facets: M
         offered = host.objects["facets"].get(name)
         problem = _of(stage, offered).problem(value) if offered and isinstance(value, Mapping) else None
         if problem is not None:
-            raise RunFailed(f"The stage '{stage.name}' described its output '{port}' by the facet '{name}', whose contract refuses it: {problem}.")
+            raise RunFailed(f"The stage '{stage.name}' described {subject} by the facet '{name}', whose contract refuses it: {problem}.")
     return finished
 
 

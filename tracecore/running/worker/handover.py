@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from tracecore.running.worker.workers import Answer
 from tracecore.stage import SourceFile
 from tracecore.system.failures import clear_disk_errors
 from tracecore.workspace import Workspace
+from tracecore_schemas.canonical import JSON
 from tracecore_schemas.run import Run
 
 __all__ = ["answers", "job_for"]
@@ -68,13 +69,21 @@ def job_for(
     )
 
 
-def answers(adoptions: Intake, recorder: Recorder, root: Path, progress: Progress | None) -> dict[str, Answer]:
-    """Return what answers each message of a worker."""
+Finish = Callable[[str, Mapping[str, JSON]], Mapping[str, JSON]]
+
+
+def answers(adoptions: Intake, recorder: Recorder, root: Path, finish: Finish, progress: Progress | None) -> dict[str, Answer]:
+    """Return what answers each message of a worker.
+
+    Args:
+        finish: completes and checks the facets of an adopted file, which its first argument names.
+    """
 
     def adopt(asked: Mapping[str, Any]) -> str:
         with clear_disk_errors(root):
             said = [(what, why) for what, why in asked["unknowns"]]
-            path = adoptions.adopt(_source_file(asked["file"]), kind=asked["kind"], name=asked["name"], facets=asked["facets"], unknowns=said)
+            facets = finish(f"{asked['kind']}/{asked['name']}", asked["facets"])
+            path = adoptions.adopt(_source_file(asked["file"]), kind=asked["kind"], name=asked["name"], facets=facets, unknowns=said)
             return str(path)
 
     def told(said: Mapping[str, Any]) -> None:
