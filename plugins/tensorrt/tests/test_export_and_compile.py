@@ -234,7 +234,12 @@ def test_an_engine_that_can_run_is_compared_with_its_network_on_recorded_frames(
     described: dict[str, Any] = {}
     frames = ds.dataset(frame_table(drive_of("a", 3)))
     context: Any = SimpleNamespace(
-        read=lambda _: frames, threads=1, seed=7, log=LOG, path=lambda _: tmp_path, describe=lambda _, name, facet: described.update({name: facet})
+        read=lambda _: frames,
+        threads=1,
+        seed=7,
+        log=LOG,
+        path=lambda _: tmp_path,
+        describe=lambda _, spec, facet: described.update({spec.name: facet}),
     )
     built = Built(b"an engine", {"output_types": {"float": 1}}, [], [], [], {})
     config = json.loads((onnx_model / "config.json").read_text())
