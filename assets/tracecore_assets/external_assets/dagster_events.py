@@ -103,7 +103,7 @@ def _plain(metadata: Mapping[str, Any]) -> dict[str, JSON]:
 
 
 class StepInputs:
-    """Finds the exact versions that a step read, from the tags of its outputs and the observations that it logged.
+    """Finds the exact versions that one step read, from the tags of its outputs and the observations that it logged.
 
     Args:
         storage: Dagster's event log.
@@ -111,6 +111,7 @@ class StepInputs:
 
     def __init__(self, storage: EventLogStorage) -> None:
         self._storage = storage
+        self._unknowns: dict[tuple[str, str], None] = {}
 
     def of(
         self, made: Iterable[AssetMaterialization], observed: Iterable[AssetObservation], started: float, ended: float
@@ -131,7 +132,6 @@ class StepInputs:
                 one = self._version(observation)
                 exact[one.key, one.partition] = one
         logged = {key for key, _ in exact}
-        unknowns: dict[tuple[str, str], None] = {}
         found: dict[tuple[str, str | None, str | None, str], InputRecord] = {}
         for event in made:
             for key, version, pointer in _frozen(event.tags or {}):
@@ -139,11 +139,11 @@ class StepInputs:
                 if key in logged or (key in own and not itself) or (itself and pointer is None):
                     continue
                 frozen = self._event(key, pointer)
-                for one in self._frozen_input(key, version, frozen, event.partition, unknowns):
+                for one in self._frozen_input(key, version, frozen, event.partition):
                     found[one.key, one.partition, one.ref, one.version] = one
                 if not itself:
-                    self._watch(key, version, pointer, frozen, (started, ended), unknowns)
-        return [*exact.values(), *found.values()], list(unknowns)
+                    self._watch(key, version, pointer, frozen, (started, ended))
+        return [*exact.values(), *found.values()], list(self._unknowns)
 
     def _version(self, event: AssetMaterialization | AssetObservation) -> InputRecord:
         ref, key = ref_of(event), event.asset_key.to_user_string()
@@ -153,12 +153,7 @@ class StepInputs:
         return InputRecord(key, ref, producer, event.partition, version) if version else InputRecord(key, ref, producer, event.partition)
 
     def _frozen_input(
-        self,
-        key: str,
-        version: str,
-        event: AssetMaterialization | AssetObservation | None,
-        partition: str | None,
-        unknowns: dict[tuple[str, str], None],
+        self, key: str, version: str, event: AssetMaterialization | AssetObservation | None, partition: str | None
     ) -> Iterator[InputRecord]:
         """Yield the versions that Dagster froze when the step started."""
         if event is None:
@@ -166,9 +161,9 @@ class StepInputs:
         elif event.partition is None:
             yield self._version(event)
         else:
-            yield from self._partitions(key, version, partition, unknowns)
+            yield from self._partitions(key, version, partition)
 
-    def _partitions(self, key: str, version: str, partition: str | None, unknowns: dict[tuple[str, str], None]) -> Iterator[InputRecord]:
+    def _partitions(self, key: str, version: str, partition: str | None) -> Iterator[InputRecord]:
         """Yield the partitions whose versions Dagster hashed into one version."""
         versions = {
             name: tags[_VERSION]
@@ -185,7 +180,7 @@ class StepInputs:
                 yield from (InputRecord(key, partition=name, version=each) for name, each in sorted(chosen.items()))
                 return
         why = f"Dagster froze one version over several partitions of {key}; which they were is not known"
-        unknowns["partitions read", why] = None
+        self._unknowns["partitions read", why] = None
         yield InputRecord(key, version=version)
 
     def _event(self, key: str, pointer: int | None) -> AssetMaterialization | AssetObservation | None:
@@ -200,13 +195,7 @@ class StepInputs:
         return None
 
     def _watch(
-        self,
-        key: str,
-        version: str,
-        pointer: int | None,
-        event: AssetMaterialization | AssetObservation | None,
-        span: tuple[float, float],
-        unknowns: dict[tuple[str, str], None],
+        self, key: str, version: str, pointer: int | None, event: AssetMaterialization | AssetObservation | None, span: tuple[float, float]
     ) -> None:
         """Add an unknown if an input was materialized (or observed) in another version while the step ran, which may have read either."""
         seen = isinstance(event, AssetObservation)
@@ -226,7 +215,7 @@ class StepInputs:
                 f"{key} was {changed} while the step ran: the version that Dagster froze when it started is recorded "
                 "(what reads by tracecore_assets.read names the one it read)"
             )
-            unknowns["version read", why] = None
+            self._unknowns["version read", why] = None
 
 
 def _frozen(tags: Mapping[str, str]) -> Iterator[tuple[str, str, int | None]]:
