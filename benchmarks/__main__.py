@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-# The folder is no package (no root folder is); its modules are found beside this file.
+# The folder is not a package (no root folder is); its modules are found next to this file.
 sys.path.insert(0, str(Path(__file__).parent))
 
 import ledger

@@ -76,7 +76,7 @@ def append(folder: Path, times: int) -> Comparison:
 
 
 def trace(folder: Path, times: int) -> Comparison:
-    """The whole trace of a sealed build against reading every row of the catalog it stands in."""
+    """The whole trace of a sealed build against reading every row of the catalog it is in."""
     record = Record.open(Workspace.create(folder / "trace"))
     program, last, maker = _chain(record, RUNS * 2, "t")
     release = Run(record.recorder.new_run_id(), "bench.release", datetime.now(UTC), program=program)

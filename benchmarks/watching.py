@@ -1,4 +1,4 @@
-"""Watching: a run whose stage opens many files, as every run is watched, against the same run with nobody watching."""
+"""Watching: a run whose stage opens many files, as every run is watched, against the same run without watching."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def watched_run(folder: Path, times: int) -> Comparison:
             run()
 
     try:
-        run()  # what is looked up once a process, such as the digests of the code, is no part of either
+        run()  # what is looked up once a process, such as the digests of the code, is not part of either
         return compare("a watched run (strict)", f"{FILES * ROUNDS:,} opens", "the same run unwatched", run, unwatched, bound=3, times=times)
     finally:
         record.close()
 
 
 @contextmanager
-def _nobody(self: Watch) -> Iterator[None]:  # noqa: ARG001  # stands in for a method
+def _nobody(self: Watch) -> Iterator[None]:  # noqa: ARG001  # replaces a method
     yield

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None, soaks: Mapping[str, Soak] = SOA
             tally = Tally(asked.state / f"{name}.jsonl")
             print(f"{name:<12} {len(tally.trials):>6} of {soak.full} {soak.unit}, {len(tally.broken())} broken promises")
         return 0
-    set_hypothesis_home_dir(asked.state / "hypothesis")  # else it makes a folder of its own where we stand
+    set_hypothesis_home_dir(asked.state / "hypothesis")  # else it makes a folder of its own where we are
     soak = soaks[asked.name]
     return run(soak, Tally(asked.state / f"{soak.name}.jsonl"), soak.full if asked.count is None else asked.count, asked.share)
 

@@ -139,7 +139,7 @@ class CrashJudge:
                 yield f"{output['name']} dangles: {what}"
 
     def _missing(self, media: str, digest: str, location: str, delta: dict[str, Any] | None) -> str | None:
-        """Look once for what several promises stand on."""
+        """Look once for what several promises depend on."""
         key = (media, digest, location, delta["version"] if delta else None, delta["log"] if delta else None)
         if key not in self._looked:
             said = {"media": media, "digest": digest, "location": location, "delta": delta}

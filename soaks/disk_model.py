@@ -69,7 +69,7 @@ class Disk:
     def _failed(self, call: Call) -> None:
         described = _DESCRIPTOR.match(call.text)
         of = self._inside(described[1]) if described else None
-        if call.name in _SYNCS and of is not None and not call.cut_off:  # which a kill cuts off has told nobody of an error
+        if call.name in _SYNCS and of is not None and not call.cut_off:  # which a kill cuts off has reported no error
             node = self._node(of)
             node.lost = node.written > node.synced
 

@@ -27,13 +27,13 @@ class Flip:
     """One flipped bit.
 
     Attributes:
-        told: which, in words.
+        named: which, in words.
         refs: `verify` has to name one of these, or say what lies at a place...
         words: ...whose failure's text holds this.
         flipped: flips it, and flips it back when left.
     """
 
-    told: str
+    named: str
     refs: frozenset[str]
     words: str
     flipped: Callable[[], Any]
@@ -96,7 +96,7 @@ def _in_files(name: str, files: Sequence[_File]) -> Target:
 
 
 def _store_targets(root: Path) -> list[Target]:
-    """Stored bytes by what they are; each file with the versions that stand on it."""
+    """Stored bytes by what they are; each file with the versions that depend on it."""
     workspace = Workspace.open(root)
     store = open_store(workspace)
     refs: dict[Path, set[str]] = {}
@@ -221,7 +221,7 @@ def _cell_flipped(database: Path, table: str, column: str, where: Mapping[str, A
 
 
 def _update(connection: sqlite3.Connection, table: str, column: str, where: Mapping[str, Any], before: Any, after: Any) -> None:
-    # A text that is no UTF-8 any more can only be bound as bytes.
+    # A text that is not UTF-8 any more can only be bound as bytes.
     text = isinstance(before, (str, _NoText))
     given = "CAST(? AS TEXT)" if text else "?"
     bound = [after.data if isinstance(after, _NoText) else after.encode() if isinstance(after, str) else after]
@@ -232,7 +232,7 @@ def _update(connection: sqlite3.Connection, table: str, column: str, where: Mapp
 
 @dataclass(frozen=True, slots=True)
 class _NoText:
-    """A text whose bytes are no UTF-8."""
+    """A text whose bytes are not UTF-8."""
 
     data: bytes
 

@@ -67,8 +67,8 @@ def _try(made: SmallRecord, flip: Flip, *, pinned: bool) -> str | None:
     with flip.flipped():
         try:
             found = verdict_of(made, pinned=pinned)
-        except Exception as error:  # noqa: BLE001  # whatever `verify` raises is a broken promise to be told
-            return f"{flip.told}: verify crashed with {type(error).__name__}: {error}"
+        except Exception as error:  # noqa: BLE001  # whatever `verify` raises is a broken promise to be reported
+            return f"{flip.named}: verify crashed with {type(error).__name__}: {error}"
     return judge(flip, found)
 
 
@@ -85,17 +85,17 @@ def verdict_of(made: SmallRecord, *, pinned: bool) -> list[dict[str, Any]] | str
 def judge(flip: Flip, found: list[dict[str, Any]] | str) -> str | None:
     """Return what is wrong with the answer to a flip; None where it names what was flipped."""
     if isinstance(found, str):
-        return None if flip.words in found else f"{flip.told}: the sentence does not name {flip.words}: {found}"
+        return None if flip.words in found else f"{flip.named}: the sentence does not name {flip.words}: {found}"
     if not found:
-        return f"{flip.told}: verify says that all is well"
+        return f"{flip.named}: verify says that all is well"
     if any(_names(flip, failure) for failure in found):
         return None
     said = "; ".join(f"{failure['ref']}: {failure['what']}" for failure in found[:3])
-    return f"{flip.told}: verify names {said}, not {flip.words}"
+    return f"{flip.named}: verify names {said}, not {flip.words}"
 
 
 def _names(flip: Flip, failure: dict[str, Any]) -> bool:
-    """A stored file is named together with a version that stands on it; a row or a key by its own name; an event by its position."""
+    """A stored file is named together with a version that depends on it; a row or a key by its own name; an event by its position."""
     text = f"{failure['ref']} {failure['what']}"
     if flip.words.partition(" ")[0] in {"ledger_event", "ledger_head"}:
         return failure["ref"] in flip.refs

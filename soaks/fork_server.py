@@ -92,7 +92,7 @@ class ForkServer:
             arguments: its own.
             acks: file to which each acknowledgement is appended after the call that gave it returned.
             kill: when it is killed (see `witness.Kill`); None lets it end.
-            gate: a named pipe; the job waits until somebody writes to it.
+            gate: a named pipe; the job waits until a writer opens it.
             since: the phase before which it waits there; None waits before all.
             plant: a file of Python that the job runs first: it breaks the product, to show that a judge sees it.
             worker: what its worker of a stage obeys (see `worker_orders`).
@@ -134,7 +134,7 @@ class ForkServer:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line.startswith(f"{what} "):
-            raise RuntimeError(f"The fork server said {line!r}, expected its {what}: see what it wrote to stderr.")
+            raise RuntimeError(f"The fork server wrote {line!r}, expected its {what}: see what it wrote to stderr.")
         return line.removeprefix(f"{what} ").strip()
 
 

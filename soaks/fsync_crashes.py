@@ -62,7 +62,7 @@ def crashed_and_audited(folder: Path, project: Project, server: ForkServer, numb
         ended = watched(server, "whole", project.plan(root, 0).arguments(), acks=acks, log=log, inject=fault, plant=plant)
         if ended.code or (ended.signal and not fault):
             return Trial(number, (f"the build ended with signal {ended.signal}, exit {ended.code}: {ended.errors[-300:]}",))
-        found.append(audit(read_log(log), acks, root, disk=disk, said=before))
+        found.append(audit(read_log(log), acks, root, disk=disk, earlier=before))
         if not fault:
             break
     counts = {"acknowledgements": sum(each.acknowledgements for each in found), "files looked at": sum(each.dependencies for each in found)}

@@ -192,7 +192,7 @@ def _replayed(record: Record) -> Iterator[str]:
 
 
 def _asked(record: Record, counts: Counter[str]) -> Iterator[str]:
-    """Ask about what the events named: whatever they said, a question has an answer or a sentence why it has none."""
+    """Ask about what the events named: whatever they contain, a question has an answer or a sentence why it has none."""
     with record.database.read() as connection:
         refs = sorted(set(connection.execute(select(EDGES.c.ref)).scalars()))[:_ASKED]
         runs = sorted(set(connection.execute(select(RUN_EVENTS.c.run_id)).scalars()))[:_ASKED]

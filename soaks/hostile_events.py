@@ -1,4 +1,4 @@
-"""Events as nobody should send them: Hypothesis draws a good event and spoils it, or makes one that is absurd from the start."""
+"""Events as no producer should send them: Hypothesis draws a good event and spoils it, or makes one that is absurd from the start."""
 
 from __future__ import annotations
 

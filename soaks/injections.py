@@ -46,7 +46,7 @@ class Point:
 
 
 class Injections:
-    """One fault a trial; more trials than points are no trials."""
+    """One fault a trial; more trials than points are not trials."""
 
     name = "injections"
     unit = "faults"

@@ -34,7 +34,7 @@ _RUN_FAILED = 3
 
 @dataclass(frozen=True, slots=True)
 class _Life:
-    """One workspace through its trials: a record of what it promised, and who judges it."""
+    """One workspace through its trials: a record of what it promised, and its judge."""
 
     root: Path
     acks: Path

@@ -29,7 +29,7 @@ class Plan:
         lease_seconds: how long a claim holds.
         review: share of the tasks that are reviewed.
         refusal: share of the claims that are given back.
-        walk_away: share of the claims that nobody comes back to in time.
+        walk_away: share of the claims that are not submitted in time.
         again: share of the submissions that are sent twice.
     """
 

@@ -19,23 +19,23 @@ _digests: dict[_Stamp, str] = {}
 _commits: dict[str, list[dict[str, Any]]] = {}
 
 
-def missing(store: Path, said: Mapping[str, Any]) -> str | None:
-    """Return what is not there of what was said to be there; None where all of it is, with its digest.
+def missing(store: Path, expected: Mapping[str, Any]) -> str | None:
+    """Return what is missing of what should be there; None where all of it is, with its digest.
 
     Args:
         store: its folder.
-        said: `media`, `digest`, `location`, and of a table `delta` with `version` and `log` (the last link of its chain).
+        expected: `media`, `digest`, `location`, and of a table `delta` with `version` and `log` (the last link of its chain).
     """
-    place = store / said["location"]
+    place = store / expected["location"]
     try:
-        found = {"file": _file, "directory": _directory, "delta": _table}[said["media"]](place, said)
+        found = {"file": _file, "directory": _directory, "delta": _table}[expected["media"]](place, expected)
     except (OSError, ValueError, KeyError) as error:
-        return f"{said['location']} can't be read: {error!r}"
-    return None if found == said["digest"] else f"{said['location']} has {found}, expected {said['digest']}"
+        return f"{expected['location']} can't be read: {error!r}"
+    return None if found == expected["digest"] else f"{expected['location']} has {found}, expected {expected['digest']}"
 
 
 def half_visible(store: Path) -> Iterator[str]:
-    """Name everything that can be seen in the store and is not whole, whoever asked for it."""
+    """Name everything that can be seen in the store and is not whole, whichever process asked for it."""
     for blob in sorted(store.glob("blobs/*/*")):
         if _sha256(blob) != blob.name:
             yield f"the blob {blob.name[:12]} has other bytes than its name says"
@@ -97,12 +97,12 @@ def _actions(commit: Path) -> list[dict[str, Any]]:
     return _commits[digest]
 
 
-def _table(place: Path, said: Mapping[str, Any]) -> str:
+def _table(place: Path, expected: Mapping[str, Any]) -> str:
     """Recompute the digest of one version from its log and its files."""
     last, schema, protocol = {}, {}, {}
     files: dict[str, Any] = {}
     link = None
-    for number in range(said["delta"]["version"] + 1):
+    for number in range(expected["delta"]["version"] + 1):
         commit = place / _LOG / f"{number:020d}.json"
         link = _digest({"previous": link, "version": number, "commit_sha256": _sha256(commit)})
         for action in sorted(_actions(commit), key=lambda each: "add" in each):
@@ -112,8 +112,8 @@ def _table(place: Path, said: Mapping[str, Any]) -> str:
                 files.pop(unquote(action["remove"]["path"]), None)
             if "add" in action:
                 files[unquote(action["add"]["path"])] = action["add"]
-    if link != said["delta"]["log"]:
-        raise ValueError(f"the log up to version {said['delta']['version']} is another than was recorded")
+    if link != expected["delta"]["log"]:
+        raise ValueError(f"the log up to version {expected['delta']['version']} is another than was recorded")
     schema = json.loads(last["schemaString"])
     listed = []
     for path, added in files.items():

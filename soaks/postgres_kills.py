@@ -24,7 +24,7 @@ class PostgresKills:
 
     Args:
         processes: of writers.
-        events: that each writer sends in a trial, beside those of others.
+        events: that each writer sends in a trial, next to those of others.
     """
 
     name = "postgres"

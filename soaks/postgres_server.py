@@ -30,7 +30,7 @@ class PostgresServer:
     """A server with its data in a temporary folder, which is removed at the end; running from `start` to `stop` or `kill`.
 
     Args:
-        settings: of the server, beside those that keep it small.
+        settings: of the server, next to those that keep it small.
     """
 
     def __init__(self, **settings: str) -> None:
@@ -93,7 +93,7 @@ class PostgresServer:
             self._process = None
 
     def kill(self) -> None:
-        """Kill the server and every process of it with SIGKILL: nothing is written, nobody is told."""
+        """Kill the server and every process of it with SIGKILL: nothing is written or sent."""
         import psutil
 
         if self._process is None:

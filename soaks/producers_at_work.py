@@ -1,4 +1,4 @@
-"""Producer processes that work on one record, and the judge of what they were told: nothing lost, nothing twice, one history."""
+"""Producer processes that work on one record, and the judge of the answers they got: nothing lost, nothing twice, one history."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Producers:
             process.stdin.flush()
 
     def answers(self) -> list[dict[str, Any]]:
-        """Return what each writer was told, once all are done."""
+        """Return the answers that each writer got, once all are done."""
         return [answer for process in self._processes for answer in self._line(process)]
 
     def _line(self, process: subprocess.Popen[str]) -> Any:
@@ -90,7 +90,7 @@ class Judge:
     broken: list[str] = field(default_factory=list)
 
     def told(self, answers: Iterable[Mapping[str, Any]]) -> None:
-        """Take what writers were told."""
+        """Take the answers that writers got."""
         for answer in answers:
             self.acknowledged.update(answer["acknowledged"])
             if answer["error"] is not None:
@@ -127,7 +127,7 @@ class Judge:
 
 
 def _roots(leaves: Sequence[tuple[str, bytes]], sizes: Iterable[int]) -> list[tuple[int, str]]:
-    """Return the Merkle roots at some sizes by RFC 6962 and docs/formats/ledger.md alone."""
+    """Return the Merkle roots at some sizes by RFC 6962 and docs/formats/ledger.md only."""
     wanted = set(sizes)
     complete: list[tuple[int, bytes]] = []  # (leaves, hash) of the complete subtrees, largest first
     found = [(0, hashlib.sha256().hexdigest())] if 0 in wanted else []
@@ -146,7 +146,7 @@ def _roots(leaves: Sequence[tuple[str, bytes]], sizes: Iterable[int]) -> list[tu
 
 
 def judged(judge: Judge, workspace: Path, url: str | None) -> list[str]:
-    """Hold a record to what its writers were told, and let it verify itself."""
+    """Compare a record with the answers its writers got, and let it verify itself."""
     from tracecore_lineage.ledger import ledger
 
     with opened(workspace, url) as record:

@@ -13,7 +13,7 @@ __all__ = ["real_events"]
 
 @cache
 def real_events() -> tuple[bytes, ...]:
-    """Return them as they were sent; none where the folder that TRACECORE_SHARED_DATA names (else `shared/data` beside the repository) is absent."""
+    """Return them as they were sent; none where the folder that TRACECORE_SHARED_DATA names (else `shared/data` next to the repository) is absent."""
     folder = Path(os.environ.get("TRACECORE_SHARED_DATA") or Path(__file__).parents[2] / "shared" / "data") / "openlineage"
     if not folder.is_dir():
         return ()

@@ -54,7 +54,7 @@ class Call:
 
     @property
     def failed(self) -> bool:
-        """Whether the kernel (or strace in its place) said no, or a kill came before it answered."""
+        """Whether the kernel (or strace in its place) refused, or a kill came before it answered."""
         return " = -1 " in self.text or self.cut_off
 
     @property
@@ -149,7 +149,7 @@ def watched(
         acks: where it writes down what it was promised.
         log: where strace writes.
         inject: what is made to fail, as strace's `-e inject` wants it.
-        every_thread: whether threads that the job starts are watched too; else its first alone.
+        every_thread: whether threads that the job starts are watched too; else only its first.
         since: the phase from which on it is watched; None watches all.
         calls: which calls, as `-e trace` wants them; those that write by default.
         plant: a file of Python that breaks the product first.

@@ -37,7 +37,7 @@ class Soak(Protocol):
     Attributes:
         name: as on the command line.
         unit: what is counted ("kills").
-        full: how many trials the promise in docs/reliability.md stands on.
+        full: how many trials the promise in docs/reliability.md depends on.
     """
 
     name: str

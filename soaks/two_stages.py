@@ -39,7 +39,7 @@ class BuildPlan:
         program: file of the program.
         drives: folder of the drive files; what is in them decides every digest.
         name: of the build.
-        salt: stands in every staleness key, so that nothing made under another salt is used again.
+        salt: is in every staleness key, so that nothing made under another salt is used again.
     """
 
     workspace: str

@@ -188,7 +188,7 @@ def _ingest(witness: Witness, workspace: str, seed: int, batches: int, size: int
 
 
 def _whole(witness: Witness, plan: BuildPlan) -> dict[str, Any]:
-    """Build, seal, and take in what another producer tells."""
+    """Build, seal, and ingest events of another producer."""
     built = _build(witness, plan)
     return {**built, **_ingest(witness, plan.workspace, plan.salt, 1, 2)}
 

@@ -1,7 +1,7 @@
 """Watches the product from outside, in the process that will be killed: marks what is being done, and writes down what was acknowledged.
 
-A call that returned is an acknowledgement: from then on what it said must be there, whatever happens. Only public methods and functions of the record
-and the store are wrapped.
+A call that returned is an acknowledgement: from then on what it reported must be there, whatever happens. Only public methods and functions of
+the record and the store are wrapped.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def kill_after(seconds: float) -> None:
 
 
 class Witness:
-    """What a process does and is told, written where it outlives the process.
+    """Actions of a process and their answers, written where it outlives the process.
 
     Args:
         acks: file to append acknowledgements to, one JSON line each.
@@ -73,7 +73,7 @@ class Witness:
             kill_after(kill["after"])
 
     def mark(self, phase: str) -> None:
-        """Say what is being done from here on."""
+        """Write what is being done from here on."""
         os.pwrite(self._phase, phase.ljust(40).encode(), 0)
         self._arm(phase)
         self._base = phase
@@ -83,7 +83,7 @@ class Witness:
         os.write(self._acks, json.dumps(said).encode() + b"\n")
 
     def _wait(self) -> None:
-        """Wait at the gate until whoever watches is ready."""
+        """Wait at the gate until the process that watches is ready."""
         assert self._gate is not None
         with self._gate[1].open("rb", buffering=0) as gate:
             gate.read(1)
@@ -164,7 +164,7 @@ class Witness:
             pending = self._local.pending
         finally:
             self._local.pending = before
-        # A FAIL is not recorded for a run that ended before, an ABORT neither; a build that stood already was not sealed again.
+        # A FAIL is not recorded for a run that ended before, an ABORT neither; a build that was sealed already was not sealed again.
         recorded = name != "fail" and answer is not False and getattr(answer, "new", True)
         if recorded and pending:
             self.acknowledge(kind="events", by=name, events=pending)

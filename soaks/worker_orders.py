@@ -19,7 +19,7 @@ STAGES = ("two-gather", "two-sum")
 
 
 def obey(stage: str) -> None:
-    """Have this worker killed in a while, or wait until whoever watches its system calls is ready.
+    """Have this worker killed in a while, or wait until the process that watches its system calls is ready.
 
     Args:
         stage: that runs; `import` where none does yet.

@@ -1,4 +1,4 @@
-"""The pages on attestations, key policies and cosignatures can be implemented from alone, and say what the code does."""
+"""The pages on attestations, key policies and cosignatures are enough to implement them from, and match the code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tracecore_lineage.seal.attestations import judge
 
 
 def verified(envelope: dict[str, Any], pem: str, keyid: int = 0) -> bytes:
-    """Verify a DSSE envelope by the specification alone."""
+    """Verify a DSSE envelope by the specification only."""
     payload, kind = base64.b64decode(envelope["payload"]), envelope["payloadType"].encode()
     public = load_pem_public_key(pem.strip().encode() + b"\n")
     assert isinstance(public, Ed25519PublicKey)
@@ -47,7 +47,7 @@ def test_the_attestations_are_about_the_build_of_the_other_page() -> None:
     build = json.loads(examples("docs/formats/build.md")["statement"])
     page = examples("docs/formats/attestations.md")
     provenance, results = json.loads(page["provenance"]), json.loads(page["test results"])
-    assert provenance["subject"] == results["subject"] == build["subject"][1:]  # the program stands among the dependencies
+    assert provenance["subject"] == results["subject"] == build["subject"][1:]  # the program is among the dependencies
     assert provenance["predicate"]["buildDefinition"]["externalParameters"]["program"] == build["subject"][0]
     assert results["predicate"]["passedTests"] == ["no_leak"]
     assert results["predicate"]["warnedTests"] == ["recall.pedestrian.night"]

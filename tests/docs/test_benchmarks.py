@@ -1,4 +1,4 @@
-"""The benchmarks run, and each figure has a baseline of the same run beside it."""
+"""The benchmarks run, and each figure has a baseline of the same run next to it."""
 
 from __future__ import annotations
 

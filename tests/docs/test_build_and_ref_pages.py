@@ -1,4 +1,4 @@
-"""The pages on builds and refs can be implemented from alone, and say what the code does."""
+"""The pages on builds and refs are enough to implement them from, and match the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in the README and the docs works: commands have these options, questions get answers, code runs, programs are valid."""
+"""What is in the README and the docs works: commands have these options, questions get answers, code runs, programs are valid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every example plugin of the docs passes the checker that its readers meet, as it stands."""
+"""Every example plugin of the docs passes the checker that its readers meet, as it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What docs/formats says can be implemented from the page alone, and is what the code does."""
+"""What docs/formats says is enough to implement each format from, and is what the code does."""
 
 from __future__ import annotations
 

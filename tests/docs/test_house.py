@@ -1,4 +1,4 @@
-"""The house is as its READMEs say: who lives where, and which doors are shut."""
+"""The house is as its READMEs say: what is in which folder, and what may not be imported."""
 
 from __future__ import annotations
 

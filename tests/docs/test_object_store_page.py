@@ -29,7 +29,7 @@ def test_the_settings_of_the_page_make_a_store_in_which_its_commands_work(
     ours = s3_server.environment("unused")
     assert said.keys() == ours.keys()
     for name, value in said.items():
-        # The page's own bucket and prefix; where the server of this test listens and whom it knows, no page can say.
+        # The page's own bucket and prefix; the address and users of the test server differ.
         monkeypatch.setenv(name, value if name in {"TRACECORE_STORE_URL", "AWS_REGION", "AWS_ALLOW_HTTP"} else ours[name])
     world = StoredWorld.at(tmp_path / "ws").all()
     assert isinstance(world.store, ObjectStore)

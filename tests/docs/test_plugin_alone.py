@@ -1,4 +1,4 @@
-"""A plugin folder, copied out of the repository, is installed and tested alone, beside an installed tracecore."""
+"""A plugin folder, copied out of the repository, is installed and tested on its own, with an installed tracecore."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/plugins.md leads from nothing to an installed, checked and used plugin: its commands are run here, in order, as they stand there."""
+"""docs/plugins.md leads from nothing to an installed, checked and used plugin: its commands are run here, in order, as they are there."""
 
 from __future__ import annotations
 

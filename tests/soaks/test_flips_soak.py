@@ -58,7 +58,7 @@ def test_every_bit_of_a_checkpoint_makes_it_unreadable_or_signed_by_nobody(made:
                 note = parse(made.checkpoint.read_text(encoding="utf-8"))
             except (CheckpointError, UnicodeDecodeError):
                 continue
-            assert note.signed_by([key]) is None, flip.told
+            assert note.signed_by([key]) is None, flip.named
 
 
 def nothing(*_: Any, **__: Any) -> None:

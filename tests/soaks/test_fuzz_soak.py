@@ -106,7 +106,7 @@ def test_an_import_that_leaves_something_of_a_refused_file_is_found_out(record: 
         from tracecore.errors import UsageError
 
         record.ingest([strangers_events(4)[3]])
-        raise UsageError("events.ndjson:2: it is no event.")
+        raise UsageError("events.ndjson:2: it is not an event.")
 
     monkeypatch.setattr("tracecore_lineage.exchange.event_files.take_events", half)
     [first, *_] = judge_import(record.workspace.root, bodies, tmp_path / "events.ndjson", Counter())

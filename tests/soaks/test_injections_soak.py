@@ -1,4 +1,4 @@
-"""System calls that fail, or never return, at chosen places of a build; and products that can't stand that are seen."""
+"""System calls that fail, or never return, at chosen places of a build; and products that can't survive that are seen."""
 
 from __future__ import annotations
 

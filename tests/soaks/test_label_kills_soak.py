@@ -1,4 +1,4 @@
-"""A share of the soak that kills labeling workers, and its judge, who finds wrong queues."""
+"""A share of the soak that kills labeling workers, and its judge, which finds wrong queues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A share of the soak that kills PostgreSQL under its writers, and its judge, who finds what is planted."""
+"""A share of the soak that kills PostgreSQL under its writers, and its judge, which finds what is planted."""
 
 from __future__ import annotations
 

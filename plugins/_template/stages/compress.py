@@ -28,7 +28,7 @@ class Template(tc.Stage):
         half: bool = tc.Field(True, description="write half precision; else the weights stay as they are")
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Copy what is no weight, and round what is."""
+        """Copy what is not a weight, and round what is."""
         folder, target = context.read(self.model), context.path(self.smaller)
         for file in sorted(folder.iterdir()):
             if file.is_file() and file.name != _WEIGHTS:

@@ -1,4 +1,4 @@
-"""The stage `template`: what data is missing, told from mistakes."""
+"""The stage `template`: what data is missing, derived from mistakes."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ __all__ = ["Template"]
 
 
 class Template(tc.Stage):
-    """Say on which share of the frames with an object anything was detected at all."""
+    """Report the share of the frames with an object on which anything was detected."""
 
     kind = tc.StageKind.EVALUATE
     name = "template"

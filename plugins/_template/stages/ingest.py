@@ -25,7 +25,7 @@ class Template(tc.Stage):
         topic: str = tc.Field("/value", description="name of the signal")
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Keep each file as a drive log, and read its lines; a file with a line that is no number is left out by name."""
+        """Keep each file as a drive log, and read its lines; a file with a line that is not a number is left out by name."""
         rows = []
         for file in context.files(self.logs):
             try:

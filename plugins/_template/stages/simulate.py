@@ -1,4 +1,4 @@
-"""The stage `template`: drives that nobody drove."""
+"""The stage `template`: made-up drives."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ def test_a_condition_that_no_frame_has_is_met_by_none(world: StageWorld, choose:
 
 @pytest.mark.parametrize("of_drive", [[], [("weather", "clear")]])
 def test_what_labels_say_of_frames_is_a_condition_too(world: StageWorld, choose: Any, of_drive: list[tuple[str, str]]) -> None:
-    """Where the drive's metadata differ the labels decide, as in evaluation and diagnosis: they speak of the frame alone."""
+    """Where the drive's metadata differ the labels decide, as in evaluation and diagnosis: they speak of the frame only."""
     rows = drive_of("osaka", 8, conditions=of_drive)
     labels = [label(row, 0, None, None, frame_attributes=[("weather", "rain" if row["index"] < 3 else "clear")]) for row in rows]
     outcome = choose(rows, want(8, conditions={"weather": ("rain",)}), labels=labels)
@@ -182,7 +182,7 @@ def test_what_labels_say_of_frames_is_a_condition_too(world: StageWorld, choose:
 
 
 def test_frames_chosen_for_objects_of_unknown_size_do_not_count_as_found(world: StageWorld, choose: Any) -> None:
-    """They are chosen, for their light and region are known; nobody knows whether they hold a small object before they are labeled."""
+    """They are chosen, for their light and region are known; it is unknown whether they hold a small object before they are labeled."""
     outcome = choose(pool_drives(), want(6, conditions={**NIGHT_IN_JAPAN, "size": ("small",)}))
     assert world.read(outcome, "chosen").num_rows == 6
     said = outcome.outputs["chosen"].facets["tracecore_requested"]["wants"][0]

@@ -1,4 +1,4 @@
-"""A bug report of the record becomes a want of the data request, beside those of the clusters."""
+"""A bug report of the record becomes a want of the data request, next to those of the clusters."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def test_curation_finds_the_frames_that_a_diagnosis_asks_for(world: StageWorld) 
     inputs = {"frames": pool, "request": given(diagnosis, "request"), "exclude": kept}
     chosen = world.run("curate", "requested-frames", inputs, asset="next_frames", exclude_by="drive")
     assert set(world.read(chosen, "chosen")["drive"].to_pylist()) == {"osaka", "kyoto"}
-    # Nobody has looked yet how large the pedestrians on them are: the frames are chosen, and not counted as found.
+    # It is not known yet how large the pedestrians on them are: the frames are chosen, and not counted as found.
     assert chosen.outputs["chosen"].facets["tracecore_requested"]["wants"][0]["found"] == 0
     assert check_of(chosen, "request_met").message.endswith("Whether they show objects of the wanted size is unknown.")
     trace = world.record.trace(chosen.outputs["chosen"].ref)

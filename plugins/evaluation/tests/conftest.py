@@ -1,4 +1,4 @@
-"""A workspace of its own for each test, with this plugin alone."""
+"""A workspace of its own for each test, with this plugin only."""
 
 from __future__ import annotations
 

@@ -284,7 +284,7 @@ def test_slices_and_conditions_of_mistakes_are_plain_counts_under_every_conditio
 
 @pytest.mark.parametrize("other", [{"ignore": True}, {"geometry": "polygon"}, {"category": "DontCare", "crowd": True}])
 def test_what_has_no_box_that_counts_is_neither_hit_nor_missed_nor_false(world: StageWorld, tmp_path: Path, other: dict[str, object]) -> None:
-    """What nobody could label, what has an outline alone, and regions that nobody labeled, of whatever class."""
+    """Objects that could not be labeled or have only an outline, and unlabeled regions, of whatever class."""
     rows, labels = scenes()
     hidden = [label(rows[4], 7, "car", BOX) | other, label(rows[0], 8, "pedestrian", (60, 30, 8, 20)) | other]
     outcome = evaluate(world, detector(world, tmp_path / "model"), rows, [*labels, *hidden, *elsewhere()])
@@ -297,7 +297,7 @@ def test_what_has_no_box_that_counts_is_neither_hit_nor_missed_nor_false(world: 
 def test_regions_that_nobody_labeled_and_outlines_without_a_box_are_neither_right_nor_wrong(
     world: StageWorld, tmp_path: Path, row: dict[str, Any]
 ) -> None:
-    """What is found on them is no false positive, of whatever class a region is; an outline alone does not say that boxes were looked for."""
+    """What is found on them is not a false positive, of whatever class a region is; an outline does not show that boxes were looked for."""
     rows, labels = scenes()
     beside = [label(rows[4], 7, "car", BOX) | row, label(rows[5], 8, "car", BOX, geometry="polygon")]
     outcome = evaluate(world, detector(world, tmp_path / "model"), rows, [*labels, *beside, *elsewhere()])
@@ -308,7 +308,7 @@ def test_regions_that_nobody_labeled_and_outlines_without_a_box_are_neither_righ
 
 
 def test_a_class_whose_name_has_a_dot_is_one_of_the_classes_that_a_mean_is_over() -> None:
-    """As nuScenes names them: vehicle.car is no car of the slice vehicle."""
+    """As nuScenes names them: vehicle.car is not a car of the slice vehicle."""
     names = ["map50", "map", "ap50.vehicle.car", "ap50.vehicle.car.night", "ap.vehicle.car"]
     assert parts_of(names, ["vehicle.car"]) == {"map50": ["ap50.vehicle.car"], "map": ["ap.vehicle.car"]}
     assert parts_of(["mota"], ["vehicle.car"]) == {}

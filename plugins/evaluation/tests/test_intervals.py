@@ -37,7 +37,7 @@ def a_world(drives: int = 4) -> tuple[list[Frame], Labels, Predictions]:
 
 
 def test_weighted_drives_give_the_same_as_frames_repeated() -> None:
-    """The quick way of the bootstrap against the library and the plain KPIs, on frames that really stand there twice."""
+    """The quick way of the bootstrap against the library and the plain KPIs, on frames that really are there twice."""
     frames, labels, answers = a_world()
     units = Units("drive", {(frame.drive, frame.timestamp_ns): int(frame.drive) for frame in frames}, 4)
     measure = frame_measure(

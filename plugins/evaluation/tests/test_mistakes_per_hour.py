@@ -26,7 +26,7 @@ def drive(name: str, **other: Any) -> list[dict[str, Any]]:
 
 
 def labeled(rows: list[dict[str, Any]], *, track: str | None = "one", distance: float | None = 10.0) -> list[dict[str, Any]]:
-    """Say of each frame that a car is where it is, that the way is straight, and that the light is red."""
+    """Predict for each frame that a car is where it is, that the way is straight, and that the light is red."""
     found = []
     for row in rows:
         found += [label(row, 0, "car", HERE, track=track), path(row), tag(row, "red")]
@@ -329,7 +329,7 @@ def test_a_detection_that_is_no_number_is_refused_by_its_frame(broken: dict[str,
 
 
 def test_a_head_that_no_frame_is_labeled_for_makes_no_mistakes_and_has_no_kpi(world: StageWorld) -> None:
-    """Nobody said the light, and the way of half of the frames alone: 0 wrong states an hour would say that somebody had looked."""
+    """The light is not labeled, the path on half of the frames only: 0 wrong states an hour would claim an evaluation."""
     rows = drive("a")
     labels = [
         row for row in labeled(rows) if row["geometry"] != "tag" and (row["geometry"] != "path" or row["timestamp_ns"] < rows[5]["timestamp_ns"])

@@ -19,7 +19,7 @@ CONTENT = b"not an engine; whoever deserializes it will notice"
 
 
 class Here:
-    """Stands for a machine with a GPU of compute capability 8.9."""
+    """Represents a machine with a GPU of compute capability 8.9."""
 
     capability = "89"
 

@@ -168,7 +168,7 @@ def test_a_drive_with_regions_alone_is_not_said_to_lack_tracks() -> None:
 
 
 def test_thousands_of_objects_of_which_nobody_named_the_track_are_scored() -> None:
-    """Each counts on its frame alone; the table of all with all would take gigabytes."""
+    """Each counts on its frame only; the table of all with all would take gigabytes."""
     row = [(20.0 * place, 0.0, 10.0, 10.0) for place in range(8)]
 
     def at(time: int) -> TrackedFrame:

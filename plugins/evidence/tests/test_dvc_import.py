@@ -71,7 +71,7 @@ def test_a_lock_file_is_imported_once_and_its_model_traced_to_its_data(sealed: R
     refs = {node["ref"] for node in trace["nodes"]}
     assert any("data%2Fdata.xml@md5:22a1a2931c8370d3aeedd7183606fd7f" in ref or "data/data.xml" in ref for ref in refs)
     assert any("5d8c72a5" in ref for ref in refs)
-    # The file without a hash is a gap: nobody can say which version was read.
+    # The file without a hash is a gap: it is unknown which version was read.
     assert not trace["complete"]
     assert any("notes.txt" in gap["at"] for gap in trace["gaps"])
 

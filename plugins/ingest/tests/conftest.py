@@ -62,7 +62,7 @@ class DriveFile:
         return self.raw(topic, time, message, "protobuf", (self.fix.name, "protobuf", self.fix.schema))
 
     def tell(self, topic: str, time: int, name: str, *, stamped: bool = True, **fields: Any) -> DriveFile:
-        """Say a protobuf message of a known type."""
+        """Write a protobuf message of a known type."""
         proto = Proto(name)
         return self.raw(topic, time, proto.message(time if stamped else None, **fields), "protobuf", proto.mcap)
 
@@ -148,7 +148,7 @@ def rows_fixture() -> Callable[..., list[dict[str, Any]]]:
 
 
 class _Agreeing(Check):
-    """Stands for a suite: Great Expectations' import costs seconds, and its suites have tests of their own."""
+    """Represents a suite: Great Expectations' import costs seconds, and its suites have tests of their own."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -159,7 +159,7 @@ class _Agreeing(Check):
 
 @pytest.fixture
 def ingesting(tmp_path: Path) -> Iterator[StageWorld]:
-    """A world with the ingest plugin alone."""
+    """A world with the ingest plugin only."""
     world = StageWorld.at(tmp_path, "ingest")
     assert not world.host.broken
     yield world

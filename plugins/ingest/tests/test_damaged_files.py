@@ -29,7 +29,7 @@ def judged(source: Callable[[Path], SourceFile]) -> Judge:
 
 
 def _content(drive: Drive) -> tuple[Any, ...]:
-    """All that a drive gives: its rows without the digest of their file, and what is said of it."""
+    """All that a drive gives: its rows without the digest of their file, and what is recorded of it."""
     frames = [{key: value for key, value in row.items() if key != "drive_log"} for batch in frame_batches(drive) for row in batch.to_pylist()]
     signals = [row for batch in signal_batches(drive) for row in batch.to_pylist()]
     facet = {key: value for key, value in drive.facet().items() if key != "checksums"}

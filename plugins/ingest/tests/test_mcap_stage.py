@@ -140,7 +140,7 @@ def test_a_file_without_a_name_of_its_own_is_named_by_its_stem(quick: StageWorld
 
 
 def test_the_same_files_elsewhere_give_the_same_digests(quick: StageWorld, small_drive: Callable[..., Path], tmp_path: Path) -> None:
-    """Where a file lay is no part of the record: the second run is no run."""
+    """Where a file lay is not part of the record: the second run is not a run."""
     here = small_drive("one.mcap")
     first = _ingest(quick, here)
     there = tmp_path / "elsewhere" / "one.mcap"

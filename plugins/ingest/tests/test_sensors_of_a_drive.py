@@ -279,7 +279,7 @@ def test_a_sweep_that_can_not_be_read_is_left_out(drive_file: Any, source: Any, 
 
 
 def test_points_out_of_range_have_no_place(drive_file: Any, source: Any) -> None:
-    """REP 117: infinity says that the echo came from too near or too far, which is no damage."""
+    """REP 117: infinity says that the echo came from too near or too far, which is not damage."""
     points = _points((np.inf, 0, 0, 0), (1, 2, 3, 0), (-np.inf, np.nan, 0, 0))
     path = drive_file().tell("/lidar", START, "foxglove.PointCloud", frame_id="l", point_stride=16, fields=LAYOUT, data=points).done()
     drive = scan_drive(source(path))

@@ -1,4 +1,4 @@
-"""The queue of a campaign: leases, refusals, submissions taken once, reviews, and a log that tells everything again."""
+"""The queue of a campaign: leases, refusals, submissions taken once, reviews, and a log from which everything follows."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def queue(tmp_path: Path, clock: SetClock) -> Iterator[Queue]:
 
 
 def judged(queue: Queue) -> CampaignState:
-    """Hold every test's queue to what must always be so: the log is sound, and tells what the tables say."""
+    """Hold every test's queue to what must always be so: the log is sound, and agrees with the tables."""
     entries = list(queue.entries())
     assert log_faults(entries) == []
     state = state_of(entries)

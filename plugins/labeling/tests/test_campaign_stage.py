@@ -1,4 +1,4 @@
-"""The stage `campaign`, run by the real executor: what simulated labelers make of the truth, and what is said of it."""
+"""The stage `campaign`, run by the real executor: what simulated labelers make of the truth, and what is recorded of it."""
 
 from __future__ import annotations
 

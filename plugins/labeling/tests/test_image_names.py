@@ -1,4 +1,4 @@
-"""Labels and the image files they are of: found by name, whoever wrote it and on what machine, and never guessed at."""
+"""Labels and the image files they are of: found by name, whatever tool and machine wrote it, and never guessed."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_name_that_could_be_of_no_file_or_of_two_is_left_out_and_named(names: 
     [
         (["cam_a/0.png", "cam_b/1.png"], ["pics/0.png", "pics/1.png"]),  # two folders in the place of one
         (["0.png"], ["a/0.png", "b/0.png"]),
-        (["frame_1.png", "frame_2.png"], ["pics/000001.png", "pics/000002.png"]),  # a number is no name
+        (["frame_1.png", "frame_2.png"], ["pics/000001.png", "pics/000002.png"]),  # a number is not a name
         (["7"], ["pics/0.png"]),
     ],
 )

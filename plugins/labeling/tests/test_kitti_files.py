@@ -1,4 +1,4 @@
-"""KITTI label files: objects, tracking sequences, scores, labels of space alone; every line is taken, stated or refused by its number."""
+"""KITTI label files: objects, tracking sequences, scores, labels of space only; every line is taken, stated or refused by its number."""
 
 from __future__ import annotations
 

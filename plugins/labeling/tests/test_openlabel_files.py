@@ -288,7 +288,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def files(draw: st.DrawFn) -> tuple[dict[str, Any], bool]:
-    """Draw a file, and whether it is as the standard has it; in one that may not be, something stands at a wrong place or is missing."""
+    """Draw a file, and whether it is as the standard has it; in one that may not be, something is at a wrong place or is missing."""
     drawn = draw(documents())
     valid = draw(st.sampled_from([True, True, False]))
     return (drawn, True) if valid else (draw(damaged(drawn)), False)

@@ -1,4 +1,4 @@
-"""Label files that an editor saved with a byte order mark read as without; bytes that are no text are refused by the file's name."""
+"""Label files that an editor saved with a byte order mark read as without; bytes that are not text are refused by the file's name."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def test_what_is_twice_as_far_is_half_as_large() -> None:
 
 
 def test_what_is_hidden_is_not_labeled() -> None:
-    """Behind a car nobody is seen; beside it a box goes around what can be seen of them."""
+    """Behind a car no person is seen; next to it a box goes around what can be seen of them."""
     assert set(_boxes(_car(1, 10.0), _walker(2, 25.0))) == {1}
     free = _boxes(_walker(2, 14.0, 3.4))[2]
     partly = _boxes(_car(1, 10.0), _walker(2, 14.0, 3.4))[2]
@@ -111,7 +111,7 @@ def test_weather_changes_the_picture_and_fog_takes_away_the_distance() -> None:
 
 
 def test_what_is_small_far_hidden_or_in_the_dark_is_to_be_ignored() -> None:
-    """Each for its own reason alone; what is a few pixels has no row."""
+    """Each for its own reason only; what is a few pixels has no row."""
     small, near = _boxes(_walker(1, 75.0))[1], _boxes(_walker(1, 45.0))[1]
     assert (small.ignore, near.ignore) == (True, False)
     assert small.height < 0.048 * SIZE[1] <= near.height
@@ -126,7 +126,7 @@ def test_what_is_small_far_hidden_or_in_the_dark_is_to_be_ignored() -> None:
 
 
 def test_a_dark_pedestrian_is_told_from_the_night_by_the_headlamps_alone() -> None:
-    """Somebody in black: as they come into the beam their contrast grows, and they count from where they are seen; by day they always count."""
+    """A pedestrian in black: as they come into the beam their contrast grows, and they count from where they are seen; by day they always count."""
     black = replace(SOMEONE, top=(30, 30, 34), trousers=(30, 30, 32), skin=(92, 62, 46))
     told: dict[float, Box] = {}
     for along in (9.0, 30.0, 45.0):
@@ -145,7 +145,7 @@ def test_the_height_told_is_that_of_perspective() -> None:
 
 
 def test_contrast_is_that_of_wcag() -> None:
-    """Gray #767676 on white is 4.54, as the W3C's own examples have it; half of an object that stands out is enough."""
+    """Gray #767676 on white is 4.54, as the W3C's own examples have it; half of an object with enough contrast is enough."""
     picture = np.full((40, 40, 3), 255, np.uint8)
     rows, columns = (each.ravel() for each in np.mgrid[10:30, 10:30])
 

@@ -1,4 +1,4 @@
-"""What is true of the world fits together: cuboids, pictures, LiDAR points, paths and signals tell of one and the same place."""
+"""What is true of the world fits together: cuboids, pictures, LiDAR points, paths and signals describe one and the same place."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_lidar_points_show_road_and_houses_and_are_noisy(recorded: list[_Recorde
 
 
 def test_the_path_is_where_the_fixes_later_are(recorded: list[_Recorded]) -> None:
-    """After so many meters of way the car is as far from where it was as the path said."""
+    """After so many meters of way the car is as far from where it was as the path has it."""
     checked = 0
     for drive in recorded:
         fixes = drive.by_topic["/gnss/fix"]
@@ -149,7 +149,7 @@ def test_the_path_is_where_the_fixes_later_are(recorded: list[_Recorded]) -> Non
         way = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(places, axis=0).T))])
         for truth in drive.drive.frames:
             path = np.array([0.0, 0.0, *truth.path]).reshape(-1, 2)
-            ways = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(path, axis=0).T))])  # the last may end anywhere, behind somebody
+            ways = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(path, axis=0).T))])  # the last may end anywhere, behind another vehicle
             first = times.index(truth.time)
             for later in range(first + 1, len(times)):
                 driven = way[later] - way[first]
@@ -197,7 +197,7 @@ def test_the_light_told_is_one_that_is_boxed(recorded: list[_Recorded]) -> None:
 
 
 def test_the_car_stands_at_red_or_behind_who_does() -> None:
-    """Somewhere in ten drives the car stops, and the brake is told by state and CAN alike."""
+    """Somewhere in ten drives the car stops, and the brake is shown by state and CAN alike."""
     from tracecore_simulation.layout import lay_out
 
     stops = 0

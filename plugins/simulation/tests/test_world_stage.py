@@ -114,7 +114,7 @@ def test_what_a_person_could_not_label_is_to_be_ignored_by_what_the_truth_says_o
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(stages: StageWorld, made: Outcome, tmp_path: Path) -> None:
-    """In another workspace and folder: what differs is the seed alone."""
+    """In another workspace and folder: what differs is the seed only."""
     elsewhere = StageWorld(Workspace.create(tmp_path / "deep" / "er"), stages.host)
     again = elsewhere.run("simulate", "world", {}, asset="world", **SMALL)
     other = elsewhere.run("simulate", "world", {}, asset="other", seed=8, **SMALL)

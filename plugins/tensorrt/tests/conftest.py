@@ -27,7 +27,7 @@ OUTPUTS = {"obstacles": ["boxes", "scores", "classes"], "path": ["path"], "light
 
 
 def with_heads(*names: str) -> dict[str, Any]:
-    """Return the config of a model with these heads alone."""
+    """Return the config of a model with these heads only."""
     config = CONFIG | {
         "architecture": {"entry_point": "multitask", "width": 0.25},
         "heads": {name: HEADS[name] for name in names},
@@ -66,7 +66,7 @@ def torch_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def make_headed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Gives a model directory with the heads named, as the stage `torch-multitask` writes it."""
+    """Return a model directory with the heads named, as the stage `torch-multitask` writes it."""
     return lambda *names: write_torch_model(tmp_path_factory.mktemp("headed"), config=with_heads(*names))
 
 

@@ -21,7 +21,7 @@ LOG = logging.getLogger("test")
 
 
 def scores_alone(graph: Any, images: int | None) -> onnx.ModelProto:
-    """A copy of a detector's graph that gives its scores alone, for so many images or any number of them."""
+    """A copy of a detector's graph that gives its scores only, for so many images or any number of them."""
     copy = onnx.ModelProto()
     copy.CopyFrom(graph)
     kept = [output for output in copy.graph.output if output.name == "scores"]

@@ -38,7 +38,7 @@ def test_any_allowed_size_gives_boxes_inside_the_image_best_first(height: int, w
 def test_a_peak_is_decoded_to_its_box_and_class() -> None:
     logits = torch.full((1, 2, 16, 24), -9.0)
     logits[0, 1, 9, 5] = 3.0
-    logits[0, 1, 9, 6] = 2.5  # beside the peak: no object of its own
+    logits[0, 1, 9, 6] = 2.5  # next to the peak: no object of its own
     logits[0, 0, 2, 20] = 1.0
     sides = torch.ones(1, 4, 16, 24)
     sides[0, :, 9, 5] = torch.tensor([10.0, 18.0, 10.0, 14.0])

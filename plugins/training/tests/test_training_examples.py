@@ -1,4 +1,4 @@
-"""Which frames and labels are learned from, and what is said of the rest."""
+"""Which frames and labels are learned from, and what is recorded of the rest."""
 
 from __future__ import annotations
 

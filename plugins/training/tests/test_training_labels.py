@@ -1,4 +1,4 @@
-"""What is read of a label table for each head, and what is said of the rest."""
+"""What is read of a label table for each head, and what is recorded of the rest."""
 
 from __future__ import annotations
 

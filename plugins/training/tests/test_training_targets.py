@@ -1,4 +1,4 @@
-"""What the detector should have said, and how far off it was."""
+"""Targets of the detector, and how far off it was."""
 
 from __future__ import annotations
 

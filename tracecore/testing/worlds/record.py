@@ -25,7 +25,7 @@ def artifact(kind: str, name: str, content: str, **more: Any) -> Artifact:
 
 
 def origin(name: str, content: str, note: str) -> Origin:
-    """An origin that a text stands for."""
+    """An origin that a text represents."""
     return Origin(name, digest_bytes(content.encode()), len(content), note)
 
 
@@ -143,7 +143,7 @@ class RecordWorld:
         self.run("labels", StageKind.LABEL, [("frames", "drives.frames")], {"labels": labels}, more_inputs=[RunInput("label_file", file)])
 
     def campaign(self, *labelers: str, content: str = "campaign", **facet: Any) -> Artifact:
-        """Labels that people made, who are named by pseudonym; they take the place of the imported ones."""
+        """Labels made by people, named by pseudonym, which take the place of the imported ones."""
         said = {
             "summary": "12 boxes on 2 frames",
             "boxes": 12,
