@@ -29,25 +29,20 @@ from openlineage.client.facet_v2 import (
 )
 
 from tracecore.errors import UsageError
-from tracecore_lineage.catalog.tombstones import Erasure
-from tracecore_lineage.events import artifacts
+from tracecore_lineage.events import datasets
 from tracecore_lineage.model import facets, rfc3339
+from tracecore_lineage.model.erasure import Erasure
+from tracecore_lineage.model.facets import producer
 from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_schemas.canonical import jcs
 from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.run import Artifact, CheckRun, Environment, Parent, RunInput
 from tracecore_schemas.run import Run as StageRun
 
-__all__ = ["EventMaker", "event_bytes", "producer"]
+__all__ = ["EventMaker", "event_bytes"]
 
 _ENGINE = "tracecore"
 _BUG = re.compile(r"bug/[0-9a-f]{12}")
-
-
-@cache
-def producer() -> str:
-    """Return the URI that our facets name as their producer; an event's own names the ledger that it is recorded in."""
-    return f"urn:tracecore:recorder:{version('tracecore')}"
 
 
 def event_bytes(event: RunEvent) -> bytes:
@@ -111,8 +106,8 @@ class EventMaker:
             run,
             ended_at,
             further,
-            [*(artifacts.input_dataset(self.namespace, item) for item in _with_program(run, inputs)), *self._named_inputs(run)],
-            [artifacts.output_dataset(self.namespace, port, artifact) for port, artifact in outputs.items()],
+            [*(datasets.input_dataset(self.namespace, item) for item in _with_program(run, inputs)), *self._named_inputs(run)],
+            [datasets.output_dataset(self.namespace, port, artifact) for port, artifact in outputs.items()],
         )
 
     def fail(self, run: StageRun, error: str, *, trace: str | None, inputs: Sequence[RunInput], aborted: bool, ended_at: datetime) -> bytes:
@@ -121,9 +116,7 @@ class EventMaker:
         if aborted:
             further["tracecore_abort"] = facets.TracecoreAbortRunFacet(error, producer=producer())
         state = RunState.ABORT if aborted else RunState.FAIL
-        return self._stage_event(
-            state, run, ended_at, further, [artifacts.input_dataset(self.namespace, item) for item in _with_program(run, inputs)]
-        )
+        return self._stage_event(state, run, ended_at, further, [datasets.input_dataset(self.namespace, item) for item in _with_program(run, inputs)])
 
     def abort(self, started: Mapping[str, Any], why: str, ended_at: datetime) -> bytes:
         """Return the ABORT of a run that is known by its START alone; its facets are said again, so that the two events agree.
@@ -157,7 +150,7 @@ class EventMaker:
             [{"what": unknown.what, "why": unknown.why} for unknown in check.unknowns],
             producer=producer(),
         )
-        inputs = artifacts.checked_inputs(self.namespace, check)
+        inputs = datasets.checked_inputs(self.namespace, check)
         job = Job(self.namespace, check.job, {"jobType": _job_type("CHECK")})
         return (
             self.event(RunState.START, Run(check.id, dict(common)), job, check.started_at),
@@ -205,8 +198,8 @@ class EventMaker:
                 Run(run_id, {**common, **run_facets}),
                 job,
                 at,
-                [artifacts.input_dataset(self.namespace, item) for item in inputs],
-                [artifacts.named_output(self.namespace, name, verb, described) for name, described in (outputs or {}).items()],
+                [datasets.input_dataset(self.namespace, item) for item in inputs],
+                [datasets.named_output(self.namespace, name, verb, described) for name, described in (outputs or {}).items()],
             ),
         )
 
@@ -238,7 +231,7 @@ class EventMaker:
             ref = parse_ref(touched.ref)
             digest = f"sha256:{(ref.version or '').removeprefix('sha256:')}"
             home = ref.segments[0] if ref.kind == "external" else None
-            inputs[touched.ref] = artifacts.touched_input(self.namespace, ref.kind, ref.segments[-1], digest, {"tracecore_tombstone": said}, home)
+            inputs[touched.ref] = datasets.touched_input(self.namespace, ref.kind, ref.segments[-1], digest, {"tracecore_tombstone": said}, home)
         job = Job(self.namespace, f"tracecore.{erasure.what}", {"jobType": _job_type(erasure.what.upper())})
         return self.event(RunState.COMPLETE if erasure.done else RunState.START, Run(erasure.run, run_facets), job, at, list(inputs.values()))
 
@@ -262,7 +255,7 @@ class EventMaker:
         """Return the bugs that a run's parameters name as its inputs: it was run because of them."""
         given = ((role, value if isinstance(value, (list, tuple)) else [value]) for role, value in sorted(run.params.items()))
         named = {(role, text) for role, values in given for text in values if isinstance(text, str) and _BUG.fullmatch(text)}
-        return [artifacts.named_input(self.namespace, text, role) for role, text in sorted(named)]
+        return [datasets.named_input(self.namespace, text, role) for role, text in sorted(named)]
 
     def _stage_event(
         self,

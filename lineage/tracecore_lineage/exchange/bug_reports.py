@@ -86,8 +86,7 @@ def report_bug(
         standing = find_bug(connection, identity)
         if standing is not None:
             return Reported(standing, new=False)
-        from tracecore_lineage.events.build import producer
-        from tracecore_lineage.model.facets import TracecoreBugDatasetFacet
+        from tracecore_lineage.model.facets import TracecoreBugDatasetFacet, producer
 
         pseudonym = None if reporter is None else pseudonyms.pseudonym_of(connection, reporter)
         build_ref, judgement = None if seen_in is None else seen_in.ref, None if judged is None else judged.value

@@ -8,6 +8,8 @@ those that the record writes itself; stages give theirs as JSON (`FacetSpec`), w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 import attrs
@@ -38,6 +40,7 @@ __all__ = [
     "TracecorePortOutputDatasetFacet",
     "TracecoreTombstoneDatasetFacet",
     "TracecoreUnknownsDatasetFacet",
+    "producer",
     "schema_url",
     "stage_facet",
 ]
@@ -57,6 +60,12 @@ def _plugin(plugin: Mapping[str, Any] | None) -> str:
 def _summary(parts: Callable[[Any], Iterable[str]]) -> Any:
     """Declare the member `summary`, which follows from the others: it is no argument of the class."""
     return attrs.field(init=False, default=attrs.Factory(lambda facet: summarize(*parts(facet)), takes_self=True))
+
+
+@cache
+def producer() -> str:
+    """Return the URI that our facets name as their producer; an event's own names the ledger that it is recorded in."""
+    return f"urn:tracecore:recorder:{version('tracecore')}"
 
 
 def schema_url(name: str, version: int = 1) -> str:

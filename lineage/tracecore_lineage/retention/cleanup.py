@@ -19,7 +19,7 @@ from tracecore_lineage.bundle.manifest import TREE
 from tracecore_lineage.bundle.reader import open_bundle
 from tracecore_lineage.catalog.recorder import RecordWriter
 from tracecore_lineage.catalog.stored_artifacts import newest_of_tables, stored_artifacts, stored_sources
-from tracecore_lineage.catalog.tombstones import Erasure
+from tracecore_lineage.model.erasure import Erasure
 from tracecore_lineage.retention.redaction import empty_wal, is_sqlite, names_of, scrub_pictures
 from tracecore_schemas.canonical import digest_file
 from tracecore_schemas.run import Artifact

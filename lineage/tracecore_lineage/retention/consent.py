@@ -16,8 +16,9 @@ from tracecore_lineage.catalog import pseudonyms
 from tracecore_lineage.catalog.prefix import head, readable_catalog
 from tracecore_lineage.catalog.recorder import RecordWriter
 from tracecore_lineage.catalog.stored_artifacts import stored_artifacts
-from tracecore_lineage.catalog.tombstones import WITHDRAWAL, Erased, Erasure, tombstones
+from tracecore_lineage.catalog.tombstones import tombstones
 from tracecore_lineage.model import rfc3339
+from tracecore_lineage.model.erasure import WITHDRAWAL, Erased, Erasure
 from tracecore_lineage.retention.erasures import alone, carry_out, finish_promised, promise
 from tracecore_lineage.retention.inventory import Holdings, read_holdings
 from tracecore_lineage.retention.subjects import Subject, find_subject

@@ -20,10 +20,11 @@ from tracecore.system.locks import hold_run, own_store
 from tracecore_lineage.catalog import current_state, replay
 from tracecore_lineage.catalog.recorder import RecordWriter
 from tracecore_lineage.catalog.stored_artifacts import newest_of_tables
-from tracecore_lineage.catalog.tombstones import JOBS, WITHDRAWAL, Erasure, made_since, statement, tombstones
+from tracecore_lineage.catalog.tombstones import made_since, statement, tombstones
 from tracecore_lineage.crypto.envelope import seal_payload
 from tracecore_lineage.ledger import ledger
 from tracecore_lineage.model import rfc3339
+from tracecore_lineage.model.erasure import JOBS, WITHDRAWAL, Erasure
 from tracecore_lineage.retention.cleanup import lies_in, sweep
 from tracecore_lineage.retention.open_runs import claim_dead, open_runs
 from tracecore_schemas.arrow_tables import PARTITION

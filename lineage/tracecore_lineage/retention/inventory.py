@@ -12,7 +12,8 @@ from functools import cached_property
 from tracecore.errors import TracecoreError
 from tracecore.store import Part, Store
 from tracecore.store.protocol import ErasedFile
-from tracecore_lineage.catalog.tombstones import Erased, Tombstones
+from tracecore_lineage.catalog.tombstones import Tombstones
+from tracecore_lineage.model.erasure import Erased
 from tracecore_lineage.retention.cleanup import naming
 from tracecore_lineage.retention.erasures import rewritten_commits
 from tracecore_lineage.retention.redaction import without_drives

@@ -8,7 +8,7 @@ from tracecore.store import open_store
 from tracecore.system.failures import clear_disk_errors
 from tracecore.system.locks import own_store
 from tracecore_lineage.catalog.recorder import RecordWriter
-from tracecore_lineage.catalog.tombstones import JOBS
+from tracecore_lineage.model.erasure import JOBS
 from tracecore_lineage.retention.cleanup import discard_staged
 from tracecore_lineage.retention.erasures import finish_promised
 from tracecore_lineage.retention.open_runs import claim_dead, open_runs

@@ -66,8 +66,7 @@ def set_policy(record: RecordWriter, policy: KeyPolicy, signing: Sequence[Privat
     Raises:
         UsageError: too few keys of the policy in force signed, or another policy came into force in the meantime.
     """
-    from tracecore_lineage.events.build import producer
-    from tracecore_lineage.model.facets import TracecoreKeyPolicyRunFacet
+    from tracecore_lineage.model.facets import TracecoreKeyPolicyRunFacet, producer
 
     active = record.keys.private()
 
@@ -140,8 +139,7 @@ def add_signature(envelope: Mapping[str, Any], signing: Sequence[PrivateKey]) ->
 
 
 def _append(record: RecordWriter, connection: Connection, build: SealedBuild, key: PublicKey, signature: bytes) -> None:
-    from tracecore_lineage.events.build import producer
-    from tracecore_lineage.model.facets import TracecoreCosignRunFacet
+    from tracecore_lineage.model.facets import TracecoreCosignRunFacet, producer
 
     facet = TracecoreCosignRunFacet(build.ref, key.id, key.pem, base64.b64encode(signature).decode(), producer=producer())
     digest = f"sha256:{parse_ref(build.ref).version}"

@@ -223,8 +223,7 @@ def _same(standing: SealedBuild, content: Mapping[str, Any]) -> SealedBuild:
 
 def _release(record: RecordWriter, request: SealRequest, content: Mapping[str, Any], position: Position) -> tuple[SealedBuild, bytes]:
     """Return the sealed build and the release run's COMPLETE for a ledger position."""
-    from tracecore_lineage.events.build import producer
-    from tracecore_lineage.model.facets import TracecoreBuildRunFacet
+    from tracecore_lineage.model.facets import TracecoreBuildRunFacet, producer
 
     key = record.keys.private()
     at = datetime.now(UTC)

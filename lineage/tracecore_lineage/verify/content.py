@@ -13,9 +13,10 @@ from sqlalchemy import Connection
 from tracecore.errors import TracecoreError
 from tracecore.store import Store, StoreFailure
 from tracecore.store.protocol import ErasedFile
-from tracecore_lineage.catalog.tombstones import JOBS, Erasure, Tombstones, read_erasure, remade, statement
+from tracecore_lineage.catalog.tombstones import Tombstones, read_erasure, remade, statement
 from tracecore_lineage.crypto.envelope import IN_TOTO, EnvelopeError, open_envelope
 from tracecore_lineage.crypto.keys import short_id
+from tracecore_lineage.model.erasure import JOBS, Erasure
 from tracecore_lineage.model.findings import Findings, Progress
 from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_lineage.verify.history import ErasureEvent, History

@@ -1,0 +1,143 @@
+"""Artifacts as OpenLineage datasets, written into events; `artifacts` reads them back.
+
+In our own namespace a dataset is named `kind/name` (percent-encoded as in refs) and its version facet is the artifact's digest; an external keeps its
+producer's namespace and name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+from urllib.parse import quote
+
+from openlineage.client.event_v2 import InputDataset, OutputDataset
+from openlineage.client.facet_v2 import (
+    data_quality_assertions_dataset,
+    dataset_version_dataset,
+    output_statistics_output_dataset,
+    schema_dataset,
+    symlinks_dataset,
+)
+
+from tracecore_lineage.events.artifacts import UNVERSIONED
+from tracecore_lineage.model import facets
+from tracecore_lineage.model.facets import producer
+from tracecore_schemas.canonical import JSON
+from tracecore_schemas.kinds import kind_of
+from tracecore_schemas.run import Artifact, CheckRun, DeltaVersion, RunInput, TableVersion
+
+__all__ = ["checked_inputs", "input_dataset", "named_input", "named_output", "output_dataset", "touched_input"]
+
+_STORE = "urn:tracecore:store"
+
+
+def output_dataset(namespace: str, port: str, artifact: Artifact) -> Any:
+    """Return an output with everything known of it."""
+    statistics = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(artifact.rows, artifact.size_bytes, producer=producer())
+    port_facet = facets.TracecorePortOutputDatasetFacet(port, None, producer=producer())
+    home, name = _name(namespace, artifact)
+    return OutputDataset(home, name, {"outputStatistics": statistics, "tracecore_port": port_facet}, facets=_described(artifact))
+
+
+def named_output(namespace: str, ref: str, port: str, described: Mapping[str, Any]) -> Any:
+    """Return an output that is known by its name alone and has no digest: a bug."""
+    return OutputDataset(
+        namespace, ref, {"tracecore_port": facets.TracecorePortOutputDatasetFacet(port, None, producer=producer())}, facets=dict(described)
+    )
+
+
+def named_input(namespace: str, ref: str, role: str) -> Any:
+    """Return an input that is known by its name alone and has no digest: a bug."""
+    return InputDataset(namespace, ref, {"tracecore_port": facets.TracecorePortInputDatasetFacet(role, None, producer=producer())})
+
+
+def input_dataset(namespace: str, item: RunInput, assertions: Any = None) -> Any:
+    """Return an input by its exact version; described in full only where no recorded run has described it."""
+    port = facets.TracecorePortInputDatasetFacet(item.role, item.producer, item.use and item.use.value, producer=producer())
+    input_facets: dict[str, Any] = {"tracecore_port": port}
+    if assertions is not None:
+        input_facets["dataQualityAssertions"] = assertions
+    home, name = _name(namespace, item.artifact)
+    described = _described(item.artifact) if item.producer is None else {"version": _version(item.artifact)}
+    if item.artifact.digest == UNVERSIONED:
+        described.pop("version")  # nobody said which version was read: the event says none, and a trace shows a gap
+    return InputDataset(home, name, input_facets, facets=described)
+
+
+def touched_input(namespace: str, kind: str, name: str, digest: str, described: Mapping[str, Any], home: str | None = None) -> Any:
+    """Return a version that something happened to as an input, with what is said of it and nothing else.
+
+    Args:
+        namespace: the workspace's.
+        kind: of the artifact.
+        name: of the artifact, not encoded.
+        digest: of the version.
+        described: facets by name.
+        home: namespace of an external file.
+    """
+    artifact = Artifact(kind, name, digest, namespace=home)
+    port = facets.TracecorePortInputDatasetFacet("erased", None, producer=producer())
+    where, called = _name(namespace, artifact)
+    return InputDataset(where, called, {"tracecore_port": port}, facets={"version": _version(artifact), **described})
+
+
+def checked_inputs(namespace: str, check: CheckRun) -> list[Any]:
+    """Return the inputs of a check's run; its assertions stand on those that the checked run made."""
+    severity = "error" if check.severity.value == "blocking" else "warn"
+    assertions = [
+        data_quality_assertions_dataset.Assertion(
+            outcome.assertion, outcome.success, outcome.column, severity, check.name, expected=outcome.expected, actual=outcome.actual
+        )
+        for outcome in check.outcomes
+    ] or [data_quality_assertions_dataset.Assertion(check.name, check.success, None, severity, check.name, actual=check.message)]
+    facet = data_quality_assertions_dataset.DataQualityAssertionsDatasetFacet(assertions, producer=producer())
+    checked = [item for item in check.inputs if item.producer == check.of_run or item.artifact.ref == check.target] or check.inputs
+    return [input_dataset(namespace, item, facet if item in checked else None) for item in check.inputs]
+
+
+def _name(namespace: str, artifact: Artifact) -> tuple[str, str]:
+    if artifact.kind == "external":
+        return artifact.namespace or "file", artifact.name
+    return namespace, f"{artifact.kind}/{quote(artifact.name, safe='')}"
+
+
+def _version(artifact: Artifact) -> Any:
+    return dataset_version_dataset.DatasetVersionDatasetFacet(artifact.digest, producer=producer())
+
+
+def _described(artifact: Artifact) -> dict[str, Any]:
+    described: dict[str, Any] = {name: facets.stage_facet(name, cast("Mapping[str, JSON]", value)) for name, value in artifact.facets.items()}
+    described["version"] = _version(artifact)
+    described["tracecore_artifact"] = facets.TracecoreArtifactDatasetFacet(
+        artifact.kind, artifact.media.value, artifact.location, artifact.size_bytes, artifact.rows, _delta(artifact.delta),
+        _of_kind(artifact.kind), None if artifact.table is None else _recorded(artifact.table), producer=producer(),
+    )  # fmt: skip
+    if artifact.schema:
+        fields = [schema_dataset.SchemaDatasetFacetFields(field.name, field.type, field.description or None) for field in artifact.schema]
+        described["schema"] = schema_dataset.SchemaDatasetFacet(fields, producer=producer())
+    if artifact.location is not None:
+        identifier = symlinks_dataset.Identifier(_STORE, artifact.location, "LOCATION")
+        described["symlinks"] = symlinks_dataset.SymlinksDatasetFacet([identifier], producer=producer())
+    if artifact.origin is not None:
+        origin = artifact.origin
+        described["tracecore_origin"] = facets.TracecoreOriginDatasetFacet(
+            origin.name, origin.digest, origin.size_bytes, origin.note, producer=producer()
+        )
+    if artifact.unknowns:
+        unknowns = [{"what": unknown.what, "why": unknown.why} for unknown in artifact.unknowns]
+        described["tracecore_unknowns"] = facets.TracecoreUnknownsDatasetFacet(unknowns, producer=producer())
+    return described
+
+
+def _of_kind(kind: str) -> dict[str, Any] | None:
+    """Return what is recorded of a plugin's kind; the record knows the built-in ones."""
+    known = kind_of(kind)
+    return None if known.is_built_in else known.recorded()
+
+
+def _recorded(table: TableVersion) -> dict[str, Any]:
+    return {"name": table.name, "version": table.version, "description": table.description, "extends": list(table.extends)}
+
+
+def _delta(delta: DeltaVersion | None) -> dict[str, Any] | None:
+    return None if delta is None else {"version": delta.version, "log": delta.log}
