@@ -62,7 +62,7 @@ def test_a_frame_whose_cuboid_has_a_negative_size_is_not_stated_empty(world: Sta
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("ol_zeroq", r"the cuboid 0/1/cuboid/0 has the quaternion \(0, 0, 0, 0\), which is no rotation"),
+        ("ol_zeroq", r"the cuboid 0/1/cuboid/0 has the quaternion \(0, 0, 0, 0\), which is not a rotation"),
         ("ol_framekey", r"openlabel/frames/frame_0: expected a text of the form .*, found 'frame_0'"),
         ("ol_notype", r"openlabel/objects/1 lacks 'type'"),
     ],

@@ -83,7 +83,7 @@ def test_a_task_whose_time_ran_out_goes_to_another_and_late_labels_are_refused(q
 def test_labels_that_come_after_their_time_are_late_though_nobody_else_came(queue: Queue, clock: SetClock) -> None:
     task = got(queue, ANN).task
     clock.time += 61 * SECOND
-    assert "nobody holds it; the time of whoever claimed it may have run out" in refused(queue.submit, task, ANN, "s1", [CAR])
+    assert "it is not claimed; a claim may have run out" in refused(queue.submit, task, ANN, "s1", [CAR])
     assert got(queue, ANN).task == task
     assert queue.submit(task, ANN, "s1", [CAR]).repeated is False
 
@@ -94,7 +94,7 @@ def test_the_same_submission_is_taken_once(queue: Queue, clock: SetClock) -> Non
     clock.time += 1000 * SECOND
     again = queue.submit(task, ANN, "s1", [CAR])
     assert (again.seq, again.repeated, first.repeated) == (first.seq, True, False)
-    assert "stands for something else that labeler-0001 handed in" in refused(queue.submit, task, ANN, "s1", [SIGN])
+    assert "was used by labeler-0001 for another submission" in refused(queue.submit, task, ANN, "s1", [SIGN])
     assert f"{ANN} has submitted it" in refused(queue.submit, task, ANN, "s2", [CAR])
     assert sum(entry.action is Action.SUBMIT for entry in queue.entries()) == 1
 
@@ -116,7 +116,7 @@ def test_nobody_reviews_their_own_labels(queue: Queue) -> None:
     task = got(queue, ANN).task
     queue.submit(task, ANN, "s1", [CAR])
     assert queue.claim(ANN, role="review") is None
-    assert "was labeled by labeler-0001: somebody else has to review it" in refused(queue.review, task, ANN, "r1", "accepted")
+    assert "was labeled by labeler-0001: another person has to review it" in refused(queue.review, task, ANN, "r1", "accepted")
     claim = got(queue, BEN, "review")
     assert (claim.task, claim.labeler, list(claim.labels.values())) == (task, ANN, [CAR])
     assert "labeler-0002 reviews it until" in refused(queue.review, task, CAT, "r2", "accepted")
@@ -147,7 +147,7 @@ def test_a_correction_of_a_label_that_is_not_there_offers_the_nearest(queue: Que
     queue.submit(task, ANN, "s1", [CAR])
     id_ = label_id(task, 1)
     assert f"Did you mean '{id_}'?" in refused(queue.review, task, BEN, "r1", "corrected", [(id_[:-1] + "x", CAR)])
-    assert "stands twice in the correction" in refused(queue.review, task, BEN, "r1", "corrected", [(id_, CAR), (id_, CAR)])
+    assert "is twice in the correction" in refused(queue.review, task, BEN, "r1", "corrected", [(id_, CAR), (id_, CAR)])
 
 
 def test_rejected_labels_are_made_again_by_somebody_else_under_other_ids(queue: Queue) -> None:

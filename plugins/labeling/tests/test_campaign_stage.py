@@ -112,7 +112,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_other_labelers(world: St
 
 def test_a_campaign_without_anybody_to_label_says_what_to_do(world: StageWorld) -> None:
     frames = world.table("dataset", "test.frames", tables(4)[0])
-    with pytest.raises(UsageError, match=r"nobody to label: give the input 'truth' .* or have people label \('tracecore label campaign create"):
+    with pytest.raises(UsageError, match=r"no labelers: give the input 'truth' .* or have people label \('tracecore label campaign create"):
         world.run("label", "campaign", {"frames": frames})
 
 

@@ -138,8 +138,8 @@ def test_what_cannot_be_done_is_said_in_a_sentence() -> None:
         "campaign", "create", "Night Shift", "--frames", "dataset/test.frames", "--guideline", "v"
     )
     assert "There is no campaign 'nigth'. Did you mean 'night'?" in problem("show", "nigth")
-    assert "Say who you are by a pseudonym: --as labeler-" in problem("claim")
-    assert "'Ada Example' could be somebody's name" in problem("claim", "--as", "Ada Example")
+    assert "A pseudonym is missing: --as labeler-" in problem("claim")
+    assert "'Ada Example' could be a person's name" in problem("claim", "--as", "Ada Example")
     task = answer("claim", "--as", ANN)["task"]
     near = problem("submit", task, "--file", "-", "--as", ANN, stdin='[{"category": "cars", "box": [1, 2, 3, 4]}]')
     assert "its class is 'cars', which the campaign doesn't ask for. Did you mean 'car'?" in near
@@ -151,7 +151,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence() -> None:
         ('[{"geometry": "path", "path": [1, 2]}]', "its geometry is 'path', but the campaign asks for box2d"),
         ('[{"category": "car", "box": [1, 2, 3, 4], "colour": "red"}]', "it has 'colour'"),
         ('{"boxes": []}', "Expected a list of labels, or an object with the list 'labels'"),
-        ("[NaN]", "are no strict JSON: NaN is no JSON number"),
+        ("[NaN]", "are not strict JSON: NaN is no JSON number"),
     ):
         assert words in problem("submit", task, "--file", "-", "--as", ANN, stdin=text)
     assert "The label file 'absent.json' can't be read: no such file" in problem("submit", task, "--file", "absent.json", "--as", ANN)
@@ -213,5 +213,5 @@ def test_a_recorded_batch_is_exported(world: StageWorld, format_: str, output: s
 
 @pytest.mark.usefixtures("frames")
 def test_only_labels_are_exported_as_labels() -> None:
-    assert "This is no label batch: it has no column" in problem("export", "dataset/test.frames", "--format", "coco", "-o", "out.json")
+    assert "This is not a label batch: it has no column" in problem("export", "dataset/test.frames", "--format", "coco", "-o", "out.json")
     assert "holds no frames" in problem("campaign", "create", "x", "--frames", "label_batch/test.asset", "--guideline", "v")

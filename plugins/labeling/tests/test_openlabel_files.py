@@ -199,7 +199,7 @@ def test_actions_and_the_recording_vehicle_are_named(tmp_path: Path) -> None:
         (document(one(cuboid=[{"name": "s", "val": CUBOID[:8]}])), "object_data/cuboid/0/val: expected list should have at least 9 items"),
         (
             document(one(poly2d=[{"val": RING[:7], "mode": "MODE_POLY2D_ABSOLUTE", "closed": True}])),
-            "the poly2d 0/1/poly2d/0 is no list of x and y by turns",
+            "the poly2d 0/1/poly2d/0 is not a list of alternating x and y",
         ),
         (document({"0": {"contexts": {"7": {}}}}), "a frame holds the context 7, which 'contexts' doesn't list"),
         (

@@ -1,7 +1,7 @@
-"""Image files found by name: which file of a frame table a label file's name of an image means.
+"""Lookup of image files by name: the file of a frame table that an image of a label file means.
 
-Two names mean one file where one is the end of the other, part by part; the longest such end decides. What the names' spelling leaves open
-(percent-encoding, case, the file's suffix) is tried from strict to loose, and a name that could mean two files means neither.
+Two names match if one is the end of the other, part by part; the longest match decides. Spellings (percent-encoding, case, suffix) are tried from
+strict to loose, and a name that matches two files matches neither.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ __all__ = ["FileNames", "NameMatch", "NamedImage", "Parts", "parts_of", "without
 
 Parts = tuple[str, ...]
 
-_QUERY = re.compile("[?#]")  # what an address asks of its file
+_QUERY = re.compile("[?#]")  # begins the query of a URL
 
 
 @dataclass(frozen=True, slots=True)
 class NamedImage:
-    """An image as a label file calls it.
+    """An image as named by a label file.
 
     Attributes:
         names: the likeliest first.
@@ -38,7 +38,7 @@ class NamedImage:
 
 @dataclass(slots=True)
 class NameMatch:
-    """What was found.
+    """Matched files.
 
     Attributes:
         files: file number by image id.
@@ -52,7 +52,7 @@ class NameMatch:
 
 
 def parts_of(name: str) -> Parts:
-    """Split a path of any system, or an address, into its parts, in Unicode's composed form; `.` and `..` say nothing of a file's place in a set."""
+    """Return the parts of a path of any system, or of a URL, in Unicode's composed form, without `.` and `..`."""
     name = _QUERY.split(name, maxsplit=1)[0] if "://" in name else name
     pieces = unicodedata.normalize("NFC", name).replace("\\", "/").split("/")
     return tuple(piece for piece in pieces if piece not in {"", ".", ".."})
@@ -67,7 +67,7 @@ def _lower(parts: Parts) -> Parts:
 
 
 def without_suffix(parts: Parts) -> Parts:
-    """Leave the suffix of a path's last part out."""
+    """Return a path without its suffix."""
     return (*parts[:-1], PurePosixPath(parts[-1]).stem) if parts else parts
 
 
@@ -76,7 +76,7 @@ def _plain(parts: Parts) -> Parts:
 
 
 _SPELLINGS: tuple[tuple[str, Callable[[Parts], Parts]], ...] = (("", _plain), ("", _decoded), ("in other case", _lower))
-"""How names are compared, from strict to loose, each with what is to be said of a file found so."""
+"""Normalizations of names from strict to loose, each with its description of a match."""
 
 
 class FileNames:
@@ -89,8 +89,8 @@ class FileNames:
     def find(self, images: Mapping[str, NamedImage]) -> NameMatch:
         """Find the file of each image, by image id.
 
-        A file that another image names more exactly is not looked at again. A name whose folder is another than that of the files is believed only
-        where no image of the label file names its folder.
+        A file that another image names more exactly is excluded. A name with a folder other than the files' is accepted only if no image of the label
+        file has theirs.
         """
         found = NameMatch()
         for place, (said, _) in enumerate(_SPELLINGS):
@@ -102,7 +102,7 @@ class FileNames:
         return found
 
     def _pass(self, images: Mapping[str, NamedImage], found: NameMatch, place: int, said: str, *, cut: bool, loose: bool) -> None:
-        """Add what one way of comparing names finds."""
+        """Add the matches of one normalization."""
         taken = set(found.files.values())
         chosen: dict[str, tuple[int, str]] = {}
         for id_, image in images.items():
@@ -114,10 +114,10 @@ class FileNames:
             elif numbers and numbers[0] not in taken:
                 chosen[id_] = numbers[0], name
         if loose and len({self._beyond(number, name) for number, name in chosen.values()}) > 1:
-            return  # several folders in the place of one: nothing says which of them the files are of
+            return  # several folders in place of one: ambiguous
         named = Counter(number for number, _ in chosen.values())
         for id_, (number, _) in chosen.items():
-            # Under one spelling, two images of one file are a fault of the label file, which whoever asked can name.
+            # Under one spelling, two images of one file are an error of the label file, which the caller reports.
             if said and named[number] > 1:
                 found.open[id_] = named[number]
                 continue
@@ -148,7 +148,7 @@ class FileNames:
         return numbers
 
     def _index(self, place: int, cut: bool) -> dict[str, list[tuple[int, Parts]]]:
-        """Return the files by the last part of their names, spelled and cut so."""
+        """Return the files by the last part of their normalized names."""
         if (place, cut) not in self._indexes:
             index: dict[str, list[tuple[int, Parts]]] = defaultdict(list)
             for number, parts in self._files.items():

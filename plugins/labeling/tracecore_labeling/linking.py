@@ -1,6 +1,6 @@
-"""Linking labeled images to the recorded frames they show: one way for every label format.
+"""Links labeled images to the recorded frames they show, alike for every label format.
 
-Frames that were made of image files are found by the file's name alone; frames of a log by time, or by number where a format numbers its frames.
+Frames of image files are found only by the file's name; frames of a log by time, or by number where a format numbers its frames.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class RecordedFrame:
 
 @dataclass(frozen=True, slots=True)
 class LabeledImage:
-    """An image as a label file names it.
+    """An image of a label file.
 
     Attributes:
         width: px; None where not given.
@@ -67,7 +67,7 @@ class LabeledImage:
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """The outcome of linking one file.
+    """The result of linking one file.
 
     Attributes:
         frames: by image id.
@@ -123,7 +123,7 @@ class FrameIndex:
         return index
 
     def drive_of(self, image: LabeledImage) -> str | None:
-        """Return the drive an image says it is of, or that its file name begins with, or the only one there is."""
+        """Return the drive that an image states, that its file name begins with, or the only one recorded."""
         if image.drive is not None:
             return image.drive
         path = PurePosixPath(image.file_name)
@@ -133,7 +133,7 @@ class FrameIndex:
         return self.drives[0] if len(self.drives) == 1 else None
 
     def by_name(self, images: Sequence[LabeledImage]) -> NameMatch:
-        """Find images among the frames of image files by their names."""
+        """Match images to frames of image files by name."""
 
         def fits(image: LabeledImage) -> Callable[[int], bool]:
             return lambda number: image.drive in {None, self.of_files[number].drive} and image.sensor in {None, self.of_files[number].sensor}
@@ -149,7 +149,7 @@ def recorded_frames(table: pa.Table) -> list[RecordedFrame]:
 
 
 def link(name: str, images: Sequence[LabeledImage], frames: FrameIndex) -> Linked:
-    """Find the recorded frame of each image of a file.
+    """Return the recorded frame of each image of a file.
 
     An image is found by `drive` and `log_time_ns` where it gives them, or by its frame's ref, percent-encoded, as its name (exports name files so).
     Otherwise a frame of an image file is found by that file's name, and a frame
@@ -201,7 +201,7 @@ def link(name: str, images: Sequence[LabeledImage], frames: FrameIndex) -> Linke
 
 
 def unlinked(name: str, linked: Linked) -> Iterator[tuple[str, str]]:
-    """Tell what linking left unknown: (what, why)."""
+    """Yield (what, why) of facts that linking left unknown."""
     if linked.unmatched:
         share = f"{len(linked.unmatched)} of {linked.images} images of {name}"
         yield "frames of labeled images", f"{share} match no recorded frame, so their labels are left out: {_listed(linked.unmatched)}."
@@ -214,7 +214,7 @@ def unlinked(name: str, linked: Linked) -> Iterator[tuple[str, str]]:
 
 
 def _fitting(image: LabeledImage, frames: FrameIndex, named: NameMatch) -> tuple[list[RecordedFrame], bool, str]:
-    """Return the frame that an image is of, or one of each sensor it could be of; whether it was found by its place; and why there is none."""
+    """Return an image's frame, or one per possible sensor; whether it was found by number; and why there is none."""
     if image.id in named.open:
         return [], False, f": its name fits {named.open[image.id]} of them"
     called = frames.of_files[named.files[image.id]] if image.id in named.files else frames.by_id.get(unquote(PurePosixPath(image.file_name).name))
@@ -230,7 +230,7 @@ def _fitting(image: LabeledImage, frames: FrameIndex, named: NameMatch) -> tuple
 
 
 def _candidates(image: LabeledImage, frames: FrameIndex) -> tuple[list[RecordedFrame], bool]:
-    """Return the frames that an image may be of by its time or number, and whether it was its place in the drive."""
+    """Return the frames of an image's time or number, and whether it was its position in the drive."""
     drive = frames.drive_of(image)
     if drive is None:
         return [], False
@@ -249,9 +249,9 @@ def _candidates(image: LabeledImage, frames: FrameIndex) -> tuple[list[RecordedF
 
 
 def _from_its_folder(drive: str, file: str) -> str:
-    """Return a file's name with the folder first that it was listed from, which its drive is named after, and after the folders below.
+    """Return a file's name prefixed by the folder it was listed from, which its drive's name begins with.
 
-    Of the folders below, `images` and the last ones of KITTI (`image_2`) are not in the drive's name.
+    The drive's name continues with the folders below, without `images` and KITTI's last ones (`image_2`).
     """
     below = [folder for folder in PurePosixPath(file).parent.parts if folder.lower() != "images"]
     ends = ["".join(f"-{folder}" for folder in below[:count]) for count in range(len(below), 0, -1)]

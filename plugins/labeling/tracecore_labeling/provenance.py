@@ -25,7 +25,7 @@ _PSEUDONYM = re.compile(r"(?=[a-z0-9_-]*[0-9]|[a-z]+-[0-9a-f]{4,}$)[a-z0-9][a-z0
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What is known of a label's origin; None where the file doesn't say. `name_left_out` says that it gave a name where a pseudonym was expected."""
+    """Origin of a label, None where unknown. `name_left_out`: the file gave a name where a pseudonym was expected."""
 
     labeler: str | None = None
     labeled_at: str | None = None
@@ -36,23 +36,23 @@ class Provenance:
 
 
 NOTHING_KNOWN = Provenance()
-"""Of labels whose source says nothing of their making."""
+"""Provenance of labels without any."""
 
 
 def is_pseudonym(text: str) -> bool:
-    """Return whether a text can stand for a person without naming one: `labeler-3f9c`, `w17`."""
+    """Whether a text is a pseudonym, which identifies a person without their name: `labeler-3f9c`, `w17`."""
     return _PSEUDONYM.fullmatch(text) is not None
 
 
 def provenance_of(annotation: Mapping[str, Any], info: Mapping[str, Any]) -> Provenance:
-    """Read an annotation's origin, from itself, else from what the file's `info` says of all.
+    """Read an annotation's provenance, from itself, else from the file's `info`.
 
     Args:
         annotation: may have `labeler`, `labeled_at`, `tool`, `guideline`, `qa`.
         info: may have `tool`, `guideline`, `labeled_at`, and `labelers`, a mapping from the file's own names to pseudonyms.
 
     Raises:
-        ValueError: a value of the wrong type; the message goes behind the annotation's name.
+        ValueError: a value has the wrong type; the message continues the annotation's name.
     """
     given = _text(annotation, "labeler")
     labelers = info.get("labelers")
@@ -75,7 +75,7 @@ def _text(source: Mapping[str, Any], key: str) -> str | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str):
-        raise ValueError(f"has a '{key}' that is no text: {value!r}")  # noqa: TRY004  # caught with the others and named with its file
+        raise ValueError(f"has a '{key}' that is not text: {value!r}")  # noqa: TRY004  # caught with the others and named with its file
     return value
 
 
@@ -88,7 +88,7 @@ def _time(annotation: Mapping[str, Any], info: Mapping[str, Any]) -> str | None:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise ValueError(f"has a 'labeled_at' that is no RFC 3339 time with a zone: {text!r}")
+        raise ValueError(f"has a 'labeled_at' that is not an RFC 3339 time with a zone: {text!r}")
     return text
 
 
@@ -103,15 +103,15 @@ def simulated_pseudonym(seed: int, number: int) -> str:
 
 
 def checked_pseudonym(text: str | None) -> str:
-    """Take a pseudonym that somebody gives.
+    """Return a given pseudonym.
 
     Raises:
-        UsageError: it is missing, or could be a name; a new random one is offered.
+        UsageError: it is missing, or could be a name; the message offers a new random one.
     """
     if text is None:
-        raise UsageError(f"Say who you are by a pseudonym: --as {new_pseudonym()} (this one is random and new; keep it).")
+        raise UsageError(f"A pseudonym is missing: --as {new_pseudonym()} (this one is random and new; keep it).")
     if not is_pseudonym(text):
         raise UsageError(
-            f"'{text}' could be somebody's name, which must not enter the record: use a pseudonym like {new_pseudonym()} (random and new)."
+            f"'{text}' could be a person's name, which must not enter the record: use a pseudonym like {new_pseudonym()} (random and new)."
         )
     return text

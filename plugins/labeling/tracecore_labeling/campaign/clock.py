@@ -1,4 +1,4 @@
-"""Clocks that a campaign is handed: the wall's for people, a seeded run's own for simulated ones. Times are microseconds since the Unix epoch."""
+"""Clocks of a campaign: wall time for people, a seeded clock for simulated labelers. Times are microseconds since the Unix epoch."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock(Protocol):
-    """Says what time it is."""
+    """A source of the current time."""
 
     def now(self) -> int:
         """Return microseconds since the Unix epoch."""
 
 
 class WallClock:
-    """The machine's own time, for people."""
+    """The machine's time, for people."""
 
     def now(self) -> int:
         """Return the machine's time in microseconds."""
@@ -32,7 +32,7 @@ class WallClock:
 
 
 class SetClock:
-    """A clock that stands until it is set: simulated time never looks at the machine's."""
+    """A clock that shows the time it was set to."""
 
     def __init__(self, start: int) -> None:
         self.time = start

@@ -64,7 +64,7 @@ def open_database(path: Path) -> sqlite3.Connection:
     Every commit is on disk when it returns (WAL with synchronous=FULL): what is acknowledged survives a power cut.
 
     Raises:
-        sqlite3.DatabaseError: the file is no campaign of this format.
+        sqlite3.DatabaseError: the file is not a campaign of this format.
     """
     connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
     try:
@@ -93,7 +93,7 @@ class CampaignDatabase:
         path: created if missing.
 
     Raises:
-        UsageError: it is no campaign file.
+        UsageError: it is not a campaign file.
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
@@ -108,12 +108,12 @@ class CampaignDatabase:
             raise UsageError(f"The campaign file {path} can't be opened: {error}.") from error
 
     def close_file(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._db.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Make everything inside one durable step; inside another transaction, part of that."""
+        """Run the block as one durable transaction, or as part of the current one."""
         if self._inside:
             yield
             return
@@ -140,20 +140,20 @@ class CampaignDatabase:
         return self._settings
 
     def exists(self) -> bool:
-        """Return whether the campaign was made."""
+        """Whether the campaign was created."""
         return self._db.execute("SELECT 1 FROM log WHERE seq = 1").fetchone() is not None
 
     def is_closed(self) -> bool:
-        """Return whether nothing more is taken."""
-        # Nothing follows a closing, so the last entry tells: no need to look through the log.
+        """Whether the campaign is closed."""
+        # Closing is the last entry of a log.
         return bool(self._db.execute("SELECT action FROM log ORDER BY seq DESC LIMIT 1").fetchone() == (Action.CLOSE,))
 
     def has(self, task: str) -> bool:
-        """Return whether a task is of this campaign."""
+        """Whether a task belongs to this campaign."""
         return self._db.execute("SELECT 1 FROM tasks WHERE task = ?", (task,)).fetchone() is not None
 
     def submission_of(self, task: str) -> str | None:
-        """Return the id of what was last submitted for a task."""
+        """Return the id of a task's last submission."""
         row = self._db.execute("SELECT detail FROM log WHERE task = ? AND action = ? ORDER BY seq DESC LIMIT 1", (task, Action.SUBMIT)).fetchone()
         return None if row is None else str(json.loads(row[0])["submission"])
 
@@ -164,21 +164,21 @@ class CampaignDatabase:
             yield Entry(seq, at, Action(action), of, who, json.loads(detail))
 
     def counts(self) -> dict[str, int]:
-        """Count tasks by where they stand."""
+        """Return the number of tasks by stage."""
         found = dict(self._db.execute("SELECT stage, count(*) FROM tasks GROUP BY stage"))
         return {stage: found.get(stage, 0) for stage in (Stage.OPEN, Stage.CLAIMED, Stage.SUBMITTED, Stage.REVIEWING, Stage.DONE)}
 
     def table(self) -> dict[str, tuple[Any, ...]]:
-        """Return each task's row: what `state_of` the log must agree with."""
+        """Return each task's row, which must agree with `state_of` the log."""
         columns = "task, position, stage, labeler, reviewer, until, refusals, next_ordinal"
         return {row[0]: row[1:] for row in self._db.execute(f"SELECT {columns} FROM tasks ORDER BY position")}  # noqa: S608  # fixed words
 
     def barred(self) -> set[tuple[str, str]]:
-        """Return (task, labeler) of everybody who doesn't get a task again."""
+        """Return (task, labeler) of labelers that may not claim a task again."""
         return set(self._db.execute("SELECT task, labeler FROM barred"))
 
     def frame(self, task: str) -> RecordedFrame:
-        """Return the frame that a task is about.
+        """Return the frame of a task.
 
         Raises:
             UsageError: there is no such task.
@@ -189,16 +189,16 @@ class CampaignDatabase:
         return frame_of(json.loads(row[0])["frame"])
 
     def workers(self) -> dict[str, Any]:
-        """Return what each simulated labeler is about."""
+        """Return the state of each simulated labeler."""
         return {who: json.loads(state) for who, state in self._db.execute("SELECT who, state FROM workers ORDER BY who")}
 
     def keep_worker(self, who: str, state: Mapping[str, JSON]) -> None:
-        """Keep what a simulated labeler is about."""
+        """Store the state of a simulated labeler."""
         with self.transaction():
             self._db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?)", (who, jcs(state).decode()))
 
     def _time(self) -> int:
-        """Return the time of what happens now: one for a whole action, and never before that of the last entry, however the clock was set."""
+        """Return the time of the current action, never before that of the last entry, however the clock was set."""
         if self._now is None:
             last = self._db.execute("SELECT at FROM log ORDER BY seq DESC LIMIT 1").fetchone()
             now = max(self.clock.now(), last[0] if last else 0)
@@ -209,7 +209,7 @@ class CampaignDatabase:
 
     @contextmanager
     def _action(self) -> Iterator[None]:
-        """Make everything inside one action: durable together, at one time."""
+        """Run the block as one action: durable together, at one time."""
         self._now = None
         with self.transaction():
             try:
@@ -218,7 +218,7 @@ class CampaignDatabase:
                 self._now = None
 
     def _log(self, action: Action, task: str | None, who: str | None, detail: Mapping[str, JSON]) -> int:
-        """Append one entry; its place is one more than the last, so that a hole would show."""
+        """Append one entry; positions have no gaps, so that a missing entry is found."""
         seq: int = self._db.execute("SELECT coalesce(max(seq), 0) + 1 FROM log").fetchone()[0]
         self._db.execute(_INSERT, (seq, self._time(), action, task, who, jcs(detail).decode()))
         return seq

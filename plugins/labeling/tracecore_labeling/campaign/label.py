@@ -13,12 +13,12 @@ from tracecore_schemas.canonical import JSON
 __all__ = ["GEOMETRIES", "Label", "label_json", "labels_of", "read_labels"]
 
 GEOMETRIES = ("box2d", "cuboid", "path", "tag")
-"""What a campaign may ask for."""
+"""Geometries that a campaign may ask for."""
 
 _NEEDS = {"box2d": ("category", "box"), "cuboid": ("category", "cuboid", "cuboid_frame"), "path": ("path",), "tag": ("category", "value")}
 _NUMBERS = {"box": 4, "cuboid": 10}
 _TEXTS = ("category", "cuboid_frame", "value", "track")
-_ROUNDING_PX = 1e-6  # programs round: this much beyond the edge is no box outside its image
+_ROUNDING_PX = 1e-6  # programs round the boxes they write
 _FLAGS = ("crowd", "ignore")
 _TYPES = {**dict.fromkeys(_TEXTS, (str | None, "no text")), **dict.fromkeys(_FLAGS, (bool, "neither true nor false"))}
 _KNOWN = ("label", "geometry", "box", "cuboid", "path", "attributes", *_FLAGS, *_TEXTS)
@@ -26,7 +26,7 @@ _KNOWN = ("label", "geometry", "box", "cuboid", "path", "attributes", *_FLAGS, *
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What a labeler says; which fields are there depends on the geometry.
+    """One label; its geometry decides which fields are set.
 
     Attributes:
         geometry: box2d, cuboid, path or tag.
@@ -56,7 +56,7 @@ class Label:
 
 
 def label_json(label: Label) -> dict[str, JSON]:
-    """Write a label as JSON; what it doesn't have is left out."""
+    """Return a label as JSON without its empty fields."""
     written: dict[str, JSON] = {"geometry": label.geometry}
     for name in ("box", "cuboid", "path"):
         numbers = getattr(label, name)
@@ -75,12 +75,12 @@ def label_json(label: Label) -> dict[str, JSON]:
 
 
 def labels_of(entries: Sequence[Mapping[str, Any]]) -> list[Label]:
-    """Read labels that `label_json` wrote, as they are: they were judged when they were taken."""
+    """Read labels that `label_json` wrote, without checks: they were checked when submitted."""
     return [_built(entry) for entry in entries]
 
 
 def read_labels(document: object, width: int, height: int, categories: Sequence[str], geometries: Sequence[str]) -> list[tuple[str | None, Label]]:
-    """Judge what a labeler hands in.
+    """Read and check submitted labels.
 
     Args:
         document: a list of labels, or an object with such a list as `labels`.
@@ -88,15 +88,15 @@ def read_labels(document: object, width: int, height: int, categories: Sequence[
         categories: allowed classes of boxes and cuboids; empty allows any.
 
     Returns:
-        Each label with the id that it names itself by (`label`, in a correction), if it does.
+        Each label with its id (`label`, in a correction), if it has one.
 
     Raises:
-        UsageError: the first thing that is wrong, by the label's place in the list.
+        UsageError: the first mistake, by the label's position in the list.
     """
     listed = document.get("labels") if isinstance(document, Mapping) else document
     if not isinstance(listed, list):
         raise UsageError("Expected a list of labels, or an object with the list 'labels'; an empty list says that the frame holds nothing.")
-    labels = [_judged(place, entry, (width, height), categories, geometries) for place, entry in enumerate(listed)]
+    labels = [_read_label(place, entry, (width, height), categories, geometries) for place, entry in enumerate(listed)]
     tracks: dict[tuple[str, str], int] = {}
     for place, (_, label) in enumerate(labels):
         first = place if label.track is None else tracks.setdefault((label.geometry, label.track), place)
@@ -105,7 +105,7 @@ def read_labels(document: object, width: int, height: int, categories: Sequence[
     return labels
 
 
-def _judged(place: int, entry: object, size: tuple[int, int], categories: Sequence[str], geometries: Sequence[str]) -> tuple[str | None, Label]:
+def _read_label(place: int, entry: object, size: tuple[int, int], categories: Sequence[str], geometries: Sequence[str]) -> tuple[str | None, Label]:
     def problem(what: str) -> UsageError:
         return UsageError(f"Label {place} can't be taken: {what}")
 
@@ -127,7 +127,7 @@ def _judged(place: int, entry: object, size: tuple[int, int], categories: Sequen
 
 
 def _shape(entry: Mapping[str, Any], geometry: str, problem: Callable[[str], UsageError]) -> None:
-    """Look whether an entry has what its geometry needs, each of the right type, and nothing unknown."""
+    """Check that an entry has the members of its geometry, each of the right type, and no unknown one."""
     for name in entry:
         if name not in _KNOWN:
             raise problem(f"it has {name!r}. {suggestion(str(name), _KNOWN)}")
@@ -141,7 +141,7 @@ def _shape(entry: Mapping[str, Any], geometry: str, problem: Callable[[str], Usa
         _numbers(name, entry.get(name), problem)
     attributes = entry.get("attributes", {})
     if not isinstance(attributes, Mapping) or not all(isinstance(value, str) for value in attributes.values()):
-        raise problem("its 'attributes' are no object of texts.")
+        raise problem("its 'attributes' are not an object of texts.")
 
 
 def _numbers(name: str, value: object, problem: Callable[[str], UsageError]) -> None:
@@ -149,7 +149,7 @@ def _numbers(name: str, value: object, problem: Callable[[str], UsageError]) -> 
         return
     listed = value if isinstance(value, list | tuple) else None
     if listed is None or not all(isinstance(each, int | float) and not isinstance(each, bool) and abs(each) <= sys.float_info.max for each in listed):
-        raise problem(f"its '{name}' is no list of numbers: {value!r}.")
+        raise problem(f"its '{name}' is not a list of numbers: {value!r}.")
     expected = _NUMBERS.get(name)
     if expected is not None and len(listed) != expected:
         raise problem(f"its '{name}' has {len(listed)} numbers, expected {expected}.")

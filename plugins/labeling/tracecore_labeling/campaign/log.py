@@ -15,28 +15,28 @@ __all__ = ["Action", "Entry", "log_faults"]
 
 
 class Action(StrEnum):
-    """What can happen in a campaign."""
+    """Actions in a campaign."""
 
     CREATE = "create"
-    """The campaign is made; detail: its settings."""
+    """The campaign is created; detail: its settings."""
     TASK = "task"
-    """A frame becomes a task; detail: frame, position, whether it is to be reviewed, and gold where the campaign is not complete without that."""
+    """A frame becomes a task; detail: frame, position, whether it is reviewed, and gold if the campaign is incomplete without that review."""
     CLAIM = "claim"
-    """Somebody takes a task to label or review; detail: role, and until when it is theirs."""
+    """A person takes a task to label or review; detail: role, and the end of the lease."""
     TIMEOUT = "timeout"
-    """Their time ran out; the task is free again."""
+    """The lease ended; the task is free again."""
     REFUSE = "refuse"
-    """The labeler gives the task back; detail: reason."""
+    """The labeler returns the task; detail: reason."""
     SUBMIT = "submit"
-    """The labeler hands in; detail: submission id, labels with their ordinals."""
+    """The labeler submits; detail: submission id, labels with their ordinals."""
     LATE = "late"
-    """Somebody handed in what was no longer theirs to label; it was not taken. Detail: submission id."""
+    """A submission after the end of the lease, which was not accepted; detail: submission id."""
     REVIEW = "review"
-    """A second person's verdict; detail: review id, verdict, labels as they stand now, each with its own verdict."""
+    """A review; detail: review id, verdict, current labels, each with its own verdict."""
     REOPEN = "reopen"
-    """The task is to be labeled again, by somebody else."""
+    """The task is to be labeled again, by another labeler."""
     CLOSE = "close"
-    """Nothing more is taken; detail: how many gold tasks were given up without their review, where any were."""
+    """The campaign is closed; detail: the number of gold tasks without a review, if any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Entry:
 
 @dataclass(slots=True)
 class _TaskHistory:
-    """What the log has said of one task so far."""
+    """The state of one task up to an entry."""
 
     gold: bool
     holder: str | None = None
@@ -75,7 +75,7 @@ class _TaskHistory:
 
 @dataclass(slots=True)
 class _LogChecker:
-    """Goes through a log entry by entry and remembers what is wrong."""
+    """Checks a log entry by entry and collects violations."""
 
     tasks: dict[str, _TaskHistory] = field(default_factory=dict)
     ids: set[str] = field(default_factory=set)
@@ -95,9 +95,9 @@ class _LogChecker:
         self.time = max(self.time, entry.at)
         if entry.action is Action.CLOSE:
             self.closed = True
-            left, told = sum(task.gold and not task.reviewed for task in self.tasks.values()), entry.detail.get("gold_left", 0)
-            if left != told:
-                self.wrong(entry, f"{left} gold tasks were not reviewed, and it says {told}")
+            left, stated = sum(task.gold and not task.reviewed for task in self.tasks.values()), entry.detail.get("gold_left", 0)
+            if left != stated:
+                self.wrong(entry, f"{left} gold tasks were not reviewed, and it says {stated}")
         elif entry.action is Action.TASK:
             if entry.task in self.tasks:
                 self.wrong(entry, "the task stands twice")
@@ -177,7 +177,7 @@ class _LogChecker:
         self.ordinals(task, entry, task.ordinals)
 
     def ordinals(self, task: _TaskHistory, entry: Entry, known: Mapping[int, int]) -> None:
-        """A label's number is its own for ever; its revision is what it was, or one more."""
+        """Check that a label keeps its number, and that its revision is unchanged or one more."""
         now: dict[int, int] = {}
         for label in entry.detail["labels"]:
             number, revision = label["ordinal"], label["revision"]
@@ -212,19 +212,19 @@ _RULES: Mapping[Action, Callable[[_LogChecker, _TaskHistory, Entry], None]] = {
 
 
 def log_faults(entries: Iterable[Entry]) -> list[str]:
-    """Say everything in a log that can't have happened in a sound campaign; nothing where all is well."""
-    judge = _LogChecker()
+    """Return every violation of the rules in a log."""
+    checker = _LogChecker()
     place = 0
     for place, entry in enumerate(entries, start=1):
         if entry.seq != place:
-            judge.wrong(entry, f"expected place {place}: an entry is missing or stands twice")
+            checker.wrong(entry, f"expected place {place}: an entry is missing or stands twice")
         if place == 1:
             if entry.action is not Action.CREATE:
-                judge.wrong(entry, "a log begins with the campaign's making")
+                checker.wrong(entry, "a log begins with the campaign's making")
         elif entry.action is Action.CREATE:
-            judge.wrong(entry, "the campaign is made twice")
+            checker.wrong(entry, "the campaign is made twice")
         if entry.action is not Action.CREATE:
-            judge.take(entry)
+            checker.take(entry)
     if place == 0:
-        judge.found.append("the log is empty")
-    return judge.found
+        checker.found.append("the log is empty")
+    return checker.found

@@ -24,7 +24,7 @@ _NAMED = 3  # tasks in an error
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A task that is somebody's until a time.
+    """A task claimed by a labeler or reviewer until a time.
 
     Attributes:
         role: label or review.
@@ -44,7 +44,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What was taken: `seq` is its place in the log; `repeated` says that it had been taken before and nothing was added."""
+    """An accepted submission or review: its position in the log, and whether it was accepted before and added nothing."""
 
     task: str
     seq: int
@@ -52,10 +52,10 @@ class Receipt:
 
 
 class Queue(CampaignDatabase):
-    """Who gets which task, and what they hand in: each action durable, and in the log, before it returns."""
+    """Claims, submissions and reviews of tasks: each action is durable, and in the log, before it returns."""
 
     def create(self, settings: Settings, frames: Iterable[RecordedFrame], gold: Collection[str] = ()) -> None:
-        """Make the campaign with one task for each frame, in their order.
+        """Create the campaign with one task per frame, in order.
 
         Args:
             gold: ids of frames that are all reviewed, whatever the share.
@@ -75,14 +75,14 @@ class Queue(CampaignDatabase):
                 self._db.execute("INSERT INTO tasks (task, position, review, stage) VALUES (?, ?, ?, ?)", (task, position, review, Stage.OPEN))
 
     def claim(self, who: str, *, role: str = "label", task: str | None = None) -> Claim | None:
-        """Return somebody the next task that is free for them; the one they have, if they have one: asking twice takes nothing more.
+        """Claim the next free task for a labeler, or return the one they hold.
 
         Args:
             role: label, or review the labels of another.
             task: the only task to consider.
 
         Returns:
-            None where nothing is free for them.
+            The claim; None if no task is free for them.
         """
         if not self._inside and not self._anything(role):
             return None
@@ -90,7 +90,7 @@ class Queue(CampaignDatabase):
             self._open()
             self._expire()
             mine, free, held = ("labeler", Stage.OPEN, Stage.CLAIMED) if role == "label" else ("reviewer", Stage.SUBMITTED, Stage.REVIEWING)
-            # Held by somebody else is not free; a reviewer is never the labeler; who refused a task doesn't get it again.
+            # A reviewer is never the task's labeler, and a labeler who refused a task can't claim it again.
             only = "" if task is None else " AND task = :task"
             given = {"who": who, "task": task, "free": free, "held": held}
             row = self._db.execute(f"SELECT task FROM tasks WHERE stage = :held AND {mine} = :who{only}", given).fetchone()  # noqa: S608  # fixed words
@@ -111,10 +111,10 @@ class Queue(CampaignDatabase):
             return self._claim(row[0])
 
     def refuse(self, task: str, who: str, reason: str) -> None:
-        """Give a task back; who refused doesn't get it again.
+        """Return a task, which the labeler can't claim again.
 
         Raises:
-            UsageError: it isn't theirs, or there is no reason.
+            UsageError: it is not theirs, or the reason is empty.
         """
         if not reason.strip():
             raise UsageError("A refusal needs a reason: say why the task can't be labeled.")
@@ -123,16 +123,16 @@ class Queue(CampaignDatabase):
             self._expire()
             row = self._row(task)
             if row["stage"] != Stage.CLAIMED or row["labeler"] != who:
-                raise UsageError(f"Task {task} can't be refused by {who}: {self._standing_of(row)}.")
+                raise UsageError(f"Task {task} can't be refused by {who}: {self._state_of(row)}.")
             self._log(Action.REFUSE, task, who, {"reason": reason})
             self._bar(task, who)
             self._set(task, stage=Stage.OPEN, labeler=None, until=None, refusals=row["refusals"] + 1)
 
     def submit(self, task: str, who: str, submission: str, labels: Sequence[Label]) -> Receipt:
-        """Take somebody's labels of a task, once: the same submission again is answered like the first and adds nothing.
+        """Accept a labeler's labels of a task once: a repeated submission gets the same answer and adds nothing.
 
         Raises:
-            UsageError: the task isn't theirs, or no longer; this is logged too. Or the submission id stands for other labels.
+            UsageError: the task is not theirs, or no longer, which is logged; or the submission id was used for other labels.
         """
         digest = digest_json([label_json(label) for label in labels])
         late: str | None = None
@@ -144,7 +144,7 @@ class Queue(CampaignDatabase):
             self._expire()
             row = self._row(task)
             if row["stage"] != Stage.CLAIMED or row["labeler"] != who:
-                late = self._standing_of(row)
+                late = self._state_of(row)
                 self._log(Action.LATE, task, who, {"submission": submission, "why": late})
             else:
                 first = row["next_ordinal"]
@@ -157,7 +157,7 @@ class Queue(CampaignDatabase):
         raise UsageError(f"The labels of task {task} can't be taken from {who}: {late}.")
 
     def review(self, task: str, who: str, review: str, verdict: str, after: Sequence[tuple[str | None, Label]] = (), note: str = "") -> Receipt:
-        """Take a second person's verdict, once.
+        """Accept a reviewer's verdict once.
 
         Args:
             who: the reviewer.
@@ -166,7 +166,7 @@ class Queue(CampaignDatabase):
             after: of a correction: all labels, each with the id of the one it keeps or corrects.
 
         Raises:
-            UsageError: there is nothing to review, the reviewer labeled it, or somebody else reviews it.
+            UsageError: there is nothing to review, the reviewer labeled it, or another reviewer holds it.
         """
         digest = digest_json([verdict, [[named, label_json(label)] for named, label in after], note])
         with self._action():
@@ -178,17 +178,17 @@ class Queue(CampaignDatabase):
             row = self._row(task)
             before = self._labels(task)
             if before is None or row["stage"] not in {Stage.SUBMITTED, Stage.REVIEWING, Stage.DONE} or row["reviewed"]:
-                raise UsageError(f"Task {task} can't be reviewed: {self._standing_of(row)}.")
+                raise UsageError(f"Task {task} can't be reviewed: {self._state_of(row)}.")
             if row["labeler"] == who:
-                raise UsageError(f"Task {task} was labeled by {who}: somebody else has to review it.")
+                raise UsageError(f"Task {task} was labeled by {who}: another person has to review it.")
             if row["stage"] == Stage.REVIEWING and row["reviewer"] != who:
-                raise UsageError(f"Task {task} can't be reviewed by {who}: {self._standing_of(row)}.")
+                raise UsageError(f"Task {task} can't be reviewed by {who}: {self._state_of(row)}.")
             ids = {label_id(task, each.ordinal): each.ordinal for each in before}
             done = corrected(before, after, ids, row["next_ordinal"]) if verdict == "corrected" else accepted(before)
             written: list[JSON] = [
                 {"ordinal": each.ordinal, "revision": each.revision, "label": label_json(each.label), "qa": each.qa} for each in done.labels
             ]
-            taken: dict[str, JSON] = {
+            detail: dict[str, JSON] = {
                 "review": review,
                 "verdict": verdict,
                 "labels": [] if verdict == "rejected" else written,
@@ -196,8 +196,8 @@ class Queue(CampaignDatabase):
                 "note": note,
             }
             if verdict == "rejected":
-                taken["removed"] = len(before)
-            seq = self._log(Action.REVIEW, task, who, taken)
+                detail["removed"] = len(before)
+            seq = self._log(Action.REVIEW, task, who, detail)
             self._db.execute("INSERT INTO receipts VALUES (?, ?, ?, ?, ?)", (review, task, who, digest, seq))
             if verdict == "rejected":
                 self._log(Action.REOPEN, task, who, {"why": note or "the review rejected its labels"})
@@ -209,13 +209,13 @@ class Queue(CampaignDatabase):
             return Receipt(task, seq, False)
 
     def close(self, who: str | None, *, give_up: bool = False) -> None:
-        """Take nothing more.
+        """Close the campaign.
 
         Args:
             give_up: whether to leave gold tasks without a review unlabeled.
 
         Raises:
-            UsageError: gold tasks were not reviewed, and are not to be given up.
+            UsageError: gold tasks have no review, and `give_up` is not set.
         """
         with self._action():
             self._open()
@@ -235,7 +235,7 @@ class Queue(CampaignDatabase):
             self._expire()
 
     def held(self, who: str) -> Claim | None:
-        """Return what somebody has now."""
+        """Return the current claim of a labeler or reviewer."""
         row = self._db.execute(
             "SELECT task FROM tasks WHERE until > ? AND ((stage = ? AND labeler = ?) OR (stage = ? AND reviewer = ?)) ORDER BY position",
             (self._time(), Stage.CLAIMED, who, Stage.REVIEWING, who),
@@ -251,7 +251,7 @@ class Queue(CampaignDatabase):
         return [task for (task,) in found]
 
     def _anything(self, role: str) -> bool:
-        """Look whether there can be anything for a role, without the lock that writers wait for."""
+        """Whether there may be a task for a role; needs no write lock."""
         stages = (Stage.OPEN, Stage.CLAIMED) if role == "label" else (Stage.SUBMITTED, Stage.REVIEWING)
         return self._db.execute("SELECT 1 FROM tasks WHERE stage IN (?, ?) LIMIT 1", stages).fetchone() is not None
 
@@ -275,14 +275,14 @@ class Queue(CampaignDatabase):
         if row is None:
             return None
         if tuple(row[:3]) != (task, who, digest):
-            raise UsageError(f"The id '{id_}' stands for something else that {row[1]} handed in for task {row[0]}: give each submission its own id.")
+            raise UsageError(f"The id '{id_}' was used by {row[1]} for another submission of task {row[0]}: give each submission its own id.")
         return Receipt(task, row[3], True)
 
     def _bar(self, task: str, labeler: str) -> None:
         self._db.execute("INSERT OR IGNORE INTO barred VALUES (?, ?)", (task, labeler))
 
     def _labels(self, task: str) -> list[LabelRevision] | None:
-        """Return what was last submitted for a task, None where nothing was."""
+        """Return the last submitted labels of a task, or None."""
         row = self._db.execute("SELECT detail FROM log WHERE task = ? AND action = ? ORDER BY seq DESC LIMIT 1", (task, Action.SUBMIT)).fetchone()
         if row is None:
             return None
@@ -302,11 +302,11 @@ class Queue(CampaignDatabase):
             labeler=row["labeler"] if reviewing else None,
         )
 
-    def _standing_of(self, row: Mapping[str, Any]) -> str:
-        """Say in words why a task is not free to act on."""
+    def _state_of(self, row: Mapping[str, Any]) -> str:
+        """Return why a task can't be acted on."""
         match row["stage"]:
             case Stage.OPEN:
-                return "nobody holds it; the time of whoever claimed it may have run out, so claim it again"
+                return "it is not claimed; a claim may have run out, so claim it again"
             case Stage.CLAIMED:
                 return f"{row['labeler']} holds it until {format_time(row['until'])}"
             case Stage.REVIEWING:

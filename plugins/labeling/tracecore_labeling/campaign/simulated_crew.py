@@ -22,24 +22,24 @@ from tracecore_schemas.canonical import JSON
 
 __all__ = ["Crew", "Habits", "overlap", "reviewed", "work"]
 
-_SAME_OBJECT = 0.3  # overlap from which two boxes are of one object
-_GOOD_BOX = 0.7  # overlap below which a reviewer draws the box again
+_SAME_OBJECT = 0.3  # least overlap of boxes of one object
+_GOOD_BOX = 0.7  # least overlap that a reviewer accepts
 _GOOD_PATH_M = 0.5
-_TOO_MANY = 0.5  # share of mistakes from which the whole task goes back
-_FEW = 3  # labels: of so few, half wrong is no careless work
+_TOO_MANY = 0.5  # share of mistakes above which a task is rejected
+_FEW = 3  # labels: a task with so few is never rejected
 
 
 def reviewed(
     labels: Mapping[str, Label], truth: Sequence[Label], care: float, rng: np.random.Generator
 ) -> tuple[str, list[tuple[str | None, Label]]]:
-    """Judge what was submitted.
+    """Review submitted labels.
 
     Args:
         labels: as submitted, by id.
         care: share of mistakes noticed.
 
     Returns:
-        The verdict (accepted, corrected, rejected), and of a correction all labels as they are to be.
+        The verdict (accepted, corrected, rejected), and all labels of a correction.
     """
     left = list(truth)
     after: list[tuple[str | None, Label]] = []
@@ -76,7 +76,7 @@ def overlap(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def _best(label: Label, truth: Sequence[Label]) -> Label | None:
-    """Find what a label is of: the object of its track, else the box that it overlaps most, else the one statement of its sort."""
+    """Return the true label that a label is of: by track, else by overlap, else by category."""
     same = [each for each in truth if each.geometry == label.geometry]
     if label.geometry in {"path", "tag"}:
         return next((each for each in same if each.category == label.category), None)
@@ -102,14 +102,14 @@ def _agrees(label: Label, true: Label) -> bool:
     return True
 
 
-_NAP = 300 * SECOND  # until somebody who found nothing to do asks again
-_STEPS = 64  # actions in one transaction: what a kill makes the crew do again
+_NAP = 300 * SECOND  # until an idle labeler asks again
+_STEPS = 64  # actions in one transaction, which are repeated after a kill
 _REASONS = ("too dark to tell", "image damaged", "guideline does not say", "too many objects for the time given")
 
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """How labelers work.
+    """Behavior of labelers.
 
     Attributes:
         refusal: share of claims refused.
@@ -126,7 +126,7 @@ class Habits:
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """Everybody who works on a campaign, and what they see.
+    """The simulated labelers of a campaign and the frames' truth.
 
     Attributes:
         size: number of labelers.
@@ -144,17 +144,17 @@ class Crew:
 
     @property
     def names(self) -> Sequence[str]:
-        """Their pseudonyms."""
+        """Pseudonyms of the members."""
         return [simulated_pseudonym(self.seed, number) for number in range(self.size)]
 
 
-def work(queue: Queue, clock: SetClock, crew: Crew, told: Callable[[int], None] | None = None) -> None:
-    """Let a crew work until nobody finds anything more to do.
+def work(queue: Queue, clock: SetClock, crew: Crew, report: Callable[[int], None] | None = None) -> None:
+    """Let a crew work until no task is left for any member.
 
     Args:
         queue: with `clock` as its clock.
         clock: set to the time of each action.
-        told: called with the number of done tasks.
+        report: called with the number of done tasks.
     """
     abouts = queue.workers()
     names = crew.names
@@ -184,12 +184,12 @@ def work(queue: Queue, clock: SetClock, crew: Crew, told: Callable[[int], None] 
                     break
             for who, about in changed.items():
                 queue.keep_worker(who, about)
-        if told is not None:
-            told(queue.counts()["done"])
+        if report is not None:
+            report(queue.counts()["done"])
 
 
 def _step(queue: Queue, crew: Crew, who: str, about: Mapping[str, Any], at: int) -> dict[str, Any]:
-    """Let one labeler do the next thing; give what they are about then."""
+    """Let one labeler do the next action; return their next state."""
     if "task" in about:
         return _finish(queue, crew, who, about, at)
     claim = queue.claim(who, role="review") or queue.claim(who)
@@ -227,7 +227,7 @@ def _finish(queue: Queue, crew: Crew, who: str, about: Mapping[str, Any], at: in
     try:
         queue.submit(task, who, f"{task}-{who}-{at}", labels)
     except UsageError:
-        # Their time had run out: the queue's log says so, and the task is somebody else's by now.
+        # The lease had ended; the queue has logged it.
         return free
     return free
 

@@ -55,15 +55,15 @@ def truth_of(table: pa.Table) -> Truth:
         if row["geometry"] in GEOMETRIES:
             of_frame.append(_label(row))
     everything = [label for of_frame in labels.values() for label in of_frame]
-    said: dict[str, set[str]] = {}
+    values: dict[str, set[str]] = {}
     for label in everything:
         if label.geometry == "tag":
-            said.setdefault(label.category or "", set()).add(label.value or "")
+            values.setdefault(label.category or "", set()).add(label.value or "")
     return Truth(
         labels=labels,
         frame_attributes={frame: found for frame, found in frame_attributes.items() if found},
         classes=tuple(sorted({label.category for label in everything if label.category and label.geometry in {"box2d", "cuboid"}})),
-        values={about: tuple(sorted(values)) for about, values in sorted(said.items())},
+        values={subject: tuple(sorted(found)) for subject, found in sorted(values.items())},
         geometries=tuple(geometry for geometry in GEOMETRIES if any(label.geometry == geometry for label in everything)),
     )
 
@@ -86,12 +86,12 @@ def _label(row: Mapping[str, Any]) -> Label:
 
 _SMALL_PX2 = 32 * 32  # COCO's bound of small objects: they are missed twice as often
 _LEAST_PX = 1.0
-_FAR_M = 30.0  # the distance that the noise of a path is said for
+_FAR_M = 30.0  # distance of the given noise of a path
 
 
 @dataclass(frozen=True, slots=True)
 class Mistakes:
-    """How often, and by how much, labelers of ordinary skill err by day.
+    """Frequency and size of the errors of labelers of average skill by day.
 
     Attributes:
         jitter: standard deviation of a box's edges and of a cuboid's center and size, as a share of its size.
@@ -114,27 +114,26 @@ class Mistakes:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The frame that is labeled, and how dark it is: 0 by day, 1 at night."""
+    """A frame and its darkness: 0 by day, 1 at night."""
 
     frame: RecordedFrame
     darkness: float
 
 
 def generator(*words: object) -> np.random.Generator:
-    """Return a generator that the words decide."""
+    """Return a generator seeded by the words."""
     return np.random.default_rng(int(share_of(*words) * 2**56))
 
 
 def skill_of(seed: int, who: str) -> float:
-    """Return how much a labeler errs, about 1, the same in all their work: between a half and twice as much for nearly all."""
+    """Return the error factor of a labeler, around 1, between 0.5 and 2 for nearly all."""
     return float(np.exp(generator(seed, "skill", who).normal(0.0, 0.35)))
 
 
 def drawn_labels(truth: Sequence[Label], place: Place, all_truth: Truth, mistakes: Mistakes, skill: float, rng: np.random.Generator) -> list[Label]:
-    """Return what a labeler makes of a frame.
+    """Return the labels that a labeler draws on a frame.
 
-    What is to be ignored is boxed too, and marked so, as guidelines for video with LiDAR ask: the frames before and after, and the points, show that
-    something is there. It is missed as often as other objects of its size.
+    Objects to ignore are labeled and marked, as guidelines for video with LiDAR ask, and missed as often as other objects of their size.
 
     Args:
         all_truth: the classes and tags.

@@ -1,4 +1,4 @@
-"""The stage `campaign`: label batches from labeling campaigns, worked by simulated labelers or taken over from people's."""
+"""The stage `campaign`: label batches of labeling campaigns, simulated or closed by people."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DARK_LUMA, _LIGHT_LUMA = 0.15, 0.35  # mean luma of a night and of a day, where
 
 
 class Campaign(tc.Stage):
-    """Have frames labeled: simulated labelers work from the truth, people's closed campaigns are taken over."""
+    """Have frames labeled: by simulated labelers from the truth, or by people in closed campaigns."""
 
     kind = tc.StageKind.LABEL
     files = tc.Files("paths", suffixes=("*.campaign.json",), note="label file", optional=True)
@@ -40,7 +40,7 @@ class Campaign(tc.Stage):
     labels = tc.Output(
         table=tc.LABELS,
         checks=["not_empty", "unique_label_ids", "labels_in_image"],
-        description="each label in its last revision, with who, when, guideline, refusals and the verdict of the review",
+        description="each label in its last revision, with labeler, time, guideline, refusals and the verdict of the review",
     )
 
     class Params(tc.Params):
@@ -49,7 +49,7 @@ class Campaign(tc.Stage):
         paths: tuple[str, ...] = tc.Field((), description="closed campaigns of people (tracecore label close), instead of simulated labelers")
         guideline: str = tc.Field("v1", min_length=1, description="version of the labeling guideline")
         guideline_text: str = tc.Field("", description="its text, of which the record keeps the digest")
-        instructions: str = tc.Field("", description="what labelers are told besides")
+        instructions: str = tc.Field("", description="further instructions to labelers")
         labelers: int = tc.Field(8, ge=1, description="simulated labelers")
         review: float = tc.Field(0.1, ge=0, le=1, description="share of the frames that a second labeler looks at; of gold frames all")
         lease_minutes: int = tc.Field(10, ge=3, description="how long a claimed frame is its labeler's")
@@ -65,14 +65,14 @@ class Campaign(tc.Stage):
         start: str = tc.Field("2026-01-05T08:00:00Z", description="when simulated labelers begin, by their own clock")
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Take over people's campaigns, or let simulated labelers work one."""
+        """Import closed campaigns, or run a simulated one."""
         sources = context.files(self.files)
         truth = context.read(self.truth)
         if sources and truth is not None:
             raise tc.UsageError("A campaign is either simulated from 'truth' or taken from the files in 'paths': leave one of them out.")
         if not sources and truth is None:
             raise tc.UsageError(
-                "The campaign has nobody to label: give the input 'truth' for simulated labelers, or have people label "
+                "The campaign has no labelers: give the input 'truth' for simulated labelers, or have people label "
                 "('tracecore label campaign create NAME --frames REF --guideline VERSION', then 'tracecore label close') "
                 "and give the closed campaign in 'paths'."
             )
@@ -95,14 +95,14 @@ class Campaign(tc.Stage):
             context.unknown("review of gold frames", why, port=self.labels)
 
     def _gold(self, context: tc.Context) -> frozenset[str]:
-        """Return the ids of the frames whose labels are all reviewed."""
+        """Return the ids of the gold frames."""
         datasets = [context.read(port) for port in (self.gold, self.gold_selection)]
         return frozenset(id_ for each in datasets if each is not None for id_ in each.to_table(columns=["frame_id"])["frame_id"].to_pylist())
 
     def _simulated(
         self, context: tc.Context, params: Params, table: pa.Table, frames: Sequence[RecordedFrame], truth: Truth, gold: frozenset[str]
     ) -> CampaignState:
-        """Let a crew work the frames that something is known of; a run that was killed goes on where its queue stands."""
+        """Let a crew label the frames with truth; a run continues the queue of a killed one."""
         if (params.review or gold) and params.labelers < 2:  # a reviewer is never the labeler
             raise tc.UsageError("A review needs a second labeler: set 'labelers' to 2 or more, or 'review' to 0 and leave 'gold' out.")
         known = [frame for frame in frames if frame.frame_id in truth.labels]
@@ -125,7 +125,7 @@ class Campaign(tc.Stage):
                 habits=Habits(params.refusal, params.late),
             )
             work(queue, clock, crew, lambda done: context.progress(done, len(known), "frames labeled"))
-            queue.close(None, give_up=True)  # what everybody refused is stated as an unknown
+            queue.close(None, give_up=True)  # tasks that all refused are stated as unknown
             state = state_of(queue.entries())
         finally:
             queue.close_file()
@@ -140,7 +140,7 @@ class Campaign(tc.Stage):
         return state
 
     def _taken_over(self, context: tc.Context, states: Sequence[CampaignState], frames: Sequence[RecordedFrame]) -> list[Row]:
-        """Take the labels of people's campaigns over, of frames that are recorded."""
+        """Return the rows of closed campaigns, of recorded frames."""
         recorded = {frame.frame_id for frame in frames}
         owner: dict[str, str] = {}
         rows: list[Row] = []
@@ -203,7 +203,7 @@ def _settings(params: Campaign.Params, truth: Truth, seed: int) -> Settings:
 
 
 def _darkness(table: pa.Table) -> dict[str, float]:
-    """Say of each frame how dark it is, 0 by day to 1 at night: as the drive says, else by its mean luma."""
+    """Return the darkness of each frame, 0 by day to 1 at night, by its time of day, else by its mean luma."""
     found: dict[str, float] = {}
     for frame_id, luma, time_of_day in zip(*(table.column(name).to_pylist() for name in ("frame_id", "luma", "time_of_day")), strict=True):
         by_luma = min(1.0, max(0.0, (_LIGHT_LUMA - luma) / (_LIGHT_LUMA - _DARK_LUMA)))

@@ -1,6 +1,6 @@
-"""Settings and state of a campaign, computed from its log alone, and the effect of a review on labels.
+"""Settings and state of a campaign, computed only from its log, and the effect of a review on labels.
 
-The queue's tables must agree with this state, and label batches are made of it.
+The queue's tables must agree with this state, and label batches are made from it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A campaign's own terms.
+    """Settings of a campaign.
 
     Attributes:
         id: 16 hex digits: random, or from parameters and seed for a simulated one.
@@ -65,7 +65,7 @@ class Settings:
     frames: str | None = None
 
     def to_json(self) -> dict[str, JSON]:
-        """Write them for the log."""
+        """Return them as JSON."""
         return {**asdict(self), "categories": list(self.categories), "geometries": list(self.geometries)}
 
     @classmethod
@@ -75,18 +75,18 @@ class Settings:
 
 
 def task_id(campaign: str, frame_id: str) -> str:
-    """Name the task of labeling one frame in one campaign: 16 hex digits of the SHA-256 of JCS [campaign, frame]."""
+    """Return the id of a frame's task in a campaign: 16 hex digits of the SHA-256 of JCS [campaign, frame]."""
     return hex_of(digest_json([campaign, frame_id]))[:16]
 
 
 def share_of(*words: object) -> float:
-    """Return a number from 0 to below 1 that the words decide: the same in every process, on every machine."""
+    """Return a pseudorandom number in [0, 1) from the words, the same on every machine."""
     text = "\x1f".join(map(str, words))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7]) / 2**56
 
 
 class Stage:
-    """Where a task stands."""
+    """Stages of a task."""
 
     OPEN = "open"
     CLAIMED = "claimed"
@@ -97,7 +97,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class LabelRevision:
-    """One label as it stands now.
+    """The current revision of one label.
 
     Attributes:
         ordinal: number in its task, from 1; with the task it makes the label's id.
@@ -154,7 +154,7 @@ class CampaignState:
     last: int = 0
 
     def apply(self, entry: Entry) -> None:
-        """Go on by one entry of the log."""
+        """Apply the next entry of the log."""
         self.last = entry.seq
         if entry.action is Action.CLOSE:
             self.closed = True
@@ -167,10 +167,10 @@ class CampaignState:
 
 
 def state_of(entries: Iterable[Entry]) -> CampaignState:
-    """Tell the state from a log, which begins with the campaign's making.
+    """Return the state of a campaign after the entries of its log.
 
     Raises:
-        ValueError: it begins with something else.
+        ValueError: the log does not begin with the campaign's creation.
     """
     state: CampaignState | None = None
     for entry in entries:
@@ -227,7 +227,7 @@ def _standing(written: Iterable[Mapping[str, Any]]) -> tuple[LabelRevision, ...]
 
 
 def frame_json(frame: RecordedFrame) -> dict[str, Any]:
-    """Write a frame for the log; its time as a text, which no JSON reader rounds."""
+    """Return a frame as JSON, its time as text, which JSON readers don't round."""
     return {
         "drive": frame.drive, "sensor": frame.sensor, "timestamp_ns": str(frame.timestamp_ns), "frame_id": frame.frame_id,
         "index": frame.index, "width": frame.width, "height": frame.height,
@@ -240,12 +240,12 @@ def frame_of(written: Mapping[str, Any]) -> RecordedFrame:
 
 
 VERDICTS = ("accepted", "corrected", "rejected")
-"""Of a whole task: as it is, with corrections, or to be labeled again by somebody else."""
+"""Verdicts on a task: unchanged, with corrections, or to be labeled again by another labeler."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewResult:
-    """Labels after a review, and how many it took out."""
+    """Labels after a review, and the number of removed ones."""
 
     labels: tuple[LabelRevision, ...]
     removed: int
@@ -257,7 +257,7 @@ def accepted(labels: Sequence[LabelRevision]) -> ReviewResult:
 
 
 def corrected(before: Sequence[LabelRevision], after: Sequence[tuple[str | None, Label]], ids: Mapping[str, int], next_ordinal: int) -> ReviewResult:
-    """Compare labels with what the reviewer left of them.
+    """Return the labels after a correction.
 
     Args:
         before: as submitted.
@@ -265,7 +265,7 @@ def corrected(before: Sequence[LabelRevision], after: Sequence[tuple[str | None,
         ids: ordinal by label id.
 
     Raises:
-        UsageError: an id that is no label of the task, or twice the same.
+        UsageError: an id is not a label of the task, or is repeated.
     """
     known = {each.ordinal: each for each in before}
     kept: dict[int, LabelRevision] = {}
@@ -278,7 +278,7 @@ def corrected(before: Sequence[LabelRevision], after: Sequence[tuple[str | None,
         if ordinal is None:
             raise UsageError(f"The task has no label '{named}'. {suggestion(named, ids)}")
         if ordinal in kept:
-            raise UsageError(f"The label '{named}' stands twice in the correction.")
+            raise UsageError(f"The label '{named}' is twice in the correction.")
         old = known[ordinal]
         same = old.label == label
         kept[ordinal] = LabelRevision(ordinal, old.revision + (not same), label, "accepted" if same else "corrected")

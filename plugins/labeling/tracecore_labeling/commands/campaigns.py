@@ -42,7 +42,7 @@ def campaign() -> None:
 )
 @click.option("--guideline", required=True, metavar="VERSION", help="Version of the labeling guideline.")
 @click.option("--guideline-file", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Its text; the campaign keeps the digest.")
-@click.option("--instructions", default="", help="What labelers are told besides.")
+@click.option("--instructions", default="", help="Further instructions to labelers.")
 @click.option("--category", "categories", multiple=True, help="A class that is asked for (again for more); any where left out.")
 @click.option(
     "--geometry", "geometries", multiple=True, type=click.Choice(GEOMETRIES), help="What is asked for (again for more); box2d where left out."
@@ -58,7 +58,7 @@ def create(
     name: str, frames: str, gold: tuple[str, ...], guideline: str, guideline_file: Path | None, instructions: str, categories: tuple[str, ...],
     geometries: tuple[str, ...], review: float, lease: int, tool: str, workspace: NamedWorkspace, as_json: bool,
 ) -> None:  # fmt: skip
-    """Make the campaign NAME: one task a frame, in a file of the workspace that survives kills and power cuts."""
+    """Create the campaign NAME: one task per frame, in a file of the workspace that survives kills and power cuts."""
     from tracecore.files import fsync_folder
     from tracecore_labeling.campaign.clock import WallClock
     from tracecore_labeling.campaign.queue import Queue
@@ -97,12 +97,12 @@ def create(
         queue.create(settings, listed, reviewed)
     finally:
         queue.close_file()
-    # The file is on disk; its name, and its folder's, have to be too.
+    # The directory entries of the file and its folder must be durable too.
     fsync_folder(path.parent)
     fsync_folder(path.parent.parent)
     if as_json:
-        told = {"campaign": name, "id": settings.id, "frames": settings.frames, "tasks": len(listed), "gold": len(reviewed), "guideline": guideline}
-        emit_json(told)
+        answer = {"campaign": name, "id": settings.id, "frames": settings.frames, "tasks": len(listed), "gold": len(reviewed), "guideline": guideline}
+        emit_json(answer)
     else:
         tasks = f"{len(listed)} tasks of {ref}" + (f", {len(reviewed)} of them gold" if reviewed else "")
         click.echo(f"Campaign '{name}': {tasks}, guideline {guideline}. Next: tracecore label claim --as PSEUDONYM")
@@ -166,15 +166,15 @@ def show(name: str, task: str | None, workspace: NamedWorkspace, as_json: bool) 
             else:
                 click.echo("\n".join(f"{key}: {', '.join(value) if isinstance(value, list) else value}" for key, value in terms.items()))
             return
-        queue.frame(task)  # says so where there is no such task
+        queue.frame(task)  # raises if there is no such task
         entries = list(queue.entries(task))
     if as_json:
-        told = [{"at": format_time(each.at), "action": each.action.value, "who": each.who, "detail": dict(each.detail)} for each in entries]
-        emit_json({"campaign": name, "task": task, "history": told})
+        history = [{"at": format_time(each.at), "action": each.action.value, "who": each.who, "detail": dict(each.detail)} for each in entries]
+        emit_json({"campaign": name, "task": task, "history": history})
         return
     for entry in entries:
-        said = entry.detail.get("reason") or entry.detail.get("verdict") or entry.detail.get("why") or ""
-        click.echo(f"{format_time(entry.at)}  {entry.action.value}  {entry.who or ''}  {said}".rstrip())
+        why = entry.detail.get("reason") or entry.detail.get("verdict") or entry.detail.get("why") or ""
+        click.echo(f"{format_time(entry.at)}  {entry.action.value}  {entry.who or ''}  {why}".rstrip())
 
 
 @click.command("status", epilog="\b\nExample:\n  tracecore label status night\n")
@@ -182,7 +182,7 @@ def show(name: str, task: str | None, workspace: NamedWorkspace, as_json: bool) 
 @workspace_option
 @json_option
 def status(name: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
-    """Say how far a campaign is: tasks by where they stand, refusals with their reasons, who labeled how many."""
+    """Show the progress of a campaign: tasks by stage, refusals with their reasons, tasks done by labeler."""
     from tracecore_labeling.campaign.results import tally_of
     from tracecore_labeling.campaign.state import Stage, state_of
     from tracecore_labeling.commands.options import open_campaign

@@ -47,7 +47,7 @@ def export(ref: str, format_: str, output: Path, workspace: NamedWorkspace, as_j
 
     opened = open_artifact(ref, workspace)
     if isinstance(opened.value, Path):
-        raise UsageError(f"{opened.artifact.ref} is no table of labels: name a label_batch.")
+        raise UsageError(f"{opened.artifact.ref} is not a table of labels: name a label_batch.")
     frames = labeled_frames(opened.value.to_table())
     try:
         if output.is_dir() and any(output.iterdir()):

@@ -1,4 +1,4 @@
-"""What the commands of `tracecore label` share: the options for labeler and campaign, files of labels, and opening a workspace's campaigns."""
+"""Shared parts of the commands `tracecore label`: options for labeler and campaign, files of labels, opening campaigns."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def _folder(workspace: NamedWorkspace) -> Path:
 
 
 def campaign_names(workspace: NamedWorkspace) -> list[str]:
-    """Name every campaign of a workspace."""
+    """Return the names of a workspace's campaigns."""
     return sorted(path.stem for path in _folder(workspace).glob("*.db") if _is_made(path))
 
 
 def new_campaign_path(workspace: NamedWorkspace, name: str) -> Path:
-    """Return the file that a new campaign is to lie in.
+    """Return the file of a new campaign.
 
     Raises:
-        UsageError: the name can't be, or is taken.
+        UsageError: the name is not valid, or is taken.
     """
     if not _NAME.fullmatch(name):
         raise UsageError(f"'{name}' can't be a campaign's name: expected lower-case letters, digits, '.', '_' and '-', like night-boxes.")
@@ -48,7 +48,7 @@ def new_campaign_path(workspace: NamedWorkspace, name: str) -> Path:
 
 
 def _is_made(path: Path) -> bool:
-    """Tell a campaign from what a kill left of one that was never made: its tables are empty."""
+    """Whether a file holds a campaign: a kill may leave one with empty tables."""
     queue = Queue(path, WallClock())
     try:
         return queue.exists()
@@ -58,7 +58,7 @@ def _is_made(path: Path) -> bool:
 
 @contextmanager
 def open_campaign(workspace: NamedWorkspace, name: str | None = None, *, task: str | None = None) -> Iterator[Queue]:
-    """Open the campaign that is meant: by name, else by a task of it, else the only one that is open.
+    """Open a campaign by name, else by one of its tasks, else the only open one.
 
     Raises:
         UsageError: there is none, or several could be meant.
@@ -99,7 +99,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def labeler_option(function: F) -> F:
     """Add `--as PSEUDONYM`; the command gets `who: str | None`."""
     return click.option(
-        "--as", "who", metavar="PSEUDONYM", default=lambda: plugin_setting("LABELER"), help="Who you are, by a pseudonym (else TRACECORE_LABELER)."
+        "--as", "who", metavar="PSEUDONYM", default=lambda: plugin_setting("LABELER"), help="Your pseudonym (else TRACECORE_LABELER)."
     )(function)
 
 
@@ -117,7 +117,7 @@ def read_json(file: str) -> object:
     """Read strict JSON from a file, or from stdin for '-'.
 
     Raises:
-        UsageError: it can't be read, or is no strict JSON.
+        UsageError: it can't be read, or is not strict JSON.
     """
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
@@ -125,4 +125,4 @@ def read_json(file: str) -> object:
     except OSError as error:
         raise UsageError(f"The label file '{file}' can't be read: {(error.strerror or str(error)).lower()}.") from error
     except StrictJSONError as error:
-        raise UsageError(f"The labels in '{file}' are no strict JSON: {error}.") from error
+        raise UsageError(f"The labels in '{file}' are not strict JSON: {error}.") from error

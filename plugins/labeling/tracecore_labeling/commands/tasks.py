@@ -85,7 +85,7 @@ def claim(
 @workspace_option
 @json_option
 def refuse(task: str, reason: str, campaign: str | None, who: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
-    """Give TASK back; you don't get it again."""
+    """Return TASK; you can't claim it again."""
     from tracecore_labeling.commands.options import open_campaign
     from tracecore_labeling.provenance import checked_pseudonym
 
@@ -181,7 +181,7 @@ Examples:
 def review(
     task: str, verdict: str, file: str | None, note: str, campaign: str | None, who: str | None, workspace: NamedWorkspace, as_json: bool
 ) -> None:
-    """Judge the labels of TASK: accept them, correct them, or reject them, so that somebody else labels it again.
+    """Review the labels of TASK: accept them, correct them, or reject them, so that another labeler labels it again.
 
     A correction's FILE lists all labels as they are to be; 'label' names the one that an entry keeps or corrects, an entry without it is new, a label
     that isn't listed goes. You can't review what you labeled.

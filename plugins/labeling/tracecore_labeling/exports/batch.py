@@ -1,4 +1,4 @@
-"""The labels of a batch as exports take them: each in its last revision, by the frame it is of."""
+"""The labels of a batch for exports: each in its last revision, by frame."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tracecore.errors import UsageError, suggestion
 __all__ = ["PROVENANCE_COLUMNS", "VALUES", "ExportResult", "LabeledFrame", "classes_of", "labeled_frames"]
 
 PROVENANCE_COLUMNS = ("labeler", "labeled_at", "tool", "guideline", "qa", "task", "reviewer", "reviewed_at", "tier", "proposed_by")
-"""Columns that say where a label comes from."""
+"""Columns of a label's provenance."""
 
 VALUES = (*PROVENANCE_COLUMNS, "area", "polygon", "crowd", "ignore", "score", "track", "attributes")
-"""Columns beside the geometry that a format may have a place for."""
+"""Columns besides the geometry that a format may support."""
 
 _NEEDED = {"drive", "sensor", "timestamp_ns", "frame_id", "label_id", "revision", "geometry"}
 
@@ -45,7 +45,7 @@ class LabeledFrame:
 
 @dataclass(slots=True)
 class ExportResult:
-    """What an export wrote: files, labels, the labels and the values of written labels that the format has no place for."""
+    """Counts of an export: files, labels, and the labels and values that the format does not support."""
 
     files: int = 0
     labels: int = 0
@@ -53,18 +53,18 @@ class ExportResult:
     lost: dict[str, int] = field(default_factory=dict)
 
     def write(self, label: Mapping[str, Any], *carried: str) -> None:
-        """Count one label as written, and each of its values that is not among those carried as lost."""
+        """Count one label as written, and each of its values that is not carried as lost."""
         self.labels += 1
         for name in VALUES:
             if label.get(name) and name not in carried and not (name == "area" and _is_of_box(label)):
                 self.lose(name)
 
     def lose(self, what: str) -> None:
-        """Count one value of a written label that the format has no place for."""
+        """Count one unsupported value of a written label."""
         self.lost[what] = self.lost.get(what, 0) + 1
 
     def leave_out(self, what: str) -> None:
-        """Count one label that the format has no place for."""
+        """Count one unsupported label."""
         self.left_out[what] = self.left_out.get(what, 0) + 1
 
 
@@ -72,11 +72,11 @@ def labeled_frames(table: pa.Table) -> list[LabeledFrame]:
     """Read a label table, by drive, time and sensor.
 
     Raises:
-        UsageError: it is no label table.
+        UsageError: it is not a label table.
     """
     missing = sorted(_NEEDED - set(table.schema.names))
     if missing:
-        raise UsageError(f"This is no label batch: it has no column '{missing[0]}'. {suggestion('label_batch', ['label_batch'])}")
+        raise UsageError(f"This is not a label batch: it has no column '{missing[0]}'. {suggestion('label_batch', ['label_batch'])}")
     newest: dict[str, Mapping[str, Any]] = {}
     for row in table.to_pylist():
         known = newest.get(row["label_id"])
@@ -86,7 +86,7 @@ def labeled_frames(table: pa.Table) -> list[LabeledFrame]:
 
 
 def classes_of(frames: Iterable[LabeledFrame], geometries: Collection[str]) -> list[str]:
-    """Return the classes of labels; of a batch without any, `object`: that an image holds none says nothing without a class."""
+    """Return the classes of labels, or `object` if there are none: an empty image needs a class that it lacks."""
     found = {label["category"] for frame in frames for label in frame.labels if label["geometry"] in geometries}
     return sorted(found) or ["object"]
 
@@ -114,5 +114,5 @@ def _frame(rows: list[Mapping[str, Any]]) -> LabeledFrame:
 
 
 def _is_of_box(label: Mapping[str, Any]) -> bool:
-    """Whether a label's area is that of its box, which says nothing more."""
+    """Whether a label's area is that of its box."""
     return label["width"] is not None and math.isclose(label["area"], label["width"] * label["height"])

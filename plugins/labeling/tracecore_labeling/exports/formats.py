@@ -19,4 +19,4 @@ FORMATS: Mapping[str, Callable[[Sequence[LabeledFrame], Path], ExportResult]] = 
     "openlabel": export_openlabel,
     "yolo": export_yolo,
 }
-"""What writes each format: a file for COCO, a folder for KITTI and YOLO, either for OpenLABEL."""
+"""Writer of each format: a file for COCO, a folder for KITTI and YOLO, either for OpenLABEL."""

@@ -91,10 +91,10 @@ def _state(label: Label) -> dict[str, str]:
 
 
 def _count(label: Label, written: ExportResult, state: Mapping[str, str]) -> None:
-    """Count a label as written: KITTI keeps its state and score, and of crowds alone the regions that nobody labeled."""
+    """Count a label as written: KITTI keeps its state and score, and `crowd` only of unlabeled regions."""
     others = [(name, value) for name, value in label["attributes"] if name not in state and not (name == "score" and _is_number(value))]
     regions = ("crowd",) if label["category"] == DONT_CARE else ()
-    # The track of an object set is that of box and cuboid of one line, which an import makes anew.
+    # The track of an object set joins box and cuboid of one line; an import creates it anew.
     written.write({**label, "attributes": others}, "score", *regions)
 
 

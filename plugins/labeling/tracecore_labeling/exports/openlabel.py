@@ -1,4 +1,4 @@
-"""ASAM OpenLABEL 1.0.0: a file a drive, every geometry, tracks as objects, the making of each label beside it."""
+"""Export to ASAM OpenLABEL 1.0.0: a file per drive, every geometry, tracks as objects, provenance as attributes."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def openlabel_document(drive: str, frames: Sequence[LabeledFrame]) -> dict[str, 
 
 
 def _frame(frames: Sequence[LabeledFrame], streams: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is said of the frames of one time."""
+    """Return the entry of the frames of one time."""
     time = str(frames[0].timestamp_ns)
     properties: dict[str, Any] = {"timestamp": time, "tracecore": {"log_time_ns": time, "empty": [frame.sensor for frame in frames if frame.empty]}}
     sizes = {frame.sensor: _stream(frame.width, frame.height) for frame in frames}
@@ -118,7 +118,7 @@ def _intervals(numbers: Iterable[int]) -> list[dict[str, int]]:
 
 @dataclass(frozen=True, slots=True)
 class _Object:
-    """An object or context, what is said of it as a whole, and in which frames it is."""
+    """An object or context, its static data and its frames."""
 
     uid: str
     name: str
@@ -181,7 +181,7 @@ def _outlines(frame: LabeledFrame, label: Label, attributes: dict[str, Any]) -> 
 
 
 def _attributes_of(label: Label, **more: str) -> dict[str, Any]:
-    """Return a label's attributes and what is known of its making, by type."""
+    """Return a label's attributes and provenance, by type."""
     texts = {key: label[key] for key in _TEXTS if label.get(key) is not None} | dict(label["attributes"]) | more
     kinds = {
         "text": [{"name": name, "val": value} for name, value in sorted(texts.items())],

@@ -58,7 +58,7 @@ def _centered(label: Mapping[str, Any]) -> tuple[float, ...]:
 
 
 def _outline(label: Mapping[str, Any]) -> list[float] | None:
-    """Return the outline of a box that lies around it: a polygon of one ring stands for both."""
+    """Return the outline that a box is the bounding box of: the polygon represents both."""
     rings: Sequence[Any] = label.get("polygon") or []
     box = tuple(label[side] for side in ("x", "y", "width", "height"))
     if len(rings) != 1 or any(abs(one - other) > _ROUNDING_PX for one, other in zip(bounding_box(rings), box, strict=True)):

@@ -105,7 +105,7 @@ class _Reader:
         for entry in entries:
             id_ = str(entry["id"])
             if id_ in seen:
-                raise self.problem(f"{what} {id_} stands twice")
+                raise self.problem(f"{what} {id_} is repeated")
             seen.add(id_)
             yield id_, entry
 

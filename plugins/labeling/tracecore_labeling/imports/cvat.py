@@ -36,7 +36,7 @@ _ROUNDING_PX = 0.01  # CVAT writes hundredths
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
 _POINTS = 3
 _LONGEST = 9  # digits of a size in px that a table can hold
-# Attributes that are read elsewhere, and the drawing order, which is no property of an object.
+# Attributes that are read elsewhere, and the drawing order, which does not describe the object.
 _OWN = {"label", "occluded", "points", "rotation", "z_order", *_CORNERS}
 _USUAL = {"source": "manual"}
 
@@ -153,7 +153,7 @@ class _Shapes:
         left, top, right, bottom = (corner for corner in corners if corner is not None)
         turned = finite_number(shape.get("rotation", "0"))
         if turned is None:
-            raise file_error(self.name, f"{what} has a rotation that is no number of degrees: {shape.get('rotation')!r}")
+            raise file_error(self.name, f"{what} has a rotation that is not a number of degrees: {shape.get('rotation')!r}")
         box = (left, top, right - left, bottom - top)
         if not turned % 360:
             return None, self._inside(box, what, self.clip)

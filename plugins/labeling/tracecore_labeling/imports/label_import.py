@@ -114,7 +114,7 @@ class LinkedFile:
 
 
 def number_images(file: LabelFile) -> Linked:
-    """Make frames of a file's own images, by their number: nothing was recorded that they could be linked to."""
+    """Return frames made of a file's images by their number, for use without recorded frames."""
     frames: dict[str, RecordedFrame] = {}
     for image in file.images:
         drive, sensor = image.drive or PurePosixPath(file.name).stem, image.sensor or "camera"
@@ -142,7 +142,7 @@ def _refuse_overlap(batches: Sequence[LinkedFile]) -> None:
 
 
 def left_out_counts(batches: Sequence[LinkedFile]) -> dict[str, int]:
-    """Count the labels that no row is made of, by what they are."""
+    """Count the labels that become no row, by description."""
     counted: Counter[str] = Counter()
     for batch in batches:
         for each in batch.file.left_out:
@@ -152,13 +152,13 @@ def left_out_counts(batches: Sequence[LinkedFile]) -> dict[str, int]:
 
 
 def _shared_tracks(labels: Sequence[FoundLabel]) -> set[tuple[str, str | None]]:
-    """Return (geometry, track) of tracks that stand twice in one frame."""
+    """Return (geometry, track) of tracks that are twice in one frame."""
     counted = Counter((label.geometry, label.track) for label in labels if label.track is not None)
     return {key for key, count in counted.items() if count > 1}
 
 
 def _repeated(file: LabelFile) -> int:
-    """Count labels that say the same of the same place as another of their frame."""
+    """Count labels that repeat another label of their frame."""
     places = [
         Counter(
             (label.geometry, label.category, label.box, label.polygon, label.cuboid, label.cuboid_frame, label.path, label.value) for label in labels
@@ -171,7 +171,7 @@ def _repeated(file: LabelFile) -> int:
 def label_rows(batch: LinkedFile) -> Iterator[Row]:
     """Yield a row for each label of a linked image, and one of geometry `none` for each linked image that the file says holds no object.
 
-    Of an image that anything was left out of, it is not known that it holds none.
+    An image with labels left out is not stated to be empty.
     """
     file = batch.file
     partly = {each.image for each in file.left_out} | file.unstated
@@ -226,7 +226,7 @@ def _unknowns(batches: Sequence[LinkedFile], rows: Sequence[Row], *, recorded: b
 
 
 def _names(files: Sequence[LabelFile]) -> str:
-    """Call many small files by their number."""
+    """Return the names of files, or the number of many."""
     return ", ".join(file.name for file in files) if len(files) <= _NAMED else f"the set of {len(files)} label files"
 
 

@@ -25,7 +25,7 @@ from tracecore_schemas.openlabel import OpenLabelFile
 
 __all__ = ["Openlabel", "read_openlabel"]
 
-_NANOSECONDS = re.compile(r"[0-9]{16,19}")  # a shorter number is no Unix time in ns after 1970-01-12
+_NANOSECONDS = re.compile(r"[0-9]{16,19}")  # Unix times in ns since 1970-01-12; a shorter number is of another clock
 _BEYOND = 2**63  # times are 64-bit integers
 _MOST_FRAMES = 1_000_000  # 9 h at 30 Hz; a longer interval has an open end
 _INTRINSICS = ("intrinsics_custom", "intrinsics_fisheye", "intrinsics_pinhole")

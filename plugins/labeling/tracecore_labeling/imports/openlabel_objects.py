@@ -286,7 +286,7 @@ class ObjectReader:
             self.leave_out("lines", frame, shape.stream)
             return None
         if len(one["val"]) % 2 or not all(isinstance(each, int | float) for each in one["val"]):
-            raise self.problem(f"the poly2d {shape.id} is no list of x and y by turns: {reprlib.repr(one['val'])}")
+            raise self.problem(f"the poly2d {shape.id} is not a list of alternating x and y: {reprlib.repr(one['val'])}")
         ring = tuple(map(float, one["val"]))
         if len(ring) < _TRIANGLE or min(bounding_box([ring])[2:]) <= 0:
             self.leave_out("outlines without area", frame, shape.stream)
@@ -324,7 +324,7 @@ class ObjectReader:
         rotation = value[3:7]
         largest = max(map(abs, rotation))
         if not largest:
-            raise self.problem(f"the cuboid {shape.id} has the quaternion (0, 0, 0, 0), which is no rotation")
+            raise self.problem(f"the cuboid {shape.id} has the quaternion (0, 0, 0, 0), which is not a rotation")
         scaled = [each / largest for each in rotation]  # so that no square overflows or underflows
         length = math.hypot(*scaled)
         if abs(length * largest - 1) > _UNIT:

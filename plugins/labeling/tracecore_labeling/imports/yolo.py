@@ -46,7 +46,7 @@ class Yolo(LabelImport):
         if not texts:
             raise tc.UsageError(
                 "The parameter 'paths' names no label file: expected .txt files in folders named 'labels' or 'obj_train_data', "
-                "or beside their images."
+                "or next to their images."
             )
 
         def adopt(source: tc.SourceFile) -> Path:

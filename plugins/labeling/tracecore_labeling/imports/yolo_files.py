@@ -32,7 +32,7 @@ NO_NAMES = "has no 'names': expected a list of class names, or a mapping from 0,
 
 _BOX = 5
 _TRACKED = 7
-_NO_BOX = "is no class number and four numbers"
+_NO_BOX = "is not a class number and four numbers"
 _ROUNDING = 1e-6  # shares are written with six digits
 _TURNED = 1.5  # largest side of the box around a rotated one, as a share of the image
 SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "testing": "test"}
@@ -138,7 +138,7 @@ def _read(line: int, words: Sequence[str], numbers: tuple[float, ...], fields: S
     box = x, y, width, height = bounding_box([ring])
     # A rotated box may reach beyond its image, its center may not; the center of numbers in px would lie elsewhere.
     if not (0 < width <= _TURNED and 0 < height <= _TURNED and 0 <= x + width / 2 <= 1 and 0 <= y + height / 2 <= 1):
-        raise ValueError("has a polygon that is no part of its image")
+        raise ValueError("has a polygon that is not within its image")
     return YoloLine(line, number, box, polygon=ring)
 
 
@@ -151,7 +151,7 @@ def _class(number: float) -> int:
 def _box(numbers: Sequence[float]) -> Box:
     x, y, width, height = numbers
     if not all(-_ROUNDING <= value <= 1 + _ROUNDING for value in numbers) or width <= 0 or height <= 0:
-        raise ValueError("has a box that is no share of its image")
+        raise ValueError("has a box that is not within its image")
     return x - width / 2, y - height / 2, width, height
 
 
@@ -170,7 +170,7 @@ def read_set(path: Path, name: str) -> YoloSet:
     try:
         document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8-sig"))
     except (YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise UsageError(f"The file {name} is no YAML: {' '.join(str(error).split())}") from error
+        raise UsageError(f"The file {name} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, Mapping):
         return YoloSet(None)  # some other tool's YAML file
     names = None if document.get("names") is None else _checked(_names(document["names"], name), name)
@@ -194,7 +194,7 @@ def _checked(names: tuple[str, ...], name: str) -> tuple[str, ...]:
         # YAML written by JSON libraries has two escapes for a character beyond 16 bits.
         names = tuple(each.encode("utf-16", "surrogatepass").decode("utf-16") for each in names)
     except UnicodeDecodeError as error:
-        raise UsageError(f"The file {name} names a class that is no text: it holds half a character.") from error
+        raise UsageError(f"The file {name} names a class that is not text: it holds half a character.") from error
     twice = next((each for place, each in enumerate(names) if each in names[:place]), None)
     if twice is not None or not names or not all(names):
         raise UsageError(f"The file {name} names {f'the class {twice!r} twice' if twice else 'no class, or one of them is empty'}.")
