@@ -29,7 +29,7 @@ class CheckContext(Protocol):
     """What a check may read.
 
     Attributes:
-        target: the output the check stands for; of a check over several outputs, the first.
+        target: the output that the check is recorded for; of a check over several outputs, the first.
         params: what the program says of this check (`checks: {no_leak: {seconds: 2}}`).
     """
 

@@ -28,7 +28,7 @@ def settings_of(ctx: click.Context | None = None) -> Settings:
 
     ctx = ctx or click.get_current_context()
     found = ctx.find_object(Settings)
-    if found is None:  # the command is called without the group that it stands in
+    if found is None:  # the command is called without its group
         found = ctx.find_root().obj = Settings.read()
     return found
 
@@ -87,7 +87,7 @@ def emit_json(answer: Any) -> None:
 
 
 def say(message: str) -> None:
-    """Print a line for people on stderr, so that stdout stays the answer's alone."""
+    """Print a line for people on stderr, so that stdout holds only the answer."""
     click.echo(message, err=True)
 
 
@@ -101,7 +101,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def progress_bar() -> Progress:
-    """Return a rich progress display on stderr, gone when the work is done; silent where stderr is no terminal."""
+    """Return a rich progress display on stderr, gone when the work is done; silent where stderr is not a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     target = console(stderr=True)

@@ -27,7 +27,7 @@ _ROLES = (
 
 
 def alone(folder: Path, file: str) -> Path:
-    """Return a folder beside a staged one that holds one of its files and nothing else."""
+    """Move one file of a staged folder into a new folder of its own, and return that."""
     place = folder.with_name(f"{folder.name}.one")
     place.mkdir()
     (folder / file).rename(place / Path(file).name)

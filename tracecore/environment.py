@@ -65,7 +65,7 @@ def accelerator() -> str | None:
 
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 UNPUBLISHED = "urn:tracecore:unpublished-checkout"
-"""Stands where a checkout has no remote: its path on this machine is no part of the record."""
+"""URL of a checkout without a remote; its path on this machine is not recorded."""
 
 
 @cache

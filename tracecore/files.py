@@ -32,7 +32,7 @@ def fsync_file(path: Path) -> None:
 
 
 def fsync_folder(path: Path) -> None:
-    """Force a folder's entries to disk: a rename or a new file alone may not survive a power cut."""
+    """Force a folder's entries to disk: a rename or a new file may otherwise not survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -52,7 +52,7 @@ def make_folder(folder: Path) -> None:
 def fsync_upward(folder: Path, top: Path) -> None:
     """Force the entries of a folder and of every folder above it to disk, up to and with `top`.
 
-    What stands there already may be what a process left that was killed before its own fsync: whoever promises it must not trust that it came so far.
+    An existing folder may have been made by a process that was killed before its own fsync.
     """
     for each in (folder, *folder.parents):
         fsync_folder(each)

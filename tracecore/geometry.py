@@ -29,7 +29,7 @@ def quaternion_matrix(quaternion: ArrayLike) -> Floats:
     x, y, z, w = np.asarray(quaternion, dtype=np.float64)
     length = float(np.sqrt(x * x + y * y + z * z + w * w))
     if not length > 0:
-        raise ValueError("a quaternion of length 0 is no rotation")
+        raise ValueError("a quaternion of length 0 is not a rotation")
     x, y, z, w = x / length, y / length, z / length, w / length
     return np.array(
         [
@@ -88,7 +88,7 @@ class Camera:
 
     Attributes:
         projection: 3x4, optical frame to px.
-        from_vehicle: 4x4, vehicle's frame to optical frame; None where nobody says how the camera stands in the vehicle.
+        from_vehicle: 4x4, vehicle's frame to optical frame; None where the camera's pose in the vehicle is not recorded.
     """
 
     projection: Floats
@@ -99,7 +99,7 @@ class Camera:
         return project(points, self.projection)
 
     def of_vehicle(self, points: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
-        """Project points (N, 3) of the vehicle's frame; none is ahead where nobody says how the camera stands in it."""
+        """Project points (N, 3) of the vehicle's frame; none is ahead where the camera's pose is not recorded."""
         if self.from_vehicle is None:
             count = len(np.asarray(points))
             return np.zeros((count, 2)), np.zeros(count, dtype=bool)
@@ -147,7 +147,7 @@ class Rig:
         )
 
     def to_vehicle(self, drive: str, sensor: str, timestamp_ns: int) -> Floats | None:
-        """Return the 4x4 from a sensor's frame (named by sensor or frame) to the vehicle's, None where nobody says it; `vehicle` is its own."""
+        """Return the 4x4 from a sensor's frame (named by sensor or frame) to the vehicle's, None where it is not recorded; `vehicle` is its own."""
         if sensor == "vehicle":
             return np.eye(4)
         row = self._at(drive, sensor, timestamp_ns)

@@ -83,7 +83,7 @@ def tracecore_register_commands() -> list[click.Command]:  # type: ignore[empty-
     """Return the CLI commands a plugin brings.
 
     Returns:
-        Click commands, shown by `tracecore --help` beside the core ones; a core command's name can't be taken.
+        Click commands, listed by `tracecore --help` with the core ones; a core command's name can't be taken.
     """
 
 
@@ -159,7 +159,7 @@ class Importer(Described, ABC):
 
     @abstractmethod
     def events(self, source: Path) -> list[Mapping[str, Any]]:
-        """Return the OpenLineage events that a file stands for."""
+        """Return the contents of a file as OpenLineage events."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,7 @@ _ENLARGED = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A box in px of the upright image, with what it is of; dashed boxes are what is true beside what was seen."""
+    """A box in px of the upright image, with what it is of; dashed boxes are ground truth."""
 
     x: float
     y: float
@@ -130,7 +130,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Straight lines through points (u, v) in px of the upright image: a path, an edge of a cuboid. `dots` draws the points alone."""
+    """Straight lines through points (u, v) in px of the upright image: a path, an edge of a cuboid. `dots` draws only the points."""
 
     points: tuple[tuple[float, float], ...]
     color: str

@@ -49,7 +49,7 @@ class KpiProvenance:
         measured: the frame tables it was measured on.
         learned: the frame tables that something in its trace learned from.
         selected: the frame tables that something in its trace was selected by.
-        uncompared: what was learned from, selected by or measured on, and does not tell of which frames it is.
+        uncompared: what was learned from, selected by or measured on, and names no frames.
         unknown: models whose training data the record does not know.
         models: the models and engines that were measured.
     """
@@ -128,7 +128,7 @@ class _Walk:
             own_frames = any(self._is_frames(edge["ref"]) for edge in by_use[Use.MEASURE])
             for edge in edges:
                 used = self._use(edge) in {Use.LEARN, Use.SELECT}
-                # Of what a model saw on many frames, an evaluation with frames of its own chose by those alone.
+                # Of what a model saw on many frames, an evaluation with frames of its own chose only by those.
                 reaches = used or (chosen and not (chose and own_frames and self._is_seen(edge["ref"])))
                 for maker in self._makers.get(edge["ref"], ()):
                     if (maker, reaches) not in seen:
@@ -136,9 +136,9 @@ class _Walk:
                         stack.append((maker, reaches))
 
     def _named(self, edges: Sequence[Mapping[str, Any]], found: _Found) -> list[Reading]:
-        """Return the frame tables behind inputs that a run used alike, and note the inputs that do not tell of which frames they are.
+        """Return the frame tables behind inputs that a run used alike, and note the inputs that name no frames.
 
-        A table that names no frames stands for the frame tables that it was made from; labels read without anything else, for the frames they name.
+        A table without frame names is replaced by the frame tables that it was made from, labels read without anything else by the frames they name.
         """
         readings: list[Reading] = []
         for edge in edges:
@@ -187,7 +187,7 @@ class _Walk:
         return [edge for edge in read if self._use(edge) is Use.MEASURE] or read
 
     def _models(self, run: str, found: _Found) -> None:
-        """Collect the models that were measured; where none is recorded, the files from outside that tell of one."""
+        """Collect the models that were measured; where none is recorded, the files from outside that name one."""
         measuring, seen = [run], {run}
         outside: dict[str, None] = {}
         while measuring:
@@ -227,7 +227,7 @@ class _Walk:
         edges = [edge for edge in self._read.get(run, ()) if self._kind(edge["ref"]) != ArtifactKind.PROGRAM]
         before = [edge["ref"] for edge in edges if self._kind(edge["ref"]).role is KindRole.MODEL and edge["ref"] != model]
         learned = {kind for edge in edges if self._use(edge) is Use.LEARN and (kind := self._kind(edge["ref"])).role is KindRole.DATA}
-        trains = self._stage(run) in {StageKind.TRAIN, None}  # others may make a model from a model alone
+        trains = self._stage(run) in {StageKind.TRAIN, None}  # others may make a model from nothing but a model
         if not learned - {ArtifactKind.EXTERNAL} and (trains or not before):
             found.unknown[UnknownTraining(model, f"its run, of {self._job(run)}, recorded no frames or labels that it learned from")] = None
         else:

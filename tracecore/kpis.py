@@ -21,7 +21,7 @@ class KpiSpec:
         name: `map50`, or `path_error` for `path_error.mean` and `path_error.mean.night`; of several that fit a KPI the longest counts.
         unit: of its values; `share` for shares from 0 to 1.
         better: whether more or less of it is better.
-        headline: whether the KPI of this very name stands for the rest of its report.
+        headline: whether the KPI of this very name is a headline of its report.
         level: 1 frame by frame, 2 while driving.
         least: no value is below.
         most: no value is above.
@@ -90,7 +90,7 @@ class Kpi:
         interval_by: what both intervals are, in words: its level, and whether it is by drive or by blocks of time.
         less_is_better: whether it is an error or a rate.
         behind: the KPIs that it is the mean of and that are not above their own baseline, as `ap50.sign 0 (baseline 0.01)`.
-        headline: whether it is one of those that stand for the rest of its report.
+        headline: whether it is a headline of its report.
         unit: of its values, where its report gives one; empty for shares.
         selection: whether the frames that it was measured on selected something in the report's own trace.
     """
@@ -115,10 +115,10 @@ class Kpi:
 
 
 def read_kpis(reports: Mapping[str, Mapping[str, JSON]], selection: Collection[str] = ()) -> dict[str, Kpi]:
-    """Read the KPIs of reports, by `<asset>.<name>`, and by their names alone.
+    """Read the KPIs of reports, by `<asset>.<name>`, and by their bare names.
 
     A name to which two reports give different figures names none of them, for a gate must not pass by the wrong one; two reports of one asset have
-    `<asset>.<port>.<name>` too. Reports on frames that selected something are no rivals for a name.
+    `<asset>.<port>.<name>` too. Reports on frames that selected something do not compete for a name.
 
     Args:
         reports: facets by role.

@@ -72,10 +72,10 @@ class Answers:
 
 
 def outputs_of(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the outputs of a model in order, as its `config.json` says; models of before there were heads have an obstacle head alone.
+    """Return the outputs of a model in order, as its `config.json` says; models older than heads have only an obstacle head.
 
     Raises:
-        UsageError: it names an output that nobody knows, leaves out part of a head, or has another order.
+        UsageError: it names an unknown output, leaves out part of a head, or has another order.
     """
     named: Sequence[str] = config.get("outputs", _OBSTACLES)
     unknown = next((name for name in named if name not in OUTPUTS), None)
@@ -90,7 +90,7 @@ def outputs_of(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def reach_of(config: Mapping[str, Any]) -> float:
-    """Return the farthest distance at which a model says the path, m; 1 for a model that doesn't."""
+    """Return the farthest distance at which a model outputs the path, m; 1 for a model that doesn't."""
     distances = config.get("heads", {}).get("path", {}).get("ahead_m", ())
     return max((float(each) for each in distances), default=1.0)
 
@@ -98,9 +98,9 @@ def reach_of(config: Mapping[str, Any]) -> float:
 _SINGLE = {"boxes_px": 0.1, "scores": 0.001, "path_m": 0.01, "light": 0.001}
 _NARROW = {"boxes_px": 1.0, "scores": 0.02, "path_m": 0.05, "light": 0.02}
 _TIED = 1e-4  # scores of single precision nearer than this to the last place may fall in or out of it by rounding
-_NOISE = 0.02  # the same of any precision, at most: what differs by more is no rounding
+_NOISE = 0.02  # the same of any precision, at most: a greater difference is not rounding
 _DETECTED = 0.3  # score from which on a box is a detection, where a program says nothing else
-_FEW = 0.02  # share of boxes that may stand on one side alone, as the peak of two cells that are equal but for rounding; more of them is no chance
+_FEW = 0.02  # share of boxes that may be on only one side, as the peak of two cells that are equal but for rounding
 
 
 class ParityParams(Params):
@@ -155,7 +155,7 @@ class Parity:
         unmatched: boxes of a class that the other side doesn't have at all.
         tied: boxes left out as the few that lie farthest apart: rounding decides which of two neighboring cells of equal score is the peak.
         path_m: greatest difference of the path, m.
-        path: the same as a share of the farthest distance at which the path is said.
+        path: the same as a share of the farthest distance at which the path is output.
         light: greatest difference of a light state's probability.
     """
 
@@ -228,7 +228,7 @@ def _in_order(frames: Table) -> list[str]:
 
 
 def sample_images(count: int, *, height: int, width: int, seed: int) -> NDArray[np.float32]:
-    """Draw pictures of blurred blocks and noise: chance alone is a gray that excites nothing.
+    """Draw pictures of blurred blocks and noise: pure noise is a gray that excites nothing.
 
     Returns:
         [count, 3, height, width] float32, 0 to 1; the same for the same seed.
@@ -247,7 +247,7 @@ def run_onnx(model: bytes, images: NDArray[np.float32], *, threads: int) -> Answ
     """Run an ONNX model with onnxruntime on the CPU, one image at a time, and the first two at once: a graph that has frozen its batch shows here.
 
     Raises:
-        RunFailed: an image alone and in a batch differ.
+        RunFailed: the answers to an image differ between a batch and a run of its own.
     """
     import onnxruntime
 
@@ -263,7 +263,7 @@ def run_onnx(model: bytes, images: NDArray[np.float32], *, threads: int) -> Answ
     for output in {"scores", "path", "light"}.intersection(outputs):
         apart = np.abs(alone[output][: len(images[:2])] - together[output]).max()
         if apart > _TIED * max(1.0, float(np.abs(alone[output]).max())):
-            raise RunFailed(f"The exported graph gives an image another answer alone than in a batch (output {output}).")
+            raise RunFailed(f"The exported graph answers an image differently in a batch (output {output}).")
     return Answers.named(alone)
 
 
@@ -276,11 +276,11 @@ def compare(one: Answers, other: Answers, *, height: int, width: int, reach: flo
     Args:
         height: of the input, px.
         width: of the input, px.
-        reach: farthest distance at which the path is said, m.
+        reach: farthest distance at which the path is output, m.
 
     Raises:
         ValueError: one answers what the other doesn't.
-        RunFailed: one answers with what is no finite number, as half precision does where it overflows.
+        RunFailed: one answers with a number that is not finite, as half precision does where it overflows.
     """
     for answers in (one, other):
         for output in answers.names:
@@ -306,8 +306,8 @@ def _compare_boxes(one: Answers, other: Answers) -> tuple[float, float, int, int
     """Return the greatest difference of a box's side, px, and of a score, how many boxes were compared, had no partner, and were left out.
 
     A box is compared with the nearest of its class on the other side. Where two neighboring cells have the same score but for the noise of the
-    arithmetic, either may be the peak, both, or neither: a few boxes, those that lie farthest apart, are left out. More than a few are no chance, and
-    count, as does a detection that the other side does not have at its score, however few they are: it may be the only object of its class.
+    arithmetic, either may be the peak, both, or neither: a few boxes, those that lie farthest apart, are left out. More than a few count, as
+    does a detection that the other side does not have at its score, however few they are: it may be the only object of its class.
     """
     assert one.scores is not None
     assert other.scores is not None

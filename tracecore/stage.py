@@ -162,7 +162,7 @@ class Files(Port):
         nested: whether files are called by their place in the folder they were found in, its own name first (`set/train/images/7.jpg`): for data
             to which folders mean something. The names are part of the staleness key.
         surveyed: whether the record names what the folders list besides: for data, of which nothing may be missed in silence.
-        beside: endings of names of files that belong to one found, and are taken with it: with `-wal`, `x.db3-wal` goes with `x.db3`.
+        companions: endings of names of files that belong to one found, and are taken with it: with `-wal`, `x.db3-wal` goes with `x.db3`.
         outputs: whether what a project wrote itself counts too: a training tool's `runs` folder, a workspace.
     """
 
@@ -175,7 +175,7 @@ class Files(Port):
         optional: bool = False,
         nested: bool = False,
         surveyed: bool = False,
-        beside: Sequence[str] = (),
+        companions: Sequence[str] = (),
         outputs: bool = False,
     ) -> None:
         self.param = param
@@ -184,7 +184,7 @@ class Files(Port):
         self.optional = optional
         self.nested = nested
         self.surveyed = surveyed
-        self.beside = tuple(beside)
+        self.companions = tuple(companions)
         self.outputs = outputs
 
 
@@ -240,7 +240,7 @@ class Context(Protocol):
     def members(self, port: Input[Any]) -> list[SourceFile]:
         """Return the files of an input that is a directory, by path; empty for an optional input left out.
 
-        One that is adopted is recorded as made from that input, so that its trace goes on to whoever wrote the directory.
+        One that is adopted is recorded as made from that input, so that its trace continues at the run that wrote the directory.
         """
 
     def scratch(self) -> Path:
@@ -289,7 +289,7 @@ class Context(Protocol):
         """State a fact that is missing about an output (about all outputs without `port`)."""
 
     def progress(self, done: int, total: int, note: str = "") -> None:
-        """Say how far the work is."""
+        """Report how far the work is."""
 
 
 def kebab_case(name: str) -> str:
@@ -318,7 +318,7 @@ class Stage(ABC):
 
     @abstractmethod
     def run(self, context: Context, params: Any) -> None:
-        """Do the work: read inputs, write every output, through `context` alone."""
+        """Do the work: read inputs, write every output, only through `context`."""
 
     @classmethod
     def inputs(cls) -> dict[str, Input[Any]]:

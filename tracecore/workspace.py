@@ -34,7 +34,7 @@ def slugify(text: str) -> str:
 
 
 def holds_workspace(root: Path) -> bool:
-    """Return whether a folder is a workspace; of one that may not be entered nobody can say so."""
+    """Return whether a folder is a workspace; False of one that may not be entered."""
     try:
         return (root / _CONFIG).exists()
     except OSError:
@@ -69,7 +69,7 @@ class NamedWorkspace:
 
     @classmethod
     def of(cls, where: NamedWorkspace | Path | str | None) -> NamedWorkspace:
-        """Return what is named; a program of one's own, which names a folder alone, enters here, so that the settings are read."""
+        """Return what is named; the settings are read here for a caller that names only a folder."""
         if isinstance(where, NamedWorkspace):
             return where
         from tracecore.system.settings import Settings
@@ -160,7 +160,7 @@ class Workspace:
     def locate(cls, where: NamedWorkspace | Path | str | None = None) -> Path:
         """Return the folder that is meant: the one that is named, else `TRACECORE_HOME`, else `./.tracecore`.
 
-        The folder of a project stands for the workspace in it: after `tracecore init fleet`, `--workspace fleet` is the one that was made.
+        The folder of a project means the workspace in it: after `tracecore init fleet`, `--workspace fleet` is the one that was made.
         """
         meant = NamedWorkspace.of(where)
         named = (meant.directory or meant.settings.home or Path(DEFAULT)).absolute()
@@ -208,7 +208,7 @@ class Workspace:
             raise UsageError(
                 f"The workspace file {root / _CONFIG} does not name both catalog and store, as the first command that opened it wrote them."
             )
-        # Who made it may have been killed before its own fsync: nothing that is promised in a workspace may stand on a file that a power cut takes.
+        # It may have been made by a process that was killed before its own fsync: nothing durable may depend on a file that a power cut takes.
         with contextlib.suppress(OSError):  # on a disk that can't be written nothing is promised
             fsync_folder(root)
         return cls.at(meant, slug, ledger_id)

@@ -36,13 +36,6 @@ NOT_YET_CLEAN: tuple[str, ...] = (
     "tests",
     "tests/kernel",
     "tests/lineage",
-    "tracecore",
-    "tracecore/commands",
-    "tracecore/plugins",
-    "tracecore/running",
-    "tracecore/running/worker",
-    "tracecore/system",
-    "tracecore/testing",
 )
 
 # What a docstring, comment or message may not contain, and what to write instead. Code between backticks is not read.

@@ -43,7 +43,7 @@ def test_a_column_that_is_not_there_is_a_failed_expectation() -> None:
 
 
 def test_an_expectation_that_does_not_exist_is_refused_with_the_suites_name() -> None:
-    with pytest.raises(UsageError, match="Check 'odd' is no suite that Great Expectations understands"):
+    with pytest.raises(UsageError, match="Check 'odd' is not a suite that Great Expectations understands"):
         validate("odd", [{"type": "expect_the_unexpected", "kwargs": {}}], dataset(frame_id=["a"]))
 
 

@@ -50,7 +50,7 @@ def test_nested_files_are_called_by_their_place_in_the_folder_that_was_named(fol
 def test_what_belongs_to_a_file_is_taken_with_it_however_it_was_named(folder: Path) -> None:
     (folder / "set" / "a.db3").write_text("a")
     (folder / "set" / "a.db3-wal").write_text("b")
-    port = Files("paths", suffixes=[".db3"], note="file", beside=["-wal"])
+    port = Files("paths", suffixes=[".db3"], note="file", companions=["-wal"])
     for path in ("set", "set/a.db3", "set/*.db3"):
         assert [source.name for source in read_sources(port, {"paths": [path]}, folder)[0]] == ["a.db3", "a.db3-wal"]
 

@@ -58,12 +58,12 @@ def test_the_template_is_what_it_makes_under_its_own_name(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["MyNight"], "'MyNight' is no name for a plugin: expected lower-case words with hyphens, a letter first, at most 40: 'my-night' would do."),
-        (["3d"], "'3d' is no name for a plugin: expected lower-case words with hyphens, a letter first, at most 40: 'd' would do."),
+        (["MyNight"], "'MyNight' can't name a plugin: expected lower-case words with hyphens, a letter first, at most 40: 'my-night' would do."),
+        (["3d"], "'3d' can't name a plugin: expected lower-case words with hyphens, a letter first, at most 40: 'd' would do."),
         (["night", "--kind", "trian"], "There is no stage kind 'trian'. Did you mean 'train'?"),
         (["curation"], "A plugin 'curation' is installed already, by tracecore-curation: choose another name."),
-        (["lineage"], "'lineage' is no name for a plugin: the package tracecore_lineage is tracecore's own."),
-        (["want", "--kind", "diagnose"], "'want' is no name for a diagnose plugin: its class Want would hide another that its stage imports."),
+        (["lineage"], "'lineage' can't name a plugin: the package tracecore_lineage is tracecore's own."),
+        (["want", "--kind", "diagnose"], "'want' can't name a diagnose plugin: its class Want would hide another that its stage imports."),
     ],
 )
 def test_a_name_or_kind_that_can_not_be_is_refused(arguments: list[str], sentence: str, tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_as_json_each_finding_has_its_rule_subject_and_sentence(small: Path) -> 
     ("words", "sentence"),
     [
         (("evidense",), "Error: No plugin 'evidense' is installed. Did you mean 'evidence'?\n"),
-        (("evidence", "--samples", "nothing.py"), "Error: The samples file 'nothing.py' is no Python file that can be read.\n"),
+        (("evidence", "--samples", "nothing.py"), "Error: The samples file 'nothing.py' is not a Python file that can be read.\n"),
         (("curation", "--stage", "frame-filte"), "Error: The plugin 'curation' has no stage 'frame-filte'. Did you mean 'frame-filter'?\n"),
     ],
 )

@@ -75,12 +75,12 @@ def test_nothing_but_the_settings_reads_a_variable_of_ours() -> None:
         ("STORE_URL", "gs://b", "TRACECORE_STORE_URL is 'gs://b', which names no bucket: expected s3://bucket/prefix, or unset it to keep bytes in"),
         ("STORE_URL", "s3://b/a/../c", "has an empty part, '.' or '..' in its prefix"),
         ("STORE_URL", "s3://who:hush@b/x", "TRACECORE_STORE_URL names no bucket"),
-        ("CATALOG_URL", "what", "TRACECORE_CATALOG_URL is no database URL: expected sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME."),
+        ("CATALOG_URL", "what", "TRACECORE_CATALOG_URL is not a database URL: expected sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME."),
         ("CATALOG_URL", "mysql://who:hush@host/db", "TRACECORE_CATALOG_URL names the driver 'mysql': expected sqlite:///PATH or"),
         ("CATALOG_URL", "postgresql://who:hush@host/db", "names the driver 'postgresql'"),
         ("CATALOG_URL", "sqlite://", "TRACECORE_CATALOG_URL names no SQLite file"),
         ("CATALOG_URL", "sqlite:///:memory:", "TRACECORE_CATALOG_URL names no SQLite file"),
-        ("NOTIFY", "json://host hush", "TRACECORE_NOTIFY has the entry 2, which is no URL"),
+        ("NOTIFY", "json://host hush", "TRACECORE_NOTIFY has the entry 2, which is not a URL"),
     ],
 )
 def test_a_wrong_value_is_refused_by_every_command_in_one_sentence(monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str) -> None:
@@ -106,7 +106,7 @@ def test_what_looks_like_a_mistyped_variable_is_told_and_a_plugin_s_own_is_not(
         monkeypatch.setenv(PREFIX + name, "x")
     found = Settings.read()
     near = {"CATALOG": "CATALOG_URL", "PLUGIN": "PLUGINS", "STORE_UR": "STORE_URL", "STRICT": "STRICT_IO"}
-    assert caplog.messages == [f"{PREFIX}{each} is no setting of tracecore: did you mean {PREFIX}{meant}?" for each, meant in near.items()]
+    assert caplog.messages == [f"{PREFIX}{each} is not a setting of tracecore: did you mean {PREFIX}{meant}?" for each, meant in near.items()]
     assert found.others["JOURNAL"] == "x"
 
 

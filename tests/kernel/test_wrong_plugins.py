@@ -283,7 +283,7 @@ def said(report: Report, subject: str) -> str:
         ("undeclared-input", "inputs", "it reads /etc/hostname (wrong_plugin.py:"),
         ("other-artifact", "inputs", "it reads the workspace's store/tables"),
         ("undeclared-output", "outputs", "/notes.txt (wrong_plugin.py:"),
-        ("second-file", "outputs", "it writes left.txt beside the file 'kept.txt' of the output 'table', which nobody will ever see"),
+        ("second-file", "outputs", "it writes left.txt beside the file 'kept.txt' of the output 'table', which is not kept"),
         ("not-by-seed", "seed", "the output 'model' is another in a second process with the same seed (the file 'weights.txt' differs)"),
         ("order-of-a-set", "seed", "the output 'table' is another in a second process with the same seed (the column 'name' differs in row 0"),
         ("unpicklable-params", "params", "Params can't be pickled, so no other process can run the stage: the parameter 'key'"),

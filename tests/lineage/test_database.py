@@ -159,7 +159,7 @@ def test_a_closed_database_leaves_one_file(tmp_path: Path) -> None:
         ("mysql://root@host/db", "names the driver 'mysql': expected sqlite:///PATH or postgresql"),
         ("postgresql://host/db", "names the driver 'postgresql'"),
         ("sqlite://", "names no SQLite file"),
-        ("what", "is no database URL"),
+        ("what", "is not a database URL"),
     ],
 )
 def test_a_url_that_is_no_catalog_is_refused(tmp_path: Path, url: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:

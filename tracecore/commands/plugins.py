@@ -50,7 +50,7 @@ _STYLES = {"passed": "green", "failed": "red"}
 
 @command.command("check", short_help="Check that a plugin keeps the contract.", epilog=_CHECK_EXAMPLES)
 @click.argument("name")
-@click.option("--stage", "stages", multiple=True, metavar="STAGE", help="Look at this stage alone; may be given several times.")
+@click.option("--stage", "stages", multiple=True, metavar="STAGE", help="Check only this stage; may be given several times.")
 @click.option(
     "--samples",
     type=click.Path(path_type=Path, dir_okay=False),

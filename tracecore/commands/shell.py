@@ -1,6 +1,6 @@
 """The CLI shell: `tracecore COMMAND`, and `tracecore completion`. Commands are found by entry point and imported only when they are needed.
 
-Core commands stand in the entry-point group `tracecore.commands` as lazy strings; plugins add theirs by the hook `tracecore_register_commands`.
+Core commands are lazy strings in the entry-point group `tracecore.commands`; plugins add theirs by the hook `tracecore_register_commands`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ UNEXPECTED = 3
 
 
 def _core_commands() -> dict[str, str]:
-    """Find where each core command stands, without importing any."""
+    """Return `module:attribute` of each core command, without importing any."""
     found = {entry.name: entry.value for entry in metadata.entry_points(group=GROUP)}
     return dict(sorted({"completion": f"{__name__}:completion", **found}.items()))
 
@@ -50,7 +50,7 @@ def _plugin_commands(settings: Settings) -> dict[str, click.Command]:
 
 
 class _BrokenCommand(click.Command):
-    """Stands for a command that can't be imported: named in the help, and an error when called."""
+    """A command that can't be imported: listed in the help, and an error when called."""
 
     def __init__(self, name: str, where: str, reason: str) -> None:
         super().__init__(name, help=f"(broken: {reason})", add_help_option=False, context_settings={"ignore_unknown_options": True})
@@ -63,7 +63,7 @@ class _BrokenCommand(click.Command):
 
 
 class _OthersPipe(Exception):
-    """A broken pipe between the command and somebody else: click would take it for our own reader's, and exit without a word."""
+    """A broken pipe other than that of the standard streams, which click would exit on without a message."""
 
 
 def _reason(error: BaseException) -> str:
@@ -79,8 +79,8 @@ class TracecoreGroup(click.Group):
     """A click group whose commands are loaded when asked for, and whose errors are one sentence and an exit code.
 
     Args:
-        core: where the core commands stand, by name (`module:attribute`); None looks them up in the entry points.
-        plugin_commands: returns the plugins' commands; asked only for the help and for a name that is no core command.
+        core: `module:attribute` of the core commands, by name; None looks them up in the entry points.
+        plugin_commands: returns the plugins' commands; called only for the help and for names other than the core commands'.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class TracecoreGroup(click.Group):
 
     @property
     def core(self) -> Mapping[str, str]:
-        """Where the core commands stand, by name."""
+        """`module:attribute` of each core command, by name."""
         if self._core is None:
             self._core = _core_commands()
         return self._core
@@ -209,7 +209,7 @@ def _answer(error: BaseException, arguments: Sequence[str], *, debug: bool) -> i
 
 
 def _usage(error: click.ClickException) -> str:
-    """Say on one line what is wrong with a command line, and where its help is unless the right word is offered already."""
+    """Return what is wrong with a command line in one line, with the command that shows its help unless the right word is offered already."""
     message = error.format_message().rstrip()
     context = error.ctx if isinstance(error, click.UsageError) else None
     offered = "did you mean" in message.lower() or "--help" in message

@@ -1,4 +1,4 @@
-"""The standard streams of a command whose readers may leave: what nobody reads is dropped, and the exit code stays the command's own answer."""
+"""The standard streams of a command whose readers may close them: what is not read is dropped, and the exit code stays the command's own answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["open_standard_streams", "readers_may_leave", "understand_utf_8"]
 _UTF_8_MODE = "PYTHONUTF8"
 _STREAMS = "PYTHONIOENCODING"
 _PLAIN = {"·": "|", "…": "...", "—": "-", "\N{MULTIPLICATION SIGN}": "x", "✓": "ok", "✗": "x"}
-"""What stands for the signs of our own sentences on a terminal that lacks them."""
+"""Replacements for characters of our own messages that a terminal lacks."""
 
 
 class _Whole(io.RawIOBase):
@@ -53,7 +53,7 @@ class _Whole(io.RawIOBase):
 def readers_may_leave() -> Iterator[None]:
     """Within it, what a reader does not take any more ends no command: `tracecore verify | head -1` still exits with 1 where bytes are wrong.
 
-    On stderr every failure to write is forgiven (nothing could be told of it anyway), on stdout only a reader that is gone: a full disk under
+    On stderr every failure to write is forgiven (it could not be reported anyway), on stdout only a reader that is gone: a full disk under
     `> answer.json` is an error. What was put in a stream's place, as by a test runner or a notebook, is left as it is.
     """
     own = sys.stdout, sys.stderr
@@ -93,7 +93,7 @@ def understand_utf_8() -> None:
 
 
 def open_standard_streams() -> None:
-    """Give a process that was started without one of its standard streams (`2>&-`) the null device in its place.
+    """Open the null device in place of each standard stream that the process was started without (`2>&-`).
 
     Else the next file that is opened gets the number, and what a library prints goes into an artifact. What a stream's encoding lacks (a terminal of
     ASCII, bytes of a file name that are not UTF-8) is printed by its number, or as plain letters where the sign is our own: no command ends for that.

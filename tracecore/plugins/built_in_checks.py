@@ -83,7 +83,7 @@ def validate(name: str, expectations: Sequence[Mapping[str, Any]], table: Any) -
         Success where every expectation holds; an expectation of a column that the table lacks does not hold.
 
     Raises:
-        UsageError: the output is no table.
+        UsageError: the output is not a table.
     """
     import pyarrow as pa
     import pyarrow.dataset as ds
@@ -201,7 +201,7 @@ def _expectation(gx: Any, name: str, each: Mapping[str, Any], number: int) -> An
     try:
         return gx.expectations.core.__dict__[_class_name(each["type"])](**each["kwargs"], meta={"place": number})
     except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"Check '{name}' is no suite that Great Expectations understands: {each['type']} {each['kwargs']}.") from error
+        raise UsageError(f"Check '{name}' is not a suite that Great Expectations understands: {each['type']} {each['kwargs']}.") from error
 
 
 def _class_name(type_: str) -> str:
@@ -249,7 +249,7 @@ def _shown(value: Any) -> str:
 
 
 def _message(failed: Sequence[ExpectationOutcome]) -> str:
-    """Say the first failure in words and how many more there are."""
+    """Return the first failure in words and how many more there are."""
     first = failed[0]
     of = f" of {first.column}" if first.column else ""
     asked = "" if first.expected in {None, "{}"} else f" (expected {first.expected})"

@@ -78,7 +78,7 @@ def load_plugins(
             continue
         distribution, version = (entry.dist.name, entry.dist.version) if entry.dist else ("", "")
         if entry.name in taken:
-            # The same distribution can be found twice on the path; that is no conflict.
+            # The same distribution can be found twice on the path; it does not conflict with itself.
             continue
         taken.add(entry.name)
         offering = sorted({(each.dist.name if each.dist else "") for each in ordered if each.name == entry.name})
@@ -130,7 +130,7 @@ def _refuse_unknown_hooks(manager: pluggy.PluginManager, module: object) -> None
 
 
 def _ask(manager: pluggy.PluginManager, plugin: str, type_: ObjectType) -> tuple[Any, ...]:
-    """Call a register hook of one plugin alone, so that an error in it or in what it returns names the plugin."""
+    """Call a register hook of only one plugin, so that an error in it or in what it returns names the plugin."""
     others = [other for name, other in manager.list_name_plugin() if name != plugin and other is not None]
     answers: Sequence[Any] = manager.subset_hook_caller(type_.hook, others)()
     items: list[Any] = []

@@ -117,7 +117,7 @@ class SharedName:
 
 
 class _SharedCommand(click.Command):
-    """Stands for a command that several plugins offer: named in the help, and an error when called."""
+    """A command name that several plugins offer: listed in the help, and an error when called."""
 
     def __init__(self, name: str, choices: list[str]) -> None:
         self.shared = SharedName("command", name, tuple(choices))

@@ -29,7 +29,7 @@ from tracecore_schemas.suites import SUITES
 __all__ = ["CORE", "OBJECT_TYPES", "STAGES", "ObjectType", "UnfitError", "built_in", "check_outputs"]
 
 CORE = "tracecore"
-"""Stands as the entry point of what the kernel itself registers."""
+"""The entry point of what the kernel itself registers."""
 
 STAGES = "stages"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -73,7 +73,7 @@ class ObjectType:
             shown = item.__name__ + " (a class, not an instance)" if isinstance(item, type) else type(item).__name__
             raise UnfitError(f"its hook {self.hook} must return {self.type.__name__} instances, it returned {shown}")
         name = getattr(item, "name", None)
-        if not isinstance(name, str) or not name or "/" in name:  # a slash stands between a plugin's entry point and a name of it
+        if not isinstance(name, str) or not name or "/" in name:  # a slash separates a plugin's entry point and a name of it
             raise UnfitError(f"its hook {self.hook} returned a {self.type.__name__} without a name that has no '/': {name!r}")
         return item
 
@@ -92,7 +92,7 @@ class _StageType(ObjectType):
             raise UnfitError(f"its stage {item.__name__} has the name {item.name!r}; expected letters, digits, '.', '_' and '-'")
         fields = getattr(item.Params, "model_fields", None)
         if fields is None:
-            raise UnfitError(f"the Params of its stage {item.__name__} is no subclass of tracecore.Params")
+            raise UnfitError(f"the Params of its stage {item.__name__} is not a subclass of tracecore.Params")
         for port in item.file_ports().values():
             if port.param not in fields:
                 raise UnfitError(

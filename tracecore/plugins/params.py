@@ -1,4 +1,4 @@
-"""Checking a stage's parameters: what is wrong is said in one sentence, the nearest right name with it."""
+"""Validation of a stage's parameters: each error is one sentence with the nearest right name."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def validate_params(stage: RegisteredStage, params: Mapping[str, Any], asset: st
 
 
 def _names_inside(model: type[BaseModel], place: Sequence[int | str]) -> set[str]:
-    """Return the names that a block of parameters inside others has, by its place; none where it is no block."""
+    """Return the names that a block of parameters inside others has, by its place; none where it is not a block."""
     blocks: list[type[BaseModel]] = [model]
     for name in place:
         if isinstance(name, str):
@@ -64,7 +64,7 @@ def _blocks_of(annotation: Any) -> list[type[BaseModel]]:
 
 
 def effective_params(stage: RegisteredStage, params: BaseModel, asset: str) -> dict[str, JSON]:
-    """Return the parameters as they ran, as JSON, without those that hold file paths: where a file lay is no part of the record.
+    """Return the parameters as they ran, as JSON, without those that hold file paths: paths of files are not recorded.
 
     Raises:
         UsageError: a value that canonical JSON can't hold.

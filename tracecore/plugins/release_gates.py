@@ -208,7 +208,7 @@ def _beyond(gain: float, margin: float) -> bool:
 
 
 def _compared(subject: str, kpi: Kpi, most: float, earlier: PreviousBuild) -> tuple[bool, str]:
-    """Compare a KPI with the build before; where there is nothing to compare with, that is said, and nothing is worse."""
+    """Compare a KPI with the build before; without one, the message states it and the gate passes."""
     if earlier.name is None:
         return True, "there is no earlier build of this program to compare with"
     before = earlier.kpis.get(f"{kpi.asset}.{kpi.name}", earlier.kpis.get(subject))

@@ -65,7 +65,7 @@ def make_plugin(name: str, parent: Path, kind: str = _DEFAULT) -> Scaffold:
     template = _files(StageKind(kind))
     imported = re.findall(r"^(?:import|from) .*$", template["tracecore_template/stage.py"], re.MULTILINE)
     if any(_class_name(name) in re.findall(r"\w+", line) for line in imported):
-        raise UsageError(f"'{name}' is no name for a {kind} plugin: its class {_class_name(name)} would hide another that its stage imports.")
+        raise UsageError(f"'{name}' can't name a {kind} plugin: its class {_class_name(name)} would hide another that its stage imports.")
     written = {_renamed(path, name, package): _renamed(text, name, package) for path, text in template.items()}
     try:
         for path, text in sorted(written.items()):
@@ -81,12 +81,12 @@ def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
         offer = re.sub(r"[^a-z0-9]+", "-", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()).strip("-").lstrip("0123456789-")[:_LONGEST]
         hint = f": '{offer}' would do" if _NAME.fullmatch(offer) else ""
-        raise UsageError(f"{name!r} is no name for a plugin: expected lower-case words with hyphens, a letter first, at most {_LONGEST}{hint}.")
+        raise UsageError(f"{name!r} can't name a plugin: expected lower-case words with hyphens, a letter first, at most {_LONGEST}{hint}.")
     installed = {entry.name: entry.dist.name if entry.dist else "another distribution" for entry in metadata.entry_points(group=GROUP)}
     if name in installed:
         raise UsageError(f"A plugin '{name}' is installed already, by {installed[name]}: choose another name.")
     if name in _TAKEN:
-        raise UsageError(f"'{name}' is no name for a plugin: the package tracecore_{name} is tracecore's own.")
+        raise UsageError(f"'{name}' can't name a plugin: the package tracecore_{name} is tracecore's own.")
 
 
 def _files(kind: StageKind) -> dict[str, str]:

@@ -70,7 +70,7 @@ class AllowedPaths:
         return _inside(path, self._reads) or _inside(path, code) or of_the_system or _metadata(path)
 
     def _make_temporary(self, path: str) -> bool:
-        """Let temporary files be written, and remember those that are new as the stage's own: what somebody left there before is no such thing."""
+        """Let temporary files be written, and remember those that are new as the stage's own; files that were there before are not."""
         if path in self._temporary or not _inside(path, self._temporary):
             return False
         if not os.path.lexists(path):
@@ -110,7 +110,7 @@ def _cached_bytecode(path: str, code: Collection[str]) -> bool:
 def _metadata(path: str) -> bool:
     """Return whether a path belongs to the machinery of imports: a folder on the import path itself, or a distribution's metadata.
 
-    Of a distribution that is installed from its folder, pyproject.toml is metadata too: which packages it ships stands there.
+    Of a distribution that is installed from its folder, pyproject.toml is metadata too: it lists the packages.
     """
     if ".dist-info" in path or ".egg-info" in path:
         return any(part.endswith((".dist-info", ".egg-info")) for part in path.split("/"))

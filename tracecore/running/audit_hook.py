@@ -1,9 +1,9 @@
-"""Watching what Python code opens and whom it talks to while a stage runs: by an audit hook, one for the whole process.
+"""Watching what Python code opens and which hosts it connects to while a stage runs: by an audit hook, one for the whole process.
 
-A hook can't be taken away again, so it is put up once, with the first stage that runs, and leaves at once where nothing is watched. What belongs to a
-stage is told by threads: its own, and those that it starts through `threading`, directly or by a pool. So what Dagster, a progress bar or the record
-does in another thread is never taken for it. What native code (Arrow, Delta, torch, SQLite) opens is not seen, nor what a child process does: that
-one was started, is.
+A hook can't be removed, so it is installed once, with the first stage that runs, and returns at once while nothing is watched. Stages are
+distinguished by threads: their own, and those that they start through `threading`, directly or by a pool. So nothing that Dagster, a progress bar or
+the record does in another thread is taken for the stage's. Not seen is what native code (Arrow, Delta, torch, SQLite) opens and what a child process
+does; that one was started is seen.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _MOST = 1000
 """Different accesses that are remembered of one stage; beyond, they are counted."""
 _MOST_FOLDERS = 10_000
 _UNPLACED = frozenset({"connect", "start"})
-"""Accesses to what is no file, so that no place covers them."""
+"""Accesses other than to files, which no place covers."""
 _LISTERS = frozenset({"fc-list", "ldconfig"})
-"""Programs that list the fonts and libraries of the operating system, which are nobody's input: matplotlib and ctypes ask them."""
+"""Programs that list the fonts and libraries of the operating system, which are not an input: matplotlib and ctypes ask them."""
 _NO_NAMES = frozenset({"", ".", ".."})
 
 
@@ -54,7 +54,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """An access that was nobody's to have when it was seen; an import may explain it later."""
+    """An access that was not allowed when it was seen; an import may explain it later."""
 
     access: Access
     path: str
@@ -106,7 +106,7 @@ class Watch:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Look away: what happens in this thread is somebody else's doing, such as a progress bar's."""
+        """Ignore this thread for a while: what happens in it is not the stage's doing, such as a progress bar's."""
         ident = threading.get_ident()
         before = _WATCHED.pop(ident, None)
         _ASIDE.add(ident)
@@ -213,7 +213,7 @@ def _put_up_the_hook() -> None:
         @wraps(start)
         def noted(thread: threading.Thread) -> None:
             if _WATCHED:
-                with suppress(TypeError):  # a class of threads that can't be told apart
+                with suppress(TypeError):  # a class of threads without weak references
                     _remember_child(thread)
             start(thread)
 
@@ -272,7 +272,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _remember_child(thread: threading.Thread) -> None:
-    """Note who starts a thread: nothing tells it afterwards, and no audit event does on Python 3.11."""
+    """Note which stage starts a thread: it can't be found out afterwards, and Python 3.11 has no audit event for it."""
     ident = threading.get_ident()
     watch = _WATCHED.get(ident)
     if watch is not None:
@@ -288,7 +288,7 @@ def _opened(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
     if mode in _READ_MODES and type(path) is str and path.startswith("/"):
         return "read", path  # nearly all there are
     if not isinstance(path, str | bytes | os.PathLike):
-        return None  # a descriptor: whoever opened it was seen
+        return None  # a descriptor: its opening was seen
     writes = any(letter in mode for letter in "wax+") if isinstance(mode, str) else bool((flags or 0) & _WRITE_FLAGS)
     whole = _absolute(path)
     if mode is None and not writes and os.path.isdir(whole):  # noqa: PTH112  # as in _absolute
@@ -316,7 +316,7 @@ def _moved_away(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
 
 
 def _truncated(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
-    return _changed(arguments[:1])  # behind it stands a length
+    return _changed(arguments[:1])  # the second is a length
 
 
 def _connected(arguments: tuple[Any, ...]) -> tuple[str, str] | None:

@@ -25,7 +25,7 @@ from tracecore_schemas.run import Artifact, CheckRun, ExpectationOutcome, RunInp
 __all__ = ["PlannedCheck", "known_result", "plan_checks", "recordable_result", "rejected_refs", "run_check"]
 
 _BLOCKING = "blocking"
-_WEIGHED = "weighed"  # in the details of a check that said itself what its failure means
+_WEIGHED = "weighed"  # in the details of a check that weighed its failure itself
 _log = logging.getLogger(__name__)
 
 
@@ -34,7 +34,7 @@ class PlannedCheck:
     """A check to be run on an output.
 
     Attributes:
-        port: the output that stands or falls with it.
+        port: the output that a failure rejects.
         severity: the check's own, unless the program says otherwise.
         settled: whether the program itself says what a failure means.
         readers: assets that read the output, where the check asks for them.
@@ -57,7 +57,7 @@ def plan_checks(task: Task, host: PluginHost) -> list[PlannedCheck]:
     """List the checks of a task: of each output, of the stage over several outputs, and those that the program adds.
 
     Raises:
-        UsageError: a check that nobody brings, or a setting that is none; the nearest right name is offered.
+        UsageError: an unknown check or a wrong setting; the nearest right name is offered.
     """
     return [
         _plan(check.item, port, task.checks.get(key, {}) if key is not None else {}, task)
@@ -66,14 +66,14 @@ def plan_checks(task: Task, host: PluginHost) -> list[PlannedCheck]:
 
 
 def choose_checks(stage: RegisteredStage, settings: Iterable[str], asset: str, host: PluginHost) -> list[tuple[Registered[Check], str, str | None]]:
-    """Choose the checks of an asset, each with the output it stands on and the program's name for it, where the program names it.
+    """Choose the checks of an asset, each with the output that it judges and the program's name for it, where the program names it.
 
     Args:
         stage: names checks of its outputs and over several; its own plugin's are meant where it brings one of that name.
-        settings: names that the program sets or adds; what it adds stands on the first output.
+        settings: names that the program sets or adds; what it adds judges the first output.
 
     Raises:
-        UsageError: a check that nobody brings, a bare name that several plugins offer, or two checks of one name.
+        UsageError: an unknown check, a bare name that several plugins offer, or two checks of one name.
     """
     outputs = stage.stage_class.outputs()
     first = next(iter(outputs))
@@ -161,7 +161,7 @@ class _Reading:
 
     @property
     def inputs(self) -> tuple[RunInput, ...]:
-        """What it read, at least the output it stands for."""
+        """What it read, at least the output that it judges."""
         return tuple(RunInput(name, self._outputs[name], self._run_id) for name in self._read or {self._port: None})
 
 

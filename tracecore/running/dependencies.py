@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 __all__ = ["FACET", "KIND", "Change", "Code", "KeptSources", "code_patch", "facet", "kept_text", "patch", "source_artifacts", "text_size"]
 
 KIND = "source"
-"""First segment of what a kept file is called where something is wrong with it; it is no artifact of the record."""
+"""First segment of what a kept file is called where something is wrong with it; it is not an artifact of the record."""
 _LONGEST = 1 << 20
 
 
 def text_size(path: str) -> int | None:
-    """Return the size of a file that is kept: Python source or UTF-8 text of at most 1 MiB; None of any other, which is known by its digest alone."""
+    """Return the size of a file that is kept: Python source or UTF-8 text of at most 1 MiB; None of any other, of which only the digest is kept."""
     try:
         data = Path(path).read_bytes()
         if len(data) > _LONGEST or b"\0" in data:
@@ -214,7 +214,7 @@ class Code:
         return before is not None and before == (version, before[1] if each.is_by_file else each.digest)
 
     def _before(self, path: str, files: Mapping[str, str]) -> str:
-        """Return the SHA-256 that a file had when a run began: as it was hashed then, else as its installer wrote it; empty where nobody knows."""
+        """Return the SHA-256 that a file had when a run began: as it was hashed then, else as its installer wrote it; empty where it is unknown."""
         owner = self.owner(path)
         return files.get(path) or ("" if owner is None else owner.files[path[len(str(owner.root)) + 1 :]][1])
 
@@ -262,7 +262,7 @@ class Code:
     def _state(self, each: Installed) -> str:
         """Return a distribution's digest; where its code was edited in place, with the edits.
 
-        Of plugins and editable distributions each file counts that a run loaded: here it is who was asked for by name, and told its version.
+        Of plugins and editable distributions each file counts that a run loaded: here only those whose version was asked for by name.
         """
         if each.name not in self._states:
             edited: list[JSON] = [] if each.is_by_file else [list(one) for one in each.edited()]

@@ -34,24 +34,24 @@ class ErasureFilter:
         return kept, [(file, self.files[file.digest]) for file in found if file.digest in self.files]
 
     def drop_files(self, folder: Path) -> list[str]:
-        """Remove every withdrawn file from a staged folder; give what to tell of each."""
+        """Remove every withdrawn file from a staged folder; return a line on each."""
         if not self.files:
             return []
-        told: list[str] = []
+        removed: list[str] = []
         for place, _, names in os.walk(folder):
             for path in sorted(Path(place) / name for name in names):
                 reason = None if path.is_symlink() else self.files.get(digest_file(path))
                 if reason is not None:
                     path.unlink()
-                    told.append(f"{path.relative_to(folder).as_posix()}: {reason}")
-        return sorted(told)
+                    removed.append(f"{path.relative_to(folder).as_posix()}: {reason}")
+        return sorted(removed)
 
-    def drop_rows(self, data: Any, told: dict[str, str]) -> Any:
+    def drop_rows(self, data: Any, reasons: dict[str, str]) -> Any:
         """Leave the rows of withdrawn drives out of a table that is about to be written.
 
         Args:
             data: a table, a batch or a reader; anything else passes.
-            told: gets the sentence of each drive that had rows; of a reader, when it has been read.
+            reasons: receives the sentence of each drive that had rows; of a reader, when it has been read.
         """
         import pyarrow as pa
 
@@ -62,14 +62,14 @@ class ErasureFilter:
         if PARTITION not in data.schema.names or not pa.types.is_string(data.schema.field(PARTITION).type):
             return data
         if isinstance(data, pa.RecordBatchReader):
-            return pa.RecordBatchReader.from_batches(data.schema, self._without(data, told))
-        return self._sifted(data, told)
+            return pa.RecordBatchReader.from_batches(data.schema, self._without(data, reasons))
+        return self._sifted(data, reasons)
 
-    def _without(self, reader: pa.RecordBatchReader, told: dict[str, str]) -> Iterator[pa.RecordBatch]:
+    def _without(self, reader: pa.RecordBatchReader, reasons: dict[str, str]) -> Iterator[pa.RecordBatch]:
         for batch in reader:
-            yield self._sifted(batch, told)
+            yield self._sifted(batch, reasons)
 
-    def _sifted(self, rows: Any, told: dict[str, str]) -> Any:
+    def _sifted(self, rows: Any, reasons: dict[str, str]) -> Any:
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -79,5 +79,5 @@ class ErasureFilter:
         met = [drive for drive in pc.unique(column).to_pylist() if drive in self.drives]
         if not met:
             return rows
-        told.update({drive: self.drives[drive] for drive in met})
+        reasons.update({drive: self.drives[drive] for drive in met})
         return rows.filter(pc.invert(pc.is_in(column, value_set=pa.array(met, pa.string()))))

@@ -138,7 +138,7 @@ class Executor:
     def _wait(self, task: Task) -> None:
         _log.info("Another process makes the same as '%s': waiting for it.", task.job)
         if self._progress is not None:
-            with contextlib.suppress(Exception):  # whoever listens can't disturb a run
+            with contextlib.suppress(Exception):  # a listener can't disturb a run
                 self._progress(0, 0, "another process makes the same: waiting for it")
 
     def _usable(self, task: Task, known: CompletedRun) -> bool:
@@ -250,7 +250,7 @@ class Executor:
         """Return what a run depended on, the text of its source files kept.
 
         Raises:
-            RunFailed: some of it was changed while the stage ran, so that nobody can say what made the outputs.
+            RunFailed: some of it was changed while the stage ran, so that the code that made the outputs is unknown.
         """
         code = Code()
         found, places = code.dependencies(made.loaded)
@@ -304,7 +304,7 @@ class Executor:
         link = next((each for each in (folder, folder / (file or "")) if each.is_symlink()), None)
         if link is not None:
             raise RunFailed(f"{task.in_words} left a link where its output '{name}' should be ('{link.name}'): write the content there instead.")
-        unknowns.extend((name, Unknown("file withdrawn", told)) for told in prepared.withdrawn.drop_files(folder))
+        unknowns.extend((name, Unknown("file withdrawn", reason)) for reason in prepared.withdrawn.drop_files(folder))
         if file is None and not any(folder.iterdir()):
             raise RunFailed(f"{task.in_words} ended without writing anything to its output '{name}'.")
         if file is not None and not (folder / file).is_file():
@@ -323,7 +323,7 @@ class Executor:
 
     def _end_badly(self, task: Task, run: Run, inputs: Sequence[RunInput], error: BaseException) -> BaseException:
         """Record FAIL or ABORT and give what is to be raised: the user's own error, a sentence for anything else."""
-        # Interrupts (Dagster's own too) are no Exception; a plugin's sys.exit is no interrupt but a failure of that plugin.
+        # Interrupts (Dagster's own too) are BaseExceptions; a plugin's sys.exit is a failure of that plugin, not an interrupt.
         stage = error if isinstance(error, StageRaised) else None
         aborted = stage.interrupt if stage is not None else not isinstance(error, Exception | SystemExit)
         problem = disk_problem(error, self._workspace.root) if isinstance(error, Exception) and stage is None else None
@@ -343,8 +343,8 @@ class Executor:
             reason = reason_of(error) if stage is None else stage.reason
             message = f"{task.in_words} failed: {reason}."
             raised = RunFailed(message.replace("..", "."))
-            if told := self._lacking_column(task, reason, inputs):
-                message, raised = told, UsageError(told)
+            if lacking := self._lacking_column(task, reason, inputs):
+                message, raised = lacking, UsageError(lacking)
         # Before anything is recorded: where the disk is full, what was staged makes room for the FAIL.
         self._store.discard(run.id)
         shown = without_places(message, self._workspace.root, task.base)

@@ -61,7 +61,7 @@ def _find(port: Files, params: Mapping[str, Any], base: Path) -> tuple[list[tupl
                 continue
             if tellable(str(path)) != str(path):
                 raise UsageError(f"The name of the {port.note} '{tellable(str(path))}' is not UTF-8, so it can't be recorded: rename it.")
-            for ending in ("", *port.beside):
+            for ending in ("", *port.companions):
                 each = path.with_name(path.name + ending)
                 if not ending or each.is_file():
                     found.setdefault(each.resolve(), (each, (name if port.nested else path.name) + ending))

@@ -57,14 +57,14 @@ class Intake:
         self._quarantined: dict[tuple[str, str], tuple[SourceFile, str]] = {}
 
     def adopt(self, file: SourceFile, *, kind: str, name: str, facets: Mapping[str, JSON], unknowns: Sequence[tuple[str, str]]) -> Path:
-        """Keep a file and give its stored path; the same file under the same name is kept once.
+        """Keep a file and return its stored path; the same file under the same name is kept once.
 
         Raises:
             UsageError: two different files claim one name.
             RunFailed: the file changed after it was found.
         """
         if not isinstance(kind, ArtifactKind) and kind not in BUILT_IN_KINDS:
-            raise UsageError(f"'{kind}' is no kind of artifact: a file is adopted as a 'drive_log' or as 'external'.")
+            raise UsageError(f"'{kind}' is not a kind of artifact: a file is adopted as a 'drive_log' or as 'external'.")
         if file.part_of and kind == ArtifactKind.EXTERNAL:
             raise UsageError(f"'{file.name}' is part of the input '{file.part_of}', so it is not from outside: adopt it as a 'drive_log'.")
         reason = self._withdrawn.files.get(file.digest) or (self._withdrawn.drives.get(name) if kind == ArtifactKind.DRIVE_LOG else None)
@@ -106,7 +106,7 @@ class Intake:
 
     @property
     def inputs(self) -> list[RunInput]:
-        """Every outside file that the run read: adopted ones, and those it only looked at, which are known by digest alone."""
+        """Every outside file that the run read: adopted ones, and those it only looked at, of which only the digest is known."""
         adopted = [taken for _, taken in self._by_name.values()]
         known = {taken.artifact.digest for taken in adopted} | {digest for _, digest in self._quarantined}
         seen: set[tuple[str, str]] = set()
@@ -153,7 +153,7 @@ class Intake:
         return adoption_key(artifact.kind, artifact.name, artifact.digest, artifact.facets, unknowns, made_from)
 
     def _record(self, artifact: Artifact, key: str, file: SourceFile) -> str:
-        """Record an adopted artifact by a child run, unless the record says the same of it already; give the id of that run."""
+        """Record an adopted artifact by a child run, unless the same is recorded already, and return the id of that run."""
         with hold_key(self._locks, key):
             known = next(iter(self._recorder.reusable(key)), None)
             made_from = (self._supplied[file.part_of],) if file.part_of else ()

@@ -17,10 +17,10 @@ __all__ = ["Progress", "Recorder"]
 
 
 class Progress(Protocol):
-    """Whoever listens. Whatever it raises is logged and disturbs no run."""
+    """A listener for progress. Whatever it raises is logged and disturbs no run."""
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
-        """See that `done` of `total` steps are done; `total` 0 says that nobody knows how many there are."""
+        """See that `done` of `total` steps are done; `total` is 0 where their number is unknown."""
 
 
 class Recorder(Lineage, Protocol):
@@ -59,7 +59,7 @@ class Recorder(Lineage, Protocol):
         """Return the version of a name's Delta table that a run recorded last: what the next commit goes on from."""
 
     def erased(self, artifact: Artifact) -> str | None:
-        """Say in one sentence that the bytes of a version were erased on purpose, or are about to be; None where they were not."""
+        """Return the sentence on the erasure of a version's bytes, done or about to be; None where they were not erased."""
 
     def withdrawn(self) -> ErasureFilter:
         """Return what was withdrawn, by digest of files and name of drives: it may not come back."""

@@ -22,7 +22,7 @@ def staleness_key(
 ) -> str:
     """Return the key of one execution of a stage: two with the same key and the same dependencies make the same.
 
-    Code is no part of it: a run says what it loaded, and one with this key is used again where all of that is as it was. The program's file, the
+    Code is not part of it: a run records what it loaded, and one with this key is used again where all of that is as it was. The program's file, the
     paths of files and the thread count stay out too.
 
     Args:
@@ -52,7 +52,7 @@ def staleness_key(
 def adoption_key(
     kind: str, name: str, digest: str, facets: Mapping[str, JSON], unknowns: Sequence[tuple[str, str]], made_from: str | None = None
 ) -> str:
-    """Return the key of the run that records a file as an artifact, so that the same file said the same of is recorded once.
+    """Return the key of the run that records a file as an artifact, so that the same file with the same description is recorded once.
 
     Args:
         made_from: whole ref of the artifact that it is a member of; None for a file from outside.

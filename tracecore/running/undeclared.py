@@ -1,4 +1,4 @@
-"""What a stage touched beside what its context handed out: as the record keeps it, and as people are told of it.
+"""What a stage touched besides what its context handed out: the facet, the unknown, and the message of a strict run.
 
 In strict mode (`TRACECORE_STRICT_IO=1`, `tracecore build --strict-io`) such a run fails; else it goes on, and says what it leaves unknown.
 """
@@ -20,7 +20,7 @@ __all__ = ["FACET", "UNKNOWN", "UndeclaredAccess"]
 
 FACET = "tracecore_undeclared"
 UNKNOWN = "undeclared input"
-"""What an output is said not to know whose run read something that nobody declared."""
+"""Unknown recorded on outputs of runs that read undeclared files."""
 
 _LISTED = 50
 _MEMBERS = {"read": "reads", "write": "writes", "connect": "connects", "start": "starts"}
@@ -30,7 +30,7 @@ _PAST = {"read": "read", "write": "wrote", "connect": "talked to", "start": "sta
 
 @dataclass(frozen=True, slots=True)
 class UndeclaredAccess:
-    """What one run touched and nobody handed to it.
+    """Undeclared accesses of one run.
 
     Attributes:
         accesses: each once, in the order they were first seen; paths without the places of this machine.
@@ -42,7 +42,7 @@ class UndeclaredAccess:
 
     @classmethod
     def of(cls, accesses: Sequence[Access], more: int, workspace: Path, base: Path) -> UndeclaredAccess:
-        """Take the places of this machine out: what lies below the workspace, the program's folder or the user's home is told relative to it."""
+        """Take the places of this machine out: what lies below the workspace, the program's folder or the user's home is written relative to it."""
         return cls(tuple(Access(each.verb, _shown(each.target, workspace, base), each.where) for each in accesses), more)
 
     def __bool__(self) -> bool:
@@ -82,7 +82,7 @@ class UndeclaredAccess:
             "read": "declare it as an input (tc.Input) or as files (tc.Files)",
             "write": "declare an output and write under context.path",
             "start": "do its work in the stage's own process, where what it loads is seen",
-            "connect": "what comes from there is no declared input: take it in as files (tc.Files)",
+            "connect": "what comes from there is not a declared input: take it in as files (tc.Files)",
         }[first.verb]
         return f"{who} {_told(first)}{_and_more(len(self.accesses) - 1 + self.more)}, which nothing handed to it: {advice}."
 

@@ -57,7 +57,7 @@ def failure_trace(error: BaseException) -> str:
 
 
 def inside_package(filename: str) -> str:
-    """Cut a source path down to the part below site-packages, else below the last folder that is no package."""
+    """Cut a source path down to the part below site-packages, else below the last folder that is not a package."""
     path = PurePath(filename)
     for marker in ("site-packages", "dist-packages"):
         if marker in path.parts:
@@ -71,14 +71,14 @@ def inside_package(filename: str) -> str:
 
 
 def without_places(message: str, *folders: Path) -> str:
-    """Take folders of this machine out of a message: where a file lay is no part of the record. What is given can be recorded."""
+    """Take folders of this machine out of a message: paths of this machine are not recorded. The result can be recorded."""
     for folder in sorted({str(each.absolute()) for each in folders} - {"/"}, key=len, reverse=True):
         message = message.replace(f"{folder}/", "").replace(folder, folder.rpartition("/")[2])
     return tellable(message)
 
 
 def recordable(value: Any) -> Any:
-    """Return a JSON value whose texts can be recorded; whatever is no JSON is left as it is."""
+    """Return a JSON value whose texts can be recorded; anything but JSON is left as it is."""
     match value:
         case str():
             return tellable(value)
@@ -116,7 +116,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def disk_problem(error: BaseException, place: Path | str) -> UsageError | None:
-    """Say in one sentence that the disk could not take what was written, if that is what an error means.
+    """Return the sentence for an error of a disk that could not take what was written, None for any other error.
 
     Args:
         error: whatever was raised while writing.
@@ -155,7 +155,7 @@ def _writable_mount(place: Path | str) -> bool:
 
 
 def unless_missing(error: OSError) -> None:
-    """Raise what `os.walk` met (its `onerror`): a folder that may not be read is no empty one, a missing one is."""
+    """Raise what `os.walk` met (its `onerror`): an unreadable folder is an error, a missing one counts as empty."""
     if not isinstance(error, FileNotFoundError):
         raise error
 

@@ -42,7 +42,7 @@ def _catalog(url: str) -> str:
     scheme, colon, rest = url.partition(":")
     expected = "expected sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME"
     if not colon:
-        raise ValueError(f"is no database URL: {expected}")
+        raise ValueError(f"is not a database URL: {expected}")
     if scheme not in {"sqlite", "sqlite+pysqlite", "postgresql+psycopg"}:
         raise ValueError(f"names the driver {scheme!r}: {expected}")
     if scheme.startswith("sqlite") and (not rest.startswith("///") or rest.strip("/") in {"", ":memory:"}):
@@ -73,7 +73,7 @@ class Settings(BaseSettings):
         plugins: entry points of the plugins that are loaded; all that are installed where None.
         trace_plugins: whether each hook call is shown on stderr.
         strict_io: whether undeclared accesses fail a run.
-        notify: Apprise URLs of whoever is told of failed checks.
+        notify: Apprise URLs that failed checks are reported to.
         debug: whether errors are shown with their traceback.
     """
 
@@ -91,12 +91,12 @@ class Settings(BaseSettings):
 
     @property
     def others(self) -> Mapping[str, str]:
-        """Variables that are no settings of tracecore's own, by name without the prefix: a plugin's."""
+        """Variables of plugins (other than tracecore's own settings), by name without the prefix."""
         return self._others
 
     @classmethod
     def read(cls) -> Self:
-        """Read the environment; a variable that looks like a mistyped one is told in the log.
+        """Read the environment; a variable that looks mistyped is logged.
 
         Raises:
             UsageError: a value is none that its variable may have.
@@ -108,7 +108,7 @@ class Settings(BaseSettings):
         known = {f"{PREFIX}{name.upper()}" for name in cls.model_fields}
         others = {name: value for name, value in os.environ.items() if name.startswith(PREFIX) and name not in known}
         for name, near in _mistyped(others, known):
-            _log.warning("%s is no setting of tracecore: did you mean %s?", name, near)
+            _log.warning("%s is not a setting of tracecore: did you mean %s?", name, near)
         found._others = {name.removeprefix(PREFIX): value for name, value in others.items()}
         return found
 
@@ -136,7 +136,7 @@ class Settings(BaseSettings):
         # Without their own text: they hold passwords as a rule.
         wrong = next((place for place, url in enumerate(urls, start=1) if ":" not in url), None)
         if wrong is not None:
-            raise ValueError(f"has the entry {wrong}, which is no URL: expected one such as json://host/path or mailto://…")
+            raise ValueError(f"has the entry {wrong}, which is not a URL: expected one such as json://host/path or mailto://…")
         return urls
 
 

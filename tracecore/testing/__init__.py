@@ -22,7 +22,7 @@ __all__ = ["PLUGIN", "RULES", "Finding", "Report", "Result", "Sample", "SampleSo
 
 
 def pytest_configure(config: Any) -> None:
-    """Bring the fixture `conformance_case` to pytest; called by pytest alone."""
+    """Bring the fixture `conformance_case` to pytest; called only by pytest."""
     from tracecore.testing import pytest_cases
 
     if not config.pluginmanager.is_registered(pytest_cases):

@@ -90,7 +90,7 @@ def _keys(numpy: Any) -> list[str]:
 
 
 def _thread(thread: threading.Thread) -> str:
-    # A number in a default name tells nothing and would make each left thread another one.
+    # The number in a default name would make each thread another finding.
     return thread.name.partition("-")[0] if thread.name.startswith("Thread-") else thread.name
 
 
@@ -161,12 +161,12 @@ def _digest(value: Any) -> str:
 def attempt(
     stage: type[Stage], context: RunContext, params: Any, asked: Mapping[str, Any], found: dict[str, Any], again: Callable[[], RunContext]
 ) -> None:
-    """Run a stage; run it again where the process's state changed, to tell a library's first import from the stage.
+    """Run a stage; run it again where the process's state changed, to distinguish a library's first import from the stage.
 
     Args:
         asked: `package` of the plugin, `state`: whether global state is looked at, and `workspace`.
         found: gets what is found, also where the stage raises.
-        again: makes a context whose outputs nobody keeps.
+        again: makes a context whose outputs are not kept.
     """
     package = asked["package"]
     _import_all(package)
@@ -209,7 +209,7 @@ def _extra(stage: type[Stage], folders: Mapping[str, Path]) -> list[str]:
 
 
 def _beside(stage: type[Stage], folders: Mapping[str, Path]) -> Iterator[str]:
-    """Name files beside the one file that an output is declared to be: nobody would ever see them."""
+    """Yield files next to the one file that an output is declared to be; they are not kept."""
     declared = stage.outputs()
     for port, folder in folders.items():
         if declared[port].file is None or not folder.is_dir():

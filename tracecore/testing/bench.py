@@ -30,7 +30,7 @@ ATTEMPT = "tracecore.testing.attempt:attempt"
 
 
 class _Unchecked(Check):
-    """Stands for a check that exists: a stage is tried here, not its output judged."""
+    """Replaces a check: only the stage is tried here."""
 
     def __init__(self, name: str) -> None:
         self.name = name

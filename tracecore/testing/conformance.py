@@ -143,7 +143,7 @@ class Report:
         }
 
     def __str__(self) -> str:
-        """Say in lines what is wrong: what a failed test shows."""
+        """Return the failures, one a line: what a failed test shows."""
         if self.ok:
             return f"The plugin '{self.plugin}' conforms."
         lines = [f"  {each.subject}: {each.rule}: {each.message}" for each in self.failures]
@@ -249,7 +249,7 @@ def conformance(
         trials = try_stages(entry, others, ready, Path(folder) / "trials", timeout)
         looked_at = [
             *findings("loads", PLUGIN, ()),
-            *findings("alone", PLUGIN, trials.alone),
+            *findings("alone", PLUGIN, trials.imports),
             *findings("imports", PLUGIN, import_problems(package, others)),
             *findings("names", PLUGIN, plugin_name_problems(plugin)),
             *findings("docs", PLUGIN, plugin_doc_problems(plugin, distribution)),
@@ -354,10 +354,10 @@ def _strays(tried: Tried, what: str, verb: str, advice: str) -> Iterator[str]:
     if len(found) > _MOST:
         yield f"it {verb} {len(found) - _MOST} more such files"
     if what == "reads":
-        yield from (f"it talks to {each}: what comes from there is no declared input" for each in tried.connects)
+        yield from (f"it talks to {each}: what comes from there is not a declared input" for each in tried.connects)
         yield from (f"it starts {each}: what that loads and reads is not seen" for each in tried.starts)
     else:
-        yield from (f"it writes {each}, which nobody will ever see" for each in tried.extra)
+        yield from (f"it writes {each}, which is not kept" for each in tried.extra)
 
 
 def _different(tried: tuple[Tried, Tried], workspaces: tuple[Path, Path]) -> Iterator[str]:
@@ -368,7 +368,7 @@ def _different(tried: tuple[Tried, Tried], workspaces: tuple[Path, Path]) -> Ite
             what = first_difference((made["ref"], again["ref"]), workspaces)
             yield (
                 f"the output '{port}' is another in a second process with the same seed ({what}): "
-                "take randomness from context.seed alone, and nothing from clocks, sets or paths"
+                "take randomness only from context.seed, and nothing from clocks, sets or paths"
             )
 
 

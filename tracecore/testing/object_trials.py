@@ -111,7 +111,7 @@ def _candidates(name: str, stages: tuple[type[Stage], ...], folder: Path) -> Ite
 
 
 class _AnyKey(dict[str, Any]):
-    """A gate's entry in which every key that is asked for stands with the value 0."""
+    """A gate's entry in which every key has the value 0."""
 
     def __missing__(self, key: str) -> int:
         return 0
@@ -157,7 +157,7 @@ def _try_exporter(exporter: Exporter, _sample: Sample, folder: Path, _stages: ob
             raise ValueError("export wrote nothing to its destination")
         written.append(destination.read_bytes() if destination.is_file() else b"")
     if written[0] != written[1]:
-        raise ValueError("export wrote other bytes the second time: take times and names from the trace alone")
+        raise ValueError("export wrote other bytes the second time: take times and names only from the trace")
 
 
 def _try_importer(importer: Importer, sample: Sample, folder: Path, _stages: object) -> None:

@@ -162,7 +162,7 @@ def name_problems(stage: type[Stage], siblings: Iterable[type[Stage]]) -> Iterat
 
 
 def kind_problem(stage: type[Stage]) -> Iterator[str]:
-    """Say that a stage makes nothing of what a stage of its kind is there for."""
+    """Yield the problem of a stage that makes none of the artifacts its kind is for."""
     makes = {output.kind for output in stage.outputs().values()}
     if not any(stage.kind in kind.made_by for kind in makes):
         expected = [kind for kind in BUILT_IN_KINDS.values() if stage.kind in kind.made_by]
@@ -172,7 +172,7 @@ def kind_problem(stage: type[Stage]) -> Iterator[str]:
 
 
 def plugin_doc_problems(plugin: LoadedPlugin, distribution: metadata.Distribution | None) -> Iterator[str]:
-    """Return what of a plugin nobody could understand without reading its code."""
+    """Yield what a plugin lacks to be understood without its code."""
     if not plugin.description:
         yield Hint(f"its module {plugin.module} has no docstring")
     if distribution is not None and not _readme(distribution):

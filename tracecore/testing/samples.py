@@ -262,7 +262,7 @@ def calibrations() -> pa.Table:
 
 
 def model_folder(folder: Path) -> Path:
-    """Write a model directory: one small tensor as safetensors, and a config.json; no architecture stands behind it."""
+    """Write a model directory: one small tensor as safetensors, and a config.json; it has no architecture."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = np.linspace(-1, 1, 12, dtype="<f4").reshape(3, 4)
     header = json.dumps({"weight": {"dtype": "F32", "shape": [3, 4], "data_offsets": [0, weights.nbytes]}}, separators=(",", ":")).encode()
@@ -355,7 +355,7 @@ _KINDS: Mapping[str, Callable[[Path], pa.Table | Path]] = {
 
 
 def built_in(port: Input[Any] | Output, folder: Path) -> pa.Table | Path | None:
-    """Return the sample for an input: that of its table's type, of its kind, or for a dataset of no declared type the one its port's name tells.
+    """Return the sample for an input: that of its table's type, of its kind, or for a dataset without a declared type that of its port's name.
 
     Returns:
         A table, the folder of a model or data request, or None where there is none.

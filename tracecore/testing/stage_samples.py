@@ -33,7 +33,7 @@ class Sample:
         params: as a program would write them; make them small (`{"steps": 2}`).
         inputs: by input port, a table or the path of a file or folder. A required port left out gets the built-in sample of its kind.
         facets: by input port, what the record would say of that input.
-        not_here: why the stage can't be run on this machine (`needs a GPU`); it is then reported as not run, which is no pass.
+        not_here: why the stage can't be run on this machine (`needs a GPU`); it is then reported as not run.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -70,7 +70,7 @@ def read_samples(file: Path) -> SampleSource:
     """
     spec = importlib.util.spec_from_file_location(f"_tracecore_samples_{abs(hash(file))}", file)
     if spec is None or spec.loader is None or not file.is_file():
-        raise UsageError(f"The samples file '{file}' is no Python file that can be read.")
+        raise UsageError(f"The samples file '{file}' is not a Python file that can be read.")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

@@ -85,7 +85,7 @@ def _attempt(spec: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, An
 def _leave(code: int) -> NoReturn:
     import os
 
-    # A stage may have left threads running that would keep the process alive; what was found stands in the file.
+    # A stage may have left threads running that would keep the process alive; the findings are in the file.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -30,7 +30,7 @@ class Tried:
         error: why it failed; None where it ran.
         refused: why an object other than a stage could not be tried on the built-in sample.
         outputs: by port, `ref`, `digest` and `rows`.
-        extra: files beside an output that is one file.
+        extra: files next to an output that is one file.
     """
 
     error: str | None
@@ -49,11 +49,11 @@ class Trials:
     """What came of all stages in both processes.
 
     Attributes:
-        alone: what importing the plugin brought in that it should not have; what the import raised.
+        imports: what importing the plugin brought in that it should not have; what the import raised.
         workspaces: the two, to compare their outputs in.
     """
 
-    alone: tuple[str, ...]
+    imports: tuple[str, ...]
     stages: Mapping[str, tuple[Tried, Tried]]
     workspaces: tuple[Path, Path]
 
@@ -208,7 +208,7 @@ class _Process:
 
     def _last_line(self) -> str:
         text = (self.folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip()
-        return text.splitlines()[-1][:300] if text else "it said nothing"
+        return text.splitlines()[-1][:300] if text else "it printed nothing"
 
 
 def _environment(plugin: str, folder: Path, different: Mapping[str, str]) -> dict[str, str]:

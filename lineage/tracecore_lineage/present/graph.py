@@ -86,7 +86,7 @@ class TraceGraph:
         made = {key: runs[node["run"]] for key, node in nodes.items() if node["run"] in runs}
         made.update((key, runs[run]) for node in trace["nodes"] for key, run in versions.each(node["ref"]).items() if run in runs)
         graph = cls(trace, nodes, made, {ref: list(found) for ref, found in behind.items()})
-        beside = graph.beside() if backward else frozenset[str]()
+        beside = graph.companions() if backward else frozenset[str]()
         kinds = {ref: kind_of_node(node) for ref, node in nodes.items()}
         rank = {ref: (ref in beside, kind.rank_measured if ref in beside else kind.rank, place) for place, (ref, kind) in enumerate(kinds.items())}
         last = (True, UNRANKED, len(rank))
@@ -113,7 +113,7 @@ class TraceGraph:
 
     def reduced(self) -> dict[str, list[str]]:
         """Drop neighbors that are also reached through another neighbor: a release holds the dataset, but depends on it through the model."""
-        beside = self.beside()
+        beside = self.companions()
         shared = {ref for others in self.behind.values() if len(others) > 1 for ref in others}
         places = {ref: 1 << place for place, ref in enumerate(ref for ref in self.nodes if ref in shared)}
         reach: dict[str, int] = {}

@@ -27,7 +27,7 @@ class Mcap(tc.Stage):
     """Read drive logs (MCAP, ROS 2 bags) into camera frames, signals, LiDAR sweeps and calibrations; each file is validated before any is stored."""
 
     kind = tc.StageKind.INGEST
-    drives = tc.Files("paths", suffixes=list(SUFFIXES), note="drive file", optional=True, surveyed=True, beside=[WAL])
+    drives = tc.Files("paths", suffixes=list(SUFFIXES), note="drive file", optional=True, surveyed=True, companions=[WAL])
     logs = tc.Input("drive_log", optional=True, description="a directory of drive logs that an earlier stage wrote")
     frames = tc.Output(
         table=tc.FRAMES,

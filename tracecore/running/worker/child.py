@@ -1,4 +1,4 @@
-"""A worker: one process that runs one stage and ends. It imports the class by its own module, reads inputs itself, and writes to staging alone."""
+"""A worker: one process that runs one stage and ends. It imports the class by its own module, reads inputs itself, and writes only to staging."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class _Channel:
         return job
 
     def say(self, what: str, **said: Any) -> None:
-        """Send a message that nobody answers."""
+        """Send a message without an answer."""
         data = json.dumps({"what": what, **said}).encode()
         with self._lock:
             self._connection.send_bytes(data)

@@ -1,4 +1,4 @@
-"""What a build hands to a worker, and how it answers what the worker asks: the record and new files in the store are the build's alone."""
+"""What a build hands to a worker, and how it answers what the worker asks: only the build writes to the record and adds files to the store."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def job_for(
         scratch=scratch,
         started_ns=time.time_ns(),
         hashed=Code().hashed,
-        import_path=tuple(os.path.abspath(each) for each in sys.path),  # noqa: PTH100  # '' stands for the working directory
+        import_path=tuple(os.path.abspath(each) for each in sys.path),  # noqa: PTH100  # '' means the working directory
         environment=worker_environment(os.environ, task.threads),
         folder=os.getcwd(),  # noqa: PTH109  # as text
         levels=(logging.root.getEffectiveLevel(), logging.getLogger(f"tracecore.run.{task.job}").getEffectiveLevel()),
@@ -86,12 +86,12 @@ def answers(adoptions: Intake, recorder: Recorder, root: Path, finish: Finish, p
             path = adoptions.adopt(_source_file(asked["file"]), kind=asked["kind"], name=asked["name"], facets=facets, unknowns=said)
             return str(path)
 
-    def told(said: Mapping[str, Any]) -> None:
+    def show(said: Mapping[str, Any]) -> None:
         if progress is None:
             return
         try:
             progress(said["done"], said["total"], said["note"])
-        except Exception:  # noqa: BLE001  # whoever listens can't disturb a run
+        except Exception:  # noqa: BLE001  # a listener can't disturb a run
             _log.warning("Progress could not be shown.", exc_info=True)
 
     return {
@@ -99,7 +99,7 @@ def answers(adoptions: Intake, recorder: Recorder, root: Path, finish: Finish, p
         "quarantine": lambda said: adoptions.quarantine(_source_file(said["file"]), said["reason"]),
         "trace": lambda asked: recorder.trace(asked["ref"]),
         "facets": lambda asked: recorder.facets(asked["ref"]),
-        "progress": told,
+        "progress": show,
     }
 
 

@@ -51,7 +51,7 @@ class Job:
         started_ns: when the run began; code that was written later was not there at its START.
         hashed: folders and files whose code is recorded file by file.
         levels: logging levels of the root logger and of the run's own.
-        listened: whether anybody listens to progress.
+        listened: whether progress has a listener.
         around: `module:name` of what runs the stage in a trial, None outside one.
         asked: handed to `around`.
     """
@@ -83,7 +83,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
-    """What a stage left: outputs in staging, what it said of them, and what its process touched and loaded.
+    """What a stage left: outputs in staging, their descriptions, and what its process touched and loaded.
 
     Attributes:
         unknowns: with the port, None for all outputs.
@@ -138,7 +138,7 @@ class StageRaised(Exception):
         text: the whole traceback, for a log.
         known: name of the error where it is one that the kernel defines.
         disk: the sentence where the disk could not take what was written.
-        interrupt: whether it was no error but a stop.
+        interrupt: whether it was stopped rather than failed.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class StageRaised(Exception):
 
 
 def shape_of(stage: type[Stage], params: BaseModel) -> JSON:
-    """Return a stage's ports and parameters as plain JSON: a worker whose code says otherwise was edited since the build read it."""
+    """Return a stage's ports and parameters as plain JSON: a worker with other ones loaded code that was edited since the build read it."""
     return {
         "kind": stage.kind.value,
         "name": stage.name,

@@ -1,6 +1,6 @@
 """What a process loads, opens and looks for in vain, noted from its first import on: what a run in it depends on.
 
-Plugin source is compiled from the bytes that are hashed, never taken from `__pycache__`: a cached file is found by time and size alone, and an edit
+Plugin source is compiled from the bytes that are hashed, never taken from `__pycache__`: a cached file is found only by time and size, and an edit
 within a second may keep both. This module imports nothing of ours: it is loaded by its path, before the package that it lies in.
 """
 
@@ -36,7 +36,7 @@ class Loaded:
         named: distributions that were asked for by name and found.
         absent: modules and distributions that were looked for and not found.
         changed: loaded files that are not any more what was loaded.
-        touched: loaded files that are, and of which something was written after the run began and before they were loaded, or nobody can tell when.
+        touched: loaded files that are, and of which something was written after the run began and before they were loaded, or at an unknown time.
     """
 
     modules: Mapping[str, str]

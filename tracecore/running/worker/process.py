@@ -19,7 +19,7 @@ _SERVER = {"OPENBLAS_NUM_THREADS": "1"}
 def server_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of the server of workers.
 
-    The build's settings stay with the build: what a worker needs of them stands in its job, and their credentials are none of a stage's business.
+    The build's settings stay with the build: what a worker needs of them is in its job, and a stage never sees their credentials.
 
     Args:
         environment: of the build.
@@ -30,10 +30,11 @@ def server_environment(environment: Mapping[str, str]) -> dict[str, str]:
 def worker_environment(environment: Mapping[str, str], threads: int) -> dict[str, str]:
     """Return the environment of a worker: how many threads numeric libraries take in it, and how these wait.
 
-    GNU's OpenMP, which torch brings, spins about 300,000 rounds at each barrier. Alone on a machine that costs nothing; where something else wants a
+    GNU's OpenMP, which torch brings, spins about 300,000 rounds at each barrier. On an idle machine that costs nothing; where something else wants a
     core, each of the thousand barriers of a training step waits for a thread that is not running, and training was measured to be two to five times
     slower. What is computed does not change.
-    2,500 rounds cost neither: a step took 68 ms alone (100 ms with 1,000, 69 with all) and 190 ms beside another training (188 and far more).
+    2,500 rounds cost neither: a step took 68 ms on an idle machine (100 ms with 1,000, 69 with all) and 190 ms next to another
+    training (188 and far more).
 
     Args:
         environment: of the build; what it says of waiting stays, and how many threads there are is as the run records it.
@@ -47,7 +48,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends; at once where it has ended already, which the kernel tells nobody any more.
+    """Have the kernel kill this process when its parent ends; at once where it has ended already, of which the kernel sends no signal.
 
     Args:
         parent: id of the process that started this one.

@@ -68,12 +68,12 @@ class Workers:
         except Exception as error:
             raise UsageError(f"A parameter of asset '{job.asset}' can't be handed to a worker: {reason_of(error)}.") from error
         ours, theirs = socket.socketpair()
-        ended, told = os.pipe()
+        ended, ending = os.pipe()
         try:
             with theirs:
-                self._fork(theirs.fileno(), told)
+                self._fork(theirs.fileno(), ending)
         finally:
-            os.close(told)
+            os.close(ending)
         with Connection(ours.detach()) as connection, os.fdopen(ended, "rb", buffering=0) as status:
             return _Worker(connection, status).run(data, answers)
 
@@ -123,7 +123,7 @@ def _start() -> tuple[socket.socket, subprocess.Popen[bytes]]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             env=server_environment(os.environ),
-            start_new_session=True,  # Ctrl-C goes to the build alone
+            start_new_session=True,  # Ctrl-C goes only to the build
         )
     # Only then is it handed anything: what waits in its socket, the build's locks among it, would outlive a build that is killed meanwhile.
     if not ours.recv(len(FORK)):
@@ -140,7 +140,7 @@ def _end(control: socket.socket, server: subprocess.Popen[bytes]) -> None:
 def _stderr() -> int:
     try:
         return sys.stderr.fileno()
-    except (AttributeError, OSError, ValueError):  # a notebook's or a test's stand-in
+    except (AttributeError, OSError, ValueError):  # replaced by a notebook or a test
         return 2
 
 
@@ -157,7 +157,7 @@ class _Worker:
 
     def run(self, data: bytes, answers: Mapping[str, Answer]) -> StageResult:
         try:
-            with suppress(BrokenPipeError, ConnectionResetError):  # it has ended already: how, is said below
+            with suppress(BrokenPipeError, ConnectionResetError):  # it has ended already; `_how` reports it
                 self._connection.send_bytes(data)
             return self._listen(answers)
         finally:
@@ -236,11 +236,11 @@ class _Worker:
                 until = 0.0
 
     def _end(self, until: float) -> None:
-        told = False
+        asked = False
         while self._ended is None:
-            if self._pid and not told:
+            if self._pid and not asked:
                 self._signal(signal.SIGTERM)
-                told = True
+                asked = True
             left = until - time.monotonic()
             if left <= 0 and self._pid:
                 self._signal(signal.SIGKILL)
