@@ -1,4 +1,4 @@
-"""A perception bug, as it was reported: a node of the record like the build and the frames it is about."""
+"""A reported perception bug: a node of the record."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Bug", "BugSeverity"]
 
 
 class BugSeverity(StrEnum):
-    """How bad a bug is, as its reporter judges it."""
+    """Severity of a bug, in the reporter's judgment."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -22,12 +22,11 @@ class Bug:
     """A reported bug.
 
     Attributes:
-        id: 12 hex digits of its content's SHA-256: the same report is the same bug, whoever repeats it and when.
-        text: what was seen, in the reporter's words.
-        build: whole ref of the build that it was seen in; None where nobody said.
-        frames: refs of the frames that show it, `frame/<drive>/<sensor>/<timestamp_ns>`, as they were given.
-        severity: as its reporter judges it; None where they didn't.
-        reporter: pseudonym of who reported it; None where nobody said.
+        id: 12 hex digits of its content's SHA-256: repeating a report gives the same bug.
+        text: the reporter's words.
+        build: whole ref of the build that it was seen in.
+        frames: refs of the frames that show it, as given.
+        reporter: pseudonym.
         reported_at: eventTime of the report, RFC 3339 in UTC.
         run: the run that recorded it.
     """

@@ -1,4 +1,4 @@
-"""A build: what is asked to be sealed, and what a sealed build says.
+"""A build: the request to seal it, and the sealed form.
 
 The sealed form is an in-toto Statement v1 in a DSSE envelope; docs/formats/build.md describes its predicate (`urn:tracecore:build:1`).
 """
@@ -19,7 +19,7 @@ BUILD_PREDICATE = "urn:tracecore:build:1"
 
 @dataclass(frozen=True, slots=True)
 class GateOutcome:
-    """One gate of a build: `measured` against `required`, and what was found in one sentence; what it could not assess is unknown of the build."""
+    """The outcome of one gate: `measured` against `required`; its unknowns are recorded with the build."""
 
     name: str
     passed: bool
@@ -32,7 +32,7 @@ class GateOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Waiver:
-    """A failed gate let pass: named, reasoned, signed with the build, and only until a day."""
+    """A failed gate that is let pass until a day, with its reason; signed with the build."""
 
     gate: str
     reason: str
@@ -42,18 +42,15 @@ class Waiver:
 
 @dataclass(frozen=True, slots=True)
 class SealRequest:
-    """All that a build is to hold.
+    """The content of a build to be sealed.
 
     Attributes:
-        name: the build's name, written once.
         run: the release run (job `<program>.release`).
-        program: the program artifact.
-        artifacts: by role (`engine`, `training_set.train`): the version and the run that made it.
+        artifacts: role (`engine`, `training_set.train`), version, and id of the run that made it.
         gates: every gate of the program, passed or waived.
-        waivers: of the failed gates.
-        approver: who approved, by the name given; the record keeps a pseudonym.
+        approver: name; the record keeps a pseudonym.
         selection: roles of the KPI reports that were measured on frames that selected something.
-        unknowns: of the build, beside those of its gates.
+        unknowns: of the build, without those of its gates.
     """
 
     name: str
@@ -69,15 +66,12 @@ class SealRequest:
 
 @dataclass(frozen=True, slots=True)
 class SealedBuild:
-    """A sealed build as it stands in the record.
+    """A sealed build of the record.
 
     Attributes:
-        name: its name.
         ref: `build/<name>@<64 hex>`: the digest of its DSSE payload.
         position: the ledger's tree size before the release run's COMPLETE.
         content_digest: over program, artifacts, gates, waivers and approver.
-        statement: the in-toto Statement, parsed.
-        envelope: the DSSE envelope, parsed.
         new: False where the same content had been sealed under this name before.
     """
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Required  # pydantic reads `Required` on Python 3.11 from here alone
+from typing import Annotated, Any, Literal, Required  # pydantic reads `Required` on Python 3.11 only from here
 
-from pydantic import Field, StringConstraints, with_config
+from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
-from tracecore_schemas.file_shapes import OPEN
+from tracecore_schemas.file_shapes import OPEN, Nanoseconds, NonEmpty
 
 __all__ = ["CampaignFile"]
 
 _LAST = 253_402_300_799_999_999  # microseconds since the Unix epoch at the end of the year 9999
 _Time = Annotated[int, Field(ge=0, le=_LAST)]
 _Count = Annotated[int, Field(ge=0, lt=2**31)]
-_Named = Annotated[str, StringConstraints(min_length=1)]
-_Flag = bool
 
 
 @with_config(OPEN)
@@ -28,8 +26,8 @@ class _Label(TypedDict, total=False):
     path: Annotated[list[float], Field(min_length=2)]
     value: str
     track: str
-    crowd: _Flag
-    ignore: _Flag
+    crowd: bool
+    ignore: bool
     attributes: dict[str, str]
 
 
@@ -43,7 +41,7 @@ class _Standing(TypedDict, total=False):
 
 @with_config(OPEN)
 class _Settings(TypedDict, total=False):
-    id: Required[_Named]
+    id: Required[NonEmpty]
     name: Required[str]
     guideline: Required[str]
     guideline_digest: str | None
@@ -61,8 +59,8 @@ class _Settings(TypedDict, total=False):
 class _Frame(TypedDict):
     drive: str
     sensor: str
-    timestamp_ns: Annotated[str, StringConstraints(pattern=r"^-?[0-9]{1,18}$|^[1-8][0-9]{18}$")]
-    frame_id: _Named
+    timestamp_ns: Nanoseconds
+    frame_id: NonEmpty
     index: _Count
     width: _Count
     height: _Count
@@ -72,8 +70,8 @@ class _Frame(TypedDict):
 class _Task(TypedDict, total=False):
     frame: Required[_Frame]
     position: Required[_Count]
-    review: Required[_Flag]
-    gold: _Flag
+    review: Required[bool]
+    gold: bool
 
 
 @with_config(OPEN)
@@ -124,7 +122,7 @@ class _Close(_Any):
 
 @with_config(OPEN)
 class _Of(_Any):
-    task: _Named
+    task: NonEmpty
 
 
 @with_config(OPEN)

@@ -1,4 +1,4 @@
-"""Canonical bytes and digests: how content becomes an identity, where a store keeps it, and the version of the bytes written."""
+"""Canonical bytes and digests of content, its location in a store, and the version of the bytes that the kernel writes."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def digest_file(path: Path) -> str:
 
 
 def is_digest(text: str) -> bool:
-    """Return whether a text is a whole digest in our notation."""
+    """Return whether a text is a whole `sha256:` digest."""
     return _DIGEST.fullmatch(text) is not None
 
 
@@ -70,7 +70,7 @@ def hex_of(digest: str) -> str:
     """Return the 64 hex digits of a digest, without its algorithm.
 
     Raises:
-        ValueError: the text is no whole `sha256:` digest.
+        ValueError: the text is not a whole `sha256:` digest.
     """
     if not is_digest(digest):
         raise ValueError(f"Expected a digest 'sha256:<64 hex>', found {digest!r}.")
@@ -80,27 +80,27 @@ def hex_of(digest: str) -> str:
 DATA_FORMAT = 2
 """Raised when the same rows or files would be written as other bytes, or be called by another digest: all assets are then made again.
 
-It stands for the whole distribution `tracecore` in what a run depends on; tests/kernel/test_data_format.py says when it has to be raised.
+A run depends on it instead of on the distribution `tracecore`; tests/kernel/test_data_format.py fails when it has to be raised.
 """
 
 
 def blob_location(digest: str) -> str:
-    """Return where a file lies."""
+    """Return the location of a file in a store."""
     digits = hex_of(digest)
     return f"blobs/{digits[:2]}/{digits}"
 
 
 def tree_location(digest: str) -> str:
-    """Return where a directory lies."""
+    """Return the location of a directory in a store."""
     digits = hex_of(digest)
     return f"trees/{digits[:2]}/{digits}"
 
 
 def table_folder(kind: str, name: str) -> str:
-    """Return where the table of an artifact name lies: percent-encoded, with '=' for '%' (deltalake decodes a '%' twice)."""
+    """Return the location of the table of an artifact name: percent-encoded, with '=' for '%' (deltalake decodes a '%' twice)."""
     return f"tables/{kind}/{quote(name, safe='').replace('%', '=')}"
 
 
 def table_name(folder: str) -> str:
-    """Return the artifact name that the last part of a table's folder stands for."""
+    """Return the artifact name encoded in the last part of a table's folder."""
     return unquote(folder.replace("=", "%"))

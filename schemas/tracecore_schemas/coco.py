@@ -1,4 +1,4 @@
-"""What of a COCO detection file is read, and which types that must have; a file may hold more.
+"""The members of a COCO detection file that are read, with their types; a file may have further ones.
 
 Source: the COCO data format, https://cocodataset.org/#format-data (object detection, keypoints), with members of our own: `drive`, `sensor` and
 `log_time_ns` of an image; the making, track, score, tier and proposer of an annotation.
@@ -7,23 +7,18 @@ Source: the COCO data format, https://cocodataset.org/#format-data (object detec
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Required  # pydantic reads `Required` on Python 3.11 from here alone
+from typing import Annotated, Any, Literal, Required  # pydantic reads `Required` on Python 3.11 only from here
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema, with_config
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, with_config
 from typing_extensions import TypedDict
 
-from tracecore_schemas.file_shapes import OPEN
+from tracecore_schemas.file_shapes import OPEN, NonEmpty, Pixels, whole
 
 __all__ = ["CocoFile"]
 
 
-def _whole(value: object) -> object:
-    """Return 3 for 3.0, which JSON Schema counts among the integers."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 def _id(value: object) -> object:
-    """Return an id; of a union of types, pydantic would name each that a value is not."""
+    """Return an id; for a union of types, pydantic's message would list each."""
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
         raise ValueError("a whole number or a text")
     return value
@@ -52,12 +47,10 @@ def _is_number(value: object) -> bool:
 
 _NANOSECONDS = re.compile(r"-?[0-9]{1,19}")
 _LARGE = 2**1000  # still a double
-_Named = Annotated[str, StringConstraints(min_length=1)]
-_Id = Annotated[Any, BeforeValidator(_whole), AfterValidator(_id), WithJsonSchema({"type": ["integer", "string"]})]
-_Pixels = Annotated[int, BeforeValidator(_whole), Field(ge=1, lt=2**31)]
+_Id = Annotated[Any, BeforeValidator(whole), AfterValidator(_id), WithJsonSchema({"type": ["integer", "string"]})]
 _Nanoseconds = Annotated[
     Any,
-    BeforeValidator(_whole),
+    BeforeValidator(whole),
     AfterValidator(_nanoseconds),
     WithJsonSchema({"type": ["integer", "string"], "pattern": f"^{_NANOSECONDS.pattern}$"}),
 ]
@@ -74,11 +67,11 @@ _Outline = Annotated[
 @with_config(OPEN)
 class _Image(TypedDict, total=False):
     id: Required[_Id]
-    file_name: _Named | None
-    width: Required[_Pixels]
-    height: Required[_Pixels]
-    drive: _Named | None
-    sensor: _Named | None
+    file_name: NonEmpty | None
+    width: Required[Pixels]
+    height: Required[Pixels]
+    drive: NonEmpty | None
+    sensor: NonEmpty | None
     log_time_ns: _Nanoseconds | None
 
 
@@ -97,7 +90,7 @@ class _Annotation(TypedDict, total=False):
     track: _Id | None
     track_id: _Id | None
     tier: Literal["working", "gold"] | None
-    proposed_by: _Named | None
+    proposed_by: NonEmpty | None
     attributes: dict[str, Any] | None
     labeler: str | None
     labeled_at: str | None
@@ -112,7 +105,7 @@ class _Annotation(TypedDict, total=False):
 @with_config(OPEN)
 class _Category(TypedDict, total=False):
     id: Required[_Id]
-    name: Required[_Named]
+    name: Required[NonEmpty]
 
 
 @with_config(OPEN)

@@ -1,4 +1,4 @@
-"""Conditions of frames: what the drive's metadata and the labels say of them (weather, region, time of day, ...). What nobody recorded is unknown."""
+"""Conditions of frames (weather, region, time of day, ...), from the drive's metadata and the labels; unrecorded ones are unknown."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ from tracecore_schemas.arrow_tables import last_revisions
 __all__ = ["ATTRIBUTE_COLUMNS", "CONDITION_COLUMNS", "OF_OBJECTS", "attributes_of_frames", "conditions_of", "frame_conditions"]
 
 OF_OBJECTS = ("distance", "size")
-"""Conditions that are an object's, not its frame's."""
+"""Conditions of objects, known where objects are labeled; every other condition is one of frames (weather, region, drive, ...)."""
 
 _OLDER = ("region", "time_of_day")
 _TAKEN = {*OF_OBJECTS, "confusion", "drive"}
-"""Names with a meaning of their own among the conditions of a mistake; a frame's condition of such a name has `frame_` before it."""
+"""Names with another meaning among the conditions of a mistake; a frame's condition of such a name gets the prefix `frame_`."""
 
 CONDITION_COLUMNS = ("conditions", *_OLDER)
-"""Columns of the frame table that hold conditions; tables of earlier versions have the last two alone."""
-
+"""Columns of the frame table that hold conditions; tables of earlier versions have only the last two."""
 
 ATTRIBUTE_COLUMNS = ("frame_id", "label_id", "revision", "frame_attributes")
-"""Columns of the label table that say what labels tell of frames."""
+"""Columns of the label table that attributes of frames are read from."""
 
 
 def conditions_of(table: pa.Table) -> list[dict[str, str]]:
-    """Return what each row of a frame table says of its conditions, as far as it has the columns `CONDITION_COLUMNS`."""
+    """Return the conditions of each row of a frame table, from those of `CONDITION_COLUMNS` that it has."""
     found: list[dict[str, str]] = [{} for _ in range(table.num_rows)]
     for name in _OLDER:
         if name in table.column_names:
@@ -40,7 +39,7 @@ def conditions_of(table: pa.Table) -> list[dict[str, str]]:
 
 
 def attributes_of_frames(labels: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-    """Return what rows of the label table, with `ATTRIBUTE_COLUMNS`, say of frames by frame ref: each label in its last revision."""
+    """Return the attributes of frames by frame ref, from the last revision of each label; the rows have `ATTRIBUTE_COLUMNS`."""
     found: dict[str, dict[str, str]] = {}
     for row in last_revisions(labels):
         if row.get("frame_attributes"):
@@ -49,7 +48,7 @@ def attributes_of_frames(labels: Iterable[Mapping[str, Any]]) -> dict[str, dict[
 
 
 def frame_conditions(frames: pa.Table, labels: Iterable[Mapping[str, Any]] = ()) -> dict[str, dict[str, str]]:
-    """Return all conditions of frames, by frame ref; where labels and drive differ, the labels, for they speak of the frame alone.
+    """Return all conditions of frames, by frame ref; labels take precedence over the drive's metadata.
 
     Args:
         frames: a frame table with `frame_id` and those of `CONDITION_COLUMNS` that it has.

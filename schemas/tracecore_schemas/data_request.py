@@ -6,13 +6,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["FILE", "OBJECT_CONDITIONS", "DataRequest", "Want"]
+__all__ = ["FILE", "DataRequest", "Want"]
 
 FILE = "request.json"
 """Name of the one file of a `data_request` artifact."""
-
-OBJECT_CONDITIONS = ("distance", "size")
-"""Conditions of objects, which are known where objects are labeled; every other condition is one of frames (weather, region, drive, ...)."""
 
 
 class Want(BaseModel):
@@ -22,7 +19,7 @@ class Want(BaseModel):
         cluster: the cluster of events it comes from.
         why: one sentence for people, with the counts.
         category: class of object the frames should hold; null for mistakes about whole frames.
-        conditions: by name (any of a frame's conditions, and `OBJECT_CONDITIONS`), the values that count; a frame meets a condition where its
+        conditions: by name (any of a frame's conditions, and `conditions.OF_OBJECTS`), the values that count; a frame meets a condition where its
             value is known and is one of them.
         count: how many frames are wanted.
         like: refs of frames that show the mistake, the clearest first.

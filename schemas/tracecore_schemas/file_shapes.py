@@ -1,33 +1,39 @@
-"""Files of others, judged against a shape of ours before anything reads them: what is wrong is named by its place."""
+"""Shapes of other tools' files: a document is checked against its shape before use, and an error names the place."""
 
 from __future__ import annotations
 
 import reprlib
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-__all__ = ["OPEN", "ShapeError", "checked"]
+__all__ = ["OPEN", "Nanoseconds", "NonEmpty", "Pixels", "ShapeError", "checked", "whole"]
 
 OPEN = ConfigDict(extra="allow", strict=True)
-"""Of a shape that others may add members to; no text passes for a number, no boolean for either."""
+"""For a shape with further members allowed; a text is not accepted as a number, nor a boolean as either."""
+
+
+def whole(value: object) -> object:
+    """Return 3 for 3.0, which JSON Schema counts as an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Pixels = Annotated[int, BeforeValidator(whole), Field(ge=1, lt=2**31)]
+NonEmpty = Annotated[str, StringConstraints(min_length=1)]
+Nanoseconds = Annotated[str, StringConstraints(pattern=r"^-?[0-9]{1,18}$|^[1-8][0-9]{18}$")]
 
 _Shape = TypeVar("_Shape")
 
 
 class ShapeError(ValueError):
-    """A document that has not its shape; the message names the first place that is wrong, and what stands there."""
+    """A document does not have its shape; the message names the first wrong place and the value found there."""
 
 
 def checked(shape: TypeAdapter[_Shape], document: object) -> _Shape:
-    """Return a document that has the shape.
-
-    Args:
-        shape: made of a `TypedDict` or `BaseModel`.
-        document: what was parsed.
+    """Return a parsed document in its shape, made from a `TypedDict` or `BaseModel`.
 
     Raises:
-        ShapeError: it has another one.
+        ShapeError: it has another shape.
     """
     try:
         return shape.validate_python(document)

@@ -1,7 +1,6 @@
-"""JSON Schemas (draft 2020-12) of what other tools read, and of what is read of their files.
+"""JSON Schemas (draft 2020-12) of answers and artifacts that other tools read, and of label files of other tools.
 
-The answer of `trace`, the predicate of a sealed build, a data request; label files of COCO and OpenLABEL.
-Exported snapshots lie in `schemas/json/`; `python -m tracecore_schemas.json_schemas schemas/json` writes them.
+`python -m tracecore_schemas.json_schemas schemas/json` writes the snapshots in `schemas/json/`.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from tracecore_schemas.data_request import DataRequest
 from tracecore_schemas.openlabel import OpenLabelFile
 from tracecore_schemas.trace import Trace
 
-__all__ = ["SNAPSHOTS", "build_predicate", "coco_file", "data_request", "export", "first_paragraphs", "openlabel_file", "trace_answer"]
+__all__ = ["SNAPSHOTS", "build_predicate", "export", "first_paragraphs"]
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _DIGEST = {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"}
@@ -29,13 +28,6 @@ _HEX = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 _WHOLE_REF = {"type": "string", "pattern": "^[a-z_]+/[^@/]+(/[^@/]+)*@(sha256:)?[0-9a-f]{64}$"}
 _TEXT = {"type": "string"}
 _PSEUDONYM = {"type": ["string", "null"]}
-
-
-def trace_answer() -> dict[str, Any]:
-    """Return the schema of what `tracecore trace --json` prints."""
-    found = TypeAdapter(Trace).json_schema(ref_template="#/$defs/{model}")
-    answer: dict[str, Any] = first_paragraphs({"$schema": _DRAFT, "$id": "urn:tracecore:trace:1", **found})
-    return answer
 
 
 def build_predicate() -> dict[str, Any]:
@@ -65,36 +57,17 @@ def build_predicate() -> dict[str, Any]:
     }
 
 
-def data_request() -> dict[str, Any]:
-    """Return the schema of a data request's `request.json` (docs/formats/data_request.md)."""
-    found = DataRequest.model_json_schema(ref_template="#/$defs/{model}")
-    answer: dict[str, Any] = first_paragraphs({"$schema": _DRAFT, "$id": "urn:tracecore:data_request:1", **found})
-    return answer
+def _schema(name: str, shape: Any) -> Callable[[], dict[str, Any]]:
+    def make() -> dict[str, Any]:
+        found = TypeAdapter(shape).json_schema(ref_template="#/$defs/{model}")
+        answer: dict[str, Any] = first_paragraphs({"$schema": _DRAFT, "$id": f"urn:tracecore:{name}:1", **found})
+        return answer
 
-
-def coco_file() -> dict[str, Any]:
-    """Return the schema that a COCO label file must keep to be taken."""
-    return _foreign("coco", TypeAdapter(CocoFile))
-
-
-def openlabel_file() -> dict[str, Any]:
-    """Return the schema that an OpenLABEL file must keep to be taken."""
-    return _foreign("openlabel", TypeAdapter(OpenLabelFile))
-
-
-def campaign_file() -> dict[str, Any]:
-    """Return the schema that the file of a closed campaign must keep to be taken."""
-    return _foreign("campaign", TypeAdapter(CampaignFile))
-
-
-def _foreign(name: str, shape: TypeAdapter[Any]) -> dict[str, Any]:
-    found = shape.json_schema(ref_template="#/$defs/{model}")
-    answer: dict[str, Any] = first_paragraphs({"$schema": _DRAFT, "$id": f"urn:tracecore:{name}:1", **found})
-    return answer
+    return make
 
 
 def first_paragraphs(schema: Any) -> Any:
-    """Shorten every description to its first paragraph: what follows in a docstring is for readers of the code."""
+    """Shorten every description to its first paragraph; the rest of a docstring is for readers of the code."""
     if isinstance(schema, list):
         return [first_paragraphs(item) for item in schema]
     if not isinstance(schema, dict):
@@ -118,13 +91,14 @@ def _closed(**properties: Any) -> dict[str, Any]:
 
 
 SNAPSHOTS: dict[str, Callable[[], dict[str, Any]]] = {
-    "trace": trace_answer,
+    "trace": _schema("trace", Trace),
     "build": build_predicate,
-    "data_request": data_request,
-    "coco": coco_file,
-    "openlabel": openlabel_file,
-    "campaign": campaign_file,
+    "data_request": _schema("data_request", DataRequest),
+    "coco": _schema("coco", CocoFile),
+    "openlabel": _schema("openlabel", OpenLabelFile),
+    "campaign": _schema("campaign", CampaignFile),
 }
+"""Makers of the schemas by name: answers and artifacts that other tools read, and shapes that label files must have."""
 
 if __name__ == "__main__":
     export(Path(sys.argv[1]), {name: make() for name, make in SNAPSHOTS.items()})

@@ -26,7 +26,7 @@ __all__ = [
 
 
 class StageKind(StrEnum):
-    """A step of the perception loop; what a stage plugin declares itself to be."""
+    """A step of the perception loop: the kind of a stage."""
 
     INGEST = "ingest"
     CURATE = "curate"
@@ -41,7 +41,7 @@ class StageKind(StrEnum):
 
 
 class KindRole(StrEnum):
-    """What an artifact is to the gate `no_leak`, which follows models to what they learned from."""
+    """Role of an artifact for the gate `no_leak`, which traces models to the data that they learned from."""
 
     MODEL = "model"
     DATA = "data"
@@ -140,7 +140,7 @@ class ArtifactKind(str):
 
     @property
     def is_built_in(self) -> bool:
-        """Whether the record knows the kind without being told."""
+        """Whether the kind is one of the contract."""
         return self in BUILT_IN_KINDS
 
     def recorded(self) -> dict[str, Any]:
@@ -218,7 +218,7 @@ for _kind in BUILT_IN_KINDS.values():
 
 
 class Use(StrEnum):
-    """What a stage does with an input, as far as leaks are concerned: what a model learned from or was selected by must not measure it."""
+    """Use of an input by a stage: data that a model learned from or was selected by must not measure it."""
 
     LEARN = "learn"
     SELECT = "select"
@@ -246,16 +246,16 @@ _USES = {
 
 
 class Media(StrEnum):
-    """How an artifact's bytes lie in the store, which decides how its digest is taken."""
+    """Form of an artifact's bytes in the store, which decides how its digest is computed."""
 
     FILE = "file"
     DIRECTORY = "directory"
     DELTA = "delta"
-    NONE = "none"  # known by digest alone: its bytes are not kept here
+    NONE = "none"  # only the digest is known; the bytes are not kept here
 
 
 class RunState(StrEnum):
-    """Where a run stands: open until its terminal event, which is one of the last three."""
+    """State of a run: open until its terminal event, one of the last three."""
 
     OPEN = "OPEN"
     COMPLETE = "COMPLETE"
@@ -264,11 +264,11 @@ class RunState(StrEnum):
 
 
 class Severity(StrEnum):
-    """What a failed check means: `blocking` keeps everything downstream from reading the output."""
+    """Effect of a failed check: `blocking` keeps stages downstream from reading the output."""
 
     WARN = "warn"
     BLOCKING = "blocking"
 
 
 DONT_CARE = "DontCare"
-"""Category of a crowd that is a region which nobody labeled: what is there may be of any class (KITTI, OpenLABEL)."""
+"""Category of a crowd that is an unlabeled region: objects in it may be of any class (KITTI, OpenLABEL)."""

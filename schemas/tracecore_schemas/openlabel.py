@@ -1,4 +1,4 @@
-"""What of an ASAM OpenLABEL 1.0.0 file is read, and which types that must have; a file may hold more.
+"""The members of an ASAM OpenLABEL 1.0.0 file that are read, with their types; a file may have further ones.
 
 Source: ASAM OpenLABEL V1.0.0 and its JSON schema. A bbox there is [center x, center y, width, height]; a cuboid is a center, a rotation (Euler angles
 about x, y, z, applied in this order about fixed axes, or a quaternion x y z w) and a size; an rbbox is a bbox and an angle in rad.
@@ -6,25 +6,18 @@ about x, y, z, applied in this order about fixed axes, or a quaternion x y z w) 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Required  # pydantic reads `Required` on Python 3.11 from here alone
+from typing import Annotated, Any, Literal, Required  # pydantic reads `Required` on Python 3.11 only from here
 
 from pydantic import BeforeValidator, Field, StringConstraints, with_config
 from typing_extensions import TypedDict
 
-from tracecore_schemas.file_shapes import OPEN
+from tracecore_schemas.file_shapes import OPEN, Nanoseconds, NonEmpty, Pixels, whole
 
 __all__ = ["OpenLabelFile"]
 
 
-def _whole(value: object) -> object:
-    """Return 3 for 3.0, which JSON Schema counts among the integers."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 _FrameKey = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}$")]
-_FrameNumber = Annotated[int, BeforeValidator(_whole), Field(ge=0, lt=10**18)]
-_Pixels = Annotated[int, BeforeValidator(_whole), Field(ge=1, lt=2**31)]
-_Named = Annotated[str, StringConstraints(min_length=1)]
+_FrameNumber = Annotated[int, BeforeValidator(whole), Field(ge=0, lt=10**18)]
 
 
 @with_config(OPEN)
@@ -97,7 +90,7 @@ class _Line(_Geometry):
 
 @with_config(OPEN)
 class _ObjectData(_Attributes, total=False):
-    """What is said of an object, always or in one frame."""
+    """Data of an object, in all frames or in one."""
 
     bbox: list[_Box]
     rbbox: list[_TurnedBox]
@@ -135,7 +128,7 @@ class _Object(TypedDict, total=False):
     """An object of the whole file."""
 
     name: str
-    type: Required[_Named]
+    type: Required[NonEmpty]
     object_data: _ObjectData
     frame_intervals: list[_Interval]
 
@@ -145,15 +138,15 @@ class _Context(TypedDict, total=False):
     """A context of the whole file."""
 
     name: str
-    type: Required[_Named]
+    type: Required[NonEmpty]
     context_data: _Attributes
     frame_intervals: list[_Interval]
 
 
 @with_config(OPEN)
 class _Intrinsics(TypedDict, total=False):
-    width_px: _Pixels
-    height_px: _Pixels
+    width_px: Pixels
+    height_px: Pixels
 
 
 @with_config(OPEN)
@@ -173,15 +166,15 @@ class _Stream(TypedDict, total=False):
 
 @with_config(OPEN)
 class _OwnFrame(TypedDict):
-    """What an export of ours says of a frame that OpenLABEL has no place for: its log time, and the sensors that saw no object."""
+    """Members of our own exports that OpenLABEL does not define: a frame's log time, and the sensors without an object."""
 
-    log_time_ns: Annotated[str, StringConstraints(pattern=r"^-?[0-9]{1,18}$|^[1-8][0-9]{18}$")]
+    log_time_ns: Nanoseconds
     empty: list[str]
 
 
 @with_config(OPEN)
 class _FrameProperties(TypedDict, total=False):
-    """Of one frame: its time, its streams."""
+    """Time and streams of one frame."""
 
     timestamp: str | int | float
     attributes: _Attributes
@@ -191,7 +184,7 @@ class _FrameProperties(TypedDict, total=False):
 
 @with_config(OPEN)
 class _Frame(TypedDict, total=False):
-    """What one frame holds."""
+    """Content of one frame."""
 
     frame_properties: _FrameProperties
     objects: dict[str, _Element]

@@ -1,4 +1,4 @@
-"""Refs: how users, events and seals name one thing of the record.
+"""Refs: names of artifacts, runs, frames and other things of the record.
 
 The grammar is promised in the public contract: `kind/name`, `kind/name@<digest prefix of at least 6 hex>`, `build/<name>`, `run/<uuid>`,
 `frame/<drive>/<sensor>/<timestamp_ns>`, `label/<id>`, `labeler/<pseudonym>`, `plugin/<name>@<version>`, `vehicle/<vin>`, `bug/<id>`,
@@ -36,7 +36,7 @@ class Ref:
     Attributes:
         kind: the first segment (`dataset`, `frame`, `run`, ...).
         segments: the decoded segments after it: one for artifacts, two for externals and jobs, three for frames.
-        version: what stands behind `@`, decoded: a digest prefix in hex, a plugin or dataset version, or None.
+        version: the decoded part after `@`: a digest prefix in hex, a plugin or dataset version, or None.
     """
 
     kind: str
@@ -45,7 +45,7 @@ class Ref:
 
     @property
     def name(self) -> str:
-        """The segments as they stand in the ref, percent-encoded and joined by slashes."""
+        """The segments as written in the ref, percent-encoded and joined by slashes."""
         return "/".join(quote(segment, safe="") for segment in self.segments)
 
     @property
@@ -78,18 +78,18 @@ def parse_ref(text: str) -> Ref:
     body, at, version_text = text.partition("@")
     kind, slash, rest = body.partition("/")
     if not slash or not KIND_NAME.fullmatch(kind):
-        raise RefError(f"{text!r} is no ref: expected 'kind/name', such as 'dataset/NAME', with a kind in snake_case.")
+        raise RefError(f"{text!r} is not a valid ref: expected 'kind/name', such as 'dataset/NAME', with a kind in snake_case.")
     segments = tuple(unquote(segment) for segment in rest.split("/"))
     expected = _SEGMENTS.get(kind, 1)
     if len(segments) != expected or not all(segments):
-        raise RefError(f"{text!r} is no ref: a {kind} has {expected} segment(s) behind 'kind/', each not empty and percent-encoded.")
+        raise RefError(f"{text!r} is not a valid ref: a {kind} has {expected} segment(s) after 'kind/', each not empty and percent-encoded.")
     version = unquote(version_text) if at else None
     if kind not in _NO_DIGEST and version is not None and not _PREFIX.fullmatch(version):
-        raise RefError(f"{text!r} is no ref: behind '@' expected 6 to 64 lower-case hex digits of the digest, found {version!r}.")
+        raise RefError(f"{text!r} is not a valid ref: expected 6 to 64 lower-case hex digits of the digest after '@', found {version!r}.")
     if kind == "run" and not _UUID.fullmatch(segments[0]):
-        raise RefError(f"{text!r} is no ref: a run is named by its UUID.")
+        raise RefError(f"{text!r} is not a valid ref: a run is named by its UUID.")
     if kind == "frame" and not re.fullmatch(r"-?\d+", segments[2]):
-        raise RefError(f"{text!r} is no ref: a frame's last segment is its timestamp in whole nanoseconds.")
+        raise RefError(f"{text!r} is not a valid ref: a frame's last segment is its timestamp in whole nanoseconds.")
     return Ref(kind, segments, version)
 
 

@@ -1,7 +1,6 @@
-"""What the kernel tells the record about a run: frozen values that cross the floor between them.
+"""Frozen values of a run that the kernel hands to the record.
 
-The kernel (executor) fills these in; the record (`tracecore_lineage`) turns them into OpenLineage events. Neither imports the other: they meet here
-and in the `Recorder` protocol of the kernel.
+The kernel's executor makes them; the record (`tracecore_lineage`) turns them into OpenLineage events. Neither imports the other.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class FieldSpec:
 
 @dataclass(frozen=True, slots=True)
 class DeltaVersion:
-    """The version of a Delta table that a run wrote, and one value for the whole log up to and with it.
+    """The version of a Delta table that a run wrote, and one value for the log up to and including it.
 
     Attributes:
         version: the Delta version, from 0.
@@ -62,13 +61,11 @@ class DeltaVersion:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an artifact that no recorded run made came from: a declared origin, so that its trace ends there without a gap.
+    """The declared origin of an artifact that no recorded run made; its trace ends there without a gap.
 
     Attributes:
-        name: the file's name as found (no directories: where a file lay is no part of the record).
-        digest: of the file's bytes.
-        size_bytes: of the file.
-        note: how it came: `drive file`, `label file`, ...
+        name: the file's name without directories: its place is not recorded.
+        note: what it was: `drive file`, `label file`, ...
     """
 
     name: str
@@ -79,11 +76,11 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A fact that nobody recorded or that could not be assessed; listed, never guessed.
+    """A fact that was not recorded or could not be assessed; listed, never guessed.
 
     Attributes:
         what: the missing fact in a few stable words (`labeler`, `time and place`, `not executed`).
-        why: one sentence that says why it is missing.
+        why: one sentence.
     """
 
     what: str
@@ -112,15 +109,9 @@ class Artifact:
         kind: an `ArtifactKind`, or the text of one.
         name: `<program>.<asset>[.<port>]`, or the drive's name; for externals `(namespace)` is in `namespace`.
         digest: `sha256:` identity of its content (see docs/formats/digests.md for each medium).
-        media: how its bytes lie in the store.
-        location: POSIX path relative to the store's root, or None where the bytes are not kept.
-        size_bytes: of all its bytes.
-        rows: of a table.
-        schema: columns of a table.
-        delta: version of a Delta table, and the chain of its log.
-        origin: where it came from, if no recorded run made it.
-        unknowns: facts missing about it.
-        facets: further facets by name (`tracecore_drive`, or a plugin's own); JSON without NaN.
+        location: POSIX path relative to the store's root; None where the bytes are not kept.
+        rows: of a table, as `schema` and `delta`.
+        facets: further facets by name; JSON without NaN.
         namespace: only for kind `external`: the other producer's namespace.
         table: its table type, where the port that wrote it declares one.
     """
@@ -150,13 +141,12 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class RunInput:
-    """One version that a run really read.
+    """One version that a run read.
 
     Attributes:
-        role: the input port it came in by (`frames`), or what it is to the run (`program`, `drive_log`, `label_file`).
-        artifact: the version read.
-        producer: id of the recorded run it came from, so that a trace follows that run and no other that made the same bytes.
-        use: what the run did with it: `learn`, `select` or `measure`; None where it did none of these, or none is known.
+        role: the input port (`frames`), or its role in the run (`program`, `drive_log`, `label_file`).
+        producer: id of the recorded run it came from: a trace follows that run, not another one that made the same bytes.
+        use: None where the run neither learned from, selected by nor measured on it, or that is not known.
     """
 
     role: str
@@ -176,15 +166,7 @@ class Parent:
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """The code that a run ran.
-
-    Attributes:
-        entry_point: name in the entry-point group `tracecore` (what `tracecore plugins` shows).
-        stage: the stage's name in programs (`leak-free-split`).
-        distribution: installed distribution.
-        version: its version.
-        source_digest: over the distribution's own source files.
-    """
+    """The code that a run ran; `source_digest` is over the distribution's own source files."""
 
     entry_point: str
     stage: str
@@ -195,13 +177,13 @@ class Plugin:
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What a run depended on: what its process loaded, and what it looked for in vain. Digests are hex.
+    """The dependencies of a run: what its process loaded, and what it looked for but did not find. Digests are hex.
 
     Attributes:
         distributions: (name, version, SHA-256 over its RECORD lines inside site-packages), sorted by name.
         sources: (path from its package's folder on, SHA-256, size where its text is kept in the store) of each source or data file of plugins and
-            of code that no distribution brings.
-        natives: (path, SHA-256) of each shared library that neither a distribution nor the operating system brings.
+            of code without a distribution.
+        natives: (path, SHA-256) of each shared library that is neither of a distribution nor of the operating system.
         absent: modules that were looked for and not found, and `distribution <name>` likewise.
         data_format: version of what the kernel writes.
     """
@@ -215,7 +197,7 @@ class Dependencies:
 
 @dataclass(frozen=True, slots=True)
 class CodeLocation:
-    """Where the plugin's source is kept: a git checkout's remote, path and commit, where there is one."""
+    """A git checkout with the plugin's source: remote, path and commit."""
 
     type: str
     url: str
@@ -225,13 +207,10 @@ class CodeLocation:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What a run ran on, machine name and accelerator apart.
+    """The environment of a run, without machine name and accelerator.
 
     Attributes:
-        digest: of `{distributions, python, machine}` as canonical JSON.
-        python: version, `3.11.7`.
-        machine: `x86_64`, `aarch64`.
-        os: distribution and version in words; recorded, not part of the digest.
+        digest: of `{distributions, python, machine}` as canonical JSON; `os` is not part of it.
         distributions: (name, version, digest of its RECORD lines inside site-packages), sorted by name.
     """
 
@@ -244,26 +223,19 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Everything known of a stage execution when it starts.
+    """A stage execution, as known when it starts.
 
     Attributes:
-        id: UUID (version 7), one per stage execution; all ports are its outputs.
+        id: UUID (version 7).
         job: `<program>.<asset>`; `<program>.<asset>.drive_log` for a drive log's child run.
-        stage: its kind; None for runs of the record itself (checks, release).
-        plugin: the code it ran; None likewise.
-        params: effective parameters, defaults filled in.
-        seed: of the stage.
-        key: the staleness key (`sha256:`); None where the run can't be reused.
-        environment: what it ran on.
-        host: machine name.
-        accelerator: name and compute capability of the GPU, or None.
-        threads: intra-op CPU threads the stage was given.
-        parent: the run that started it.
-        program: the program artifact, an input of every run of it, outside the key.
-        code: where the plugin's source is kept.
         started_at: UTC.
-        description: one sentence for people: the stage's docstring.
-        tags: further key-value tags.
+        stage: None for runs of the record itself (checks, release), as `plugin`.
+        params: effective parameters, with defaults.
+        key: the staleness key (`sha256:`); None where the run can't be reused.
+        accelerator: name and compute capability of the GPU, or None.
+        threads: intra-op CPU threads.
+        program: the program artifact, an input of each of its runs, outside the key.
+        description: one sentence: the stage's docstring.
     """
 
     id: str
@@ -291,10 +263,7 @@ class ExpectationOutcome:
 
     Attributes:
         assertion: its kind (`expect_column_values_to_be_unique`, `no_shared_drive`).
-        success: whether it held.
-        column: the column it speaks of, if any.
-        expected: what was asked, in words or as JSON text.
-        actual: what was found.
+        expected: in words or as JSON text, as `actual`.
     """
 
     assertion: str
@@ -311,18 +280,9 @@ class CheckRun:
     Attributes:
         id: UUID of the check's own run.
         job: `<program>.<asset>.check.<check>`.
-        name: the check's name (`no_leak`).
         of_run: run whose outputs it checks.
-        target: whole ref of the output that stands or falls with it: rejected if `severity` is blocking and it failed.
-        inputs: everything it read.
-        success: all outcomes held.
-        severity: what a failure means.
-        outcomes: its assertions.
-        message: one sentence: what was found.
-        details: JSON for the record: counts, offending refs (cut to a stated number).
-        unknowns: what it could not assess.
-        started_at: UTC.
-        ended_at: UTC.
+        target: whole ref of the output that is rejected if the check fails and `severity` is blocking.
+        details: counts, offending refs (cut to a stated number).
     """
 
     id: str
@@ -343,15 +303,12 @@ class CheckRun:
 
 @dataclass(frozen=True, slots=True)
 class CompletedRun:
-    """A completed run found in the record, whose outputs may be used again.
+    """A completed run of the record whose outputs may be reused.
 
     Attributes:
-        id: its UUID.
-        job: its job's name.
         outputs: by port.
-        checks: the checks that were run on them (success, severity and message of each).
         rejected: refs of outputs that failed a blocking check.
-        dependencies: what it depended on; None of a run that recorded a file.
+        dependencies: None for a run that recorded a file.
     """
 
     id: str

@@ -42,7 +42,7 @@ class LedgerEvent(SQLModel, table=True):
     """One leaf of the ledger: the exact bytes of one event.
 
     `event_id` is the SHA-256 hex of the event's bytes; `leaf_hash` of 0x00 and the JCS of `{v, recorded_at, event_sha256}` (RFC 6962). The bytes
-    stand in `body` or, of a batch, in a block: one of the two is null.
+    are in `body` or, for a batch, in a block; the other one is null.
     """
 
     __tablename__ = "ledger_event"
@@ -69,7 +69,7 @@ class LedgerBlock(SQLModel, table=True):
 
 
 class LedgerHead(SQLModel, table=True):
-    """The one row that says how far the ledger goes; writers serialize on it."""
+    """The one row with the ledger's size and root; writers serialize on it."""
 
     __tablename__ = "ledger_head"
 
@@ -129,7 +129,7 @@ class EdgeRow(SQLModel, table=True):
     role: str
     producer_run: str | None = Field(default=None, description="the run the reader took it from")
     use: str | None = Field(default=None, max_length=7, description="what the reader did with it: `learn`, `select` or `measure`")
-    change: str = Field(default="", description="what `lifecycleStateChange` says was done to the dataset; empty where nothing is said")
+    change: str = Field(default="", description="the dataset's `lifecycleStateChange`; empty where there is none")
     event_type: str = Field(max_length=16)
     event_time: str = Field(max_length=27)
 
@@ -190,7 +190,7 @@ class CheckRow(SQLModel, table=True):
     speaker: str = Field(max_length=32, description=_SPEAKER)
     run_id: str
     of_run: str = Field(index=True)
-    target: str = Field(index=True, description="whole ref of the output that stands or falls with it")
+    target: str = Field(index=True, description="whole ref of the output that is rejected if it fails")
     name: str
     success: bool
     severity: str = Field(max_length=16)
@@ -223,13 +223,13 @@ class BuildRow(SQLModel, table=True):
     program: str
     approver: str | None = None
     content_digest: str = Field(max_length=71)
-    position: int = Field(description="tree size before the COMPLETE; that event alone joins the prefix")
+    position: int = Field(description="tree size before the COMPLETE; only that event joins the prefix")
     envelope: str = Field(sa_column=Column(Text, nullable=False), description="the DSSE envelope, JSON")
     event_time: str = Field(max_length=27)
 
 
 class Person(SQLModel, table=True):
-    """Who a pseudonym is. Rows can be deleted; the ledger holds pseudonyms alone, each a commitment to salt and name."""
+    """The person behind a pseudonym. Rows can be deleted; the ledger holds only pseudonyms, each a commitment to salt and name."""
 
     __tablename__ = "person"
 

@@ -1,4 +1,4 @@
-"""JSON read strictly: what the standard library lets pass (NaN, duplicate keys, lone surrogates, endless numbers) is refused.
+"""Strict JSON: NaN, duplicate keys, lone surrogates and endless numbers, which the standard library accepts, are refused.
 
 Source: RFC 8259 for the grammar, RFC 7493 (I-JSON) for unique keys and Unicode.
 """
@@ -18,18 +18,18 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class StrictJSONError(ValueError):
-    """A text that is no strict JSON; the message says what was found and where."""
+    """A text is not strict JSON; the message names the problem and its place."""
 
 
 class NotFiniteError(StrictJSONError):
-    """A text that would be strict JSON but for NaN, an infinity or a number too large for a double."""
+    """A text is not strict JSON only because of NaN, an infinity or a number too large for a double."""
 
 
 def loads_strict(data: bytes | str) -> Any:
     """Read one JSON text.
 
     Args:
-        data: UTF-8 bytes or text; a byte order mark before it is passed over, as RFC 8259 allows.
+        data: UTF-8 bytes or text; a byte order mark is ignored, as RFC 8259 allows.
 
     Raises:
         StrictJSONError: broken JSON or UTF-8, NaN or an infinity (as a word or as a number too large for a double), a key twice in one object,
@@ -41,7 +41,7 @@ def loads_strict(data: bytes | str) -> Any:
 def loads_with_gaps(data: bytes | str) -> Any:
     """Read one JSON text as strictly as `loads_strict`, but for NaN, infinities and too large numbers: they read as None.
 
-    For recorded messages of writers that put NaN where a sensor had no value; whoever calls this says so to the user.
+    For recorded messages of writers that put NaN where a sensor had no value; callers report that to the user.
 
     Raises:
         StrictJSONError: as `loads_strict`.
@@ -58,9 +58,9 @@ def _loads(data: bytes | str, decoder: json.JSONDecoder) -> Any:
     except StrictJSONError:
         raise
     except UnicodeDecodeError as error:
-        raise StrictJSONError(f"byte {error.start} is no UTF-8") from error
+        raise StrictJSONError(f"byte {error.start} is not UTF-8") from error
     except UnicodeEncodeError as error:
-        raise StrictJSONError("a text holds a lone surrogate") from error
+        raise StrictJSONError("a text has a lone surrogate") from error
     except json.JSONDecodeError as error:
         raise StrictJSONError(f"{error.msg} in line {error.lineno}, column {error.colno}") from error
     except RecursionError as error:
@@ -71,7 +71,7 @@ def _loads(data: bytes | str, decoder: json.JSONDecoder) -> Any:
 
 
 def _one_value(text: str, decoder: json.JSONDecoder) -> Any:
-    """Read a text that is one value; `JSONDecoder.decode` does the same and looks for whitespace first, which costs as much as a small message."""
+    """Read a text that is one value; `JSONDecoder.decode` does the same but looks for whitespace first, which costs as much as a small message."""
     if text[:1] in _WHITESPACE:
         return decoder.decode(text)
     try:
@@ -86,12 +86,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]  # set.add gives None, which is false
-        raise StrictJSONError(f"the key {twice!r} stands twice in one object")
+        raise StrictJSONError(f"the key {twice!r} appears twice in one object")
     return found
 
 
 def _no_constant(name: str) -> float:
-    raise NotFiniteError(f"{name} is no JSON number")
+    raise NotFiniteError(f"{name} is not a JSON number")
 
 
 def _finite(text: str) -> float:
@@ -106,6 +106,6 @@ def _finite_or_none(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-# Made once: to make a decoder costs more than to read a small message.
+# Made once: making a decoder costs more than reading a small message.
 _STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
 _WITH_GAPS = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=lambda _: None, parse_float=_finite_or_none)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import (
     Any,
-    NotRequired,  # pydantic reads them on Python 3.11 from here alone
+    NotRequired,  # pydantic reads them on Python 3.11 only from here
 )
 
 from typing_extensions import TypedDict
@@ -21,7 +21,7 @@ class Gap(TypedDict):
 
 
 class UnknownFact(TypedDict):
-    """A fact nobody recorded or that could not be assessed."""
+    """A fact that was not recorded or could not be assessed."""
 
     at: str
     what: str
@@ -36,7 +36,7 @@ class Origin(TypedDict):
 
 
 class Node(TypedDict):
-    """One artifact version; `ref` is always whole, `digest` is null for externals, bugs and labelers; `origin` stands where it was imported."""
+    """One artifact version; `ref` is always whole, `digest` is null for externals, bugs and labelers; `origin` is set where it was imported."""
 
     ref: str
     kind: str
@@ -61,7 +61,7 @@ class Check(TypedDict):
 
 
 class RunNode(TypedDict):
-    """One run; `params` as it ran, defaults filled in; `origin` stands where it was imported."""
+    """One run; `params` as it ran, defaults filled in; `origin` is set where it was imported."""
 
     id: str
     job: str
@@ -77,7 +77,7 @@ class RunNode(TypedDict):
 
 
 class Claim(TypedDict):
-    """What a producer says of a version that it has no say over; `run` is empty for an event of no run."""
+    """A statement of a producer about a version of another workspace; `run` is empty for an event without a run."""
 
     at: str
     run: str
@@ -102,7 +102,7 @@ class Edge(TypedDict):
 
 
 class StaticEdge(TypedDict):
-    """What a job is stated to read or write whenever it runs: no reading at a time, and no producer of a version.
+    """A dataset that a job is declared to read or write whenever it runs, without a run or version.
 
     `job` is `namespace/name`, null where a dataset was described without a job; `stated_at` the eventTime of the last event that states it.
     """

@@ -58,5 +58,5 @@ def test_each_ref_of_the_page_is_read_as_it_says_and_written_the_same_again() ->
 
 def test_what_the_page_calls_no_ref_is_none() -> None:
     for text in examples("docs/formats/refs.md")["no refs"].splitlines():
-        with pytest.raises(RefError, match="is no ref"):
+        with pytest.raises(RefError, match="is not a valid ref"):
             parse_ref(text)

@@ -32,7 +32,6 @@ NOT_YET_CLEAN: tuple[str, ...] = (
     "lineage/tracecore_lineage/ledger",
     "lineage/tracecore_lineage/ledger/migrations",
     "lineage/tracecore_lineage/model",
-    "schemas/tracecore_schemas",
     "tests",
     "tests/kernel",
     "tests/lineage",

@@ -155,7 +155,7 @@ def test_pages_of_a_connection_follow_each_other_without_hole_or_repetition(reco
     ("text", "sentence"),
     [
         ('{trace(ref:"build/dem"){root}}', "Did you mean 'build/demo'?"),
-        ('{trace(ref:"nonsense"){root}}', "is no ref"),
+        ('{trace(ref:"nonsense"){root}}', "is not a valid ref"),
         ('{artifact(ref:"run/0192d3c1-7e9a-7c4e-8c3c-0d6cf0a8a111"){ref}}', "does not name an artifact"),
         ('{artifact(ref:"dataset/demo.drives.frame"){ref}}', "Did you mean 'dataset/demo.drives.frames'?"),
         ('{trace(ref:"build/demo",asOf:"yesterday"){root}}', "'yesterday' is not a time"),

@@ -151,7 +151,7 @@ def test_a_manifest_that_names_no_whole_build_makes_it_unreadable(
 ) -> None:
     path = forged(bundle, tmp_path / "forged.bundle", lambda _: None, vendor.record.recorder.keys.private(), build=build)
     for ask in (verify_bundle, trace_bundle, partial(import_bundle, auditor.record.recorder)):
-        with pytest.raises(NotABundle, match=r"expected the whole ref of a build|is no ref"):
+        with pytest.raises(NotABundle, match=r"expected the whole ref of a build|is not a valid ref"):
             ask(path)
     answer = CliRunner().invoke(cli, ["import", str(path), "-w", str(auditor.record.workspace.root)])
     assert answer.exit_code == 2, answer.stderr

@@ -256,7 +256,7 @@ def test_the_same_question_gives_the_same_bytes(world: LookedAt, tmp_path: Path)
         ("dataset/demo.drives.frame", "dataset/demo.drives.frames"),
         ("build/demo", "build/demo has nothing to look at: 'tracecore look' takes a dataset"),
         ("frame/north/x/1", "frame/north/x/1 is not in the record"),
-        ("nonsense", "'nonsense' is no ref"),
+        ("nonsense", "'nonsense' is not a valid ref"),
     ],
 )
 def test_what_can_not_be_looked_at_is_refused_with_its_reason(world: LookedAt, ref: str, words: str) -> None:

@@ -231,7 +231,7 @@ def test_a_frame_is_traced_through_its_drive(sealed: RecordWorld) -> None:
         ("frame/north/front/1500", r"has no sensor 'front'. Did you mean '/camera/front/image'\?"),
         ("frame/nroth/front/1500", r"Did you mean 'drive_log/north'\?"),
         ("model/demo.modle", r"Did you mean 'model/demo.model'\?"),
-        ("modl/demo.model", r"is no ref.*Did you mean 'model/demo.model'\?"),
+        ("modl/demo.model", r"is not a valid ref.*Did you mean 'model/demo.model'\?"),
         ("build/dmeo", r"Did you mean 'build/demo'\?"),
         ("model/demo.model@abcdef", "Recorded versions of model/demo.model: model/demo.model@"),
         ("build/demo@abcdef", "what is sealed under that name is build/demo@"),

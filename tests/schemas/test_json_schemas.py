@@ -16,7 +16,7 @@ from tracecore_assets.load.parse import parse_program, read_program_yaml, shippe
 from tracecore_assets.load.program import program_json_schema
 from tracecore_schemas.build import GateOutcome, Waiver
 from tracecore_schemas.data_request import DataRequest
-from tracecore_schemas.json_schemas import SNAPSHOTS, build_predicate, data_request, trace_answer
+from tracecore_schemas.json_schemas import SNAPSHOTS, build_predicate
 
 FOLDER = Path(__file__).parents[2] / "schemas" / "json"
 SCHEMAS = {**SNAPSHOTS, "program": program_json_schema}
@@ -62,7 +62,7 @@ def test_the_predicate_of_the_format_page_and_of_a_real_seal_keep_the_build_sche
 
 
 def test_a_real_trace_and_impact_keep_the_trace_schema(tmp_path: Path) -> None:
-    validator = Draft202012Validator(trace_answer())
+    validator = Draft202012Validator(SNAPSHOTS["trace"]())
     world = RecordWorld.at(tmp_path / "w").all()
     world.seal()
     for answer in (world.record.trace("build/demo"), world.record.trace("build/demo", depth=1), world.record.impact("drive_log/north")):
@@ -72,6 +72,6 @@ def test_a_real_trace_and_impact_keep_the_trace_schema(tmp_path: Path) -> None:
 
 def test_the_data_request_of_the_format_page_keeps_its_schema_and_is_read_as_it_says() -> None:
     written = json.loads(examples("docs/formats/data_request.md")["request"])
-    assert [error.message for error in Draft202012Validator(data_request()).iter_errors(written)] == []
+    assert [error.message for error in Draft202012Validator(SNAPSHOTS["data_request"]()).iter_errors(written)] == []
     assert DataRequest.model_validate(written).model_dump(mode="json") == written
-    assert not Draft202012Validator(data_request()).is_valid(written | {"more": 1})
+    assert not Draft202012Validator(SNAPSHOTS["data_request"]()).is_valid(written | {"more": 1})

@@ -115,7 +115,7 @@ def read_ref(reader: Reader, text: str) -> Ref:
     else:
         if ref.kind in _BUILT_IN or _has_kind(reader, ref.kind):
             return ref
-        problem = f"{text!r} is no ref: expected 'kind/name' with one of these kinds: {', '.join(sorted(_BUILT_IN))}."
+        problem = f"{text!r} is not a valid ref: expected 'kind/name' with one of these kinds: {', '.join(sorted(_BUILT_IN))}."
     offer = nearest(text, [*known_refs(reader), *(str(Ref("labeler", (name,))) for name in known_labelers(reader))])
     raise UsageError(f"{problem}{f' Did you mean {offer!r}?' if offer else ''}")
 

@@ -11,7 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tracecore_curation.frame_filter import read_conditions
-from tracecore_schemas.data_request import OBJECT_CONDITIONS, Want
+from tracecore_schemas.conditions import OF_OBJECTS
+from tracecore_schemas.data_request import Want
 
 __all__ = ["Chosen", "Pool", "choose", "read_pool"]
 
@@ -98,7 +99,7 @@ def choose(wants: Sequence[Want], pool: Pool, examples: Pool, barred: Collection
 
 
 def _for_want(want: Want, pool: Pool, examples: Pool, free: NDArray[np.bool_], taken: list[np.uint64], bits: int) -> Chosen:
-    untold = tuple(sorted(set(want.conditions) & set(OBJECT_CONDITIONS)))
+    untold = tuple(sorted(set(want.conditions) & set(OF_OBJECTS)))
     asked = {name: values for name, values in sorted(want.conditions.items()) if name not in untold}
     meets = np.array([all(of_frame.get(name) in values for name, values in asked.items()) for of_frame in pool.conditions], dtype=bool)
     silent = {name: sum(name not in of_frame for of_frame in pool.conditions) for name in asked}

@@ -70,7 +70,7 @@ def test_a_bug_without_frames_asks_for_nothing_and_that_is_said(world: StageWorl
     [
         ("bug/none", "bug/none is not in the record: report it by tracecore bug report TEXT"),
         ("build/demo", "The parameter 'bugs' expects refs of bugs, bug/<id>; build/demo is a build"),
-        ("17", "The parameter 'bugs' expects refs of bugs, bug/<id>. '17' is no ref"),
+        ("17", "The parameter 'bugs' expects refs of bugs, bug/<id>. '17' is not a valid ref"),
     ],
 )
 def test_what_is_no_bug_is_refused_with_its_reason(diagnose: Any, ref: str, words: str) -> None:

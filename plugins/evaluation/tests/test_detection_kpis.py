@@ -219,7 +219,7 @@ def test_an_input_that_is_not_made_here_is_refused(world: StageWorld, tmp_path: 
     ("file", "content", "words"),
     [
         ("config.json", "{}", "lacks 'classes' or 'input' with height and width"),
-        ("config.json", '{"classes": NaN}', "is not strict JSON: NaN is no JSON number"),
+        ("config.json", '{"classes": NaN}', "is not strict JSON: NaN is not a JSON number"),
         ("model.onnx", "not a graph", "onnxruntime can't load the model's graph model.onnx"),
     ],
 )

@@ -209,10 +209,10 @@ def test_what_could_only_be_guessed_at_is_refused_with_its_id(take: Take, change
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('{"images": [NaN]}', "NaN is no JSON number"),
-        ('{"images": [], "images": []}', "the key 'images' stands twice in one object"),
+        ('{"images": [NaN]}', "NaN is not a JSON number"),
+        ('{"images": [], "images": []}', "the key 'images' appears twice in one object"),
         ('{"images": [1e999]}', "the number 1e999 is too large for a double"),
-        ('{"images": ["\\ud800"]}', "a text holds a lone surrogate"),
+        ('{"images": ["\\ud800"]}', "a text has a lone surrogate"),
         ('{"images": ', "Expecting value in line 1, column 12"),
         ("[]", "the whole: expected a valid dictionary, found []"),
     ],

@@ -151,7 +151,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence() -> None:
         ('[{"geometry": "path", "path": [1, 2]}]', "its geometry is 'path', but the campaign asks for box2d"),
         ('[{"category": "car", "box": [1, 2, 3, 4], "colour": "red"}]', "it has 'colour'"),
         ('{"boxes": []}', "Expected a list of labels, or an object with the list 'labels'"),
-        ("[NaN]", "are not strict JSON: NaN is no JSON number"),
+        ("[NaN]", "are not strict JSON: NaN is not a JSON number"),
     ):
         assert words in problem("submit", task, "--file", "-", "--as", ANN, stdin=text)
     assert "The label file 'absent.json' can't be read: no such file" in problem("submit", task, "--file", "absent.json", "--as", ANN)

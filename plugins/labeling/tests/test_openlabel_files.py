@@ -210,7 +210,7 @@ def test_actions_and_the_recording_vehicle_are_named(tmp_path: Path) -> None:
             document({}, {"1": {"type": "Car", "object_data": BOX, "frame_intervals": [{"frame_start": 5, "frame_end": 2}]}}),
             "the object 1 is in the frames 5 to 2",
         ),
-        ('{"openlabel": {"metadata": {"schema_version": "1.0.0"}, "frames": {"0": {"x": NaN}}}}', "is not strict JSON: NaN is no JSON number"),
+        ('{"openlabel": {"metadata": {"schema_version": "1.0.0"}, "frames": {"0": {"x": NaN}}}}', "is not strict JSON: NaN is not a JSON number"),
     ],
 )
 def test_a_file_that_is_none_is_refused_by_the_place(tmp_path: Path, content: Any, words: str) -> None:
