@@ -130,7 +130,7 @@ def test_a_newer_bundle_or_another_type_is_said_to_be_so(bundle: Path, tmp_path:
         verify_bundle(packed(path, {**found, MANIFEST: jcs({**said, "type": "urn:other"})}))
     with pytest.raises(NotABundle, match="other members than"):
         verify_bundle(packed(path, {**found, MANIFEST: jcs({**said, "more": 1})}))
-    with pytest.raises(NotABundle, match="holds no DSSE signatures"):
+    with pytest.raises(NotABundle, match="has no DSSE signatures"):
         verify_bundle(packed(path, {**found, SIGNATURES: b"[]"}))
 
 
@@ -235,7 +235,7 @@ def test_verify_takes_the_file_of_a_bundle(bundle: Path, tmp_path: Path) -> None
     code, said = run("verify", str(tmp_path / "missing.bundle"))
     assert (code, "There is no file" in said) == (2, True)
     code, said = run("verify", str(bundle), "--checkpoint", str(bundle))
-    assert (code, "is compared with a workspace's record" in said) == (2, True)
+    assert (code, "is for a workspace's record" in said) == (2, True)
 
 
 def test_a_bundle_is_asked_for_its_trace_without_a_workspace(bundle: Path, vendor: StoredWorld, tmp_path: Path) -> None:

@@ -209,7 +209,7 @@ def test_a_false_name_gets_no_pseudonym_and_withdraws_nobody(sealed: StoredWorld
     change(sealed, FALSE["another name"])
     with pytest.raises(NegativeVerdict, match=f"The name kept for {pseudonym} is not the one it stands for"):
         sealed.record.recorder.commit(pseudonym_of, "mallory")
-    with pytest.raises(UsageError, match="nobody known here"):
+    with pytest.raises(UsageError, match="or a known person"):
         withdraw(sealed.record.recorder, "mallory", "asked for it")
     withdraw(sealed.record.recorder, pseudonym, "its name is false")
     assert sealed.record.verify()["ok"]

@@ -14,7 +14,6 @@ from tracecore_lineage.commands.options import FILE, deliver, output_option
 
 if TYPE_CHECKING:
     from tracecore_lineage import Record
-    from tracecore_lineage.crypto.keys import PublicKey
 
 __all__ = ["command"]
 
@@ -80,11 +79,6 @@ def _prove(record: Record, event: str, output: Path | None, *, as_json: bool) ->
         emit_json({**answer, "file": _named(output)})
 
 
-def _keys(record: Record) -> list[PublicKey]:
-    with record.database.read() as connection:
-        return record.recorder.public_keys(connection)
-
-
 def _compare(record: Record, path: Path, output: Path | None, *, as_json: bool) -> None:
     from tracecore_lineage.crypto.notes import read
     from tracecore_lineage.ledger.proofs import consistency
@@ -93,6 +87,8 @@ def _compare(record: Record, path: Path, output: Path | None, *, as_json: bool) 
         raise UsageError("Expected -o with a checkpoint or a proof to write, found it with --consistent-with (--json gives the proof).")
     old = read(path)
     size = record.recorder.position()
+    with record.recorder.database.read() as connection:
+        keys = record.recorder.public_keys(connection)
     answer: dict[str, Any] = {
         "consistent": False,
         "old": {"size": old.size, "root": old.root.hex()},
@@ -102,7 +98,7 @@ def _compare(record: Record, path: Path, output: Path | None, *, as_json: bool) 
     }
     if old.origin != record.ledger.origin:
         answer["why"] = f"it is of another ledger: expected the origin {record.ledger.origin!r}, found {old.origin!r}"
-    elif old.signed_by(_keys(record)) is None:
+    elif old.signed_by(keys) is None:
         answer["why"] = "no key of this workspace signed it"
     elif old.size > size:
         answer["why"] = f"the ledger was truncated, or {path} is of a fork of it: it holds {size} events, and held {old.size} then"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -62,7 +62,16 @@ def verify_command(
         def show(done: int, total: int, last: str) -> None:
             bar.update(task, completed=done, total=total, description=f"verified {last.partition('@')[0]}")
 
-        verdict = _verdict(ref, keys, threshold, checkpoint, attestations, workspace, show)
+        options: dict[str, Any] = {"key": keys or None, "threshold": threshold, "progress": show}
+        if ref is not None and Path(ref).is_file():
+            from tracecore_lineage.verify.bundle import verify_bundle
+
+            for option, given in (("--checkpoint", checkpoint), ("--attestations", attestations)):
+                if given is not None:
+                    raise UsageError(f"{option} is for a workspace's record, and {ref} is a bundle: leave it out, or import the bundle first.")
+            verdict = verify_bundle(ref, **options)
+        else:
+            verdict = _verify_record(ref, workspace, {**options, "checkpoint": checkpoint, "attestations": attestations})
     if as_json:
         emit_json(verdict)
     else:
@@ -79,36 +88,19 @@ def verify_command(
         ctx.exit(1)
 
 
-def _verdict(
-    ref: str | None,
-    keys: tuple[Path, ...],
-    threshold: int | None,
-    checkpoint: Path | None,
-    attestations: Path | None,
-    workspace: NamedWorkspace,
-    show: Callable[[int, int, str], None],
-) -> Verdict:
-    """Verify a bundle where the argument is a file, else the record."""
-    if ref is None or not Path(ref).is_file():
-        if ref is not None and ref.endswith(_SUFFIX):
-            raise UsageError(
-                f"There is no file {ref}: expected a build of the workspace, or the file of a bundle ('tracecore export --format bundle')."
-            )
-        from tracecore.store.ledger_binding import WrongLedger
-        from tracecore_lineage import Record
-        from tracecore_lineage.model.findings import Findings
+def _verify_record(ref: str | None, workspace: NamedWorkspace, options: Mapping[str, Any]) -> Verdict:
+    """Verify a workspace; a catalog or store of another ledger is a failure too."""
+    from tracecore.store.ledger_binding import WrongLedger
+    from tracecore_lineage import Record
+    from tracecore_lineage.model.findings import Findings
 
-        try:
-            record = Record.open(workspace)
-        except WrongLedger as refused:
-            findings = Findings()
-            findings.fail(refused.what, f"ledger in {refused.place}", refused.expected, refused.found)
-            return findings.verdict(pinned=bool(keys))
-        with record:
-            return record.verify(ref, key=keys or None, threshold=threshold, checkpoint=checkpoint, attestations=attestations, progress=show)
-    from tracecore_lineage.verify.bundle import verify_bundle
-
-    for option, given in (("--checkpoint", checkpoint), ("--attestations", attestations)):
-        if given is not None:
-            raise UsageError(f"{option} is compared with a workspace's record, and {ref} is a bundle: leave it out, or import the bundle first.")
-    return verify_bundle(ref, key=keys or None, threshold=threshold, progress=show)
+    if ref is not None and ref.endswith(_SUFFIX):
+        raise UsageError(f"There is no file {ref}: expected a build of the workspace, or the file of a bundle ('tracecore export --format bundle').")
+    try:
+        record = Record.open(workspace)
+    except WrongLedger as refused:
+        findings = Findings()
+        findings.fail(refused.what, f"ledger in {refused.place}", refused.expected, refused.found)
+        return findings.verdict(pinned=options["key"] is not None)
+    with record:
+        return record.verify(ref, **options)

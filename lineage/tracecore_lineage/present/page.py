@@ -17,6 +17,8 @@ __all__ = ["history_table", "left_out", "page"]
 
 _SHOWN = 10
 _WIDTH = 160
+_OUTCOME = {(True, False): "passed", (True, True): "passed", (False, True): "waived", (False, False): "FAILED"}
+"""Of a gate, by whether it passed and was waived."""
 
 Person = Callable[[str], str]
 
@@ -101,7 +103,9 @@ def _build(answer: Mapping[str, Any], person: Person) -> Iterator[str]:
     yield from _signatures(answer["signatures"])
     yield f"  program {said['program']}"
     yield from _listed("artifacts", (f"{entry['role']}: {entry['ref']}" for entry in said["artifacts"]), whole=True)
-    yield from _listed("gates", (f"{_gate(gate)} {gate['name']}: {gate['message']}" for gate in said["gates"]), whole=True)
+    yield from _listed(
+        "gates", (f"{_OUTCOME[gate['passed'], gate['waived']]} {gate['name']}: {gate['message']}" for gate in said["gates"]), whole=True
+    )
     waivers = (f"{entry['gate']} until {entry['until']} by {person(entry['by'])}: {entry['reason']}" for entry in said["waivers"])
     yield from _listed("waivers", waivers, whole=True)
     yield from _facets(answer["facets"])
@@ -143,10 +147,6 @@ def _batch(batch: Mapping[str, Any]) -> str:
         *([f"guideline {', '.join(batch['guidelines'])}"] if batch["guidelines"] else []),
     ]
     return f"{batch['ref']}  {batch['created_at'] or 'made by no recorded run'}  {' · '.join(words)}"
-
-
-def _gate(gate: Mapping[str, Any]) -> str:
-    return "passed" if gate["passed"] else "waived" if gate["waived"] else "FAILED"
 
 
 def _checks(answer: Mapping[str, Any]) -> Iterator[str]:
@@ -227,9 +227,6 @@ def _cell(version: Mapping[str, Any], name: str) -> str:
         words.append(f"[{low:.3f}, {high:.3f}]")
     change = version["change"].get(name)
     if change is not None:
-        words.append(f"({_signed(change['difference'])}{'!' if change['overlap'] is False else ''})")
+        difference = f"{change['difference']:+.3f}" if change["difference"] else "="
+        words.append(f"({difference}{'!' if change['overlap'] is False else ''})")
     return " ".join(words)
-
-
-def _signed(difference: float) -> str:
-    return f"{difference:+.3f}" if difference else "="

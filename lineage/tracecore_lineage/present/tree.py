@@ -87,7 +87,10 @@ def draw(trace: Trace, sealed: Sealed | None = None) -> Tree:
             drawing.node(tree, root)
     for entry in trace["gaps"]:
         tree.add(Text.assemble(("gap  ", "bold red"), f"{short_ref(entry['at'])}: {entry['why']}"))
-    for (what, why), places in _grouped(trace).items():
+    unknowns: dict[tuple[str, str], list[str]] = {}
+    for unknown in trace["unknowns"]:
+        unknowns.setdefault((unknown["what"], unknown["why"]), []).append(unknown["at"])
+    for (what, why), places in unknowns.items():
         tree.add(Text.assemble(("unknown  ", "yellow"), f"{', '.join(short_ref(place) for place in places)}: {what}: {why}"))
     for words in static_in_words(trace["static"]):
         tree.add(Text.assemble(("static  ", "cyan"), words))
@@ -100,14 +103,6 @@ def draw(trace: Trace, sealed: Sealed | None = None) -> Tree:
     if trace.get("note"):
         tree.add(Text(trace["note"], style="italic"))
     return tree
-
-
-def _grouped(trace: Trace) -> dict[tuple[str, str], list[str]]:
-    """Group unknowns of several versions by content."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for unknown in trace["unknowns"]:
-        found.setdefault((unknown["what"], unknown["why"]), []).append(unknown["at"])
-    return found
 
 
 def show(tree: Tree) -> None:
@@ -125,7 +120,8 @@ def _head(trace: Trace, graph: TraceGraph, sealed: Sealed | None) -> Text:
         words = [*sealed.first, *words, *sealed.last, *((each, "") for each in _apart_in_words(trace))]
     elif trace["root"] in graph.nodes:
         words = [*((each, "") for each in node_in_words(graph.nodes[trace["root"]], graph.run_of.get(trace["root"]))), *words]
-    text = Text.assemble((_name(trace["root"]), "bold"), "   ")
+    name = trace["root"].partition("@")[0] if trace["root"].startswith("build/") else short_ref(trace["root"])
+    text = Text.assemble((name, "bold"), "   ")
     for place, (said, style) in enumerate(words):
         text.append(" · " if place else "").append(said, style)
     return text
@@ -137,10 +133,6 @@ def _apart_in_words(trace: Trace) -> list[str]:
     build = next((node for node in trace["nodes"] if node["ref"] == trace["root"]), None)
     reports = ((build["facets"] if build else {}).get("tracecore_selection") or {}).get("reports", ())
     return [*unknown, *(f"{report['role']}: selection, no headline" for report in reports)]
-
-
-def _name(ref: str) -> str:
-    return ref.partition("@")[0] if ref.startswith("build/") else short_ref(ref)
 
 
 class _Drawing:

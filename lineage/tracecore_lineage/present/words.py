@@ -61,7 +61,7 @@ def origin_in_words(origin: Origin) -> str:
 
 
 def kind_of_node(node: Node) -> ArtifactKind:
-    """Return the kind of a node, as it is recorded where a plugin brought it."""
+    """Return the kind of a node; of a plugin's, as recorded."""
     stored = node["facets"].get("tracecore_artifact")
     return kind_of(node["kind"], stored.get("of_kind") if isinstance(stored, Mapping) else None)
 
@@ -103,7 +103,7 @@ def _summaries(node: Node) -> list[str]:
 
 
 def _counted(node: Node) -> list[str]:
-    """Return how much a version holds that no facet describes; of a kind or table of a plugin's with what that is."""
+    """Describe the size of a version without facet summaries, and what it is for a kind or table of a plugin."""
     stored = node["facets"].get("tracecore_artifact")
     if isinstance(stored, Mapping) and (stored.get("of_kind") or _is_plugins(stored.get("table"))) and isinstance(stored.get("summary"), str):
         return [summarize(stored["summary"])]

@@ -5,7 +5,7 @@ A crash at any moment leaves either nothing, or a promise that the same command 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -27,6 +27,7 @@ from tracecore_lineage.model import rfc3339
 from tracecore_lineage.model.erasure import JOBS, WITHDRAWAL, Erasure
 from tracecore_lineage.retention.cleanup import lies_in, sweep
 from tracecore_lineage.retention.open_runs import claim_dead, open_runs
+from tracecore_lineage.retention.redaction import without_drives
 from tracecore_schemas.arrow_tables import PARTITION
 from tracecore_schemas.canonical import digest_bytes, jcs
 from tracecore_schemas.run import Artifact
@@ -137,7 +138,10 @@ def _take(store: Store, erasure: Erasure) -> None:
         if bare is not None and bare != commit:
             store.rewrite(gone.path, bare)
     for path in sorted({gone.path for gone in files if gone.left}):
-        _rewrite_rows(store, path, erasure.drives)
+        kept = store.read(path)
+        bare = None if kept is None else without_drives(kept, erasure.drives)
+        if bare is not None:
+            store.rewrite(path, bare)
     store.erase(sorted({gone.path for gone in files if not gone.left}))
 
 
@@ -154,17 +158,6 @@ def _by_table(paths: Iterable[str]) -> dict[str, set[str]]:
 def _bare(commit: bytes, names: Collection[str], drives: Collection[str]) -> bytes:
     """Return a commit without the statistics of erased files and of earlier erased, pruned or crashed files of the drives."""
     return without_statistics(commit, names, [(PARTITION, drive) for drive in drives])
-
-
-def _rewrite_rows(store: Store, path: str, drives: Sequence[str]) -> None:
-    from tracecore_lineage.retention.redaction import without_drives
-
-    kept = store.read(path)
-    if kept is None:
-        return
-    bare = without_drives(kept, drives)
-    if bare is not None:
-        store.rewrite(path, bare)
 
 
 def rewritten_commits(store: Store, stored: Iterable[Artifact], data: Iterable[str], drives: Collection[str]) -> Iterator[ErasedFile]:

@@ -106,7 +106,10 @@ def _check_store(bundle: Bundle, shown: Shown, store: Store, findings: Findings,
         findings.fail(ref, "bytes", *words)
     if list(manifest.stored) != sorted(set(manifest.stored)):
         findings.fail(MANIFEST, "versions", "each once, sorted", "others")
-    _check_locations(shown, findings)
+    for subject, value in sorted(said_places(shown.connection)):
+        location = json.loads(value).get("location")
+        if location is not None and _strays(location):  # an import would keep what its events say
+            findings.fail(subject, "location", "a plain path in the store", location)
     here = expected & set(manifest.stored)
     present = [artifact for artifact in kept if artifact.ref in here and not _strays(artifact.location)]  # nothing outside is looked at
     check_content(store, present, findings, progress, erased)
@@ -118,14 +121,6 @@ def _check_store(bundle: Bundle, shown: Shown, store: Store, findings: Findings,
         if entry.name.startswith(STORE) and entry.name.removeprefix(STORE) not in named:
             findings.fail(entry.name, "file", "one that a version in the build's trace stands on", "one of none")
     return present, sources
-
-
-def _check_locations(shown: Shown, findings: Findings) -> None:
-    """Report every version with a location outside its store: an import would keep what its events say."""
-    for subject, value in sorted(said_places(shown.connection)):
-        location = json.loads(value).get("location")
-        if location is not None and _strays(location):
-            findings.fail(subject, "location", "a plain path in the store", location)
 
 
 def _strays(location: object) -> bool:

@@ -130,7 +130,9 @@ def check_content(
         for failure in failures[place]:
             findings.fail(artifact.ref, failure.what, failure.expected, failure.found)
     findings.checked["artifacts"] += len({artifact.ref for artifact in artifacts})
-    findings.checked["bytes"] += sum((artifact.size_bytes or 0) - _absent(known, artifact) for artifact in artifacts)
+    for artifact in artifacts:
+        erased_files = {gone.path: gone.size_bytes for gone in known.gone(artifact) if gone.left is None}  # each file once
+        findings.checked["bytes"] += (artifact.size_bytes or 0) - sum(erased_files.values())
     report_erased(artifacts, known, findings)
 
 
@@ -139,11 +141,6 @@ def check_sources(store: Store, sources: Sequence[Artifact], findings: Findings)
     for source in sources:
         for failure in _verify(store, source, (), None):
             findings.fail(source.ref, failure.what, failure.expected, failure.found)
-
-
-def _absent(known: Tombstones, artifact: Artifact) -> int:
-    """Return the bytes of a version that are erased, each file once."""
-    return sum({gone.path: gone.size_bytes for gone in known.gone(artifact) if gone.left is None}.values())
 
 
 def _verify_log(

@@ -93,14 +93,28 @@ def _store(record: RecordWriter, live: set[str]) -> tuple[list[dict[str, str]], 
 
 
 def _problems(record: RecordWriter, settings: Settings | None) -> Iterator[str]:
+    from tracecore.plugins.host import PluginHost
+
     yield from _keys(record)
     yield from _database(record)
     if not os.access(record.workspace.root, os.W_OK):
         yield f"The workspace {record.workspace.root} can't be written: nothing new can be recorded there."
-    yield from _people(record)
-    yield from _erasures(record)
-    yield from _unrecorded(record)
-    yield from _plugins(settings)
+    with record.database.read() as connection:
+        invalid = pseudonyms.invalid_names(connection)
+        unfinished = tombstones(connection, record.ledger).unfinished
+    for pseudonym in invalid:
+        yield (
+            f"The name kept for {pseudonym} is not the one behind it, and is not shown: "
+            f"restore the table 'person', or forget it by 'tracecore consent withdraw {pseudonym} --reason TEXT'."
+        )
+    for erasure in unfinished:
+        yield f"The erasure run/{erasure.run} ({erasure.why}) was promised and is not finished: run 'tracecore recover'."
+    waiting = [path for path in (record.workspace.dagster / "unrecorded").glob("*.json") if not path.name.startswith(".")]
+    if waiting:
+        many = f"{len(waiting)} steps of Dagster's assets are" if len(waiting) > 1 else "One step of Dagster's assets is"
+        yield f"{many} not recorded yet and kept in {waiting[0].parent}: the next such step or build records what waits, or says why it can't."
+    for broken in PluginHost.load(settings).broken:
+        yield f"The plugin '{broken.entry_point}' ({broken.distribution} {broken.version}) can't be used: {broken.error}."
 
 
 def _keys(record: RecordWriter) -> Iterator[str]:
@@ -131,34 +145,3 @@ def _database(record: RecordWriter) -> Iterator[str]:
         miscounted = ledger.miscounted(connection)
         if miscounted is not None:
             yield f"{miscounted}: run 'tracecore verify'."
-
-
-def _people(record: RecordWriter) -> Iterator[str]:
-    with record.database.read() as connection:
-        found = pseudonyms.invalid_names(connection)
-    for pseudonym in found:
-        yield (
-            f"The name kept for {pseudonym} is not the one that it stands for, and is not shown: "
-            f"restore the table 'person', or forget it by 'tracecore consent withdraw {pseudonym} --reason TEXT'."
-        )
-
-
-def _erasures(record: RecordWriter) -> Iterator[str]:
-    with record.database.read() as connection:
-        unfinished = tombstones(connection, record.ledger).unfinished
-    for erasure in unfinished:
-        yield f"The erasure run/{erasure.run} ({erasure.why}) was promised and is not finished: run 'tracecore recover'."
-
-
-def _unrecorded(record: RecordWriter) -> Iterator[str]:
-    waiting = [path for path in (record.workspace.dagster / "unrecorded").glob("*.json") if not path.name.startswith(".")]
-    if waiting:
-        many = f"{len(waiting)} steps of Dagster's assets are" if len(waiting) > 1 else "One step of Dagster's assets is"
-        yield f"{many} not recorded yet and kept in {waiting[0].parent}: the next such step or build records what waits, or says why it can't."
-
-
-def _plugins(settings: Settings | None) -> Iterator[str]:
-    from tracecore.plugins.host import PluginHost
-
-    for broken in PluginHost.load(settings).broken:
-        yield f"The plugin '{broken.entry_point}' ({broken.distribution} {broken.version}) can't be used: {broken.error}."

@@ -203,7 +203,8 @@ def stored_head(connection: Connection) -> StoredHead:
 
 def check_head(head: StoredHead, history: History, own: LedgerName, trust: Trust, findings: Findings) -> None:
     """Compare the stored head with the ledger: a ledger shorter than its head was truncated."""
-    findings.equal(_WHERE, "rows of the head", "the row 1 alone", _rows(head.ids))
+    rows = ", ".join(f"row {each}" for each in head.ids) or "none"
+    findings.equal(_WHERE, "rows of the head", "row 1", rows)
     findings.equal(_WHERE, "ledger", own, head.name)
     findings.equal("event/0", "the ledger that the first event begins", own, history.begun)
     findings.equal(_WHERE, "number of events", head.size, history.size)
@@ -212,10 +213,6 @@ def check_head(head: StoredHead, history: History, own: LedgerName, trust: Trust
         if head.frontier != subtrees:
             findings.fail(_WHERE, "stored subtrees", "those of the recomputed tree", "others")
     check_note(_WHERE, head.checkpoint, history, own.origin, trust, findings, size=history.size)
-
-
-def _rows(ids: tuple[int, ...]) -> str:
-    return "the row 1 alone" if ids == (1,) else ", ".join(f"row {each}" for each in ids) or "none"
 
 
 def read_attestations(path: Path) -> list[dict[str, Any]]:

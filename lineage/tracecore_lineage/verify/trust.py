@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,21 +53,17 @@ class Trust:
 
     def counted(self, signed: Iterable[PublicKey]) -> int:
         """Count the pinned keys that signed, themselves or through a key tied to them; one signature counts once."""
-        return _counted(self.families, self.pins, signed)
-
-
-def _counted(families: Sequence[frozenset[str]], pins: Pins | None, signed: Iterable[PublicKey]) -> int:
-    if pins is None:
-        return 0
-    own = [key.id for key in pins.keys]
-    left = dict(zip(own, families, strict=True))
-    ids = [key.id for key in signed]
-    others = [identity for identity in ids if left.pop(identity, None) is None]  # a pinned key itself first, then those tied to one
-    for identity in others:
-        found = next((pin for pin, family in left.items() if identity in family), None)
-        if found is not None:
-            del left[found]
-    return len(own) - len(left)
+        if self.pins is None:
+            return 0
+        own = [key.id for key in self.pins.keys]
+        left = dict(zip(own, self.families, strict=True))
+        ids = [key.id for key in signed]
+        others = [identity for identity in ids if left.pop(identity, None) is None]  # a pinned key itself first, then those tied to one
+        for identity in others:
+            found = next((pin for pin, family in left.items() if identity in family), None)
+            if found is not None:
+                del left[found]
+        return len(own) - len(left)
 
 
 def read_key(path: Path) -> PublicKey:
@@ -125,10 +121,10 @@ def trust(kept: Iterable[PublicKey], pins: Pins | None, history: History, head: 
         if head is not None and head.root == root and head.signed_by(family.values()) is not None:
             _grow(family, history.key_changes, lambda change, keys: known.get(change.old or "") if change.new in keys else None)
     believed = {identity: key for family in families for identity, key in family.items()}
-    tied = tuple(frozenset(family) for family in families)
-    vouched = {key.id: key for seal in history.seals if (key := _sealer(seal, history, pins, tied, believed, known)) is not None}
+    pinned = Trust(tuple(believed.values()), pins, tuple(frozenset(family) for family in families))
+    vouched = {key.id: key for seal in history.seals if (key := _sealer(seal, history, pinned, known)) is not None}
     _grow(vouched, history.key_changes, _successor)
-    return Trust(tuple({**believed, **vouched}.values()), pins, tied)
+    return replace(pinned, keys=tuple({**believed, **vouched}.values()))
 
 
 def check_active(folder: Path, history: History, findings: Findings) -> None:
@@ -172,22 +168,16 @@ def _known(kept: Iterable[PublicKey], history: History) -> dict[str, PublicKey]:
     return known
 
 
-def _sealer(
-    seal: SealEvent,
-    history: History,
-    pins: Pins,
-    families: Sequence[frozenset[str]],
-    believed: Mapping[str, PublicKey],
-    known: Mapping[str, PublicKey],
-) -> PublicKey | None:
+def _sealer(seal: SealEvent, history: History, trust: Trust, known: Mapping[str, PublicKey]) -> PublicKey | None:
     """Return the key named by a build's statement, where enough pinned keys signed that statement."""
     try:
         opened = open_envelope(json.loads(seal.build["envelope"]))
         named: Any = json.loads(opened.payload)["predicate"]["key"]
     except (EnvelopeError, ValueError, KeyError, TypeError):
         return None  # named where the seal is checked
-    signed = raw_signers(str(seal.build["ref"]), opened, history.cosignatures, believed.values())
-    return known.get(named) if isinstance(named, str) and _counted(families, pins, signed) >= pins.threshold else None
+    signed = raw_signers(str(seal.build["ref"]), opened, history.cosignatures, trust.keys)
+    enough = trust.pins is not None and trust.counted(signed) >= trust.pins.threshold
+    return known.get(named) if isinstance(named, str) and enough else None
 
 
 def _grow(keys: dict[str, PublicKey], changes: Sequence[KeyChange], step: Callable[[KeyChange, dict[str, PublicKey]], PublicKey | None]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,7 +72,9 @@ def verify(
     with record.database.read() as connection:
         history = read_history(connection, record.ledger, positions=() if kept is None else {kept.size})
         imports = [each for each in history.imports if each.importer == record.ledger]
-        brought = None if ref is None else _imported(connection, ref, history, imports)
+        meant = None if ref is None else read_ref(Reader(connection, Prefix(history.size, history.size)), ref)
+        is_build = meant is not None and meant.kind == "build"
+        brought = next((each for each in imports if is_build and meant and parse_ref(each.build).segments == meant.segments), None)
         bound = None if ref is None else _bound(connection, ref, history) if brought is None else brought.seq + 1
         history.tell(findings, bound)
         # An imported build has keys of its own: a key pinned for it signed nothing here.
@@ -143,12 +145,6 @@ def _check_seals(
     return believed
 
 
-def _imported(connection: Connection, text: str, history: History, imports: Sequence[Import]) -> Import | None:
-    """Return the import that brought a ref's build, as the ledger says; None for anything else."""
-    ref = read_ref(Reader(connection, Prefix(history.size, history.size)), text)
-    return next((each for each in imports if ref.kind == "build" and parse_ref(each.build).segments == ref.segments), None)
-
-
 def _check_catalog(connection: Connection, ledger_name: LedgerName, findings: Findings, bound: int | None, imports: Sequence[Import]) -> bool:
     """Report every catalog row that differs from the ledger's events; returns whether none does."""
     agrees = True
@@ -173,7 +169,10 @@ def _believable(connection: Connection, ledger_name: LedgerName, history: Histor
     if agrees:
         yield connection
         return
-    with _in_memory() as made:
+    with ExitStack() as held:
+        engine = create_engine("sqlite://")
+        held.callback(engine.dispose)
+        made = held.enter_context(engine.begin())
         SQLModel.metadata.create_all(made)
         root = history.frontier.root().hex()
         named = {"ledger_id": ledger_name.ledger_id, "slug": ledger_name.slug}
@@ -192,13 +191,3 @@ def _believable(connection: Connection, ledger_name: LedgerName, history: Histor
             with suppress(BadEvent):  # named where the catalog was compared
                 replay.write(made, project(leaf.body, leaf.seq, ledger_name, voices.get(leaf.event_id, ())))
         yield made
-
-
-@contextmanager
-def _in_memory() -> Iterator[Connection]:
-    engine = create_engine("sqlite://")
-    try:
-        with engine.connect() as made, made.begin():
-            yield made
-    finally:
-        engine.dispose()
