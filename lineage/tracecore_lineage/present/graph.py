@@ -86,13 +86,15 @@ class TraceGraph:
         made = {key: runs[node["run"]] for key, node in nodes.items() if node["run"] in runs}
         made.update((key, runs[run]) for node in trace["nodes"] for key, run in versions.each(node["ref"]).items() if run in runs)
         graph = cls(trace, nodes, made, {ref: list(found) for ref, found in behind.items()})
-        beside = graph.companions() if backward else frozenset[str]()
+        measured = graph.measurements() if backward else frozenset[str]()
         kinds = {ref: kind_of_node(node) for ref, node in nodes.items()}
-        rank = {ref: (ref in beside, kind.rank_measured if ref in beside else kind.rank, place) for place, (ref, kind) in enumerate(kinds.items())}
+        rank = {
+            ref: (ref in measured, kind.rank_measured if ref in measured else kind.rank, place) for place, (ref, kind) in enumerate(kinds.items())
+        }
         last = (True, UNRANKED, len(rank))
         return cls(trace, nodes, made, {ref: sorted(found, key=lambda ref: rank.get(ref, last)) for ref, found in graph.behind.items()})
 
-    def beside(self) -> frozenset[str]:
+    def measurements(self) -> frozenset[str]:
         """Return measurements of the product and everything made from them, which are not inputs of the product."""
         found: set[str] = set()
         for ref in self._deepest_first():
@@ -113,7 +115,7 @@ class TraceGraph:
 
     def reduced(self) -> dict[str, list[str]]:
         """Drop neighbors that are also reached through another neighbor: a release holds the dataset, but depends on it through the model."""
-        beside = self.companions()
+        measured = self.measurements()
         shared = {ref for others in self.behind.values() if len(others) > 1 for ref in others}
         places = {ref: 1 << place for place, ref in enumerate(ref for ref in self.nodes if ref in shared)}
         reach: dict[str, int] = {}
@@ -121,9 +123,9 @@ class TraceGraph:
             reach[ref] = reduce(or_, (reach[other] | places.get(other, 0) for other in self.behind.get(ref, ()) if other in reach), 0)
         left: dict[str, list[str]] = {}
         for ref, others in self.behind.items():
-            main = reduce(or_, (reach.get(other, 0) for other in others if other not in beside), 0)
-            every = reduce(or_, (reach.get(other, 0) for other in others if other in beside), main)
-            left[ref] = [other for other in others if not (every if other in beside else main) & places.get(other, 0)]
+            main = reduce(or_, (reach.get(other, 0) for other in others if other not in measured), 0)
+            every = reduce(or_, (reach.get(other, 0) for other in others if other in measured), main)
+            left[ref] = [other for other in others if not (every if other in measured else main) & places.get(other, 0)]
         return left
 
     def _deepest_first(self) -> list[str]:
