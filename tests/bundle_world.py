@@ -46,7 +46,7 @@ def retrained(found: StoredWorld) -> None:
 
 
 def build_upon(found: StoredWorld, name: str = "own") -> None:
-    """Seal a build of this world that stands on the model of the build `demo`, which was imported."""
+    """Seal a build of this world that depends on the model of the build `demo`, which was imported."""
     trace = found.record.trace("build/demo")
     node = next(node for node in trace["nodes"] if node["kind"] == "model")
     model = found.record.artifact(node["ref"])

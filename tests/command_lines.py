@@ -1,4 +1,4 @@
-"""Many command lines run by one real process, as a shell would hand them over: bytes that are no text, terminals of ASCII, missing rights."""
+"""Many command lines run by one real process, as a shell would hand them over: bytes that are not text, terminals of ASCII, missing rights."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ class Ran:
 
     @property
     def said(self) -> list[tuple[tuple[str, ...], int, str]]:
-        """Each line, its code, and what it said on stderr."""
-        texts = self.stderr.decode().split(">>> [")[-len(self.codes) :]  # a process that began again said the first twice
+        """Each line, its code, and its stderr."""
+        texts = self.stderr.decode().split(">>> [")[-len(self.codes) :]  # a restarted process printed the first twice
         return [(line, code, text.partition("\n")[2].strip()) for (line, code), text in zip(self.codes, texts, strict=True)]
 
     @property
     def answers(self) -> dict[tuple[str, ...], str]:
-        """What each line, the last of several equal ones, said on stdout."""
+        """Stdout of each line, of the last of several equal ones."""
         texts = self.stdout.decode().split(">>> [")[-len(self.codes) :]
         return {line: text.partition("\n")[2].strip() for (line, _), text in zip(self.codes, texts, strict=True)}
 

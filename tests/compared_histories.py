@@ -105,7 +105,7 @@ def _ask(reader: Reader, forward: bool, asked: dict[str, History], by_run: dict[
 
 
 def _wrong(of: History, target: Node, forward: bool, told: Told) -> Iterator[str]:
-    """Yield what differs from the model, and between what the record said itself."""
+    """Yield what differs from the model, and between two answers of the record."""
     answer: Answer = of.world.impact(*target) if forward else of.world.trace(*target)
     # Going forward, the maker of what was read under another name is shown, so that the two names hang together.
     shown = {made for read in of.world.reads if read.run in answer.runs for made in read.makers} if forward else set()

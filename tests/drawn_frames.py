@@ -42,7 +42,7 @@ def dhash(data: bytes) -> str:
 
 
 def frame(drive: str, index: int, image: bytes, **other: Any) -> dict[str, Any]:
-    """Return one row of the frame table, ten frames a second; unmeasured clock and place unless said."""
+    """Return one row of the frame table, ten frames a second; unmeasured clock and place unless given."""
     time = other.pop("timestamp_ns", EPOCH_NS + index * 100_000_000)
     return {
         "drive": drive,

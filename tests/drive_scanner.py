@@ -51,7 +51,7 @@ class Drive:
 
     @classmethod
     def of(cls, name: str, *, files: list[bytes] = (), texts: list[str] = (), images: list[bytes] = ()) -> Drive:  # type: ignore[assignment]
-        """Learn a drive from its raw files, telling texts and encoded frames."""
+        """Learn a drive from its raw files, separating texts from encoded frames."""
         needles = [text.encode() for text in texts if len(text) >= 16]
         for data in [*files, *images]:
             step = max(len(data) // 6, 1)

@@ -1,4 +1,4 @@
-"""Somebody who has the database and the workspace's keys: rewrites the whole ledger, every hash, seal and signature over it, and the catalog."""
+"""An intruder who has the database and the workspace's keys: rewrites the whole ledger, every hash, seal and signature over it, and the catalog."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def forge(record: Record, change: Callable[[Told], Told]) -> None:
 
     Args:
         record: whose database and keys are at hand.
-        change: gives the history that is told from now on.
+        change: returns the forged history.
     """
     key = record.recorder.keys.private()
     origin = record.ledger.origin
@@ -78,5 +78,5 @@ def swapped(told: Told, one: int, other: int) -> Told:
 
 
 def reordered(told: Told, order: Sequence[int]) -> Told:
-    """Tell the events in another order, at the times at which others were."""
+    """Return the events in another order, at the times at which others were."""
     return [(at, told[place][1]) for (at, _), place in zip(told, order, strict=True)]

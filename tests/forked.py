@@ -1,7 +1,7 @@
 """Processes of tests, forked from ones that have imported what each of them would take seconds to import.
 
-A server of workers is forked from a process that has loaded the kernel alone and observed that, as such a server does itself; a command, from one
-that has loaded the command line and what a build needs. Each is given the import path, the folder and the environment of whoever asks for it. What
+A server of workers is forked from a process that has loaded the kernel only and observed that, as such a server does itself; a command, from one
+that has loaded the command line and what a build needs. Each is given the import path, the folder and the environment of its caller. What
 Python reads of its environment when it starts is not read again: a test of that starts a process of its own.
 """
 
@@ -41,7 +41,7 @@ _used = {"servers": "servers"}
 
 
 def use(*, learning: bool) -> None:
-    """Say from which process servers of workers are forked from now on: one that has loaded `LEARNING` too, or the kernel alone."""
+    """Set the process that servers of workers are forked from: one that has loaded `LEARNING` too, or the kernel only."""
     _used["servers"] = "learning_servers" if learning else "servers"
 
 
@@ -169,7 +169,7 @@ def _commands(control: socket.socket, *servers: socket.socket) -> NoReturn:
 
     def become(request: dict[str, Any], descriptors: list[int]) -> NoReturn:
         out, err, status = descriptors
-        if pid := os.fork():  # a process between tells how the command ended
+        if pid := os.fork():  # a process between reports how the command ended
             os.write(status, f"{pid} ".encode())
             os.close(out)
             os.close(err)

@@ -18,7 +18,7 @@ BEGUN = BEGINNING
 
 
 def fresh_record(workspace: Workspace) -> Record:
-    """Open the record of a new workspace. Its SQLite file is a copy of one that the product made; nothing in it tells of a workspace."""
+    """Open the record of a new workspace. Its SQLite file is a copy of one that the product made; nothing in it names a workspace."""
     database = workspace.root / "record.db"
     if workspace.catalog_url == f"sqlite:///{database}" and not database.exists():
         database.write_bytes(_empty())

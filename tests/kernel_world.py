@@ -197,7 +197,7 @@ class World:
         self.base = workspace.root.parent
 
     def drive(self, file: str, text: str) -> Path:
-        """Write a drive file beside the workspace."""
+        """Write a drive file next to the workspace."""
         path = self.base / "drives" / file
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")

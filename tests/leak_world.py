@@ -47,9 +47,9 @@ class LeakWorld:
 
         Args:
             asset: its name.
-            stage: its kind; None for a run that tells of none.
+            stage: its kind; None for a run that records none.
             inputs: by port: what of this world it read, or (that, the port's declared use).
-            outputs: by port; one alone is called by the asset's name.
+            outputs: by port; one only is called by the asset's name.
             **more: `outside`: files that it read, by role.
         """
         at = datetime.now(UTC)
@@ -80,7 +80,7 @@ class LeakWorld:
         return Artifact(kind, f"p.{name}", *place, facets=facets)
 
     def thing(self, kind: str, name: str, content: str = "", **more: Any) -> Artifact:
-        """Something whose bytes nobody opens: a model, a report, a request."""
+        """Something whose bytes are not opened: a model, a report, a request."""
         return Artifact(kind, f"p.{name}", digest_bytes(f"{kind} {name} {content}".encode()), Media.NONE, **more)
 
     def report(self, name: str) -> Artifact:
@@ -124,7 +124,7 @@ class LeakWorld:
         return list(evaluate_gates(release, self.evidence, self.host))
 
     def gate(self, **more: Any) -> GateOutcome:
-        """Judge `{check: no_leak}` alone."""
+        """Judge `{check: no_leak}` only."""
         return self.judge({"check": "no_leak", **more})[0]
 
     @property

@@ -1,4 +1,4 @@
-"""A code location of somebody's own: the toy program as a component's definitions, and beside it assets, checks and a job that no program made."""
+"""A code location outside of ours: the toy program as a component's definitions, and next to it assets, checks and a job that no program made."""
 
 import os
 
@@ -14,7 +14,7 @@ DAYS = dg.StaticPartitionsDefinition(["mon", "tue"])
 
 @dg.observable_source_asset
 def table():
-    """Live outside; its version is what somebody there says."""
+    """Live outside; its version is what its owner states."""
     return dg.DataVersion("2026-11")
 
 

@@ -135,7 +135,7 @@ class _Writer:
             self.names += [new] if new not in self.names else []
 
     def state(self) -> None:
-        """One DatasetEvent: a dataset's further name, or that somebody emptied it."""
+        """One DatasetEvent: a dataset's further name, or that it was emptied."""
         name = self.random.choice(self.names)
         path = self.paths.get(name, (f"{self.namespace}-s3", f"/wh/{self.namespace}/{name[1]}"))
         port = self.random.choice([Port(name, aliases=(path,)), Port(name, change="DROP"), Port(name, "1", change="TRUNCATE")])

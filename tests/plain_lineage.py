@@ -1,17 +1,17 @@
 """The plain reference model of what OpenLineage events mean: obvious, quadratic, and independent of the record's code.
 
 Rules that the prose leaves open, and how they are read here:
-- A run begins at its earliest event, which is its START unless its clock is wrong; every input is read then. An output stands from its run's deciding
-  terminal event on; a run without one is open, and its output stands from the first event naming it.
+- A run begins at its earliest event, which is its START unless its clock is wrong; every input is read then. An output is from its run's deciding
+  terminal event on; a run without one is open, and its output is from the first event naming it.
 - One maker of a version label is the maker at whatever time. Of several the nearest before the reading counts; where all of them are later, none
   does, and that is a gap. What the reader makes itself is not what it read.
 - Where one event of a run names a version of a dataset and another names none, the second says the same with less.
 - What a run does to a dataset is what the last of its events to say anything says. OVERWRITE and CREATE replace what it held, DROP and TRUNCATE
   empty it and make nothing, RENAME hands the old name's content to the new one and makes nothing, ALTER alters nothing; else an output appends.
-  Where a replacement is recorded, a version holds what was appended since the last one too; else it stands for itself.
+  Where a replacement is recorded, a version holds what was appended since the last one too; else it represents itself.
 - A reading by version follows that version's makers, under the names that the dataset had before too, until it was renamed; a reading without one
-  follows every write since the last replacement, and may be of any write before it. A version that nobody made may be one written without a version.
-- Aliases join names for all time. A name that was said to be one of ours stands for that, so far as reading goes, and joins nothing. A version of
+  follows every write since the last replacement, and may be of any write before it. A version that no run made may be one written without a version.
+- Aliases join names for all time. A name that was declared to be one of ours represents that, so far as reading goes, and joins nothing. A version of
   ours is whole, and every run of ours that made its bytes is its producer.
 - `columnLineage` adds a reading without version of each dataset that its run lists under no input. An event without a run is a DatasetEvent.
 """
@@ -165,7 +165,7 @@ class World:
                 first = end or next(event for event, port in ports if port.version == version)
                 self.writes.append(Made((first.time, first.digest), run, name, version or f"run:{run}"))
 
-    def written(self, name: Name) -> list[Made]:  # What was written to a dataset; to one that stands for ours, what we wrote
+    def written(self, name: Name) -> list[Made]:  # What was written to a dataset; to one that represents ours, what we wrote
         return sorted(made for made in self.writes if made.name in (self.stands_for(name) or {name}))
 
     def before(self, name: Name, moment: Moment) -> list[tuple[Moment, str, Name | None]]:

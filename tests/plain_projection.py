@@ -2,7 +2,7 @@
 
 Rules (DESIGN.md, 'Names and identity' and 'What must always hold'): of terminal events in conflict the smallest (UTC instant, event digest) wins, of
 facets the greatest. A dataset is `external/<namespace>/<name>@<version>`; an output without a version is that run's, an input without one is a gap.
-A dataset that `columnLineage` alone names is an input. Which run made what was read is told by `plain_lineage`.
+A dataset that `columnLineage` only names is an input. Which run made what was read is shown by `plain_lineage`.
 """
 
 from __future__ import annotations

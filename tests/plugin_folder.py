@@ -15,7 +15,7 @@ def write_distribution(
     """Write a distribution as an installer leaves it; its entry point in group `tracecore` is `name`, its module `<name>_plugin`.
 
     Args:
-        folder: stands on the import path.
+        folder: depends on the import path.
         name: of the distribution and of its entry point.
         source: of the module.
         version: of the distribution.

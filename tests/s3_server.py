@@ -24,7 +24,7 @@ _SERVICES = ("master", "volume", "filer", "s3")
 
 
 def free_ports(count: int) -> list[int]:
-    """Find ports that nobody listens on."""
+    """Find free ports."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:

@@ -1,4 +1,4 @@
-"""Finds the real input that tests use where it is there: drives, labels and logs that nobody of the project made."""
+"""Finds the real input that tests use where it is there: drives, labels and logs from outside the project."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BESIDE = Path(__file__).parents[2] / "shared" / "data"
 def shared_data(*parts: str) -> Path:
     """Return a file or folder of the shared data, or skip the test, saying what is absent.
 
-    Looked for in the folder that TRACECORE_SHARED_DATA names, else beside the repository in `shared/data`.
+    Looked for in the folder that TRACECORE_SHARED_DATA names, else next to the repository in `shared/data`.
     """
     folder = Path(os.environ.get(ENV) or _BESIDE)
     path = folder.joinpath(*parts)

@@ -28,7 +28,7 @@ def object_store(server: S3Server, workspace: Workspace, prefix: str | None = No
 
 
 def peek(store: AnyStore, path: str) -> bytes:
-    """Read what lies under a path, as nobody but a test would."""
+    """Read what lies under a path, as only a test would."""
     return store.place.read(path)
 
 

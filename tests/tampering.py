@@ -1,4 +1,4 @@
-"""What somebody with the files and the database can do behind a record's back, on SQLite and PostgreSQL, and what `verify` says of it."""
+"""What an intruder with the files and the database can do behind a record's back, on SQLite and PostgreSQL, and what `verify` says of it."""
 
 from __future__ import annotations
 

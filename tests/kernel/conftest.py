@@ -1,4 +1,4 @@
-"""A host with the test plugin alone, and a world to run it in."""
+"""A host with the test plugin only, and a world to run it in."""
 
 from __future__ import annotations
 

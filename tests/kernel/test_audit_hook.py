@@ -1,4 +1,4 @@
-"""What a stage opens that nothing handed to it is seen, told by its line, and nobody else's doing is taken for it."""
+"""What a stage opens that nothing handed to it is seen, reported with its line, and accesses of other code are not."""
 
 from __future__ import annotations
 

@@ -212,7 +212,7 @@ def test_an_edited_commit_is_named_for_every_version_that_stands_on_it(store: An
 
 
 def test_an_edited_commit_of_a_version_that_nobody_recorded_is_among_those_named(store: AnyStore) -> None:
-    """A killed run leaves such a commit; the chain goes over it, and only the next recorded value tells that it is another."""
+    """A killed run leaves such a commit; the chain goes over it, and only the next recorded value shows that it is another."""
     put(store, signals({"a": 3}))
     kept = put(store, signals({"a": 4}), "r2")
     first = f"{kept.location}/_delta_log/{0:020d}.json"

@@ -27,7 +27,7 @@ def implemented(module: str) -> set[str]:
 
 
 def named_in_code(source: str) -> set[str]:
-    """The names that a Python file calls or defines, its string constants (plugins written for tests) among them; comments are no test."""
+    """The names that a Python file calls or defines, its string constants (plugins written for tests) among them; comments are not tests."""
     tree = ast.parse(source)
     texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     attributes = [node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)]

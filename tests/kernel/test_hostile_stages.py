@@ -173,7 +173,7 @@ def test_names_that_are_odd_but_text_are_kept_as_they_are(world: World) -> None:
 
 
 def test_what_the_record_answers_a_stage_with_is_raised_there_in_its_own_words(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error of a class that only the build knows is told the worker as what it is a case of."""
+    """An error of a class that only the build knows reaches the worker as what it is a case of."""
 
     def lost(*_: Any) -> None:
         raise ConnectionLost("The server went away.", durable=None)

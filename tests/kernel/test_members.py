@@ -1,4 +1,4 @@
-"""A directory's members become artifacts of their own, traced to whoever wrote the directory; scratch outlives a failed run."""
+"""A directory's members become artifacts of their own, traced to the process that wrote the directory; scratch outlives a failed run."""
 
 from __future__ import annotations
 

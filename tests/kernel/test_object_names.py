@@ -66,7 +66,7 @@ def test_a_copy_that_a_power_cut_tore_is_made_again(s3_server: S3Server, workspa
 def test_a_put_that_meets_another_one_under_way_waits_for_what_becomes_of_it(
     s3_server: S3Server, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """S3's 409 to a put-if-absent: nothing is there yet, and whoever was first may come to nothing."""
+    """S3's 409 to a put-if-absent: nothing is there yet, and the process that was first may come to nothing."""
     place = object_store(s3_server, workspace).place
     real, answers = obstore.put, [AlreadyExistsError("409 ConditionalRequestConflict")]
 

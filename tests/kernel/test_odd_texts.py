@@ -139,7 +139,7 @@ def test_nothing_that_a_plugin_says_is_recorded_with_an_address_in_memory(plugin
 
 
 def test_a_stage_may_meet_file_names_that_are_not_utf_8(world: World) -> None:
-    """What it writes is refused by name; what it reads beside its inputs is told by name."""
+    """What it writes is refused by name; what it reads next to its inputs is reported by name."""
     folder = world.workspace.root / "folder"
     folder.mkdir()
     (folder / os.fsdecode(b"bad\xff.bin")).write_bytes(b"1")

@@ -1,4 +1,4 @@
-"""Calibrations place sensors in the vehicle: the last one from before a moment counts, and what nobody placed is shown nowhere."""
+"""Calibrations place sensors in the vehicle: the last one from before a moment counts, and what has no calibration is shown nowhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs beside each other: threads and processes that want the same make it once, a live run is left alone, a killed one gives way."""
+"""Runs next to each other: threads and processes that want the same make it once, a live run is left alone, a killed one gives way."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Whoever stops a build or a check, by Ctrl-C or by kill -9, stops the stage's own process with it, also one that does not want to end."""
+"""Stopping a build or a check, by Ctrl-C or by kill -9, stops the stage's own process with it, also one that does not want to end."""
 
 from __future__ import annotations
 

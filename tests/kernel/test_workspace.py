@@ -20,7 +20,7 @@ def test_a_workspace_is_the_argument_else_the_environments_else_beside_us(tmp_pa
 
 
 def test_the_folder_of_a_project_stands_for_the_workspace_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As after `tracecore init fleet`: a second workspace around the first would be nobody's wish."""
+    """As after `tracecore init fleet`: a second workspace around the first is never meant."""
     made = Workspace.create(tmp_path / "fleet" / ".tracecore")
     assert Workspace.open(tmp_path / "fleet") == Workspace.create(tmp_path / "fleet") == made
     monkeypatch.setenv("TRACECORE_HOME", str(tmp_path / "fleet"))

@@ -133,7 +133,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordWorld]:
 
 @pytest.fixture(scope="module")
 def vendor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoredWorld]:
-    """Where the build `demo` was sealed; nobody changes it, but whoever deceives holds its keys."""
+    """Where the build `demo` was sealed; no test changes it, but a forger has its keys."""
     found = bundle_world.sealed(tmp_path_factory.mktemp("vendor") / "w")
     yield found
     found.record.close()

@@ -1,4 +1,4 @@
-"""Batches lie in compressed blocks, which nobody who reads the ledger notices, and whose every damage is named."""
+"""Batches lie in compressed blocks, which no reader of the ledger notices, and whose every damage is named."""
 
 from __future__ import annotations
 

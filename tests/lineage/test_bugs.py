@@ -1,4 +1,4 @@
-"""A bug that somebody reports is an event and a node: it leads back to the build and the drives it is about, and they lead to it.
+"""A reported bug is an event and a node: it leads back to the build and the drives it is about, and they lead to it.
 
 Modules: `exchange/bug_reports.py`, `trace/bugs.py`, `commands/bug.py`.
 """

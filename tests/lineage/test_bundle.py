@@ -76,7 +76,7 @@ def test_a_key_that_was_rotated_since_still_verifies_it(tmp_path: Path) -> None:
     export_bundle(found.record.recorder, "demo", tmp_path / "demo.bundle")
     assert verify_bundle(tmp_path / "demo.bundle", key=old)["failures"] == []
     named = {failure["what"] for failure in verify_bundle(tmp_path / "demo.bundle", key=new)["failures"]}
-    assert named <= {"signature", "signature of the checkpoint"}  # the new key can't vouch for what came before it: the bundle is no whole ledger
+    assert named <= {"signature", "signature of the checkpoint"}  # the new key can't vouch for what came before it: the bundle is not a whole ledger
     found.record.close()
 
 

@@ -41,7 +41,7 @@ REASON = "request 2026-118"
 
 
 class Killed(BaseException):
-    """What stands for a kill: nothing catches it."""
+    """What represents a kill: nothing catches it."""
 
 
 def failures(world: StoredWorld, ref: str | None = None) -> list[str]:
@@ -152,7 +152,7 @@ def test_an_event_of_another_producer_erases_nothing(built: StoredWorld) -> None
 
 @pytest.mark.parametrize("step", range(6))
 def test_a_kill_at_any_step_is_finished_by_recover(built: StoredWorld, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """From the promise on nobody is given the drive; `doctor` says that it is not done; `recover` does it."""
+    """From the promise on no process gets the drive; `doctor` says that it is not done; `recover` does it."""
     steps = [0]
 
     def dying(real: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Seals by m of n keys: signatures join later, and what is no signature is named.
+"""Seals by m of n keys: signatures join later, and what is not a signature is named.
 
 Modules: `catalog/signatures.py`.
 """
@@ -28,7 +28,7 @@ DATABASES = ("sqlite", "postgresql")
 
 
 def forged(record: Record, ref: str, **changed: Any) -> None:
-    """Record a cosignature as who owns the workspace could, past every check."""
+    """Record a cosignature as the owner of the workspace could, past every check."""
     payload = base64.b64decode(record.query(sealed_build, "demo").envelope["payload"])  # type: ignore[union-attr]
     good = seal_payload(payload, ADA)["signatures"][0]["sig"]
     facet = TracecoreCosignRunFacet(**{"build": ref, "key": ADA.public.id, "public_key": ADA.public.pem, "signature": good, **changed})

@@ -1,4 +1,4 @@
-"""Seals by m of n keys on the command line: from key pairs to a verified build, told in words."""
+"""Seals by m of n keys on the command line: from key pairs to a verified build, in words."""
 
 from __future__ import annotations
 

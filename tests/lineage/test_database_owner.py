@@ -1,4 +1,4 @@
-"""Who owns the database and the keys can tell another history in which everything fits; a checkpoint that was exported earlier tells on them."""
+"""The owner of the database and the keys can forge another history in which everything fits; a checkpoint that was exported earlier reveals it."""
 
 from __future__ import annotations
 

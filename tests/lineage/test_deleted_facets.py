@@ -1,4 +1,4 @@
-"""A facet that a later event states to be gone (`_deleted`) is gone, by event time, of whatever it was said."""
+"""A facet that a later event states to be gone (`_deleted`) is gone, by event time, of whatever subject."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Erasures beside what earlier ones, crashes and imports left: nothing of a drive stays for want of a version, and nothing new goes with the old."""
+"""Erasures next to what earlier ones, crashes and imports left: nothing of a drive stays for want of a version, and nothing new goes with the old."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REASON = "request 2026-118"
 
 
 class Killed(BaseException):
-    """What stands for a kill: nothing catches it."""
+    """What represents a kill: nothing catches it."""
 
 
 def killed(*_: Any) -> None:

@@ -84,7 +84,7 @@ def test_the_state_is_what_a_plain_reading_of_the_events_gives(emptied: EmptiedR
 
 
 def test_an_input_pinned_to_version_1_stays_version_1_when_version_2_is_there(emptied: EmptiedRecord) -> None:
-    """In whatever order the four runs arrive: who read version 1 was made from version 1 alone, and version 2 reached nothing of it."""
+    """In whatever order the four runs arrive: the reader of version 1 was made from version 1 only, and version 2 reached nothing of it."""
     loads = [_run(1, outputs=[("raw", "1")]), _run(2, outputs=[("raw", "2")])]
     reports = [_run(3, inputs=[("raw", "1")], outputs=[("report", "a")]), _run(4, inputs=[("raw", "2")], outputs=[("report", "b")])]
     for order in ([*loads, *reports], [*reports, *loads], [loads[0], reports[0], loads[1], reports[1]], [reports[1], loads[1], reports[0], loads[0]]):

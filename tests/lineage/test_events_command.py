@@ -1,4 +1,4 @@
-"""`tracecore events` and `tracecore export`: what leaves the record is what it stands on, and comes back as the same record."""
+"""`tracecore events` and `tracecore export`: what leaves the record is what it depends on, and comes back as the same record."""
 
 from __future__ import annotations
 

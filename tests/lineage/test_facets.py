@@ -1,4 +1,4 @@
-"""Each facet of ours has a schema and an example beside it, and they agree with each other, with the classes and with what is registered."""
+"""Each facet of ours has a schema and an example next to it, and they agree with each other, with the classes and with what is registered."""
 
 from __future__ import annotations
 

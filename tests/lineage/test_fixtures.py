@@ -96,7 +96,7 @@ def test_its_catalog_is_what_its_ledger_says_before_and_after_a_replay(fixture: 
 
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS)
 def test_its_checkpoints_sign_the_root_over_its_events_by_plain_arithmetic(checkpoint: str) -> None:
-    """From docs/formats/ledger.md alone: none of our code reads anything here."""
+    """From docs/formats/ledger.md only: none of our code reads anything here."""
     expected = FIXTURES / "files" / "expected"
     text = (expected / f"{checkpoint}.checkpoint").read_text(encoding="utf-8")
     signed, _, signatures = text.partition("\n\n")
@@ -131,7 +131,7 @@ def tree(leaves: list[bytes]) -> bytes:
 
 
 def test_it_goes_on_in_a_copy(fixture: Path) -> None:
-    """Last in this file: what is recorded now stands after what was then, and the old checkpoints hold."""
+    """Last in this file: what is recorded now is after what was then, and the old checkpoints hold."""
     with Record.open(fixture / "small") as record:
         rotate_key(record.recorder)
         report_bug(record.recorder, "later", build="build/second", reporter="Grace Hopper")

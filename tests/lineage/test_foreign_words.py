@@ -57,7 +57,7 @@ class Ours:
 
     @staticmethod
     def _bundles(folder: Path) -> Iterator[Path]:
-        """Bundles of the same slug and of another: with what both made, with another model, and one that stands on an imported build."""
+        """Bundles of the same slug and of another: with what both made, with another model, and one that depends on an imported build."""
         for name, slug in (("twin", SLUG), ("other", "other")):
             made = sealed(folder / name, slug)
             if slug == SLUG:
@@ -92,7 +92,7 @@ class Ours:
 
     @staticmethod
     def ours(facets: dict[str, Any]) -> dict[str, Any]:
-        """Leave out what others added; where it took the place of what we said, that is missed."""
+        """Leave out what others added; where it took the place of what we recorded, that is missed."""
         return {name: value for name, value in facets.items() if '"evil"' not in json.dumps(value)}
 
     def check(self) -> None:
@@ -162,7 +162,7 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ours]:
 @settings(max_examples=20, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_nothing_that_others_say_changes_what_is_answered_about_ours(ours: Ours, data: st.DataObject) -> None:
-    """What others said stays: each example comes on top of all before it."""
+    """What others recorded stays: each example comes on top of all before it."""
     events = data.draw(st.composite(lambda draw: [ours.event(draw) for _ in range(4)])())
     taken = ours.record.ingest(events)
     assert taken.recorded + taken.known + len(taken.refused) == len(events)
@@ -173,7 +173,7 @@ def test_nothing_that_others_say_changes_what_is_answered_about_ours(ours: Ours,
 
 
 def test_afterwards_everything_verifies_and_nothing_was_missed(ours: Ours) -> None:
-    """Comes last: all bundles are in, beside all that was said."""
+    """Comes last: all bundles are in, next to all that was recorded."""
     for bundle in ours.bundles:
         import_bundle(ours.record.recorder, bundle)
     ours.check()

@@ -88,7 +88,7 @@ def foreign(number: int) -> dict[str, Any]:
 
 
 def appending(world: RecordWorld, body: bytes) -> Callable[[Connection], int]:
-    """Work that appends bytes that are no event, without a catalog row."""
+    """Work that appends bytes that are not an event, without a catalog row."""
 
     def work(connection: Connection) -> int:
         return ledger.append(connection, [body], None)[0].seq
@@ -125,7 +125,7 @@ def test_work_that_raises_gets_its_own_error_and_leaves_nothing_while_the_others
 
     def bad(connection: Connection) -> None:
         ledger.append(connection, [b"bad"], None)
-        raise LookupError("mine alone")
+        raise LookupError("only mine")
 
     works = [appending(world, b"%d" % number) for number in range(6)]
     with held(world, 11):
@@ -134,7 +134,7 @@ def test_work_that_raises_gets_its_own_error_and_leaves_nothing_while_the_others
         )
     joined(threads)
     assert sorted(answers[::2]) == list(range(BEGUN, BEGUN + 6))
-    assert [(type(error), str(error)) for error in answers[1::2]] == [(LookupError, "mine alone")] * 6
+    assert [(type(error), str(error)) for error in answers[1::2]] == [(LookupError, "only mine")] * 6
     with world.record.database.read() as connection:
         assert {leaf.body for leaf in ledger.read(connection, BEGUN)} == {b"%d" % number for number in range(6)}
         assert ledger.root_at(connection, BEGUN + 6) == ledger.head(connection).root

@@ -1,4 +1,4 @@
-"""A bundle made by a hand that wants to deceive or to break: whatever stands in it, the answer is a verdict or a sentence, and it comes soon."""
+"""A bundle made by a hand that wants to deceive or to break: whatever is in it, the answer is a verdict or a sentence, and it comes soon."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def with_events(*bodies: bytes, places: int = 0) -> Change:
 
 
 def twice(found: dict[str, bytes]) -> None:
-    """Let the last event stand in the bundle twice."""
+    """Let the last event be in the bundle twice."""
     line = next(each for each in reversed(found["tree"].splitlines(keepends=True)) if b"event_sha256" in each)
     found["tree"] += line
     found["events"] += found["events"][-json.loads(line)["size"] :]
@@ -77,7 +77,7 @@ def imports(count: int) -> Change:
 
 
 def artifact_facet(producer: str = "urn:x", **facet: Any) -> Change:
-    """Say something else of where the bytes of a version lie."""
+    """State something else of where the bytes of a version lie."""
 
     def change(found: dict[str, bytes]) -> None:
         place = found["events"].index(b'"name":"model/demo.model"')

@@ -1,4 +1,4 @@
-"""Reasons for refusing an event are sentences that can be shown, whatever the event holds; the fuzz soak found what stands here."""
+"""Reasons for refusing an event are sentences that can be shown, whatever the event holds; the fuzz soak found what is here."""
 
 from __future__ import annotations
 

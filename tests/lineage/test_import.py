@@ -35,7 +35,7 @@ DATABASES = ("sqlite", "postgresql")
 
 
 def behind(record: Record) -> list[bytes]:
-    """Return the events that build/demo stands on."""
+    """Return the events that build/demo depends on."""
     trace = record.trace("build/demo")
     with record.database.read() as connection:
         return list(events_behind(connection, record.ledger, trace))
@@ -143,7 +143,7 @@ def test_a_build_that_stands_on_an_imported_one_goes_on_to_a_third_workspace_and
     import_bundle(third.record.recorder, tmp_path / "own.bundle")
     assert without_later(third.record.trace("build/own")) == without_later(trace)
     assert sound(third)
-    import_bundle(third.record.recorder, bundle)  # the first one too, after what stands on it
+    import_bundle(third.record.recorder, bundle)  # the first one too, after what depends on it
     assert without_later(third.record.trace("build/demo")) == without_later(vendor.record.trace("build/demo"))
     assert without_later(third.record.trace("build/own")) == without_later(trace)
     assert sound(third)
@@ -185,7 +185,7 @@ def test_events_that_a_stranger_had_sent_before_speak_after_the_import_and_not_b
     auditor.seal("own")
     old, shown = without_later(auditor.record.trace("build/own")), auditor.record.recorder.checkpoint()
     assert "external/vendor/model%2Fdemo.model@" in old
-    assert str(model["run"]) in old  # traced on, into what the stranger said
+    assert str(model["run"]) in old  # traced on, into what the stranger recorded
     at = auditor.record.trace("build/own")["nodes"][0]["recorded_at"]
     as_of = without_later(auditor.record.trace("engine/demo.engine", as_of=at))
     taken = import_bundle(auditor.record.recorder, bundle)

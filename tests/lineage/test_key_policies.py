@@ -26,7 +26,7 @@ def test_a_policy_holds_for_builds_sealed_after_it_and_not_for_those_before(worl
     world.seal("second")
     assert world.record.query(show, "build/first", workspace=world.record.workspace)["signatures"]["required"] is None
     assert world.record.query(show, "build/second", workspace=world.record.workspace)["signatures"]["required"] == 1
-    # The one in force may sign what was sealed before all the same: it counts for who pins it.
+    # The one in force may sign what was sealed before all the same: it counts for users who pin it.
     cosign(world.record.recorder, "first", [ADA])
     assert world.record.query(show, "build/first", workspace=world.record.workspace)["signatures"]["signed"][-1] == ADA.public.id
 

@@ -1,4 +1,4 @@
-"""The KPIs of a report over its versions: what changed since the one before, whether chance could explain it, and which builds stand on each.
+"""The KPIs of a report over its versions: what changed since the one before, whether chance could explain it, and which builds depend on each.
 
 Modules: `trace/kpi_history.py`.
 """

@@ -1,4 +1,4 @@
-"""The ledger keeps exact bytes under one root, appends a duplicate never, and can say where it stood at any time."""
+"""The ledger keeps exact bytes under one root, appends a duplicate never, and can say where it was at any time."""
 
 from __future__ import annotations
 

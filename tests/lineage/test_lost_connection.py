@@ -1,4 +1,4 @@
-"""A PostgreSQL server that goes away: the writer is told what is known of its write, and may send the same again."""
+"""A PostgreSQL server that goes away: the writer learns what is known of its write, and may send the same again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real inventory of 4,861 files of which 21 have one hash: identity is (kind, name, digest), never the digest alone."""
+"""A real inventory of 4,861 files of which 21 have one hash: identity is (kind, name, digest), never the digest only."""
 
 from __future__ import annotations
 

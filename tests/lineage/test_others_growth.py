@@ -47,7 +47,7 @@ def t(version: int | None, name: str = "t", **more: Any) -> Port:
 
 
 def beside(size: int) -> list[Event]:
-    """A chain of three datasets, beside many that have further names, and were renamed, emptied and replaced."""
+    """A chain of three datasets, next to many that have further names, and were renamed, emptied and replaced."""
     events = [run(1, [t(1, "a")], [t(1, "b")]), run(2, [t(1, "b")], [t(None, "c", change="OVERWRITE")]), run(3, [t(None, "c")], [t(1, "d")])]
     for number in range(size):
         named = t(1, f"n{number}", aliases=(("s3", f"n{number}"),))

@@ -1,4 +1,4 @@
-"""A name that somebody put beside another's pseudonym is found out, and stands nowhere as the approver."""
+"""A name put next to another's pseudonym is found out, and is nowhere as the approver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One event gives the same rows whenever and wherever it is projected, and what is no event gives none."""
+"""One event gives the same rows whenever and wherever it is projected, and what is not an event gives none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Proofs hold for who has neither ledger nor our code, and nothing else than what was recorded can be proven."""
+"""Proofs hold for readers who have neither ledger nor our code, and nothing else than what was recorded can be proven."""
 
 from __future__ import annotations
 

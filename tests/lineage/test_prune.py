@@ -25,7 +25,7 @@ from tracecore_schemas.run import Artifact
 
 
 def loose(world: StoredWorld) -> tuple[Artifact, Artifact]:
-    """Make a newer table and a newer model, which no build stands on."""
+    """Make a newer table and a newer model, which no build depends on."""
     table = kept("dataset", "demo.drives", world.table("demo.drives", frames("south", "west")))
     world.run("drives", StageKind.INGEST, outputs={"frames": table})
     model = kept("model", "demo.model", world.folder(**{"model.safetensors": b"other" * 50, "config.json": b"{}"}))

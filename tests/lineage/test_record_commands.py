@@ -1,4 +1,4 @@
-"""`tracecore key`, `checkpoint` and `replay`: answers on stdout, JSON alone where asked for, exit 1 where the answer is no.
+"""`tracecore key`, `checkpoint` and `replay`: answers on stdout, JSON only where asked for, exit 1 where the answer is no.
 
 Modules: `commands/options.py`, `commands/trace.py`, `commands/checkpoint.py`, `commands/maintenance.py`.
 """

@@ -1,4 +1,4 @@
-"""The recorder tells the executor what it needs: what can be used again, which versions there are, and never two ends of one run.
+"""The recorder reports to the executor what it needs: what can be used again, which versions there are, and never two ends of one run.
 
 Modules: `api/record.py`.
 """

@@ -206,7 +206,7 @@ def test_a_file_of_ours_is_described_by_us_alone(ours: StoredWorld) -> None:
 
 
 def test_a_check_of_ours_that_an_imported_workspace_failed_rejects_nothing(ours: StoredWorld, tmp_path: Path) -> None:
-    """A check counts from who ran what it judges, and from this workspace."""
+    """A check counts from the workspace that ran what it judges, and from this workspace."""
     other = world(tmp_path / "other", "other").all()
     other.runs["model"] = ours.runs["model"]
     other.check("model", "evil", success=False)
@@ -220,7 +220,7 @@ def test_a_check_of_ours_that_an_imported_workspace_failed_rejects_nothing(ours:
 
 
 def as_file(ours: StoredWorld, asset: str) -> dict[str, Any]:
-    """A version as whoever finds its bytes on the disk names it."""
+    """A version, as a process that finds its bytes on the disk names it."""
     return dataset(str(ours.path(asset)), None, "file")
 
 
@@ -288,7 +288,7 @@ def test_the_store_of_another_workspace_is_no_store_of_ours(ours: StoredWorld, t
 
 
 def test_what_lies_at_a_place_of_the_store_is_known_from_the_same_part_of_the_record_as_the_rest(ours: StoredWorld) -> None:
-    """A stranger names a place where nothing of ours lies yet: whoever asks of the record as it stood then gets the answer of then."""
+    """A stranger names a place where nothing of ours lies yet: a question about the record as it was then gets the answer of then."""
     content = b"made later"
     place = ours.record.workspace.store / blob_location(digest_bytes(content))
     read = event(inputs=[dataset(str(place), None, "file")], outputs=[dataset("report", "1", "lake")])

@@ -1,4 +1,4 @@
-"""What became known after a build was sealed appears under `later` alone.
+"""What became known after a build was sealed appears under `later` only.
 
 Modules: `trace/changes_since_seal.py`.
 """

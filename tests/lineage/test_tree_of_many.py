@@ -63,7 +63,7 @@ def test_a_version_that_several_runs_made_is_drawn_once_for_each(world: RecordWo
 
 
 def test_four_times_the_files_that_a_run_left_out_cost_four_times_the_calls_at_most(world: RecordWorld) -> None:
-    """What stands with an output already is not said of its run again."""
+    """What is with an output already is not recorded of its run again."""
     found = []
     for number, files in enumerate((FEW, MANY), 1):
         names = [f"{place}.mcap" for place in range(files)]

@@ -170,7 +170,7 @@ def refused(found: Place, commands: Mapping[str, Sequence[str]], *named: str, ro
 
 
 def _files(root: Path) -> set[tuple[str, int]]:
-    """Return what lies in a workspace, but for locks and what SQLite keeps beside a file that is open."""
+    """Return what lies in a workspace, but for locks and what SQLite keeps next to a file that is open."""
     found = [path for path in root.rglob("*") if path.is_file() and "locks" not in path.parts and not path.name.endswith(("-wal", "-shm"))]
     return {(str(path.relative_to(root)), path.stat().st_size if path.name != "record.db" else 0) for path in found}
 
