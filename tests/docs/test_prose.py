@@ -32,22 +32,6 @@ NOT_YET_CLEAN: tuple[str, ...] = (
     "lineage/tracecore_lineage/ledger",
     "lineage/tracecore_lineage/ledger/migrations",
     "lineage/tracecore_lineage/model",
-<<<<<<< HEAD
-=======
-    "plugins/labeling/tracecore_labeling",
-    "plugins/labeling/tracecore_labeling/campaign",
-    "plugins/labeling/tracecore_labeling/commands",
-    "plugins/labeling/tracecore_labeling/exports",
-    "plugins/labeling/tracecore_labeling/imports",
-    "schemas/tracecore_schemas",
-    "tracecore",
-    "tracecore/commands",
-    "tracecore/plugins",
-    "tracecore/running",
-    "tracecore/running/worker",
-    "tracecore/system",
-    "tracecore/testing",
->>>>>>> ee883ac (Tests: docstrings and comments in plain English)
 )
 
 # What a docstring, comment or message may not contain, and what to write instead. Code between backticks is not read.
