@@ -8,9 +8,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from tracecore.check import Check
 from tracecore.errors import UsageError, suggestion
-from tracecore.plugins.host import PluginHost, Registered, RegisteredStage
+from tracecore.plugins.host import PluginHost, RegisteredStage
 from tracecore.plugins.release_gates import NO_LEAK, CheckPassed
 from tracecore.running.checks import choose_checks
 from tracecore.running.file_discovery import find_files
@@ -231,12 +230,12 @@ def _checks(name: str, spec: AssetSpec, stage: RegisteredStage, host: PluginHost
         chosen = choose_checks(stage, spec.checks, name, host)
     except UsageError as problem:
         raise yaml.problem(_at(name, *(("checks",) if spec.checks else ())), str(problem)) from problem
-    return tuple(_plan(check, port, spec.checks.get(key, {}) if key is not None else {}) for check, port, key in chosen)
-
-
-def _plan(check: Registered[Check], output: str, settings: Mapping[str, Any]) -> CheckPlan:
-    blocking = bool(settings.get("blocking", check.item.severity is Severity.BLOCKING))
-    return CheckPlan(check.item.name, output, blocking, check.item.description, check.entry_point)
+    plans = []
+    for check, port, key in chosen:
+        settings = spec.checks.get(key, {}) if key is not None else {}
+        blocking = bool(settings.get("blocking", check.item.severity is Severity.BLOCKING))
+        plans.append(CheckPlan(check.item.name, port, blocking, check.item.description, check.entry_point))
+    return tuple(plans)
 
 
 def _validate_gates(program: VehicleProgram, assets: Iterable[ResolvedAsset], host: PluginHost, yaml: YamlSource) -> None:
@@ -286,13 +285,12 @@ def replace_files(program: ResolvedProgram, overrides: Overrides) -> ResolvedPro
         takers = [asset for asset in program.assets if asset.spec.stage is kind and asset.stage_class.file_ports()]
         if paths and not takers:
             raise UsageError(f"{_OPTIONS[kind]}: the program '{program.name}' has no {kind} asset that takes files.")
-    return replace(program, assets=tuple(_replace(asset, given.get(asset.spec.stage, ())) for asset in program.assets))
-
-
-def _replace(asset: ResolvedAsset, paths: Sequence[str]) -> ResolvedAsset:
-    if not paths:
-        return asset
-    return replace(asset, params={**asset.params, **{port.param: list(paths) for port in asset.stage_class.file_ports().values()}})
+    assets = []
+    for asset in program.assets:
+        files = given.get(asset.spec.stage)
+        params = {port.param: list(files) for port in asset.stage_class.file_ports().values()} if files else {}
+        assets.append(replace(asset, params={**asset.params, **params}))
+    return replace(program, assets=tuple(assets))
 
 
 def find_program_files(program: ResolvedProgram, asset: ResolvedAsset, port: Files) -> list[Path]:

@@ -108,27 +108,18 @@ def _tensors(place: Path) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
     """Yield the weights of safetensors files and ONNX graphs, by name, if their libraries are installed."""
     for file in [place] if place.is_file() else sorted(each for each in place.rglob("*") if each.is_file()):
         label = "" if file == place else f"{file.relative_to(place).as_posix()}:"
-        if file.suffix == ".safetensors":
-            yield from ((f"{label}{name}", tensor) for name, tensor in _safetensors(file))
-        elif file.suffix == ".onnx":
-            yield from ((f"{label}{name}", tensor) for name, tensor in _onnx(file))
+        try:
+            if file.suffix == ".safetensors":
+                from safetensors.numpy import load_file
 
+                yield from ((f"{label}{name}", tensor) for name, tensor in load_file(file).items())
+            elif file.suffix == ".onnx":
+                import onnx
+                from onnx import numpy_helper
 
-def _safetensors(file: Path) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
-    try:
-        from safetensors.numpy import load_file
-    except ImportError:  # installed with the training plugins, which the rebuild of a model needs anyway
-        return
-    yield from load_file(file).items()
-
-
-def _onnx(file: Path) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
-    try:
-        import onnx
-        from onnx import numpy_helper
-    except ImportError:  # installed with the export plugin
-        return
-    yield from ((each.name, numpy_helper.to_array(each)) for each in onnx.load(str(file)).graph.initializer)
+                yield from ((f"{label}{each.name}", numpy_helper.to_array(each)) for each in onnx.load(str(file)).graph.initializer)
+        except ImportError:  # the plugins that write these files install the libraries, and a rebuild needs the same plugins
+            continue
 
 
 def _rows(one: Any, other: Any) -> Distance | None:
