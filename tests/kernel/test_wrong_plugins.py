@@ -202,9 +202,19 @@ class Engine(tc.Stage):
         raise AssertionError
 
 
+class OtherTable(Base):
+    """Write a table of another type than declared."""
+
+    name = "other-table"
+    frames, table = FRAMES(), tc.Output(table=tc.SIGNALS, description="signals")
+
+    def run(self, context, params):
+        context.write(self.table, self.some(context))
+
+
 @tc.hookimpl
 def tracecore_register_stages():
-    return [
+    return [OtherTable,
         Reading, Neighbor, Writing, Besides, Global, Clock, Sets, Silent, Lambda, Loose, Forgetful, WrongKind, Crashing, Engine,
     ]
 
@@ -288,6 +298,7 @@ def said(report: Report, subject: str) -> str:
         ("order-of-a-set", "seed", "the output 'table' is another in a second process with the same seed (the column 'name' differs in row 0"),
         ("unpicklable-params", "params", "Params can't be pickled, so no other process can run the stage: the parameter 'key'"),
         ("loose-params", "params", "the default of 'share', 'many', is not valid"),
+        ("other-table", "runs", "it writes its output 'table' without the column 'topic' of its table type"),
         ("not-written", "written", "ended without writing its output 'other'"),
         ("crashing", "runs", "its process was ended by SIGKILL (killed)"),
         ("needs-an-engine", "runs", "there is no built-in sample of kind engine for the input 'engine': give one in tests/conformance.py"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +14,7 @@ from tracecore.plugins.host import PluginHost, Registered
 from tracecore.running.task import Task
 from tracecore.running.worker.jobs import Job, StageRaised, StageResult
 from tracecore.running.worker.workers import Answer, Workers
+from tracecore.stage import Stage
 from tracecore.system.failures import reason_of
 from tracecore.system.settings import Settings
 from tracecore.testing.rules import package_of
@@ -100,7 +101,17 @@ class Bench:
             answer["error"] = reason_of(error)
         else:
             answer["outputs"] = {port: _described(artifact) for port, artifact in outcome.outputs.items()}
+            answer["error"] = next(_lacking(registered.stage_class, outcome.outputs), None)
         return {**answer, **{name: self._workers.trial.get(name, []) for name in ("reads", "writes", "connects", "starts", "extra", "state")}}
+
+
+def _lacking(stage: type[Stage], outputs: Mapping[str, Artifact]) -> Iterator[str]:
+    """Yield the columns of declared table types that a stage did not write."""
+    for name, port in stage.outputs().items():
+        written = {field.name for field in outputs[name].schema}
+        missing = [column for column in (port.table.names if port.table else ()) if column not in written]
+        if missing:
+            yield f"it writes its output '{name}' without the column '{missing[0]}' of its table type: tc.tables.table_of makes such a table"
 
 
 def _described(artifact: Artifact) -> dict[str, Any]:
