@@ -13,8 +13,8 @@ from label_rows import rows_of, statement
 from shared_data import shared_data
 
 from tracecore.errors import UsageError
+from tracecore_labeling.exports import FORMATS
 from tracecore_labeling.exports.batch import labeled_frames
-from tracecore_labeling.exports.formats import FORMATS
 from tracecore_labeling.imports.coco import read_coco
 from tracecore_labeling.imports.label_file import FoundLabel, LabelFile
 

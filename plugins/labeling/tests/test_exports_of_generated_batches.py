@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from label_rows import rows_of, statement
 
+from tracecore_labeling.exports import FORMATS
 from tracecore_labeling.exports.batch import labeled_frames
-from tracecore_labeling.exports.formats import FORMATS
 from tracecore_labeling.imports.coco import read_coco
 from tracecore_labeling.imports.openlabel import read_openlabel
 from tracecore_labeling.imports.yolo_files import read_set

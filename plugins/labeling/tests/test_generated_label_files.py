@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from label_rows import statement
 
 from tracecore.errors import UsageError
+from tracecore_labeling.exports import FORMATS
 from tracecore_labeling.exports.batch import labeled_frames
-from tracecore_labeling.exports.formats import FORMATS
 from tracecore_labeling.imports.coco import read_coco
 from tracecore_labeling.imports.cvat import read_cvat
 from tracecore_labeling.imports.label_file import LabelFile

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from label_rows import rows_of, statement
 
 from tracecore.errors import UsageError
+from tracecore_labeling.exports import FORMATS
 from tracecore_labeling.exports.batch import labeled_frames
-from tracecore_labeling.exports.formats import FORMATS
 from tracecore_labeling.imports.kitti import _image, read_kitti
 from tracecore_labeling.imports.label_file import LabelFile
 from tracecore_labeling.linking import FrameIndex, LabeledImage, link

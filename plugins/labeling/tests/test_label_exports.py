@@ -15,8 +15,8 @@ from drawn_frames import SENSOR, frame_table, label, label_table
 from shared_data import shared_data
 
 from tracecore.testing.worlds import StageWorld
+from tracecore_labeling.exports import FORMATS
 from tracecore_labeling.exports.batch import ExportResult, labeled_frames
-from tracecore_labeling.exports.formats import FORMATS
 from tracecore_schemas.arrow_tables import LABELS, table_of
 
 ORIGIN = ("labeler", "labeled_at", "tool", "guideline", "qa")

@@ -18,8 +18,8 @@ from label_rows import rows_of, statement
 from shared_data import shared_data
 
 from tracecore.errors import UsageError
+from tracecore_labeling.exports import FORMATS
 from tracecore_labeling.exports.batch import labeled_frames
-from tracecore_labeling.exports.formats import FORMATS
 from tracecore_labeling.imports.label_file import LabelFile
 from tracecore_labeling.imports.openlabel import read_openlabel
 

@@ -14,7 +14,7 @@ from tracecore_schemas.canonical import JSON, digest_json, hex_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Row", "empty_row", "label_id", "label_row", "label_table", "labels_facet", "unknown_provenance"]
+__all__ = ["Row", "empty_row", "label_id", "label_row", "label_table", "labels_facet", "latest_revisions", "unknown_provenance"]
 
 Attributes = Mapping[str, str]
 
@@ -127,6 +127,15 @@ def _mappings(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
         for name in ("attributes", "frame_attributes"):
             values[name] = sorted((values[name] or {}).items())
         yield values
+
+
+def latest_revisions(table: pa.Table) -> dict[str, dict[str, Any]]:
+    """Return the row of each label's last revision by label id."""
+    latest: dict[str, dict[str, Any]] = {}
+    for row in table.to_pylist():
+        if row["label_id"] not in latest or row["revision"] > latest[row["label_id"]]["revision"]:
+            latest[row["label_id"]] = row
+    return latest
 
 
 _MAKING = (("labeler", "labeler"), ("labeling tool", "tool"), ("guideline version", "guideline"), ("labeling time", "labeled_at"))

@@ -17,7 +17,7 @@ from typing import Any
 
 from tracecore.errors import UsageError
 
-__all__ = ["NOTHING_KNOWN", "Provenance", "checked_pseudonym", "is_pseudonym", "new_pseudonym", "provenance_of", "simulated_pseudonym"]
+__all__ = ["NOTHING_KNOWN", "Provenance", "checked_pseudonym", "is_pseudonym", "new_pseudonym", "provenance_of", "simulated_pseudonym", "zoned_time"]
 
 # A pseudonym has a digit, or ends in random hex, and has nothing that names have: no capitals, spaces, dots or @.
 _PSEUDONYM = re.compile(r"(?=[a-z0-9_-]*[0-9]|[a-z]+-[0-9a-f]{4,}$)[a-z0-9][a-z0-9_-]{2,63}")
@@ -81,15 +81,18 @@ def _text(source: Mapping[str, Any], key: str) -> str | None:
 
 def _time(annotation: Mapping[str, Any], info: Mapping[str, Any]) -> str | None:
     text = _text(annotation, "labeled_at") or _text(info, "labeled_at")
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+    if text is not None and zoned_time(text) is None:
         raise ValueError(f"has a 'labeled_at' that is not an RFC 3339 time with a zone: {text!r}")
     return text
+
+
+def zoned_time(text: str) -> datetime | None:
+    """Return an RFC 3339 time with a zone; None where the text is not one."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return time if time.tzinfo is not None else None
 
 
 def new_pseudonym() -> str:

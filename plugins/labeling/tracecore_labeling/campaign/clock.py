@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from tracecore.errors import UsageError
+from tracecore_labeling.provenance import zoned_time
 
 __all__ = ["SECOND", "Clock", "SetClock", "WallClock", "format_time", "parse_time"]
 
@@ -51,12 +52,9 @@ def parse_time(text: str) -> int:
     """Read an RFC 3339 time with a zone.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the text is not one.
     """
-    try:
-        read = datetime.fromisoformat(text)
-    except ValueError:
-        read = None
-    if read is None or read.tzinfo is None:
+    time_ = zoned_time(text)
+    if time_ is None:
         raise UsageError(f"Expected a time with a zone like 2026-01-05T08:00:00Z, found {text!r}.")
-    return (read - _EPOCH) // timedelta(microseconds=1)
+    return (time_ - _EPOCH) // timedelta(microseconds=1)

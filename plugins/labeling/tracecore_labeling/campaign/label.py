@@ -57,25 +57,15 @@ class Label:
 
 def label_json(label: Label) -> dict[str, JSON]:
     """Return a label as JSON without its empty fields."""
-    written: dict[str, JSON] = {"geometry": label.geometry}
-    for name in ("box", "cuboid", "path"):
-        numbers = getattr(label, name)
-        if numbers is not None:
-            written[name] = list(numbers)
-    for name in _TEXTS:
-        text = getattr(label, name)
-        if text is not None:
-            written[name] = text
-    for name in _FLAGS:
-        if getattr(label, name):
-            written[name] = True
-    if label.attributes:
-        written["attributes"] = dict(label.attributes)
-    return written
+    members: dict[str, JSON] = {"geometry": label.geometry}
+    members |= {name: list(getattr(label, name)) for name in ("box", "cuboid", "path") if getattr(label, name) is not None}
+    members |= {name: getattr(label, name) for name in _TEXTS if getattr(label, name) is not None}
+    members |= {name: True for name in _FLAGS if getattr(label, name)}
+    return members | ({"attributes": dict(label.attributes)} if label.attributes else {})
 
 
 def labels_of(entries: Sequence[Mapping[str, Any]]) -> list[Label]:
-    """Read labels that `label_json` wrote, without checks: they were checked when submitted."""
+    """Return labels that `label_json` wrote, without checks: they were checked when submitted."""
     return [_built(entry) for entry in entries]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from tracecore_labeling.campaign.label import GEOMETRIES, Label
 from tracecore_labeling.campaign.state import share_of
+from tracecore_labeling.label_table import latest_revisions
 from tracecore_labeling.linking import RecordedFrame
 
 if TYPE_CHECKING:
@@ -42,14 +43,9 @@ class Truth:
 
 def truth_of(table: pa.Table) -> Truth:
     """Read a label table with `TRUTH_COLUMNS`, each label in its last revision."""
-    newest: dict[str, dict[str, Any]] = {}
-    for row in table.to_pylist():
-        known = newest.get(row["label_id"])
-        if known is None or row["revision"] > known["revision"]:
-            newest[row["label_id"]] = row
     labels: dict[str, list[Label]] = {}
     frame_attributes: dict[str, Mapping[str, str]] = {}
-    for _, row in sorted(newest.items()):
+    for _, row in sorted(latest_revisions(table).items()):
         of_frame = labels.setdefault(row["frame_id"], [])
         frame_attributes.setdefault(row["frame_id"], dict(row["frame_attributes"]))
         if row["geometry"] in GEOMETRIES:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from tracecore import NamedWorkspace
 from tracecore.cli import emit_json, json_option, workspace_option
 from tracecore.errors import UsageError
+from tracecore.files import fsync_folder
+from tracecore_labeling.campaign.clock import WallClock, format_time
 from tracecore_labeling.campaign.label import GEOMETRIES
-
-if TYPE_CHECKING:
-    from tracecore_labeling.linking import RecordedFrame
+from tracecore_labeling.campaign.queue import Queue
+from tracecore_labeling.campaign.results import tally_of, write_campaign
+from tracecore_labeling.campaign.state import Settings, Stage, state_of
+from tracecore_labeling.commands.options import campaign_names, new_campaign_path, open_campaign
+from tracecore_labeling.linking import FRAME_COLUMNS, RecordedFrame, recorded_frames
+from tracecore_schemas.canonical import digest_file
 
 __all__ = ["campaign", "close", "list_campaigns", "show", "status"]
 
@@ -59,13 +64,6 @@ def create(
     geometries: tuple[str, ...], review: float, lease: int, tool: str, workspace: NamedWorkspace, as_json: bool,
 ) -> None:  # fmt: skip
     """Create the campaign NAME: one task per frame, in a file of the workspace that survives kills and power cuts."""
-    from tracecore.files import fsync_folder
-    from tracecore_labeling.campaign.clock import WallClock
-    from tracecore_labeling.campaign.queue import Queue
-    from tracecore_labeling.campaign.state import Settings
-    from tracecore_labeling.commands.options import new_campaign_path
-    from tracecore_schemas.canonical import digest_file
-
     ref, listed = _frames(frames, workspace)
     if not listed:
         raise UsageError(f"{ref} has no frames to label.")
@@ -115,7 +113,6 @@ def _frames(ref: str, workspace: NamedWorkspace) -> tuple[str, list[RecordedFram
         UsageError: it holds no frames.
     """
     from tracecore.artifacts import open_artifact
-    from tracecore_labeling.linking import FRAME_COLUMNS, recorded_frames
 
     opened = open_artifact(ref, workspace)
     names = set(getattr(getattr(opened.value, "schema", None), "names", ()))
@@ -129,8 +126,6 @@ def _frames(ref: str, workspace: NamedWorkspace) -> tuple[str, list[RecordedFram
 @json_option
 def list_campaigns(workspace: NamedWorkspace, as_json: bool) -> None:
     """List the campaigns of this workspace."""
-    from tracecore_labeling.commands.options import campaign_names, open_campaign
-
     found: list[dict[str, Any]] = []
     for name in campaign_names(workspace):
         with open_campaign(workspace, name) as queue:
@@ -155,9 +150,6 @@ def list_campaigns(workspace: NamedWorkspace, as_json: bool) -> None:
 @json_option
 def show(name: str, task: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
     """Show a campaign's terms, or everything that happened to one of its tasks."""
-    from tracecore_labeling.campaign.clock import format_time
-    from tracecore_labeling.commands.options import open_campaign
-
     with open_campaign(workspace, name) as queue:
         if task is None:
             terms = queue.settings.to_json()
@@ -183,10 +175,6 @@ def show(name: str, task: str | None, workspace: NamedWorkspace, as_json: bool) 
 @json_option
 def status(name: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
     """Show the progress of a campaign: tasks by stage, refusals with their reasons, tasks done by labeler."""
-    from tracecore_labeling.campaign.results import tally_of
-    from tracecore_labeling.campaign.state import Stage, state_of
-    from tracecore_labeling.commands.options import open_campaign
-
     with open_campaign(workspace, name) as queue:
         if not queue.is_closed():
             queue.expire()
@@ -221,10 +209,6 @@ def status(name: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
 @json_option
 def close(name: str, output: Path, give_up: bool, workspace: NamedWorkspace, as_json: bool) -> None:
     """Close a campaign and write it to a file, which the stage 'campaign' takes in its 'paths'. Closing again writes the file again."""
-    from tracecore_labeling.campaign.results import tally_of, write_campaign
-    from tracecore_labeling.campaign.state import state_of
-    from tracecore_labeling.commands.options import open_campaign
-
     if not output.name.endswith(".campaign.json"):
         raise UsageError(f"The file of a campaign is called *.campaign.json, found '{output.name}': -o {output.name.split('.')[0]}.campaign.json")
     if not output.absolute().parent.is_dir():

@@ -42,8 +42,8 @@ def export(ref: str, format_: str, output: Path, workspace: NamedWorkspace, as_j
     """Write the label batch REF, each label in its last revision; what the format has no place for is counted."""
     from tracecore import count
     from tracecore.artifacts import open_artifact
+    from tracecore_labeling.exports import FORMATS
     from tracecore_labeling.exports.batch import labeled_frames
-    from tracecore_labeling.exports.formats import FORMATS
 
     opened = open_artifact(ref, workspace)
     if isinstance(opened.value, Path):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from tracecore import NamedWorkspace
 from tracecore.cli import emit_json, json_option, workspace_option
 from tracecore.errors import NegativeVerdict, UsageError
-from tracecore_labeling.commands.options import campaign_option, file_option, labeler_option, read_json
-
-if TYPE_CHECKING:
-    from tracecore_labeling.campaign.queue import Claim, Queue
+from tracecore_labeling.campaign.clock import format_time
+from tracecore_labeling.campaign.label import label_json, read_labels
+from tracecore_labeling.campaign.queue import Claim, Queue
+from tracecore_labeling.campaign.state import frame_json
+from tracecore_labeling.commands.options import campaign_option, file_option, labeler_option, open_campaign, read_json
+from tracecore_labeling.provenance import checked_pseudonym
+from tracecore_schemas.canonical import digest_json, hex_of
 
 __all__ = ["claim", "refuse", "review", "submit"]
 
@@ -48,10 +51,6 @@ def claim(
     reviewing: bool, task: str | None, image: Path | None, campaign: str | None, who: str | None, workspace: NamedWorkspace, as_json: bool
 ) -> None:
     """Take the next free task; the one you have, where you have one. Exit 1 where nothing is free for you."""
-    from tracecore_labeling.campaign.clock import format_time
-    from tracecore_labeling.commands.options import open_campaign
-    from tracecore_labeling.provenance import checked_pseudonym
-
     me = checked_pseudonym(who)
     with open_campaign(workspace, campaign, task=task) as queue:
         got = queue.claim(me, role="review" if reviewing else "label", task=task)
@@ -64,7 +63,7 @@ def claim(
             _write_image(queue, got, image, workspace)
         answer = {
             "campaign": settings.name, "task": got.task, "role": got.role, "until": format_time(got.until), "refusals": got.refusals,
-            "frame": _frame(got), "image": None if image is None else str(image), "guideline": settings.guideline,
+            "frame": frame_json(got.frame), "image": None if image is None else str(image), "guideline": settings.guideline,
             "instructions": settings.instructions, "categories": list(settings.categories), "geometries": list(settings.geometries),
             "labels": _labels(got), "labeler": got.labeler,
         }  # fmt: skip
@@ -86,9 +85,6 @@ def claim(
 @json_option
 def refuse(task: str, reason: str, campaign: str | None, who: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
     """Return TASK; you can't claim it again."""
-    from tracecore_labeling.commands.options import open_campaign
-    from tracecore_labeling.provenance import checked_pseudonym
-
     me = checked_pseudonym(who)
     with open_campaign(workspace, campaign, task=task) as queue:
         queue.refuse(task, me, reason)
@@ -108,11 +104,6 @@ def refuse(task: str, reason: str, campaign: str | None, who: str | None, worksp
 @json_option
 def submit(task: str, file: str, submission: str | None, campaign: str | None, who: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
     """Hand in the labels of TASK: a JSON list; an empty one says that the frame holds nothing. The same again is taken once."""
-    from tracecore_labeling.campaign.label import label_json, read_labels
-    from tracecore_labeling.commands.options import open_campaign
-    from tracecore_labeling.provenance import checked_pseudonym
-    from tracecore_schemas.canonical import digest_json, hex_of
-
     me = checked_pseudonym(who)
     document = read_json(file)
     with open_campaign(workspace, campaign, task=task) as queue:
@@ -126,15 +117,7 @@ def submit(task: str, file: str, submission: str | None, campaign: str | None, w
         click.echo(f"{task}: {len(labels)} labels {'were taken before' if receipt.repeated else 'taken'} (entry {receipt.seq}).")
 
 
-def _frame(got: Claim) -> dict[str, Any]:
-    from tracecore_labeling.campaign.state import frame_json
-
-    return frame_json(got.frame)
-
-
 def _labels(got: Claim) -> list[dict[str, Any]]:
-    from tracecore_labeling.campaign.label import label_json
-
     return [{"label": id_, **label_json(label)} for id_, label in got.labels.items()]
 
 
@@ -186,11 +169,6 @@ def review(
     A correction's FILE lists all labels as they are to be; 'label' names the one that an entry keeps or corrects, an entry without it is new, a label
     that isn't listed goes. You can't review what you labeled.
     """
-    from tracecore_labeling.campaign.label import label_json, read_labels
-    from tracecore_labeling.commands.options import open_campaign
-    from tracecore_labeling.provenance import checked_pseudonym
-    from tracecore_schemas.canonical import digest_json, hex_of
-
     if (verdict == "correct") != (file is not None):
         raise UsageError("A correction needs --file with all labels as they are to be; the other verdicts have none.")
     me = checked_pseudonym(who)

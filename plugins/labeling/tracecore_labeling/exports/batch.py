@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from tracecore.errors import UsageError, suggestion
+from tracecore_labeling.label_table import latest_revisions
 
 __all__ = ["PROVENANCE_COLUMNS", "VALUES", "ExportResult", "LabeledFrame", "classes_of", "labeled_frames"]
 
@@ -77,12 +78,7 @@ def labeled_frames(table: pa.Table) -> list[LabeledFrame]:
     missing = sorted(_NEEDED - set(table.schema.names))
     if missing:
         raise UsageError(f"This is not a label batch: it has no column '{missing[0]}'. {suggestion('label_batch', ['label_batch'])}")
-    newest: dict[str, Mapping[str, Any]] = {}
-    for row in table.to_pylist():
-        known = newest.get(row["label_id"])
-        if known is None or row["revision"] > known["revision"]:
-            newest[row["label_id"]] = row
-    return [_frame(rows) for _, rows in sorted(_by_frame(newest.values()).items())]
+    return [_frame(rows) for _, rows in sorted(_by_frame(latest_revisions(table).values()).items())]
 
 
 def classes_of(frames: Iterable[LabeledFrame], geometries: Collection[str]) -> list[str]:
