@@ -55,12 +55,16 @@ def imports(name: str, file: Path, known: Iterable[str]) -> set[str]:
 
 
 def package_graph() -> Graph:
-    """Return which packages import which: a folder of a distribution is a node, and so is a module directly in the distribution."""
+    """Return which packages import which: a folder of a distribution is a node, and so is a module directly in the distribution.
+
+    The imports of a distribution's own `__init__` are left out: it only publishes names.
+    """
     known = modules()
     graph: Graph = {}
     for name, file in known.items():
         package = _package(name)
-        graph.setdefault(package, set()).update({_package(other) for other in imports(name, file, known)} - {package})
+        found = imports(name, file, known) if "." in name else set()
+        graph.setdefault(package, set()).update({_package(other) for other in found} - {package})
     return graph
 
 
