@@ -167,7 +167,7 @@ def test_the_commands_write_them_a_line_each_and_verify_them_against_the_record(
     assert failures(file) == {"provenance", "test results"}
 
 
-@pytest.mark.parametrize(("text", "told"), [("[]", "is not an envelope: expected what"), ("{", "is not JSON"), ('{"a": NaN}', "is no JSON")])
+@pytest.mark.parametrize(("text", "told"), [("[]", "is not an envelope: expected what"), ("{", "is not JSON"), ('{"a": NaN}', "is not JSON")])
 def test_a_file_that_holds_no_attestations_is_refused(sealed: RecordWorld, tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "a.jsonl").write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=told):

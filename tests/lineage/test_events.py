@@ -1,6 +1,6 @@
 """What the recorder writes is valid OpenLineage 2-0-2, in canonical bytes, and every facet of ours has a schema.
 
-Modules: `events/artifacts.py`.
+Modules: `events/artifacts.py`, `events/datasets.py`.
 """
 
 from __future__ import annotations

@@ -89,28 +89,28 @@ def read_manifest(data: bytes, where: str) -> Manifest:
         return NotABundle(f"{where} can't be read as a bundle: {why}.")
 
     try:
-        said = loads_strict(data)
+        content = loads_strict(data)
     except StrictJSONError as error:
         raise bad(f"its {MANIFEST} is not JSON ({error})") from None
-    type_ = said.get("type") if isinstance(said, dict) else None
+    type_ = content.get("type") if isinstance(content, dict) else None
     if not isinstance(type_, str) or not type_.startswith(TYPE.rpartition(":")[0] + ":"):
         raise bad(f"expected {TYPE!r} as the type of its {MANIFEST}, found {type_!r}")
-    if type_ != TYPE or said.get("v") != 1:
-        raise bad(f"it was written by a newer tracecore ({type_}, version {said.get('v')}); this one reads {TYPE}: upgrade to read it")
+    if type_ != TYPE or content.get("v") != 1:
+        raise bad(f"it was written by a newer tracecore ({type_}, version {content.get('v')}); this one reads {TYPE}: upgrade to read it")
     try:
-        if set(said) != _MEMBERS or set(said["ledger"]) != {"id", "position", "size", "checkpoint"} or jcs(said) != data:
+        if set(content) != _MEMBERS or set(content["ledger"]) != {"id", "position", "size", "checkpoint"} or jcs(content) != data:
             raise bad(f"its {MANIFEST} has other members than docs/formats/bundle.md says, or is not in canonical JSON")
-        ledger = said["ledger"]
+        ledger = content["ledger"]
         manifest = Manifest(
-            _build(said["build"]),
-            _text(said["origin"]),
+            _build(content["build"]),
+            _text(content["origin"]),
             _text(ledger["id"]),
             _count(ledger["position"]),
             _count(ledger["size"]),
             _text(ledger["checkpoint"]),
-            {_text(name): _text(pem) for name, pem in said["keys"].items()},
-            tuple(_text(ref) for ref in said["stored"]),
-            tuple(_entry(each) for each in said["entries"]),
+            {_text(name): _text(pem) for name, pem in content["keys"].items()},
+            tuple(_text(ref) for ref in content["stored"]),
+            tuple(_entry(each) for each in content["entries"]),
         )
     except (KeyError, TypeError, AttributeError, ValueError, rfc8785.CanonicalizationError) as error:
         raise bad(f"its {MANIFEST} is not what docs/formats/bundle.md says ({error})") from None

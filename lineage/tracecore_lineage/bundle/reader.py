@@ -16,7 +16,7 @@ from tracecore_lineage.catalog.snapshot import snapshot
 from tracecore_lineage.crypto.envelope import Opened
 from tracecore_lineage.events.parse import BadEvent
 from tracecore_lineage.ledger import ledger, pruned_tree
-from tracecore_lineage.model.findings import NONSENSE, Progress, told
+from tracecore_lineage.model.findings import NONSENSE, Progress, describe
 from tracecore_lineage.trace.lineage import trace
 from tracecore_schemas.canonical import jcs
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
@@ -179,4 +179,4 @@ def trace_bundle(path: Path | str, ref: str | None = None, *, depth: int | None 
         except BadEvent as error:
             raise bundle.bad(f"an event in it can't be read ({error})") from None
         except NONSENSE as error:
-            raise bundle.bad(f"its events are not what tracecore records ({told(error)})") from None
+            raise bundle.bad(f"its events are not what tracecore records ({describe(error)})") from None

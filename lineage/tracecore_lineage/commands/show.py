@@ -137,11 +137,11 @@ def look_command(
         emit_json(answer | ({} if rerun is None else {"rerun": str(rerun)}))
         return
     click.echo(target)
-    for line in _said(scene):
+    for line in _description(scene):
         say(line)
 
 
-def _said(scene: Scene) -> list[str]:
+def _description(scene: Scene) -> list[str]:
     if scene.pictures:
         return [f"{len(scene.pictures)} pictures of {scene.ref}"]
     drawn = [f"labels: {scene.labels or 'none'}"]

@@ -8,7 +8,7 @@ from typing import TypedDict
 
 from sqlalchemy.exc import SQLAlchemyError
 
-__all__ = ["NONSENSE", "Checked", "ErasedPart", "Failure", "Findings", "Progress", "Verdict", "told"]
+__all__ = ["NONSENSE", "Checked", "ErasedPart", "Failure", "Findings", "Progress", "Verdict", "describe"]
 
 NONSENSE = (ArithmeticError, AttributeError, LookupError, RecursionError, SQLAlchemyError, TypeError, ValueError)
 """What members of the wrong kind raise where they are used: a number beyond all columns, a list for a text, an event that stands twice."""
@@ -18,8 +18,8 @@ Progress = Callable[[int, int, str], None]
 """Called with how much is done, the total, and what was last."""
 
 
-def told(error: Exception) -> str:
-    """Say in one bounded line what such an error is."""
+def describe(error: Exception) -> str:
+    """Return an error in one bounded line."""
     words = " ".join(str(error).split())
     return f"{type(error).__name__}: {words if len(words) <= _LONGEST else words[:_LONGEST] + '…'}"
 

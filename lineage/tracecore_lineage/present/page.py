@@ -93,20 +93,20 @@ def _job(answer: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _build(answer: Mapping[str, Any], person: Person) -> Iterator[str]:
-    said = answer["statement"]["predicate"]
-    approver = said["approver"]
+    predicate = answer["statement"]["predicate"]
+    approver = predicate["approver"]
     yield f"{answer['ref']}"
     yield from _origin(answer)
-    yield f"  sealed {said['sealed_at']} at position {answer['position']} by run/{answer['run']}, content {said['content_digest']}"
+    yield f"  sealed {predicate['sealed_at']} at position {answer['position']} by run/{answer['run']}, content {predicate['content_digest']}"
     if approver is not None:
         yield f"  approver {person(approver)}"
     yield from _signatures(answer["signatures"])
-    yield f"  program {said['program']}"
-    yield from _listed("artifacts", (f"{entry['role']}: {entry['ref']}" for entry in said["artifacts"]), whole=True)
+    yield f"  program {predicate['program']}"
+    yield from _listed("artifacts", (f"{entry['role']}: {entry['ref']}" for entry in predicate["artifacts"]), whole=True)
     yield from _listed(
-        "gates", (f"{_OUTCOME[gate['passed'], gate['waived']]} {gate['name']}: {gate['message']}" for gate in said["gates"]), whole=True
+        "gates", (f"{_OUTCOME[gate['passed'], gate['waived']]} {gate['name']}: {gate['message']}" for gate in predicate["gates"]), whole=True
     )
-    waivers = (f"{entry['gate']} until {entry['until']} by {person(entry['by'])}: {entry['reason']}" for entry in said["waivers"])
+    waivers = (f"{entry['gate']} until {entry['until']} by {person(entry['by'])}: {entry['reason']}" for entry in predicate["waivers"])
     yield from _listed("waivers", waivers, whole=True)
     yield from _facets(answer["facets"])
     yield from _claims(answer)
@@ -134,8 +134,8 @@ def _bug(answer: Mapping[str, Any], person: Person) -> Iterator[str]:
 
 
 def _labeler(answer: Mapping[str, Any]) -> Iterator[str]:
-    said = f" · guideline {', '.join(answer['guidelines'])}" if answer["guidelines"] else ""
-    yield f"{answer['ref']}   {count(len(answer['batches']), 'batch')}{said}"
+    guideline = f" · guideline {', '.join(answer['guidelines'])}" if answer["guidelines"] else ""
+    yield f"{answer['ref']}   {count(len(answer['batches']), 'batch')}{guideline}"
     yield from _listed("batches, newest first", (_batch(batch) for batch in answer["batches"]))
 
 

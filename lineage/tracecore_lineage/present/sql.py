@@ -170,7 +170,7 @@ def ask(sql: str, tables: Sequence[QueryTable], opened: Callable[[Artifact], Any
 
     with (
         tempfile.TemporaryDirectory(prefix="tracecore-query-") as spill,
-        _told(tables),
+        _readable_errors(tables),
         duckdb.connect(":memory:", config={**_SHUT, "temp_directory": spill}) as connection,
     ):
         _one_reading_statement(connection, sql)
@@ -203,7 +203,7 @@ def _may_mean(sql: str, table: QueryTable) -> bool:
 
 
 @contextmanager
-def _told(tables: Sequence[QueryTable]) -> Iterator[None]:
+def _readable_errors(tables: Sequence[QueryTable]) -> Iterator[None]:
     """Convert errors of DuckDB to one sentence."""
     import duckdb
 
@@ -220,8 +220,8 @@ def _told(tables: Sequence[QueryTable]) -> Iterator[None]:
 
 def _sentence(error: duckdb.Error) -> str:
     """Return DuckDB's message without the excerpt of the query."""
-    said = str(error).partition("\n\nLINE ")[0]
-    words = " ".join(said.split())
+    message = str(error).partition("\n\nLINE ")[0]
+    words = " ".join(message.split())
     return words if words.endswith((".", "?", "!")) else f"{words}."
 
 

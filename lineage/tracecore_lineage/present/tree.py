@@ -71,8 +71,8 @@ class Sealed:
     @property
     def last(self) -> list[Words]:
         """Words after those about the trace."""
-        said = [self.signatures, f"{count(self.passed, 'gate')} passed, {self.waived} waived", self.approver and f"approver {self.approver}"]
-        return [(words, "") for words in said if words]
+        parts = [self.signatures, f"{count(self.passed, 'gate')} passed, {self.waived} waived", self.approver and f"approver {self.approver}"]
+        return [(words, "") for words in parts if words]
 
 
 def draw(trace: Trace, sealed: Sealed | None = None) -> Tree:
@@ -98,8 +98,8 @@ def draw(trace: Trace, sealed: Sealed | None = None) -> Tree:
         tree.add(Text.assemble(("claim  ", "yellow"), f"{short_ref(claim['at'])}: {claim_in_words(claim)}"))
     for later in trace["later"]:
         called = None if later["what"] == "erased" else later.get("name")
-        said = " ".join(filter(None, (called or later.get("state") or later.get("run"), later.get("text"))))
-        tree.add(Text.assemble(("later  ", "magenta"), f"{short_ref(later['at'])}: {later['what']} {said} (recorded {later['recorded_at']})"))
+        details = " ".join(filter(None, (called or later.get("state") or later.get("run"), later.get("text"))))
+        tree.add(Text.assemble(("later  ", "magenta"), f"{short_ref(later['at'])}: {later['what']} {details} (recorded {later['recorded_at']})"))
     if trace.get("note"):
         tree.add(Text(trace["note"], style="italic"))
     return tree
@@ -122,8 +122,8 @@ def _head(trace: Trace, graph: TraceGraph, sealed: Sealed | None) -> Text:
         words = [*((each, "") for each in node_in_words(graph.nodes[trace["root"]], graph.run_of.get(trace["root"]))), *words]
     name = trace["root"].partition("@")[0] if trace["root"].startswith("build/") else short_ref(trace["root"])
     text = Text.assemble((name, "bold"), "   ")
-    for place, (said, style) in enumerate(words):
-        text.append(" · " if place else "").append(said, style)
+    for place, (part, style) in enumerate(words):
+        text.append(" · " if place else "").append(part, style)
     return text
 
 
@@ -230,13 +230,13 @@ def sealed_of(recorder: RecordWriter, trace: Trace) -> Sealed | None:
         signatures = None if found.words() is None else f"{found.words()}{'' if found.enough else ' (NOT ENOUGH)'}"
     except EnvelopeError:
         valid = False
-    said = build.statement["predicate"]
-    waived = sum(gate["waived"] for gate in said["gates"])
-    approver = said["approver"]
+    predicate = build.statement["predicate"]
+    waived = sum(gate["waived"] for gate in predicate["gates"])
+    approver = predicate["approver"]
     named = None if approver is None else recorder.database.query(display_name, approver)
     facets = {node["ref"]: node["facets"] for node in trace["nodes"]}
     apart = (facets.get(ref, {}).get("tracecore_selection") or {}).get("reports", ())
-    kpis = read_kpis({entry["role"]: facets.get(entry["ref"], {}) for entry in said["artifacts"]}, [report["role"] for report in apart])
+    kpis = read_kpis({entry["role"]: facets.get(entry["ref"], {}) for entry in predicate["artifacts"]}, [report["role"] for report in apart])
     failed = [check["name"] for run in trace["runs"] for check in run["checks"] if not check["success"]]
-    verdict = [*checks_in_words(failed), *kpis_in_words(said["gates"], kpis)]
-    return Sealed(valid, sum(gate["passed"] for gate in said["gates"]), waived, named, signatures, verdict)
+    verdict = [*checks_in_words(failed), *kpis_in_words(predicate["gates"], kpis)]
+    return Sealed(valid, sum(gate["passed"] for gate in predicate["gates"]), waived, named, signatures, verdict)

@@ -74,10 +74,10 @@ def node_in_words(node: Node, run: RunNode | None) -> list[str]:
 
 def together_in_words(nodes: Sequence[Node]) -> list[str]:
     """Merge the summaries of several versions of one kind: the values at each place, or the first and the last of many."""
-    said = [" · ".join(_summaries(node)).split(" · ") for node in nodes]
-    if len({len(parts) for parts in said}) != 1:
+    texts = [" · ".join(_summaries(node)).split(" · ") for node in nodes]
+    if len({len(parts) for parts in texts}) != 1:
         return []
-    return [_listed(sorted(set(values))) for values in zip(*said, strict=True) if any(values)]
+    return [_listed(sorted(set(values))) for values in zip(*texts, strict=True) if any(values)]
 
 
 def static_in_words(edges: Sequence[StaticEdge]) -> list[str]:
@@ -98,8 +98,8 @@ def _listed(values: Sequence[str]) -> str:
 
 def _summaries(node: Node) -> list[str]:
     facets = (facet for name, facet in sorted(node["facets"].items()) if name not in _PLAIN and isinstance(facet, Mapping))
-    said = (facet.get("summary") for facet in facets)
-    return [words for each in said if isinstance(each, str) and (words := summarize(each))]
+    texts = (facet.get("summary") for facet in facets)
+    return [words for each in texts if isinstance(each, str) and (words := summarize(each))]
 
 
 def _counted(node: Node) -> list[str]:
@@ -145,8 +145,8 @@ def checks_in_words(failed: Sequence[str]) -> list[Words]:
 
 def training_in_words(unknowns: Iterable[tuple[str, str]]) -> list[str]:
     """Describe, of a build's unknowns (what, why), the training data that the gate `no_leak` accepted as unknown, by model."""
-    told = (_DIGEST.sub(r"\1", why.partition(":")[0]) for what, why in unknowns if what == "training data")
-    return [f"unknown: {words[:1].lower()}{words[1:]}" for words in told]
+    shown = (_DIGEST.sub(r"\1", why.partition(":")[0]) for what, why in unknowns if what == "training data")
+    return [f"unknown: {words[:1].lower()}{words[1:]}" for words in shown]
 
 
 def kpis_in_words(gates: Sequence[Mapping[str, Any]], kpis: Mapping[str, Kpi]) -> list[Words]:
@@ -157,11 +157,11 @@ def kpis_in_words(gates: Sequence[Mapping[str, Any]], kpis: Mapping[str, Kpi]) -
         kpis: of the build's reports, by the names that gates find them by.
     """
     words: list[Words] = []
-    told: set[Kpi] = set()
+    shown: set[Kpi] = set()
     for gate in gates:
         kpi = kpis.get(gate["name"])
         if kpi is not None and kpi.value == gate["measured"]:
-            told.add(kpi)
+            shown.add(kpi)
         else:  # the gate has a name of its own, or none that it may be judged by
             kpi = None
         required = gate["required"] if isinstance(gate["required"], Mapping) else {}
@@ -174,7 +174,7 @@ def kpis_in_words(gates: Sequence[Mapping[str, Any]], kpis: Mapping[str, Kpi]) -
     for name, kpi in kpis.items():
         names[kpi] = min(names.get(kpi, name), name, key=len)
     for kpi, name in names.items():
-        if kpi.headline and not kpi.selection and kpi not in told:
+        if kpi.headline and not kpi.selection and kpi not in shown:
             baseline = "" if kpi.baseline is None else f" (baseline {_figure(kpi.baseline)})"
             words.append((f"{name} {_figure(kpi.value)}{baseline}", ""))
     return words

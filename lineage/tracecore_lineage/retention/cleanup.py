@@ -20,7 +20,7 @@ from tracecore_lineage.bundle.reader import open_bundle
 from tracecore_lineage.catalog.recorder import RecordWriter
 from tracecore_lineage.catalog.stored_artifacts import newest_of_tables, stored_artifacts, stored_sources
 from tracecore_lineage.model.erasure import Erasure
-from tracecore_lineage.retention.redaction import empty_wal, is_sqlite, names_of, scrub_pictures
+from tracecore_lineage.retention.redaction import empty_wal, is_sqlite, scrub_pictures, spellings
 from tracecore_schemas.canonical import digest_file
 from tracecore_schemas.run import Artifact
 
@@ -140,7 +140,7 @@ def remove_folder(folder: Path) -> bool:
 
 def naming(drives: Collection[str]) -> re.Pattern[bytes]:
     """Return a pattern that finds a drive's name in a text, as a word."""
-    spelled = sorted({name for drive in drives for name in names_of(drive)}, key=len, reverse=True)
+    spelled = sorted({name for drive in drives for name in spellings(drive)}, key=len, reverse=True)
     return re.compile(rb"(?<![\w.-])(?:" + b"|".join(re.escape(name).encode() for name in spelled) + rb")(?![\w-])")
 
 
@@ -150,9 +150,9 @@ def _campaigns(folder: Path, drives: Collection[str]) -> None:
         return
     named = naming(drives)
     for path in sorted(folder.glob("*.db")):
-        beside = [path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm")]
-        if any(named.search(each.read_bytes()) for each in (path, *beside) if each.is_file()):
-            for each in (path, *beside):
+        logs = [path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm")]
+        if any(named.search(each.read_bytes()) for each in (path, *logs) if each.is_file()):
+            for each in (path, *logs):
                 each.unlink(missing_ok=True)
     fsync_folder(folder)
 

@@ -19,8 +19,8 @@ from tracecore_lineage.catalog.stored_artifacts import stored_artifacts
 from tracecore_lineage.catalog.tombstones import tombstones
 from tracecore_lineage.model import rfc3339
 from tracecore_lineage.model.erasure import WITHDRAWAL, Erased, Erasure
-from tracecore_lineage.retention.erasures import alone, carry_out, finish_promised, promise
-from tracecore_lineage.retention.inventory import Holdings, read_holdings
+from tracecore_lineage.retention.erasures import carry_out, exclusive_store, finish_promised, promise
+from tracecore_lineage.retention.inventory import Inventory, read_inventory
 from tracecore_lineage.retention.subjects import Subject, find_subject
 from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.walk import Walk, walk_forward
@@ -85,12 +85,12 @@ def withdraw(record: RecordWriter, target: str, reason: str, *, dry_run: bool = 
         UsageError: unknown target, with the nearest match; or no reason.
         NegativeVerdict: a run is live.
     """
-    said = " ".join(reason.split()).rstrip(".")
-    if not said:
+    stated = " ".join(reason.split()).rstrip(".")
+    if not stated:
         raise UsageError("A withdrawal needs its reason, which stays in the record: give --reason TEXT.")
-    with clear_disk_errors(record.workspace.root), alone(record, "withdrawn"):
+    with clear_disk_errors(record.workspace.root), exclusive_store(record, "withdrawn"):
         finished = () if dry_run else tuple(erasure.run for erasure in finish_promised(record))
-        planned = _plan(record, target, said)
+        planned = _plan(record, target, stated)
         if dry_run or planned.erasure is None:
             return replace(planned, finished=finished)
 
@@ -109,10 +109,10 @@ def _plan(record: RecordWriter, target: str, reason: str) -> Withdrawal:
     with record.database.read() as connection, readable_catalog():
         stored = stored_artifacts(connection)
         known = tombstones(connection, record.ledger)
-        holdings = read_holdings(store, stored, known)
-        subject = find_subject(connection, target, stored, holdings.members, holdings.drives)
-        digests = holdings.contents(subject)
-        first = holdings.of_drives(subject, digests)
+        inventory = read_inventory(store, stored, known)
+        subject = find_subject(connection, target, stored, inventory.members, inventory.drives)
+        digests = inventory.contents(subject)
+        first = inventory.of_drives(subject, digests)
         reader = Reader(connection, head(connection))
         logs = reader.outputs_named("drive_log", [Ref("drive_log", (name,)).name for name in subject.logs])  # stored here or not
         start = {version.ref for version in first} | {link.ref for link in logs}
@@ -120,13 +120,13 @@ def _plan(record: RecordWriter, target: str, reason: str) -> Withdrawal:
         if start:
             walk_forward(reader, walk, sorted(start))
         reached = set(walk.levels)
-        versions = _with_pictures(reader, holdings, subject, first)
+        versions = _with_pictures(reader, inventory, subject, first)
         origins = [facets["tracecore_origin"] for facets in reader.facets(start).values() if "tracecore_origin" in facets]
         outside = tuple(sorted({str(origin.value.get("name")) for origin in origins}))
         kept = _why_kept(reader, reached, {version.ref for version in versions})
     builds = tuple(sorted(ref for ref in reached if ref.startswith("build/")))
     vehicles = tuple(sorted(ref for ref in reached if ref.startswith("vehicle/")))
-    commits = holdings.commits(versions, subject.drives)
+    commits = inventory.commits(versions, subject.drives)
     withdrawn = known.withdrawn()
     fresh = {*subject.drives} - withdrawn.drives.keys() or {*digests} - withdrawn.files.keys()
     erasure = None
@@ -146,11 +146,11 @@ def _plan(record: RecordWriter, target: str, reason: str) -> Withdrawal:
     return Withdrawal(subject, erasure, (), kept, vehicles, outside)
 
 
-def _with_pictures(reader: Reader, holdings: Holdings, subject: Subject, first: Sequence[Erased]) -> list[Erased]:
+def _with_pictures(reader: Reader, inventory: Inventory, subject: Subject, first: Sequence[Erased]) -> list[Erased]:
     """Add what may show the drives: outputs of runs that read what holds or shows them, transitively."""
     found = {(each.ref, each.location, each.version): each for each in first}
     made: set[str] = set()
-    more = holdings.pictures(subject, first)
+    more = inventory.pictures(subject, first)
     held = {each.ref for each in first}
     asked: set[str] = set()
     while more or held:
@@ -163,7 +163,7 @@ def _with_pictures(reader: Reader, holdings: Holdings, subject: Subject, first: 
         runs = {link.run for link in reader.inputs_like(held)}
         new = {link.ref for link in reader.links_of(runs) if link.direction == "output"} - made
         made |= new
-        more, held = holdings.pictures(subject, first, new), set()
+        more, held = inventory.pictures(subject, first, new), set()
     return list(found.values())
 
 

@@ -32,11 +32,11 @@ from tracecore_schemas.arrow_tables import PARTITION
 from tracecore_schemas.canonical import digest_bytes, jcs
 from tracecore_schemas.run import Artifact
 
-__all__ = ["alone", "carry_out", "finish_promised", "promise", "rewritten_commits"]
+__all__ = ["carry_out", "exclusive_store", "finish_promised", "promise", "rewritten_commits"]
 
 
 @contextmanager
-def alone(record: RecordWriter, doing: str) -> Iterator[None]:
+def exclusive_store(record: RecordWriter, doing: str) -> Iterator[None]:
     """Hold the store exclusively, with no live run and a catalog that agrees with the ledger.
 
     Args:

@@ -23,7 +23,7 @@ from tracecore_schemas.canonical import digest_bytes
 from tracecore_schemas.kinds import ArtifactKind, Media, kind_of
 from tracecore_schemas.run import Artifact
 
-__all__ = ["Holdings", "read_holdings"]
+__all__ = ["Inventory", "read_inventory"]
 
 _EMBEDDED = re.compile(rb"data:[\w.+-]+/[\w.+-]+[;,]|[A-Za-z0-9+/]{512}|[0-9a-fA-F]{512}")
 """A data URI, or a run of base64 or hex digits long enough for a picture."""
@@ -45,7 +45,7 @@ class _Holding:
 
 
 @dataclass(frozen=True)
-class Holdings:
+class Inventory:
     """Everything that the store holds of recorded versions.
 
     Attributes:
@@ -151,7 +151,7 @@ class Holdings:
         return named.search(data) is not None or (pictures and (_EMBEDDED.search(data) is not None or _DRAWN.match(data) is not None))
 
 
-def read_holdings(store: Store, stored: Sequence[Artifact], known: Tombstones) -> Holdings:
+def read_inventory(store: Store, stored: Sequence[Artifact], known: Tombstones) -> Inventory:
     """Read the files of every version; an unreadable version has none here, and `verify` reports it."""
     found: list[_Holding] = []
     drives: set[str] = set()
@@ -163,7 +163,7 @@ def read_holdings(store: Store, stored: Sequence[Artifact], known: Tombstones) -
             parts = ()
         drives.update(drive for part in parts if (drive := _drive(part)) is not None)
         found.append(_Holding(artifact, tuple(part for part in parts if part.path not in gone)))
-    return Holdings(store, tuple(found), frozenset(drives))
+    return Inventory(store, tuple(found), frozenset(drives))
 
 
 def _drive(part: Part) -> str | None:

@@ -24,10 +24,10 @@ from tracecore_lineage.ledger.sql_tables import BUILDS, FACETS, STALENESS
 from tracecore_lineage.model import rfc3339
 from tracecore_lineage.model.erasure import PRUNE, Erased, Erasure
 from tracecore_lineage.retention.cleanup import discard_staged, orphans, remove_folder
-from tracecore_lineage.retention.erasures import alone, carry_out, finish_promised, promise
+from tracecore_lineage.retention.erasures import carry_out, exclusive_store, finish_promised, promise
 from tracecore_lineage.trace.lineage import trace
 from tracecore_lineage.trace.reader import Reader
-from tracecore_lineage.trace.resolve import read_ref, whole
+from tracecore_lineage.trace.resolve import read_ref, resolve_version
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact
 
@@ -107,7 +107,7 @@ def prune(record: RecordWriter, refs: Sequence[str] = (), *, older_than: float |
     """
     if older_than is not None and not older_than >= 0:
         raise UsageError(f"A number of days was expected, 0 or more, found {older_than}.")
-    with clear_disk_errors(record.workspace.root), alone(record, "pruned"):
+    with clear_disk_errors(record.workspace.root), exclusive_store(record, "pruned"):
         finished = () if dry_run else tuple(erasure.run for erasure in finish_promised(record))
         planned = _plan(record, refs, older_than)
         if dry_run:
@@ -166,7 +166,7 @@ def _chosen(connection: Connection, refs: Sequence[str], held: Holds) -> set[str
         ref = read_ref(reader, text)
         if ref.kind == "build" or not (ref.is_artifact or ref.kind == "external"):
             raise UsageError(f"{ref} has no bytes to prune: expected an artifact, such as dataset/NAME or model/NAME@DIGEST.")
-        version = whole(reader, ref)
+        version = resolve_version(reader, ref)
         if version in held:
             *others, last = (build.partition("@")[0] for build in held[version])
             builds = f"{', '.join(others)} and {last} depend" if others else f"{last} depends"
@@ -177,12 +177,12 @@ def _chosen(connection: Connection, refs: Sequence[str], held: Holds) -> set[str
 
 def _recorded(connection: Connection, refs: Iterable[str]) -> dict[str, str]:
     """Return the recorded time of the last event that describes each version's bytes; event times are not trusted."""
-    said: dict[str, int] = {}
+    positions: dict[str, int] = {}
     query = select(FACETS.c.subject, FACETS.c.seq).where(FACETS.c.name == "tracecore_artifact")
     for row in select_in(connection, query, FACETS.c.subject, refs):
-        said[row.subject] = max(said.get(row.subject, -1), row.seq)
-    taken = recorded_at(connection, said.values())
-    return {ref: taken[seq] for ref, seq in said.items() if seq in taken}
+        positions[row.subject] = max(positions.get(row.subject, -1), row.seq)
+    taken = recorded_at(connection, positions.values())
+    return {ref: taken[seq] for ref, seq in positions.items() if seq in taken}
 
 
 def _files_of(store: Store, artifacts: Iterable[Artifact]) -> set[str]:

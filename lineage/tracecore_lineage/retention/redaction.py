@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 from tracecore.errors import UsageError
 
-__all__ = ["empty_wal", "is_sqlite", "names_of", "scrub_pictures", "without_drives"]
+__all__ = ["empty_wal", "is_sqlite", "scrub_pictures", "spellings", "without_drives"]
 
 
-def names_of(drive: str) -> tuple[str, str]:
+def spellings(drive: str) -> tuple[str, str]:
     """Return the spellings of a drive in refs of its frames: plain and percent-encoded."""
     return drive, quote(drive, safe="")
 
@@ -31,7 +31,7 @@ def without_drives(data: bytes, drives: Collection[str]) -> bytes | None:
     import pyarrow.types as pat
 
     table = pq.read_table(io.BytesIO(data))
-    spelled = sorted({name for drive in drives for name in names_of(drive)})
+    spelled = sorted({name for drive in drives for name in spellings(drive)})
     named: Any = None
     for column in table.columns:
         kind = column.type.value_type if pat.is_dictionary(column.type) else column.type

@@ -59,8 +59,8 @@ def statements(connection: Connection, sealed: SealedBuild, trace: Trace) -> tup
     """Return the provenance and test-result statements of a build, from the record (or a replayed catalog) as of its seal."""
     place = connection.execute(select(BUILDS.c.seq).where(BUILDS.c.ref == sealed.ref).order_by(BUILDS.c.seq).limit(1)).scalar_one()
     reader = Reader(connection, Prefix(place + 1, sealed.position))  # the release run's COMPLETE joins the prefix
-    told = reader.facets(f"run:{run['id']}" for run in trace["runs"])
-    facets = {run["id"]: {name: facet.value for name, facet in told.get(f"run:{run['id']}", {}).items()} for run in trace["runs"]}
+    recorded = reader.facets(f"run:{run['id']}" for run in trace["runs"])
+    facets = {run["id"]: {name: facet.value for name, facet in recorded.get(f"run:{run['id']}", {}).items()} for run in trace["runs"]}
     return _provenance(sealed, trace, facets), _test_result(sealed)
 
 
@@ -93,11 +93,11 @@ def _statement(sealed: SealedBuild, predicate_type: str, predicate: Mapping[str,
 
 
 def _provenance(sealed: SealedBuild, trace: Trace, facets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    said = sealed.statement["predicate"]
-    release = next((run for run in trace["runs"] if run["id"] == said["run"]), None)
+    content = sealed.statement["predicate"]
+    release = next((run for run in trace["runs"] if run["id"] == content["run"]), None)
     if release is None:
         raise RunFailed(f"The trace of {sealed.ref} lacks its release run, so that nothing can be attested: 'tracecore verify' says what is wrong.")
-    held = {entry["ref"] for entry in said["artifacts"]}
+    held = {entry["ref"] for entry in content["artifacts"]}
     outside = {ArtifactKind.DRIVE_LOG, ArtifactKind.PROGRAM, ArtifactKind.EXTERNAL}
     taken = [node for node in trace["nodes"] if node["kind"] in outside or node["run"] is None]
     given = {node["ref"] for node in taken}
@@ -106,7 +106,7 @@ def _provenance(sealed: SealedBuild, trace: Trace, facets: Mapping[str, Mapping[
         "buildDefinition": {
             "buildType": BUILD_TYPE,
             "externalParameters": {
-                "program": _descriptor(said["program"]),
+                "program": _descriptor(content["program"]),
                 "build": sealed.name,
                 "parameters": [{"job": run["job"], "run": run["id"], "values": run["params"]} for run in trace["runs"] if run["params"]],
             },
@@ -119,7 +119,7 @@ def _provenance(sealed: SealedBuild, trace: Trace, facets: Mapping[str, Mapping[
         },
         "runDetails": {
             "builder": {
-                "id": f"urn:tracecore:workspace:{said['ledger']['origin'].partition('/')[2]}",
+                "id": f"urn:tracecore:workspace:{content['ledger']['origin'].partition('/')[2]}",
                 "version": {"tracecore": str(facets[release["id"]].get("processing_engine", {}).get("version", "unknown"))},
             },
             "metadata": {"invocationId": f"run/{release['id']}", "startedOn": release["started_at"], "finishedOn": release["ended_at"]},
@@ -130,14 +130,14 @@ def _provenance(sealed: SealedBuild, trace: Trace, facets: Mapping[str, Mapping[
 
 
 def _test_result(sealed: SealedBuild) -> dict[str, Any]:
-    said = sealed.statement["predicate"]
-    warned = [gate["name"] for gate in said["gates"] if gate["waived"]]
-    passed = [gate["name"] for gate in said["gates"] if gate["passed"] and not gate["waived"]]
-    failed = [gate["name"] for gate in said["gates"] if not gate["passed"] and not gate["waived"]]  # none: what fails is not sealed
+    content = sealed.statement["predicate"]
+    warned = [gate["name"] for gate in content["gates"] if gate["waived"]]
+    passed = [gate["name"] for gate in content["gates"] if gate["passed"] and not gate["waived"]]
+    failed = [gate["name"] for gate in content["gates"] if not gate["passed"] and not gate["waived"]]  # none: what fails is not sealed
     predicate = {
         "result": "FAILED" if failed else "WARNED" if warned else "PASSED",
-        "configuration": [_descriptor(said["program"])],
-        "url": f"urn:uuid:{said['run']}",
+        "configuration": [_descriptor(content["program"])],
+        "url": f"urn:uuid:{content['run']}",
         "passedTests": passed,
         "warnedTests": warned,
         "failedTests": failed,

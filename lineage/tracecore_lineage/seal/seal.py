@@ -127,9 +127,9 @@ def seal_build(record: RecordWriter, request: SealRequest) -> SealedBuild:
     _check(request)
     content = _content(record, request)
     with record.database.read() as connection:
-        standing = sealed_build(connection, request.name)
-    if standing is not None:
-        return _same(standing, content)
+        existing = sealed_build(connection, request.name)
+    if existing is not None:
+        return _same(existing, content)
     with record.database.read() as connection:
         started = current_state.start_event(connection, request.run.id) is not None
     if started:
@@ -209,14 +209,14 @@ def _content(record: RecordWriter, request: SealRequest) -> dict[str, Any]:
     return content
 
 
-def _same(standing: SealedBuild, content: Mapping[str, Any]) -> SealedBuild:
+def _same(existing: SealedBuild, content: Mapping[str, Any]) -> SealedBuild:
     """Return an existing build that has the requested content, else raise."""
-    if standing.content_digest == content_digest(content):
-        return standing
-    changed = differences(predicate_content(standing.statement["predicate"]), content)
+    if existing.content_digest == content_digest(content):
+        return existing
+    changed = differences(predicate_content(existing.statement["predicate"]), content)
     verb = "differs" if len(changed) == 1 and not changed[0].startswith(("the artifacts", "the gates", "the waivers")) else "differ"
     raise UsageError(
-        f"build/{standing.name} is sealed already ({standing.ref}) and holds something else: {' and '.join(changed)} {verb}."
+        f"build/{existing.name} is sealed already ({existing.ref}) and holds something else: {' and '.join(changed)} {verb}."
         " A build's name is written once; choose another."
     )
 
@@ -234,8 +234,8 @@ def _release(record: RecordWriter, request: SealRequest, content: Mapping[str, A
         "sealed_at": rfc3339.instant(at),
         "key": key.public.id,
     }
-    said = statement(request.name, content, place)
-    payload = jcs(said)
+    document = statement(request.name, content, place)
+    payload = jcs(document)
     envelope = seal_payload(payload, key)
     build = Artifact(
         ArtifactKind.BUILD,
@@ -255,7 +255,7 @@ def _release(record: RecordWriter, request: SealRequest, content: Mapping[str, A
     ]
     event = record.events.complete(request.run, inputs, {"build": build}, {"tracecore_build": facet}, at)
     ref = artifact_ref(ArtifactKind.BUILD, request.name, f"sha256:{hex_of(build.digest)}")
-    return SealedBuild(request.name, ref, position.size, content_digest(content), said, envelope, new=True), event
+    return SealedBuild(request.name, ref, position.size, content_digest(content), document, envelope, new=True), event
 
 
 def _lacking(request: SealRequest) -> tuple[Unknown, ...]:

@@ -16,7 +16,7 @@ from tracecore_lineage.trace.resolve import build_named
 from tracecore_schemas.bug import Bug, BugSeverity
 from tracecore_schemas.refs import Ref, RefError, parse_ref
 
-__all__ = ["KIND", "find_bug", "reported_bugs", "reported_since", "the_bug"]
+__all__ = ["KIND", "find_bug", "reported_bugs", "reported_since", "require_bug"]
 
 KIND = "bug"
 _FACET = "tracecore_bug"
@@ -44,7 +44,7 @@ def find_bug(connection: Connection, identity: str) -> Bug | None:
         return _find(Reader(connection, head(connection)), ref)
 
 
-def the_bug(reader: Reader, ref: Ref) -> Bug:
+def require_bug(reader: Reader, ref: Ref) -> Bug:
     """Return a bug by its ref.
 
     Raises:
@@ -87,15 +87,15 @@ def _bugs(reader: Reader, made: Iterable[Link]) -> list[Bug]:
     return [_bug(link, facets[ref][_FACET].value) for ref, link in first.items() if _FACET in facets.get(ref, {})]
 
 
-def _bug(link: Link, said: dict[str, Any]) -> Bug:
-    severity = said.get("severity")
+def _bug(link: Link, facet: dict[str, Any]) -> Bug:
+    severity = facet.get("severity")
     return Bug(
-        id=str(said.get("id")),
-        text=str(said.get("text")),
-        build=said.get("build"),
-        frames=tuple(said.get("frames") or ()),
+        id=str(facet.get("id")),
+        text=str(facet.get("text")),
+        build=facet.get("build"),
+        frames=tuple(facet.get("frames") or ()),
         severity=BugSeverity(severity) if severity in set(BugSeverity) else None,
-        reporter=said.get("reporter"),
+        reporter=facet.get("reporter"),
         reported_at=link.event_time,
         run=link.run,
     )

@@ -228,9 +228,9 @@ def replaces(change: str) -> bool:
     return change in _EMPTYING or change in _REPLACING
 
 
-def stated_change(told: Sequence[Link]) -> str:
+def stated_change(of_run: Sequence[Link]) -> str:
     """Return the change that a run made to a dataset: the last statement over all its events, versioned or not."""
-    return next((link.change for link in reversed(told) if link.change), "")
+    return next((link.change for link in reversed(of_run) if link.change), "")
 
 
 def made_at(first: Link, run: RunFacts) -> Instant:
@@ -238,10 +238,10 @@ def made_at(first: Link, run: RunFacts) -> Instant:
     return (first.event_time, first.event_id) if run.ended_at is None or run.terminal is None else (run.ended_at, run.terminal)
 
 
-def versions(told: Sequence[Link]) -> dict[str, list[Link]]:
+def versions(of_run: Sequence[Link]) -> dict[str, list[Link]]:
     """Group what a run wrote to a dataset by version; unversioned mentions are dropped where a version is named."""
     found: dict[str, list[Link]] = {}
-    for link in told:
+    for link in of_run:
         found.setdefault(label_of(link.ref), []).append(link)
     named = {label: links for label, links in found.items() if not label.startswith("run:")}
     return named or found
@@ -308,15 +308,15 @@ def _fill(dataset: Dataset, links: Sequence[Link], runs: Mapping[str, RunFacts])
     by_run: dict[str, list[Link]] = defaultdict(list)
     for link in links:
         by_run[link.run].append(link)
-    for run, told in by_run.items():
-        change, at = stated_change(told), made_at(told[0], runs[run])
-        dataset.renamed.update((link.event_id, at) for link in told if link.change == "RENAME")
+    for run, of_run in by_run.items():
+        change, at = stated_change(of_run), made_at(of_run[0], runs[run])
+        dataset.renamed.update((link.event_id, at) for link in of_run if link.change == "RENAME")
         if replaces(change) or dataset.ours:  # a version of an artifact is whole
             dataset.changes.append(Change(at, change))
         if change in _UNWRITTEN:
-            dataset.relabelled.update(label for label in versions(told) if not label.startswith("run:"))
+            dataset.relabelled.update(label for label in versions(of_run) if not label.startswith("run:"))
         if makes_bytes(change):
-            for label, named in versions(told).items():
+            for label, named in versions(of_run).items():
                 link = next((each for each in named if each.event_id == runs[run].terminal), named[0])
                 dataset.writes.append(Write(made_at(named[0], runs[run]), label, link))
     dataset.writes.sort(key=_at)

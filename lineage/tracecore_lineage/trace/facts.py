@@ -177,8 +177,8 @@ class CheckVerdict:
     @classmethod
     def of(cls, row: Row[Any]) -> CheckVerdict:
         """Convert a row of `catalog_check`."""
-        said = (row.run_id, row.of_run, row.target, row.name, row.success, row.severity, row.message)
-        return cls(*said, row.seq, row.event_time, row.event_id)
+        check = (row.run_id, row.of_run, row.target, row.name, row.success, row.severity, row.message)
+        return cls(*check, row.seq, row.event_time, row.event_id)
 
 
 def resolve_run(rows: list[Row[Any]], rank: Callable[[str], int]) -> RunFacts:

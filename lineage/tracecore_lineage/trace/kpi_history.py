@@ -13,7 +13,7 @@ from tracecore_lineage.ledger.sql_tables import BUILDS
 from tracecore_lineage.trace.facts import Link
 from tracecore_lineage.trace.lineage import horizon
 from tracecore_lineage.trace.reader import Reader
-from tracecore_lineage.trace.resolve import known_refs, read_ref, whole
+from tracecore_lineage.trace.resolve import known_refs, read_ref, resolve_version
 from tracecore_schemas.facets import KPIS_FACET
 from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.refs import Ref
@@ -43,7 +43,7 @@ def kpi_history(connection: Connection, text: str, *, kpis: Sequence[str] = (), 
             reports = ", ".join(text for text in known_refs(reader) if text.startswith(f"{ArtifactKind.KPI_REPORT}/"))
             there = f"There are {reports}." if reports else "No report is recorded yet."
             raise UsageError(f"{ref} has no history of KPIs: expected kpi_report/NAME. {there}")
-        whole(reader, Ref(ref.kind, ref.segments))  # says what is nearest where there is none
+        resolve_version(reader, Ref(ref.kind, ref.segments))  # says what is nearest where there is none
         made: dict[str, Link] = {}
         for link in reader.outputs_named(ref.kind, [ref.name], preferred=True):
             made.setdefault(link.ref, link)  # the same report made again is not a new version

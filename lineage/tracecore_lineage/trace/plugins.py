@@ -22,14 +22,14 @@ def recorded_plugins(connection: Connection) -> list[dict[str, Any]]:
     Returns:
         Sorted: `entry_point`, `distribution`, `version`, `source_digest`, `stages` (sorted names) and `runs` (count) of each.
     """
-    standing: dict[str, tuple[tuple[str, str], str]] = {}
+    latest: dict[str, tuple[tuple[str, str], str]] = {}
     for row in connection.execute(select(FACETS.c.subject, FACETS.c.event_time, FACETS.c.event_id, FACETS.c.value).where(FACETS.c.name == _FACET)):
         moment = (row.event_time, row.event_id)
         # START and COMPLETE both say it; the greatest wins, as with every facet.
-        if row.subject not in standing or moment > standing[row.subject][0]:
-            standing[row.subject] = (moment, row.value)
+        if row.subject not in latest or moment > latest[row.subject][0]:
+            latest[row.subject] = (moment, row.value)
     found: dict[tuple[str, ...], dict[str, Any]] = {}
-    for _, text in standing.values():
+    for _, text in latest.values():
         plugin = json.loads(text).get("plugin")
         if not isinstance(plugin, Mapping):
             continue  # the record's own runs (release) run no plugin

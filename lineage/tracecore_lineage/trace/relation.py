@@ -108,11 +108,11 @@ class Relation:
         for link in self.reader.outputs_like({link.ref for link in listed if not is_external(link.ref)}):
             made.setdefault(link.ref, []).append(link)
         self.reader.runs({link.run for link in listed} | {link.producer_run for link in listed if link.producer_run})
-        beside = self._beside([link for link in listed if is_unversioned(link.ref)])
+        others_read = self._other_readings([link for link in listed if is_unversioned(link.ref)])
         return [
             self._external(link) if is_external(link.ref) else self._ours(link, made.get(link.ref, []))
             for link in listed
-            if not (is_unversioned(link.ref) and says_the_same_with_less(link, self.datasets.of(link.ref), beside[link.run]))
+            if not (is_unversioned(link.ref) and says_the_same_with_less(link, self.datasets.of(link.ref), others_read[link.run]))
         ]
 
     def makers_of(self, ref: str) -> list[Link]:
@@ -202,12 +202,12 @@ class Relation:
     def _key(self, link: Link) -> tuple[str, str]:
         return self.datasets.canonical(link.ref), link.run
 
-    def _beside(self, unversioned: Sequence[Link]) -> dict[str, _Beside]:
+    def _other_readings(self, unversioned: Sequence[Link]) -> dict[str, _OtherReadings]:
         """Return the other datasets that the runs of unversioned readings read."""
         links = [link for link in self.reader.links_of({link.run for link in unversioned}) if link.direction == "input"]
         if any(self.datasets.of(link.ref).ours for link in unversioned):  # a reading under another name may be of the same artifact
             self.datasets.load(link.ref for link in links if is_external(link.ref))
-        found = {link.run: _Beside(set(), set()) for link in unversioned}
+        found = {link.run: _OtherReadings(set(), set()) for link in unversioned}
         for link in links:
             names = {dataset_of(link.ref), *self.datasets.stands_for(link.ref)}
             found[link.run].versioned.update(() if is_unversioned(link.ref) else names)
@@ -243,7 +243,7 @@ class Relation:
 
 
 @dataclass(frozen=True, slots=True)
-class _Beside:
+class _OtherReadings:
     """Datasets that a run read in a named version, and those that it lists as inputs."""
 
     versioned: set[str]
@@ -322,10 +322,10 @@ def read_at(run: RunFacts) -> Instant:
     return run.times[0][0], ""
 
 
-def says_the_same_with_less(reading: Link, dataset: Dataset, beside: _Beside) -> bool:
+def says_the_same_with_less(reading: Link, dataset: Dataset, others_read: _OtherReadings) -> bool:
     """Whether an unversioned reading repeats, with less detail, what its run says elsewhere."""
     names = dataset.names | dataset.ours
-    return not names.isdisjoint(beside.versioned) or (reading.role == _COLUMN and not names.isdisjoint(beside.listed))
+    return not names.isdisjoint(others_read.versioned) or (reading.role == _COLUMN and not names.isdisjoint(others_read.listed))
 
 
 def _unversioned(reading: Link, makers: Sequence[Link], ended: str) -> str:

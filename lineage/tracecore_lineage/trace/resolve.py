@@ -19,7 +19,7 @@ from tracecore_schemas.facets import LABELS_FACET
 from tracecore_schemas.kinds import BUILT_IN_KINDS
 from tracecore_schemas.refs import NO_ARTIFACTS, Ref, RefError, parse_ref
 
-__all__ = ["ROLE", "Batch", "Build", "batches_of", "build_named", "find_build", "known_labelers", "known_refs", "newest", "read_ref", "whole"]
+__all__ = ["ROLE", "Batch", "Build", "batches_of", "build_named", "find_build", "known_labelers", "known_refs", "read_ref", "resolve_version"]
 
 ROLE = "labeler"
 """Role of a labeler in the run that made a batch of labels."""
@@ -164,7 +164,7 @@ def _builds(connection: Connection, prefix: Prefix, name: str | None = None) -> 
     return [Build(row.name, row.ref, row.run_id, row.seq, row.position) for row in found]
 
 
-def whole(reader: Reader, ref: Ref) -> str:
+def resolve_version(reader: Reader, ref: Ref) -> str:
     """Return the one version that a ref means: itself, the match of its digest prefix, or the newest of its name.
 
     Raises:
@@ -180,7 +180,7 @@ def whole(reader: Reader, ref: Ref) -> str:
         known = next(filter(None, _preferred(reader, versions)), None)
         if known is None:
             raise UsageError(_unknown(reader, ref))
-        return newest(reader, known)
+        return _newest(reader, known)
     of_version = [link for link in versions if (parse_ref(link.ref).version or "").startswith(ref.version)]
     meant = sorted({link.ref for link in next(filter(None, _preferred(reader, of_version)), of_version)})
     if ref.kind == "external":
@@ -193,7 +193,7 @@ def whole(reader: Reader, ref: Ref) -> str:
     raise UsageError(f"{ref} is ambiguous: it may be any of {_cut(meant)}. Give more digits.")
 
 
-def newest(reader: Reader, links: list[Link]) -> str:
+def _newest(reader: Reader, links: list[Link]) -> str:
     """Return the newest version by eventTime of its COMPLETE, then event digest; without a maker, the one last read."""
     completed = {run.id for run in reader.runs({link.run for link in links}).values() if run.state.value == "COMPLETE"}
     made = [link for link in links if link.direction == "output" and link.run in completed]

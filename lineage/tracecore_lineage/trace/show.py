@@ -21,12 +21,12 @@ from tracecore_lineage.crypto.envelope import EnvelopeError, open_envelope
 from tracecore_lineage.crypto.keys import readable_keys
 from tracecore_lineage.ledger.sql_tables import BUILDS, RUN_EVENTS
 from tracecore_lineage.model.ledger_name import LedgerName
-from tracecore_lineage.trace.bugs import the_bug
+from tracecore_lineage.trace.bugs import require_bug
 from tracecore_lineage.trace.facts import CheckVerdict, Link
 from tracecore_lineage.trace.lineage import horizon
 from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.relation import Relation
-from tracecore_lineage.trace.resolve import find_build, read_ref, whole
+from tracecore_lineage.trace.resolve import find_build, read_ref, resolve_version
 from tracecore_lineage.trace.show_rows import show_labeler, show_row
 from tracecore_lineage.trace.static import as_edges, static_around
 from tracecore_schemas.kinds import RunState, Severity
@@ -48,7 +48,7 @@ def stored_version(connection: Connection, text: str, own: LedgerName) -> Artifa
         ref = read_ref(reader, text)
         if not (ref.is_artifact or ref.kind == "external"):
             raise UsageError(f"{ref} has no bytes to open: expected an artifact, such as dataset/NAME or label_batch/NAME.")
-        found = stored_artifacts(connection, refs=[whole(reader, ref)])
+        found = stored_artifacts(connection, refs=[resolve_version(reader, ref)])
         known = tombstones(connection, own, refs=[artifact.ref for artifact in found])
     if not found:
         raise UsageError(f"The bytes of {ref} are not kept in this workspace: only what was recorded of it.")
@@ -93,7 +93,7 @@ def show(connection: Connection, text: str, *, as_of: str | None = None, workspa
                 f"{ref} has nothing to show: 'tracecore show' takes an artifact, a run, a job, a build, a frame, a label, a labeler or a bug;"
                 f" try 'tracecore trace {ref}'."
             )
-        answer = _artifact(reader, whole(reader, ref))
+        answer = _artifact(reader, resolve_version(reader, ref))
         if workspace is not None and "tracecore_tombstone" in answer["facets"]:
             known = tombstones(connection, LedgerName.of(workspace), refs=[answer["ref"]])
             why = [known.sentence(artifact) for artifact in stored_artifacts(connection, refs=[answer["ref"]])]
@@ -253,7 +253,7 @@ def _job(reader: Reader, ref: Ref) -> dict[str, Any]:
 
 
 def _bug(reader: Reader, ref: Ref) -> dict[str, Any]:
-    bug = the_bug(reader, ref)
+    bug = require_bug(reader, ref)
     about = [link for link in reader.links_of([bug.run]) if link.direction == "input"]
     return {
         **_artifact(reader, bug.ref),

@@ -17,7 +17,7 @@ from tracecore_lineage.ledger.sql_tables import FACETS
 from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_lineage.trace.facts import Link
 from tracecore_lineage.trace.reader import Reader
-from tracecore_lineage.trace.resolve import ROLE, Batch, batches_of, find_build, whole
+from tracecore_lineage.trace.resolve import ROLE, Batch, batches_of, find_build, resolve_version
 from tracecore_lineage.trace.walk import Walk
 from tracecore_schemas.facets import DRIVE_FACET
 from tracecore_schemas.kinds import Media
@@ -42,13 +42,13 @@ def frame_reading(reader: Reader, ref: Ref, log: str | None = None) -> Link:
         UsageError: unknown drive, sensor or time, with the nearest match.
     """
     drive, sensor, time = ref.segments
-    log = log or whole(reader, Ref("drive_log", (drive,)))
+    log = log or resolve_version(reader, Ref("drive_log", (drive,)))
     facet = reader.facets([log]).get(log, {}).get(DRIVE_FACET.name)
-    said: dict[str, Any] = facet.value if facet is not None else {}
-    sensors = [str(name) for name in said.get("sensors") or ()]
+    facts: dict[str, Any] = facet.value if facet is not None else {}
+    sensors = [str(name) for name in facts.get("sensors") or ()]
     if sensors and sensor not in sensors:
         raise UsageError(f"{ref} is not in the record: {artifact_ref('drive_log', drive)} has no sensor {sensor!r}. {suggestion(sensor, sensors)}")
-    start, end = said.get("start_ns"), said.get("end_ns")
+    start, end = facts.get("start_ns"), facts.get("end_ns")
     if start is not None and end is not None and not int(start) <= int(time) <= int(end):
         raise UsageError(f"{ref} is not in the record: {artifact_ref('drive_log', drive)} goes from {start} to {end} ns.")
     links = reader.inputs_like([log])
@@ -175,7 +175,7 @@ def locate(reader: Reader, ref: Ref) -> Start:
         )
     if ref.kind == "vehicle":
         raise UsageError(f"{ref} is not in the record: nothing was recorded of any {ref.kind} yet.")
-    version = whole(reader, ref)
+    version = resolve_version(reader, ref)
     return Start(version, reader.prefix, ((version, None),))
 
 

@@ -40,10 +40,10 @@ def static_links(reader: Reader, relation: Relation, refs: Iterable[str], direct
         names = _names(relation, waiting) - seen
         seen |= names
         met = [link for link in _of(reader, names) if link.direction == near]
-        told = reader.static_by({link.run for link in met} - jobs)
+        stated = reader.static_by({link.run for link in met} - jobs)
         jobs |= {link.run for link in met}
-        found.update(((link.event_id, link.direction, link.ordinal), link) for link in told)
-        waiting = [link.ref for link in told if link.direction == far]
+        found.update(((link.event_id, link.direction, link.ordinal), link) for link in stated)
+        waiting = [link.ref for link in stated if link.direction == far]
     return [link for link in found.values() if link.direction == far or _name(link.ref) in seen]
 
 

@@ -14,10 +14,10 @@ from tracecore.store.place import leads_out
 from tracecore_lineage.bundle.manifest import MANIFEST, STORE
 from tracecore_lineage.bundle.reader import Bundle, open_bundle
 from tracecore_lineage.catalog.stored_artifacts import said_places, stored_artifacts, stored_sources
-from tracecore_lineage.model.findings import NONSENSE, Findings, Progress, Verdict, told
+from tracecore_lineage.model.findings import NONSENSE, Findings, Progress, Verdict, describe
 from tracecore_lineage.retention.cleanup import named_files
 from tracecore_lineage.verify.content import check_content, check_sources, erased_on_purpose, report_erased
-from tracecore_lineage.verify.imported import Proof, Shown, check_proof
+from tracecore_lineage.verify.imported import Proof, Replayed, check_proof
 from tracecore_lineage.verify.trust import Pins, read_pins
 from tracecore_schemas.run import Artifact
 
@@ -62,7 +62,7 @@ class Checked:
     """
 
     proof: Proof
-    shown: Shown
+    shown: Replayed
     artifacts: Sequence[Artifact]
     sources: Sequence[Artifact]
     store: Store
@@ -89,12 +89,14 @@ def check_bundle(bundle: Bundle, folder: Path, pins: Pins | None, findings: Find
         try:
             artifacts, sources = _check_store(bundle, shown, store, findings, progress)
         except NONSENSE as error:
-            findings.fail(bundle.manifest.build, "versions", "versions as tracecore records them", told(error))
+            findings.fail(bundle.manifest.build, "versions", "versions as tracecore records them", describe(error))
             artifacts, sources = [], []
         yield Checked(proof, shown, artifacts, sources, store)
 
 
-def _check_store(bundle: Bundle, shown: Shown, store: Store, findings: Findings, progress: Progress | None) -> tuple[list[Artifact], list[Artifact]]:
+def _check_store(
+    bundle: Bundle, shown: Replayed, store: Store, findings: Findings, progress: Progress | None
+) -> tuple[list[Artifact], list[Artifact]]:
     """Verify every version and source file in the bundle, and report missing and superfluous ones."""
     manifest = bundle.manifest
     kept = stored_artifacts(shown.connection, refs=[node["ref"] for node in shown.trace["nodes"]])

@@ -58,8 +58,8 @@ def _judged(event: ErasureEvent, trust: Trust, findings: Findings) -> Erasure | 
     where = f"run/{event.run}"
     try:
         erasure = read_erasure(event.facet, event.seq)
-        said = (erasure.run, f"tracecore.{erasure.what}", "COMPLETE" if erasure.done else "START")
-        if event.job not in JOBS or not findings.equal(where, "tombstone's run, job and event", (event.run, event.job, event.type), said):
+        declared = (erasure.run, f"tracecore.{erasure.what}", "COMPLETE" if erasure.done else "START")
+        if event.job not in JOBS or not findings.equal(where, "tombstone's run, job and event", (event.run, event.job, event.type), declared):
             return None
         if erasure.done and not _signed(where, erasure, event.facet["envelope"], trust, findings):
             return None

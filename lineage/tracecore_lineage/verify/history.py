@@ -143,7 +143,7 @@ def _collect_seal(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) 
 
 def _collect_key(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
     for verb in (KEY_ROTATE, KEY_ADD):
-        facet = _said(leaf.body, ledger_name, verb, "tracecore_key")
+        facet = _facet_of(leaf.body, ledger_name, verb, "tracecore_key")
         if facet is not None:
             old, new, public_key, signature = (facet.get(name) for name in ("old", "new", "public_key", "signature"))
             if isinstance(new, str) and isinstance(public_key, str) and all(each is None or isinstance(each, str) for each in (old, signature)):
@@ -161,23 +161,23 @@ def _collect_erasure(leaf: ledger.Leaf, ledger_name: LedgerName, history: Histor
 
 
 def _collect_beginning(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
-    facet = _said(leaf.body, ledger_name, "init", "tracecore_ledger")
+    facet = _facet_of(leaf.body, ledger_name, "init", "tracecore_ledger")
     if facet is not None and leaf.seq <= 1:  # its START and its COMPLETE
         history.begun = LedgerName(str(facet.get("slug")), str(facet.get("ledger_id")))
         history.key_changes.append(KeyChange("init", None, str(facet.get("key_id")), str(facet.get("public_key")), None))
 
 
 def _collect_policy(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
-    if (facet := _said(leaf.body, ledger_name, "key_policy")) is not None:
+    if (facet := _facet_of(leaf.body, ledger_name, "key_policy")) is not None:
         history.policies.append(PolicyEvent(leaf.seq, facet))
 
 
 def _collect_cosignature(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
-    if (facet := _said(leaf.body, ledger_name, "cosign")) is not None:
+    if (facet := _facet_of(leaf.body, ledger_name, "cosign")) is not None:
         history.cosignatures.append(CosignEvent(leaf.seq, facet))
 
 
-def _said(body: bytes, ledger_name: LedgerName, verb: str, name: str | None = None) -> dict[str, Any] | None:
+def _facet_of(body: bytes, ledger_name: LedgerName, verb: str, name: str | None = None) -> dict[str, Any] | None:
     """Return the facet of our own job `tracecore.<verb>`; its name is `tracecore_<verb>` by default."""
     try:
         event = strict_json(body)

@@ -20,7 +20,7 @@ from tracecore_lineage.crypto.keys import PublicKey, short_id
 from tracecore_lineage.crypto.notes import CheckpointError, parse
 from tracecore_lineage.events.parse import BadEvent, parse_event
 from tracecore_lineage.ledger import ledger, pruned_tree
-from tracecore_lineage.model.findings import NONSENSE, Findings, told
+from tracecore_lineage.model.findings import NONSENSE, Findings, describe
 from tracecore_lineage.trace.lineage import trace
 from tracecore_lineage.verify.content import erased_on_purpose
 from tracecore_lineage.verify.history import History, SealEvent, collect
@@ -29,7 +29,7 @@ from tracecore_lineage.verify.trust import Pins, Trust, check_policies, check_si
 from tracecore_schemas.canonical import jcs
 from tracecore_schemas.trace import Trace
 
-__all__ = ["Proof", "Shown", "check_imports", "check_proof"]
+__all__ = ["Proof", "Replayed", "check_imports", "check_proof"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Replayed:
     """A verified proof: its catalog in memory, the build's trace from it, the folded ledger, and the trusted keys."""
 
     connection: Connection
@@ -57,7 +57,7 @@ class Shown:
 
 
 @contextmanager
-def check_proof(proof: Proof, pins: Pins | None, findings: Findings) -> Iterator[Shown | None]:
+def check_proof(proof: Proof, pins: Pins | None, findings: Findings) -> Iterator[Replayed | None]:
     """Verify a proof, and report what differs; yields None where its events can't be replayed.
 
     Args:
@@ -70,22 +70,22 @@ def check_proof(proof: Proof, pins: Pins | None, findings: Findings) -> Iterator
         if nested is not None:
             _check_nested(nested.build, nested.facet, leaf, findings)
     with ExitStack() as held:
-        yield _asked(held, proof, history, believed, findings)
+        yield _replayed(held, proof, history, believed, findings)
 
 
-def _asked(held: ExitStack, proof: Proof, history: History, believed: Trust, findings: Findings) -> Shown | None:
+def _replayed(held: ExitStack, proof: Proof, history: History, believed: Trust, findings: Findings) -> Replayed | None:
     """Build the in-memory catalog, kept open, and query it; its events may contain anything."""
     try:
         made = held.enter_context(snapshot(proof.leaves, proof.manifest.ledger_name, proof.manifest.size))
-        return _shown(made, proof, history, believed, findings)
+        return _traced(made, proof, history, believed, findings)
     except BadEvent as error:
         findings.fail(proof.manifest.build, "events", "events that can be read", error)
     except NONSENSE as error:
-        findings.fail(proof.manifest.build, "events", "events as tracecore records them", told(error))
+        findings.fail(proof.manifest.build, "events", "events as tracecore records them", describe(error))
     return None
 
 
-def _shown(made: Connection, proof: Proof, history: History, believed: Trust, findings: Findings) -> Shown | None:
+def _traced(made: Connection, proof: Proof, history: History, believed: Trust, findings: Findings) -> Replayed | None:
     """Trace the build, and compare the trace with the versions named by the seal."""
     build = proof.manifest.build
     try:
@@ -99,7 +99,7 @@ def _shown(made: Connection, proof: Proof, history: History, believed: Trust, fi
         if seal.build["ref"] == build:
             for ref in sorted(_sealed(seal) - nodes):
                 findings.fail(build, "trace", f"{ref}, which the seal names", "a trace without it")
-    return Shown(made, answer, history, believed)
+    return Replayed(made, answer, history, believed)
 
 
 def _sealed(seal: SealEvent) -> set[str]:
@@ -223,8 +223,8 @@ def check_imports(connection: Connection, imports: Iterable[Import], pins: Pins 
             continue
         with check_proof(proof, pins, inner) as shown:
             if shown is not None:
-                told = erased_on_purpose(shown.connection, each.origin, shown.history, shown.trust, inner)
-                rewritten = (gone for erasure in told.erasures for gone in erasure.commits)
+                known = erased_on_purpose(shown.connection, each.origin, shown.history, shown.trust, inner)
+                rewritten = (gone for erasure in known.erasures for gone in erasure.commits)
                 commits.extend(replace(gone, path=f"{folder_of(each.build)}/{gone.path}") for gone in rewritten)
         name = each.build.partition("@")[0]
         for failure in inner.failures:

@@ -57,8 +57,8 @@ def check_seal(seal: SealEvent, history: History, ledger_name: LedgerName, trust
     where = f"build/{row['name']}"
     try:
         opened = open_envelope(json.loads(row["envelope"]))
-        said = _parsed(opened)
-        predicate = said["predicate"]
+        content = _parsed(opened)
+        predicate = content["predicate"]
         expected = statement(predicate["name"], predicate_content(predicate), {key: predicate[key] for key in _PLACE})
     except (EnvelopeError, BadEvent) as error:
         findings.fail(where, "seal", "a canonical DSSE envelope around an in-toto statement of a build", error)
@@ -100,13 +100,13 @@ def _check_statement(
 
 
 def _parsed(opened: Opened) -> Mapping[str, Any]:
-    said = strict_json(opened.payload)
+    content = strict_json(opened.payload)
     try:
-        if not isinstance(said, dict) or jcs(said) != opened.payload:
+        if not isinstance(content, dict) or jcs(content) != opened.payload:
             raise EnvelopeError("Expected a statement in canonical JSON (RFC 8785), found another text.")
     except (rfc8785.CanonicalizationError, TypeError) as error:
         raise EnvelopeError(f"Expected a statement in canonical JSON ({error}).") from None
-    return said
+    return content
 
 
 def _check_signature(where: str, opened: Opened, predicate: Mapping[str, Any], trust: Trust, findings: Findings) -> None:
