@@ -197,7 +197,7 @@ def show(name: str, *, as_json: bool) -> None:
     _print_one(whole)
 
 
-_DESCRIBED = ("checks", "gates", "kinds", "tables")
+_DESCRIBED = ("checks", "gates", "kinds", "tables", "facets", "kpis")
 """Objects that `show` describes besides the stages."""
 
 

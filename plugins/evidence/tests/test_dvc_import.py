@@ -107,5 +107,5 @@ def test_a_file_that_is_no_lock_file_is_refused_with_its_reason(sealed: RecordWo
 def test_a_format_that_nobody_brings_is_refused_with_those_that_there_are(sealed: RecordWorld, lock: Path) -> None:
     code, _, said = run("import", lock)
     assert code == 2
-    assert said.startswith(f"Error: {lock} is no bundle. Say what the file is with --format. Known: bundle, dvc. OpenLineage events are taken by ")
+    assert said.startswith(f"Error: {lock} is not a bundle. Name its format with --format. Known: bundle, dvc. OpenLineage events are taken by ")
     assert "There is no import format 'dvcc'. Did you mean 'dvc'?" in run("import", lock, "--format", "dvcc")[2]
