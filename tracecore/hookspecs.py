@@ -128,18 +128,29 @@ def tracecore_run_started(run: RunSummary, settings: Mapping[str, str]) -> None:
     """See that a run has started: its START is durable.
 
     Args:
+        run: without outputs.
         settings: plugins' own `TRACECORE_*` variables as the process read them when it began, by name without that prefix.
     """
 
 
 @hookspec
 def tracecore_run_finished(run: RunSummary, settings: Mapping[str, str]) -> None:
-    """See that a run has ended: its terminal event is durable."""
+    """See that a run has ended: its terminal event is durable.
+
+    Args:
+        run: with its state, and its outputs or its error.
+        settings: as above.
+    """
 
 
 @hookspec
 def tracecore_build_sealed(build: BuildSummary, settings: Mapping[str, str]) -> None:
-    """See that a build was sealed."""
+    """See that a build was sealed.
+
+    Args:
+        build: with its gates.
+        settings: as above.
+    """
 
 
 class Exporter(Described, ABC):
