@@ -158,16 +158,16 @@ staging.clone_or_copy = copied
 
 SYNCHRONOUS_OFF = '''
 """SQLite does not wait for the disk."""
-from tracecore_lineage import database
+from tracecore_lineage.ledger import dialects
 
-connect = database._sqlite_connection
+connect = dialects._sqlite_connection
 
 def connected(path):
     connection = connect(path)
     connection.execute("PRAGMA synchronous=OFF")
     return connection
 
-database._sqlite_connection = connected
+dialects._sqlite_connection = connected
 '''
 
 TRUSTS_WHAT_IT_FINDS = '''

@@ -22,9 +22,8 @@ from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage import Record
 from tracecore_lineage.catalog.pseudonyms import pseudonym_of
 from tracecore_lineage.ledger.database import ConnectionLost
-from tracecore_lineage.retention import recover
 from tracecore_lineage.retention.open_runs import open_runs
-from tracecore_lineage.retention.recover import recover as recover_runs
+from tracecore_lineage.retention.recover import Recovered, recover
 from tracecore_lineage.verify.doctor import examine
 
 DATABASES = ("postgresql",)
@@ -46,7 +45,7 @@ STAGE = textwrap.dedent("""
 
 @pytest.fixture(autouse=True)
 def _clocks_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recover, "_CLOCKS", timedelta(0))  # both hosts are this machine
+    monkeypatch.setattr("tracecore_lineage.retention.open_runs._CLOCKS", timedelta(0))  # both hosts are this machine
 
 
 @contextmanager
@@ -73,14 +72,14 @@ def test_a_run_on_another_host_is_left_alone_while_it_lives_and_closed_when_it_i
     world: RecordWorld, postgres: PostgresServer, tmp_path: Path
 ) -> None:
     with another_host(world, tmp_path / "elsewhere") as (process, run):
-        assert recover_runs(world.record.recorder) == recover.Recovered((), (run,), ())
+        assert recover(world.record.recorder) == Recovered((), (run,), ())
         found = examine(world.record.recorder)
         assert [(entry["run"], entry["live"]) for entry in found["open_runs"]] == [(run, True)]
         process.kill()
         process.wait()
     until_the_server_has_noticed(postgres)
     assert [(entry["run"], entry["live"]) for entry in examine(world.record.recorder)["open_runs"]] == [(run, False)]
-    assert recover_runs(world.record.recorder).aborted == (run,)
+    assert recover(world.record.recorder).aborted == (run,)
     assert open_runs(world.record.recorder) == []
 
 
@@ -107,16 +106,16 @@ def test_a_run_whose_server_was_started_anew_is_left_alone_until_it_says_that_it
         run = RecordWorld(other).start("model", host="another-host")
         postgres.kill()
         postgres.start()
-        assert recover_runs(world.record.recorder).live == (run.id,), "nobody here can know"
+        assert recover(world.record.recorder).live == (run.id,), "nobody here can know"
         assert postgres.ask(["SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"]) == [0]
         with suppress(ConnectionLost):
             other.recorder.commit(pseudonym_of, "Ada")
         other.recorder.commit(pseudonym_of, "Bo")
         assert postgres.ask(["SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"]) == [1]
-        monkeypatch.setattr(recover, "_CLOCKS", timedelta(days=-1))  # as if the run had begun long after the server
-        assert recover_runs(world.record.recorder).live == (run.id,), "its lock says so"
+        monkeypatch.setattr("tracecore_lineage.retention.open_runs._CLOCKS", timedelta(days=-1))  # as if the run had begun long after the server
+        assert recover(world.record.recorder).live == (run.id,), "its lock says so"
     until_the_server_has_noticed(postgres)
-    assert recover_runs(world.record.recorder).aborted == (run.id,)
+    assert recover(world.record.recorder).aborted == (run.id,)
 
 
 def test_a_start_that_is_not_recorded_holds_no_lock(world: RecordWorld, postgres: PostgresServer) -> None:

@@ -68,7 +68,8 @@ def test_a_record_that_is_refused_leaves_no_connection_open(tmp_path: Path, data
     with database.write() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     engines: list[Engine] = []
-    monkeypatch.setattr(Database, "_connect", lambda self, real=Database._connect: engines.append(real(self)) or engines[-1])
+    dialect = type(database.dialect)
+    monkeypatch.setattr(dialect, "engine", lambda self, real=dialect.engine: engines.append(real(self)) or engines[-1])
     workspace = Workspace.open(tmp_path / "workspace")
     with pytest.raises(UsageError, match="written by a newer tracecore"):
         Database(workspace.catalog_url, workspace.locks)
@@ -77,7 +78,7 @@ def test_a_record_that_is_refused_leaves_no_connection_open(tmp_path: Path, data
 
 
 def test_every_table_of_sqlite_is_strict(database: Database) -> None:
-    if database.dialect == "postgresql":
+    if database.dialect.shared:
         pytest.skip("PostgreSQL's types have always been strict")
     with database.read() as connection:
         made = connection.execute(text("SELECT name, strict FROM pragma_table_list WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")).all()

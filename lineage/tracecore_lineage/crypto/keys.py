@@ -68,6 +68,10 @@ class PublicKey:
     def _key(self) -> Ed25519PublicKey:
         return Ed25519PublicKey.from_public_bytes(self.raw)
 
+    def note_hash(self, name: str) -> bytes:
+        """Return the 4 bytes that identify the key in a signed note: of SHA-256 over the name, a newline, the algorithm's byte and the raw key."""
+        return hashlib.sha256(name.encode() + b"\n\x01" + self.raw).digest()[:4]
+
     def verifies(self, signature: bytes, data: bytes) -> bool:
         """Return whether a signature over data was made with this key."""
         try:

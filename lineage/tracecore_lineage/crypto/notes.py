@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from tracecore_lineage.crypto.keys import PrivateKey, PublicKey
 
 __all__ = ["Checkpoint", "CheckpointError", "Signature", "canonical_base64", "parse", "read", "sign"]
 
-_ED25519 = b"\x01"
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _SIGNATURE = re.compile("— ([^\\s+]+) ([A-Za-z0-9+/=]+)")
 
@@ -59,7 +57,7 @@ class Checkpoint:
         """Return the first of the keys that signed it; None where none did."""
         for key in keys:
             for line in self.signatures:
-                if line.name == self.origin and line.key_hash == _key_hash(line.name, key) and key.verifies(line.signature, self.text.encode()):
+                if line.name == self.origin and line.key_hash == key.note_hash(line.name) and key.verifies(line.signature, self.text.encode()):
                     return key
         return None
 
@@ -67,7 +65,7 @@ class Checkpoint:
 def sign(key: PrivateKey, origin: str, size: int, root: bytes) -> str:
     """Write the signed note over a tree's size and root."""
     text = f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n"
-    signature = base64.b64encode(_key_hash(origin, key.public) + key.sign(text.encode())).decode()
+    signature = base64.b64encode(key.public.note_hash(origin) + key.sign(text.encode())).decode()
     return f"{text}\n— {origin} {signature}\n"
 
 
@@ -129,8 +127,3 @@ def _signature(line: str) -> Signature:
     if len(decoded) < 5:
         raise CheckpointError(f"Expected 4 bytes of key hash and a signature behind {match[1]!r}, found {len(decoded)} bytes.")
     return Signature(match[1], decoded[:4], decoded[4:])
-
-
-def _key_hash(name: str, key: PublicKey) -> bytes:
-    """Return the 4 bytes that name a key in a signed note: SHA-256 of the name, a newline, the algorithm's byte and the raw key."""
-    return hashlib.sha256(name.encode() + b"\n" + _ED25519 + key.raw).digest()[:4]

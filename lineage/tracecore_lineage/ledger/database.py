@@ -7,7 +7,6 @@ head row.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
 import threading
@@ -16,23 +15,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.pool import QueuePool
 
 from tracecore.errors import RunFailed, TracecoreError, UsageError
-from tracecore.files import fsync_file, fsync_folder
-from tracecore.system.failures import clear_disk_errors, disk_problem
+from tracecore.system.failures import disk_problem
+from tracecore_lineage.ledger.dialects import BUSY_SECONDS, WRITE, dialect_of
 from tracecore_lineage.ledger.migrations import HEAD
 
 __all__ = ["ConnectionLost", "Database", "NoLedger", "lost"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_WRITE = "tracecore_write"
-_BUSY_SECONDS = 60
-_WRITABLE = "mode=rwc"
 
 
 class ConnectionLost(RunFailed):
@@ -75,30 +70,20 @@ class Database:
 
     def __init__(self, url: str, locks: Path, *, new: bool = True) -> None:
         self.url = _parsed(url)
+        self.dialect = dialect_of(self.url)
+        self.place = self.dialect.place
         self._new = new
-        if not new and self.url.get_backend_name() == "sqlite" and not Path(self.url.database or "").exists():
-            raise NoLedger(self.place)  # SQLite would make the file
+        if not new and self.dialect.is_missing():
+            raise NoLedger(self.place)
         self._locks = locks
         self._writing = threading.Lock()
         self._writer: int | None = None
-        self.engine = self._connect()
+        self.engine = self.dialect.engine()
         try:
             self._prepare()
         except BaseException:
             self.close()  # nobody else can: a connection of a server is one of the few that it has
             raise
-
-    @property
-    def dialect(self) -> str:
-        """`sqlite` or `postgresql`."""
-        return self.engine.dialect.name
-
-    @property
-    def place(self) -> str:
-        """Where the record lies, without a password."""
-        if self.url.get_backend_name() == "sqlite":
-            return str(self.url.database)
-        return self.url.difference_update_query(["password", "sslpassword"]).render_as_string(hide_password=True)
 
     def refuse_nested(self) -> None:
         """Raise where this thread has a writing transaction open: another one would wait for it for ever."""
@@ -116,17 +101,16 @@ class Database:
         reached = committing = False
         with self._alone(), self.told("written"):
             try:
-                with self.engine.connect().execution_options(**{_WRITE: True}) as connection:
+                with self.engine.connect().execution_options(**{WRITE: True}) as connection:
                     reached = True
                     with connection.begin() as transaction:
-                        if self.dialect == "postgresql":
-                            _lock_head(connection)
+                        self.dialect.lock_head(connection)
                         yield connection
-                        _refuse_undone(connection)
+                        self._refuse_undone(connection)
                         committing = True
                         transaction.commit()
             except DBAPIError as error:
-                if self.dialect == "postgresql" and (error.connection_invalidated or not reached):
+                if self.dialect.is_lost(error, reached=reached):
                     raise lost(error, self.place, committing=committing) from error
                 raise
 
@@ -142,11 +126,10 @@ class Database:
             try:
                 with self.engine.connect() as connection, connection.begin():
                     reached = True
-                    if self.dialect == "postgresql":
-                        connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+                    self.dialect.begin_read(connection)
                     yield connection
             except DBAPIError as error:
-                if self.dialect == "postgresql" and (error.connection_invalidated or not reached):
+                if self.dialect.is_lost(error, reached=reached):
                     raise ConnectionLost(f"The record {self.place} can't be reached ({_reason(error)}). Ask again.", durable=False) from error
                 raise
 
@@ -176,13 +159,6 @@ class Database:
             finally:
                 self._writer = None
 
-    def _connect(self) -> Engine:
-        if self.url.get_backend_name() == "sqlite":
-            return _sqlite_engine(self.url)
-        # Pinged before use: a server that was started anew is found again. The isolation is said, as a server's own default may be another: who waits
-        # for the head in a transaction whose view is older than its lock would be refused.
-        return create_engine(self.url, poolclass=QueuePool, pool_pre_ping=True, isolation_level="READ COMMITTED")
-
     def _prepare(self) -> None:
         """Bring the tables to this version's revision; a database that is there already costs one small query."""
         with self.told("opened"):
@@ -191,9 +167,7 @@ class Database:
                 raise NoLedger(self.place)
             if found != HEAD:
                 self._upgrade()
-        if self.dialect == "sqlite":
-            with clear_disk_errors(f"the record {self.place}"):
-                _settle(Path(self.url.database or "").absolute())
+        self.dialect.settle()
 
     def _upgrade(self) -> None:
         from filelock import FileLock
@@ -203,6 +177,11 @@ class Database:
         self._locks.mkdir(parents=True, exist_ok=True)
         with FileLock(self._locks / "migrate.lock"):
             upgrade(self.engine, self.version())
+
+    def _refuse_undone(self, connection: Connection) -> None:
+        """Raise where the transaction has ended, so that its commit would make nothing durable."""
+        if not self.dialect.is_open(connection.connection.dbapi_connection):
+            raise RunFailed("The database has undone what was to be written, so nothing of it is recorded. Send the same again.")
 
     def explained(self, error: Exception, doing: str) -> Exception:
         """Return what a driver or the file system says as one sentence with the right exit code; any other error is given back."""
@@ -219,21 +198,6 @@ class Database:
             yield
         except (DBAPIError, sqlite3.Error) as error:
             raise self.explained(error, doing) from error
-
-
-def _lock_head(connection: Connection) -> None:
-    """Let no other writer in until the transaction ends, and see to it that its commit waits for the disk, whatever the server's default is."""
-    locked = text("SELECT current_setting('synchronous_commit') FROM ledger_head WHERE id = 1 FOR UPDATE")
-    if connection.execute(locked).scalar_one_or_none() == "off":
-        connection.execute(text("SET LOCAL synchronous_commit = on"))
-
-
-def _refuse_undone(connection: Connection) -> None:
-    """Raise where the transaction is no longer what its commit would make durable: drivers answer such a commit without an error."""
-    driver = connection.connection.dbapi_connection
-    undone = not driver.in_transaction if isinstance(driver, sqlite3.Connection) else driver.info.transaction_status.name != "INTRANS"  # type: ignore[union-attr]  # psycopg's
-    if undone:
-        raise RunFailed("The database has undone what was to be written, so nothing of it is recorded. Send the same again.")
 
 
 def lost(error: DBAPIError, place: str, *, committing: bool = False) -> ConnectionLost:
@@ -262,7 +226,7 @@ def _explained(error: Exception, reason: str, place: object, doing: str) -> Trac
             return UsageError(f"{what}: the permission is missing. Look at who owns it.")
         return UsageError(f"{what}: {reason}. Expected a folder that exists and can be written.")
     if "locked" in reason or "busy" in reason:
-        return RunFailed(f"{what}: another process has held its write lock for {_BUSY_SECONDS} s. Try again when it is done.")
+        return RunFailed(f"{what}: another process has held its write lock for {BUSY_SECONDS} s. Try again when it is done.")
     return UsageError(f"{what}: {' '.join(reason.split()).rstrip('.?')}.")
 
 
@@ -271,50 +235,3 @@ def _parsed(url: str) -> URL:
         return make_url(url)
     except (ArgumentError, ValueError):  # its text may hold a password
         raise UsageError("TRACECORE_CATALOG_URL is no database URL: expected sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME.") from None
-
-
-def _sqlite_engine(url: URL) -> Engine:
-    """Make an engine whose every transaction begins as we say, and whose every commit is on disk."""
-    path = Path(url.database or "").absolute()
-    engine = create_engine("sqlite://", creator=lambda: _sqlite_connection(path), poolclass=QueuePool)
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITE) else "BEGIN")
-
-    return engine
-
-
-def _sqlite_connection(path: Path) -> sqlite3.Connection:
-    mode = _mode(path)
-    connection = sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS)
-    # A text whose bytes were changed may be no UTF-8 any more: it is read all the same, so that `verify` can name its row.
-    connection.text_factory = lambda data: data.decode("utf-8", "backslashreplace")
-    if mode == _WRITABLE:
-        connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
-    return connection
-
-
-def _settle(path: Path) -> None:
-    """Force the write-ahead log that is there to disk, before anything is answered from it: who wrote it may have been killed before its own fsync.
-
-    The database file itself is left alone: closing it would drop the locks of this process's other connections, and the log holds what it lacks.
-    """
-    with contextlib.suppress(FileNotFoundError, PermissionError):
-        fsync_file(path.with_name(f"{path.name}-wal"))
-        fsync_folder(path.parent)
-
-
-def _mode(path: Path) -> str:
-    """Choose how to open a file: where nothing can be written SQLite can make no lock files, and needs none if no log waits to be merged."""
-    if not path.exists() or _writable(path.parent):
-        return _WRITABLE
-    log = path.with_name(path.name + "-wal")
-    return "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
-
-
-def _writable(folder: Path) -> bool:
-    """Return whether files can be made in a folder; `os.access` knows read-only mounts, for root too."""
-    return os.access(folder, os.W_OK)

@@ -10,14 +10,12 @@ fails, every caller in it is told so.
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tracecore.errors import NegativeVerdict, RunFailed, UsageError
 from tracecore_lineage.ledger.database import ConnectionLost, Database
@@ -137,20 +135,9 @@ class GroupCommit:
             with connection.begin_nested():
                 ticket.value = ticket.work(connection)
         except Exception as error:
-            if _ends_transaction(connection, error):
+            if self._database.dialect.ends_transaction(connection, error):
                 raise
             ticket.error = self._database.explained(error, "written")
-
-
-def _ends_transaction(connection: Connection, error: Exception) -> bool:
-    """Return whether the database itself failed: a full disk makes SQLite undo the whole transaction, and what followed would commit by itself.
-
-    PostgreSQL goes on from a savepoint whatever happened behind it, as long as the connection is there.
-    """
-    if connection.invalidated or (isinstance(error, DBAPIError) and error.connection_invalidated):
-        return True
-    driver = connection.connection.dbapi_connection
-    return isinstance(driver, sqlite3.Connection) and (not driver.in_transaction or isinstance(error, OperationalError))
 
 
 def _told(error: BaseException) -> BaseException:

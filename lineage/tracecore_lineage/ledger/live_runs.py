@@ -38,7 +38,7 @@ class LiveRuns:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._shared = database.dialect == "postgresql"
+        self._shared = database.dialect.shared
         self._mutex = threading.Lock()
         self._session: Connection | None = None
         self._held: set[str] = set()

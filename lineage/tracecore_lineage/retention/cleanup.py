@@ -85,7 +85,7 @@ def sweep(record: RecordWriter, store: Store, erasure: Erasure) -> None:
             _dagster(record.workspace.dagster, erasure)
             store.erase([path for path, _ in orphans(record, store)])
             remove_copies(root, erasure)
-    if record.database.dialect == "sqlite":
+    if not record.database.dialect.shared:
         empty_wal(root / "record.db")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from tracecore.errors import UsageError
 from tracecore.store import open_store
@@ -95,8 +95,7 @@ def withdraw(record: RecordWriter, target: str, reason: str, *, dry_run: bool = 
             return replace(planned, finished=finished)
 
         def forget(connection: Connection) -> None:
-            if record.database.dialect == "sqlite":
-                connection.execute(text("PRAGMA secure_delete = ON"))  # the row's bytes are overwritten, not only let go
+            record.database.dialect.overwrite_deleted(connection)
             for pseudonym, _ in planned.subject.people:
                 pseudonyms.forget(connection, pseudonym)
 

@@ -148,7 +148,7 @@ def _plan(record: RecordWriter, refs: Sequence[str], older_than: float | None) -
     kept = _files_of(store, [*others, *sources])
     versions, skipped = _versions(store, pruned, kept)
     # Another host of the team may be importing into this folder, which no local lock shows.
-    spared = f"{IMPORTS}/" if record.database.dialect != "sqlite" else None
+    spared = f"{IMPORTS}/" if record.database.dialect.shared else None
     left = [each for each in orphans(record, store) if spared is None or not each[0].startswith(spared)] if chosen is None else []
     erasure = Erasure(record.new_run_id(), PRUNE, REASON, rfc3339.instant(now), versions=tuple(versions)) if versions else None
     scratch = _scratch(record.workspace.root / "scratch", finished_keys, older_than) if chosen is None else []

@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import text
-
 from tracecore.errors import TracecoreError
 from tracecore.store import open_store
 from tracecore.system.settings import Settings
@@ -136,12 +134,7 @@ def _keys(record: RecordWriter) -> Iterator[str]:
 
 def _database(record: RecordWriter) -> Iterator[str]:
     with record.database.read() as connection:
-        if record.database.dialect == "sqlite":
-            found = [row[0] for row in connection.execute(text("PRAGMA quick_check(5)"))]
-            if found != ["ok"]:
-                yield f"The record's database is damaged: {'; '.join(found)}."
-        elif connection.execute(text("SELECT current_setting('fsync')")).scalar_one() != "on":
-            yield "The PostgreSQL server runs with fsync off: what is acknowledged may be lost in a power cut."
+        yield from record.database.dialect.problems(connection)
         miscounted = ledger.miscounted(connection)
         if miscounted is not None:
             yield f"{miscounted}: run 'tracecore verify'."

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
+from tracecore.errors import UsageError
 from tracecore.workspace import Workspace, written
 from tracecore_lineage.crypto.keys import PrivateKey, readable_keys
 from tracecore_lineage.crypto.notes import Checkpoint
@@ -62,13 +59,10 @@ def _same_bytes(ref: str, what: str, path: Path, written: bytes | None, findings
 
 def _private(path: Path) -> bytes | None:
     try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
+        key = PrivateKey.from_pem(path.read_bytes(), str(path))
+    except (UsageError, OSError):
         return None
-    if not isinstance(key, Ed25519PrivateKey):
-        return None
-    private = PrivateKey(key)
-    return private.pem() if private.public.file_name == path.stem else None
+    return key.pem() if key.public.file_name == path.stem else None
 
 
 def _shown(data: bytes) -> str:
