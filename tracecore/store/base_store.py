@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracecore.errors import UsageError
-from tracecore.files import clone_or_copy, remove_tree
+from tracecore.files import clone_or_copy, make_folder, remove_tree
 from tracecore.store.delta_tables import data_names, log_names, open_table, table_exists, table_parts, verify_log, verify_table
 from tracecore.store.erasure import gone_by_path
 from tracecore.store.manifest import directory_manifest, scan_directory
 from tracecore.store.place import Place, leads_out
 from tracecore.store.protocol import ErasedFile, Part, StagedTable, StoreFailure
+from tracecore.system.failures import clear_disk_errors
+from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import digest_bytes, digest_file, hex_of
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, DeltaVersion
@@ -31,7 +33,6 @@ __all__ = [
     "directory_members",
     "manifest_beside",
     "staged_copy",
-    "staged_table",
     "verify_directory",
 ]
 
@@ -49,16 +50,6 @@ def staged_copy(staging: Path, source: Path) -> tuple[Path, str, int]:
         staged.unlink(missing_ok=True)
         raise
     return staged, digest, size
-
-
-def staged_table(staging: Path, port: str, data: pa.Table | pa.RecordBatchReader) -> StagedTable:
-    """Write a table's rows to staging, in place of an earlier write to the port."""
-    from tracecore.store.parquet import write_table
-
-    folder = staging / f"{port}.table"
-    if folder.exists():
-        remove_tree(folder)
-    return write_table(data, folder)
 
 
 def described_file(source: Path) -> tuple[str, int]:
@@ -154,10 +145,30 @@ def verify_directory(artifact: Artifact, place: Place, gone: Mapping[str, Erased
 
 
 class BaseStore:
-    """The reading half of a `Store`."""
+    """The part of a `Store` that does not depend on its place: reading, verification and staging."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, workspace: Workspace) -> None:
         self.place = place
+        self._staging = workspace.staging
+        self._locks = workspace.locks
+        self._workspace = workspace.root
+
+    def staging(self, run_id: str) -> Path:
+        """Make a run's staging folder and return it."""
+        folder = self._staging / run_id
+        with clear_disk_errors(self._workspace):
+            make_folder(folder)
+        return folder
+
+    def stage_table(self, data: pa.Table | pa.RecordBatchReader, *, run_id: str, port: str) -> StagedTable:
+        """Write a table's rows to staging, in place of an earlier write to the port."""
+        from tracecore.store.parquet import write_table
+
+        with clear_disk_errors(self._workspace):
+            folder = self.staging(run_id) / f"{port}.table"
+            if folder.exists():
+                remove_tree(folder)
+            return write_table(data, folder)
 
     def _location(self, artifact: Artifact) -> str:
         if artifact.location is None or artifact.media is Media.NONE:

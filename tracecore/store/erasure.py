@@ -9,14 +9,14 @@ import json
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from urllib.parse import unquote
 
-from tracecore.errors import UsageError
 from tracecore.files import fsync_folder, write_durably
+from tracecore.store.place import inside
 from tracecore.store.protocol import ErasedFile
 
-__all__ = ["erase_files", "gone_by_path", "inside", "inventory", "rewrite_file", "without_statistics"]
+__all__ = ["erase_files", "gone_by_path", "inventory", "rewrite_file", "without_statistics"]
 
 _KEPT_STATISTICS = "numRecords"
 
@@ -27,18 +27,6 @@ def gone_by_path(gone: Sequence[ErasedFile]) -> dict[str, ErasedFile]:
     for each in gone:
         found[each.path] = replace(each, digest=found[each.path].digest) if each.path in found else each
     return found
-
-
-def inside(root: Path, path: str) -> Path:
-    """Return the local path of a path in the store.
-
-    Raises:
-        UsageError: it leads out of the store.
-    """
-    parts = PurePosixPath(path)
-    if parts.is_absolute() or ".." in parts.parts or not parts.parts:
-        raise UsageError(f"The path '{path}' leads out of the store, so nothing there is erased.")
-    return root / path
 
 
 def erase_files(root: Path, paths: Collection[str]) -> int:
@@ -52,7 +40,7 @@ def erase_files(root: Path, paths: Collection[str]) -> int:
     freed = 0
     folders: set[Path] = set()
     for path in sorted(paths):
-        place = inside(root, path)
+        place = root / inside(path)
         try:
             size = place.lstat().st_size
             place.unlink()
@@ -77,7 +65,7 @@ def _sync_and_trim(folder: Path, root: Path) -> None:
 
 def rewrite_file(root: Path, path: str, data: bytes) -> None:
     """Replace a file of a store atomically."""
-    write_durably(inside(root, path), data)
+    write_durably(root / inside(path), data)
 
 
 def inventory(root: Path, staging: Path) -> Iterator[tuple[str, int]]:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracecore.files import fsync_file, fsync_tree, fsync_upward, make_folder, remove_tree, rename_durably, write_durably
-from tracecore.store.base_store import BaseStore, described_directory, described_file, manifest_beside, staged_copy, staged_table
+from tracecore.store.base_store import BaseStore, described_directory, described_file, manifest_beside, staged_copy
 from tracecore.store.delta_log import LOG, commit_table
 from tracecore.store.delta_tables import is_committed, uncommitted
-from tracecore.store.erasure import erase_files, inside, inventory, rewrite_file
+from tracecore.store.erasure import erase_files, inventory, rewrite_file
 from tracecore.store.ledger_binding import MARKER
 from tracecore.store.manifest import scan_directory
-from tracecore.store.place import LocalPlace
+from tracecore.store.place import LocalPlace, inside
 from tracecore.store.protocol import StagedTable, Stored
 from tracecore.system.failures import clear_disk_errors
 from tracecore.system.locks import hold_table
@@ -23,7 +23,6 @@ from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, DeltaVersion
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     import pyarrow.dataset as ds
 
 __all__ = ["LocalStore"]
@@ -38,21 +37,11 @@ class LocalStore(BaseStore):
 
     def __init__(self, workspace: Workspace) -> None:
         self._folder = LocalPlace(workspace.store)
-        super().__init__(self._folder)
+        super().__init__(self._folder, workspace)
         self.root = workspace.store
-        self._staging = workspace.staging
-        self._locks = workspace.locks
-        self._workspace = workspace.root
         self._committed: set[Path] = set()
 
     # --- staging
-
-    def staging(self, run_id: str) -> Path:
-        """Make a run's staging folder and return it."""
-        folder = self._staging / run_id
-        with clear_disk_errors(self._workspace):
-            make_folder(folder)
-        return folder
 
     def discard(self, run_id: str) -> None:
         """Remove a run's files in staging, and data that it moved to a table but did not commit."""
@@ -130,11 +119,6 @@ class LocalStore(BaseStore):
 
     # --- tables
 
-    def stage_table(self, data: pa.Table | pa.RecordBatchReader, *, run_id: str, port: str) -> StagedTable:
-        """Write a table's rows to staging."""
-        with clear_disk_errors(self._workspace):
-            return staged_table(self.staging(run_id), port, data)
-
     def put_table(self, staged: StagedTable, *, kind: str, name: str, run_id: str, after: DeltaVersion | None = None) -> Stored:
         """Make a staged table the next version of a name's Delta table."""
         location = table_folder(kind, name)
@@ -172,7 +156,7 @@ class LocalStore(BaseStore):
     def read(self, path: str) -> bytes | None:
         """Return the bytes of a stored file; None if missing."""
         try:
-            return inside(self.root, path).read_bytes()
+            return (self.root / inside(path)).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
 

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracecore.errors import UsageError
-from tracecore.files import make_folder, remove_tree, write_durably
-from tracecore.store.base_store import BaseStore, described_directory, described_file, directory_members, manifest_beside, staged_copy, staged_table
+from tracecore.files import remove_tree, write_durably
+from tracecore.store.base_store import BaseStore, described_directory, described_file, directory_members, manifest_beside, staged_copy
 from tracecore.store.blob_backend import BlobBackend
 from tracecore.store.bucket import Bucket
 from tracecore.store.bucket_cache import Cache
 from tracecore.store.delta_log import commit_table
 from tracecore.store.delta_tables import is_committed
 from tracecore.store.manifest import scan_directory
-from tracecore.store.place import leads_out
+from tracecore.store.place import inside
 from tracecore.store.protocol import StagedTable, Stored
 from tracecore.system.failures import clear_disk_errors
 from tracecore.system.locks import hold_table
@@ -29,7 +29,6 @@ from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, DeltaVersion
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     import pyarrow.dataset as ds
 
 __all__ = ["ObjectStore"]
@@ -48,12 +47,9 @@ class ObjectStore(BaseStore):
 
     def __init__(self, workspace: Workspace, backend: BlobBackend) -> None:
         self._bucket = Bucket(backend, workspace.ledger_id)
-        super().__init__(self._bucket)
+        super().__init__(self._bucket, workspace)
         self._backend = backend
         self._cache = Cache(workspace.cache, self._bucket)
-        self._staging = workspace.staging
-        self._locks = workspace.locks
-        self._workspace = workspace.root
 
     # --- staging
 
@@ -64,10 +60,7 @@ class ObjectStore(BaseStore):
             UsageError: the bucket can't be written, or belongs to another ledger: found before the stage runs.
         """
         self._bucket.claim()
-        folder = self._staging / run_id
-        with clear_disk_errors(self._workspace):
-            make_folder(folder)
-        return folder
+        return super().staging(run_id)
 
     def discard(self, run_id: str) -> None:
         """Remove a run's files in staging, and data that it uploaded to a table but did not commit.
@@ -137,11 +130,6 @@ class ObjectStore(BaseStore):
 
     # --- tables
 
-    def stage_table(self, data: pa.Table | pa.RecordBatchReader, *, run_id: str, port: str) -> StagedTable:
-        """Write a table's rows to staging, on this machine."""
-        with clear_disk_errors(self._workspace):
-            return staged_table(self.staging(run_id), port, data)
-
     def put_table(self, staged: StagedTable, *, kind: str, name: str, run_id: str, after: DeltaVersion | None = None) -> Stored:
         """Make a staged table the next version of a name's Delta table.
 
@@ -205,14 +193,14 @@ class ObjectStore(BaseStore):
     def read(self, path: str) -> bytes | None:
         """Return the bytes of a stored file; None if missing."""
         try:
-            return self._bucket.read(_inside(path))
+            return self._bucket.read(inside(path))
         except FileNotFoundError:
             return None
 
     def erase(self, paths: Collection[str]) -> int:
         """Remove stored files and every copy on this machine; return the number of bytes removed."""
         self._bucket.claim()
-        sizes = {path: self._bucket.size(_inside(path)) for path in sorted(paths)}
+        sizes = {path: self._bucket.size(inside(path)) for path in sorted(paths)}
         there = {path: size for path, size in sizes.items() if size is not None}
         self._bucket.remove(list(there))
         self._cache.forget()
@@ -221,7 +209,7 @@ class ObjectStore(BaseStore):
     def rewrite(self, path: str, data: bytes) -> None:
         """Replace the bytes of a stored file atomically."""
         self._bucket.claim()
-        self._bucket.replace(_inside(path), data)
+        self._bucket.replace(inside(path), data)
         self._cache.forget()
 
 
@@ -266,9 +254,3 @@ def _check_names(paths: Iterable[str]) -> None:
     for path in paths:
         if _NO_KEY.search(path):
             raise UsageError(f"The file {path!r} can't be kept in a bucket: its name has a control character or a backslash; give it another name.")
-
-
-def _inside(path: str) -> str:
-    if leads_out(path):
-        raise UsageError(f"The path '{path}' leads out of the store.")
-    return path

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tracecore.errors import UsageError
 from tracecore.store.manifest import scan_directory
 from tracecore.system.failures import unless_missing
 from tracecore_schemas.canonical import digest_file
@@ -15,7 +16,7 @@ from tracecore_schemas.canonical import digest_file
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-__all__ = ["LocalPlace", "Place", "leads_out"]
+__all__ = ["LocalPlace", "Place", "inside", "leads_out"]
 
 
 class Place(Protocol):
@@ -64,6 +65,17 @@ def leads_out(path: str) -> bool:
     """Whether a path from a record or log is absolute, empty or has `..`."""
     parts = PurePosixPath(path)
     return parts.is_absolute() or ".." in parts.parts or not parts.parts
+
+
+def inside(path: str) -> str:
+    """Return a path in the store.
+
+    Raises:
+        UsageError: it leads out of the store.
+    """
+    if leads_out(path):
+        raise UsageError(f"The path '{path}' leads out of the store.")
+    return path
 
 
 @dataclass(frozen=True, slots=True)
