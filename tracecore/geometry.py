@@ -1,4 +1,7 @@
-"""Cuboids, paths and points in space, and the calibrated cameras of a drive that show them."""
+"""Cuboids, paths and points in space, and the calibrated cameras of a drive that show them.
+
+Lengths are meters. A cuboid is ten numbers as in ASAM OpenLABEL: center x y z, rotation quaternion x y z w, size along its own x y z.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What a run depended on, from what its worker loaded, with the source code kept in the store; and what changed since a recorded list."""
+"""What a run depended on, from what its worker loaded, with the source code kept in the store; and what changed since a recorded list.
+
+A deterministic run reads the same first dependency every time, so what it loads next is fixed by what it read before: where nothing on the list has
+changed, the run would load the same and make the same (as compilers' caches reason about include files).
+"""
 
 from __future__ import annotations
 
