@@ -24,6 +24,7 @@ from tracecore.commands.shell import cli
 from tracecore.store import LocalStore
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
+from tracecore_lineage.verify.doctor import examine
 
 place, bundle, late = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "late"
 workspace = Workspace.create(place / "w", slug="auditor")

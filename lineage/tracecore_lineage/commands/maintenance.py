@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +14,7 @@ from tracecore.workspace import NamedWorkspace
 if TYPE_CHECKING:
     from tracecore.system.settings import Settings
     from tracecore.workspace import Workspace
+    from tracecore_lineage.verify.doctor import Examination
 
 __all__ = ["doctor_command", "recover_command", "replay_command"]
 
@@ -131,7 +132,7 @@ def doctor_command(ctx: click.Context, workspace: NamedWorkspace, as_json: bool)
         ctx.exit(1)
 
 
-def _examined(workspace: Workspace, settings: Settings) -> dict[str, Any]:
+def _examined(workspace: Workspace, settings: Settings) -> Examination:
     """Examine a workspace; a record that is refused is a finding too."""
     from tracecore_lineage import Record
     from tracecore_lineage.verify.doctor import examine, unopened

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from tracecore_lineage.commands.options import FILE, as_of_option, output_option
 if TYPE_CHECKING:
     from tracecore_lineage.present.scene import Scene
     from tracecore_lineage.present.sql import Answer, QueryTable
+    from tracecore_lineage.trace.kpi_history import KpiHistory
     from tracecore_schemas.run import Artifact
 
 __all__ = ["look_command", "query_command", "show_command"]
@@ -79,7 +80,7 @@ def show_command(
     click.echo("\n".join(lines))
 
 
-def _history(answer: Mapping[str, Any], kpis: Sequence[str], *, as_json: bool) -> None:
+def _history(answer: KpiHistory, kpis: Sequence[str], *, as_json: bool) -> None:
     from tracecore_lineage.present.page import history_table, left_out
     from tracecore_lineage.present.words import screen
 

@@ -20,7 +20,8 @@ from tracecore_lineage.trace.facts import Link
 from tracecore_lineage.trace.lineage import trace
 from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.resolve import build_named, read_ref
-from tracecore_lineage.trace.start import check_frame, frame_reading
+from tracecore_lineage.trace.show_rows import check_frame
+from tracecore_lineage.trace.start import frame_reading
 from tracecore_schemas.bug import Bug, BugSeverity
 from tracecore_schemas.canonical import JSON, digest_json, hex_of
 from tracecore_schemas.kinds import Media

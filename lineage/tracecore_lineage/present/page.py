@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracecore.kpis import Kpi, read_kpis
 from tracecore_lineage.present.words import claim_in_words, count, origin_in_words, static_in_words
+from tracecore_lineage.trace.kpi_history import KpiHistory, KpiVersion
 from tracecore_schemas.facets import KPIS_FACET
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ _COLUMNS = 5
 """KPIs shown side by side in a terminal."""
 
 
-def history_table(answer: Mapping[str, Any], kpis: Sequence[str]) -> Table:
+def history_table(answer: KpiHistory, kpis: Sequence[str]) -> Table:
     """Return a table of `Record.kpi_history`: one row per version, one column per KPI.
 
     A cell is the value, its interval, and the difference from the version before, marked with `!` where the two intervals don't overlap, which is
@@ -208,16 +209,16 @@ def history_table(answer: Mapping[str, Any], kpis: Sequence[str]) -> Table:
     return table
 
 
-def left_out(answer: Mapping[str, Any], asked: Sequence[str]) -> tuple[list[str], str | None]:
+def left_out(answer: KpiHistory, asked: Sequence[str]) -> tuple[list[str], str | None]:
     """Choose the KPIs to show, by default the summary ones without class or slice, and a remark on those left out."""
-    known: list[str] = answer["kpis"]
+    known = answer["kpis"]
     if asked or len(known) <= _COLUMNS:
         return known, None
     shown = ([name for name in known if "." not in name] or known)[:_COLUMNS]
     return shown, f"{count(len(known) - len(shown), 'more KPI')}: --kpi NAME shows one, --json all."
 
 
-def _cell(version: Mapping[str, Any], name: str) -> str:
+def _cell(version: KpiVersion, name: str) -> str:
     value = version["values"].get(name)
     if value is None:
         return "not defined" if name in version["values"] else "-"

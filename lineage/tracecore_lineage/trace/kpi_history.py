@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from sqlalchemy import Connection, select
 
@@ -18,20 +18,42 @@ from tracecore_schemas.facets import KPIS_FACET
 from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.refs import Ref
 
-__all__ = ["kpi_history"]
+__all__ = ["KpiHistory", "KpiVersion", "kpi_history"]
 
 
-def kpi_history(connection: Connection, text: str, *, kpis: Sequence[str] = (), as_of: str | None = None) -> dict[str, Any]:
+class KpiChange(TypedDict):
+    """Change of a KPI since the previous version; `overlap` of the two intervals is None where one is unknown."""
+
+    difference: float
+    overlap: bool | None
+
+
+class KpiVersion(TypedDict):
+    """One version of a report with the builds sealed on it, `build` being the first."""
+
+    ref: str
+    build: str | None
+    builds: list[str]
+    created_at: str
+    values: dict[str, float | None]
+    intervals: dict[str, list[float]]
+    change: dict[str, KpiChange]
+
+
+class KpiHistory(TypedDict):
+    """The listed KPIs of a report over its versions, oldest first."""
+
+    name: str
+    kpis: list[str]
+    history: list[KpiVersion]
+
+
+def kpi_history(connection: Connection, text: str, *, kpis: Sequence[str] = (), as_of: str | None = None) -> KpiHistory:
     """Return the KPIs of every version of a report, in the order in which the versions were made.
 
     Args:
         text: `kpi_report/<name>`.
         kpis: only these names; all where empty.
-
-    Returns:
-        `name`; `kpis`, the listed names; `history`, oldest first: `ref`, `build` (the first sealed on it, or None), `builds`, `created_at`,
-        `values`, `intervals` ([low, high] by KPI) and `change` since the previous version by KPI: `difference`, and `overlap` of the two intervals
-        (None where one is unknown).
 
     Raises:
         UsageError: no such report or KPI, with the nearest match.
@@ -50,7 +72,7 @@ def kpi_history(connection: Connection, text: str, *, kpis: Sequence[str] = (), 
         facets = {version: found[KPIS_FACET.name].value for version, found in reader.facets(made).items() if KPIS_FACET.name in found}
         names = _chosen(ref, kpis, facets.values())
         builds = _builds(reader, made)
-        history: list[dict[str, Any]] = []
+        history: list[KpiVersion] = []
         for version, link in made.items():
             facet = facets.get(version, {})
             known = facet.get("values")
@@ -58,17 +80,17 @@ def kpi_history(connection: Connection, text: str, *, kpis: Sequence[str] = (), 
             intervals = _intervals(facet.get("intervals"), names)
             before = history[-1] if history else None
             history.append(
-                {
-                    "ref": version,
-                    "build": builds[version][0] if version in builds else None,
-                    "builds": builds.get(version, []),
-                    "created_at": link.event_time,
-                    "values": values,
-                    "intervals": intervals,
-                    "change": {} if before is None else _change(before, values, intervals),
-                }
+                KpiVersion(
+                    ref=version,
+                    build=builds[version][0] if version in builds else None,
+                    builds=builds.get(version, []),
+                    created_at=link.event_time,
+                    values=values,
+                    intervals=intervals,
+                    change={} if before is None else _change(before, values, intervals),
+                )
             )
-        return {"name": ref.name, "kpis": names, "history": history}
+        return KpiHistory(name=ref.name, kpis=names, history=history)
 
 
 def _chosen(ref: Ref, kpis: Sequence[str], facets: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -109,13 +131,13 @@ def _intervals(stated: Any, names: Sequence[str]) -> dict[str, list[float]]:
     return found
 
 
-def _change(before: Mapping[str, Any], values: Mapping[str, float | None], intervals: Mapping[str, list[float]]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
+def _change(before: KpiVersion, values: Mapping[str, float | None], intervals: Mapping[str, list[float]]) -> dict[str, KpiChange]:
+    found: dict[str, KpiChange] = {}
     for name, value in values.items():
         earlier = before["values"].get(name)
         if value is None or earlier is None:
             continue
         now, then = intervals.get(name), before["intervals"].get(name)
         overlap = None if now is None or then is None else max(now[0], then[0]) <= min(now[1], then[1])
-        found[name] = {"difference": value - earlier, "overlap": overlap}
+        found[name] = KpiChange(difference=value - earlier, overlap=overlap)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
@@ -14,16 +14,17 @@ from tracecore_lineage.catalog.stored_artifacts import stored_artifacts
 from tracecore_lineage.catalog.tombstones import readable, withdrawn
 from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_lineage.model.values import json_cell
+from tracecore_lineage.trace.facts import Link
 from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.resolve import Batch, batches_of
 from tracecore_schemas.kinds import Media
-from tracecore_schemas.refs import Ref
+from tracecore_schemas.refs import Ref, artifact_ref, frame_ref
 from tracecore_schemas.run import Artifact
 
 if TYPE_CHECKING:
     from tracecore.store import Store
 
-__all__ = ["show_labeler", "show_row"]
+__all__ = ["check_frame", "show_labeler", "show_row"]
 
 _COLUMN = {"frame": "frame_id", "label": "label_id"}
 
@@ -69,10 +70,9 @@ def _rows(store: Store, artifact: Artifact, column: str, value: str, ref: Ref) -
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-    try:
-        table: Any = store.open(artifact)
-    except TracecoreError:
-        return  # `doctor` names what is missing; the other tables can still answer
+    table = _open(store, artifact)
+    if table is None:
+        return
     names = [field.name for field in table.schema if not pa.types.is_binary(field.type) and not pa.types.is_large_binary(field.type)]
     chosen = ds.field(column) == value
     if ref.kind == "frame" and "drive" in names:
@@ -126,15 +126,45 @@ def _counts(reader: Reader, workspace: Workspace, refs: list[str], pseudonym: st
 
     from tracecore.store import open_store
 
-    store = open_store(workspace)
-    found: dict[str, int] = {}
-    for artifact in readable(reader.connection, LedgerName.of(workspace), stored_artifacts(reader.connection, refs=refs)):
-        if artifact.media is not Media.DELTA or artifact.ref in found:
+    tables = _opened(reader.connection, open_store(workspace), LedgerName.of(workspace), refs)
+    return {ref: table.count_rows(filter=ds.field(_LABELER_COLUMN) == pseudonym) for ref, table in tables if _LABELER_COLUMN in table.schema.names}
+
+
+def check_frame(reader: Reader, store: Store, own: LedgerName, ref: Ref, reading: Link) -> None:
+    """Check that the tables made from the drive's log hold a frame; nothing is checked where none of them is kept here.
+
+    Raises:
+        UsageError: they don't; with the nearest frame in time of that sensor.
+    """
+    import pyarrow.dataset as ds
+
+    drive, sensor, time = ref.segments
+    outputs = [link.ref for link in reader.links_of([reading.run]) if link.direction == "output"]
+    looked = False
+    times: list[int] = []
+    for _, table in _opened(reader.connection, store, own, outputs):
+        if not {"drive", "sensor", "timestamp_ns", "frame_id"} <= set(table.schema.names):
             continue
-        try:
-            table: Any = store.open(artifact)
-        except TracecoreError:
-            continue  # `doctor` names what is missing; the other batches can still be counted
-        if _LABELER_COLUMN in table.schema.names:
-            found[artifact.ref] = table.count_rows(filter=ds.field(_LABELER_COLUMN) == pseudonym)
-    return found
+        looked = True
+        rows = table.to_table(filter=(ds.field("drive") == drive) & (ds.field("sensor") == sensor), columns=["timestamp_ns"])
+        times.extend(rows.column("timestamp_ns").to_pylist())
+    if not looked or int(time) in times:
+        return
+    if not times:
+        raise UsageError(f"{ref} is not in the record: no table that {artifact_ref('drive_log', drive)} was read into holds a frame of {sensor!r}.")
+    offer = frame_ref(drive, sensor, min(times, key=lambda one: (abs(one - int(time)), one)))
+    raise UsageError(f"{ref} is not in the record: no table holds it. Did you mean '{offer}', the nearest in time?")
+
+
+def _opened(connection: Connection, store: Store, own: LedgerName, refs: Iterable[str]) -> Iterator[tuple[str, Any]]:
+    """Yield the readable tables among some versions, opened, by ref."""
+    for artifact in readable(connection, own, stored_artifacts(connection, refs=list(refs))):
+        if artifact.media is Media.DELTA and (table := _open(store, artifact)) is not None:
+            yield artifact.ref, table
+
+
+def _open(store: Store, artifact: Artifact) -> Any:
+    try:
+        return store.open(artifact)
+    except TracecoreError:
+        return None  # `doctor` names what is missing; the other tables can still answer

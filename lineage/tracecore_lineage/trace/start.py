@@ -5,30 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import select
 
-from tracecore.errors import TracecoreError, UsageError, suggestion
+from tracecore.errors import UsageError, suggestion
 from tracecore_lineage.catalog.prefix import Prefix
-from tracecore_lineage.catalog.stored_artifacts import stored_artifacts
-from tracecore_lineage.catalog.tombstones import readable
 from tracecore_lineage.ledger.sql_tables import FACETS
-from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_lineage.trace.facts import Link
 from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.resolve import ROLE, Batch, batches_of, find_build, resolve_version
 from tracecore_lineage.trace.walk import Walk
 from tracecore_schemas.facets import DRIVE_FACET
-from tracecore_schemas.kinds import Media
-from tracecore_schemas.refs import Ref, artifact_ref, frame_ref
+from tracecore_schemas.refs import Ref, artifact_ref
 
-if TYPE_CHECKING:
-    from tracecore.store import Store
-
-__all__ = ["Start", "check_frame", "frame_reading", "locate"]
-
-_COLUMNS = ("drive", "sensor", "timestamp_ns", "frame_id")
+__all__ = ["Start", "frame_reading", "locate"]
 
 
 def frame_reading(reader: Reader, ref: Ref, log: str | None = None) -> Link:
@@ -58,38 +49,6 @@ def frame_reading(reader: Reader, ref: Ref, log: str | None = None) -> Link:
     if not readings:
         raise UsageError(f"{ref} is not in the record: no completed run has read {log}.")
     return readings[-1]
-
-
-def check_frame(reader: Reader, store: Store, own: LedgerName, ref: Ref, reading: Link) -> None:
-    """Check that the tables made from the drive's log hold a frame; nothing is checked where none of them is kept here.
-
-    Raises:
-        UsageError: they don't; with the nearest frame in time of that sensor.
-    """
-    import pyarrow.dataset as ds
-
-    drive, sensor, time = ref.segments
-    outputs = [link.ref for link in reader.links_of([reading.run]) if link.direction == "output"]
-    looked = False
-    times: list[int] = []
-    for artifact in readable(reader.connection, own, stored_artifacts(reader.connection, refs=outputs)):
-        if artifact.media is not Media.DELTA:
-            continue
-        try:
-            table: Any = store.open(artifact)
-        except TracecoreError:
-            continue  # `doctor` names what is missing; the other tables can still answer
-        if not set(_COLUMNS) <= set(table.schema.names):
-            continue
-        looked = True
-        rows = table.to_table(filter=(ds.field("drive") == drive) & (ds.field("sensor") == sensor), columns=["timestamp_ns"])
-        times.extend(rows.column("timestamp_ns").to_pylist())
-    if not looked or int(time) in times:
-        return
-    if not times:
-        raise UsageError(f"{ref} is not in the record: no table that {artifact_ref('drive_log', drive)} was read into holds a frame of {sensor!r}.")
-    offer = frame_ref(drive, sensor, min(times, key=lambda one: (abs(one - int(time)), one)))
-    raise UsageError(f"{ref} is not in the record: no table holds it. Did you mean '{offer}', the nearest in time?")
 
 
 @dataclass(frozen=True, slots=True)

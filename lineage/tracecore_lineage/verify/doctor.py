@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TypedDict
 
 from tracecore.errors import TracecoreError
 from tracecore.store import open_store
@@ -17,30 +17,43 @@ from tracecore_lineage.ledger import ledger
 from tracecore_lineage.retention.cleanup import named_files
 from tracecore_lineage.retention.open_runs import OpenRun, claim_dead, lock_was_lost, open_runs
 
-__all__ = ["examine", "unopened"]
+__all__ = ["Examination", "examine", "unopened"]
 
 
-def unopened(why: TracecoreError) -> dict[str, Any]:
+class OpenRunState(TypedDict):
+    """A run without a terminal event, and whether its process lives."""
+
+    run: str
+    job: str
+    started_at: str
+    live: bool
+
+
+class Examination(TypedDict):
+    """Answer of `doctor`. Live runs and orphans are not faults."""
+
+    ok: bool
+    open_runs: list[OpenRunState]
+    orphans: list[dict[str, str]]
+    """`path` and `why` of what is in the store without an event."""
+    dangling: list[dict[str, str]]
+    """`ref`, `location` and `why` of what an event names and the store lacks."""
+    problems: list[str]
+
+
+def unopened(why: TracecoreError) -> Examination:
     """Return the answer of `examine` for a workspace whose record can't be opened."""
     return {"ok": False, "open_runs": [], "orphans": [], "dangling": [], "problems": [str(why)]}
 
 
-def examine(record: RecordWriter, settings: Settings | None = None) -> dict[str, Any]:
-    """Examine a workspace.
-
-    Args:
-        settings: of the process; read here where None.
-
-    Returns:
-        `ok`; `open_runs`, each with `live`; `orphans`, in the store without an event; `dangling`, named by an event and missing from the store;
-        `problems`, in sentences. Live runs and orphans are not faults.
-    """
+def examine(record: RecordWriter, settings: Settings | None = None) -> Examination:
+    """Examine a workspace, with the settings of the process (read here where None)."""
     live: set[str] = set()
     found = open_runs(record)
     for run in found:
         if _live(record, run) or run.parent in live:  # oldest first: a run that a live run started is a part of it
             live.add(run.id)
-    runs = [{"run": run.id, "job": run.job, "started_at": run.started_at, "live": run.id in live} for run in found]
+    runs = [OpenRunState(run=run.id, job=run.job, started_at=run.started_at, live=run.id in live) for run in found]
     problems = list(_problems(record, settings))
     try:
         dangling, orphans = _store(record, live)
