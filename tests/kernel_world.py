@@ -45,7 +45,7 @@ class Logs(tc.Stage):
                 continue
             drive, _, numbers = text.partition(":")
             said = {"summary": "a drive", "drive": drive.strip()}
-            path = context.adopt(file, kind="drive_log", name=drive.strip(), facets={"tracecore_drive": said})
+            path = context.adopt(file, kind="drive_log", name=drive.strip(), facets={"number_drive": said})
             assert path.read_text() == text
             rows += [{"drive": drive.strip(), "timestamp_ns": i, "value": int(n) * params.factor} for i, n in enumerate(numbers.split())]
             context.progress(done + 1, 0, file.name)

@@ -112,7 +112,7 @@ def test_a_drive_log_is_recorded_by_one_child_run_however_often_it_is_ingested(w
     trace = world.record.trace("drive_log/alpha")
     assert [run["job"] for run in trace["runs"]] == ["test.drives.drive_log"]
     [node] = [node for node in trace["nodes"] if node["kind"] == "drive_log"]
-    assert node["facets"]["tracecore_drive"] == {"summary": "a drive", "drive": "alpha"}
+    assert node["facets"]["number_drive"] == {"summary": "a drive", "drive": "alpha"}
     assert node["facets"]["tracecore_origin"]["name"] == "a.txt"
 
 
