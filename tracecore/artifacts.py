@@ -25,7 +25,6 @@ class OpenedArtifact:
     """A recorded version and its bytes.
 
     Attributes:
-        artifact: what it is.
         value: a `pyarrow.dataset.Dataset` for a table, a `Path` for a file or directory.
     """
 

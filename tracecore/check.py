@@ -49,8 +49,6 @@ class CheckResult:
     Attributes:
         message: one sentence: what was found, with the first offending names.
         outcomes: each assertion; a result without any gets one of the check's own name.
-        details: JSON for the record and the UI.
-        unknowns: what could not be assessed.
         severity: what a failure means, where the check itself weighs it; what the program says goes before.
     """
 

@@ -28,7 +28,6 @@ class KpiReport:
     Attributes:
         role: its role in the build (`kpis.report`).
         ref: whole.
-        uses: the frames behind it.
         gated: whether a gate of the program reads it.
         selection: whether it was measured on frames that selected something: it is shown as such, no headline, and passes no gate.
         why: it is of selection, in words that follow its name; empty where it is not.
@@ -44,11 +43,7 @@ class KpiReport:
 
 @dataclass(frozen=True, slots=True)
 class PreviousBuild:
-    """The build of the same program that was sealed last before.
-
-    Attributes:
-        name: None where there is none.
-    """
+    """The build of the same program that was sealed last before."""
 
     name: str | None = None
     kpis: Mapping[str, float] = field(default_factory=dict)
@@ -62,10 +57,8 @@ class GateEvidence:
         artifacts: what would be sealed, by `<asset>` or `<asset>.<port>`.
         kpis: values by name, of all KPI reports (`recall.pedestrian.night`).
         unknowns: (ref, unknown) of the whole trace behind them.
-        reports: the KPI reports that hold figures.
         trace: gives the backward trace of a ref, as `tracecore trace --json` does.
         read: gives a recorded version by its ref, as a stage would read it; raises UsageError where its bytes are not kept or were erased.
-        earlier: gives the build before.
     """
 
     artifacts: Mapping[str, Artifact]

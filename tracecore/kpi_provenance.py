@@ -46,12 +46,10 @@ class KpiProvenance:
     """What the backward trace of one report says of frames.
 
     Attributes:
-        measured: the frame tables it was measured on.
         learned: the frame tables that something in its trace learned from.
         selected: the frame tables that something in its trace was selected by.
         uncompared: what was learned from, selected by or measured on, and names no frames.
         unknown: models whose training data the record does not know.
-        models: the models and engines that were measured.
     """
 
     measured: tuple[Reading, ...] = ()

@@ -151,7 +151,6 @@ class Parity:
         scores: greatest difference of the scores of a box that both found.
         boxes_px: greatest difference of its sides, but for those that are tied.
         boxes: the same as a share of the input's longer side.
-        compared: boxes that were compared.
         unmatched: boxes of a class that the other side doesn't have at all.
         tied: boxes left out as the few that lie farthest apart: rounding decides which of two neighboring cells of equal score is the peak.
         path_m: greatest difference of the path, m.
@@ -202,7 +201,6 @@ def pictures(context: Context, frames: Input[Table | None], output: Output, para
 
     Args:
         frames: its port of a frame table (`tracecore_schemas.arrow_tables.FRAMES`).
-        output: the model or engine that is compared.
 
     Raises:
         RunFailed: an image can't be decoded.
@@ -274,8 +272,6 @@ def compare(one: Answers, other: Answers, *, height: int, width: int, reach: flo
     rounding decides whether they are in the list.
 
     Args:
-        height: of the input, px.
-        width: of the input, px.
         reach: farthest distance at which the path is output, m.
 
     Raises:

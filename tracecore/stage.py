@@ -301,7 +301,6 @@ class Stage(ABC):
     """One step of the perception loop.
 
     Attributes:
-        kind: which step.
         name: what a program's `plugin:` says; the class name in kebab-case where not set.
         checks: names of checks over several outputs together (`no_leak` over a split).
     """

@@ -135,12 +135,7 @@ class Workspace:
         return {name: config[name] for name in _PLACES} if _PLACES[0] in config else None
 
     def bind(self, *, catalog: str | None = None, store: str | None = None) -> None:
-        """Remember where catalog and store lie, for the sentence that refuses others: no credentials; relative where inside the workspace.
-
-        Args:
-            catalog: the catalog's URL; the one in use where None.
-            store: the bucket's URL; the one in use where None.
-        """
+        """Remember where catalog and store lie, for the sentence that refuses others: no credentials; relative where inside the workspace."""
         places = {"catalog": catalog or self.catalog_url, "store": store or self.store_url or str(self.store)}
         config: dict[str, JSON] = {"format": _FORMAT, "slug": self.slug, "ledger_id": self.ledger_id}
         write_durably(self.root / _CONFIG, written({**config, **{name: self._relative(url) for name, url in places.items()}}))

@@ -38,8 +38,6 @@ class LoadedPlugin:
     """A plugin that was loaded.
 
     Attributes:
-        entry_point: its name in the entry-point group `tracecore`.
-        module: dotted name of what the entry point names.
         brings: the objects that it registers, by plural of their type (`stages`, `checks`).
     """
 

@@ -37,11 +37,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RegisteredStage:
-    """A stage and the plugin it comes from.
-
-    Attributes:
-        entry_point: name of its plugin in the entry-point group.
-    """
+    """A stage and the plugin it comes from."""
 
     stage_class: type[Stage]
     entry_point: str
@@ -132,11 +128,8 @@ class PluginHost:
     """All that plugins bring; one instance a process is enough.
 
     Attributes:
-        broken: what could not be, each with its reason.
-        stages: every stage, by entry point and order of registration.
         objects: all other objects by plural of their type (`checks`) and name, those of the kernel among them; several where several plugins
             offer one name. The attributes `checks`, `gates`, `exporters` and `importers` are parts of it.
-        settings: of the process.
     """
 
     def __init__(self, entry_points: Iterable[metadata.EntryPoint] | None = None, settings: Settings | None = None) -> None:

@@ -45,7 +45,6 @@ class ObjectType:
 
     Attributes:
         plural: of its hook, of the attribute of `PluginHost` and of its key in `plugins list --json`.
-        noun: in messages.
         type: class of the instances, which have a `name`.
         what: in messages about a name that several plugins offer.
         by_name: whether programs and commands name such an object, so that a name that several plugins offer is a question.

@@ -18,9 +18,6 @@ __all__ = ["effective_params", "validate_params"]
 def validate_params(stage: RegisteredStage, params: Mapping[str, Any], asset: str) -> BaseModel:
     """Validate what a program says of a stage's parameters.
 
-    Args:
-        asset: named in errors.
-
     Returns:
         The stage's own `Params`, defaults filled in.
 

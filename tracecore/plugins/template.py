@@ -48,9 +48,6 @@ def template_folder() -> Path:
 def make_plugin(name: str, parent: Path, kind: str = _DEFAULT) -> Scaffold:
     """Write a new plugin into a folder of its name.
 
-    Args:
-        name: of its entry point, stage and folder: lower-case words with hyphens.
-
     Raises:
         UsageError: a name that can't be or is taken, an unknown kind, or a folder that is there already.
     """

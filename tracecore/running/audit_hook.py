@@ -65,7 +65,6 @@ class Watch:
     """What one run of a stage touched that is not its to touch.
 
     Args:
-        package: of the plugin, to say which of its lines asked.
         places: what the stage may touch; may grow while it runs.
     """
 

@@ -61,7 +61,6 @@ class RunContext:
         watch: notes every other access while the stage runs.
 
     Args:
-        run_id: names the staging folder.
         adopting: keeps and records files from outside.
     """
 

@@ -60,9 +60,6 @@ class KeptSources:
     def keep(self, found: Dependencies, places: Mapping[str, str], run_id: str, withdrawn: Collection[str]) -> tuple[Dependencies, list[str]]:
         """Keep the texts among the files that a run loaded.
 
-        Args:
-            withdrawn: digests of what may not be kept.
-
         Returns:
             The dependencies with the size of each text that is kept, and the files that are not any more what was loaded.
         """
@@ -204,11 +201,7 @@ class Code:
         return {path: digest for each in self._installed.values() if each.name != _OURS for path, digest in each.editable_files()}
 
     def changed(self, loaded: Loaded, found: Dependencies, environment: Environment, files: Mapping[str, str]) -> list[str]:
-        """Name the code that was changed since a run began.
-
-        Args:
-            environment: as it was when the run began.
-        """
+        """Name the code that was changed since a run began."""
         before = {name: (version, digest) for name, version, digest in environment.distributions}
         replaced = [name for name, version, _ in found.distributions if not self._is_as(self._installed[name], before.get(name), version)]
         touched = (path for path in loaded.touched if self._before(path, files) != (loaded.hashed.get(path) or file_sha256(path)))

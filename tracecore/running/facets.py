@@ -18,7 +18,6 @@ def finish_facets(host: PluginHost, stage: RegisteredStage, subject: str, facets
     """Return the facets that are recorded of an artifact.
 
     Args:
-        host: knows the registered facets and KPIs.
         stage: that described it; what its own plugin registers counts before the rest.
         subject: the artifact, in words (`its output 'frames'`).
 

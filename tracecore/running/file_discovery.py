@@ -38,7 +38,6 @@ def find_files(port: Files, params: Mapping[str, Any], base: Path) -> list[Path]
     Args:
         port: says which parameter holds the paths, which suffixes count in a folder, and whether there may be none.
         params: the stage's parameters; files, folders (searched to the bottom) and globs; a file named outright is taken whatever its suffix.
-        base: where relative paths start.
 
     Returns:
         Each file once, however often it was named.

@@ -36,12 +36,10 @@ class Task:
     """One asset to make.
 
     Attributes:
-        params: as the program says; defaults are filled in by the stage's `Params`.
         program_artifact: recorded as an input of the run, outside the staleness key.
         base: folder that relative file paths in `params` start from.
         checks: what the program says of checks, by name: `{"no_leak": {"blocking": False, "seconds": 2}}`; one that the stage
             does not name itself is run too.
-        parent: the run that started this one (Dagster's).
     """
 
     program: str

@@ -118,10 +118,6 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 def disk_problem(error: BaseException, place: Path | str) -> UsageError | None:
     """Return the sentence for an error of a disk that could not take what was written, None for any other error.
 
-    Args:
-        error: whatever was raised while writing.
-        place: where was written: the workspace, or the file.
-
     Returns:
         The sentence as an error, or None where the error means something else.
     """

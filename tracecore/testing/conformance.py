@@ -71,7 +71,6 @@ class Finding:
     """One rule looked at on one subject.
 
     Attributes:
-        rule: a name of `RULES`.
         subject: a stage by `kind name`, another object by `noun name` (`gate no_leak`), or `plugin` for what concerns all of it.
         message: one sentence that says what is wrong, or why it was not run; empty where it passed.
     """
@@ -90,11 +89,7 @@ def findings(rule: str, subject: str, problems: Iterable[str]) -> list[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that was found about one plugin.
-
-    Attributes:
-        distribution: what brings it; empty where it is not installed.
-    """
+    """All that was found about one plugin."""
 
     plugin: str
     distribution: str
@@ -151,12 +146,7 @@ class Report:
 
 
 def first_difference(refs: tuple[str, str], workspaces: tuple[Path, Path]) -> str:
-    """Name the first file, column or row in which two outputs differ.
-
-    Args:
-        refs: whole refs of the two versions.
-        workspaces: in which each is kept.
-    """
+    """Name the first file, column or row in which two outputs differ."""
     one, other = (open_artifact(ref, workspace).value for ref, workspace in zip(refs, workspaces, strict=True))
     if isinstance(one, Path) and isinstance(other, Path):
         return _files(one, other)
@@ -219,7 +209,6 @@ def conformance(
     """Check an installed plugin by every rule.
 
     Args:
-        entry_point: its name in the entry-point group `tracecore`.
         samples: what it is tried on; `tests/conformance.py` of the project it is installed from, else the built-in samples.
         stages: names of the only stages to check; all stages and other objects by default.
         timeout: seconds that everything together may take in each process.

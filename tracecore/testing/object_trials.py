@@ -42,7 +42,6 @@ def try_object(host: PluginHost, entry_point: str, kind: str, name: str, sample:
     """Call one object of a plugin.
 
     Args:
-        host: has loaded the plugin.
         kind: plural of its type (`gates`), or `observers`.
         sample: its author's; an empty one takes the built-in one.
 

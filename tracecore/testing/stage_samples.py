@@ -85,9 +85,6 @@ def read_samples(file: Path) -> SampleSource:
 def sample_of(stage: type[Stage], source: SampleSource | None, folder: Path) -> Sample:
     """Put together what a stage is tried on: every required input, its own sample before the built-in one.
 
-    Args:
-        source: gives the author's samples.
-
     Raises:
         NoSample: a required input or parameter that neither the author nor the suite has a sample of.
     """

@@ -64,7 +64,6 @@ def try_stages(
     """Try what one plugin registers: its stages in two processes, everything else in the first of them.
 
     Args:
-        strangers: packages that must not come with it.
         samples: by name, the stage's kind (of another object the plural of its type, as in `TRIALS`) and what it is tried on.
     """
     wanted = [_wanted(kind, name, sample, folder / "samples" / name) for name, (kind, sample) in samples.items()]

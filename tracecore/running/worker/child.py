@@ -40,9 +40,7 @@ def main(observer: Observer, server: int, connection: int, status: int, output: 
     """Be the worker: never return to the server's loop.
 
     Args:
-        observer: notes what is loaded.
         server: process id of the one that this one was forked from.
-        connection: descriptor of the socket to the build.
         status: the server's own, which says how this process ended.
         output: where what the stage prints goes.
         held: the build's locks, which no other process gets before this one has ended too.

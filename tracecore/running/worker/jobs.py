@@ -44,16 +44,12 @@ class Job:
     """One execution of one stage.
 
     Attributes:
-        asset: named in errors.
-        params: as the program says.
         shape: the stage's ports and effective parameters as the build read them.
-        withdrawn: what may not be written again.
         started_ns: when the run began; code that was written later was not there at its START.
         hashed: folders and files whose code is recorded file by file.
         levels: logging levels of the root logger and of the run's own.
         listened: whether progress has a listener.
         around: `module:name` of what runs the stage in a trial, None outside one.
-        asked: handed to `around`.
     """
 
     module: str
@@ -135,7 +131,6 @@ class StageRaised(Exception):
 
     Args:
         trace: frames, as the record keeps them.
-        text: the whole traceback, for a log.
         known: name of the error where it is one that the kernel defines.
         disk: the sentence where the disk could not take what was written.
         interrupt: whether it was stopped rather than failed.

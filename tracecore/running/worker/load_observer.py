@@ -33,7 +33,6 @@ class Loaded:
     Attributes:
         modules: file of every module, by name.
         hashed: SHA-256 of the source and data files that are recorded one by one, by path, as they were loaded.
-        named: distributions that were asked for by name and found.
         absent: modules and distributions that were looked for and not found.
         changed: loaded files that are not any more what was loaded.
         touched: loaded files that are, and of which something was written after the run began and before they were loaded, or at an unknown time.

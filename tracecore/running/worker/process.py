@@ -20,9 +20,6 @@ def server_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of the server of workers.
 
     The build's settings stay with the build: what a worker needs of them is in its job, and a stage never sees their credentials.
-
-    Args:
-        environment: of the build.
     """
     return {**{name: value for name, value in environment.items() if not name.startswith("TRACECORE_")}, **_SERVER}
 
@@ -48,11 +45,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends; at once where it has ended already, of which the kernel sends no signal.
-
-    Args:
-        parent: id of the process that started this one.
-    """
+    """Have the kernel kill this process when its parent ends; at once where it has ended already, of which the kernel sends no signal."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -35,7 +35,6 @@ def serve(observer: Observer, control: int, at_ns: int) -> NoReturn:
 
     Args:
         observer: already up.
-        control: descriptor of the socket.
         at_ns: when this process began.
     """
     from tracecore.running.worker.child import main
