@@ -51,7 +51,7 @@ class LocalStore(BaseStore):
         self._committed = {folder for folder in self._committed if folder.name != run_id}
 
     def staged_runs(self) -> list[str]:
-        """Ids of the runs that have something in staging, or data in a table that no commit names."""
+        """Return the ids of runs with files in staging, or with data in a table that no commit names."""
         staged = {path.name for path in self._staging.iterdir()} if self._staging.is_dir() else set()
         return sorted(staged | {folder.name for folder in self._uncommitted("*")})
 

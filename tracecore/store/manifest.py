@@ -50,7 +50,7 @@ def scan_directory(folder: Path) -> list[tuple[str, int, str]]:
 
 
 def directory_manifest(files: Iterable[tuple[str, int, str]]) -> bytes:
-    """Return the canonical bytes that a directory's digest is taken of."""
+    """Return the canonical bytes of a directory, which its digest is of."""
     listed: list[JSON] = [{"path": path, "size": size, "sha256": digest} for path, size, digest in sorted(files)]
     return jcs({"v": 1, "type": "tracecore.directory", "files": listed})
 
@@ -62,7 +62,7 @@ def delta_manifest(
     configuration: Mapping[str, str],
     files: Iterable[DeltaFile],
 ) -> bytes:
-    """Return the canonical bytes that a Delta table's digest is taken of.
+    """Return the canonical bytes of a Delta table's version, which its digest is of.
 
     Args:
         schema: parsed from `schemaString`.

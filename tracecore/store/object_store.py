@@ -83,7 +83,7 @@ class ObjectStore(BaseStore):
             remove_tree(folder)
 
     def staged_runs(self) -> list[str]:
-        """Ids of the runs that have something in this workspace's staging; what they brought to the bucket is noted there."""
+        """Return the ids of runs with files in this workspace's staging, which also lists their uploads."""
         return sorted(path.name for path in self._staging.iterdir()) if self._staging.is_dir() else []
 
     # --- files and directories
@@ -103,7 +103,7 @@ class ObjectStore(BaseStore):
         return Stored(digest, Media.FILE, location, size)
 
     def put_directory(self, source: Path, *, run_id: str) -> Stored:
-        """Keep a staged directory under the digest of its manifest, which is put last: before it, there is no directory."""
+        """Store a staged directory under the digest of its manifest, which is put last and completes the directory."""
         files, manifest = described_directory(source)
         _check_names(path for path, _, _ in files)
         digest = digest_bytes(manifest)
@@ -118,7 +118,7 @@ class ObjectStore(BaseStore):
         return Stored(digest, Media.DIRECTORY, location, sum(size for _, size, _ in files))
 
     def put_import(self, folder: Path, location: str) -> None:
-        """Keep a staged folder at a location of its own; what an earlier try left there and this one has not is removed."""
+        """Store a staged folder at a location of its own, and remove other files that an earlier try left there."""
         files = scan_directory(folder)
         _check_names(path for path, _, _ in files)
         with clear_disk_errors(self._workspace):
@@ -145,7 +145,7 @@ class ObjectStore(BaseStore):
     # --- reading
 
     def open(self, artifact: Artifact) -> Path | ds.Dataset:
-        """Return a path in the cache, or a dataset at the recorded version, whose rows are read from the bucket as they are asked for.
+        """Return a path in the cache, or a dataset at the recorded version, whose rows are read from the bucket on demand.
 
         Raises:
             UsageError: the bytes are not kept here, are missing, or are not those recorded; the file is named.

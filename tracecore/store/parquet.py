@@ -156,7 +156,7 @@ def _spilled(
     folder: Path,
     partitioned: bool,  # private
 ) -> Iterator[tuple[str | None, list[pa.RecordBatch]]]:
-    """Write batches to one Arrow file a drive (more where a drive comes back later) and give them memory-mapped, drives by name."""
+    """Write batches to one Arrow file per drive (more where a drive recurs later) and yield them memory-mapped, drives by name."""
     segments: dict[str | None, list[Path]] = {}
     current: tuple[str | None, pa.ipc.RecordBatchFileWriter] | None = None
     for batch in reader:
@@ -226,7 +226,7 @@ def _order(table: pa.Table) -> list[int] | None:
 
 
 def _row_sizes(table: pa.Table) -> list[int]:
-    """Estimate the bytes of each row from its texts and binaries; the same rows give the same sizes whatever chunks they lie in."""
+    """Estimate the bytes of each row from its texts and binaries; the result does not depend on chunks."""
     columns = [column for column in table.columns if pat.is_binary(column.type) or pat.is_string(column.type)]
     sizes = [8 * table.num_columns] * table.num_rows
     for column in columns:
@@ -247,7 +247,7 @@ def _row_groups(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def _gather(batches: Sequence[pa.RecordBatch], wanted: Sequence[int]) -> pa.Table:
-    """Take rows by their place in a sequence of batches, touching only those they lie in: `Table.take` would first join all in memory."""
+    """Return rows by their position in a sequence of batches; `Table.take` would first join all batches in memory."""
     ends = list(accumulate(batch.num_rows for batch in batches))
     by_batch: dict[int, list[int]] = {}
     for position in range(len(wanted)):

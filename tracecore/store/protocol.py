@@ -125,7 +125,7 @@ class Store(Protocol):
         """Remove a run's files in staging."""
 
     def staged_runs(self) -> list[str]:
-        """Ids of the runs that have something in staging: live ones, and the orphans of crashed ones."""
+        """Return the ids of runs with files in staging: live ones, and orphans of crashed ones."""
 
     def put_file(self, source: Path, *, run_id: str, move: bool = False) -> Stored:
         """Store a file; with `move` a staged output is moved, else the source is copied."""

@@ -16,7 +16,7 @@ __all__ = ["check_store", "folder_store", "open_store", "store_ledger"]
 
 
 def open_store(workspace: Workspace) -> Store:
-    """Open the store of a workspace. A bucket is asked nothing before it is first used.
+    """Open the store of a workspace, without requests to a bucket.
 
     Raises:
         UsageError: its bucket can't be reached as the environment says, or the client for one is not installed.

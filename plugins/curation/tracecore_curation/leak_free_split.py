@@ -62,7 +62,7 @@ class LeakFreeSplit(tc.Stage):
     )
 
     class Params(FilterParams, Limits):
-        """How to split, and which frames at all."""
+        """Sides, limits and filters."""
 
         by: str = tc.Field("drive", min_length=1, description="'drive', or an attribute whose values name the sides (official_split, region)")
         holdout: Names = tc.Field((), description="drives (values of 'by') of the test side, instead of a share")

@@ -38,7 +38,7 @@ _HOPEFUL = 0.65  # least correlation with a crop at which closer crops are tried
 _LIKELY = 0.4  # least correlation of whole pictures that are worth a second look: of planted crops of a tenth, 99 of 100 have more
 _WHOLE = (1.0, 0.5, 0.5)
 _CROPS = ((0.95, 0.5, 0.5), *((0.9, x, y) for x in (0.0, 0.5, 1.0) for y in (0.0, 0.5, 1.0)), (0.8, 0.5, 0.5))
-"""Windows of a picture: share of its sides, and where it lies (0 left or top, 1 right or bottom)."""
+"""Windows of a picture: share of its sides, and position (0 left or top, 1 right or bottom)."""
 _CLOSER = tuple((share, x, y) for share in (0.95, 0.9) for x in np.linspace(0, 1, 5).tolist() for y in np.linspace(0, 1, 5).tolist())
 _BLOCK = 1024
 _GATHER = 1024

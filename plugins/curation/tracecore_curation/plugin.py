@@ -1,4 +1,4 @@
-"""What this plugin brings: three curation stages, the check that no split leaks, the check that a request is met, and the gate that nothing leaks."""
+"""Hooks of the curation plugin: three stages, the checks `no_leak` and `request_met`, and the gate `no_leak`."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class RequestedFrames(tc.Stage):
     chosen = tc.Output(table=tc.FRAMES, checks=["unique_frame_ids", "request_met"], description="frames that meet what is asked for, whole rows")
 
     class Params(tc.Params):
-        """How frames are chosen."""
+        """Exclusion and duplicates."""
 
         exclude_by: Literal["frame", "drive"] = tc.Field("frame", description="what an excluded frame bars: itself, or every frame of its drive")
         bits: int = tc.Field(
@@ -75,7 +75,7 @@ class RequestedFrames(tc.Stage):
         )
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Choose frames, and describe each want by what was asked and found."""
+        """Choose frames, and describe the result of each want."""
         request = read_request(context.read(self.request))
         table, excluded, judged = (context.read(port) for port in (self.frames, self.exclude, self.examples))
         pool = read_pool(table, context.read(self.labels))
@@ -172,7 +172,7 @@ class RequestMet(tc.Check):
     severity = Severity.WARN
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Compare what was asked with what was found."""
+        """Compare the counts of each want."""
         context.read()
         facet: Any = context.target.facets.get(REQUESTED_FACET.name)
         if not facet:

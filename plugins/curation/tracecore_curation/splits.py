@@ -1,4 +1,4 @@
-"""Three ways to split frames: by an attribute, by groups of drives that have nothing in common, and in blocks of time."""
+"""Three ways to split frames: by an attribute, by groups of unrelated drives, and in blocks of time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders of image files as frames, and the stage `images`: each file is decoded once to check and measure it; its bytes are kept as they are."""
+"""Folders of image files as frames, and the stage `images`: each file is decoded once, to check and measure it; its bytes are stored unchanged."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class Images(tc.Stage):
     )
 
     class Params(tc.Params):
-        """What to read."""
+        """Files, data set and sensor."""
 
         paths: list[str] = tc.Field(description="folders of images, searched to the bottom, single files, or globs; relative to the program's file")
         dataset: str | None = tc.Field(None, min_length=1, description="name of the data set; that of the folder where left out")

@@ -68,7 +68,7 @@ class Kitti(tc.Stage):
     )
 
     class Params(tc.Params):
-        """What to read."""
+        """Files and the place of the LiDAR."""
 
         paths: list[str] = tc.Field(description="folders that hold image_2, velodyne and calib, at any depth; relative to the program's file")
         lidar_at: tuple[float, float, float] | None = tc.Field(

@@ -43,7 +43,7 @@ class Mcap(tc.Stage):
     )
 
     class Params(tc.Params):
-        """What to read."""
+        """Files, topics and the vehicle's frame."""
 
         paths: list[str] = tc.Field([], description="drive files: MCAP files, folders of them, or globs; relative to the program's file")
         sensors: list[str] | None = tc.Field(None, description="camera topics to take frames from; all where left out")

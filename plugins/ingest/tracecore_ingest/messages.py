@@ -86,7 +86,7 @@ def bytes_of(message: Any, name: str, kind: str) -> bytes:
 
 
 class Role(StrEnum):
-    """What a channel's messages become; calibrations and transforms are signals too."""
+    """The table that a channel's messages go to; calibrations and transforms are signals too."""
 
     FRAME = "frame"
     SWEEP = "sweep"

@@ -32,7 +32,7 @@ _KEY = "rosbag2_bagfile_information"
 
 @dataclass(frozen=True, slots=True)
 class Bag:
-    """What a bag says of itself.
+    """Metadata of a bag.
 
     Attributes:
         name: of the drive: the common part of its storage files' names.

@@ -1,4 +1,4 @@
-"""What this plugin brings: the label stages, and `tracecore label`."""
+"""Hooks of the labeling plugin: the label stages and `tracecore label`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["tracecore_register_commands", "tracecore_register_stages"]
 
 @tc.hookimpl
 def tracecore_register_stages() -> list[type[tc.Stage]]:
-    """Bring the label stages."""
+    """Register the label stages."""
     return [Campaign, Coco, Cvat, Kitti, Openlabel, Yolo]
 
 
 @tc.hookimpl
 def tracecore_register_commands() -> list[click.Command]:
-    """Bring the command `label`."""
+    """Register the command `label`."""
     return [label]

@@ -149,7 +149,7 @@ def list_campaigns(workspace: NamedWorkspace, as_json: bool) -> None:
 @workspace_option
 @json_option
 def show(name: str, task: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
-    """Show a campaign's terms, or everything that happened to one of its tasks."""
+    """Show a campaign's settings, or the history of one of its tasks."""
     with open_campaign(workspace, name) as queue:
         if task is None:
             terms = queue.settings.to_json()

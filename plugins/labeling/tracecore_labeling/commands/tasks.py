@@ -50,7 +50,7 @@ Examples:
 def claim(
     reviewing: bool, task: str | None, image: Path | None, campaign: str | None, who: str | None, workspace: NamedWorkspace, as_json: bool
 ) -> None:
-    """Take the next free task; the one you have, where you have one. Exit 1 where nothing is free for you."""
+    """Claim the next free task, or show the one you hold. Exit 1 if no task is free for you."""
     me = checked_pseudonym(who)
     with open_campaign(workspace, campaign, task=task) as queue:
         got = queue.claim(me, role="review" if reviewing else "label", task=task)
@@ -103,7 +103,7 @@ def refuse(task: str, reason: str, campaign: str | None, who: str | None, worksp
 @workspace_option
 @json_option
 def submit(task: str, file: str, submission: str | None, campaign: str | None, who: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
-    """Hand in the labels of TASK: a JSON list; an empty one says that the frame holds nothing. The same again is taken once."""
+    """Submit the labels of TASK: a JSON list, empty for a frame without objects. A repeated submission adds nothing."""
     me = checked_pseudonym(who)
     document = read_json(file)
     with open_campaign(workspace, campaign, task=task) as queue:

@@ -20,7 +20,7 @@ _ROUNDING_PX = 1e-6
 
 
 def export_yolo(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
-    """Write a YOLO folder; files are called by their frames' refs, so that an import finds them.
+    """Write a YOLO folder; files are named by their frames' refs, so that an import links them.
 
     A frame that nothing is written of has a file only where the batch states that it holds no object.
 

@@ -169,7 +169,7 @@ def _repeated(file: LabelFile) -> int:
 
 
 def label_rows(batch: LinkedFile) -> Iterator[Row]:
-    """Yield a row for each label of a linked image, and one of geometry `none` for each linked image that the file says holds no object.
+    """Yield a row for each label of a linked image, and one of geometry `none` for each linked image that the file states to be without objects.
 
     An image with labels left out is not stated to be empty.
     """

@@ -1,4 +1,4 @@
-"""YOLO label files and sets: lines of labels, class names, and the split that a set brings.
+"""YOLO label files and sets: lines of labels, class names, and the split of a set.
 
 A line is one object: class number and center x, center y, width, height in shares of the image. A line with more numbers is a polygon (rotated
 boxes are polygons of four points): as Ultralytics does when it trains for boxes, the box around it is taken, and the polygon kept. Where `data.yaml`
