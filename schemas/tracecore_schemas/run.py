@@ -254,7 +254,6 @@ class Run:
     program: Artifact | None = None
     code: CodeLocation | None = None
     description: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

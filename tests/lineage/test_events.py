@@ -34,14 +34,14 @@ def everything(world: RecordWorld) -> list[bytes]:
     digest = "sha256:" + "d" * 64
     environment = Environment(digest, "3.11.7", "x86_64", "Debian GNU/Linux 12", (("numpy", "2.4.6", digest),))
     parent = Parent("01a2040f-0000-711d-8e71-4ae6d5de555d", "dagster", "world")
-    more: dict[str, Any] = {"environment": environment, "parent": parent, "tags": {"team": "perception"}, "description": "Train.", "seed": 2**63}
+    more: dict[str, Any] = {"environment": environment, "parent": parent, "description": "Train.", "seed": 2**63}
     plugin = Plugin("training", "torch-detector", "tracecore-training", "0.1.0", digest)
     code = CodeLocation("git", "https://example.com/x.git", "3be1", "plugins/training")
     failing = world.start("model", StageKind.TRAIN, plugin=plugin, code=code, key=digest, host="build-3", threads=2, **more)
     world.record.recorder.fail(failing, "The loss is nan in step 7.", trace="Traceback …")
     stopped = world.start("model", StageKind.TRAIN)
     world.record.recorder.fail(stopped, "Interrupted.", aborted=True)
-    killed = world.start("model", StageKind.TRAIN, plugin=plugin, tags={"a": "b"}, parent=parent)
+    killed = world.start("model", StageKind.TRAIN, plugin=plugin, parent=parent)
     assert world.record.recorder.abort(killed.id, "The process that ran it is gone.")
     rotate_key(world.record.recorder)
     return recorded(world)
@@ -62,7 +62,7 @@ def test_every_event_is_valid_by_openlineages_core_schema_and_every_facet_by_its
                 assert problems({name: facet}, whole, registry) == [], "OpenLineage knows the facet by another name"
     standard = {
         ("dataset", "schema"), ("dataset", "version"), ("dataset", "symlinks"), ("input", "dataQualityAssertions"), ("job", "sourceCodeLocation"),
-        ("job", "jobType"), ("run", "parent"), ("run", "processing_engine"), ("run", "errorMessage"), ("output", "outputStatistics"), ("run", "tags"),
+        ("job", "jobType"), ("run", "parent"), ("run", "processing_engine"), ("run", "errorMessage"), ("output", "outputStatistics"),
     }  # fmt: skip
     assert seen >= standard - {("dataset", "schema"), ("dataset", "symlinks")}
     ours = {name.removeprefix("tracecore_") for _, name in seen if name.startswith("tracecore_")}

@@ -25,7 +25,6 @@ from openlineage.client.facet_v2 import (
     parent_run,
     processing_engine_run,
     source_code_location_job,
-    tags_run,
 )
 
 from tracecore.errors import UsageError
@@ -269,9 +268,6 @@ class EventMaker:
         run_facets: dict[str, Any] = {"tracecore_execution": _execution(run), "processing_engine": _engine()}
         if run.parent is not None:
             run_facets["parent"] = _parent(run.parent)
-        if run.tags:
-            tags = [tags_run.TagsRunFacetFields(key, value, "TRACECORE") for key, value in sorted(run.tags.items())]
-            run_facets["tags"] = tags_run.TagsRunFacet(tags, producer=producer())
         job_facets: dict[str, Any] = {"jobType": _job_type(run.stage.value.upper() if run.stage else "TASK")}
         if run.description:
             job_facets["documentation"] = documentation_job.DocumentationJobFacet(run.description, producer=producer())
