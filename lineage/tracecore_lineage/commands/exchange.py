@@ -166,7 +166,7 @@ def import_command(
     """
     if not source.exists():
         raise UsageError(f"There is no file {source} to import.")
-    if format_ is None and not _looks_like_bundle(source):
+    if format_ is None and source.suffix != ".bundle" and not _is_zip(source):
         raise UsageError(f"{source} is not a bundle. Name its format with --format. {_offer('', workspace.settings)}")
     if format_ in {None, _BUNDLE}:
         _take_bundle(ctx, source, keys, threshold, workspace, as_json=as_json)
@@ -176,10 +176,10 @@ def import_command(
     _take_file(source, str(format_), workspace, as_json=as_json)
 
 
-def _looks_like_bundle(source: Path) -> bool:
+def _is_zip(source: Path) -> bool:
     try:
         with source.open("rb") as file:
-            return file.read(2) == b"PK" or source.suffix == ".bundle"
+            return file.read(2) == b"PK"
     except OSError:
         return False
 

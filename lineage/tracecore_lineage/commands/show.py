@@ -131,7 +131,12 @@ def look_command(
         target = output or record.workspace.root / "looks" / f"{_file_name(scene.ref)}.png"
     _require_folder(target, made=output is None)
     if rerun is not None:
-        _write_rerun(scene, rerun)
+        from tracecore_lineage.present.drawing import write_rerun
+
+        if not scene.views:
+            raise UsageError(f"{scene.ref} has no frames to write for Rerun: it has only pictures.")
+        _require_folder(rerun, made=False)
+        write_rerun(scene.views, rerun, scene.ref)
     save_png(picture, target)
     if as_json:
         answer = {"picture": str(target), "frames": len(scene.views), "labels": scene.labels, "detections": scene.detections}
@@ -149,15 +154,6 @@ def _description(scene: Scene) -> list[str]:
     if scene.detections is not None:
         drawn.append(f"seen: {scene.detections}")
     return [f"{len(scene.views)} frames of {scene.ref}", *drawn]
-
-
-def _write_rerun(scene: Scene, path: Path) -> None:
-    from tracecore_lineage.present.drawing import write_rerun
-
-    if not scene.views:
-        raise UsageError(f"{scene.ref} has no frames to write for Rerun: it has only pictures.")
-    _require_folder(path, made=False)
-    write_rerun(scene.views, path, scene.ref)
 
 
 def _require_folder(path: Path, *, made: bool) -> None:

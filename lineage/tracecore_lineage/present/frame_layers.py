@@ -229,7 +229,7 @@ def read_views(frames: Any, ids: Collection[str], layers: Layers) -> list[View]:
     return [
         View(
             row,
-            tuple(_newest(labels.get(row["frame_id"], []))),
+            tuple(each for each in last_revisions(labels.get(row["frame_id"], [])) if each.get("qa") != "rejected"),
             tuple(each for each in seen.get(row["frame_id"], []) if each["geometry"] != "box2d" or (each["score"] or 0) >= layers.score),
             tuple(events.get(row["frame_id"], [])),
             rig.camera(row["drive"], row["sensor"], row["timestamp_ns"]),
@@ -253,10 +253,6 @@ def _by_frame(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]
     for row in rows:
         found.setdefault(row["frame_id"], []).append(row)
     return found
-
-
-def _newest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [row for row in last_revisions(rows) if row.get("qa") != "rejected"]
 
 
 def _points(sweeps: Any, row: Mapping[str, Any], rig: Rig) -> Floats | None:

@@ -68,7 +68,10 @@ def find_scene(workspace: Workspace, database: Database, text: str, *, count: in
         return _scene(related, artifact.ref, found, count, drive or (own if own in known else None), labels)
     opened: Any = related.store.open(artifact)
     if artifact.media is not Media.DELTA:
-        return Scene(artifact.ref, pictures=_pictures(artifact.ref, opened))
+        pictures = sorted(Path(opened).rglob("*.png")) if Path(opened).is_dir() else []
+        if not pictures:
+            raise UsageError(f"{artifact.ref} has nothing to look at: it has no pictures.")
+        return Scene(artifact.ref, pictures=pictures)
     table = related.table(artifact.ref)
     if table is None or table.kind is None:
         raise UsageError(f"{artifact.ref} has nothing to look at: its columns are {', '.join(opened.schema.names)}, none of which can be drawn.")
@@ -171,11 +174,3 @@ def _of_drive(related: RelatedTables, ref: str) -> Table:
         for table in related.tables(run, "outputs", TableKind.FRAMES):
             return table
     raise UsageError(f"{ref} has nothing to look at: no recorded run made frames of it.")
-
-
-def _pictures(ref: str, opened: Any) -> list[Path]:
-    path = Path(opened)
-    found = sorted(path.rglob("*.png")) if path.is_dir() else []
-    if not found:
-        raise UsageError(f"{ref} has nothing to look at: it has no pictures.")
-    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -68,7 +69,10 @@ def find_subject(
     if not text:
         raise UsageError("No subject is given: expected a drive, such as drive_log/NAME, or a driver or vehicle in the metadata of drives.")
     logs = list(_logs(connection))
-    name = _bare(text)
+    name = text
+    with suppress(RefError):
+        ref = parse_ref(text)
+        name = ref.segments[0] if ref.kind == "drive_log" else text
     chosen = [log for log in logs if name in {log.name, log.drive}] or _inside(logs, name, stored, members)
     folded = text.casefold()
     if not chosen and "/" not in text:
@@ -81,15 +85,6 @@ def find_subject(
         raise UsageError(_unknown(connection, text, logs, tabled))
     of_drives = {log.name for log in logs if log.drive in drives} | drives
     return Subject(tuple(sorted(drives)), tuple(sorted(of_drives)), tuple(persons))
-
-
-def _bare(text: str) -> str:
-    """Return the name in a drive log ref, or the text itself."""
-    try:
-        ref = parse_ref(text)
-    except RefError:
-        return text
-    return ref.segments[0] if ref.kind == "drive_log" else text
 
 
 def _logs(connection: Connection) -> Iterator[_Log]:

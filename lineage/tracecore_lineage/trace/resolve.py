@@ -73,12 +73,10 @@ def _labelers(facet: Any) -> list[str]:
 
 def _unknown_labeler(reader: Reader, ref: Ref) -> str:
     known = known_labelers(reader)
-    offer = nearest(ref.segments[0], known)
+    offer, absent = nearest(ref.segments[0], known), f"{ref} is not in this part of the record"
     if offer is not None:
-        return f"{ref} is not in this part of the record. Did you mean '{Ref('labeler', (offer,))}'?"
-    if not known:
-        return f"{ref} is not in this part of the record: no label batch in it names its labelers."
-    return f"{ref} is not in this part of the record. Its label batches name {_cut(known, _LABELERS_SHOWN)}."
+        return f"{absent}. Did you mean '{Ref('labeler', (offer,))}'?"
+    return f"{absent}. Its label batches name {_cut(known, _LABELERS_SHOWN)}." if known else f"{absent}: no label batch in it names its labelers."
 
 
 _SHOWN = 10

@@ -209,11 +209,7 @@ def walk_forward(reader: Reader, walk: Walk, start: Iterable[str], *, runs: Iter
 def _read(walk: Walk, using: Reached, level: int) -> None:
     """Add a reading of a reached version, and the makers through which it was reached."""
     resolved, link = using.resolved, using.resolved.reading
-    walk.node(link.ref, level)
-    walk.edge(link.run, link.ref, "input", link.role, made_by=resolved.made_by, use=link.use)
-    walk.times(link.ref, resolved.times_made)
-    if resolved.missing:
-        walk.gap(link.ref, resolved.missing, resolved.why)
+    _reading(walk, resolved, level)
     for made in using.through:
         if made in resolved.added:
             _appended(walk, made, link.ref, level)
