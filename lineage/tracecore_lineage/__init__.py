@@ -15,7 +15,7 @@ __all__ = ["Record"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Record":  # imported on first use: modules such as `merkle` are quick to import alone
+    if name == "Record":  # imported on first use: modules such as `merkle` are quick to import
         from tracecore_lineage.api.record import Record
 
         return Record

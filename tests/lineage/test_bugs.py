@@ -188,8 +188,8 @@ def test_a_bug_seen_in_a_build_is_about_the_drive_that_the_build_was_made_of(bui
         ("x", {"frames": ["frame/nort/%2Fcamera%2Ffront%2Fimage/1500"]}, "Did you mean 'drive_log/north'?"),
         ("x", {"frames": ["frame/north/%2Fcamera%2Ffont%2Fimage/1500"]}, "has no sensor '/camera/font/image'. Did you mean '/camera/front/image'?"),
         ("x", {"frames": ["frame/north/%2Fcamera%2Ffront%2Fimage/5000"]}, "drive_log/north goes from 1000 to 2000 ns."),
-        ("x", {"frames": ["drive_log/north"]}, "'drive_log/north' is no frame: expected frame/<drive>/<sensor>/<timestamp_ns>."),
-        ("x", {"severity": "awful"}, "'awful' is no severity: expected low, medium, high, critical."),
+        ("x", {"frames": ["drive_log/north"]}, "'drive_log/north' is not a frame: expected frame/<drive>/<sensor>/<timestamp_ns>."),
+        ("x", {"severity": "awful"}, "'awful' is not a severity: expected low, medium, high, critical."),
     ],
 )
 def test_a_report_that_cannot_be_is_one_sentence_and_leaves_nothing(sealed: RecordWorld, text: str, more: dict[str, Any], sentence: str) -> None:

@@ -53,7 +53,7 @@ def test_base64_that_stands_for_the_same_bytes_in_another_way_is_refused(key: Pr
     text = base64.b64encode(ROOT).decode()
     other = text[:-2] + chr(ord(text[-2]) + 1) + "="
     assert base64.b64decode(other) == ROOT
-    with pytest.raises(notes.CheckpointError, match="another text stands for the same bytes"):
+    with pytest.raises(notes.CheckpointError, match="another text encodes the same bytes"):
         notes.parse(note.replace(text, other))
 
 

@@ -83,7 +83,7 @@ def test_a_key_that_is_no_signer_is_refused_and_where_it_was_recorded_all_the_sa
     sig = seal_payload(payload, STRANGER)["signatures"][0]["sig"]
     forged(asked, ref, key=STRANGER.public.id, public_key=STRANGER.public.pem, signature=sig)
     assert found(asked)[0][0].startswith("cosignature at event/")
-    assert f"one by {short_id(STRANGER.public.id)}, which is no key of the policy" in found(asked)[0][2]
+    assert f"one by {short_id(STRANGER.public.id)}, which is not a key of the policy" in found(asked)[0][2]
     assert signatures(asked)["counted"] == 0
 
 

@@ -256,7 +256,7 @@ def test_a_pinned_key_must_have_sealed_it(vendor: StoredWorld, auditor: StoredWo
 def test_a_name_that_stands_for_another_build_is_refused(auditor: StoredWorld, bundle: Path) -> None:
     auditor.all()
     auditor.seal("demo")
-    with pytest.raises(UsageError, match=r"build/demo stands for another build here .* import it into another workspace"):
+    with pytest.raises(UsageError, match=r"build/demo is another build here .* import it into another workspace"):
         import_bundle(auditor.record.recorder, bundle)
 
 

@@ -207,7 +207,7 @@ def test_an_erased_person_is_shown_as_unresolvable_and_everything_verifies(seale
 def test_a_false_name_gets_no_pseudonym_and_withdraws_nobody(sealed: StoredWorld) -> None:
     pseudonym = approver(sealed)
     change(sealed, FALSE["another name"])
-    with pytest.raises(NegativeVerdict, match=f"The name kept for {pseudonym} is not the one it stands for"):
+    with pytest.raises(NegativeVerdict, match=f"The name kept for {pseudonym} is not the one it commits to"):
         sealed.record.recorder.commit(pseudonym_of, "mallory")
     with pytest.raises(UsageError, match="or a known person"):
         withdraw(sealed.record.recorder, "mallory", "asked for it")

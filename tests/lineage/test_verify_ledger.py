@@ -97,7 +97,7 @@ def test_a_checkpoint_of_another_history_or_signed_by_nobody_known_is_named(
     assert any(ref == "checkpoint" and what.startswith("Merkle root over the first 4 events (") and "fork" in what for ref, what in found)
     text = copied.record.recorder.checkpoint()
     note.write_text(text[:-3] + ("B" if text[-3] != "B" else "C") + text[-2:], encoding="utf-8")
-    with pytest.raises(UsageError, match=r"is no checkpoint.*canonical base64"):
+    with pytest.raises(UsageError, match=r"is not a checkpoint.*canonical base64"):
         copied.record.verify(checkpoint=note)
     with pytest.raises(UsageError, match="can't be read: no such file"):
         copied.record.verify(checkpoint=tmp_path / "none")

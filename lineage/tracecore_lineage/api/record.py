@@ -84,7 +84,7 @@ class Record:
         Args:
             ref: any ref; a build is answered from the part of the ledger it was sealed over, the same for ever.
             depth: how many levels of runs to follow; None for all.
-            as_of: recorded time: the record as it stood then.
+            as_of: recorded time: the record as of then.
 
         Raises:
             UsageError: an unknown or ambiguous ref, with the nearest right ones.

@@ -1,8 +1,8 @@
-"""Who may speak for whom: events of other workspaces that an import took over speak for their own.
+"""Trust rules for imported events: an imported event may assert facts only about its own workspace.
 
 An import is an event of this workspace (job `tracecore.import`, facet `tracecore_import`) that names foreign events by their digests. Those, wherever
 they came from, then say of their workspace's artifacts what only its own events can say; a stranger's event that no import names gains nothing. Which
-events are named is read from the ledger's bytes alone, so that the catalog stays a projection of it.
+events are named is read from the ledger's bytes only, so that the catalog stays a projection of it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _MOST_WAYS = 10_000
 """Ways by which imports within imports may lead to events: a few dozen that each name all before them would lead by more than can be gone."""
 
 Delegations = Mapping[str, Sequence["Delegation"]]
-"""By event id: for whom each imported event speaks, the import that came first before others."""
+"""By event id, the ledgers for which each imported event may assert facts, the import that came first before others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Import:
 
     Attributes:
         event_id: of its COMPLETE.
-        seq: where that stands in this ledger.
+        seq: its position in this ledger.
         importer: the ledger of the workspace that imported.
         origin: the ledger that was imported from.
         build: whole ref of the build.
@@ -137,7 +137,7 @@ def imports_in(connection: Connection) -> list[Import]:
 
 
 def delegations_of(imports: Iterable[Import], own: LedgerName, among: Collection[str] | None = None) -> dict[str, list[Delegation]]:
-    """Return for whom each imported event speaks.
+    """Return the ledgers for which each imported event may assert facts.
 
     Args:
         imports: every import that the ledger holds, in its order: the workspace's own and, among the events those brought, others'.
@@ -173,7 +173,7 @@ def _listen(
     if next(ways, None) is None:
         raise BadEvent(f"expected imports that lead to events in at most {_MOST_WAYS:,} ways, found more")
     inside = folder + each.folder
-    if each.origin.ledger_id != own.ledger_id:  # whatever slug it gives there: nobody else speaks as this ledger
+    if each.origin.ledger_id != own.ledger_id:  # whatever slug it gives there: no other workspace speaks as this ledger
         voice = Delegation(each.origin, inside, stored, build)
         for member in members if wanted is None else members & wanted:
             found.setdefault(member, []).append(voice)
@@ -184,7 +184,7 @@ def _listen(
 
 
 class _Cache:
-    """The last imports that were read, by event id: what an id stands for never changes."""
+    """The last imports that were read, by event id: the content of an id never changes."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, Import] = OrderedDict()
@@ -222,12 +222,12 @@ def import_ids(connection: Connection) -> tuple[str, ...]:
 
 
 def read_imports(connection: Connection, identities: Iterable[str]) -> list[Import]:
-    """Return the imports that events stand for, in their order."""
+    """Return the imports that events record, in their order."""
     return [found for identity in identities if (found := _CACHE.get(connection, identity)) is not None]
 
 
 def keys_of(connection: Connection, build: str, own: Iterable[PublicKey]) -> list[PublicKey]:
-    """Return the keys that may have sealed a build: the workspace's own, or those that an imported one came with; they are believed for it alone."""
+    """Return the keys that may have sealed a build: the workspace's own, or those that came with an imported one, trusted for that build only."""
     brought = next(known_imports(connection, build), None)
     if brought is None:
         return list(own)

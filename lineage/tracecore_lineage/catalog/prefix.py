@@ -1,4 +1,4 @@
-"""Which part of the ledger a question is asked of, and what of it stands in a run."""
+"""Prefixes of the ledger: the part that a question is answered from."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Prefix:
 
     Attributes:
         bound: events with a `seq` below it are part of it.
-        position: what the answer calls it. The ledger's size; for a build the size before its release run's COMPLETE, which alone joins the prefix.
+        position: what the answer calls it. The ledger's size; for a build the size before its release run's COMPLETE, the one later event in it.
     """
 
     bound: int
@@ -43,7 +43,7 @@ def select_in(connection: Connection, query: Select[Any], column: ColumnElement[
 
 @contextmanager
 def readable_catalog() -> Iterator[None]:
-    """Say in one sentence that the catalog was changed behind the record's back, where a row of it makes no sense."""
+    """Raise one `UsageError` for catalog rows that make no sense: they were changed outside the record."""
     try:
         yield
     except (RefError, json.JSONDecodeError) as error:

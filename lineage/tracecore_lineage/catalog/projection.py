@@ -1,6 +1,6 @@
 """The projection: one event in, its catalog rows out. A pure function, so that the catalog is the union over events, whatever their order and number.
 
-Our own events may say more than others': only those of the workspace's own ledger, told by its id and slug together, give checks, staleness keys and
+Our own events may say more than others': only those of the workspace's own ledger, known by its id and slug together, give checks, staleness keys and
 builds, and only they say of our versions what the `tracecore_*` facets say. Else another producer could take an unknown away or declare an origin.
 An event that an import took over from another workspace says the same for that workspace (`voices`), staleness keys apart: what was made there is
 never reused here unasked.
@@ -38,7 +38,7 @@ _STORE = "urn:tracecore:store"
 """Namespace of places in the store: in what workspaces say of their own, of single versions, which join no datasets."""
 _FACETS = frozenset({"facets", "inputFacets", "outputFacets"})
 _BY_NAME = frozenset({"bug"})
-"""Kinds of the workspace's own that have no versions: the name alone says which is meant."""
+"""Kinds of the workspace's own that have no versions: the name identifies the artifact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Speaker:
-    """For whom an event speaks.
+    """The ledger for which an event may assert facts.
 
     Attributes:
         homes: namespaces in which `kind/name` with a digest is an artifact.
@@ -92,7 +92,7 @@ class _Speaker:
         return cls({ledger.slug, *(voice.ledger.slug for voice in voices)}, own or bool(heard), own, ledger.slug, believed, heard)
 
     def makes(self, namespace: str) -> bool:
-        """Whether it may say that it made a version in this namespace: nobody makes versions of another workspace's artifacts."""
+        """Whether it may say that it made a version in this namespace: no workspace makes versions of another's artifacts."""
         return (self.own and namespace == self.home) or any(voice.ledger.slug == namespace for voice in self.voices)
 
     def told(self, subject: str, name: str, facet: Any) -> Any:
@@ -106,16 +106,16 @@ class _Speaker:
 
 
 def project(body: bytes, seq: int, ledger: LedgerName, voices: Sequence[Delegation] = ()) -> list[Row]:
-    """Return the rows that one event stands for.
+    """Return the catalog rows of one event.
 
     Args:
         body: the event's exact bytes.
         seq: its place in the ledger, which every row carries so that a prefix can be asked.
         ledger: the workspace's own.
-        voices: for whom else it may speak, because an import names it.
+        voices: further ledgers for which it may assert facts, because an import names it.
 
     Raises:
-        BadEvent: the bytes are no event that the catalog can show.
+        BadEvent: the bytes are not an event that the catalog can show.
     """
     event = parse_event(body)
     speaker = _Speaker.of(event, ledger, voices)
@@ -314,7 +314,7 @@ def _told(facet: Mapping[str, Any], name: str, type_: type) -> Any:
 
 
 def _dataset_facets(dataset: Mapping[str, Any], subject: str, place: _Place, speaker: _Speaker, *, static: bool = False) -> Iterator[Row]:
-    """Return a dataset's facets; the version stands in the ref and the port in the edge, so that neither is said again.
+    """Return a dataset's facets; the version is in the ref and the port in the edge, so that neither is repeated.
 
     What a job does to a dataset whenever it runs (`static`) happened at no time: such a `lifecycleStateChange` is left out.
     """

@@ -1,7 +1,7 @@
-"""Who is behind a pseudonym. The ledger holds pseudonyms alone; this table resolves them and can be deleted from.
+"""Names behind pseudonyms. The ledger holds only pseudonyms; this table resolves them, and rows can be deleted from it.
 
-A pseudonym is a salted commitment to the name: whoever changes a row of the table changes what the row commits to, so that a false name is found
-out, and without its salt, which a withdrawal deletes with the name, nobody can guess the name from the pseudonym.
+A pseudonym is a salted commitment to the name: a changed row no longer matches its pseudonym, so that a false name is found
+out, and without its salt, which a withdrawal deletes with the name, the name can't be guessed from the pseudonym.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def pseudonym_of(connection: Connection, name: str) -> str:
     """Return a person's pseudonym, a new one where the name has none. Needs a writing transaction.
 
     Raises:
-        NegativeVerdict: the table has the name beside another person's pseudonym.
+        NegativeVerdict: the table has the name under another person's pseudonym.
         UsageError: the name is not text that can be recorded.
     """
     salt = secrets.token_hex(16)
@@ -43,10 +43,10 @@ def pseudonym_of(connection: Connection, name: str) -> str:
         made = commitment(salt, name)
     except rfc8785.CanonicalizationError as error:
         raise UsageError(f"A name can't be recorded: {error}.") from None
-    for found in connection.execute(select(PERSONS).where(PERSONS.c.name == name)).all():  # several where somebody dropped the constraints
+    for found in connection.execute(select(PERSONS).where(PERSONS.c.name == name)).all():  # several where the constraints were dropped
         if not _true(found.pseudonym, found.salt, found.name):
             raise NegativeVerdict(
-                f"The name kept for {found.pseudonym} is not the one it stands for, so {name!r} gets no pseudonym: run 'tracecore verify'."
+                f"The name kept for {found.pseudonym} is not the one it commits to, so {name!r} gets no pseudonym: run 'tracecore verify'."
             )
         return str(found.pseudonym)
     connection.execute(insert(PERSONS).values(pseudonym=made, salt=salt, name=name))
@@ -54,7 +54,7 @@ def pseudonym_of(connection: Connection, name: str) -> str:
 
 
 def person_of(connection: Connection, pseudonym: str) -> str | None:
-    """Return the name behind a pseudonym; None where it was never known here, was deleted, or is not the name that the pseudonym stands for."""
+    """Return the name behind a pseudonym; None where it was never known here, was deleted, or is not the name that the pseudonym commits to."""
     rows = connection.execute(select(PERSONS).where(PERSONS.c.pseudonym == pseudonym)).all()
     return next((row.name for row in rows if _true(row.pseudonym, row.salt, row.name)), None)
 
@@ -76,7 +76,7 @@ def known(connection: Connection) -> Iterator[tuple[str, str]]:
 
 
 def check_names(connection: Connection, findings: Findings) -> None:
-    """Name every pseudonym whose name is not the one that it stands for."""
+    """Report every pseudonym whose name is not the one that it commits to."""
     for pseudonym in invalid_names(connection):
         findings.fail(pseudonym, "name of a person", "the name that the pseudonym commits to, or none", "another name or salt")
 
@@ -88,7 +88,7 @@ def invalid_names(connection: Connection) -> list[str]:
 
 
 def forget(connection: Connection, pseudonym: str) -> bool:
-    """Delete what resolves a pseudonym, which stays in the ledger and means nobody from here on. Needs a writing transaction."""
+    """Delete what resolves a pseudonym, which stays in the ledger without a name. Needs a writing transaction."""
     return connection.execute(delete(PERSONS).where(PERSONS.c.pseudonym == pseudonym)).rowcount > 0
 
 

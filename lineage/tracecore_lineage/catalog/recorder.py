@@ -1,4 +1,4 @@
-"""The write side of the record: each method returns when what it was told is durable.
+"""The write side of the record: each method returns when its event is durable.
 
 An event, its catalog rows, the new signed head and the outbox row are one transaction, which callers that come at the same time share.
 """
@@ -42,13 +42,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where the ledger stands under the write lock.
+    """Position of the ledger under the write lock.
 
     Attributes:
         size: number of events so far: the position that the next event will have.
         root: over them, 32 bytes.
         checkpoint: signed note over size and root.
-        connection: in the writing transaction, to read what stands at this position.
+        connection: in the writing transaction, to read the record at this position.
     """
 
     size: int
@@ -79,7 +79,7 @@ class RecordWriter:
 
     @cached_property
     def events(self) -> EventMaker:
-        """What makes this workspace's events; OpenLineage's client is imported with it, so only who writes pays for that."""
+        """Builder of this workspace's events; imports OpenLineage's client, which readers don't need."""
         from tracecore_lineage.events.build import EventMaker
 
         return EventMaker(self.ledger)
@@ -123,7 +123,7 @@ class RecordWriter:
         self.live.release(run.id)
 
     def abort(self, run_id: str, why: str) -> bool:
-        """Close a run that will never say its end itself; what its START said of it is said again.
+        """Close a run whose process is gone; the facets of its START are repeated.
 
         Returns:
             False where the run had ended before.
@@ -173,7 +173,7 @@ class RecordWriter:
             build: given the position, root and signed checkpoint before the event; gives the event's bytes, or None to append nothing.
 
         Returns:
-            Where the event stands; None where `build` gave none.
+            Position of the event; None where `build` gave none.
         """
 
         def work(connection: Connection) -> ledger.Appended | None:
@@ -216,7 +216,7 @@ class RecordWriter:
         return self.database.query(current_state.reusable, self.ledger, key)
 
     def erased(self, artifact: Artifact) -> str | None:
-        """Say in one sentence that a version was erased on purpose, or is about to be; None where it was not."""
+        """Return one sentence about the recorded erasure of a version, promised or done; None where there is none."""
         return self.database.query(tombstones.tombstones, self.ledger, refs=[artifact.ref]).sentence(artifact)
 
     def withdrawn(self) -> ErasureFilter:

@@ -46,10 +46,10 @@ class Difference:
 
     Attributes:
         row: table and key, `catalog_edge 3f2a… output 0`.
-        what: `changed`, `missing` or `extra`; `unreadable` for an event that has no rows, `false name` for a person's row that no event stands for.
+        what: `changed`, `missing` or `extra`; `unreadable` for an event without rows, `false name` for a name that a pseudonym does not commit to.
         column: of a changed row; empty otherwise.
         expected: what the ledger's event says.
-        found: what stands in the catalog.
+        found: value in the catalog.
     """
 
     row: str
@@ -109,7 +109,7 @@ def compare(
     Args:
         connection: to the record's database.
         ledger_name: the workspace's own.
-        stop: compare only what events below this position say; None compares all, rows that no event stands for too.
+        stop: compare only what events below this position say; None compares all, rows without an event too.
         imports: those that the ledger holds, where they were read already.
     """
     voices = delegations_of(imports_in(connection) if imports is None else imports, ledger_name)
@@ -146,7 +146,7 @@ def _key(projected: Table, values: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _stored(connection: Connection, start: int, stop: int | None) -> dict[tuple[Any, ...], Mapping[str, Any]]:
-    """Read the rows of a range of positions; without `stop` those that stand outside the ledger: beyond its end or before its beginning."""
+    """Read the rows of a range of positions; without `stop` those outside the ledger: beyond its end or before its beginning."""
     found: dict[tuple[Any, ...], Mapping[str, Any]] = {}
     for projected in PROJECTION:
         seq = projected.c.seq

@@ -78,7 +78,7 @@ def home(connection: Connection, ref: str) -> LedgerName:
 
 
 def seal_signatures(connection: Connection, ref: str, believed: Sequence[PublicKey]) -> SealSignatures:
-    """Return who signed a sealed build, and whether that is enough.
+    """Return the signers of a sealed build, and whether they are enough.
 
     Args:
         connection: to the record's database.

@@ -1,6 +1,6 @@
 """A replica: part of a ledger and the catalog that follows from it, in memory, asked as the record that the events came from would be.
 
-Events keep their places: a replica has gaps where the others stood. Whoever looks at a build that was sealed elsewhere looks at a replica.
+Events keep their places: a replica has gaps in place of the others. Questions about a build that was sealed elsewhere are answered from a replica.
 """
 
 from __future__ import annotations

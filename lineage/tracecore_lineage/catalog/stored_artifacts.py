@@ -58,7 +58,7 @@ def newest_of_tables(artifacts: Iterable[Artifact]) -> list[Artifact]:
 
 
 def names_once(store: Store, artifacts: Sequence[Artifact]) -> Iterator[tuple[str, Artifact]]:
-    """Return the files that versions stand on, each with a version that stands on it; a table's log is listed once for all its versions."""
+    """Return the files that versions need, each with a version that needs it; a table's log is listed once for all its versions."""
     for artifact in artifacts:
         for name in store.names(artifact, log=False):
             yield name, artifact

@@ -1,7 +1,7 @@
-"""Tombstones: what was erased on purpose, why and by whom, read back from the workspace's own events.
+"""Tombstones: what was erased on purpose and why, read back from the workspace's own events.
 
 An erasure is a run of job `tracecore.consent_withdraw` or `tracecore.prune`. Its START promises what will go: from then on none of it is given to
-anybody. Its COMPLETE says what went, in a signed statement (docs/formats/tombstone.md): that alone excuses bytes that are not there.
+anybody. Its COMPLETE says what went, in a signed statement (docs/formats/tombstone.md): only that excuses missing bytes.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def tombstones(connection: Connection, own: LedgerName, *, refs: Iterable[str] |
 
     Args:
         connection: to the record's database.
-        own: the workspace's own ledger: nobody else's events erase anything here.
+        own: the workspace's own ledger: events of others erase nothing here.
         refs: only what erased something of these versions; None gives all.
     """
     wanted = None if refs is None else set(refs)

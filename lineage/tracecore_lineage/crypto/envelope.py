@@ -1,7 +1,7 @@
 """DSSE envelopes: how a statement is signed, and how an envelope is opened without believing anything in it.
 
-`securesystemslib` signs and verifies over DSSE's pre-authentication encoding. It accepts several base64 texts for the same bytes; we accept the
-canonical one alone, so that an envelope has exactly one form.
+`securesystemslib` signs and verifies over DSSE's pre-authentication encoding. It accepts several base64 texts for the same bytes; we accept only the
+canonical one, so that an envelope has exactly one form.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ IN_TOTO = "application/vnd.in-toto+json"
 
 
 class EnvelopeError(ValueError):
-    """What is no canonical DSSE envelope; the message says what was expected."""
+    """Not a canonical DSSE envelope; the message says what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def open_envelope(envelope: Mapping[str, Any]) -> Opened:
     if not isinstance(payload, str) or not isinstance(payload_type, str) or not isinstance(signatures, list) or not signatures:
         raise EnvelopeError("Expected a DSSE envelope with payload, payloadType and signatures.")
     if envelope.keys() - {"payload", "payloadType", "signatures"}:
-        raise EnvelopeError(f"Expected payload, payloadType and signatures alone, found {', '.join(sorted(envelope))}.")
+        raise EnvelopeError(f"Expected payload, payloadType and signatures only, found {', '.join(sorted(envelope))}.")
     opened: list[tuple[str, bytes]] = []
     for entry in signatures:
         if not isinstance(entry, Mapping) or not isinstance(entry.get("keyid"), str) or not isinstance(entry.get("sig"), str) or len(entry) != 2:

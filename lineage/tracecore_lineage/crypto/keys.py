@@ -1,4 +1,4 @@
-"""Signing keys of a workspace: Ed25519, private parts in `keys/` readable by their owner alone, public parts of all keys ever used kept beside them.
+"""Signing keys of a workspace: Ed25519, private parts in `keys/` readable only by their owner, public parts of all keys ever used next to them.
 
 Layout: `keys/ed25519-<hex>.pem` (private, PKCS #8), `keys/ed25519-<hex>.pub` (public, PEM), `keys/active` (the id of the key that signs),
 `keys/joining` (the id of a further host's key, until the ledger names it and it is active). A key's id names its algorithm: `ed25519:` and the
@@ -95,7 +95,7 @@ class PublicKey:
             source: where it came from, for the error.
 
         Raises:
-            UsageError: it is no Ed25519 public key.
+            UsageError: it is not an Ed25519 public key.
         """
         try:
             key = load_pem_public_key(data.removeprefix(codecs.BOM_UTF8))
@@ -138,7 +138,7 @@ class PrivateKey:
             source: where it came from, for the error.
 
         Raises:
-            UsageError: it is no Ed25519 private key, or a pass phrase protects it.
+            UsageError: it is not an Ed25519 private key, or a pass phrase protects it.
         """
         advice = "give a file written by 'tracecore key new'"
         try:
@@ -262,9 +262,9 @@ class KeyRing:
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Let nobody else change the active key inside the block: of two rotations the one that the ledger names last must be the last here too.
+        """Lock the active key inside the block: of two rotations the one that the ledger names last must be the last here too.
 
-        Not the lock of the first key, which is taken by whoever signs under the ledger's own lock.
+        Not the lock of the first key, which a signer takes under the ledger's own lock.
         """
         from filelock import FileLock
 
@@ -312,5 +312,5 @@ class KeyRing:
                 f"The private key {path} is another key than its name says: restore it, or sign with a new one ('tracecore key rotate')."
             )
         with clear_disk_errors(self._folder):
-            fsync_folder(self._folder)  # who made it may have been killed before its own fsync: what is signed must not outlive its key
+            fsync_folder(self._folder)  # the process that made it may have been killed before its own fsync: what is signed must not outlive its key
         return PrivateKey(key)

@@ -128,7 +128,7 @@ def _subproof(leaves: Sequence[bytes], old_size: int, *, whole: bool) -> list[by
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:
-    """Return whether a leaf hash stands at `index` in the tree of `size` leaves with this root (RFC 9162, 2.1.3.2)."""
+    """Return whether a leaf hash is at `index` in the tree of `size` leaves with this root (RFC 9162, 2.1.3.2)."""
     if not 0 <= index < size:
         return False
     place, last, value = index, size - 1, leaf

@@ -23,12 +23,12 @@ _SIGNATURE = re.compile("— ([^\\s+]+) ([A-Za-z0-9+/=]+)")
 
 
 class CheckpointError(ValueError):
-    """A text that is no checkpoint; the message says what was expected."""
+    """A text that is not a checkpoint; the message says what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """One signature line: who by the name given, the first 4 bytes of the key's hash, and the signature."""
+    """One signature line: the signer's name as given, the first 4 bytes of the key's hash, and the signature."""
 
     name: str
     key_hash: bytes
@@ -73,7 +73,7 @@ def parse(note: str) -> Checkpoint:
     """Read a checkpoint without judging its signatures.
 
     Raises:
-        CheckpointError: it is no signed note of three lines, or a base64 in it is not the canonical one.
+        CheckpointError: it is not a signed note of three lines, or a base64 in it is not the canonical one.
     """
     text, gap, tail = note.rpartition("\n\n")
     lines = text.split("\n")
@@ -101,21 +101,21 @@ def read(path: Path) -> Checkpoint:
     except OSError as error:
         raise UsageError(f"The checkpoint {path} can't be read: {(error.strerror or str(error)).lower()}.") from None
     except (CheckpointError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is no checkpoint as 'tracecore checkpoint' writes it: {error}") from None
+        raise UsageError(f"{path} is not a checkpoint as 'tracecore checkpoint' writes it: {error}") from None
 
 
 def canonical_base64(text: str) -> bytes:
     """Decode base64 that has exactly one form: `BQ==` and `BR==` give the same byte, so only the first is taken.
 
     Raises:
-        CheckpointError: it is no base64, or another text stands for the same bytes.
+        CheckpointError: it is not base64, or another text encodes the same bytes.
     """
     try:
         decoded = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise CheckpointError(f"Expected base64, found {text!r} ({error}).") from None
     if base64.b64encode(decoded).decode() != text:
-        raise CheckpointError(f"Expected canonical base64, found {text!r}: another text stands for the same bytes.")
+        raise CheckpointError(f"Expected canonical base64, found {text!r}: another text encodes the same bytes.")
     return decoded
 
 

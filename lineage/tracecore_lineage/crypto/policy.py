@@ -85,11 +85,11 @@ class Policies:
     """The policies that came into force, in order.
 
     Attributes:
-        standing: (position of its event, policy).
-        problems: (position, what was expected, what was found) of each event that is no policy; the one before it stays in force.
+        in_force: (position of its event, policy) of each policy in force.
+        problems: (position, what was expected, what was found) of each event that is not a valid policy; the one before it stays in force.
     """
 
-    standing: tuple[tuple[int, KeyPolicy], ...] = ()
+    in_force: tuple[tuple[int, KeyPolicy], ...] = ()
     problems: tuple[tuple[int, str, str], ...] = ()
 
     @classmethod
@@ -101,7 +101,7 @@ class Policies:
             ledger: its origin.
             vouching: keys that are believed to have signed the ledger.
         """
-        standing: list[tuple[int, KeyPolicy]] = []
+        in_force: list[tuple[int, KeyPolicy]] = []
         problems: list[tuple[int, str, str]] = []
         for event in events:
             try:
@@ -109,22 +109,22 @@ class Policies:
             except (EnvelopeError, UsageError, AttributeError, KeyError, TypeError, ValueError) as error:
                 problems.append((event.seq, "a signed policy in its one form", str(error)))
                 continue
-            before = standing[-1][1] if standing else None
+            before = in_force[-1][1] if in_force else None
             wrong = ("a policy for this ledger", policy.ledger) if policy.ledger != ledger else refusal(policy, opened, before, vouching)
             if wrong is None:
-                standing.append((event.seq, policy))
+                in_force.append((event.seq, policy))
             else:
                 problems.append((event.seq, *wrong))
-        return cls(tuple(standing), tuple(problems))
+        return cls(tuple(in_force), tuple(problems))
 
     def at(self, position: int) -> KeyPolicy | None:
         """Return the policy in force at a position of the ledger."""
-        return next((policy for seq, policy in reversed(self.standing) if seq < position), None)
+        return next((policy for seq, policy in reversed(self.in_force) if seq < position), None)
 
     @property
     def now(self) -> KeyPolicy | None:
         """The policy in force at the ledger's end."""
-        return self.standing[-1][1] if self.standing else None
+        return self.in_force[-1][1] if self.in_force else None
 
 
 def refusal(policy: KeyPolicy, opened: Opened, before: KeyPolicy | None, vouching: Sequence[PublicKey]) -> tuple[str, str] | None:
@@ -152,7 +152,7 @@ def _read(facet: Mapping[str, Any]) -> tuple[KeyPolicy, Opened]:
     ids = [key.id for key in signers]
     threshold = facet["threshold"]
     if ids != sorted(set(ids)) or ids != [each["id"] for each in facet["signers"]]:
-        raise ValueError("its signers are not told by their ids, each once and in order")
+        raise ValueError("its signers are not listed by their ids, each once and in order")
     if type(threshold) is not int or not 1 <= threshold <= len(ids):
         raise ValueError(f"its threshold is {threshold!r} of {len(ids)} keys")
     opened = open_envelope(facet["envelope"])
@@ -163,7 +163,7 @@ def _read(facet: Mapping[str, Any]) -> tuple[KeyPolicy, Opened]:
     said = strict_json(opened.payload)
     policy = KeyPolicy(str(said["ledger"]), threshold, signers, facet.get("previous"))
     if policy.payload() != opened.payload:
-        raise EnvelopeError("Expected the policy that the event tells of, found another in the envelope.")
+        raise EnvelopeError("Expected the policy that the event names, found another in the envelope.")
     return policy, opened
 
 
@@ -222,7 +222,7 @@ def signatures_of(
 ) -> SealSignatures:
     """Judge every signature over a build's payload.
 
-    A cosignature counts where its key stands in the policy that the build was sealed under, or in the one in force when it was given.
+    A cosignature counts where its key is in the policy that the build was sealed under, or in the one in force when it was given.
 
     Args:
         ref: the build's whole ref.
@@ -285,7 +285,7 @@ def _valid(facet: Mapping[str, Any], opened: Opened, allowed: Sequence[PublicKey
     if key.pem != facet["public_key"] or key.id != facet["key"]:
         raise ValueError(f"a public key that is not {short_id(str(facet['key']))}, which it names")
     if key.id not in {each.id for each in allowed}:
-        raise ValueError(f"one by {short_id(key.id)}, which is no key of the policy{short(allowed)}")
+        raise ValueError(f"one by {short_id(key.id)}, which is not a key of the policy{short(allowed)}")
     signature = canonical_base64(facet["signature"])
     if Opened(opened.payload, opened.payload_type, ((key.id, signature),)).signed_by([key]) is None:
         raise ValueError(f"one by {short_id(key.id)} that is not valid")

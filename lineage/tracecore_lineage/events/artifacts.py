@@ -16,7 +16,7 @@ STANDARD = frozenset({"schema", "version", "symlinks", "tracecore_artifact", "tr
 """Dataset facets that carry the fields of an `Artifact`; all others are its `facets`."""
 
 UNVERSIONED = "unversioned"
-"""Stands as the digest of an external that was read without anybody knowing which version it was."""
+"""Digest of an external file that was read in an unknown version."""
 
 
 def artifact_from(namespace: str, dataset: Mapping[str, Any]) -> Artifact | None:

@@ -118,7 +118,7 @@ class EventMaker:
         return self._stage_event(state, run, ended_at, further, [datasets.input_dataset(self.namespace, item) for item in _with_program(run, inputs)])
 
     def abort(self, started: Mapping[str, Any], why: str, ended_at: datetime) -> bytes:
-        """Return the ABORT of a run that is known by its START alone; its facets are said again, so that the two events agree.
+        """Return the ABORT of a run that is known only by its START; its facets are repeated, so that the two events agree.
 
         Args:
             started: the parsed START.
@@ -182,7 +182,7 @@ class EventMaker:
 
         Args:
             verb: what happened.
-            run_id: of the run that stands for it.
+            run_id: of the run that records it.
             run_facets: what it says of itself.
             at: when.
             inputs: the versions it is about.

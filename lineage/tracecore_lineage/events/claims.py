@@ -17,7 +17,7 @@ __all__ = ["CHANGES", "MADE", "SAID_BY_CLAIMS", "Claim", "claims_in", "own_name"
 
 MADE = "made this version"
 SAID_BY_CLAIMS = frozenset({"symlinks", "lifecycleStateChange"})
-"""Facets of an artifact that say something of it which its own workspace alone can say."""
+"""Facets of an artifact that say something of it which only its own workspace can say."""
 CHANGES = {"DROP": "dropped it", "TRUNCATE": "emptied it", "ALTER": "altered it", "OVERWRITE": "overwrote it", "CREATE": "created it"}
 
 
@@ -49,7 +49,7 @@ def claims_in(members: Mapping[str, Any], foreign: Callable[[str], bool]) -> Ite
 
 
 def own_name(namespace: object, name: object, foreign: Callable[[str], bool]) -> str | None:
-    """Return the `kind/name` of an artifact that a dataset's name stands for; None where it stands for none."""
+    """Return the `kind/name` of an artifact that a dataset's name denotes; None where it denotes none."""
     if not (isinstance(namespace, str) and isinstance(name, str) and foreign(namespace)):
         return None
     try:

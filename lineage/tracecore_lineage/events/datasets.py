@@ -40,14 +40,14 @@ def output_dataset(namespace: str, port: str, artifact: Artifact) -> Any:
 
 
 def named_output(namespace: str, ref: str, port: str, described: Mapping[str, Any]) -> Any:
-    """Return an output that is known by its name alone and has no digest: a bug."""
+    """Return an output that is known only by its name, without a digest: a bug."""
     return OutputDataset(
         namespace, ref, {"tracecore_port": facets.TracecorePortOutputDatasetFacet(port, None, producer=producer())}, facets=dict(described)
     )
 
 
 def named_input(namespace: str, ref: str, role: str) -> Any:
-    """Return an input that is known by its name alone and has no digest: a bug."""
+    """Return an input that is known only by its name, without a digest: a bug."""
     return InputDataset(namespace, ref, {"tracecore_port": facets.TracecorePortInputDatasetFacet(role, None, producer=producer())})
 
 
@@ -60,12 +60,12 @@ def input_dataset(namespace: str, item: RunInput, assertions: Any = None) -> Any
     home, name = _name(namespace, item.artifact)
     described = _described(item.artifact) if item.producer is None else {"version": _version(item.artifact)}
     if item.artifact.digest == UNVERSIONED:
-        described.pop("version")  # nobody said which version was read: the event says none, and a trace shows a gap
+        described.pop("version")  # undeclared which version was read: the event names none, and a trace shows a gap
     return InputDataset(home, name, input_facets, facets=described)
 
 
 def touched_input(namespace: str, kind: str, name: str, digest: str, described: Mapping[str, Any], home: str | None = None) -> Any:
-    """Return a version that something happened to as an input, with what is said of it and nothing else.
+    """Return a version that something happened to as an input, with the given facets and no others.
 
     Args:
         namespace: the workspace's.
@@ -82,7 +82,7 @@ def touched_input(namespace: str, kind: str, name: str, digest: str, described: 
 
 
 def checked_inputs(namespace: str, check: CheckRun) -> list[Any]:
-    """Return the inputs of a check's run; its assertions stand on those that the checked run made."""
+    """Return the inputs of a check's run; its assertions are on those that the checked run made."""
     severity = "error" if check.severity.value == "blocking" else "warn"
     assertions = [
         data_quality_assertions_dataset.Assertion(

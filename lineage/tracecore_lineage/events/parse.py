@@ -1,4 +1,4 @@
-"""Reading an event's bytes strictly: what is no OpenLineage 2-0-2 event is refused with its reason.
+"""Reading an event's bytes strictly: what is not a valid OpenLineage 2-0-2 event is refused with its reason.
 
 The standard library's JSON takes NaN, duplicate keys and lone surrogates; two readers of such bytes may see two things, so none of them enters the
 ledger.
@@ -25,7 +25,7 @@ _TYPES = frozenset({"START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER"})
 
 
 class BadEvent(UsageError):
-    """Bytes that are no OpenLineage event; the message says what was expected and what was found, in one line that can be shown.
+    """Bytes that are not a valid OpenLineage event; the message says what was expected and what was found, in one line that can be shown.
 
     Args:
         reason: may quote the event, of which anything may be in it: what can't be printed is escaped, and only so much is shown.
@@ -81,7 +81,7 @@ def parse_event(body: bytes) -> Event:
     """Read one event.
 
     Raises:
-        BadEvent: it is no OpenLineage 2-0-2 event.
+        BadEvent: it is not a valid OpenLineage 2-0-2 event.
     """
     members = strict_json(body)
     if not isinstance(members, dict):

@@ -1,4 +1,4 @@
-"""Bugs: what somebody saw go wrong enters the record as an event, and stands in it as a node that leads back to the build and the drives it is about.
+"""Bugs: an observed failure enters the record as an event, and is a node of it that leads back to the build and the drives it is about.
 
 A report is a run of job `tracecore.bug` that read the build and the logs of the frames' drives, in their exact versions, and made `bug/<id>`.
 """
@@ -70,7 +70,7 @@ def report_bug(
         build: name or ref of the build that it was seen in.
         frames: refs of the frames that show it.
         severity: `low`, `medium`, `high` or `critical`.
-        reporter: who reports it; the ledger gets a pseudonym.
+        reporter: name of the person; the ledger gets a pseudonym.
 
     Raises:
         UsageError: no text, an unknown severity, or a build or frame that the record does not know, with the nearest right one.
@@ -104,7 +104,7 @@ def _severity(text: str | None) -> BugSeverity | None:
     try:
         return None if text is None else BugSeverity(text)
     except ValueError:
-        raise UsageError(f"{text!r} is no severity: expected {', '.join(BugSeverity)}.") from None
+        raise UsageError(f"{text!r} is not a severity: expected {', '.join(BugSeverity)}.") from None
 
 
 def _build(connection: Connection, name: str | None) -> Link | None:
@@ -134,7 +134,7 @@ def _frames(record: RecordWriter, connection: Connection, frames: Sequence[str],
     for text in frames:
         ref = read_ref(reader, text)
         if ref.kind != "frame":
-            raise UsageError(f"{text!r} is no frame: expected frame/<drive>/<sensor>/<timestamp_ns>.")
+            raise UsageError(f"{text!r} is not a frame: expected frame/<drive>/<sensor>/<timestamp_ns>.")
         reading = frame_reading(reader, ref, logs.get(ref.segments[0]))
         check_frame(reader, store, record.ledger, ref, reading)
         shown[str(ref)] = None

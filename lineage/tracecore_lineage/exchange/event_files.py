@@ -1,4 +1,4 @@
-"""Events in and out as lines: the ones a build stands on, all of them, and files of them that others wrote.
+"""Events in and out as lines: the ones that a build depends on, all of them, and files of them that others wrote.
 
 A line is one event as compact JSON, or, where bytes must survive as they were recorded, an object that wraps them in base64:
 `{"event_sha256": <64 hex>, "recorded_at": <time>, "body": <base64>}`.
@@ -37,7 +37,7 @@ _WRAPPED = frozenset({"event_sha256", "recorded_at", "body"})
 
 @dataclass(frozen=True, slots=True)
 class EventLine:
-    """One event of a file: its bytes, and where it stands (`events.ndjson:12`)."""
+    """One event of a file: its bytes, and its place (`events.ndjson:12`)."""
 
     where: str
     body: bytes

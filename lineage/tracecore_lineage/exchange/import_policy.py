@@ -26,11 +26,11 @@ __all__ = ["ImportPlan", "refuse_strangers", "refuse_withdrawn", "speaker"]
 
 @dataclass(frozen=True, slots=True)
 class ImportPlan:
-    """What an import will do to the record as it stands.
+    """What an import will do to the record as it is now.
 
     Attributes:
         imports: ids of the imports that are here already.
-        places: where those of its events stand that are here already.
+        places: positions of those of its events that are here already.
         own: ids of its events that are this workspace's own.
         before: voices without this import.
         after: voices with it.

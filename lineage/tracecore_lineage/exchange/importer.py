@@ -90,12 +90,12 @@ def import_bundle(
         path: of the file.
         key: file of the public key that the caller trusts, or several; without it those in the bundle are believed.
         threshold: how many of several such keys must have signed the build.
-        progress: told how much is done, of how much, and what was last.
+        progress: called with how much is done, of how much, and what was last.
 
     Raises:
         NotABundle: the file can't be read as one.
         ImportRefused: it fails verification, or says what only this workspace may.
-        UsageError: the build's name stands for another build, or its workspace has this one's name.
+        UsageError: the build's name is another build's here, or its workspace has this one's name.
     """
     pins = read_pins([Path(each) for each in ([] if key is None else [key] if isinstance(key, (str, Path)) else key)], threshold)
     store = open_store(record.workspace)
@@ -134,7 +134,7 @@ def _is_here(record: RecordWriter, manifest: Manifest) -> bool:
         return True
     if standing is not None:
         raise UsageError(
-            f"build/{name} stands for another build here ({standing.ref}) than in the bundle ({manifest.build}). A build's name is written once:"
+            f"build/{name} is another build here ({standing.ref}) than in the bundle ({manifest.build}). A build's name is written once:"
             " import it into another workspace."
         )
     if manifest.ledger_name.ledger_id == record.ledger.ledger_id:
@@ -222,7 +222,7 @@ def _leave_out(folder: Path, needed: Collection[str]) -> None:
 
 
 def _plan(connection: Connection, own: LedgerName, checked: Checked) -> ImportPlan:
-    """Find out what an import adds to the record as it stands, and whether it may.
+    """Find out what an import adds to the record as it is now, and whether it may.
 
     Raises:
         NegativeVerdict: it holds events in this workspace's name that this workspace never recorded, or of its runs.
@@ -252,7 +252,7 @@ def _plan(connection: Connection, own: LedgerName, checked: Checked) -> ImportPl
 
 
 def _stands(connection: Connection, own: LedgerName, checked: Checked, plan: ImportPlan) -> bool:
-    """Say, under the write lock, whether the record still stands as it did when the plan was made."""
+    """Whether, under the write lock, the record is still as it was when the plan was made."""
     manifest = checked.proof.manifest
     if seal.sealed_build(connection, parse_ref(manifest.build).segments[0]) is not None:
         raise UsageError(f"A build of the name of {manifest.build} was sealed here in the same moment: import it into another workspace.")

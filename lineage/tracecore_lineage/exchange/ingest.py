@@ -21,7 +21,7 @@ from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_schemas.canonical import jcs
 
 _LONGEST = 2_500
-"""Bytes of what one index entry of PostgreSQL may hold, less what else stands in it: 2,704 at a third of its pages."""
+"""Bytes of what one index entry of PostgreSQL may hold, less its other content: 2,704 at a third of its pages."""
 
 __all__ = ["Ingested", "Refused", "checked", "ingest"]
 
@@ -134,7 +134,7 @@ def _found_by(kept: Table) -> tuple[tuple[str, ...], ...]:
 
 def _bytes(event: bytes | str | Mapping[str, Any]) -> bytes:
     if isinstance(event, bytes):
-        return event.removeprefix(codecs.BOM_UTF8)  # says how the text is encoded, and is no part of it
+        return event.removeprefix(codecs.BOM_UTF8)  # says how the text is encoded, and is not a part of it
     try:
         if isinstance(event, str):
             return event.removeprefix("\ufeff").encode()

@@ -69,7 +69,7 @@ def _piece(start: int, count: int) -> Cut:
 
 def pack(bodies: Iterable[bytes]) -> tuple[bytes, int]:
     """Return a block's frame, and the size of its content."""
-    import zstandard  # here, as who asks a question of a record without batches has no use for it
+    import zstandard  # here, as questions to a record without batches have no use for it
 
     content = b"".join(len(body).to_bytes(4, "big") + body for body in bodies)
     return zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).compress(content), len(content)

@@ -82,7 +82,7 @@ class Database:
         try:
             self._prepare()
         except BaseException:
-            self.close()  # nobody else can: a connection of a server is one of the few that it has
+            self.close()  # no caller can: a connection of a server is one of the few that it has
             raise
 
     def refuse_nested(self) -> None:
@@ -143,7 +143,7 @@ class Database:
         self.engine.dispose()
 
     def version(self) -> str | None:
-        """Return the schema revision that the database stands at; None where it has no tables yet."""
+        """Return the schema revision of the database; None where it has no tables yet."""
         with self.engine.connect() as connection:
             if not self.engine.dialect.has_table(connection, "alembic_version"):
                 return None
@@ -201,7 +201,7 @@ class Database:
 
 
 def lost(error: DBAPIError, place: str, *, committing: bool = False) -> ConnectionLost:
-    """Say of a server that went away, or never answered, what is known of the write."""
+    """Return the error for a server that went away or never answered, with what is known of the write."""
     reason = _reason(error)
     if committing:
         return ConnectionLost(
@@ -223,7 +223,7 @@ def _explained(error: Exception, reason: str, place: object, doing: str) -> Trac
     what = f"The record {place} can't be {doing}"
     if "unable to open" in reason:
         if os.path.exists(str(place)) and not os.access(str(place), os.R_OK | os.W_OK):  # noqa: PTH110  # a text: a URL has no such file
-            return UsageError(f"{what}: the permission is missing. Look at who owns it.")
+            return UsageError(f"{what}: the permission is missing. Look at its owner.")
         return UsageError(f"{what}: {reason}. Expected a folder that exists and can be written.")
     if "locked" in reason or "busy" in reason:
         return RunFailed(f"{what}: another process has held its write lock for {BUSY_SECONDS} s. Try again when it is done.")
@@ -234,4 +234,4 @@ def _parsed(url: str) -> URL:
     try:
         return make_url(url)
     except (ArgumentError, ValueError):  # its text may hold a password
-        raise UsageError("TRACECORE_CATALOG_URL is no database URL: expected sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME.") from None
+        raise UsageError("TRACECORE_CATALOG_URL is not a database URL: expected sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME.") from None

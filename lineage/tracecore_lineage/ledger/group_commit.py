@@ -1,11 +1,11 @@
 """Group commit: callers that come at the same time share one transaction, one signature and one wait for the disk.
 
 Each caller hands in its work and waits. The first to come leads: it takes everything that waits, opens one writing transaction, does each piece of
-work in a savepoint of its own, finishes (signs the head) and commits; only then is anybody answered. Who came meanwhile is led by the first of
-them. A lone caller leads itself at once: there is no thread, no timer, and nothing to wait for.
+work in a savepoint of its own, finishes (signs the head) and commits; only then are the callers answered. Those that came meanwhile are led by
+the first of them. A lone caller leads itself at once: there is no thread, no timer, and nothing to wait for.
 
 What is answered is durable. A piece of work that raises leaves nothing and gets its own error, the others go on; where the transaction itself
-fails, every caller in it is told so.
+fails, every caller in it gets an error that says so.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["GroupCommit"]
 
 T = TypeVar("T")
 MOST = 256
-"""Pieces of work in one transaction: nobody waits for an endless one."""
+"""Pieces of work in one transaction: no caller waits for an endless one."""
 
 
 @dataclass(slots=True, eq=False)
@@ -82,7 +82,7 @@ class GroupCommit:
         return cast("T", ticket.answer())
 
     def _wait(self, ticket: _Ticket) -> None:
-        """Wait to be answered or to lead; who is interrupted here leaves nobody behind who counts on it."""
+        """Wait to be answered or to lead; an interrupted caller hands its lead over."""
         try:
             ticket.turn.wait()
         except BaseException:
@@ -94,7 +94,7 @@ class GroupCommit:
             raise
 
     def _lead(self) -> None:
-        """Commit what waits, the own work first, and hand over to whoever came meanwhile."""
+        """Commit what waits, the own work first, and hand over to the first that came meanwhile."""
         with self._mutex:
             batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
         try:
@@ -112,7 +112,7 @@ class GroupCommit:
                 ticket.turn.set()
 
     def _hand_over(self) -> None:
-        """Let the first who waits lead; needs the mutex."""
+        """Let the first that waits lead; needs the mutex."""
         if self._waiting:
             self._waiting[0].leads = True
             self._waiting[0].turn.set()
@@ -124,7 +124,7 @@ class GroupCommit:
             connection.execution_options(tracecore_grouped=True)
             for ticket in batch:
                 if len(batch) == 1:
-                    ticket.value = ticket.work(connection)  # alone, its transaction is its savepoint
+                    ticket.value = ticket.work(connection)  # the only piece of work: its transaction is its savepoint
                 else:
                     self._attempt(connection, ticket)
             self._finish(connection)
@@ -151,7 +151,7 @@ def _told(error: BaseException) -> BaseException:
         told = RunFailed(f"What was to be recorded could not be, as the transaction that it shared failed ({type(error).__name__}: {error}).")
     else:
         told = RunFailed(
-            f"Whoever wrote the transaction that this shared was stopped ({type(error).__name__}), so that it is not known to be recorded. "
+            f"The writer of the transaction that this shared was stopped ({type(error).__name__}), so that it is not known to be recorded. "
             "Send the same again: what is recorded already is not recorded twice."
         )
     told.__cause__ = error

@@ -46,14 +46,14 @@ __all__ = [
     "sign_head",
 ]
 
-# SQLite lets an edit turn the bytes into a text; whatever stands there is read as bytes, so that `verify` can say that they are others.
+# SQLite lets an edit turn the bytes into a text; it is read as bytes all the same, so that `verify` can report that they differ.
 _LEAF = (
     EVENTS.c.seq, EVENTS.c.event_id, EVENTS.c.recorded_at, EVENTS.c.leaf_hash, cast(EVENTS.c.body, LargeBinary).label("body"), EVENTS.c.block
 )  # fmt: skip
 _CHUNK = 500
 
 Sign = Callable[[int, bytes], str]
-"""Gives the signed note over a tree's size and root."""
+"""Returns the signed note over a tree's size and root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """Where an event stands; `new` is False for a byte-identical duplicate, which keeps the place of the first."""
+    """Position of an event; `new` is False for a byte-identical duplicate, which keeps the place of the first."""
 
     seq: int
     event_id: str
@@ -231,7 +231,7 @@ def read_event(connection: Connection, identity: str) -> Leaf | None:
 
 
 def _leaf(row: Row[Any], reader: blocks.BlockReader) -> Leaf:
-    """Make a leaf of its row. The bytes stand in the row or in a block; where in both, or in neither, somebody changed it, and none are given."""
+    """Make a leaf of its row. The bytes are in the row or in a block; where in both, or in neither, the row was changed, and none are returned."""
     alone, block = row.body, row.block
     body = b"" if (alone is None) == (block is None) else bytes(alone) if block is None else reader.body(block, row.seq)
     return Leaf(row.seq, row.event_id, row.recorded_at, row.leaf_hash, body)

@@ -1,7 +1,7 @@
-"""Locks of live runs that a team's other hosts see: PostgreSQL advisory locks beside the lock files, which only their own host sees.
+"""Locks of live runs that a team's other hosts see: PostgreSQL advisory locks in addition to the lock files, which only their own host sees.
 
 A record holds the locks of its live runs in one session of its own, from START to the terminal event. PostgreSQL lets go of them when the session
-ends, however it ends. A server that is started anew has forgotten them; they are taken again with the next write, and until then nobody on another
+ends, however it ends. A server that is started anew has forgotten them; they are taken again with the next write, and until then no other
 host takes a run that began before the server did for a crashed one. On SQLite, which one host has, there is nothing to do.
 
 A session is one server connection: a pooler between that hands out connections by transaction (PgBouncer's `transaction` mode) can't be used.
@@ -84,7 +84,7 @@ class LiveRuns:
                     session.execute(_RELEASE, {"key": _key(run_id)})
 
     def since(self) -> datetime | None:
-        """Return since when the server has known who lives; None where lock files alone say so."""
+        """Return the time since which the server knows the live runs; None where only lock files do."""
         if not self._shared:
             return None
         with self._database.engine.connect() as connection:
@@ -137,5 +137,5 @@ def _version(session: Connection) -> int:
 
 
 def _key(run_id: str) -> int:
-    """Return the number that stands for a run's lock: 8 bytes of a SHA-256, signed as PostgreSQL's bigint is."""
+    """Return the number of a run's lock: 8 bytes of a SHA-256, signed as PostgreSQL's bigint is."""
     return int.from_bytes(hashlib.sha256(f"tracecore run {run_id}".encode()).digest()[:8], "big", signed=True)

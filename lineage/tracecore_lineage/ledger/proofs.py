@@ -1,4 +1,4 @@
-"""Proofs about the ledger for who has no ledger: that it holds an event (inclusion), and that it only grew since a checkpoint (consistency).
+"""Proofs about the ledger for users without it: that it holds an event (inclusion), and that it only grew since a checkpoint (consistency).
 
 An inclusion proof is a C2SP tlog-proof (c2sp.org/tlog-proof@v1): one text with the position, the hashes on the way to the root and the signed
 checkpoint; its `extra` line holds the leaf's data, which the leaf hash is taken over. Every hash is recomputed from the events' bytes.
@@ -28,7 +28,7 @@ _ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class InclusionProof:
-    """That a leaf stands in the ledger that a checkpoint signs.
+    """Proof that a leaf is in the ledger that a checkpoint signs.
 
     Attributes:
         index: its position.
@@ -54,7 +54,7 @@ class InclusionProof:
         return "\n".join(lines) + "\n\n" + self.note
 
     def signed_by(self, keys: Collection[PublicKey]) -> PublicKey | None:
-        """Return the first of the keys that signed a tree in which the leaf stands; None where none did, or where it doesn't stand there."""
+        """Return the first of the keys that signed a tree that holds the leaf; None where none did, or where the leaf is not in it."""
         head = self.head
         stands = merkle.verify_inclusion(merkle.leaf_hash(self.leaf_data), self.index, head.size, self.hashes, head.root)
         return head.signed_by(keys) if stands else None

@@ -21,7 +21,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 
 
 class TreeError(ValueError):
-    """What is no pruned ledger; the message says what was expected."""
+    """Not a valid pruned ledger; the message says what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def fold(parts: Iterable[Part], sizes: Collection[int]) -> tuple[merkle.Frontier
         The tree over all, and the roots over those of the sizes at which the pruned ledger was cut.
 
     Raises:
-        TreeError: a subtree stands where none of its level can.
+        TreeError: a subtree is where none of its level can be.
     """
     frontier = merkle.Frontier()
     roots = {0: merkle.EMPTY_ROOT}

@@ -66,10 +66,10 @@ class Erasure:
         done: whether it came to its end.
         drives: names of the withdrawn drives.
         withdrawn: digests of files that may not come back.
-        people: pseudonyms that nobody can resolve any more.
+        people: pseudonyms that can no longer be resolved.
         builds: refs of the builds that the data reached.
         versions: what went.
-        commits: files of Delta logs that were rewritten without statistics of what went: every version after them stands on them.
+        commits: files of Delta logs that were rewritten without statistics of what went: every later version needs them.
         envelope: the signed statement; None while it is only promised.
     """
 

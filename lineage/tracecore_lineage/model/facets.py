@@ -1,4 +1,4 @@
-"""Our facets as classes beside OpenLineage's own: `Tracecore…Facet`, each with a JSON Schema in `lineage/facets/` and an example beside it.
+"""Our facets as classes, in addition to OpenLineage's own: `Tracecore…Facet`, each with a JSON Schema in `lineage/facets/` and an example.
 
 A facet's `_schemaURL` is `urn:tracecore:<name>:<version>` and never changes its meaning; a changed shape gets a new version. The classes here are
 those that the record writes itself; stages give theirs as JSON (`FacetSpec`), which `stage_facet` turns into the same form. Every facet of ours has a
@@ -58,7 +58,7 @@ def _plugin(plugin: Mapping[str, Any] | None) -> str:
 
 
 def _summary(parts: Callable[[Any], Iterable[str]]) -> Any:
-    """Declare the member `summary`, which follows from the others: it is no argument of the class."""
+    """Declare the member `summary`, which follows from the others: it is not an argument of the class."""
     return attrs.field(init=False, default=attrs.Factory(lambda facet: summarize(*parts(facet)), takes_self=True))
 
 
@@ -107,7 +107,7 @@ class TracecoreEnvironmentRunFacet(RunFacet):
 
 @attrs.define
 class TracecoreCheckRunFacet(RunFacet):
-    """What a check found; its single assertions stand in `dataQualityAssertions` of its inputs."""
+    """What a check found; its single assertions are in `dataQualityAssertions` of its inputs."""
 
     name: str
     of_run: str
@@ -163,7 +163,7 @@ class TracecoreLedgerRunFacet(RunFacet):
 
 @attrs.define
 class TracecoreKeyRunFacet(RunFacet):
-    """A change of the signing key, or the key of a further host; a key of before signs the new one, so that who trusts the old can follow."""
+    """A change of the signing key, or the key of a further host; a key of before signs the new one, so that trust in the old extends to it."""
 
     old: str | None
     new: str
@@ -291,7 +291,7 @@ class TracecoreOriginDatasetFacet(DatasetFacet):
 
 @attrs.define
 class TracecoreUnknownsDatasetFacet(DatasetFacet):
-    """Facts about a version that nobody recorded or that could not be assessed."""
+    """Facts about a version that were not recorded or that could not be assessed."""
 
     unknowns: list[dict[str, str]]
 
@@ -355,7 +355,7 @@ class TracecoreTombstoneDatasetFacet(DatasetFacet):
 
 @attrs.define
 class StageFacet(BaseFacet):
-    """A facet that a stage handed in as JSON; its members stand beside `_producer` and `_schemaURL`."""
+    """A facet that a stage handed in as JSON; its members are next to `_producer` and `_schemaURL`."""
 
     name: str
     members: dict[str, Any]

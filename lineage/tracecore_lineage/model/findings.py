@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 __all__ = ["NONSENSE", "Checked", "ErasedPart", "Failure", "Findings", "Progress", "Verdict", "describe"]
 
 NONSENSE = (ArithmeticError, AttributeError, LookupError, RecursionError, SQLAlchemyError, TypeError, ValueError)
-"""What members of the wrong kind raise where they are used: a number beyond all columns, a list for a text, an event that stands twice."""
+"""What members of the wrong kind raise where they are used: a number beyond all columns, a list for a text, an event that is there twice."""
 _LONGEST = 300
 
 Progress = Callable[[int, int, str], None]

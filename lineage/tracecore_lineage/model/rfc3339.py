@@ -32,7 +32,7 @@ def parse_instant(text: str) -> str:
     """Read an RFC 3339 time with an offset and write the same moment in our form; digits beyond the microsecond are cut.
 
     Raises:
-        ValueError: the text is no such time; the message says what was expected.
+        ValueError: the text is not such a time; the message says what was expected.
     """
     match = _RFC3339.fullmatch(text)
     if match is None:

@@ -1,4 +1,4 @@
-"""Values of table cells as JSON and as text: exact, or said to be something else."""
+"""Values of table cells as JSON and as text: exact, or as text where JSON is not exact."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _EXACT = 2**53
 
 
 def json_cell(cell: Any) -> Any:
-    """Return a cell as JSON has it: large integers, times and what is no number as texts, bytes as their size, maps as objects."""
+    """Return a cell as JSON has it: large integers, times and non-finite numbers as texts, bytes as their size, maps as objects."""
     if isinstance(cell, Decimal):
         cell = int(cell) if cell == cell.to_integral_value() else float(cell)
     if isinstance(cell, bytes):

@@ -37,7 +37,7 @@ def upgrade(engine: Engine, found: str | None) -> None:
 
     Args:
         engine: of the database.
-        found: the revision it stands at now, or None for a new one.
+        found: its present revision, or None for a new one.
 
     Raises:
         UsageError: the database was written by a newer tracecore.
@@ -61,7 +61,7 @@ def downgrade(engine: Engine, revision: str) -> None:
 
 
 def new_revision(engine: Engine, message: str) -> None:
-    """Write the revision that leads from a database's tables to the models; for developers, who read it before it is shipped."""
+    """Write the revision that leads from a database's tables to the models; for developers, to be read before it is shipped."""
     number = f"{int(revisions()[0]) + 1:04}"
     with engine.connect() as connection, connection.begin():
         command.revision(_config(connection), message, autogenerate=True, rev_id=number)
