@@ -1,6 +1,6 @@
 """On a team's server a live run is known by its lock on every host, and a crashed one can be closed from any.
 
-Modules: `ledger/live_runs.py`.
+Modules: `ledger/dialects.py`, `ledger/live_runs.py`.
 """
 
 from __future__ import annotations
