@@ -10,8 +10,6 @@ from operator import and_
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-import pyarrow.compute as pc
-
 from tracecore.errors import UsageError
 from tracecore.store.delta_log import LOG, LogEntry, LogState, Snapshot, commit_name, commits_from, link, read_snapshot, runs_of, whole
 from tracecore.store.manifest import DeltaFile, delta_manifest
@@ -21,6 +19,7 @@ from tracecore_schemas.canonical import digest_bytes, hex_of
 from tracecore_schemas.run import Artifact, DeltaVersion
 
 if TYPE_CHECKING:
+    import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
 __all__ = [
@@ -118,6 +117,8 @@ def open_table(artifact: Artifact, place: Place) -> ds.Dataset:
 
 def _partition_expression(entry: LogEntry) -> pc.Expression | None:
     """Return the expression that a file's partition values make true for its rows."""
+    import pyarrow.compute as pc
+
     known = [pc.field(name) == value for name, value in entry.partition if value is not None]
     return reduce(and_, known) if known else None
 
