@@ -8,7 +8,6 @@ from tracecore.errors import TracecoreError, UsageError
 from tracecore.files import write_durably
 from tracecore.store.blob_backend import BlobBackend
 from tracecore.store.ledger_binding import MARKER, WrongLedger, compare_store, ledger_mark, marked_ledger, unset
-from tracecore.store.local import LocalStore
 from tracecore.store.protocol import Store
 from tracecore.workspace import Workspace
 
@@ -23,6 +22,8 @@ def open_store(workspace: Workspace) -> Store:
     """
     elsewhere = workspace.store_url
     if not elsewhere:
+        from tracecore.store.local import LocalStore  # brings pyarrow, which most questions to the record do without
+
         return LocalStore(workspace)
     backend = BlobBackend.of(elsewhere)
     from tracecore.store.object_store import ObjectStore
@@ -32,6 +33,8 @@ def open_store(workspace: Workspace) -> Store:
 
 def folder_store(folder: Path) -> Store:
     """Open the store below `store/` of an unpacked folder, on this machine whatever the workspace's own store."""
+    from tracecore.store.local import LocalStore  # as above
+
     return LocalStore(Workspace(folder, "unpacked", "", "", None))
 
 
