@@ -1,7 +1,6 @@
 """Docstrings, comments and messages are plain technical English: no private word, no spelling mistake.
 
-`python tests/docs/test_prose.py PATH…` prints what it finds in files and folders, those of `NOT_YET_CLEAN` too. That tuple lists the folders
-still to be rewritten: clean a folder, remove its line. It only gets shorter.
+`python tests/docs/test_prose.py PATH…` prints what it finds in files and folders.
 """
 
 from __future__ import annotations
@@ -20,9 +19,6 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCANNED = ["tracecore", "schemas", "lineage", "assets", "graphql", "plugins", "benchmarks", "soaks", "tests", "conftest.py"]
-
-# A folder stands for the files directly in it.
-NOT_YET_CLEAN: tuple[str, ...] = ()
 
 # What a docstring, comment or message may not contain, and what to write instead. Code between backticks is not read.
 WORDS = {
@@ -83,13 +79,9 @@ def sources(*roots: str) -> list[Path]:
 FOLDERS = sorted({str(path.parent.relative_to(ROOT)) for path in sources(*SCANNED)})
 
 
-@pytest.mark.parametrize("folder", [folder for folder in FOLDERS if folder not in NOT_YET_CLEAN])
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_docstrings_comments_and_messages_are_plain_english(folder: str) -> None:
     assert [line for path in sorted((ROOT / folder).glob("*.py")) if path != Path(__file__) for line in findings(path)] == []
-
-
-def test_each_folder_that_is_not_yet_clean_is_there() -> None:
-    assert [folder for folder in NOT_YET_CLEAN if folder not in FOLDERS] == []
 
 
 def test_no_word_is_misspelled() -> None:
