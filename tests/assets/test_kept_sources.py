@@ -86,7 +86,7 @@ def test_a_kept_file_that_is_gone_or_another_is_named_wherever_it_is_asked_for(o
     assert ("missing from the store" if harm == "removed" else "is not what was recorded") in asked.stderr
     with (project.site / FILE).open("a") as code:
         code.write("\n# edited\n")
-    assert "is not kept as a text" in project.run("why-stale", "model", "--patch").stdout
+    assert "no text of one of the versions is available" in project.run("why-stale", "model", "--patch").stdout
     exported = project.run("export", "build/one", "--format", "bundle", "-o", str(project.folder / "one.bundle"))
     assert exported.returncode == 1 if harm == "removed" else answer(project, "verify", str(project.folder / "one.bundle"), code=1)
     # What made it again puts it back.
