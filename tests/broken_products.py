@@ -63,7 +63,7 @@ PROMISED_BEFORE_STORED = '''
 import os, signal
 from tracecore.store.protocol import Stored
 from tracecore.store.local import LocalStore
-from tracecore_lineage import Record
+from tracecore_lineage.catalog.recorder import RecordWriter
 
 def put_file(self, source, *, run_id, move=False):
     from tracecore_schemas.canonical import digest_file, hex_of
@@ -72,7 +72,7 @@ def put_file(self, source, *, run_id, move=False):
     digits = hex_of(digest)
     return Stored(digest, Media.FILE, f"blobs/{digits[:2]}/{digits}", source.stat().st_size)
 
-complete = Record.complete
+complete = RecordWriter.complete
 
 def completed(self, *arguments, **named):
     complete(self, *arguments, **named)
@@ -80,13 +80,13 @@ def completed(self, *arguments, **named):
 
 LocalStore.put_file = put_file
 LocalStore.open = lambda self, artifact: self.root / artifact.location
-Record.complete = completed
+RecordWriter.complete = completed
 '''
 
 WITHOUT_TRANSACTION = '''
 """A ledger that commits event by event; killed after the first of a batch."""
 import os, signal
-from tracecore_lineage import ledger
+from tracecore_lineage.ledger import ledger
 
 append = ledger.append
 
@@ -111,18 +111,18 @@ Record.ingest = lambda self, events, *, own=False: Ingested(len(events), 0, ())
 REWRITTEN = '''
 """A ledger that changes what is in it: an event is replaced, and everything is hashed anew."""
 import hashlib, sqlite3
-from tracecore_lineage import Record
+from tracecore_lineage.retention import recover
 
-recover = Record.recover
+original = recover.recover
 
-def recovered(self):
-    answer = recover(self)
-    with sqlite3.connect(self.workspace.root / "record.db") as database:
+def recovered(recorder):
+    answer = original(recorder)
+    with sqlite3.connect(recorder.workspace.root / "record.db") as database:
         body = database.execute("SELECT body FROM ledger_event WHERE seq = 3").fetchone()[0] + b" "
         database.execute("UPDATE ledger_event SET body = ?, event_id = ? WHERE seq = 3", (body, hashlib.sha256(body).hexdigest()))
     return answer
 
-Record.recover = recovered
+recover.recover = recovered
 '''
 
 NO_FSYNC_OF_FILES = '''

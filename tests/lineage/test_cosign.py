@@ -77,7 +77,7 @@ def test_the_seals_own_signature_counts_where_its_key_is_a_signer(world: RecordW
 
 def test_a_key_that_is_no_signer_is_refused_and_where_it_was_recorded_all_the_same_it_is_named(asked: Record) -> None:
     with pytest.raises(UsageError, match=rf"The key {short_id(STRANGER.public.id)} is not a signer of the policy: expected one of \("):
-        cosign(asked, "demo", [STRANGER])
+        cosign(asked.recorder, "demo", [STRANGER])
     ref = asked.query(sealed_build, "demo").ref  # type: ignore[union-attr]
     payload = base64.b64decode(asked.query(sealed_build, "demo").envelope["payload"])  # type: ignore[union-attr]
     sig = seal_payload(payload, STRANGER)["signatures"][0]["sig"]
@@ -117,7 +117,7 @@ def test_another_base64_of_the_same_signature_is_named(asked: Record, tmp_path: 
     assert any("canonical base64" in given for what, _, given in found(asked) if what.startswith("cosignature"))
     envelope = {**asked.query(sealed_build, "demo").envelope, "signatures": [{"keyid": ADA.public.id, "sig": other}]}  # type: ignore[union-attr]
     with pytest.raises(UsageError, match="not a DSSE envelope with payload, payloadType and signatures in canonical base64"):
-        cosign(asked, "demo", envelopes=[envelope])
+        cosign(asked.recorder, "demo", envelopes=[envelope])
 
 
 def test_a_cosignature_of_a_build_that_was_never_sealed_is_named_where_the_whole_workspace_is_looked_at(asked: Record) -> None:
@@ -136,7 +136,7 @@ def test_a_build_that_somebody_signed_elsewhere_is_taken_and_what_they_signed_ha
     assert found(asked) == []
     other = seal_payload(b"{}", BO)
     with pytest.raises(UsageError, match="The signed file contains something other than build/demo"):
-        cosign(asked, "demo", envelopes=[other])
+        cosign(asked.recorder, "demo", envelopes=[other])
     with pytest.raises(UsageError, match="a signature that no signer of the policy made"):
         cosign(asked.recorder, "demo", envelopes=[add_signature(envelope, [STRANGER])])
 
