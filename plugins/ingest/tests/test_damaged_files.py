@@ -157,7 +157,7 @@ def test_a_file_without_any_index_reads_the_same(small_drive: Any, judged: Judge
     ("said", "why"),
     [
         (b"{", "is not JSON: Expecting property name"),
-        (b'{"speed": 1, "speed": 2}', "the key 'speed' stands twice"),
+        (b'{"speed": 1, "speed": 2}', "the key 'speed' appears twice"),
         (b'{"a": "\\ud800"}', "lone surrogate"),
         (b'{"a": "\xff"}', "is not JSON: byte 7 is not UTF-8"),
         (b"[" * 100_000, "nested too deeply"),

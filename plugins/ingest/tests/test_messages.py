@@ -49,7 +49,7 @@ def test_numbers_that_json_does_not_know_read_as_null_and_are_noticed() -> None:
 
 
 def test_a_message_with_nan_is_no_looser_otherwise() -> None:
-    with pytest.raises(Damaged, match="the key 'a' stands twice"):
+    with pytest.raises(Damaged, match="the key 'a' appears twice"):
         read_json(b'{"a": NaN, "a": 1}')
 
 
