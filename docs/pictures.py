@@ -135,12 +135,12 @@ def architecture() -> str:
         "kernel": Box("tracecore: the kernel", ("runs a stage in a process of its own",), "#e5ecf8"),
         "store": Box("artifact store", ("files and Delta tables by digest; folder or bucket",), "#ececec"),
         "ledger": Box("ledger", ("OpenLineage events, Merkle tree, checkpoints",), "#e3f0e3"),
-        "producers": Box("other producers", ("OpenLineage over HTTP or files",), "#fbeede"),
+        "producers": Box("other producers", ("files of OpenLineage events",), "#fbeede"),
         "catalog": Box("catalog", ("SQLite or PostgreSQL; rebuilt from the ledger",), "#e3f0e3"),
         "seal": Box("sealed build", ("in-toto statement, DSSE signature",), "#e3f0e3"),
-        "answers": Box("trace · impact · diff · verify", ("no Dagster, plugin or GPU needed",), "#e3f0e3"),
+        "answers": Box("trace · impact · verify", ("no Dagster, plugin or GPU needed",), "#e3f0e3"),
         "cli": Box("command line, Python", ("tracecore trace build/demo",), "#f6e3ef"),
-        "server": Box("audit server", ("GraphQL, pages, OpenLineage",), "#f6e3ef"),
+        "server": Box("audit server", ("GraphQL",), "#f6e3ef"),
         "bundle": Box("bundle, evidence", ("verifies offline; CycloneDX, PROV",), "#f6e3ef"),
     }
     flow = {
