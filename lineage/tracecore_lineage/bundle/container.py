@@ -1,7 +1,7 @@
-"""Container of a bundle: a zip with exactly one valid form, so that no bit of it can change unnoticed.
+"""Container of a bundle: a zip with exactly one valid byte form, so that any changed bit is detected.
 
-Entries are stored uncompressed (a deflate stream has bits without meaning), in one order, without dates, attributes or comments, always with the
-zip64 fields. Any zip tool opens it; here every header is compared with its only valid form. Source: PKWARE APPNOTE.TXT 6.3.10.
+Entries are stored uncompressed (a deflate stream has unused bits), back to back, without dates, attributes or comments, always with the
+zip64 fields. Any zip tool opens it; the reader compares each header with its only valid form. Source: PKWARE APPNOTE.TXT 6.3.10.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _MOST_DIRECTORY = 1 << 30  # bytes: some ten million entries
 
 
 class NotABundle(UsageError):
-    """The file can't be read as a bundle; the message says what was expected (exit 2)."""
+    """The file can't be read as a bundle (exit 2); the message names what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry: name, size, SHA-256 in hex, and its offset in the file (0 while planned)."""
+    """An entry of a container: its size in bytes, SHA-256 in hex, and the offset of its data in the file (0 in a manifest)."""
 
     name: str
     size: int
@@ -51,14 +51,14 @@ class Entry:
 
 
 class ContainerWriter:
-    """Writes a container front to back into a new file open for writing and seeking; only the directory is held in memory."""
+    """Writer of a container to a new seekable binary file, front to back; only the directory is kept in memory."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._directory: list[tuple[bytes, int, int, int]] = []
 
     def add(self, name: str, source: IO[bytes] | Iterable[bytes], progress: Callable[[int], None] | None = None) -> Entry:
-        """Write one entry, from an open file or from pieces of bytes."""
+        """Write an entry from an open file or from chunks of bytes; `progress` is called with the size of each chunk."""
         encoded = name.encode()
         start = self._stream.tell()
         self._stream.write(_local(encoded, 0, 0))
@@ -77,7 +77,7 @@ class ContainerWriter:
         return Entry(name, size, digest.hexdigest(), offset)
 
     def close(self) -> None:
-        """Write the directory and force the file to disk."""
+        """Write the central directory and fsync the file, without closing it."""
         start = self._stream.tell()
         for each in self._directory:
             self._stream.write(_central(*each))
@@ -87,7 +87,7 @@ class ContainerWriter:
 
 
 class Container:
-    """An opened container. The directory is read at once, the header and checksum of an entry when the entry is read to its end.
+    """An open container. Opening checks the whole directory; an entry's header and checksum are checked while it is read.
 
     Raises:
         NotABundle: the file can't be read, or is not a zip in the one valid form.
@@ -110,11 +110,11 @@ class Container:
 
     @property
     def names(self) -> list[str]:
-        """Every entry's name, in the order of the file."""
+        """Names of all entries in file order."""
         return list(self._entries)
 
     def size(self, name: str) -> int:
-        """Return the size of an entry."""
+        """Return an entry's size in bytes."""
         return self._entries[name][2]
 
     def close(self) -> None:
@@ -122,15 +122,14 @@ class Container:
         self._stream.close()
 
     def pieces(self, name: str, expected: str | None = None, differs: Callable[[str, str, str], None] | None = None) -> Iterator[bytes]:
-        """Yield an entry's bytes a piece at a time, then compare header, checksum and, where known, digest.
+        """Yield an entry's bytes in chunks, and compare its checksum and digest after the last one.
 
         Args:
-            name: of an existing entry.
-            expected: its SHA-256 in hex.
-            differs: called instead of raising for changed bytes (name, expected, found).
+            expected: SHA-256 of the entry in hex; None checks only the zip's CRC-32.
+            differs: called with (name, expected, found) for changed bytes instead of raising.
 
         Raises:
-            NotABundle: the bytes are not those written; by then they have been yielded.
+            NotABundle: invalid header, or changed bytes, which have been yielded by then.
         """
         _, crc, size, start = self._entries[name]
         encoded = name.encode()
@@ -155,10 +154,10 @@ class Container:
         differs(name, wanted, got)
 
     def whole(self, name: str, most: int, expected: str | None = None) -> bytes:
-        """Return the bytes of a small entry.
+        """Return all bytes of an entry.
 
         Raises:
-            NotABundle: missing, larger than `most`, or damaged.
+            NotABundle: the entry is missing, larger than `most` bytes, or damaged.
         """
         if name not in self._entries:
             raise self._bad(f"it has no '{name}'")
@@ -174,7 +173,7 @@ class Container:
         return data
 
     def _read_directory(self) -> Iterator[tuple[str, int, int, int]]:
-        """Read the directory from the end, and compare it, byte for byte, with the one that follows from its content."""
+        """Yield (name, CRC-32, size, header offset) of each entry; raise NotABundle for any byte outside the one valid form."""
         total = os.fstat(self._stream.fileno()).st_size
         if total < _TAIL:
             raise self._bad("it is not a zip that 'tracecore export --format bundle' wrote")

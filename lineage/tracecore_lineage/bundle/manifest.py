@@ -1,4 +1,4 @@
-"""Manifest of a bundle: its build, the build's place in its ledger, and the digest of every other entry; signed by the workspace."""
+"""Manifest of a bundle: its build, the build's position in its ledger, and the digest of every other entry; signed by the workspace."""
 
 from __future__ import annotations
 
@@ -31,17 +31,16 @@ _MEMBERS = {"v", "type", "build", "origin", "ledger", "keys", "stored", "entries
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Content of a manifest, as claimed; nothing in it is trusted before it is compared.
+    """Content of a manifest, untrusted until verified.
 
     Attributes:
-        origin: slug of the workspace that sealed it.
-        ledger_id: of that workspace's ledger.
-        position: of the build in that ledger.
-        size: of that ledger at export.
-        checkpoint: signed note over that ledger.
-        keys: public keys of that workspace, PEM by key id.
+        origin: slug of the workspace that sealed the build.
+        position: index of the build's event in the ledger.
+        size: number of events in the ledger at export.
+        checkpoint: signed note over the ledger.
+        keys: public keys of the workspace, PEM by key id.
         stored: refs of the versions whose bytes are in the bundle.
-        entries: every entry but manifest and signatures, in file order.
+        entries: every entry except manifest and signatures, in file order.
     """
 
     build: str
@@ -55,7 +54,7 @@ class Manifest:
     entries: tuple[Entry, ...]
 
     def written(self) -> dict[str, Any]:
-        """Return the manifest as JSON."""
+        """Return the manifest as a JSON object."""
         return {
             "v": 1,
             "type": TYPE,
@@ -69,7 +68,7 @@ class Manifest:
 
     @property
     def ledger_name(self) -> LedgerName:
-        """The ledger it was exported from."""
+        """Name of the ledger that the build was exported from."""
         return LedgerName(self.origin, self.ledger_id)
 
     @property
@@ -82,7 +81,7 @@ def read_manifest(data: bytes, where: str) -> Manifest:
     """Parse a manifest; `where` names the file in errors.
 
     Raises:
-        NotABundle: not a manifest, or one of a newer tracecore.
+        NotABundle: not a manifest, or one written by a newer tracecore.
     """
 
     def bad(why: str) -> NotABundle:
@@ -143,7 +142,7 @@ def _count(value: Any) -> int:
 
 
 def sign(data: bytes, key: PrivateKey) -> bytes:
-    """Sign a manifest; returns the signatures of a DSSE envelope without its payload."""
+    """Sign a manifest's bytes and return the `signatures` list of the DSSE envelope as canonical JSON."""
     from securesystemslib.dsse import Envelope
 
     envelope = Envelope(data, PAYLOAD, {})
@@ -152,10 +151,10 @@ def sign(data: bytes, key: PrivateKey) -> bytes:
 
 
 def read_signatures(manifest: bytes, signatures: bytes | Sequence[Mapping[str, str]], where: str) -> Opened:
-    """Parse the signatures over a manifest, without judging them.
+    """Parse the signatures over a manifest, without verifying them; `where` names the file in errors.
 
     Raises:
-        NotABundle: not in the one valid form.
+        NotABundle: not a nonempty DSSE signature list in canonical form.
     """
     try:
         found = _signatures(signatures)

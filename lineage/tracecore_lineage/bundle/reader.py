@@ -1,4 +1,4 @@
-"""Reading a bundle: its manifest, the entries it names, and its trace without a workspace."""
+"""Reader of bundles: the manifest, the entries it names, and traces without a workspace."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _MOST_EVENTS = 1 << 33
 _NAME = 240  # bytes of one part of a path that every file system takes
 
 Differs = Callable[[str, str, str], None]
-"""Callback for an entry whose bytes differ from the manifest: entry, expected digest, found digest."""
+"""Callback for an entry whose bytes differ from the manifest: entry name, expected digest, found digest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """An opened bundle whose content is not trusted yet."""
+    """An open bundle with its parsed manifest and signatures, both unverified."""
 
     path: Path
     container: Container
@@ -43,10 +43,10 @@ class Bundle:
     signatures: Opened
 
     def parts(self, differs: Differs) -> tuple[pruned_tree.Part, ...]:
-        """Return the pruned ledger.
+        """Return the parts of the pruned ledger.
 
         Raises:
-            NotABundle: it can't be read.
+            NotABundle: the entry can't be parsed.
         """
         data = self._small(TREE, _MOST_TREE, differs)
         try:
@@ -55,10 +55,10 @@ class Bundle:
             raise self.bad(f"its {TREE} can't be read: {error}") from None
 
     def leaves(self, parts: Sequence[pruned_tree.Part], differs: Differs) -> list[ledger.Leaf]:
-        """Return the events, each with the position, time and id named by the pruned ledger.
+        """Return the bundle's events with their positions, times and ids in the pruned ledger.
 
         Raises:
-            NotABundle: the number of bytes differs from the pruned ledger.
+            NotABundle: their total size differs from the pruned ledger.
         """
         kept = list(pruned_tree.kept(parts))
         if sum(part.size for _, part in kept) != self.container.size(EVENTS):
@@ -71,10 +71,10 @@ class Bundle:
         return found
 
     def unpack(self, folder: Path, differs: Differs, progress: Progress | None = None) -> None:
-        """Unpack the files of its store below a new folder, each forced to disk.
+        """Write the bundle's stored files below a new folder, each with fsync.
 
         Raises:
-            NotABundle: two names that exclude each other.
+            NotABundle: two names conflict, such as `a` and `a/b`.
             UsageError: the disk is full.
         """
         files = [entry for entry in self.manifest.entries if entry.name.startswith(STORE)]
@@ -95,7 +95,7 @@ class Bundle:
                     raise self.bad(f"its entry '{entry.name}' excludes another one") from None
 
     def bad(self, why: str) -> NotABundle:
-        """Return an error that explains why the file can't be read."""
+        """Return the error for a file that can't be read as a bundle, with the reason `why`."""
         return NotABundle(f"{self.path} can't be read as a bundle: {why}.")
 
     def _small(self, name: str, most: int, differs: Differs) -> bytes:
@@ -117,7 +117,7 @@ def _read_tree(data: bytes) -> tuple[pruned_tree.Part, ...]:
 
 @contextmanager
 def open_bundle(path: Path) -> Iterator[Bundle]:
-    """Open a bundle for the duration of a block.
+    """Open a bundle for the duration of a block and check the names, order and sizes of its entries.
 
     Raises:
         NotABundle: this tracecore can't read the file.
@@ -135,7 +135,7 @@ def open_bundle(path: Path) -> Iterator[Bundle]:
 
 
 def _check_entries(bundle: Bundle) -> None:
-    """Check that the entries are those of the manifest, with its order and sizes, and that their names stay below the store."""
+    """Check that names, order and sizes of the entries match the manifest, and that no path leads out of the store."""
     named = bundle.manifest.entries
     expected = [*(entry.name for entry in named), MANIFEST, SIGNATURES]
     if bundle.container.names != expected:
@@ -161,10 +161,10 @@ def _check_name(bundle: Bundle, entry: Entry) -> None:
 
 
 def trace_bundle(path: Path | str, ref: str | None = None, *, depth: int | None = None) -> Trace:
-    """Return a trace from a bundle, of its build (the default) or of anything in it; equal to that of its workspace except for `later`.
+    """Trace a bundle's build, or another ref in it; the result equals that of its workspace except for `later`.
 
     Raises:
-        NotABundle: the file can't be read as one, or is damaged.
+        NotABundle: the file can't be read as a bundle, or is damaged.
         UsageError: the ref is not in it.
     """
 

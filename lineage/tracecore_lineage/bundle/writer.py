@@ -1,4 +1,4 @@
-"""Writing a bundle: the events behind a sealed build's trace, the pruned ledger around them, and every file of its artifacts."""
+"""Writer of bundles: the events behind a sealed build's trace, the pruned ledger with their proofs, and the files of its artifacts."""
 
 from __future__ import annotations
 
@@ -46,15 +46,13 @@ _NOT_ABOUT_IT = ("tracecore.environment", "tracecore.bug", JOB, *_OF_KEYS)
 
 
 def events_behind(connection: Connection, own: LedgerName, trace: Trace, prefix: Prefix, *, since: bool = True) -> dict[str, int]:
-    """Return the events that a sealed build's trace depends on, and later ones about its trustworthiness.
+    """Return the events that a sealed build's trace depends on: ledger positions by event id.
+
+    These are all events of its runs, checks, environments and dataset descriptions, and the imports that brought them in.
 
     Args:
-        prefix: the build was sealed over.
-        since: include later events.
-
-    Returns:
-        Positions by event id: of its runs, their checks and environments, other descriptions of its versions, and imports behind them; of later
-        events every key change, and facts about its versions (cosignatures, erasures).
+        prefix: ledger prefix that the build was sealed over.
+        since: add later key changes, and later facts about its versions (cosignatures, erasures).
     """
     reader = Reader(connection, prefix)
     refs = [node["ref"] for node in trace["nodes"]]
@@ -86,7 +84,7 @@ def _events(connection: Connection, runs: Iterable[str], where: ColumnElement[bo
 
 
 def _environments(connection: Connection, reader: Reader, runs: Iterable[str]) -> Iterator[str]:
-    """Yield the runs that recorded the environments in which runs ran."""
+    """Yield the ids of the runs that recorded the environments of the given runs."""
     ran_in: dict[str, set[str]] = {}
     for target, facets in reader.facets(f"run:{run}" for run in runs).items():
         digest = facets["tracecore_execution"].value.get("environment_digest") if "tracecore_execution" in facets else None
@@ -97,7 +95,7 @@ def _environments(connection: Connection, reader: Reader, runs: Iterable[str]) -
 
 
 def _since(connection: Connection, own: LedgerName, refs: Iterable[str]) -> dict[str, int]:
-    """Return facts of the record itself at any position: key changes, and facts about versions of the trace (cosigned, erased)."""
+    """Return this ledger's key changes and facts about these versions (cosigned, erased) at any position: positions by event id."""
     ours = recorded_by(own)
     facts = ours & RUN_EVENTS.c.job_name.like("tracecore.%") & RUN_EVENTS.c.job_name.not_in(_NOT_ABOUT_IT)
     runs = _rewriting(connection, own, refs)
@@ -110,14 +108,14 @@ def _since(connection: Connection, own: LedgerName, refs: Iterable[str]) -> dict
 
 
 def _rewriting(connection: Connection, own: LedgerName, refs: Iterable[str]) -> set[str]:
-    """Return the erasures that rewrote commits of these versions' tables; without them the table logs differ from the record."""
+    """Return ids of the erasures that rewrote commits of these versions' tables; without them the table logs differ from the record."""
     tables = {str(artifact.location) for artifact in stored_artifacts(connection, refs=list(refs)) if artifact.delta is not None}
     erasures = tombstones(connection, own).erasures if tables else ()
     return {erasure.run for erasure in erasures if any(gone.table in tables for gone in erasure.commits)}
 
 
 def _imports(connection: Connection, own: LedgerName, found: dict[str, int], prefix: Prefix) -> dict[str, int]:
-    """Return the imports that give the chosen events their authority: this workspace's, and those nested in them."""
+    """Return the imports before `prefix` that brought in the chosen events, nested imports included: positions by event id."""
     behind = frozenset(found)
     every = read_imports(connection, import_ids(connection))
     bringing = {each.event_id: each for each in every if each.seq < prefix.bound and not each.members.isdisjoint(behind)}
@@ -132,7 +130,7 @@ def _imports(connection: Connection, own: LedgerName, found: dict[str, int], pre
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """Summary of a bundle: build, and counts of events, versions, files and bytes."""
+    """Summary of an exported bundle; `artifacts` counts versions with bytes in it."""
 
     build: str
     events: int
@@ -143,12 +141,12 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """Content of a bundle except for the digests of its files.
+    """Content of a bundle before its files are copied.
 
     Attributes:
-        manifest: without entries for a new bundle; whole for an imported build, which is exported unchanged.
-        files: per file its name below `store/`, its version, and its name in this store.
-        signatures: of an imported bundle.
+        manifest: without entries for a new bundle; complete for an imported build, which is exported unchanged.
+        files: name below `store/` in the bundle, version, and path in this store, of each file.
+        signatures: those of an imported bundle; None for a new one, which is signed when written.
     """
 
     manifest: Manifest
@@ -159,13 +157,13 @@ class _Plan:
 
 
 def export_bundle(record: RecordWriter, build: str, path: Path, *, progress: Progress | None = None) -> Exported:
-    """Write a sealed build into one file that verifies without this workspace; an imported build as the very bundle that it came in.
+    """Write a sealed build into one file that verifies without this workspace; an imported build is written byte for byte as it came.
 
-    The file is whole or absent.
+    An existing file is replaced only on success.
 
     Raises:
         UsageError: no such build, or the file can't be written.
-        NegativeVerdict: content of the build in this workspace differs from the record.
+        NegativeVerdict: catalog, ledger or store differ from what the build records.
     """
     with share_store(record.workspace.locks):  # nothing is erased while it is copied
         store = open_store(record.workspace)
@@ -181,7 +179,7 @@ def export_bundle(record: RecordWriter, build: str, path: Path, *, progress: Pro
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path whose file takes the place of `path` when the block ends without an error, and is removed otherwise."""
+    """Yield a temporary path that atomically replaces `path` when the block ends without an error, and is removed otherwise."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")  # of its own: another process may write the same file
     try:
         yield temporary
@@ -232,7 +230,7 @@ def _plan(connection: Connection, record: RecordWriter, store: Store, build: str
 
 
 def _plan_import(connection: Connection, store: Store, brought: Import) -> _Plan:
-    """Plan the re-export of an imported bundle, with the places of its files in this store."""
+    """Plan the re-export of an imported bundle, mapping its file names to paths in this store."""
     manifest = read_manifest(jcs(brought.facet["manifest"]), brought.build)
     leaves = list(imported_leaves(connection, brought))
     local = {(each.ref, each.media, each.delta): each for each in stored_artifacts(connection, refs=manifest.stored)}

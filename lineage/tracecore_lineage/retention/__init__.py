@@ -1,1 +1,1 @@
-"""Retention: what a sealed build holds, what may be removed, and how a withdrawal erases everywhere under a signed tombstone."""
+"""Retention: what a sealed build holds, what may be removed, and erasure of withdrawn data under a signed tombstone."""

@@ -1,4 +1,4 @@
-"""Cleanup after an erasure: staging, scratch, pictures, campaigns, Dagster's files, and stray copies of withdrawn files."""
+"""Cleanup after an erasure: staging, scratch, pictures, labeling campaigns, Dagster's files, and other copies of withdrawn files."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _UNTOUCHED = frozenset({"keys", "locks"})
 _STORE = "store"
 _ZIP = b"PK\x03\x04"
 _NAMED_AT = 30
-"""Offset of the first entry's name in a zip: PKWARE APPNOTE.TXT 4.3.7."""
+"""Offset of the first entry's name in a zip (PKWARE APPNOTE.TXT 4.3.7)."""
 
 
 def remove_copies(root: Path, erasure: Erasure) -> None:
-    """Remove every file of the workspace with the bytes of an erased one, and every bundle that holds them.
+    """Delete files of the workspace whose bytes were erased, and bundles that contain such files.
 
-    Inside the store only withdrawn bytes are removed by digest: other files there belong to versions, which tombstones name.
+    Files in the store are deleted only if the withdrawn content matches: the tombstone lists the others by path.
     """
     withdrawn = frozenset(erasure.withdrawn)
     erased = withdrawn | {gone.digest for version in erasure.versions for gone in version.files}
@@ -52,7 +52,7 @@ def remove_copies(root: Path, erasure: Erasure) -> None:
 
 
 def files_below(root: Path) -> Iterator[Path]:
-    """Yield every file below a folder, without following links."""
+    """Yield every regular file below a folder, without following links."""
     for folder, _, names in os.walk(root, onerror=unless_missing):
         for name in names:
             path = Path(folder) / name
@@ -61,7 +61,7 @@ def files_below(root: Path) -> Iterator[Path]:
 
 
 def _packed(path: Path, erased: Collection[str]) -> bool:
-    """Whether a file is a bundle with erased bytes; a bundle that a crash left half written counts as one."""
+    """Whether a file is a bundle that contains erased bytes; an incomplete bundle counts as one."""
     with path.open("rb") as file:
         begin = file.read(_NAMED_AT + len(TREE))
     if not begin.startswith(_ZIP) or begin[_NAMED_AT:] != TREE.encode():
@@ -74,7 +74,7 @@ def _packed(path: Path, erased: Collection[str]) -> bool:
 
 
 def sweep(record: RecordWriter, store: Store, erasure: Erasure) -> None:
-    """Remove remains of withdrawn drives outside recorded versions; repeatable. No run may be live."""
+    """Delete leftovers of an erasure outside recorded versions (staging, scratch, pictures, campaigns, orphans, Dagster's values); repeatable. No run may be live."""
     root = record.workspace.root
     with clear_disk_errors(root):
         discard_staged(record, store)
@@ -90,7 +90,7 @@ def sweep(record: RecordWriter, store: Store, erasure: Erasure) -> None:
 
 
 def discard_staged(record: RecordWriter, store: Store, live: Collection[str] = ()) -> list[str]:
-    """Remove what crashed runs, none of them in `live`, left in staging, and return their ids."""
+    """Delete the staging folders of runs whose lock is free and that are not in `live`; return their ids."""
     removed: list[str] = []
     for run_id in store.staged_runs():
         with try_run(record.workspace.locks, run_id) as dead:
@@ -101,7 +101,7 @@ def discard_staged(record: RecordWriter, store: Store, live: Collection[str] = (
 
 
 def orphans(record: RecordWriter, store: Store) -> list[tuple[str, int]]:
-    """Return (path, size) of files in the store that no event names: left by a crash before the event."""
+    """Return (path, bytes) of files in the store that no event names, left by a crash before the event."""
     with record.database.read() as connection:
         artifacts = [*stored_artifacts(connection), *stored_sources(connection)]
     named, unreadable = named_files(store, artifacts)
@@ -110,7 +110,7 @@ def orphans(record: RecordWriter, store: Store) -> list[tuple[str, int]]:
 
 
 def named_files(store: Store, artifacts: Sequence[Artifact]) -> tuple[set[str], list[tuple[Artifact, str]]]:
-    """Return every file of these versions, with each table's log once, and the unreadable versions with the reason."""
+    """Return the paths of all files of these versions and their tables' logs, and (version, reason) of each unreadable version."""
     named: set[str] = set()
     unreadable: list[tuple[Artifact, str]] = []
     for artifact in artifacts:
@@ -125,12 +125,12 @@ def named_files(store: Store, artifacts: Sequence[Artifact]) -> tuple[set[str], 
 
 
 def lies_in(path: str, places: Collection[str]) -> bool:
-    """Whether a path is one of some places, or lies below one."""
+    """Whether a path is one of `places` or below one of them."""
     return path in places or any(str(folder) in places for folder in PurePosixPath(path).parents)
 
 
 def remove_folder(folder: Path) -> bool:
-    """Remove a folder durably; returns whether it existed."""
+    """Delete a folder and fsync its parent; return whether it existed."""
     if not folder.is_dir():
         return False
     shutil.rmtree(folder)
@@ -139,13 +139,13 @@ def remove_folder(folder: Path) -> bool:
 
 
 def naming(drives: Collection[str]) -> re.Pattern[bytes]:
-    """Return a pattern that finds a drive's name in a text, as a word."""
+    """Return a pattern that matches any of the drives' names as a whole word, plain or percent-encoded."""
     spelled = sorted({name for drive in drives for name in spellings(drive)}, key=len, reverse=True)
     return re.compile(rb"(?<![\w.-])(?:" + b"|".join(re.escape(name).encode() for name in spelled) + rb")(?![\w-])")
 
 
 def _campaigns(folder: Path, drives: Collection[str]) -> None:
-    """Remove the campaigns with tasks of a drive: their log can't be changed row by row, by design."""
+    """Delete every campaign database that names one of the drives: its append-only log can't be changed row by row."""
     if not folder.is_dir() or not drives:
         return
     named = naming(drives)
@@ -158,7 +158,7 @@ def _campaigns(folder: Path, drives: Collection[str]) -> None:
 
 
 def _dagster(home: Path, erasure: Erasure) -> None:
-    """Remove pictures from Dagster's event log, and the logs and values of its steps."""
+    """Remove pictures from Dagster's SQLite files, and delete its storage folder (logs and values of steps)."""
     if not home.is_dir():
         return
     remove_folder(home / "storage")

@@ -1,4 +1,4 @@
-"""`consent withdraw`: erases a drive's bytes in the whole workspace, leaves a signed tombstone, and lists every build they reached."""
+"""`consent withdraw`: erases a drive's bytes in the whole workspace, leaves a signed tombstone, and lists every build that they reached."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Withdrawal:
     """Result of a withdrawal, or of its dry run.
 
     Attributes:
-        erasure: what was erased; None where nothing is left to erase or forget.
-        finished: runs of earlier promised erasures that were carried out now.
-        reached: (ref, reason) of versions that the data reached and that stay.
+        erasure: what was erased; None if there was nothing left to erase or forget.
+        finished: run ids of earlier interrupted erasures that were completed now.
+        reached: (ref, reason) of derived versions that are kept.
         vehicles: refs of vehicles in which a reached build was installed.
         outside: names of source files outside the workspace.
     """
@@ -51,12 +51,12 @@ class Withdrawal:
 
     @property
     def kept(self) -> list[tuple[str, str]]:
-        """What stays, and why."""
+        """(name, reason) of everything that is kept: derived versions, the ledger, files outside the workspace."""
         kept = [*self.reached, ("the ledger", "digests, names and what events say of the drive: nothing in it is ever changed")]
         return [*kept, *([(", ".join(self.outside), "outside the workspace: where it was read from it still lies")] if self.outside else [])]
 
     def document(self, *, dry_run: bool) -> dict[str, Any]:
-        """Return the answer as JSON."""
+        """Return the result as JSON."""
         versions = () if self.erasure is None else self.erasure.versions
         return {
             "dry_run": dry_run,
@@ -75,15 +75,15 @@ class Withdrawal:
 
 
 def withdraw(record: RecordWriter, target: str, reason: str, *, dry_run: bool = False) -> Withdrawal:
-    """Erase a drive, or all drives of a subject, in the whole workspace.
+    """Erase a drive, or all drives of a subject, from the whole workspace.
 
     Args:
         target: a drive, a value in drives' metadata (driver, vehicle), or a person.
-        reason: stays in the record for ever, so it should name no person.
+        reason: kept in the record permanently, so it should name no person.
 
     Raises:
-        UsageError: unknown target, with the nearest match; or no reason.
-        NegativeVerdict: a run is live.
+        UsageError: unknown target (names the nearest match), or an empty reason.
+        NegativeVerdict: a run is live, or the catalog differs from the ledger.
     """
     stated = " ".join(reason.split()).rstrip(".")
     if not stated:
@@ -146,7 +146,7 @@ def _plan(record: RecordWriter, target: str, reason: str) -> Withdrawal:
 
 
 def _with_pictures(reader: Reader, inventory: Inventory, subject: Subject, first: Sequence[Erased]) -> list[Erased]:
-    """Add what may show the drives: outputs of runs that read what holds or shows them, transitively."""
+    """Add files that may show the drives in outputs of runs that read their data, transitively."""
     found = {(each.ref, each.location, each.version): each for each in first}
     made: set[str] = set()
     more = inventory.pictures(subject, first)
@@ -167,7 +167,7 @@ def _with_pictures(reader: Reader, inventory: Inventory, subject: Subject, first
 
 
 def _why_kept(reader: Reader, reached: Collection[str], touched: Collection[str]) -> tuple[tuple[str, str], ...]:
-    """Return the versions that stay, with the reason of their kind, also where only their pictures are erased."""
+    """Return (ref, reason) of reached versions that are kept; `touched` refs lose files, and are included only if their kind holds data."""
     facets = reader.facets(ref for ref in reached if parse_ref(ref).kind not in BUILT_IN_KINDS)
     found: list[tuple[str, str]] = []
     for ref in sorted(reached):

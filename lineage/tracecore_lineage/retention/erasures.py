@@ -1,6 +1,6 @@
-"""Execution of an erasure: promised in the ledger first, then the bytes are removed, then a signed statement lists what is gone.
+"""Execution of an erasure: promised in the ledger, then bytes removed, then a signed statement of what was erased.
 
-A crash at any moment leaves either nothing, or a promise that the same command or `recover` carries out: every step is repeatable.
+A crash leaves either nothing or a promise that the same command or `recover` completes: every step is repeatable.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ __all__ = ["carry_out", "exclusive_store", "finish_promised", "promise", "rewrit
 
 @contextmanager
 def exclusive_store(record: RecordWriter, doing: str) -> Iterator[None]:
-    """Hold the store exclusively, with no live run and a catalog that agrees with the ledger.
+    """Hold the store lock exclusively for a block, with no live run and a catalog that agrees with the ledger.
 
     Args:
-        doing: participle of what is to be done, for errors.
+        doing: participle for errors, such as "pruned".
 
     Raises:
-        NegativeVerdict: a run or build is live, or catalog and ledger differ.
+        NegativeVerdict: a run, build or export is live, or the catalog differs from the ledger.
     """
     with own_store(record.workspace.locks) as held:
         _refuse_untrue(record, doing)
@@ -60,7 +60,7 @@ def exclusive_store(record: RecordWriter, doing: str) -> Iterator[None]:
 
 
 def _refuse_untrue(record: RecordWriter, doing: str) -> None:
-    """Raise where the catalog differs from the ledger: files that it doesn't name would count as orphans."""
+    """Raise NegativeVerdict if the catalog differs from the ledger: files missing from it would count as orphans."""
     with record.database.read() as connection:
         wrong = ledger.miscounted(connection)
         differs = None if wrong else next(replay.compare(connection, record.ledger), None)
@@ -71,10 +71,9 @@ def _refuse_untrue(record: RecordWriter, doing: str) -> None:
 
 
 def promise(record: RecordWriter, erasure: Erasure, work: Callable[[Connection], None] | None = None) -> Erasure:
-    """Record durably what will be erased: from then on it can't be opened.
+    """Record an erasure durably before any byte is removed; from then on its files can't be opened.
 
-    Args:
-        work: further changes in the same transaction.
+    `work` makes further changes in the same transaction. Returns the erasure with its ledger position.
     """
     body = record.events.erasure(erasure, datetime.fromisoformat(erasure.at))
 
@@ -87,11 +86,7 @@ def promise(record: RecordWriter, erasure: Erasure, work: Callable[[Connection],
 
 
 def carry_out(record: RecordWriter, erasure: Erasure) -> Erasure:
-    """Erase what was promised and record that it is gone; returns it with the signed statement. The caller holds the store exclusively.
-
-    Returns:
-        What was done, with the signed statement.
-    """
+    """Execute a promised erasure and record its end; return it with the signed statement. The caller holds the store lock exclusively."""
     store = open_store(record.workspace)
     with ExitStack() as locks:
         locks.enter_context(hold_run(record.workspace.locks, erasure.run))
@@ -118,7 +113,7 @@ def carry_out(record: RecordWriter, erasure: Erasure) -> Erasure:
 
 
 def _without_what_came_back(record: RecordWriter, erasure: Erasure) -> Erasure:
-    """Leave out files that a run made again after the promise."""
+    """Return the erasure without files that a run wrote again after the promise."""
     with record.database.read() as connection:
         back = made_since(connection, record.ledger, erasure.seq)
     if not back:
@@ -128,7 +123,7 @@ def _without_what_came_back(record: RecordWriter, erasure: Erasure) -> Erasure:
 
 
 def _take(store: Store, erasure: Erasure) -> None:
-    """Remove and rewrite the promised files; repeatable."""
+    """Delete or rewrite the files of an erasure; repeatable."""
     files = [gone for version in erasure.versions for gone in version.files]
     # Statistics first: after a kill between the two the log at least says nothing of rows that are still there.
     names = _by_table(gone.path for gone in files)
@@ -146,7 +141,7 @@ def _take(store: Store, erasure: Erasure) -> None:
 
 
 def _by_table(paths: Iterable[str]) -> dict[str, set[str]]:
-    """Group data files by the folder of their table, as paths relative to it: `<run>/<file>`."""
+    """Group data files by table: paths `<run>/<file>` relative to the table's folder, by that folder."""
     found: dict[str, set[str]] = {}
     for path in paths:
         folder, _, name = path.rpartition("/")
@@ -156,16 +151,16 @@ def _by_table(paths: Iterable[str]) -> dict[str, set[str]]:
 
 
 def _bare(commit: bytes, names: Collection[str], drives: Collection[str]) -> bytes:
-    """Return a commit without the statistics of erased files and of earlier erased, pruned or crashed files of the drives."""
+    """Return a Delta commit without the statistics of the named files and of all files in the drives' partitions."""
     return without_statistics(commit, names, [(PARTITION, drive) for drive in drives])
 
 
 def rewritten_commits(store: Store, stored: Iterable[Artifact], data: Iterable[str], drives: Collection[str]) -> Iterator[ErasedFile]:
-    """Yield the commits whose statistics contain values of erased rows; each table's log is read once.
+    """Yield the Delta commits whose statistics contain values of erased rows, with the digest of their rewritten form.
 
     Args:
-        stored: versions; the log of a table's newest covers all of them.
-        data: paths of erased data files, relative to the store's root.
+        stored: versions whose tables are searched.
+        data: paths of the erased data files, relative to the store's root.
     """
     names = _by_table(data)
     for artifact in newest_of_tables(stored):
@@ -177,7 +172,7 @@ def rewritten_commits(store: Store, stored: Iterable[Artifact], data: Iterable[s
 
 
 def _now(store: Store, gone: ErasedFile) -> ErasedFile:
-    """Return a rewritten file with its digest as stored."""
+    """Return a rewritten file with the digest of its stored bytes as `left`; a deleted file unchanged."""
     if gone.left is None:
         return gone
     left = store.read(gone.path)
@@ -185,7 +180,7 @@ def _now(store: Store, gone: ErasedFile) -> ErasedFile:
 
 
 def finish_promised(record: RecordWriter) -> list[Erasure]:
-    """Carry out every promised erasure whose process is gone. The caller holds the store exclusively."""
+    """Execute every promised erasure whose process is dead, and return them. The caller holds the store lock exclusively."""
     with record.database.read() as connection:
         unfinished = {erasure.run: erasure for erasure in tombstones(connection, record.ledger).unfinished}
     done: list[Erasure] = []

@@ -1,4 +1,4 @@
-"""Data inventory: which files of which versions hold bytes, rows or pictures of drives."""
+"""Inventory of stored data: which files of which versions hold bytes, rows or pictures of drives."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from tracecore_schemas.run import Artifact
 __all__ = ["Inventory", "read_inventory"]
 
 _EMBEDDED = re.compile(rb"data:[\w.+-]+/[\w.+-]+[;,]|[A-Za-z0-9+/]{512}|[0-9a-fA-F]{512}")
-"""A data URI, or a run of base64 or hex digits long enough for a picture."""
+"""A data URI, or base64 or hex digits long enough to be a picture."""
 _DRAWN = re.compile(rb"^\s*(<\?xml[^>]*>\s*)?<(svg|!doctype html|html)", re.IGNORECASE)
 _MOST_TEXT = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class _Holding:
-    """One stored version with its remaining files."""
+    """A stored version with those of its files that are not erased."""
 
     artifact: Artifact
     parts: tuple[Part, ...]
@@ -46,11 +46,7 @@ class _Holding:
 
 @dataclass(frozen=True)
 class Inventory:
-    """Everything that the store holds of recorded versions.
-
-    Attributes:
-        drives: names of the drives with rows in tables, erased ones included.
-    """
+    """Files of all recorded versions in the store; `drives` are the partition names in tables, erased ones included."""
 
     store: Store
     all: tuple[_Holding, ...]
@@ -58,11 +54,11 @@ class Inventory:
 
     @cached_property
     def members(self) -> dict[str, frozenset[str]]:
-        """Digests of the files inside each directory, by ref."""
+        """Digests of the files in each stored directory, by ref."""
         return {each.artifact.ref: frozenset(part.digest for part in each.parts) for each in self.all if each.artifact.media is Media.DIRECTORY}
 
     def contents(self, subject: Subject) -> set[str]:
-        """Return the digests of the drives' own files: their logs, and adopted images kept in their rows."""
+        """Return the digests of the drives' own files: their logs, and adopted images and segments."""
         found = {
             each.artifact.digest
             for each in self.all
@@ -79,7 +75,7 @@ class Inventory:
         return found | segments
 
     def of_drives(self, subject: Subject, digests: Collection[str]) -> list[Erased]:
-        """Return the versions with the drives' own files or rows: by digest, by partition, by rows that name them."""
+        """Return the versions with the drives' own files or rows: files with these digests, in their partitions, or with rows that name them."""
         found: list[Erased] = []
         mixed: dict[str, ErasedFile | None] = {}
         for each in self.all:
@@ -97,25 +93,25 @@ class Inventory:
         return found
 
     def _mixed(self, part: Part, drives: Collection[str]) -> ErasedFile | None:
-        """Return a file with rows of several drives, to be rewritten without the withdrawn ones; None where it has none of theirs."""
+        """Return a file to be rewritten without the drives' rows; None if it has none."""
         data = self.store.read(part.path)
         bare = None if data is None or not drives else without_drives(data, drives)
         return None if bare is None else ErasedFile(part.path, part.digest, part.size_bytes, part.rows, digest_bytes(bare))
 
     def commits(self, versions: Sequence[Erased], drives: Collection[str]) -> tuple[ErasedFile, ...]:
-        """Return the commits whose statistics contain values of erased rows, earlier ones included."""
+        """Return the Delta commits whose statistics contain values of erased rows, earlier commits included."""
         data = (gone.path for version in versions for gone in version.files)
         return tuple(rewritten_commits(self.store, (each.artifact for each in self.all), data, drives))
 
     def pictures(self, subject: Subject, first: Sequence[Erased], reached: Collection[str] | None = None) -> list[Erased]:
-        """Return files that may show or name the drives, and are not erased already.
+        """Return files, except those in `first`, that may show or name the drives.
 
-        A picture doesn't show which drives it is of, so that it is included where any of them may be in it.
+        A picture doesn't record which drives it shows, so all candidates are included.
 
         Args:
             first: versions with the drives' own files or rows.
-            reached: versions derived from data of the drives, of which pictures and pages are included; None selects adopted files and files next
-                to a drive log, of which texts that name the drives are included.
+            reached: refs of derived versions, searched for pictures and pages. None searches adopted files, and files in the same
+                directory as an erased one, for texts that name the drives.
         """
         if not subject.drives:
             return []
@@ -142,7 +138,7 @@ class Inventory:
         return found
 
     def _shows(self, part: Part, named: re.Pattern[bytes], *, pictures: bool) -> bool:
-        """Whether a file may show a drive (`pictures`), or is a text that names one."""
+        """Whether a file is a text that names a drive, or, with `pictures`, is binary or a text with a picture in it."""
         data = self.store.read(part.path)
         if data is None:
             return False
@@ -152,7 +148,7 @@ class Inventory:
 
 
 def read_inventory(store: Store, stored: Sequence[Artifact], known: Tombstones) -> Inventory:
-    """Read the files of every version; an unreadable version has none here, and `verify` reports it."""
+    """Read the files of every version, without erased ones. An unreadable version gets no files; `verify` reports it."""
     found: list[_Holding] = []
     drives: set[str] = set()
     for artifact in stored:
@@ -181,7 +177,7 @@ def _is_text(data: bytes) -> bool:
 
 
 def _cells(data: bytes | None) -> set[str]:
-    """Return the digests of the binary cells of a Parquet file, where images of a folder are kept unchanged."""
+    """Return the digests of all binary cells of a Parquet file (images from folders are stored as such); empty for None."""
     import pyarrow.parquet as pq
     import pyarrow.types as pat
 

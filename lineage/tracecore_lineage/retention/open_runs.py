@@ -1,7 +1,7 @@
 """Runs without a terminal event, and whether their process is dead.
 
-A live run holds its run lock from START to its terminal event: a file lock, which the operating system releases when the process dies, and, where a
-team shares the record, a server lock visible to other hosts (`live_runs`). Only a run whose locks can all be taken is dead.
+A run holds its run lock from START to its terminal event: a file lock that the operating system releases when the process dies, and, in a
+shared record, a server lock visible to other hosts (`live_runs`). A run is dead only if both locks can be taken.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tracecore_lineage.ledger.sql_tables import RUN_EVENTS, recorded_by
 __all__ = ["OpenRun", "claim_dead", "lock_was_lost", "open_runs"]
 
 _CLOCKS = timedelta(minutes=5)
-"""Assumed largest difference between the clocks of two hosts."""
+"""Assumed maximum difference between the clocks of two hosts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def open_runs(record: RecordWriter) -> list[OpenRun]:
 
 @contextmanager
 def claim_dead(record: RecordWriter, run: OpenRun) -> Iterator[bool]:
-    """Try to lock a run, here and on the server; yields whether its process is dead, whose locks are then held for the block."""
+    """Try to lock a run on this host and on the server; yield whether its process is dead. If so, its locks are held for the block."""
     with try_run(record.workspace.locks, run.id) as here:
         if not here:
             yield False
@@ -58,9 +58,9 @@ def claim_dead(record: RecordWriter, run: OpenRun) -> Iterator[bool]:
 
 
 def lock_was_lost(record: RecordWriter, run: OpenRun) -> bool:
-    """Whether a restart of the server may have lost the lock of a live run on another host.
+    """Whether the server restarted after the run started on another host, which may have lost a live run's lock.
 
-    The run takes its lock again at its next write. Until then only its own host can distinguish it from a crashed one.
+    The run takes its lock again at its next write. Until then only its own host can distinguish it from a dead one.
     """
     since = record.live.since()
     if since is None or datetime.fromisoformat(run.started_at) > since + _CLOCKS:

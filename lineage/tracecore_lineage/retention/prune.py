@@ -34,11 +34,11 @@ from tracecore_schemas.run import Artifact
 __all__ = ["REASON", "Holds", "Pruned", "holds", "prune"]
 
 Holds = dict[str, list[str]]
-"""Refs of the builds that hold a version, in sealing order, by the version's whole ref."""
+"""Refs of the builds that depend on a version, in sealing order, by the version's whole ref."""
 
 
 def holds(connection: Connection) -> Holds:
-    """Return every version that a sealed build depends on, with the builds."""
+    """Return the versions that sealed builds depend on, each with those builds."""
     found: Holds = {}
     for build in connection.execute(select(BUILDS.c.ref).order_by(BUILDS.c.seq)).scalars().all():
         for node in trace(connection, build)["nodes"]:
@@ -48,7 +48,7 @@ def holds(connection: Connection) -> Holds:
 
 REASON = "no sealed build stands on it"
 _ABANDONED_DAYS = 30
-"""Days without access after which the scratch folder of an unfinished key counts as abandoned."""
+"""Days without change after which the scratch folder of an unfinished step counts as abandoned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +56,12 @@ class Pruned:
     """Result of a prune, or of its dry run.
 
     Attributes:
-        erasure: the versions; None where there was none to prune.
-        finished: runs of earlier promised erasures that were carried out now.
+        erasure: the pruned versions; None if there were none.
+        finished: run ids of earlier interrupted erasures that were completed now.
         orphans: (path relative to the store, bytes) of files that no event names.
-        staged: ids of crashed runs with files in staging.
+        scratch: names of removed scratch folders.
+        staged: run ids with files in staging.
+        held: number of stored versions that a sealed build depends on.
         skipped: (ref, reason) of versions that can't be pruned.
     """
 
@@ -73,12 +75,12 @@ class Pruned:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all versions and orphans."""
+        """Total bytes of pruned versions and orphans."""
         versions = () if self.erasure is None else self.erasure.versions
         return sum(version.size_bytes for version in versions) + sum(size for _, size in self.orphans)
 
     def document(self, *, dry_run: bool) -> dict[str, Any]:
-        """Return the answer as JSON."""
+        """Return the result as JSON."""
         versions = () if self.erasure is None else self.erasure.versions
         return {
             "dry_run": dry_run,
@@ -95,15 +97,15 @@ class Pruned:
 
 
 def prune(record: RecordWriter, refs: Sequence[str] = (), *, older_than: float | None = None, dry_run: bool = False) -> Pruned:
-    """Remove the bytes of what no sealed build depends on.
+    """Remove the bytes of versions that no sealed build depends on.
 
     Args:
-        refs: only these versions (the newest of a name without version); everything where empty.
-        older_than: only what was recorded at least this many days ago.
+        refs: only these versions (the newest if a ref has no version); empty prunes everything, leftovers of crashes included.
+        older_than: only versions recorded at least this many days ago.
 
     Raises:
-        UsageError: an unknown ref, with the nearest match.
-        NegativeVerdict: a build holds a ref, a run is live, or ledger or catalog are damaged.
+        UsageError: an unknown ref (names the nearest match), or a negative number of days.
+        NegativeVerdict: a build holds a ref, a run is live, or the catalog differs from the ledger.
     """
     if older_than is not None and not older_than >= 0:
         raise UsageError(f"A number of days was expected, 0 or more, found {older_than}.")
@@ -157,7 +159,7 @@ def _plan(record: RecordWriter, refs: Sequence[str], older_than: float | None) -
 
 
 def _chosen(connection: Connection, refs: Sequence[str], held: Holds) -> set[str] | None:
-    """Resolve the given refs; None where none was given."""
+    """Resolve refs to whole refs; None without any. Raises for refs without bytes, or held by a build."""
     if not refs:
         return None
     reader = Reader(connection, head(connection))
@@ -176,7 +178,7 @@ def _chosen(connection: Connection, refs: Sequence[str], held: Holds) -> set[str
 
 
 def _recorded(connection: Connection, refs: Iterable[str]) -> dict[str, str]:
-    """Return the recorded time of the last event that describes each version's bytes; event times are not trusted."""
+    """Return the recorded time of the last event that describes each version's bytes, by ref; event times are not trusted."""
     positions: dict[str, int] = {}
     query = select(FACETS.c.subject, FACETS.c.seq).where(FACETS.c.name == "tracecore_artifact")
     for row in select_in(connection, query, FACETS.c.subject, refs):
@@ -186,7 +188,7 @@ def _recorded(connection: Connection, refs: Iterable[str]) -> dict[str, str]:
 
 
 def _files_of(store: Store, artifacts: Iterable[Artifact]) -> set[str]:
-    """Return every file of these versions; the place of an unreadable one, which protects everything below it."""
+    """Return the paths of all files of these versions; for an unreadable version its location, which protects everything below it."""
     found: set[str] = set()
     for artifact in artifacts:
         try:
@@ -197,7 +199,7 @@ def _files_of(store: Store, artifacts: Iterable[Artifact]) -> set[str]:
 
 
 def _versions(store: Store, artifacts: Sequence[Artifact], kept: set[str]) -> tuple[list[Erased], list[tuple[str, str]]]:
-    """Return the removable files of each version, and the skipped versions. Table logs and manifests stay for `verify`."""
+    """Return the removable files of each version, without those in `kept`, and (ref, reason) of skipped versions. Table logs stay for `verify`."""
     versions: list[Erased] = []
     skipped: list[tuple[str, str]] = []
     for artifact in artifacts:
@@ -217,7 +219,7 @@ def _versions(store: Store, artifacts: Sequence[Artifact], kept: set[str]) -> tu
 
 
 def _scratch(folder: Path, finished: set[str], older_than: float | None) -> list[str]:
-    """Return the scratch folders of finished keys, and of abandoned ones."""
+    """Return names of scratch folders whose step is finished, or that were not changed for `older_than` days (default 30)."""
     if not folder.is_dir():
         return []
     limit = time.time() - 86_400 * (_ABANDONED_DAYS if older_than is None else older_than)

@@ -1,4 +1,4 @@
-"""Recovery: runs of dead processes are closed as ABORT and their staging is removed; other leftovers (a file without an event) are harmless."""
+"""Recovery: runs of dead processes are closed as ABORT, their staging is removed, and interrupted rotations and erasures are completed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ class Recovered:
     """Result of a recovery, as run ids.
 
     Attributes:
-        live: open runs left alone: a process here or elsewhere holds their lock, or that can't be known.
+        live: open runs left unchanged: their process lives, or may live on another host.
+        removed: runs whose staging was deleted.
+        finished: completed erasures.
     """
 
     aborted: tuple[str, ...]
@@ -34,7 +36,9 @@ class Recovered:
 
 
 def recover(record: RecordWriter) -> Recovered:
-    """Close every run of a dead process and remove what crashed runs left in staging.
+    """Close every run of a dead process, delete its staging, and complete interrupted key rotations and erasures.
+
+    An erasure is left for the next call while a build is running.
 
     Raises:
         UsageError: the workspace can't be written.

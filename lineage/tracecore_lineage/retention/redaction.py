@@ -1,4 +1,4 @@
-"""Redaction: rows and pictures of withdrawn drives removed from files shared with other drives."""
+"""Redaction: removal of rows and pictures of withdrawn drives from files shared with other drives."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["empty_wal", "is_sqlite", "scrub_pictures", "spellings", "without_dri
 
 
 def spellings(drive: str) -> tuple[str, str]:
-    """Return the spellings of a drive in refs of its frames: plain and percent-encoded."""
+    """Return a drive's name as it occurs in refs of its frames: plain and percent-encoded."""
     return drive, quote(drive, safe="")
 
 
 def without_drives(data: bytes, drives: Collection[str]) -> bytes | None:
-    """Return a Parquet file (bytes) without the rows that name one of the drives; None where no row does.
+    """Return a Parquet file's bytes without the rows that name one of the drives; None if no row does.
 
-    A row names a drive in a text that is the drive's name, or a path or frame ref that begins with it.
+    A row names a drive if a text column equals its name or starts with `<drive>/` or `frame/<drive>/`.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -56,15 +56,15 @@ _BUSY_MS = 10_000
 
 
 def is_sqlite(path: Path) -> bool:
-    """Return whether a file is an SQLite database."""
+    """Whether a file is an SQLite database."""
     with path.open("rb") as file:
         return file.read(len(_MAGIC)) == _MAGIC
 
 
 def scrub_pictures(path: Path, sentence: str) -> int:
-    """Replace every picture in an SQLite file by a sentence, irrecoverably; returns the number of changed values.
+    """Replace every data URI in an SQLite file by a sentence, irrecoverably; return the number of changed values.
 
-    A picture doesn't show which drives it is of, so that all are removed.
+    A picture doesn't record which drives it shows, so all are removed.
 
     Raises:
         UsageError: another process has the file open and blocks the cleanup.
@@ -99,7 +99,7 @@ def _table(connection: sqlite3.Connection, table: str) -> int:
 
 
 def _scrubbed(value: Any, sentence: str) -> Any:
-    """Replace each data URI of a value by a sentence."""
+    """Return a text or UTF-8 bytes with each data URI replaced; other values unchanged."""
     if isinstance(value, bytes):
         try:
             return str(_scrubbed(value.decode(), sentence)).encode()
@@ -113,7 +113,7 @@ def _scrubbed(value: Any, sentence: str) -> Any:
 
 
 def empty_wal(path: Path) -> None:
-    """Write a database's write-ahead log into its file and empty it: its old pages hold previous content."""
+    """Checkpoint and truncate a database's write-ahead log, whose old pages hold deleted content."""
     connection = sqlite3.connect(path, timeout=_BUSY_MS / 1000, isolation_level=None)
     try:
         _checkpoint(connection, path)

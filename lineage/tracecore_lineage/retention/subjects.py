@@ -34,7 +34,7 @@ class Subject:
     Attributes:
         drives: names of the drives, as in tables.
         logs: names of their drive logs, further parts of a recording included.
-        people: pseudonym and name of persons to forget; the name is None where none is kept, and empty where a false one is.
+        people: (pseudonym, name) of persons to forget; the name is None if none is stored, and empty if the stored one is invalid.
     """
 
     drives: tuple[str, ...]
@@ -44,7 +44,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class _Log:
-    """A recorded drive log: name, drive, and metadata values in lower case."""
+    """A recorded drive log; `values` are its metadata values, case-folded."""
 
     name: str
     drive: str
@@ -59,11 +59,11 @@ def find_subject(
     Args:
         target: `drive_log/<drive>`, a drive's name, a value in drives' metadata, a person's name, `labeler/<pseudonym>` or a pseudonym.
         stored: every stored version.
-        members: digests of the files inside each stored directory, by ref: a simulated world's directory means its drives.
+        members: digests of the files in each stored directory, by ref; naming a directory of drive logs selects its drives.
         tabled: drives with rows in tables; image folders have no drive log.
 
     Raises:
-        UsageError: unknown, with the nearest match.
+        UsageError: empty or unknown target (names the nearest match).
     """
     text = target.strip()
     if not text:
@@ -88,7 +88,7 @@ def find_subject(
 
 
 def _logs(connection: Connection) -> Iterator[_Log]:
-    """Yield every drive log described by a facet, and every other recorded one."""
+    """Yield every drive log with a drive facet, then every other recorded drive log."""
     query = select(FACETS.c.subject, FACETS.c.value).where(FACETS.c.name == DRIVE_FACET.name).distinct()
     described: set[str] = set()
     for row in connection.execute(query):
@@ -107,7 +107,7 @@ def _logs(connection: Connection) -> Iterator[_Log]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield every text and number in a facet's metadata."""
+    """Yield every text and integer of nested metadata, as text."""
     if isinstance(value, Mapping):
         for each in value.values():
             yield from _texts(each)
@@ -119,7 +119,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _inside(logs: list[_Log], name: str, stored: Sequence[Artifact], members: Mapping[str, frozenset[str]]) -> list[_Log]:
-    """Return the drives in a directory of drive logs, where such a directory was named."""
+    """Return the drive logs contained in stored directories of the given name."""
     whole = [each for each in stored if each.kind == "drive_log" and each.name == name and each.media is Media.DIRECTORY]
     held = {digest for each in whole for digest in members.get(each.ref, ())}
     named = {each.name for each in stored if each.kind == "drive_log" and each.media is Media.FILE and each.digest in held}
