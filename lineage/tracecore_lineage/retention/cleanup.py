@@ -74,7 +74,7 @@ def _packed(path: Path, erased: Collection[str]) -> bool:
 
 
 def sweep(record: RecordWriter, store: Store, erasure: Erasure) -> None:
-    """Delete leftovers of an erasure outside recorded versions (staging, scratch, pictures, campaigns, orphans, Dagster's values); repeatable. No run may be live."""
+    """Delete an erasure's leftovers in staging, scratch, pictures, campaigns, orphans and Dagster's files; repeatable. No run may be live."""
     root = record.workspace.root
     with clear_disk_errors(root):
         discard_staged(record, store)

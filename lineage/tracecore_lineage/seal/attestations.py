@@ -1,8 +1,7 @@
 """Attestations of a sealed build for other tools: SLSA provenance v1 (inputs and process) and in-toto test-result v0.1 (gates).
 
-Both are computed from the record as of the seal: always the same bytes, which everyone with the record can recompute. Serialized as JCS, not through
-protobuf. See docs/formats/attestations.md.
-
+Both are computed from the record as of the seal, so any holder of the record can recompute the same bytes. Serialized as JCS, not with protobuf. See
+docs/formats/attestations.md.
 Sources: https://slsa.dev/spec/v1.0/provenance, https://github.com/in-toto/attestation/blob/main/spec/predicates/test-result.md.
 """
 
@@ -48,7 +47,7 @@ class Problem:
 
 
 def attestations(record: RecordWriter, sealed: SealedBuild, trace: Trace) -> list[dict[str, Any]]:
-    """Return a build's provenance and test results in DSSE envelopes signed by the active key; `trace` is its whole backward trace."""
+    """Return a build's provenance and test results as DSSE envelopes signed by the active key; `trace` is its whole backward trace."""
     key = record.keys.private()
     with record.database.read() as connection:
         made = statements(connection, sealed, trace)
@@ -56,7 +55,7 @@ def attestations(record: RecordWriter, sealed: SealedBuild, trace: Trace) -> lis
 
 
 def statements(connection: Connection, sealed: SealedBuild, trace: Trace) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the provenance and test-result statements of a build, from the record (or a replayed catalog) as of its seal."""
+    """Return a build's provenance and test-result statements, computed from the catalog as of its seal."""
     place = connection.execute(select(BUILDS.c.seq).where(BUILDS.c.ref == sealed.ref).order_by(BUILDS.c.seq).limit(1)).scalar_one()
     reader = Reader(connection, Prefix(place + 1, sealed.position))  # the release run's COMPLETE joins the prefix
     recorded = reader.facets(f"run:{run['id']}" for run in trace["runs"])
@@ -65,7 +64,7 @@ def statements(connection: Connection, sealed: SealedBuild, trace: Trace) -> tup
 
 
 def judge(envelopes: Sequence[Mapping[str, Any]], expected: Sequence[Mapping[str, Any]], keys: Sequence[PublicKey]) -> list[Problem]:
-    """Compare attestations with the expected `statements`, and check their signatures by trusted keys; returns every deviation."""
+    """Return every deviation of attestations from the expected `statements`, and every envelope without a valid signature by one of `keys`."""
     problems: list[Problem] = []
     if len(envelopes) != len(expected):
         problems.append(Problem("attestations", f"{len(expected)}: provenance and test results", str(len(envelopes))))
@@ -146,7 +145,7 @@ def _test_result(sealed: SealedBuild) -> dict[str, Any]:
 
 
 def _descriptor(ref: str) -> Descriptor:
-    """Describe a version by name and digest; without a digest by a URI."""
+    """Return the in-toto descriptor of a ref: name and SHA-256, or name and URI if its version is not a digest."""
     parsed = parse_ref(ref)
     version = (parsed.version or "").removeprefix("sha256:")
     if parsed.is_artifact or (parsed.version or "").startswith("sha256:"):
@@ -169,7 +168,7 @@ def _run(run: RunNode, facets: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plugins(trace: Trace, facets: Mapping[str, Mapping[str, Any]]) -> list[Descriptor]:
-    """Describe every plugin that ran, by source digest; two sources of one version are two entries."""
+    """Return descriptors of the plugins that ran, sorted; each distinct source digest has its own entry."""
     found: dict[tuple[str, str], Descriptor] = {}
     for run in trace["runs"]:
         plugin = (facets[run["id"]].get("tracecore_execution") or {}).get("plugin")

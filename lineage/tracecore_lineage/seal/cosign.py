@@ -1,4 +1,4 @@
-"""Key policies and cosignatures: recorded as events, checked when written and judged again by every reader."""
+"""Key policies and cosignatures: recorded as events, checked when written and again by every reader."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NO_POLICY = "say first which keys sign builds ('tracecore key policy --threshol
 
 @dataclass(frozen=True, slots=True)
 class Cosigned:
-    """Result of cosigning: the build, the keys that signed now, and all its signatures."""
+    """Result of cosigning: the build's ref, ids of the keys that signed now, and all its signatures."""
 
     ref: str
     new: tuple[str, ...]
@@ -40,7 +40,7 @@ class Cosigned:
 
 
 def draft_policy(record: RecordWriter, threshold: int, signers: Sequence[PublicKey]) -> KeyPolicy:
-    """Return a policy that would replace the one in force.
+    """Return a new policy that would succeed the one in force, without recording it.
 
     Raises:
         UsageError: a signer is given twice, or the threshold can't be reached.
@@ -57,7 +57,7 @@ def draft_policy(record: RecordWriter, threshold: int, signers: Sequence[PublicK
 
 
 def set_policy(record: RecordWriter, policy: KeyPolicy, signing: Sequence[PrivateKey] = (), envelopes: Sequence[Mapping[str, Any]] = ()) -> bool:
-    """Record a policy, durably; returns False where it is in force already.
+    """Record a key policy durably; return False if the same threshold and signers are in force already.
 
     Args:
         signing: private keys of the policy in force.
@@ -93,14 +93,14 @@ def set_policy(record: RecordWriter, policy: KeyPolicy, signing: Sequence[Privat
 
 
 def cosign(record: RecordWriter, name: str, signing: Sequence[PrivateKey] = (), envelopes: Sequence[Mapping[str, Any]] = ()) -> Cosigned:
-    """Record further signatures over a sealed build's payload, durably; keys that signed before are skipped.
+    """Record further signatures over a sealed build's payload durably; keys that signed before are skipped.
 
     Args:
         signing: private keys of signers.
         envelopes: the build's envelope, signed elsewhere.
 
     Raises:
-        UsageError: no such build, no policy, a key that isn't a signer, or an envelope around something else.
+        UsageError: no such build, no policy, a key that isn't a signer, or an envelope with another payload.
     """
 
     def work(connection: Connection) -> Cosigned:
@@ -126,7 +126,7 @@ def cosign(record: RecordWriter, name: str, signing: Sequence[PrivateKey] = (), 
 
 
 def add_signature(envelope: Mapping[str, Any], signing: Sequence[PrivateKey]) -> dict[str, Any]:
-    """Sign an envelope's payload with further keys, without a workspace: the signer's part on another machine.
+    """Return an envelope with further signatures added; needs no workspace, so a signer can run it on another machine.
 
     Raises:
         EnvelopeError: not a canonical DSSE envelope.
@@ -186,10 +186,10 @@ def _foreign(
     what: str,
     own: Iterable[tuple[str, bytes]] = (),
 ) -> list[tuple[PublicKey, bytes]]:
-    """Return the signatures of an envelope signed elsewhere, also by other tools, which name keys in their own way or not at all.
+    """Return the signatures in an envelope signed elsewhere, without those in `own`; key ids in it are ignored, as tools differ in them.
 
     Raises:
-        UsageError: another payload, or a signature by no signer.
+        UsageError: not an envelope, another payload, or a signature by none of the `allowed` keys.
     """
     try:
         found = canonical_base64(envelope["payload"])

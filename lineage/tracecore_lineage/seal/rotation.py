@@ -19,20 +19,16 @@ __all__ = ["KEY_ADD", "KEY_ROTATE", "add", "finish", "finish_joining", "rotate_k
 
 KEY_ROTATE = "key_rotate"
 KEY_ADD = "key_add"
-"""Verbs of the jobs that record another key."""
+"""Verbs of the jobs that record a new key."""
 
 
 def statement(verb: str, old: str, new: PublicKey) -> bytes:
-    """Return the bytes that the old key (by id) signs: the new key replaces it (`key_rotate`) or signs in addition (`key_add`)."""
+    """Return the bytes that the old key (an id) signs: the new key replaces it (`key_rotate`) or signs in addition (`key_add`)."""
     return jcs({"v": 1, "type": f"tracecore.{verb}", "old": old, "new": new.id, "public_key": new.pem})
 
 
 def add(writer: RecordWriter, key: PublicKey) -> bool:
-    """Record the key of a further host of this ledger, signed by the active key; returns False where the ledger names it already.
-
-    Returns:
-        Whether anything was recorded: False where the ledger names the key already.
-    """
+    """Record the key of a further host, signed by the active key; return False if the ledger names it already."""
     from tracecore_lineage.model.facets import TracecoreKeyRunFacet
 
     with writer.database.read() as connection:
@@ -47,7 +43,7 @@ def add(writer: RecordWriter, key: PublicKey) -> bool:
 
 
 def finish_joining(writer: RecordWriter) -> None:
-    """Activate the key of a further host once the ledger names it."""
+    """Activate this host's waiting key if the ledger names it; else do nothing."""
     waiting = writer.keys.joining()
     if waiting is None:
         return
@@ -57,9 +53,9 @@ def finish_joining(writer: RecordWriter) -> None:
 
 
 def rotate_key(writer: RecordWriter) -> PublicKey:
-    """Create a new signing key, record the change, and return the new key; the old public key stays valid for what it signed.
+    """Create a new signing key, record it in the ledger, and return it; the old public key stays valid for what it signed.
 
-    A recorded key is on disk first; the new one signs only after its event is durable.
+    The key is on disk before it is recorded, and becomes active only after its event is durable.
     """
     with writer.keys.changing():
         return _rotate(writer)
@@ -88,11 +84,7 @@ def _rotate(writer: RecordWriter) -> PublicKey:
 
 
 def finish(writer: RecordWriter) -> str | None:
-    """Activate the last key named by the ledger where a crash interrupted a rotation; returns its id, or None where nothing was to be done.
-
-    Returns:
-        The id of the key that now signs; None where nothing was to be done.
-    """
+    """Complete a rotation that a crash interrupted; return the id of the activated key, or None if there was none."""
     if _unfinished(writer) is None:
         return None
     with writer.keys.changing():  # a rotation in progress finishes first
@@ -103,7 +95,7 @@ def finish(writer: RecordWriter) -> str | None:
 
 
 def _unfinished(writer: RecordWriter) -> str | None:
-    """Return the last ledger-named key kept here, where it is not active."""
+    """Return the id of the last rotated-to key whose file is here; None if that key is active."""
     query = (
         select(FACETS.c.value)
         .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)

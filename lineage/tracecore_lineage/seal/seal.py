@@ -1,4 +1,4 @@
-"""The seal: a build's content as an in-toto Statement in a DSSE envelope, bound to its position in the ledger."""
+"""The seal of a build: its content as an in-toto Statement in a DSSE envelope, bound to its position in the ledger."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Place = Mapping[str, Any]
 
 
 def content_of(request: SealRequest, pseudonym: Callable[[str], str]) -> dict[str, Any]:
-    """Return a build's content as JSON, with people as pseudonyms; artifacts sorted by role, gates and waivers in program order."""
+    """Return a build's content as JSON with people as pseudonyms; artifacts sorted by role, gates and waivers in program order."""
     return {
         "program": request.program.ref,
         "artifacts": sorted(
@@ -72,17 +72,17 @@ def content_of(request: SealRequest, pseudonym: Callable[[str], str]) -> dict[st
 
 
 def content_digest(content: Mapping[str, Any]) -> str:
-    """Return the digest of a build's content: versions by role without their runs, gates without messages."""
+    """Return the digest of a build's content, without artifacts' runs and gates' messages."""
     return digest_json(_bare(content))
 
 
 def predicate_content(predicate: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content in a statement's predicate."""
+    """Return the members of a statement's predicate that are the build's content."""
     return {key: predicate[key] for key in _CONTENT}
 
 
 def statement(name: str, content: Mapping[str, Any], place: Place) -> dict[str, Any]:
-    """Return the in-toto Statement of a build, with content from `content_of`."""
+    """Return the in-toto Statement of a build with content from `content_of`."""
     subjects = {ref: parse_ref(ref) for ref in [content["program"], *(entry["ref"] for entry in content["artifacts"])]}
     return {
         "_type": STATEMENT,
@@ -93,7 +93,7 @@ def statement(name: str, content: Mapping[str, Any], place: Place) -> dict[str, 
 
 
 def differences(sealed: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """Describe the differences between sealed and requested content, a few words each."""
+    """Return short phrases that name what differs between sealed and requested content, such as "the gates"."""
     old, new = _bare(sealed), _bare(asked)
     found: list[str] = []
     if old["program"] != new["program"]:
@@ -119,10 +119,11 @@ _EXPECTED = ((ArtifactKind.MODEL, "model"), (ArtifactKind.ENGINE, "engine"), (Ar
 
 
 def seal_build(record: RecordWriter, request: SealRequest) -> SealedBuild:
-    """Seal a build, durably; returns the existing one, with `new` False, where the same content is sealed under this name already.
+    """Seal a build durably; return the existing one, with `new` False, if the name is sealed with the same content.
 
     Raises:
-        UsageError: the name holds other content, or the request can't be sealed; the run is then closed as aborted.
+        UsageError: the name is sealed with other content, or the request is invalid.
+        RunFailed: the release run was closed in the meantime.
     """
     _check(request)
     content = _content(record, request)
@@ -140,7 +141,7 @@ def seal_build(record: RecordWriter, request: SealRequest) -> SealedBuild:
 
 
 def _run(record: RecordWriter, request: SealRequest, content: Mapping[str, Any]) -> SealedBuild:
-    """Complete the release run with the seal, unless another run seals the name at the same moment."""
+    """Complete the release run with the seal; if another run sealed the name first, abort this one and return that build."""
     sealed: list[SealedBuild] = []
 
     def release(position: Position) -> bytes | None:
@@ -166,7 +167,7 @@ def _run(record: RecordWriter, request: SealRequest, content: Mapping[str, Any])
 
 
 def sealed_build(connection: Connection, name: str) -> SealedBuild | None:
-    """Return the build of a name: the first sealed under it."""
+    """Return the first build sealed under a name; None if there is none."""
     row = connection.execute(select(BUILDS).where(BUILDS.c.name == name).order_by(BUILDS.c.seq).limit(1)).one_or_none()
     return None if row is None else _from_row(row)
 
@@ -210,7 +211,7 @@ def _content(record: RecordWriter, request: SealRequest) -> dict[str, Any]:
 
 
 def _same(existing: SealedBuild, content: Mapping[str, Any]) -> SealedBuild:
-    """Return an existing build that has the requested content, else raise."""
+    """Return an existing build if it has the requested content, else raise UsageError with the differences."""
     if existing.content_digest == content_digest(content):
         return existing
     changed = differences(predicate_content(existing.statement["predicate"]), content)
@@ -222,7 +223,7 @@ def _same(existing: SealedBuild, content: Mapping[str, Any]) -> SealedBuild:
 
 
 def _release(record: RecordWriter, request: SealRequest, content: Mapping[str, Any], position: Position) -> tuple[SealedBuild, bytes]:
-    """Return the sealed build and the release run's COMPLETE for a ledger position."""
+    """Return the sealed build and the body of the release run's COMPLETE event at a ledger position."""
     from tracecore_lineage.model.facets import TracecoreBuildRunFacet, producer
 
     key = record.keys.private()
@@ -259,13 +260,13 @@ def _release(record: RecordWriter, request: SealRequest, content: Mapping[str, A
 
 
 def _lacking(request: SealRequest) -> tuple[Unknown, ...]:
-    """Return the unknowns of a build: expected parts that it lacks, requested unknowns, and what its gates could not assess."""
+    """Return the unknowns of a build: missing parts (model, engine, KPIs), requested unknowns, and those of its gates."""
     held = {artifact.kind for _, artifact, _ in request.artifacts}
     lacking = [Unknown(words, f"The build holds no {words}.") for kind, words in _EXPECTED if kind not in held]
     return tuple(dict.fromkeys([*lacking, *request.unknowns, *(unknown for gate in request.gates for unknown in gate.unknowns)]))
 
 
 def _selection(request: SealRequest) -> dict[str, JSON]:
-    """Return the facet that names the KPI reports of selection, which don't count as headline; empty where there is none."""
+    """Return the `tracecore_selection` facet, which lists the KPI reports used for selection; empty if there are none."""
     reports: list[JSON] = [{"role": role, "ref": artifact.ref} for role, artifact, _ in request.artifacts if role in request.selection]
     return {"tracecore_selection": {"summary": f"{count(len(reports), 'report')} of selection", "reports": reports}} if reports else {}

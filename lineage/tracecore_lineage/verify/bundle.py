@@ -31,15 +31,15 @@ def verify_bundle(
     threshold: int | None = None,
     progress: Progress | None = None,
 ) -> Verdict:
-    """Verify a bundle; needs only the file, and room to unpack it in the folder for temporary files.
+    """Verify a bundle file without a workspace; unpacks it into a temporary folder.
 
     Args:
-        key: trusted public key file, or several; without it the bundle's own keys are used, and the verdict says `unpinned`.
-        threshold: how many of several keys must have signed the build; all where None.
+        key: files of trusted public keys; None trusts the bundle's own keys, and the verdict is `unpinned`.
+        threshold: how many of the keys must have signed the build; None requires all.
 
     Raises:
         NotABundle: the file can't be read as one.
-        UsageError: a key can't be read, or there is no room to unpack the bundle.
+        UsageError: a key can't be read, or the disk is full.
     """
     pins = read_pins([Path(each) for each in ([] if key is None else [key] if isinstance(key, (str, Path)) else key)], threshold)
     findings = Findings()
@@ -54,11 +54,11 @@ def verify_bundle(
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """An opened bundle while it is unpacked.
+    """Content of a verified bundle, valid while its temporary folder exists.
 
     Attributes:
-        artifacts: versions whose bytes are in it, as in the unpacked store.
-        sources: source files of its runs that are in it.
+        artifacts: versions with bytes in the bundle.
+        sources: source files of plugins in the bundle.
     """
 
     proof: Proof
@@ -70,9 +70,9 @@ class Checked:
 
 @contextmanager
 def check_bundle(bundle: Bundle, folder: Path, pins: Pins | None, findings: Findings, progress: Progress | None = None) -> Iterator[Checked | None]:
-    """Verify an opened bundle, unpacked below `folder`/store, an empty folder; yields its content, or None where its events can't be replayed.
+    """Verify an open bundle, unpacked into `folder`/store (which must not exist); yield its content, or None if its events can't be replayed.
 
-    Without pinned keys the bundle's own are used.
+    Without pins the bundle's own keys are trusted.
     """
 
     def differs(name: str, expected: str, found: str) -> None:
@@ -97,7 +97,7 @@ def check_bundle(bundle: Bundle, folder: Path, pins: Pins | None, findings: Find
 def _check_store(
     bundle: Bundle, shown: Replayed, store: Store, findings: Findings, progress: Progress | None
 ) -> tuple[list[Artifact], list[Artifact]]:
-    """Verify every version and source file in the bundle, and report missing and superfluous ones."""
+    """Verify all versions and source files in the bundle, report missing and superfluous ones, and return both lists."""
     manifest = bundle.manifest
     kept = stored_artifacts(shown.connection, refs=[node["ref"] for node in shown.trace["nodes"]])
     erased = erased_on_purpose(shown.connection, manifest.ledger_name, shown.history, shown.trust, findings)

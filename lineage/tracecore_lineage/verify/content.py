@@ -1,4 +1,4 @@
-"""Verification of stored bytes by digest, and of the tombstones that excuse missing ones."""
+"""Verification of stored bytes by digest, and of the tombstones that excuse missing bytes."""
 
 from __future__ import annotations
 
@@ -30,13 +30,10 @@ _FORM = "a tombstone as docs/formats/tombstone.md says"
 
 
 def erased_on_purpose(connection: Connection, own: LedgerName, history: History, trust: Trust, findings: Findings) -> Tombstones:
-    """Return the valid tombstones, which excuse missing bytes; an invalid one is a failure. `connection` is to a verified catalog.
+    """Return the valid tombstones, which excuse missing bytes; report invalid ones and unfinished erasures as failures.
 
     Args:
-        connection: to a catalog that says what the ledger says.
-        history: the ledger, recomputed.
-        trust: the keys that are believed.
-        findings: gets what is wrong.
+        connection: to a catalog already compared with the ledger.
     """
     promised: dict[str, int] = {}
     done: dict[str, Erasure] = {}
@@ -90,7 +87,7 @@ def _signed(where: str, erasure: Erasure, envelope: dict[str, Any], trust: Trust
 
 
 def report_erased(artifacts: Sequence[Artifact], known: Tombstones, findings: Findings) -> None:
-    """Report the erased parts of verified versions, with reason and run."""
+    """Add the erased parts of these versions to `findings.erased`, with reason and run."""
     for artifact in artifacts:
         for erasure, erased in known.of(artifact):
             what = f"{len(erased.files)} file{'' if len(erased.files) == 1 else 's'}, {erased.size_bytes} bytes"
@@ -100,11 +97,11 @@ def report_erased(artifacts: Sequence[Artifact], known: Tombstones, findings: Fi
 def check_content(
     store: Store, artifacts: Sequence[Artifact], findings: Findings, progress: Progress | None = None, erased: Tombstones | None = None
 ) -> None:
-    """Verify the digest of every stored version and report each differing file, in the order of `artifacts`.
+    """Verify the digests of stored versions in parallel, and report each differing file in the order of `artifacts`.
 
     Args:
-        artifacts: versions whose bytes are kept; one that lies at two places is checked at both.
-        erased: tombstones: what they cover is not a failure, and the rest is still verified.
+        artifacts: versions to verify; one stored at two places is listed twice.
+        erased: tombstones, whose files are not failures when missing.
     """
     known = Tombstones() if erased is None else erased
     failures: dict[int, list[StoreFailure]] = {}
@@ -137,7 +134,7 @@ def check_content(
 
 
 def check_sources(store: Store, sources: Sequence[Artifact], findings: Findings) -> None:
-    """Verify the digest of every kept source file of plugins; these count neither as versions nor in bytes."""
+    """Verify the digests of plugins' source files; these count neither as versions nor in bytes."""
     for source in sources:
         for failure in _verify(store, source, (), None):
             findings.fail(source.ref, failure.what, failure.expected, failure.found)
@@ -146,7 +143,7 @@ def check_sources(store: Store, sources: Sequence[Artifact], findings: Findings)
 def _verify_log(
     store: Store, table: str, versions: Collection[DeltaVersion], gone: Sequence[ErasedFile]
 ) -> Mapping[DeltaVersion, Sequence[StoreFailure] | None]:
-    """Verify a table's log once for all its versions; None lets each version report why it can't be read."""
+    """Verify a table's log once for all its versions; None for each if it can't be read, so that each version reports why."""
     try:
         return store.verify_log(table, versions, gone)
     except (TracecoreError, OSError, ValueError, KeyError):

@@ -1,4 +1,4 @@
-"""`doctor`: crashed runs and their leftovers, missing files, and conditions that prevent work. Changes nothing."""
+"""`doctor`: crashed runs and their leftovers, missing files, and conditions that prevent recording. Changes nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Examination", "examine", "unopened"]
 
 
 class OpenRunState(TypedDict):
-    """A run without a terminal event, and whether its process lives."""
+    """A run without a terminal event; `live` is false if its process is dead."""
 
     run: str
     job: str
@@ -30,24 +30,24 @@ class OpenRunState(TypedDict):
 
 
 class Examination(TypedDict):
-    """Answer of `doctor`. Live runs and orphans are not faults."""
+    """Result of `doctor`. Live runs and orphans don't make `ok` false."""
 
     ok: bool
     open_runs: list[OpenRunState]
     orphans: list[dict[str, str]]
-    """`path` and `why` of what is in the store without an event."""
+    """`path` and `why` of each file in the store that no event names."""
     dangling: list[dict[str, str]]
-    """`ref`, `location` and `why` of what an event names and the store lacks."""
+    """`ref`, `location` and `why` of each version that an event names but the store lacks."""
     problems: list[str]
 
 
 def unopened(why: TracecoreError) -> Examination:
-    """Return the answer of `examine` for a workspace whose record can't be opened."""
+    """Return the result of `examine` for a workspace whose record can't be opened."""
     return {"ok": False, "open_runs": [], "orphans": [], "dangling": [], "problems": [str(why)]}
 
 
 def examine(record: RecordWriter, settings: Settings | None = None) -> Examination:
-    """Examine a workspace, with the settings of the process (read here where None)."""
+    """Return the open runs, orphans, missing files and problems of a workspace; settings are read from the environment if None."""
     live: set[str] = set()
     found = open_runs(record)
     for run in found:
@@ -77,7 +77,7 @@ def _live(record: RecordWriter, run: OpenRun) -> bool:
 
 
 def _store(record: RecordWriter, live: set[str]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """Compare the files named by the record with those in the store."""
+    """Return the versions missing from the store, and the files in it that no event names."""
     store = open_store(record.workspace)
     kept = [path for path, _ in store.inventory()]  # asked first: a store that can't be reached is one problem, not one an artifact
     with record.database.read() as connection:

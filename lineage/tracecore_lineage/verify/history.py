@@ -1,4 +1,4 @@
-"""Verification of the ledger in itself: every event's id, leaf hash and position recomputed from its bytes, and the resulting roots."""
+"""Verification of the ledger itself: every event's id, leaf hash and position recomputed from its bytes, and the resulting roots."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class SealEvent:
 
 @dataclass(frozen=True, slots=True)
 class KeyChange:
-    """A key named by the ledger: its first, a successor, or one of a further host.
+    """A key named by the ledger: the first, a successor, or one of a further host.
 
     Attributes:
-        verb: of the run that records it: `init`, `key_rotate` or `key_add`.
+        verb: verb of the recording job: `init`, `key_rotate` or `key_add`.
         old: id of the preceding or vouching key.
-        signature: by the old key, base64.
+        signature: base64, by the old key; None if unsigned.
     """
 
     verb: str
@@ -65,11 +65,11 @@ class History:
     """Result of one pass over the ledger.
 
     Attributes:
-        frontier: the Merkle tree over them.
-        roots: recomputed root at each requested position.
-        begun: the ledger that the first event begins, if it does.
-        imports: every import of a bundle, by this workspace or, among imported events, by another.
-        problems: (position, what, expected, found) of every event that differs from the record.
+        frontier: Merkle tree over all events.
+        roots: recomputed root by number of events.
+        begun: name of the ledger in its first event; None if that event is not an `init`.
+        imports: every bundle import, also those recorded in other workspaces and imported here.
+        problems: (position, what, expected, found) of each invalid event.
     """
 
     size: int = 0
@@ -85,7 +85,7 @@ class History:
     problems: list[tuple[int, str, str, str]] = field(default_factory=list)
 
     def tell(self, findings: Findings, bound: int | None) -> None:
-        """Report the problems of the events below a position, and count the events."""
+        """Report the problems of events before position `bound` (None: all) as failures, and count the events."""
         for position, what, expected, found in self.problems:
             if bound is None or position < bound:
                 findings.fail(f"event/{position}", what, expected, found)
@@ -93,7 +93,7 @@ class History:
 
 
 def read_history(connection: Connection, ledger_name: LedgerName, *, positions: Collection[int] = ()) -> History:
-    """Read the whole ledger once; `positions` are sizes whose roots are wanted in addition to those of sealed builds."""
+    """Read the whole ledger once and recompute its hashes; `positions` are sizes whose roots are kept besides those of seals."""
     history = History()
     previous = ""
     for leaf in ledger.read(connection):
@@ -120,7 +120,7 @@ def read_history(connection: Connection, ledger_name: LedgerName, *, positions: 
 
 
 def collect(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
-    """Add what an event seals, changes about keys, erases or imports; the history's tree ends at this event."""
+    """Add an event's import, seal, key change, policy, cosignature or erasure to `history`, whose tree ends before this event."""
     brought = read_import(leaf.body, leaf.seq)
     if brought is not None:
         history.imports.append(brought)
@@ -131,7 +131,7 @@ def collect(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> Non
 
 
 def _collect_seal(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
-    """Add a seal, and the root before it, which it has to name."""
+    """Add a seal, and the root before it, which the seal must name."""
     try:
         rows = [row for row in project(leaf.body, leaf.seq, ledger_name) if row.table is BuildRow]
     except BadEvent:
@@ -178,7 +178,7 @@ def _collect_cosignature(leaf: ledger.Leaf, ledger_name: LedgerName, history: Hi
 
 
 def _facet_of(body: bytes, ledger_name: LedgerName, verb: str, name: str | None = None) -> dict[str, Any] | None:
-    """Return the facet of our own job `tracecore.<verb>`; its name is `tracecore_<verb>` by default."""
+    """Return a facet of this ledger's COMPLETE event of job `tracecore.<verb>`, by default `tracecore_<verb>`; None if there is none."""
     try:
         event = strict_json(body)
         job = event["job"]
@@ -199,4 +199,4 @@ _KEPT: dict[bytes, Callable[[ledger.Leaf, LedgerName, History], None]] = {
     b'"tracecore_cosign"': _collect_cosignature,
     b'"tracecore_erasure"': _collect_erasure,
 }
-"""Collector for each member that an event may contain."""
+"""Collectors, by the quoted name of the facet that selects them."""

@@ -1,4 +1,4 @@
-"""Verification of imported builds from what came with them: events, pruned ledger, seal and keys."""
+"""Verification of imported builds from the evidence in their bundles: events, pruned ledger, seal and keys."""
 
 from __future__ import annotations
 
@@ -34,11 +34,7 @@ __all__ = ["Proof", "Replayed", "check_imports", "check_proof"]
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Evidence of a build from another workspace.
-
-    Attributes:
-        leaves: its events with their positions; their bytes as stored here, untrusted.
-    """
+    """Unverified evidence of a build from another workspace; `leaves` are its events with their ledger positions."""
 
     manifest: Manifest
     signatures: Opened
@@ -48,7 +44,7 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """A verified proof: its catalog in memory, the build's trace from it, the folded ledger, and the trusted keys."""
+    """A replayed proof: its in-memory catalog, the build's trace from it, the folded ledger, and the trusted keys."""
 
     connection: Connection
     trace: Trace
@@ -58,11 +54,7 @@ class Replayed:
 
 @contextmanager
 def check_proof(proof: Proof, pins: Pins | None, findings: Findings) -> Iterator[Replayed | None]:
-    """Verify a proof, and report what differs; yields None where its events can't be replayed.
-
-    Args:
-        pins: trusted keys; None uses those in the proof.
-    """
+    """Verify a proof and report failures; yield None if its events can't be replayed. Without pins its own keys are trusted."""
     history = _history(proof, findings)
     believed = _check_trust(proof, history, pins, findings)
     for leaf in proof.leaves:
@@ -74,7 +66,7 @@ def check_proof(proof: Proof, pins: Pins | None, findings: Findings) -> Iterator
 
 
 def _replayed(held: ExitStack, proof: Proof, history: History, believed: Trust, findings: Findings) -> Replayed | None:
-    """Build the in-memory catalog, kept open, and query it; its events may contain anything."""
+    """Build the in-memory catalog, kept open by `held`, and trace the build; report events that can't be read and return None."""
     try:
         made = held.enter_context(snapshot(proof.leaves, proof.manifest.ledger_name, proof.manifest.size))
         return _traced(made, proof, history, believed, findings)
@@ -86,7 +78,7 @@ def _replayed(held: ExitStack, proof: Proof, history: History, believed: Trust, 
 
 
 def _traced(made: Connection, proof: Proof, history: History, believed: Trust, findings: Findings) -> Replayed | None:
-    """Trace the build, and compare the trace with the versions named by the seal."""
+    """Trace the build, and report a wrong position and versions that the seal names but the trace lacks; None if it can't be traced."""
     build = proof.manifest.build
     try:
         answer = trace(made, build)
@@ -103,7 +95,7 @@ def _traced(made: Connection, proof: Proof, history: History, believed: Trust, f
 
 
 def _sealed(seal: SealEvent) -> set[str]:
-    """Return the refs named by a seal, program and artifacts; empty where it can't be read, which `check_seal` reports."""
+    """Return the refs of program and artifacts named by a seal; empty if it can't be read, which `check_seal` reports."""
     try:
         predicate = json.loads(open_envelope(json.loads(seal.build["envelope"])).payload)["predicate"]
         return {str(predicate["program"]), *(str(entry["ref"]) for entry in predicate["artifacts"])}
@@ -112,7 +104,7 @@ def _sealed(seal: SealEvent) -> set[str]:
 
 
 def _history(proof: Proof, findings: Findings) -> History:
-    """Fold the pruned ledger, comparing each event with its leaf."""
+    """Recompute the tree of the pruned ledger, comparing each event with its leaf."""
     held = {leaf.seq: leaf for leaf in proof.leaves}
     history = History()
     previous = ""
@@ -144,7 +136,7 @@ def _history(proof: Proof, findings: Findings) -> History:
 
 
 def _check_trust(proof: Proof, history: History, pins: Pins | None, findings: Findings) -> Trust:
-    """Compare seal, checkpoint and signatures with the folded ledger; returns the trusted keys."""
+    """Verify checkpoint, signatures, policies and seals against the recomputed ledger; return the trusted keys."""
     manifest = proof.manifest
     keys = list(_keys(manifest.keys, findings))
     origin = manifest.ledger_name.origin
@@ -172,7 +164,7 @@ def _check_trust(proof: Proof, history: History, pins: Pins | None, findings: Fi
 
 
 def _keys(keys: Mapping[str, str], findings: Findings) -> Iterator[PublicKey]:
-    """Yield the keys in a proof; each has one valid form and id."""
+    """Yield the valid keys of a proof; report those with another id, or not in the canonical PEM form."""
     for identity, pem in keys.items():
         try:
             key = PublicKey.from_pem(pem.encode(), f"key {short_id(identity)}")
@@ -187,7 +179,7 @@ def _keys(keys: Mapping[str, str], findings: Findings) -> Iterator[PublicKey]:
 
 
 def _check_nested(build: str, facet: Mapping[str, object], leaf: ledger.Leaf, findings: Findings) -> None:
-    """Verify the ledger root of an import among the events: which events it gives authority, signed by their ledger."""
+    """Verify the checkpoint of an import among the events: its root over the pruned ledger, and its signature."""
     where = f"event/{leaf.seq}"
     try:
         manifest = read_manifest(jcs(facet["manifest"]), f"the import of {build}")  # type: ignore[arg-type]  # read_manifest judges it
@@ -206,12 +198,11 @@ def check_imports(connection: Connection, imports: Iterable[Import], pins: Pins 
     """Verify builds sealed in other workspaces; their keys are trusted for them only.
 
     Args:
-        imports: of this workspace, as its ledger holds them.
-        pins: trusted keys; None uses those that came with each build, which the ledger names.
-        findings: receives failures, those of an imported ledger under its build.
+        imports: imports of this workspace.
+        pins: trusted keys; None trusts those that came with each build, which the ledger names.
 
     Returns:
-        Commits of Delta logs that their workspaces had rewritten before the export, by their places here.
+        Commits of Delta logs rewritten by other workspaces before the export, by their paths here.
     """
     commits: list[ErasedFile] = []
     for each in imports:

@@ -1,6 +1,6 @@
-"""Verification of `workspace.json` and the key files, each of which has one valid form for its content.
+"""Verification of `workspace.json` and the key files, each of which has one valid byte form for its content.
 
-Bytes are compared, not meanings: a changed newline has no effect on a reader of PEM or JSON, but is a changed record.
+Bytes are compared: a changed newline makes no difference to a parser, but is a change of the record.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CONFIG = "workspace.json"
 
 
 def check_own_files(workspace: Workspace, head: Checkpoint | None, findings: Findings) -> None:
-    """Report each of the workspace's own files that was changed; `head` is the ledger's checkpoint, None where it can't be read."""
+    """Report changes of the workspace's own files; `head` is the ledger's checkpoint, None if it can't be read."""
     _check_config(workspace, head, findings)
     kept = list(readable_keys(workspace.keys))
     for path in sorted(workspace.keys.glob("*.pub")):
@@ -50,7 +50,7 @@ def _check_config(workspace: Workspace, head: Checkpoint | None, findings: Findi
 
 
 def _same_bytes(ref: str, what: str, path: Path, written: bytes | None, findings: Findings) -> None:
-    """Compare a file with the one valid form of its content; never shows the bytes of a key."""
+    """Report a file that differs from `written`, without showing its bytes; `written` is None if no valid key was found."""
     if written is None:
         findings.fail(ref, what, "an Ed25519 key in PEM form", "none that can be read, or another key")
     elif path.read_bytes() != written:

@@ -38,7 +38,7 @@ _PLACE = ("run", "ledger", "checkpoint", "sealed_at", "key")
 
 
 def check_kept_checkpoint(note: Checkpoint, history: History, origin: str, trust: Trust, findings: Findings) -> None:
-    """Compare the ledger with a checkpoint kept elsewhere: it must contain the same events, and may have grown."""
+    """Compare the ledger with a checkpoint kept elsewhere: its first events must be the same; the ledger may have grown."""
     where = "checkpoint"
     findings.equal(where, "origin", note.origin, origin)
     if note.size > history.size:
@@ -52,7 +52,7 @@ def check_kept_checkpoint(note: Checkpoint, history: History, origin: str, trust
 
 
 def check_seal(seal: SealEvent, history: History, ledger_name: LedgerName, trust: Trust, findings: Findings) -> None:
-    """Verify a build's seal: content, ref, position, root, and its event."""
+    """Verify a build's seal: statement, signature, ref, ledger position and root, and its event."""
     row = seal.build
     where = f"build/{row['name']}"
     try:
@@ -83,7 +83,7 @@ def _check_statement(
     trust: Trust,
     findings: Findings,
 ) -> None:
-    """Compare each member of a statement with its recomputed value."""
+    """Compare each member of a seal's statement with its recomputed value."""
     row = seal.build
     if jcs(dict(expected)) != opened.payload:
         findings.fail(where, "statement", "the statement that follows from its own content", "another (subjects, content digest or members differ)")
@@ -120,7 +120,7 @@ def _check_signature(where: str, opened: Opened, predicate: Mapping[str, Any], t
 
 
 def _check_versions(where: str, seal: SealEvent, predicate: Mapping[str, Any], ref: str, ledger_name: LedgerName, findings: Findings) -> None:
-    """Compare the sealed artifacts with the inputs and outputs of the release run's event."""
+    """Compare the sealed artifacts with the release event's inputs, and the build with its output."""
     edges = [row.values for row in project(seal.body, seal.seq, ledger_name) if row.table is EdgeRow]
     read = sorted((edge["role"], edge["ref"], edge["producer_run"]) for edge in edges if edge["direction"] == "input" and edge["role"] != "program")
     sealed = sorted((entry["role"], entry["ref"], entry["run"]) for entry in predicate["artifacts"])
@@ -134,7 +134,7 @@ def _check_versions(where: str, seal: SealEvent, predicate: Mapping[str, Any], r
 def _check_place(
     where: str, seal: SealEvent, predicate: Mapping[str, Any], history: History, ledger_name: LedgerName, trust: Trust, findings: Findings
 ) -> None:
-    """Compare the place named by a seal with its event's position and the recomputed root."""
+    """Compare a seal's ledger, position, root and checkpoint with the recomputed ledger."""
     place = predicate["ledger"]
     origin = ledger_name.origin
     findings.equal(where, "ledger", origin, place["origin"])
@@ -146,7 +146,7 @@ def _check_place(
 
 
 def check_note(where: str, text: str, history: History, origin: str, trust: Trust, findings: Findings, *, size: int) -> None:
-    """Compare a stored signed note with the ledger at a size, and verify its signature."""
+    """Compare a stored checkpoint with the recomputed ledger of `size` events, and verify its signature."""
     try:
         note = notes.parse(text)
     except CheckpointError as error:
@@ -173,7 +173,7 @@ _WHERE = "ledger/head"
 
 @dataclass(frozen=True, slots=True)
 class StoredHead:
-    """Unparsed content of the head's table: `ids` of all rows, and the values of the first."""
+    """Unparsed content of the head table: `ids` of all rows, and the values of the first."""
 
     ids: tuple[int, ...]
     size: int
@@ -184,7 +184,7 @@ class StoredHead:
 
     @property
     def note(self) -> Checkpoint | None:
-        """The checkpoint, parsed; None where it can't be."""
+        """The parsed checkpoint; None if it is invalid."""
         try:
             return parse(self.checkpoint)
         except CheckpointError:
@@ -192,7 +192,7 @@ class StoredHead:
 
 
 def stored_head(connection: Connection) -> StoredHead:
-    """Read the head's row as stored; a missing one is empty."""
+    """Read the ledger head as stored; its values are empty if the row is missing."""
     rows = connection.execute(select(HEAD).order_by(HEAD.c.id)).all()
     ids = tuple(row.id for row in rows)
     if not rows:
@@ -202,7 +202,7 @@ def stored_head(connection: Connection) -> StoredHead:
 
 
 def check_head(head: StoredHead, history: History, own: LedgerName, trust: Trust, findings: Findings) -> None:
-    """Compare the stored head with the ledger: a ledger shorter than its head was truncated."""
+    """Compare the stored head with the ledger; fewer events than in the head mean a truncated ledger."""
     rows = ", ".join(f"row {each}" for each in head.ids) or "none"
     findings.equal(_WHERE, "rows of the head", "row 1", rows)
     findings.equal(_WHERE, "ledger", own, head.name)
@@ -216,10 +216,10 @@ def check_head(head: StoredHead, history: History, own: LedgerName, trust: Trust
 
 
 def read_attestations(path: Path) -> list[dict[str, Any]]:
-    """Read a file of attestations, one envelope a line.
+    """Read a file of attestations, one JSON envelope per line.
 
     Raises:
-        UsageError: it can't be read, or a line is not a JSON object.
+        UsageError: the file can't be read, or a line is not a JSON object.
     """
     found: list[dict[str, Any]] = []
     try:
@@ -238,7 +238,11 @@ def read_attestations(path: Path) -> list[dict[str, Any]]:
 
 
 def check_attestations(envelopes: list[dict[str, Any]], connection: Connection, trace: Trace, trust: Trust, findings: Findings) -> None:
-    """Compare attestations with the record of the traced build."""
+    """Verify attestations of the traced build against the record.
+
+    Raises:
+        UsageError: the trace is not of a build.
+    """
     root = trace["root"]
     sealed = seal.sealed_build(connection, parse_ref(root).segments[0]) if root.startswith("build/") else None
     if sealed is None:
