@@ -1,1 +1,1 @@
-"""Answers for people: trees, pages, diagrams, pictures of frames, SQL."""
+"""Presentation: trees, pages, diagrams, pictures of frames, SQL."""

@@ -1,4 +1,4 @@
-"""Frames drawn with their overlays, singly, as a contact sheet, or as a file for the Rerun viewer."""
+"""Frames drawn with their overlays: single, as a contact sheet, or as a file for the Rerun viewer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OUTSIDE = 3.0  # times the image: lines to points farther out than that are noi
 
 
 def drawn(view: View, *, whole: bool) -> AnnotatedImage:
-    """Return a view's image with marks; `whole` adds cuboids and LiDAR points, too dense for a small tile."""
+    """Return a view's image with its marks; `whole` adds cuboids and LiDAR points, too dense for a small tile."""
     lines = list(_paths(view))
     has_boxes = any(row["geometry"] == "box2d" for row in view.labels)
     if whole or not has_boxes:
@@ -42,7 +42,7 @@ def drawn(view: View, *, whole: bool) -> AnnotatedImage:
 
 
 def _cuboid_in_vehicle(view: View, row: Mapping[str, Any]) -> Any:
-    """Return the corners (8, 3) of a label's cuboid in the vehicle's frame; None without a calibration of its frame."""
+    """Return the corners of a label's cuboid, (8, 3) in m, in the vehicle frame; None without a calibration for its frame."""
     frame = row.get("cuboid_frame") or "vehicle"
     matrix = view.rig.to_vehicle(view.row["drive"], frame, view.row["timestamp_ns"])
     if matrix is None:
@@ -133,7 +133,7 @@ _FILE_WIDTH = 900
 
 
 def picture_of(scene: Scene) -> Image:
-    """Draw a scene.
+    """Draw a scene as one image, with a contact sheet for several frames or files.
 
     Raises:
         UsageError: none of its images can be decoded.
@@ -158,7 +158,7 @@ _LINKS = (0, 1, 2, 3, 0, 4, 5, 1, 5, 6, 2, 6, 7, 3, 7, 4)  # one strip over all 
 
 
 def write_rerun(views: Sequence[View], path: Path, name: str) -> None:
-    """Write views as an .rrd file; `name` is the viewer's recording id.
+    """Write views to an .rrd file; `name` is the viewer's recording id.
 
     Raises:
         UsageError: Rerun is not installed.
@@ -185,7 +185,7 @@ def write_rerun(views: Sequence[View], path: Path, name: str) -> None:
 
 
 def _rerun_image(rr: Any, row: Mapping[str, Any]) -> Any:
-    """Return the image as recorded; a rotated one upright, like its boxes."""
+    """Return a frame's image for Rerun: the encoded bytes, or decoded and rotated upright, to match its boxes."""
     if row.get("orientation", 1) == 1:
         return rr.EncodedImage(contents=row["image"], media_type=_MEDIA.get(row["encoding"]))
     return rr.Image(decode_rgb(row["image"], row["encoding"], row["frame_id"]))

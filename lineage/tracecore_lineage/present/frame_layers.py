@@ -1,4 +1,4 @@
-"""Frames with their layers: image, labels, detections, sweeps and calibrations of the same moment."""
+"""Frames with their layers: labels, detections, and LiDAR sweeps and calibrations of the same moment."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["Layers", "RelatedTables", "Table", "TableKind", "View", "read_views"
 
 
 class TableKind(StrEnum):
-    """Tables that can be drawn."""
+    """Kinds of tables that can be drawn, or drawn over frames."""
 
     FRAMES = "frames"
     LABELS = "labels"
@@ -47,7 +47,7 @@ _COLUMNS = {
 
 
 def table_kind(table: Any) -> TableKind | None:
-    """Return the kind of a `pyarrow.dataset.Dataset`; None where nothing in it can be drawn."""
+    """Return the kind of a `pyarrow.dataset.Dataset` by its columns; None if it can't be drawn."""
     names = set(table.schema.names)
     return next((kind for kind, columns in _COLUMNS.items() if columns <= names), None)
 
@@ -57,7 +57,7 @@ _DEEPEST = 12  # runs between a curated set and its ingest
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """An opened table and its kind."""
+    """An open `pyarrow.dataset.Dataset` with its ref and kind."""
 
     ref: str
     kind: TableKind | None
@@ -65,7 +65,7 @@ class Table:
 
 
 class RelatedTables:
-    """Finds the tables related to a version through the record; each is opened once."""
+    """Finder of the tables related to a version through the record; tables and pages are cached."""
 
     def __init__(self, workspace: Workspace, database: Database) -> None:
         self.workspace = workspace
@@ -75,11 +75,11 @@ class RelatedTables:
         self._opened: dict[str, Table | None] = {}
 
     def artifact(self, ref: str) -> Artifact:
-        """Return a stored version by its ref."""
+        """Return the stored version of a ref."""
         return self.database.query(stored_version, ref, LedgerName.of(self.workspace))
 
     def table(self, ref: str) -> Table | None:
-        """Open a version as a table; None where it is not a table or its bytes are missing."""
+        """Open a version as a table; None if it is not a table or its bytes are missing."""
         if ref not in self._opened:
             try:
                 opened = self.store.open(self.artifact(ref))
@@ -90,15 +90,15 @@ class RelatedTables:
         return self._opened[ref]
 
     def readers(self, ref: str) -> list[str]:
-        """Return the runs that read a version, newest first."""
+        """Return ids of the completed runs that read a version, newest first."""
         return self._runs(ref, "read_by")
 
     def makers(self, ref: str) -> list[str]:
-        """Return the runs that made a version, newest first."""
+        """Return ids of the completed runs that made a version, newest first."""
         return self._runs(ref, "made_by")
 
     def tables(self, run: str, side: str, kind: TableKind) -> Iterator[Table]:
-        """Yield the tables of a kind among the `inputs` or `outputs` of a run."""
+        """Yield tables of a kind among the `inputs` or `outputs` (`side`) of a run, without rejected ones."""
         for link in self.page(f"run/{run}")[side]:
             if not link["ref"].startswith(("dataset/", "label_batch/", "event_set/")):
                 continue
@@ -107,7 +107,7 @@ class RelatedTables:
                 yield table
 
     def sources(self, frames: Table) -> list[Table]:
-        """Return a frames table and the frames tables it was selected from, back to the ingest."""
+        """Return a frames table and those it was selected from, back to the ingest."""
         found = [frames]
         for _ in range(_DEEPEST):
             parents = [table for run in self.makers(found[-1].ref) for table in self.tables(run, "inputs", TableKind.FRAMES)]
@@ -118,7 +118,7 @@ class RelatedTables:
         return found
 
     def labels_of(self, frames: Table) -> Iterator[Table]:
-        """Yield label tables that may cover these frames: first those used with them or made from them, then those of their sources."""
+        """Yield label tables that may cover these frames: those used with them or their sources, then those of a simulation."""
         sources = self.sources(frames)
         yield from self._used_together(sources, TableKind.LABELS)
         # Last what was known when the drives were made: the truth of a simulation.
@@ -128,16 +128,16 @@ class RelatedTables:
                     yield from self.tables(maker, "outputs", TableKind.LABELS)
 
     def detections_of(self, frames: Table) -> Iterator[Table]:
-        """Yield detection tables of exactly these frames."""
+        """Yield detection tables that runs read or made together with this frames table."""
         yield from self._used_together([frames], TableKind.DETECTIONS)
 
     def recorded_with(self, frames: Table, kind: TableKind) -> Iterator[Table]:
-        """Yield the other tables that the ingest of these frames made."""
+        """Yield the tables of a kind that the ingest of these frames made."""
         for run in self.makers(self.sources(frames)[-1].ref):
             yield from self.tables(run, "outputs", kind)
 
     def frames_of(self, table: Table) -> Iterator[Table]:
-        """Yield the frames tables that a table of another kind may be about."""
+        """Yield frames tables that a table of another kind may be about."""
         for run in (*self.makers(table.ref), *self.readers(table.ref)):
             yield from self.tables(run, "inputs", TableKind.FRAMES)
             yield from self.tables(run, "outputs", TableKind.FRAMES)
@@ -148,7 +148,7 @@ class RelatedTables:
                     yield from self.tables(reader, "outputs", TableKind.FRAMES)
 
     def used_with(self, table: Table, kind: TableKind) -> Iterator[Table]:
-        """Yield the tables of a kind that the run which made a table read or made."""
+        """Yield the tables of a kind among the outputs and inputs of the runs that made a table."""
         for run in self.makers(table.ref):
             yield from self.tables(run, "outputs", kind)
             yield from self.tables(run, "inputs", kind)
@@ -170,7 +170,7 @@ class RelatedTables:
         return list(dict.fromkeys(use["run"] for use in sorted(uses, key=lambda use: (use["at"], use["run"]), reverse=True)))
 
     def page(self, ref: str) -> Any:
-        """Return the record's answer about a ref."""
+        """Return the record's page of a ref (`show`), cached."""
         if ref not in self._pages:
             self._pages[ref] = self.database.query(show, ref, workspace=self.workspace)
         return self._pages[ref]
@@ -183,7 +183,7 @@ _LEFT_OUT = {"image", "data"}
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """Tables to draw over frames, as `pyarrow.dataset.Dataset`, or None."""
+    """Tables to draw over frames, as `pyarrow.dataset.Dataset`; boxes detected with less than `score` are left out."""
 
     labels: Any = None
     detections: Any = None
@@ -195,12 +195,14 @@ class Layers:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One frame.
+    """One frame with its layers.
 
     Attributes:
-        labels: last revisions from the label table, rejected ones left out.
+        row: row of the frames table, image included.
+        labels: last revisions of its labels, without rejected ones.
+        seen: its detections.
         camera: None without a calibration.
-        points: nearest LiDAR sweep in the vehicle's frame, x y z in m and intensity [n, 4]; None without one.
+        points: nearest LiDAR sweep in the vehicle frame, (n, 4): x, y, z in m and intensity; None without one.
     """
 
     row: Mapping[str, Any]
@@ -213,7 +215,7 @@ class View:
 
 
 def spread(rows: Sequence[Any], count: int) -> list[Any]:
-    """Select rows evenly."""
+    """Return at most `count` evenly spaced rows."""
     if not rows:
         return []
     places = np.unique(np.linspace(0, len(rows) - 1, num=min(count, len(rows))).round().astype(int))
@@ -221,7 +223,7 @@ def spread(rows: Sequence[Any], count: int) -> list[Any]:
 
 
 def read_views(frames: Any, ids: Collection[str], layers: Layers) -> list[View]:
-    """Read frames by ref with their layers, in order of drive, sensor and time."""
+    """Read frames by id with their layers, ordered by drive, sensor and time."""
     rows = _rows(frames, ids, without=())
     rows.sort(key=lambda row: (row["drive"], row["sensor"], row["timestamp_ns"]))
     labels, seen, events = (_by_frame(_rows(table, ids)) for table in (layers.labels, layers.detections, layers.events))

@@ -13,12 +13,11 @@ from tracecore_schemas.trace import Edge, Node, RunNode, Trace
 __all__ = ["TraceGraph", "Versions", "dot", "mermaid"]
 
 _MEASURING = ("evaluate", "diagnose")
-"""Stages that measure the product: what they make, and what is made from that, is drawn after the line from drives to engine, and what it reads
-is drawn elsewhere too."""
+"""Stages that measure the product. Their results, and what is made from them, are drawn after the chain from drives to engine."""
 
 
 class Versions:
-    """Nodes to draw for the versions of a trace: an external version that several runs made is one node per run."""
+    """Nodes to draw for the versions of a trace; an external version made by several runs has one node per run."""
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
@@ -29,16 +28,16 @@ class Versions:
         self._several = {ref: runs for ref, runs in made.items() if len(runs) > 1}
 
     def key(self, edge: Edge) -> str:
-        """Return the node key of an edge's version: its ref, with the run that made it where several did."""
+        """Return the node key of an edge's version: its ref, with the run that made it if several did."""
         run = edge["run"] if edge["direction"] == "output" else edge.get("made_by")
         return _by(edge["ref"], run) if run is not None and run in self._several.get(edge["ref"], ()) else edge["ref"]
 
     def each(self, ref: str) -> dict[str, str]:
-        """Return, by key, the runs of a version that several made; empty for others."""
+        """Return runs by node key for a version that several runs made; empty for others."""
         return {_by(ref, run): run for run in self._several.get(ref, ())}
 
     def nodes(self) -> dict[str, Node]:
-        """Return the nodes by key, in the answer's order; a version that several runs made is included as a whole where an edge means that."""
+        """Return the trace's nodes by key, in its order; a version made by several runs also has its own node if an edge or the root refers to it."""
         whole = {self._trace["root"], *map(self.key, self._trace["edges"])}
         found: dict[str, Node] = {}
         for node in self._trace["nodes"]:
@@ -53,12 +52,12 @@ def _by(ref: str, run: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TraceGraph:
-    """The nodes of a trace and what is behind each of them, seen from the root.
+    """The nodes of a trace, and the nodes behind each of them, seen from the root.
 
     Attributes:
-        nodes: by key: a ref, with its run where several runs made it.
-        run_of: the run that made each node.
-        behind: the nodes directly behind each node, in the answer's order.
+        nodes: nodes by key: a ref, with its run if several runs made it.
+        run_of: the run that made each node, by node key.
+        behind: keys of the nodes directly behind each node, in drawing order.
     """
 
     trace: Trace
@@ -68,7 +67,7 @@ class TraceGraph:
 
     @classmethod
     def of(cls, trace: Trace) -> TraceGraph:
-        """Build the graph in the direction of the trace."""
+        """Build the graph of a trace, in the direction of the trace."""
         runs = {run["id"]: run for run in trace["runs"]}
         versions = Versions(trace)
         backward = trace["direction"] == "backward"
@@ -95,7 +94,7 @@ class TraceGraph:
         return cls(trace, nodes, made, {ref: sorted(found, key=lambda ref: rank.get(ref, last)) for ref, found in graph.behind.items()})
 
     def measurements(self) -> frozenset[str]:
-        """Return measurements of the product and everything made from them, which are not inputs of the product."""
+        """Return keys of measurements of the product and of everything made from them."""
         found: set[str] = set()
         for ref in self._deepest_first():
             run = self.run_of.get(ref)
@@ -105,7 +104,7 @@ class TraceGraph:
         return frozenset(found)
 
     def roots(self) -> list[str]:
-        """Return the nodes to start drawing with: the root, or what the run in question made or read."""
+        """Return keys of the nodes to start drawing with: the root, or without a root node those behind no other."""
         root = self.trace["root"]
         if root in self.nodes and self.trace["direction"] == "backward":
             return [root]
@@ -114,7 +113,7 @@ class TraceGraph:
         return [*([root] if root in self.nodes else []), *(ref for ref in self.nodes if ref not in reached and ref != root)]
 
     def reduced(self) -> dict[str, list[str]]:
-        """Drop neighbors that are also reached through another neighbor: a release holds the dataset, but depends on it through the model."""
+        """Return `behind` without nodes also reached through another neighbor: a build holds its dataset, but depends on it through the model."""
         measured = self.measurements()
         shared = {ref for others in self.behind.values() if len(others) > 1 for ref in others}
         places = {ref: 1 << place for place, ref in enumerate(ref for ref in self.nodes if ref in shared)}
@@ -129,7 +128,7 @@ class TraceGraph:
         return left
 
     def _deepest_first(self) -> list[str]:
-        """Order nodes so that everything behind a node precedes it; without recursion, since a trace may be deep."""
+        """Return keys so that everything behind a node precedes it; iterative, since a trace may be deep."""
         done: dict[str, None] = {}
         entered: set[str] = set()
         for start in self.nodes:
@@ -150,7 +149,7 @@ class TraceGraph:
 
 
 def mermaid(trace: Trace) -> str:
-    """Write a trace as a Mermaid flowchart."""
+    """Return a trace as a Mermaid flowchart."""
     versions = Versions(trace)
     names = _names(trace, versions)
     lines = ["flowchart LR"]
@@ -163,7 +162,7 @@ def mermaid(trace: Trace) -> str:
 
 
 def dot(trace: Trace) -> str:
-    """Write a trace as a DOT digraph."""
+    """Return a trace as a DOT digraph."""
     versions = Versions(trace)
     names = _names(trace, versions)
     lines = ["digraph trace {", "  rankdir=LR;", '  node [fontname="sans-serif"];']
@@ -177,7 +176,7 @@ def dot(trace: Trace) -> str:
 
 
 def _names(trace: Trace, versions: Versions) -> dict[str, str]:
-    """Return a short name for each version and run that every tool accepts."""
+    """Return a short identifier for each node key and run id, valid in Mermaid and DOT."""
     named = {key: f"n{place}" for place, key in enumerate(versions.nodes())}
     return named | {run["id"]: f"r{place}" for place, run in enumerate(trace["runs"])}
 

@@ -1,4 +1,4 @@
-"""The text of `tracecore show`: one thing of the record, or the KPI history of a report."""
+"""Text of `tracecore show`: a page about one ref, or the KPI history of a report."""
 
 from __future__ import annotations
 
@@ -19,17 +19,13 @@ __all__ = ["history_table", "left_out", "page"]
 _SHOWN = 10
 _WIDTH = 160
 _OUTCOME = {(True, False): "passed", (True, True): "passed", (False, True): "waived", (False, False): "FAILED"}
-"""Of a gate, by whether it passed and was waived."""
+"""Outcome of a gate by (passed, waived)."""
 
 Person = Callable[[str], str]
 
 
 def page(answer: Mapping[str, Any], person: Person) -> Iterator[str]:
-    """Yield the lines for an answer of `Record.show`.
-
-    Args:
-        person: returns the name behind a pseudonym; names appear only in text for people.
-    """
+    """Yield the lines of a page for an answer of `Record.show`; `person` returns the name behind a pseudonym."""
     pages = {"run": _run, "job": _job, "frame": _rows, "label": _rows, "labeler": _labeler}
     if answer["kind"] == "build":
         yield from _build(answer, person)
@@ -114,7 +110,7 @@ def _build(answer: Mapping[str, Any], person: Person) -> Iterator[str]:
 
 
 def _signatures(found: Mapping[str, Any]) -> Iterator[str]:
-    """Yield how many of a policy's keys signed; invalid signatures are left out before."""
+    """Yield how many of the keys of a build's policy signed, and the keys; nothing without a policy."""
     if found["required"] is not None:
         missing = "" if found["enough"] else " (NOT ENOUGH: 'tracecore key cosign')"
         yield f"  signatures: {found['required']} of {len(found['of'])} required, {found['counted']} found{missing}"
@@ -156,7 +152,7 @@ def _checks(answer: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _facets(facets: Mapping[str, Any]) -> Iterator[str]:
-    """Yield each facet on a line of limited width; KPIs and unknowns in full."""
+    """Yield each facet on a line of limited width; unknowns and KPIs (without slices) in full."""
     unknowns = facets.get("tracecore_unknowns", {}).get("unknowns", ())
     yield from _listed("unknown", (f"{unknown['what']}: {unknown['why']}" for unknown in unknowns), whole=True)
     kpis = read_kpis({"": {KPIS_FACET.name: facets.get(KPIS_FACET.name)}})
@@ -186,14 +182,13 @@ def _listed(title: str, lines: Iterable[str], *, whole: bool = False) -> Iterato
 
 
 _COLUMNS = 5
-"""KPIs shown side by side in a terminal."""
+"""KPIs shown by default in a terminal."""
 
 
 def history_table(answer: KpiHistory, kpis: Sequence[str]) -> Table:
     """Return a table of `Record.kpi_history`: one row per version, one column per KPI.
 
-    A cell is the value, its interval, and the difference from the version before, marked with `!` where the two intervals don't overlap, which is
-    unlikely by chance.
+    A cell is the value, its interval, and the difference from the previous version, marked with `!` if the two intervals don't overlap.
     """
     from rich import box
     from rich.table import Table
@@ -210,7 +205,7 @@ def history_table(answer: KpiHistory, kpis: Sequence[str]) -> Table:
 
 
 def left_out(answer: KpiHistory, asked: Sequence[str]) -> tuple[list[str], str | None]:
-    """Choose the KPIs to show, by default the summary ones without class or slice, and a remark on those left out."""
+    """Return the KPIs to show and a remark on those left out (None if all are shown); by default those without class or slice."""
     known = answer["kpis"]
     if asked or len(known) <= _COLUMNS:
         return known, None

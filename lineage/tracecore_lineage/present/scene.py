@@ -23,11 +23,7 @@ __all__ = ["Scene", "find_scene"]
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What is drawn.
-
-    Attributes:
-        pictures: existing picture files of a directory.
-    """
+    """What to draw: `views`, or existing picture files; `labels` and `detections` are the refs of the drawn tables."""
 
     ref: str
     views: Sequence[View] = ()
@@ -40,7 +36,7 @@ def find_scene(workspace: Workspace, database: Database, text: str, *, count: in
     """Find what to draw for a ref.
 
     Args:
-        count: most frames.
+        count: maximum number of frames.
         drive: only frames of this drive.
         labels: ref of the label batch to draw, instead of the related one.
 
@@ -81,7 +77,7 @@ def find_scene(workspace: Workspace, database: Database, text: str, *, count: in
 
 
 def _scene(related: RelatedTables, ref: str, frames: Table, count: int, drive: str | None, labels: str | None, *, of: Table | None = None) -> Scene:
-    """Select frames; `of` is the table of labels, detections or events whose frames they are."""
+    """Select at most `count` frames, spread evenly; only those covered by `of`, a table of labels, detections or events."""
     index = frames.data.to_table(columns=["frame_id", "drive", "sensor", "timestamp_ns"]).to_pylist()
     index.sort(key=lambda row: (row["drive"], row["sensor"], row["timestamp_ns"]))
     if of is not None and "frame_id" in of.data.schema.names:
@@ -142,7 +138,7 @@ def _frame(related: RelatedTables, text: str, labels: str | None) -> Scene:
 
 
 def _covering(ids: Sequence[str], tables: Iterable[Table]) -> Table | None:
-    """Return the first table with a row for one of these frames."""
+    """Return the first table with a row for one of these frame ids; None if there is none."""
     wanted = pc.field("frame_id").isin(pa.array(sorted(ids), type=pa.string()))
     return next((table for table in tables if table.data.count_rows(filter=wanted)), None)
 
@@ -156,7 +152,7 @@ def _given_labels(related: RelatedTables, ref: str) -> Table:
 
 
 def _frames_for(related: RelatedTables, table: Table) -> Table:
-    """Return the frames table that a table is about: the one with most of its frames."""
+    """Return the frames table with most of a table's frames; for sweeps and calibrations the first related one."""
     if table.kind in {TableKind.SWEEPS, TableKind.CALIBRATIONS}:
         found = next(iter(related.frames_of(table)), None)
     else:

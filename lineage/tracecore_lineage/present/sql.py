@@ -1,4 +1,4 @@
-"""SQL over the recorded tables: read-only, in DuckDB, at exact versions; answers as a table for people, CSV, JSON or Parquet."""
+"""Read-only SQL over recorded tables in DuckDB, at exact versions; results as a table for people, CSV, JSON or Parquet."""
 
 from __future__ import annotations
 
@@ -37,12 +37,13 @@ __all__ = ["Answer", "QueryTable", "as_json", "ask", "tables", "write_csv", "wri
 
 @dataclass(frozen=True, slots=True)
 class QueryTable:
-    """A recorded table as seen by SQL.
+    """A recorded table as named in SQL.
 
     Attributes:
-        name: the artifact's name; `kind/name` where two kinds share it, `name@<6 digits>` for a further version in one build.
-        short: the name without its program, dots and dashes as underscores; None where ambiguous.
-        rejected: whether that version failed a blocking check.
+        name: the artifact's name; `kind/name` if two kinds share it, `name@<6 digits>` for a further version in one build.
+        short: the name without its program, with underscores for other than letters and digits; None if ambiguous.
+        columns: (name, type) of each column.
+        rejected: whether the version failed a blocking check.
     """
 
     name: str
@@ -53,15 +54,15 @@ class QueryTable:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names in SQL."""
+        """All names of the table in SQL."""
         return (self.name,) if self.short is None or self.short == self.name else (self.name, self.short)
 
 
 def tables(connection: Connection, *, build: str | None = None, as_of: str | None = None) -> list[QueryTable]:
-    """Return the tables available to a query, sorted by name: the newest version of each name, or the versions that a build (name or ref) depends on.
+    """Return the tables available to a query, sorted by name: the newest version of each name, or those that a build depends on.
 
     Raises:
-        UsageError: no such build, with the nearest match; both a build and a time.
+        UsageError: no such build (names the nearest match), or both a build and a time.
     """
     if build is not None and as_of is not None:
         raise UsageError("A build depends on the same versions for ever: expected --build or --as-of, found both.")
@@ -142,12 +143,12 @@ _SHUT: Final = {
     "python_enable_replacements": "false",
 }
 _SETTINGS = ("enable_progress_bar = false", "TimeZone = 'UTC'", "lock_configuration = true")
-"""Settings applied after connecting; the last prevents further changes."""
+"""DuckDB settings applied after connecting; the last prevents further changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Result of a query, read incrementally."""
+    """Result of a query, read in batches; `asked` are the tables that the query may name."""
 
     schema: pa.Schema
     batches: Iterator[pa.RecordBatch]
@@ -156,15 +157,14 @@ class Answer:
 
 @contextmanager
 def ask(sql: str, tables: Sequence[QueryTable], opened: Callable[[Artifact], Any]) -> Iterator[Answer]:
-    """Run one SQL statement.
+    """Run one SQL statement, and yield its result for the duration of a block.
 
     Args:
         sql: one SELECT (WITH, FROM, VALUES), DESCRIBE, SUMMARIZE or SHOW.
-        tables: available to it.
         opened: returns the `pyarrow.dataset.Dataset` of a version; called only for tables that the text may name.
 
     Raises:
-        UsageError: not a single reading statement, an error of DuckDB, or an unknown table, with the nearest match.
+        UsageError: not a single reading statement, an error of DuckDB, or an unknown table (names the nearest match).
     """
     import duckdb
 
@@ -197,14 +197,14 @@ def _one_reading_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> N
 
 
 def _may_mean(sql: str, table: QueryTable) -> bool:
-    """Whether a text may name a table. Opening one too many costs a moment; DuckDB's own list needs the tables to be registered already."""
+    """Whether a query may name a table. DuckDB's own list would need registered tables; opening one too many is cheap."""
     text = sql.lower()
     return any(name.lower() in text for name in table.names) or _LISTING.search(sql) is not None
 
 
 @contextmanager
 def _readable_errors(tables: Sequence[QueryTable]) -> Iterator[None]:
-    """Convert errors of DuckDB to one sentence."""
+    """Convert DuckDB's errors to a UsageError of one sentence."""
     import duckdb
 
     try:
@@ -219,7 +219,7 @@ def _readable_errors(tables: Sequence[QueryTable]) -> Iterator[None]:
 
 
 def _sentence(error: duckdb.Error) -> str:
-    """Return DuckDB's message without the excerpt of the query."""
+    """Return DuckDB's message as one sentence, without the excerpt of the query."""
     message = str(error).partition("\n\nLINE ")[0]
     words = " ".join(message.split())
     return words if words.endswith((".", "?", "!")) else f"{words}."
@@ -241,17 +241,17 @@ def _no_table(name: str, tables: Sequence[QueryTable]) -> str:
 
 
 def _identifier(name: str) -> str:
-    """Quote a table's name where it contains dots or dashes."""
+    """Return a name as an SQL identifier, quoted if necessary."""
     return name if _PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'
 
 
 _SHOWN = 50
 _CELL = 80
-"""Characters of a cell in the table for people; the other formats have whole cells."""
+"""Maximum characters of a cell in the table for people; the other formats have whole cells."""
 
 
 def as_json(answer: Answer) -> dict[str, Any]:
-    """Return the whole answer: versions read, which of them failed a blocking check, columns, and rows by column."""
+    """Return the result as JSON: refs of the tables, rejected tables, columns, and rows as objects."""
     names = _unique(answer.schema.names)
     return {
         "tables": {table.name: table.artifact.ref for table in answer.asked},
@@ -262,7 +262,7 @@ def as_json(answer: Answer) -> dict[str, Any]:
 
 
 def write_json(answer: Answer, target: TextIO) -> None:
-    """Write the whole answer as one JSON object."""
+    """Write the result of `as_json`, indented."""
     json.dump(as_json(answer), target, ensure_ascii=False, indent=2, allow_nan=False)
     target.write("\n")
 
@@ -275,7 +275,7 @@ def write_csv(answer: Answer, target: TextIO) -> None:
 
 
 def write_parquet(answer: Answer, target: Path) -> None:
-    """Write rows as Parquet with their bytes and types."""
+    """Write rows as Parquet, incrementally, with their types; repeated column names are numbered."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -315,7 +315,7 @@ def _rows_of(batch: Any) -> Iterator[tuple[Any, ...]]:
 
 
 def _unique(names: list[str]) -> list[str]:
-    """Number repeated column names, since an object holds each key once."""
+    """Return column names with a number appended to repeated ones."""
     seen: dict[str, int] = {}
     made: list[str] = []
     for name in names:

@@ -1,4 +1,4 @@
-"""A trace as a tree for the terminal; its first line gives the state of a build's seal."""
+"""A trace as a tree for the terminal; its first line shows the state of a build's seal."""
 
 from __future__ import annotations
 
@@ -41,16 +41,18 @@ __all__ = ["Sealed", "draw", "sealed_of", "show"]
 
 _NAMED = 3
 _GROUPED = 4
-"""Number of drive logs of one run from which they are drawn as one line."""
+"""Minimum number of drive logs of one run to draw as one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A build's seal for the first line.
+    """A build's seal for the first line of its tree.
 
     Attributes:
-        signature: whether a key of the workspace made it.
-        approver: their name, or the pseudonym with the reason why there is no name.
+        signature: whether it has a valid signature by a key of its workspace.
+        passed: number of passed gates.
+        waived: number of waived gates.
+        approver: the name, or the pseudonym with the reason why the name is missing.
         signatures: how many keys of a policy signed, of how many required; None without a policy.
         verdict: failed checks, and KPIs with their gates.
     """
@@ -64,19 +66,19 @@ class Sealed:
 
     @property
     def first(self) -> list[Words]:
-        """Words before those about the trace."""
+        """Words on the first line before those about the trace."""
         valid = "signature valid (bytes: tracecore verify)" if self.signature else "SIGNATURE NOT VALID (tracecore verify says more)"
         return [(f"sealed, {valid}", "" if self.signature else BAD), *self.verdict]
 
     @property
     def last(self) -> list[Words]:
-        """Words after those about the trace."""
+        """Words on the first line after those about the trace."""
         parts = [self.signatures, f"{count(self.passed, 'gate')} passed, {self.waived} waived", self.approver and f"approver {self.approver}"]
         return [(words, "") for words in parts if words]
 
 
 def draw(trace: Trace, sealed: Sealed | None = None) -> Tree:
-    """Draw an answer of trace or impact, with the seal of a build."""
+    """Return a trace or impact as a tree; `sealed` is the seal of a build."""
     graph = TraceGraph.of(trace)
     tree = Tree(_head(trace, graph, sealed), guide_style="dim")
     drawing = _Drawing(graph)
@@ -106,7 +108,7 @@ def draw(trace: Trace, sealed: Sealed | None = None) -> Tree:
 
 
 def show(tree: Tree) -> None:
-    """Print a tree on stdout: wrapped to a terminal's width, whole lines into a file or pipe."""
+    """Print a tree on stdout: wrapped to the width of a terminal, unwrapped into a file or pipe."""
     screen().print(tree)
 
 
@@ -128,7 +130,7 @@ def _head(trace: Trace, graph: TraceGraph, sealed: Sealed | None) -> Text:
 
 
 def _apart_in_words(trace: Trace) -> list[str]:
-    """Describe a build's unknown training data that was let pass by name, and its KPI reports of selection."""
+    """Return phrases for a build's unknown training data, and for its KPI reports used for selection."""
     unknown = training_in_words((entry["what"], entry["why"]) for entry in trace["unknowns"] if entry["at"] == trace["root"])
     build = next((node for node in trace["nodes"] if node["ref"] == trace["root"]), None)
     reports = ((build["facets"] if build else {}).get("tracecore_selection") or {}).get("reports", ())
@@ -136,7 +138,7 @@ def _apart_in_words(trace: Trace) -> list[str]:
 
 
 class _Drawing:
-    """Draws each node in full once, later mentions as references."""
+    """Drawing of a graph's nodes, each in full once and then as a reference "(above)"."""
 
     def __init__(self, graph: TraceGraph) -> None:
         self.graph = graph
@@ -148,7 +150,7 @@ class _Drawing:
         self.gaps = {gap["at"] for gap in graph.trace["gaps"]}
 
     def node(self, tree: Tree, root: str) -> None:
-        """Draw a node and everything behind it; with a stack instead of recursion, since a trace may be deep."""
+        """Draw a node and everything behind it; iterative, since a trace may be deep."""
         stack: list[tuple[Tree, str]] = [(tree, root)]
         while stack:
             parent, ref = stack.pop()
@@ -159,7 +161,7 @@ class _Drawing:
                 stack.extend(reversed(self._open(branch, ref)))
 
     def children(self, tree: Tree, ref: str, *, top: bool = False) -> None:
-        """Draw what is behind a node; the program is behind everything and drawn at the top only."""
+        """Draw what is behind a node; programs, which are behind everything, only with `top`."""
         self.drawn.add(ref)
         for branch, child in self._open(tree, ref, programs=top):
             self.node(branch, child)
@@ -196,7 +198,7 @@ class _Drawing:
 
 
 def _some(words: Sequence[str]) -> str:
-    """Name a few; all are listed below the tree."""
+    """Name the first few; all are listed below the tree."""
     more = len(words) - _NAMED
     return ", ".join(words) if more <= 1 else f"{', '.join(words[:_NAMED])} and {more} more"
 
@@ -211,9 +213,9 @@ def _line(name: str, words: Sequence[str], marks: Sequence[tuple[str, str]] = ()
 
 
 def sealed_of(recorder: RecordWriter, trace: Trace) -> Sealed | None:
-    """Read a build's seal and verify its signature with the keys of the workspace that sealed it; None for a trace of anything else.
+    """Return a build's seal, verified with the keys of the workspace that sealed it; None if the trace is not of a build.
 
-    The approver's name is looked up; where it was deleted or differs from the sealed one, the pseudonym is shown.
+    If the approver's name was deleted or differs from the sealed one, the pseudonym is shown.
     """
     ref = trace["root"]
     if not ref.startswith("build/"):

@@ -23,7 +23,7 @@ __all__ = ["Pins", "Trust", "check_active", "check_cosignatures", "check_policie
 
 @dataclass(frozen=True, slots=True)
 class Pins:
-    """The keys that a caller trusts, and how many of them must have signed each build."""
+    """Public keys pinned by the caller; `threshold` of them must have signed each build."""
 
     keys: tuple[PublicKey, ...]
     threshold: int
@@ -34,9 +34,8 @@ class Trust:
     """Trusted keys.
 
     Attributes:
-        keys: every key whose signature counts.
-        pins: the caller's keys, if any.
-        families: per pinned key the ids of the keys tied to it by rotations, its own included.
+        keys: every key whose signature is accepted.
+        families: for each pinned key, the ids of the keys linked to it by rotations, its own included.
     """
 
     keys: tuple[PublicKey, ...]
@@ -45,14 +44,14 @@ class Trust:
 
     @property
     def expected(self) -> str:
-        """Description of an acceptable signature."""
+        """Description of an acceptable signature, for failures."""
         if self.pins is not None:
             names = ", ".join(short_id(key.id) for key in self.pins.keys)
             return f"a signature by the pinned key {names}" if len(self.pins.keys) == 1 else f"a signature by one of the pinned keys {names}"
         return "a signature by a key of this workspace" if self.keys else "a public key in the workspace's keys folder"
 
     def counted(self, signed: Iterable[PublicKey]) -> int:
-        """Count the pinned keys that signed, themselves or through a key tied to them; one signature counts once."""
+        """Return how many pinned keys signed, directly or through a key of their family; each signature counts for one of them."""
         if self.pins is None:
             return 0
         own = [key.id for key in self.pins.keys]
@@ -67,7 +66,7 @@ class Trust:
 
 
 def read_key(path: Path) -> PublicKey:
-    """Read a pinned public key.
+    """Read a public key file.
 
     Raises:
         UsageError: no such file, or not an Ed25519 public key.
@@ -79,7 +78,7 @@ def read_key(path: Path) -> PublicKey:
 
 
 def read_pins(paths: Sequence[Path], threshold: int | None) -> Pins | None:
-    """Read the pinned keys; without a threshold all of them must have signed.
+    """Read pinned keys; None without paths. Without a threshold all of them must have signed.
 
     Raises:
         UsageError: a key can't be read or is given twice, or the threshold can't be met.
@@ -98,17 +97,11 @@ def read_pins(paths: Sequence[Path], threshold: int | None) -> Pins | None:
 
 
 def trust(kept: Iterable[PublicKey], pins: Pins | None, history: History, head: Checkpoint | None) -> Trust:
-    """Choose the keys to trust.
+    """Choose the keys to trust; `kept` are the public key files of the workspace, or the keys of a proof.
 
-    A key that signed its successor extends trust to it. Backwards, a pinned key vouches for earlier keys only through the whole ledger: it must have
-    signed the head that follows from the events, which name them. And where enough pinned keys signed a build, they vouch for the key that the signed
-    statement names as its sealer.
-
-    Args:
-        kept: public keys of the workspace, or of a proof.
-        pins: the caller's keys; None uses the workspace's own.
-        history: the ledger, recomputed.
-        head: the ledger's checkpoint; None where it can't be read.
+    Without pins all known keys are trusted. With pins: a trusted key that signed its successor extends trust to it. Earlier keys are trusted only if
+    a pinned key signed a checkpoint whose root follows from the events, which name them. If enough pinned keys signed a build, the key that its
+    statement names as its sealer is trusted too.
     """
     known = _known(kept, history)
     if pins is None:
@@ -128,10 +121,10 @@ def trust(kept: Iterable[PublicKey], pins: Pins | None, history: History, head: 
 
 
 def check_active(folder: Path, history: History, findings: Findings) -> None:
-    """Report an active key that is not the ledger's current one, and missing files of its predecessors.
+    """Report an active key that is not the last of its line, and missing public key files of that line.
 
-    Keys form lines: the ledger's first key and its successors, for each further host the key it joined with and its successors, and a new line after
-    the loss of all keys. A host keeps the keys of its own line, and signs with the last.
+    Keys form lines: the ledger's first key and its successors, for each further host its first key and its successors, and a new line after the loss
+    of all keys. A host keeps the keys of its own line, and signs with the last.
     """
     lines: dict[str, list[str]] = {}
     for change in history.key_changes:
@@ -156,7 +149,7 @@ def check_active(folder: Path, history: History, findings: Findings) -> None:
 
 
 def _known(kept: Iterable[PublicKey], history: History) -> dict[str, PublicKey]:
-    """Return the keys of the workspace: those kept, and those that the ledger names."""
+    """Return keys by id: the given ones, and valid ones named by the ledger."""
     known = {key.id: key for key in kept}
     for change in history.key_changes:
         try:
@@ -169,7 +162,7 @@ def _known(kept: Iterable[PublicKey], history: History) -> dict[str, PublicKey]:
 
 
 def _sealer(seal: SealEvent, history: History, trust: Trust, known: Mapping[str, PublicKey]) -> PublicKey | None:
-    """Return the key named by a build's statement, where enough pinned keys signed that statement."""
+    """Return the key that a build's statement names as its sealer, if enough pinned keys signed the statement; else None."""
     try:
         opened = open_envelope(json.loads(seal.build["envelope"]))
         named: Any = json.loads(opened.payload)["predicate"]["key"]
@@ -181,7 +174,7 @@ def _sealer(seal: SealEvent, history: History, trust: Trust, known: Mapping[str,
 
 
 def _grow(keys: dict[str, PublicKey], changes: Sequence[KeyChange], step: Callable[[KeyChange, dict[str, PublicKey]], PublicKey | None]) -> None:
-    """Add keys reachable over changes until no more are found."""
+    """Add keys that `step` derives from the key changes, until no more are found; changes `keys` in place."""
     grown = True
     while grown:
         grown = False
@@ -205,7 +198,7 @@ def _successor(change: KeyChange, keys: dict[str, PublicKey]) -> PublicKey | Non
 
 
 def check_policies(history: History, origin: str, trust: Trust, bound: int | None, findings: Findings) -> Policies:
-    """Verify every key policy, and report invalid ones below a position, which never came into force."""
+    """Return the key policies of the ledger, and report invalid ones before position `bound` (None: all)."""
     policies = Policies.read(history.policies, origin, trust.keys)
     for seq, expected, found in policies.problems:
         if bound is None or seq < bound:
@@ -214,7 +207,7 @@ def check_policies(history: History, origin: str, trust: Trust, bound: int | Non
 
 
 def check_cosignatures(history: History, findings: Findings) -> None:
-    """Report each cosignature of a build that the ledger doesn't seal; `check_signatures` judges the others."""
+    """Report cosignatures of builds that the ledger doesn't seal; `check_signatures` verifies the others."""
     sealed = {seal.build["ref"] for seal in history.seals}
     for event in history.cosignatures:
         build = event.facet.get("build")
@@ -223,7 +216,7 @@ def check_cosignatures(history: History, findings: Findings) -> None:
 
 
 def check_signatures(seal: SealEvent, history: History, policies: Policies, trust: Trust, findings: Findings) -> None:
-    """Count the keys that signed a build: those of its policy, and the pinned ones."""
+    """Report invalid cosignatures of a build, and too few signatures for its policy or the pins."""
     where, ref = f"build/{seal.build['name']}", str(seal.build["ref"])
     try:
         opened = open_envelope(json.loads(seal.build["envelope"]))

@@ -1,4 +1,4 @@
-"""`verify`: recomputes the whole workspace, or one build, from bytes."""
+"""`verify`: recomputes a whole workspace, or one build, from stored bytes."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def verify(
     attestations: Path | str | None = None,
     progress: Progress | None = None,
 ) -> Verdict:
-    """Verify a build, or everything, and report what differs from the record.
+    """Verify a build, or everything, and report each difference from the record.
 
     Args:
-        ref: verifies the bytes of its trace, and the ledger as far as the trace depends on it; everything where None.
-        key: trusted public key file, or several; without it the workspace's own keys are used, and the verdict says `unpinned`.
-        threshold: how many of several keys must have signed a build; all where None.
+        ref: verify only the bytes of its trace, and the part of the ledger that the trace depends on.
+        key: files of trusted public keys; None trusts the workspace's own keys, and the verdict is `unpinned`.
+        threshold: how many of the keys must have signed a build; None requires all.
         checkpoint: file of a signed checkpoint kept elsewhere, which the ledger must extend.
         attestations: file of exported attestations of the build.
 
@@ -101,7 +101,7 @@ def verify(
 
 
 def _bound(connection: Connection, text: str, history: History) -> int | None:
-    """Return the ledger size relevant to a ref: for a build, up to its own event in the ledger (not the catalog); else None for all."""
+    """Return the number of events to verify for a ref: for a build up to its seal, else None for all."""
     whole = Prefix(history.size, history.size)  # as recomputed: the stored head may be damaged
     ref = read_ref(Reader(connection, whole), text)
     if ref.kind != "build":
@@ -121,7 +121,7 @@ def _check_seals(
     pinned: Pins | None,
     kept: Checkpoint | None,
 ) -> Trust:
-    """Verify seals, checkpoints and the head against the recomputed ledger; returns the trusted keys."""
+    """Verify seals, policies and checkpoints, and without `bound` also head, own files and active key; return the trusted keys."""
     stored = stored_head(connection)
     believed = trust(readable_keys(record.keys.folder), pinned, history, stored.note)
     origin = record.ledger.origin
@@ -146,7 +146,7 @@ def _check_seals(
 
 
 def _check_catalog(connection: Connection, ledger_name: LedgerName, findings: Findings, bound: int | None, imports: Sequence[Import]) -> bool:
-    """Report every catalog row that differs from the ledger's events; returns whether none does."""
+    """Report every catalog row that differs from the ledger's events; return whether all agree."""
     agrees = True
     for difference in replay.compare(connection, ledger_name, stop=bound, imports=imports):
         agrees = False
@@ -156,7 +156,7 @@ def _check_catalog(connection: Connection, ledger_name: LedgerName, findings: Fi
 
 
 def _is_whole(connection: Connection, history: History) -> bool:
-    """Whether the stored record can be queried: every query reads its head."""
+    """Whether the stored head can be read and counts all events; every query starts from it."""
     try:
         return ledger.head(connection).size == history.size
     except UsageError:
@@ -165,7 +165,7 @@ def _is_whole(connection: Connection, history: History) -> bool:
 
 @contextmanager
 def _believable(connection: Connection, ledger_name: LedgerName, history: History, *, agrees: bool) -> Iterator[Connection]:
-    """Open a catalog that agrees with the ledger: the stored one where it does, else a new one in memory."""
+    """Yield the stored catalog if it agrees with the ledger, else an in-memory one replayed from the ledger."""
     if agrees:
         yield connection
         return
