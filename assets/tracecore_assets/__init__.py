@@ -1,4 +1,4 @@
-"""Dagster for tracecore: a vehicle program becomes assets, checks, and the job that makes a sealed build."""
+"""Dagster integration of tracecore: a vehicle program becomes assets, checks, and the job that makes a sealed build."""
 
 from __future__ import annotations
 

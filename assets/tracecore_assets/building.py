@@ -1,4 +1,4 @@
-"""`tracecore build`: runs a program's job in this process, on the workspace's Dagster instance, and returns the sealed build."""
+"""`tracecore build`: runs a program's job in this process on the workspace's Dagster instance, and returns the sealed build."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ __all__ = ["BuildAnswer", "BuildRefused", "build"]
 
 @dataclass(frozen=True, slots=True)
 class BuildAnswer:
-    """The result of a build.
+    """Result of a build.
 
     Attributes:
         sealed: the build; None if it was refused.
         made: whole refs of the new outputs.
-        reused: whole refs of outputs that an earlier run made.
+        reused: whole refs of outputs of earlier runs.
         rejected: whole refs of outputs that a blocking check rejected.
-        gates: outcomes of the release's gates; empty if the run ended before them.
+        gates: empty if the run ended before them.
         failed: failed checks, blocking or not.
-        kpis: of its reports, by the names that gates use.
+        kpis: KPIs of its reports, by the names that gates use.
         selection: roles of the KPI reports measured on selection frames, which are not headline KPIs.
     """
 
@@ -55,13 +55,13 @@ class BuildAnswer:
 
     @property
     def judged(self) -> list[str]:
-        """Whole refs of the KPI reports behind the failed KPI gates."""
+        """Whole refs of the KPI reports measured for failed KPI gates."""
         failed = {gate.name for gate in self.gates if not gate.passed}
         ends = {f".{kpi.role}" for name, kpi in self.kpis.items() if name in failed}
         return [ref for ref in (*self.made, *self.reused) if ref.startswith("kpi_report/") and ref.partition("@")[0].endswith(tuple(ends))]
 
     def document(self) -> dict[str, Any]:
-        """Return the answer in the shape of `build --json` (public contract, version 2)."""
+        """Return the result in the shape of `build --json` (public contract, version 2)."""
         return {
             "build": self.sealed.ref if self.sealed else None,
             "made": list(self.made),
@@ -76,7 +76,7 @@ class BuildAnswer:
 
 
 class BuildRefused(NegativeVerdict):
-    """A blocking check or a gate failed; `answer` is the unfinished build."""
+    """A blocking check or a gate failed; `answer` is the result without a sealed build."""
 
     def __init__(self, message: str, answer: BuildAnswer) -> None:
         super().__init__(message)
@@ -97,12 +97,12 @@ def build(
 
     Args:
         workspace: created if it does not exist.
-        name: of the build.
-        program: a shipped program's name, or a path.
+        name: name of the build.
+        program: name of a shipped program, or a path.
         overrides: changes to the program.
-        approver: of the build and its waivers.
-        waivers: failed gates to let pass.
-        console: shows the progress.
+        approver: person who approves the build and its waivers.
+        waivers: failed gates to accept.
+        console: display of the progress.
 
     Raises:
         UsageError: bad input.

@@ -1,1 +1,1 @@
-"""The commands that the record brings to the CLI, one a module."""
+"""Commands that the record adds to the CLI."""

@@ -1,4 +1,4 @@
-"""`tracecore bug`: perception bugs enter the record, and are read back."""
+"""`tracecore bug`: report and list perception bugs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tracecore checkpoint`: the signed head of the ledger, and what can be proven with it."""
+"""`tracecore checkpoint`: the signed head of the ledger, and proofs against it."""
 
 from __future__ import annotations
 

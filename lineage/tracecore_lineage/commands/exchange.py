@@ -111,7 +111,7 @@ _CORE: Mapping[str, Writer] = {"openlineage": _openlineage, "in-toto": _in_toto,
 
 
 def _writer(format_: str, settings: Settings) -> Writer:
-    """Return the writer of a format: a built-in one, else a plugin's."""
+    """Return the writer of an export format, built in or of a plugin; UsageError for an unknown one."""
     if format_ in _CORE:
         return _CORE[format_]
     from tracecore.errors import suggestion

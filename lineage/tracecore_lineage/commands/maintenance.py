@@ -133,7 +133,7 @@ def doctor_command(ctx: click.Context, workspace: NamedWorkspace, as_json: bool)
 
 
 def _examined(workspace: Workspace, settings: Settings) -> Examination:
-    """Examine a workspace; a record that is refused is a finding too."""
+    """Examine a workspace; a record that can't be opened is reported as a problem."""
     from tracecore_lineage import Record
     from tracecore_lineage.verify.doctor import examine, unopened
 

@@ -1,4 +1,4 @@
-"""Options that several commands share, and errors about files that users name."""
+"""Options shared by commands, and errors about files named by users."""
 
 from __future__ import annotations
 
@@ -44,11 +44,7 @@ threshold_option = click.option("--threshold", type=int, metavar="M", help="How 
 
 
 def read_file(path: Path, what: str) -> bytes:
-    """Return a file's bytes.
-
-    Raises:
-        UsageError: it can't be read; `what` names it.
-    """
+    """Return a file's bytes; `what` names it in the UsageError if it can't be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -57,7 +53,7 @@ def read_file(path: Path, what: str) -> bytes:
 
 @contextmanager
 def writing(what: str, path: Path) -> Iterator[None]:
-    """Raise a UsageError where a file can't be written inside the block."""
+    """Convert an OSError inside the block to a UsageError that the file can't be written."""
     try:
         yield
     except OSError as error:
@@ -65,7 +61,7 @@ def writing(what: str, path: Path) -> Iterator[None]:
 
 
 def deliver(text: str, output: Path | None, what: str, *, as_json: bool = False) -> None:
-    """Write a text to a file and report it on stderr, or print it; with `as_json`, which prints an object instead, only write it."""
+    """Write a text to a file and report it on stderr, or print it without a file; with `as_json` write the file only."""
     if output is not None:
         with writing("answer", output):
             output.write_text(text, encoding="utf-8")

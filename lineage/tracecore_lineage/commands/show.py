@@ -1,4 +1,4 @@
-"""`tracecore show`, `tracecore look` and `tracecore query`: one thing in detail, its pictures, SQL over its tables."""
+"""`tracecore show`, `tracecore look` and `tracecore query`: details of a ref, its pictures, SQL over its tables."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def _require_folder(path: Path, *, made: bool) -> None:
 
 
 def _file_name(ref: str) -> str:
-    """Return a readable file name: `dataset-demo.drives.frames-1a2b3c4d5e6f`."""
+    """Return a readable file name for a ref, such as `dataset-demo.drives.frames-1a2b3c4d5e6f`."""
     name, _, digest = ref.partition("@")
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")
     return f"{safe}-{digest[:12]}" if digest else safe

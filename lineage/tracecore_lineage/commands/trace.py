@@ -77,7 +77,7 @@ def trace_command(
 
 
 def _print(answer: Trace, form: str, record: Record | None) -> None:
-    """Print a trace; the line about the seal needs a record."""
+    """Print a trace; only with a record does the tree describe a build's seal."""
     from tracecore_lineage.present.graph import dot, mermaid
 
     if form == "json":

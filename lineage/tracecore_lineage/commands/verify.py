@@ -89,7 +89,7 @@ def verify_command(
 
 
 def _verify_record(ref: str | None, workspace: NamedWorkspace, options: Mapping[str, Any]) -> Verdict:
-    """Verify a workspace; a catalog or store of another ledger is a failure too."""
+    """Verify a workspace; a catalog or store of another ledger is reported as a failure."""
     from tracecore.store.ledger_binding import WrongLedger
     from tracecore_lineage import Record
     from tracecore_lineage.model.findings import Findings

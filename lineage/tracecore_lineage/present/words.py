@@ -1,4 +1,4 @@
-"""Short descriptions of nodes and builds for the terminal, from the summaries recorded with their facets."""
+"""Short descriptions of nodes and builds for the terminal, from the summaries in their facets."""
 
 from __future__ import annotations
 
@@ -36,44 +36,44 @@ __all__ = [
 
 _DIGITS = 6
 _MANY = 7
-"""Most values listed where several versions share a line; of more, the first and the last are shown."""
+"""Maximum number of values listed if several versions share a line; of more, the first and the last are shown."""
 
 _PLAIN = frozenset({"tracecore_artifact", "tracecore_origin", "tracecore_unknowns", "tracecore_imported", "tracecore_tombstone"})
-"""Facets of every version, which a trace shows elsewhere."""
+"""Facets that any version may have, which a trace shows elsewhere."""
 
 
 def short_ref(ref: str) -> str:
-    """Shorten the digest of a ref to six digits."""
+    """Return a ref with its digest shortened to six digits."""
     name, at, version = ref.partition("@")
     digits = version.removeprefix("sha256:")
     return f"{name}@{digits[:_DIGITS]}" if at and len(digits) == 64 else ref
 
 
 def claim_in_words(claim: Claim) -> str:
-    """Describe a claim and its origin, without its subject."""
+    """Describe a claim and its source, without its subject."""
     who = f"run/{claim['run']} of job {claim['job']}" if claim["run"] else f"job {claim['job']}" if claim["job"] else "an event of no job"
     return f"{who} says that it {claim['says']}"
 
 
 def origin_in_words(origin: Origin) -> str:
-    """Describe from where a version or run was imported."""
+    """Name the workspace and ledger that a version or run was imported from."""
     return f"imported from {origin['slug']} ({origin['ledger_id'][:_DIGITS]})"
 
 
 def kind_of_node(node: Node) -> ArtifactKind:
-    """Return the kind of a node; of a plugin's, as recorded."""
+    """Return the kind of a node; for a kind of a plugin, as recorded in its facet."""
     stored = node["facets"].get("tracecore_artifact")
     return kind_of(node["kind"], stored.get("of_kind") if isinstance(stored, Mapping) else None)
 
 
 def node_in_words(node: Node, run: RunNode | None) -> list[str]:
-    """Describe a node: plugin of a model, summaries of facets, results of checks."""
+    """Describe a node: the plugin of a model, summaries of facets, results of checks."""
     made = [f"{run['plugin']} {run['plugin_version']}"] if node["kind"] == "model" and run is not None and run["plugin"] else []
     return [*made, *(_summaries(node) or _counted(node)), *_checks(run, node)]
 
 
 def together_in_words(nodes: Sequence[Node]) -> list[str]:
-    """Merge the summaries of several versions of one kind: the values at each place, or the first and the last of many."""
+    """Describe several versions of one kind: the distinct values of each part of their summaries, first and last if many."""
     texts = [" · ".join(_summaries(node)).split(" · ") for node in nodes]
     if len({len(parts) for parts in texts}) != 1:
         return []
@@ -81,7 +81,7 @@ def together_in_words(nodes: Sequence[Node]) -> list[str]:
 
 
 def static_in_words(edges: Sequence[StaticEdge]) -> list[str]:
-    """Describe static lineage, one line per job."""
+    """Describe static lineage in one line per job."""
     by_job: dict[str | None, dict[str, list[str]]] = {}
     for edge in edges:
         by_job.setdefault(edge["job"], {"input": [], "output": []})[edge["direction"]].append(short_ref(edge["ref"]))
@@ -103,7 +103,7 @@ def _summaries(node: Node) -> list[str]:
 
 
 def _counted(node: Node) -> list[str]:
-    """Describe the size of a version without facet summaries, and what it is for a kind or table of a plugin."""
+    """Describe a version without other facet summaries: its own summary for a kind or table of a plugin, else its rows or size."""
     stored = node["facets"].get("tracecore_artifact")
     if isinstance(stored, Mapping) and (stored.get("of_kind") or _is_plugins(stored.get("table"))) and isinstance(stored.get("summary"), str):
         return [summarize(stored["summary"])]
@@ -117,7 +117,7 @@ def _is_plugins(table: Any) -> bool:
 
 
 def _checks(run: RunNode | None, node: Node) -> list[str]:
-    """Describe the check results of a run; a run with several outputs is checked as a whole."""
+    """Describe the results of the checks of the run that made a node."""
     if run is None or not run["checks"] or node["kind"] == "drive_log":
         return []
     failed = [check["name"] for check in run["checks"] if not check["success"]]
@@ -126,7 +126,7 @@ def _checks(run: RunNode | None, node: Node) -> list[str]:
 
 
 Words = tuple[str, str]
-"""Words and their terminal style."""
+"""A text and its terminal style."""
 
 BAD = "bold red"
 _NAMED = 3
@@ -135,7 +135,7 @@ _BOUNDS = ("min", "max", "above_baseline", "max_drop")
 
 
 def checks_in_words(failed: Sequence[str]) -> list[Words]:
-    """Describe failed checks by name; empty where none failed."""
+    """Describe failed checks by name; empty for none."""
     if not failed:
         return []
     names = list(dict.fromkeys(failed))
@@ -144,17 +144,17 @@ def checks_in_words(failed: Sequence[str]) -> list[Words]:
 
 
 def training_in_words(unknowns: Iterable[tuple[str, str]]) -> list[str]:
-    """Describe, of a build's unknowns (what, why), the training data that the gate `no_leak` accepted as unknown, by model."""
+    """Describe training data that the gate `no_leak` accepted as unknown, by model, from a build's unknowns (what, why)."""
     shown = (_DIGEST.sub(r"\1", why.partition(":")[0]) for what, why in unknowns if what == "training data")
     return [f"unknown: {words[:1].lower()}{words[1:]}" for words in shown]
 
 
 def kpis_in_words(gates: Sequence[Mapping[str, Any]], kpis: Mapping[str, Kpi]) -> list[Words]:
-    """Describe the KPIs that gates bound (`kpis` by their names in gates), other failed gates, and the remaining headline KPIs.
+    """Describe the KPIs with gates, other failed gates, and the remaining headline KPIs.
 
     Args:
-        gates: outcomes of the release's gates, as the seal names them.
-        kpis: of the build's reports, by the names that gates find them by.
+        gates: outcomes of the release's gates, as in the seal.
+        kpis: KPIs of the build's reports, by the names that gates use.
     """
     words: list[Words] = []
     shown: set[Kpi] = set()
@@ -204,7 +204,7 @@ def _with_gate(gate: Mapping[str, Any], bounds: Mapping[str, float], baseline: A
 
 
 def _above(margin: float, baseline: Any, kpi: Kpi | None) -> tuple[str, str]:
-    """Describe a gate relative to the baseline; equal to the baseline is not better, so that a margin of 0 is strict."""
+    """Return (interval, requirement) of a gate relative to its baseline; a margin of 0 requires strictly better."""
     than = _figure(baseline) if _number(baseline) else "its baseline"
     if kpi is None:
         return "", f"better than {than}{f' by {_figure(margin)}' if margin else ''}"
@@ -216,16 +216,16 @@ def _above(margin: float, baseline: Any, kpi: Kpi | None) -> tuple[str, str]:
 
 
 def _figure(value: float) -> str:
-    """Format a number for a short description."""
+    """Format a number with two decimals, fewer from 10 and 100."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
 WHOLE = 100_000
-"""Columns of a file or pipe: nothing is cut there."""
+"""Console width for files and pipes, so that no line is wrapped."""
 
 
 def screen() -> Console:
-    """Return stdout as a rich console: of the terminal's width, and with whole lines into a file or pipe."""
+    """Return a rich console on stdout: as wide as the terminal, or without wrapping for a file or pipe."""
     target = console()
     if not target.is_terminal:
         target.width = WHOLE  # soft wrapping, which would do for plain text, doesn't reach into trees and tables
