@@ -1,4 +1,4 @@
-"""The entry points by which Dagster loads programs: a component, definitions in another project, and the code location of `tracecore ui`."""
+"""Entry points by which Dagster loads programs: a component, definitions for another project, and the code location of `tracecore ui`."""
 
 from __future__ import annotations
 
@@ -30,11 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 def _definitions(program: ResolvedProgram, host: PluginHost, workspace: NamedWorkspace | None = None) -> dg.Definitions:
-    """Return a program's definitions; each Dagster run opens a session in the workspace.
-
-    Args:
-        workspace: an existing one; by default the one named by the host's settings.
-    """
+    """Return a program's definitions; each Dagster run opens one session in `workspace`, by default that of the host's settings."""
     named = workspace or NamedWorkspace(host.settings)
     opened: dict[str, Session] = {}
     current: dict[str, dg.AssetExecutionContext] = {}
@@ -55,7 +51,7 @@ def program_definitions(program: str | Path, overrides: Overrides | None = None)
     """Return the assets, checks and build job of a program, to be merged with other definitions; runs write to the workspace of `TRACECORE_HOME`.
 
     Args:
-        program: a shipped program's name, or a path.
+        program: name of a shipped program, or a path.
         overrides: changes to the program.
 
     Raises:
@@ -94,7 +90,7 @@ class VehicleProgram(dg.Component):
 
 
 def workspace_definitions(named: NamedWorkspace) -> dg.Definitions:
-    """Return the definitions of all programs of a workspace; a program that can't be loaded is logged and left out."""
+    """Return the definitions of all programs of a workspace; a program that can't be loaded, or whose job's name is taken, is logged and left out."""
     host = PluginHost.load(named.settings)
     workspace = Workspace.open(named)
     found: dict[str, dg.Definitions] = {}
@@ -116,5 +112,5 @@ def workspace_definitions(named: NamedWorkspace) -> dg.Definitions:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Return the definitions of all programs of the workspace."""
+    """Return the definitions of all programs of the workspace named by the settings (code location of `tracecore ui`)."""
     return workspace_definitions(NamedWorkspace(Settings.read()))

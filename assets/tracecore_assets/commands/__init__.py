@@ -1,1 +1,1 @@
-"""The commands that make things: build, init and ui."""
+"""Commands of the assets package: build, init, rebuild, ui and why-stale."""

@@ -1,4 +1,4 @@
-"""`tracecore build NAME`: from drive files to a sealed vehicle build."""
+"""`tracecore build NAME`: makes a sealed vehicle build from drive files."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["VariadicCommand", "command"]
 
 
 class VariadicCommand(click.Command):
-    """A command with one argument whose repeatable options take several values in a row: `--drives A B` means `--drives A --drives B`."""
+    """A click command with one argument, whose repeatable options take several values: `--drives A B` means `--drives A --drives B`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Repeat the option before each of its values, then parse as usual."""
+        """Repeat each option before its further values, then parse as usual."""
         return super().parse_args(ctx, self._spelled_out(args))
 
     def _spelled_out(self, args: list[str]) -> list[str]:
@@ -120,7 +120,7 @@ def command(
 
 
 def _show(name: str, answer: BuildAnswer) -> None:
-    """Print a build's last lines: what became of it, failed checks first, KPIs with their gates, then every gate."""
+    """Print the summary of a build: its state, failed checks, KPIs with their gates, then every gate."""
     from dataclasses import asdict
 
     from rich.text import Text

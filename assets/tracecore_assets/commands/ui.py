@@ -57,7 +57,7 @@ def command(host: str, port: int, workspace: NamedWorkspace) -> None:
 
 
 def _refuse_taken(host: str, port: int) -> None:
-    """Refuse a port that is in use, which Dagster would report only after seconds, by a traceback."""
+    """Raise UsageError if the address can't be bound; Dagster would report it only after seconds, with a traceback."""
     import socket
 
     from tracecore.errors import UsageError

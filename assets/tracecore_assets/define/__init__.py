@@ -1,1 +1,1 @@
-"""A resolved program as Dagster definitions: assets, checks, job, and what the Dagster UI shows of them."""
+"""Dagster definitions of a resolved program: assets, checks, job, and their metadata in the Dagster UI."""

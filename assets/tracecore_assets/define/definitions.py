@@ -39,12 +39,12 @@ class ReleaseConfig(dg.Config):
 
 
 def output_key(program: ResolvedProgram, asset: ResolvedAsset, port: str) -> dg.AssetKey:
-    """Return the asset key of an output."""
+    """Return the Dagster asset key of an output; the port is part of it only if the asset has several."""
     return dg.AssetKey(asset_path(program.name, asset.name, port if len(asset.outputs) > 1 else None))
 
 
 def definitions(program: ResolvedProgram, sessions: SessionFactory) -> dg.Definitions:
-    """Return the Dagster definitions of a program."""
+    """Return the Dagster definitions of a program: its assets with their checks, the release asset and the build job."""
     assets = [_asset(program, asset, sessions) for asset in program.assets]
     keys = [output_key(program, asset, port) for asset in program.assets for port in asset.outputs]
     if program.spec.release is not None:
@@ -62,7 +62,7 @@ def definitions(program: ResolvedProgram, sessions: SessionFactory) -> dg.Defini
 
 
 def release_config(program: ResolvedProgram, request: ReleaseRequest) -> dict[str, Any]:
-    """Return the run config of a release request."""
+    """Return the Dagster run config of a release request."""
     waivers = [{"gate": waiver.gate, "reason": waiver.reason, "until": waiver.until.isoformat()} for waiver in request.waivers]
     return _run_config(program, request.name, request.approver, waivers)
 
@@ -78,10 +78,7 @@ def request_of(program: ResolvedProgram, config: ReleaseConfig) -> ReleaseReques
 
 
 def request_of_run(program: ResolvedProgram, config: Mapping[str, Any]) -> ReleaseRequest | None:
-    """Return the validated release request of a run's config, before its first step, so that a bad one costs no training.
-
-    Returns:
-        The request, or None for a run without a release (single assets made from the page).
+    """Return the validated release request of a run's config; None for a run without a release. Called before the first step.
 
     Raises:
         UsageError: the request is not valid.

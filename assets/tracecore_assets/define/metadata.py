@@ -49,14 +49,11 @@ _OF_TYPE = {"miss": "#ff2d2d", "false_positive": "#ffb000"}
 
 
 def sample_frames(frames: pads.Dataset, boxes: pads.Dataset | None = None) -> str | None:
-    """Return a few sample frames, spread over all drives, as Markdown with an embedded picture.
+    """Return a few sample frames, spread over all drives, as Markdown with an embedded picture; None if no frame can be drawn.
 
     Args:
         frames: a table with `FRAME_COLUMNS`.
         boxes: a table with `BOX_COLUMNS`; frames with boxes are preferred.
-
-    Returns:
-        Markdown, or None if no frame can be drawn.
     """
     index = frames.to_table(columns=["drive", "frame_id", "timestamp_ns"])
     by_frame = _boxes(boxes) if boxes is not None else {}
@@ -94,7 +91,7 @@ def _boxes(table: pads.Dataset) -> dict[str, list[Mark]]:
 
 
 def _spread(index: pa.Table, by_frame: Mapping[str, Sequence[Mark]]) -> list[tuple[str, int]]:
-    """Return (drive, time) of frames spread evenly over the table."""
+    """Return (drive, timestamp in ns) of a few evenly spaced frames, of those with boxes if there are any."""
     rows = sorted(index.to_pylist(), key=lambda row: (row["drive"], row["timestamp_ns"], row["frame_id"]))
     preferred = [row for row in rows if row["frame_id"] in by_frame] or rows
     count = min(_TILES, len(preferred))
@@ -132,12 +129,12 @@ _LINES = 12
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """Training curves.
+    """Training curves of a model.
 
     Attributes:
-        x: name of the axis (`step`).
+        x: name of the axis, such as `step`.
         steps: values of the axis.
-        series: (name, a value for each step) in the order of the file; NaN for a value that is not a number.
+        series: (name, value for each step) in the order of the file; NaN for a value that is not a number.
     """
 
     x: str
@@ -146,7 +143,7 @@ class Curves:
 
     @property
     def last(self) -> dict[str, float]:
-        """The last finite value of each series, if any."""
+        """Last finite value of each series; a series without one is left out."""
         found = {name: next((value for value in reversed(values) if math.isfinite(value)), None) for name, values in self.series}
         return {name: value for name, value in found.items() if value is not None}
 
@@ -168,7 +165,7 @@ def _numbers(values: Sequence[Any]) -> list[float]:
 
 
 def curves_picture(curves: Curves) -> bytes | None:
-    """Draw the curves as a PNG, each in a plot of its own, since their scales differ by orders of magnitude."""
+    """Return the curves as a PNG with one plot each, since their scales differ; None if no series fits the axis."""
     from matplotlib.figure import Figure
 
     shown = [(name, values) for name, values in curves.series if len(values) == len(curves.steps)][:_LINES]
@@ -203,9 +200,9 @@ def artifact_metadata(artifact: Artifact, run_id: str, *, reused: bool, store: A
     """Return the metadata of an output for the Dagster UI, the most important first.
 
     Args:
-        run_id: of the recorded run that made it.
+        run_id: the recorded run that made it.
         reused: whether an earlier run made it.
-        inputs: of the run, to draw boxes on frames.
+        inputs: inputs of that run, to draw boxes on frames.
         quarantine: the `tracecore_quarantine` facet of the run, if it left files out.
     """
     kpis, plotted = _kpis(artifact)
@@ -239,7 +236,7 @@ def _table(rows: Sequence[Mapping[str, str | int | float | bool]]) -> dg.TableMe
 
 
 def _kpis(artifact: Artifact) -> tuple[Metadata, Metadata]:
-    """Return a report's KPIs as a table, and as numbers of their own: Dagster draws those over all materializations."""
+    """Return a report's KPIs as a table, and as single numbers, which Dagster plots over all materializations."""
     kpis = [kpi for name, kpi in read_kpis({"": artifact.facets}).items() if name == kpi.name]
     if not kpis:
         return {}, {}
@@ -285,7 +282,7 @@ def _pictures(artifact: Artifact, store: Any, inputs: Sequence[Artifact]) -> Met
 
 
 def _of_directory(folder: Path) -> Metadata:
-    """Return a directory's report page, training curves and pictures."""
+    """Return metadata of a directory: its pictures, report page and training curves."""
     plots = [path for path in sorted(folder.rglob("*")) if path.suffix in _PICTURE_SUFFIXES]
     shown: Metadata = {
         f"plot/{path.stem}": dg.MetadataValue.md(picture_markdown(path.read_bytes(), path.suffix[1:], path.stem)) for path in plots[:_MAX_PLOTS]

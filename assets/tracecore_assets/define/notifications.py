@@ -1,4 +1,4 @@
-"""Notifications of failed checks: a Dagster sensor over ended runs that sends messages by Apprise (chat, mail, webhooks)."""
+"""Notifications of failed checks: a Dagster sensor over ended runs that sends messages with Apprise (chat, mail, webhooks)."""
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of sensors at run time.
 
@@ -25,9 +25,7 @@ class FailedCheck:
 
     Attributes:
         asset: key of the checked asset, its parts joined by `/`.
-        check: name of the check.
-        blocking: whether downstream assets may not read the asset.
-        message: the check's finding.
+        blocking: whether the check keeps downstream assets from reading the asset.
     """
 
     asset: str
@@ -37,7 +35,7 @@ class FailedCheck:
 
 
 def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[FailedCheck]:
-    """Return the checks that failed in a Dagster run, blocking ones first."""
+    """Return the checks that failed in a Dagster run, blocking ones first, then by asset and check."""
     records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
     found = []
     for record in records:
@@ -56,7 +54,7 @@ def notify(urls: Sequence[str], build: str, failed: Sequence[FailedCheck]) -> No
     Args:
         urls: Apprise URLs (`slack://…`, `mailto://…`, `json://host/path`).
         build: name of the run, for the title.
-        failed: not empty.
+        failed: nonempty.
 
     Raises:
         UsageError: Apprise is not installed, a URL is not valid, or a target could not be reached.
@@ -82,11 +80,7 @@ def _lines(failed: Sequence[FailedCheck]) -> Iterator[str]:
 
 
 def failed_checks_sensor(urls: Sequence[str]) -> dg.SensorDefinition:
-    """Return the sensor that sends notifications of failed checks; it runs by default if there are URLs.
-
-    Args:
-        urls: Apprise URLs, as in `TRACECORE_NOTIFY`.
-    """
+    """Return the sensor that sends notifications of failed checks to Apprise URLs; without URLs it is stopped by default."""
 
     @dg.sensor(
         name="failed_checks",

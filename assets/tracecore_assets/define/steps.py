@@ -28,11 +28,9 @@ __all__ = ["guarded", "materializations", "release_result"]
 
 @contextmanager
 def guarded(context: dg.AssetExecutionContext, sessions: Callable[[dg.AssetExecutionContext], Session], *, retries: int = 0) -> Iterator[Session]:
-    """Run the body of a step; an error is stored in the session and reported to Dagster in one sentence.
+    """Yield the run's session for a step; an error inside is stored in the session and reported to Dagster in one sentence.
 
-    Args:
-        sessions: returns the run's session.
-        retries: of the step by Dagster.
+    `retries` is how often Dagster retries the step: a failed stage counts as the build's failure only at the last attempt.
     """
     try:
         with _plain_interrupts():
@@ -66,7 +64,7 @@ def _store_failure(context: dg.AssetExecutionContext, sessions: Callable[[dg.Ass
 
 @contextmanager
 def _plain_interrupts() -> Iterator[None]:
-    """Let SIGINT and SIGTERM raise KeyboardInterrupt: Dagster's own handlers wait for the end of the step."""
+    """Raise KeyboardInterrupt on SIGINT and SIGTERM inside the block (main thread only); Dagster's own handlers wait for the end of the step."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -81,7 +79,7 @@ def _plain_interrupts() -> Iterator[None]:
 def materializations(
     context: dg.AssetExecutionContext, session: Session, asset: ResolvedAsset, outcome: Outcome, keys: Mapping[str, dg.AssetKey]
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Yield a materialization with check results for each output."""
+    """Yield the materialization of each output, with its check results."""
     for port, artifact in outcome.outputs.items():
         planned = [check.name for check in asset.checks if check.output == port]
         runs = {check.name: check for check in outcome.checks if check.target == artifact.ref}

@@ -1,1 +1,1 @@
-"""Assets that no program makes: recorded with their exact inputs when Dagster stores their events."""
+"""External assets, made by no program: recorded with their exact inputs when Dagster stores their events."""

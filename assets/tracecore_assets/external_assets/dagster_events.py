@@ -1,4 +1,4 @@
-"""Conversion of Dagster's events into plain values: the versions that a step read and made, and its checks."""
+"""Conversion of Dagster's events to plain values: the versions that a step read and made, and its checks."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ _WATCHED = 500
 
 
 def instant(timestamp: float) -> str:
-    """Return a Dagster timestamp, in seconds, as ISO 8601 in UTC."""
+    """Return a Unix timestamp in seconds as ISO 8601 in UTC."""
     return datetime.fromtimestamp(timestamp, UTC).isoformat()
 
 
 def ref_of(event: AssetMaterialization | AssetObservation) -> str | None:
-    """Return the whole ref of the artifact that an event is about; None for an external asset."""
+    """Return the whole ref of the recorded artifact that an event is about; None for an external asset."""
     found = event.metadata.get("ref")
     text = found.value if isinstance(found, TextMetadataValue) else None
     try:
@@ -68,16 +68,12 @@ def ref_of(event: AssetMaterialization | AssetObservation) -> str | None:
 
 
 def is_ours(event: AssetMaterialization | AssetObservation) -> bool:
-    """Whether a materialization or observation is of an artifact of this record."""
+    """Whether a materialization or observation is about an artifact of this record."""
     return ref_of(event) is not None
 
 
 def output_of(event: AssetMaterialization | AssetObservation, fallback: str) -> OutputRecord:
-    """Return the output that a materialization or observation is about.
-
-    Args:
-        fallback: version of an asset without a data version: `run:<id>`.
-    """
+    """Return the output that an event is about; `fallback` is the version of an asset without a data version (`run:<id>`)."""
     tags = event.tags or {}
     return OutputRecord(
         event.asset_key.to_user_string(),
@@ -92,7 +88,7 @@ def output_of(event: AssetMaterialization | AssetObservation, fallback: str) -> 
 
 
 def _plain(metadata: Mapping[str, Any]) -> dict[str, JSON]:
-    """Return the plain values of metadata, without pictures and tables."""
+    """Return the texts, numbers, booleans, URLs and paths of metadata; numbers that JSON can't represent exactly as text."""
     found: dict[str, JSON] = {}
     for name, value in metadata.items():
         if isinstance(value, _PLAIN):
@@ -103,11 +99,7 @@ def _plain(metadata: Mapping[str, Any]) -> dict[str, JSON]:
 
 
 class StepInputs:
-    """Finds the exact versions that one step read, from the tags of its outputs and the observations that it logged.
-
-    Args:
-        storage: Dagster's event log.
-    """
+    """Finder of the exact versions that a step read, from the tags of its outputs and the observations that it logged."""
 
     def __init__(self, storage: EventLogStorage) -> None:
         self._storage = storage
@@ -116,13 +108,12 @@ class StepInputs:
     def of(
         self, made: Iterable[AssetMaterialization], observed: Iterable[AssetObservation], started: float, ended: float
     ) -> tuple[list[InputRecord], list[tuple[str, str]]]:
-        """Return a step's inputs, and the unknowns about them.
+        """Return a step's inputs, and (what, why) of the unknowns about them.
 
         Args:
-            made: its outputs.
-            observed: observations that it logged of its inputs.
-            started: Unix seconds.
-            ended: Unix seconds.
+            made: materializations by the step.
+            observed: observations of its inputs that it logged.
+            started: Unix time in seconds, as `ended`.
         """
         made = list(made)
         own = {each.asset_key.to_user_string() for each in made}
@@ -155,7 +146,7 @@ class StepInputs:
     def _frozen_input(
         self, key: str, version: str, event: AssetMaterialization | AssetObservation | None, partition: str | None
     ) -> Iterator[InputRecord]:
-        """Yield the versions that Dagster froze when the step started."""
+        """Yield the versions of an input that Dagster recorded when the step started."""
         if event is None:
             yield InputRecord(key)  # never materialized nor observed: a gap
         elif event.partition is None:
@@ -164,7 +155,7 @@ class StepInputs:
             yield from self._partitions(key, version, partition)
 
     def _partitions(self, key: str, version: str, partition: str | None) -> Iterator[InputRecord]:
-        """Yield the partitions whose versions Dagster hashed into one version."""
+        """Yield the partitions whose versions hash to the given one; if they can't be determined, the asset as a whole, and add an unknown."""
         versions = {
             name: tags[_VERSION]
             for name, tags in self._storage.get_latest_tags_by_partition(
@@ -197,7 +188,7 @@ class StepInputs:
     def _watch(
         self, key: str, version: str, pointer: int | None, event: AssetMaterialization | AssetObservation | None, span: tuple[float, float]
     ) -> None:
-        """Add an unknown if an input was materialized (or observed) in another version while the step ran, which may have read either."""
+        """Add an unknown if another version of an input was stored while the step ran, since the step may have read either."""
         seen = isinstance(event, AssetObservation)
         records = self._storage.get_event_records(
             EventRecordsFilter(
@@ -227,7 +218,7 @@ def _frozen(tags: Mapping[str, str]) -> Iterator[tuple[str, str, int | None]]:
 
 
 def _hashed(versions: Mapping[str, str]) -> str:
-    """Hash versions of partitions like Dagster: SHA-256 over the texts in the order of the partitions' names."""
+    """Hash versions of partitions as Dagster does: SHA-256 over the versions, ordered by partition name."""
     return hashlib.sha256("".join(versions[name] for name in sorted(versions)).encode()).hexdigest()
 
 
@@ -240,12 +231,12 @@ def _asset_event(entry: EventLogEntry) -> AssetMaterialization | AssetObservatio
 def check_of(
     entry: EventLogEntry, evaluation: AssetCheckEvaluation, storage: EventLogStorage, slug: str, made: Mapping[str, str], run: str
 ) -> CheckRecord | None:
-    """Return the evaluation of an asset check; None if the checked asset was never materialized.
+    """Return the record of a check's evaluation; None if the checked asset was never materialized.
 
     Args:
-        slug: of the workspace.
-        made: versions that the step itself made, by name.
-        run: id of the step's run in the record.
+        slug: name of the workspace.
+        made: versions made by the step itself, by name.
+        run: id of the step's recorded run.
     """
     name = partition_name(evaluation.asset_key.to_user_string(), evaluation.partition)
     of_run: str | None = run
@@ -281,15 +272,12 @@ def raised_checks(
 ) -> Iterator[CheckRecord]:
     """Yield a failed verdict for a check that raised, for each version that it was to evaluate.
 
-    Dagster stores neither a verdict nor whether the check blocks: the last evaluation decides, and without one it is assumed to block.
+    Dagster stores neither a verdict nor whether the check blocks: its last evaluation decides, and without one it is assumed to block.
 
     Args:
-        entry: of the step's failure.
-        planned: the check.
-        slug: of the workspace.
-        made: versions that the step itself made, by name.
+        entry: the step's failure event.
+        made: versions made by the step itself, by name.
         own: assets that the step was to make; one that it did not make has no version to check.
-        step: the failed step.
     """
     subset = planned.partitions_subset
     for partition in [None] if subset is None else sorted(subset.get_partition_keys()):
@@ -335,7 +323,7 @@ def _target(evaluation: AssetCheckEvaluation, storage: EventLogStorage, slug: st
 
 
 def _materialized(storage: EventLogStorage, wanted: EventRecordsFilter, slug: str) -> str | None:
-    """Return the ref of the newest of the wanted materializations."""
+    """Return the ref of the newest materialization that matches the filter; None if there is none."""
     records = storage.get_event_records(wanted, limit=1)
     if not records:
         return None

@@ -1,6 +1,6 @@
 """The private parts of Dagster that recording needs; no other module imports them.
 
-They are tested against the pinned minor version of Dagster (`tests/assets/test_dagster_internals.py`). Check them before the pin moves.
+They are tested against the pinned minor version of Dagster (`tests/assets/test_dagster_internals.py`). Check them before changing the pin.
 """
 
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation, AssetCheckEvaluationPlanned

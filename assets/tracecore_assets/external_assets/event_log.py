@@ -1,11 +1,11 @@
-"""Dagster's event log in SQLite, which also records external assets; configured in `dagster.yaml` as the instance's `event_log_storage`.
+"""Dagster's event log in SQLite, which also records external assets; configured in `dagster.yaml` as the instance's storage.
 
     event_log_storage:
       module: tracecore_assets.external_assets.event_log
       class: RecordingEventLogStorage
 
-An event is stored first, as Dagster would store it, and recorded then: later steps refer to its storage id. Pages and daemons open the same class,
-but store no events of steps, so they open no record and record nothing twice.
+An event is first stored as Dagster would store it, then recorded: later steps refer to its storage id. Dagster's web server and daemons open the
+same class, but store no events of steps, so they record nothing twice.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _RECORD_INTO: ContextVar[Workspace | None] = ContextVar("_RECORD_INTO", default=
 
 @contextmanager
 def recording_into(workspace: Workspace) -> Iterator[None]:
-    """Make the instance opened in the block record into a workspace: Dagster makes its storage itself, without parameters of the caller."""
+    """Make an instance opened in the block record into a workspace; Dagster creates the storage itself, without parameters from the caller."""
     token = _RECORD_INTO.set(workspace)
     try:
         yield
@@ -44,7 +44,7 @@ class RecordingEventLogStorage(SqliteEventLogStorage):
     """Dagster's SQLite event log, which also records external assets.
 
     Args:
-        base_dir: folder of the files; by default Dagster's own, `history/runs` in its home.
+        base_dir: folder of the files; by default `history/runs` in the instance's home.
     """
 
     def __init__(self, base_dir: str | None = None, inst_data: ConfigurableClassData | None = None) -> None:
@@ -60,7 +60,7 @@ class RecordingEventLogStorage(SqliteEventLogStorage):
 
     @property
     def workspace(self) -> Workspace:
-        """The workspace that it records into."""
+        """Workspace that the log records into."""
         assert self._listener is not None, "an instance registers its storage before it uses it"
         return self._listener.workspace
 
@@ -71,7 +71,7 @@ class RecordingEventLogStorage(SqliteEventLogStorage):
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Self:
-        """Make a storage from its configuration."""
+        """Return a storage with the configured folder."""
         return cls(config_value.get("base_dir"), inst_data)
 
     def register_instance(self, instance: DagsterInstance) -> None:
@@ -87,7 +87,7 @@ class RecordingEventLogStorage(SqliteEventLogStorage):
         self._listener.see(event)
 
     def dispose(self) -> None:
-        """Close the record too."""
+        """Close the record and the log."""
         if self._listener is not None:
             self._listener.close()
         super().dispose()

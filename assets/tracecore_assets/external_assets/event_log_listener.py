@@ -1,4 +1,4 @@
-"""Follows the steps of a process by the events that Dagster stores for them, and records each step when it ends."""
+"""Listener that follows the steps of a process by the events that Dagster stores, and records each step when it ends."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ _MADE = frozenset({DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSE
 
 
 def workspace_of(base: Path) -> Workspace:
-    """Return the workspace that a Dagster instance records into: the one that contains its files, else the one that `TRACECORE_HOME` names.
+    """Return the workspace for a Dagster instance: the one that contains its files, else the one named by `TRACECORE_HOME`.
 
-    The settings are read here: for recording, opening the instance is the entry point of the process.
+    Reads the settings from the environment, since opening the instance is the entry point of the process.
 
     Raises:
-        UsageError: there is neither; no workspace is made.
+        UsageError: there is neither; no workspace is created.
     """
     settings = Settings.read()
     around = next((folder for folder in (base, *base.parents) if (folder / "workspace.json").is_file()), None)
@@ -60,7 +60,7 @@ def workspace_of(base: Path) -> Workspace:
 
 @dataclass
 class _Step:
-    """An attempt of a step under way."""
+    """State of a running attempt of a step; `lock` holds its run lock."""
 
     run: str
     started: float
@@ -71,12 +71,7 @@ class _Step:
 
 
 class EventLogListener:
-    """Records external assets from the events that this process has stored; the steps of programs are recorded by the executor.
-
-    Args:
-        workspace: to record into.
-        instance: returns the instance that the event log belongs to.
-    """
+    """Recorder of external assets from the events stored by this process; steps of programs are recorded by the executor."""
 
     def __init__(self, storage: EventLogStorage, workspace: Workspace, instance: Callable[[], DagsterInstance]) -> None:
         self._storage = storage
@@ -104,7 +99,7 @@ class EventLogListener:
                 self._step(entry, event, entry.step_key)
 
     def close(self) -> None:
-        """Close the record."""
+        """Close the record, if open."""
         with self._lock:
             if self._record is not None:
                 self._record.close()
@@ -130,7 +125,7 @@ class EventLogListener:
                 self._end(ended, entry, event, step_key)
 
     def _steps_of_programs(self, run_id: str) -> Collection[str]:
-        """Return the keys of a run's steps that belong to programs: their ops have a tag."""
+        """Return the keys of a run's steps that belong to programs, whose ops are tagged."""
         if run_id not in self._program_steps:
             instance = self._instance()
             run = instance.get_run_by_id(run_id)
@@ -140,7 +135,7 @@ class EventLogListener:
         return self._program_steps[run_id]
 
     def _makers(self, run_id: str) -> Mapping[str, Collection[AssetKey]]:
-        """Return the assets that each step of a run is to make, or to observe for observable sources."""
+        """Return by step key the assets that a run's steps are planned to make or observe."""
         if run_id not in self._planned:
             planned: dict[str, set[AssetKey]] = {}
             for each in self._storage.get_records_for_run(run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION_PLANNED).records:
@@ -151,7 +146,7 @@ class EventLogListener:
         return self._planned[run_id]
 
     def _judges(self, run_id: str, step_key: str) -> list[AssetCheckEvaluationPlanned]:
-        """Return the asset checks that a step will evaluate."""
+        """Return the asset checks that a step is planned to evaluate."""
         planned = self._storage.get_records_for_run(run_id, of_type=DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED).records
         events = [each.event_log_entry.get_dagster_event() for each in planned]
         return [event.asset_check_planned_data for event in events if event.step_key == step_key]
@@ -162,7 +157,7 @@ class EventLogListener:
         return _Step(run_id_of(entry.run_id, step_key, attempt), entry.timestamp)
 
     def _start(self, step: _Step, entry: EventLogEntry, step_key: str) -> None:
-        """Record START under the run's lock, so that `recover` closes the run if this process dies; if that fails, the end records START too."""
+        """Record START and hold the run's lock, so that `recover` closes the run if this process dies; a failure is only logged, as the end records START too."""
         try:
             record = self._open()
             step.lock.enter_context(hold_run(record.workspace.locks, step.run))
@@ -224,7 +219,7 @@ class EventLogListener:
         )
 
     def _raised(self, planned: Iterable[AssetCheckEvaluationPlanned], step: _Step, entry: EventLogEntry, ended: StepRecord) -> Iterator[CheckRecord]:
-        """Yield a failed verdict for each asset check that a failed step did not evaluate, if the checked version is known."""
+        """Yield a failed verdict for each planned check that a failed step did not evaluate, if the checked version is known."""
         judged = {event.asset_check_evaluation_data.asset_check_key for each in step.checked if (event := each.dagster_event) is not None}
         made = {partition_name(each.key, each.partition): each.version for each in ended.outputs}
         for each in planned:
@@ -232,7 +227,7 @@ class EventLogListener:
                 yield from raised_checks(entry, each, self._storage, self.workspace.slug, made, self._makers(entry.run_id).get(ended.step, ()), ended)
 
     def _reported(self, entry: EventLogEntry, event: DagsterEvent) -> None:
-        """Record an asset event that was reported by hand or by API, outside any run."""
+        """Record an asset event reported manually or by API, outside any run."""
         found = entry.asset_materialization or entry.asset_observation
         if found is None or is_ours(found):
             return

@@ -1,4 +1,4 @@
-"""`tracecore_assets.read`: reads a version in an external asset, so that the record names exactly that version."""
+"""`tracecore_assets.read`: opens a version inside an external asset, and records exactly that version as its input."""
 
 from __future__ import annotations
 
@@ -21,12 +21,7 @@ __all__ = ["ReadVersion", "read"]
 
 @dataclass(frozen=True, slots=True)
 class ReadVersion:
-    """An opened version.
-
-    Attributes:
-        ref: whole ref.
-        data: `pyarrow.dataset.Dataset` of a table, else a `pathlib.Path`.
-    """
+    """An opened version; `data` is a `pyarrow.dataset.Dataset` for a table, else a `pathlib.Path`."""
 
     ref: str
     artifact: Artifact
@@ -34,14 +29,14 @@ class ReadVersion:
 
 
 def read(context: dg.AssetExecutionContext, key: str | Sequence[str], *, workspace: NamedWorkspace | Path | str | None = None) -> ReadVersion:
-    """Open the newest version of a program's asset, and log it as an observation, from which the record takes the input.
+    """Open the newest version of a program's asset, and log an observation, from which the record takes the input.
 
     Dagster fixes the versions of a step's inputs when the step starts; another run may make the asset again before it is read.
 
     Args:
-        context: of the reading step.
+        context: the reading step.
         key: asset key of the program's output: `toy/model`, or its parts.
-        workspace: of the asset; by default the one that the instance records into, else the one that the settings name.
+        workspace: workspace of the asset; by default the one that the instance records into, else that of the settings.
 
     Raises:
         UsageError: the asset was never made, or is not made by a program.

@@ -1,4 +1,4 @@
-"""Records a step of external assets as a run with its exact inputs, outputs and checks; recording a step again has no effect."""
+"""Recording of a step of external assets as a run with its exact inputs, outputs and checks; repeating it has no effect."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["JOB_PREFIX", "begin", "finish"]
 
 JOB_PREFIX = "dagster/"
-"""Prefix of the jobs of external assets: jobs of programs have no slash."""
+"""Prefix of the jobs of external assets; jobs of programs have no slash."""
 
 _BYTES = "an asset of Dagster's that no program of this workspace made: its version is recorded, its bytes are not kept"
 
 
 def begin(recorder: RecordWriter, step: StepRecord) -> None:
-    """Record START, unless it is recorded already."""
+    """Record START, unless recorded already."""
     with recorder.database.read() as connection:
         known = current_state.start_event(connection, step.run) is not None
     if not known:
@@ -37,7 +37,7 @@ def begin(recorder: RecordWriter, step: StepRecord) -> None:
 
 
 def finish(recorder: RecordWriter, step: StepRecord) -> None:
-    """Record the end of a step and its checks, unless recorded already; a step that only checked other steps' assets gets no run of its own."""
+    """Record the end of a step and its checks, unless recorded already; a step that only checked assets of other steps gets no run of its own."""
     if step.outputs or step.error is not None or step.planned:
         _finish_run(recorder, step)
     for check in step.checks:
@@ -110,7 +110,7 @@ def _output(recorder: RecordWriter, step: StepRecord, output: OutputRecord) -> A
 
 
 def _maker(recorder: RecordWriter, ref: str) -> str | None:
-    """Return the run that made a version last, if one is recorded."""
+    """Return the id of the last completed run that made a version; None if there is none."""
     query = (
         select(EDGES.c.run_id)
         .where(EDGES.c.ref == ref, EDGES.c.direction == "output", EDGES.c.event_type == "COMPLETE")
