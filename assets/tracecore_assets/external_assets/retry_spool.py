@@ -1,7 +1,7 @@
-"""Steps that could not be recorded when they ended, kept in files of the workspace until the record can be written again.
+"""Spool of steps that could not be recorded when they ended: files in the workspace, recorded later.
 
-A Dagster run must not fail because the record is locked or its disk is full, and no step may silently be missing from the record. A step that can't
-be recorded is therefore written to a file atomically and logged; `tracecore doctor` lists pending files.
+A Dagster run must not fail because the record is locked or its disk is full, and no step may silently be missing from the record. `tracecore doctor`
+lists pending files.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _folder(workspace: Workspace) -> Path:
 
 
 def spool(workspace: Workspace, step: StepRecord) -> Path:
-    """Write a step to a file, durably."""
+    """Write a step atomically to a file named after its run, and return the file's path."""
     folder = _folder(workspace)
     folder.mkdir(parents=True, exist_ok=True)
     fsync_folder(folder.parent)
@@ -50,7 +50,7 @@ def pending(workspace: Workspace) -> list[Path]:
 
 
 def record_pending(record: Record) -> int:
-    """Record the pending steps, and return the number of those recorded; the others stay pending."""
+    """Record the pending steps and delete their files; return the number recorded. Steps that can't be recorded are logged and stay pending."""
     done = 0
     for file in pending(record.workspace):
         try:

@@ -1,4 +1,4 @@
-"""A step of external assets in plain values, as it is recorded or spooled."""
+"""Plain values of a step of external assets, as recorded or spooled."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ __all__ = [
 ]
 
 PROGRAM_TAG = "tracecore/program"
-"""Tag of the ops of programs; the executor records their runs, not the event log."""
+"""Tag of the ops of programs, whose runs are recorded by the executor instead of the event log."""
 
 _RUNS = uuid.UUID("3c1f6f0e-7f57-5d0b-8b7a-0a4d2b1f9e63")
-"""Namespace of run ids: one for each attempt of a step, so that an event that is stored twice gives one run."""
+"""UUID namespace of run ids: one id per attempt of a step, so that an event stored twice gives one run."""
 
 
 def run_id_of(dagster_run: str, step: str, attempt: int) -> str:
-    """Return the run id of one attempt of a step."""
+    """Return the recorded run id of one attempt of a step."""
     return str(uuid.uuid5(_RUNS, json.dumps([dagster_run, step, attempt])))
 
 
 def check_id(run: str, asset: str, check: str, partition: str | None, at: str) -> str:
-    """Return the run id of one evaluation of an asset check."""
+    """Return the recorded run id of one evaluation of an asset check."""
     return str(uuid.uuid5(_RUNS, json.dumps(["check", run, asset, check, partition, at])))
 
 
 def external_namespace(slug: str) -> str:
-    """Return the namespace of a workspace's external assets; in the workspace's own, `kind/name` would be read as an artifact of the workspace."""
+    """Return the namespace of external assets; in the workspace's own, `kind/name` would be read as an artifact of the workspace."""
     return f"dagster.{slug}"
 
 
 def partition_name(key: str, partition: str | None) -> str:
-    """Return the name of an asset, or of one partition, which is data of its own."""
+    """Return the name of an asset, or `key[partition]`; each partition is recorded as data of its own."""
     return key if partition is None else f"{key}[{partition}]"
 
 
@@ -55,11 +55,11 @@ class InputRecord:
     """A version that a step read.
 
     Attributes:
-        key: Dagster's asset key, slashes between its parts.
+        key: Dagster's asset key, its parts joined by slashes.
         ref: whole ref of an artifact of this record; None for an external asset.
-        producer: run of this record that made it, if known.
-        partition: of an external asset.
-        version: of an external asset; `unversioned` if none was ever recorded.
+        producer: id of the recorded run that made it; None if unknown.
+        partition: partition of an external asset.
+        version: version of an external asset; `unversioned` if none was ever recorded.
     """
 
     key: str
@@ -74,11 +74,10 @@ class OutputRecord:
     """A version that a step made or observed.
 
     Attributes:
-        key: Dagster's asset key, slashes between its parts.
+        key: Dagster's asset key, its parts joined by slashes.
         version: Dagster's data version.
         given: whether the asset gave its version itself; otherwise Dagster computed it from code and inputs.
         observed: whether the step only observed it.
-        metadata: plain values only.
     """
 
     key: str
@@ -95,13 +94,11 @@ class CheckRecord:
     """An evaluation of an asset check.
 
     Attributes:
-        id: of the check's run.
+        id: id of the check's own run.
         target: whole ref of the checked version.
-        of_run: the run that made that version; None if it has to be looked up in the record.
-        message: one sentence.
-        metadata: plain values only.
+        of_run: id of the run that made that version; None if it has to be looked up in the record.
         at: ISO 8601.
-        step: the step that ran it.
+        step: key of the step that ran it.
     """
 
     id: str
@@ -124,9 +121,7 @@ class StepRecord:
         run: its run id in the record.
         step: Dagster's step key.
         dagster_run: Dagster's run id; empty for an asset reported outside a run.
-        dagster_job: name of the job.
-        started_at: ISO 8601.
-        ended_at: ISO 8601.
+        started_at: ISO 8601, as `ended_at`.
         error: one sentence; None if the step succeeded.
         unknowns: (what, why) of the outputs.
         planned: whether it was to make assets; its start and end are then recorded even if it made none.
@@ -146,9 +141,9 @@ class StepRecord:
     planned: bool = False
 
     def split(self) -> tuple[StepRecord, ...]:
-        """Return the step as two runs if it failed after making assets (a blocking check, a second output that failed).
+        """Return the step as two runs, failed and completed, if it failed after making assets; else the step itself.
 
-        Dagster keeps these assets, and later steps may read them: one run made them, another one failed.
+        Dagster keeps such assets (after a blocking check, or if a second output failed), and later steps may read them.
         """
         if self.error is None or not self.outputs:
             return (self,)
@@ -166,7 +161,7 @@ class StepRecord:
 
     @classmethod
     def load(cls, data: bytes) -> StepRecord:
-        """Return the step of `dump`."""
+        """Parse the JSON of `dump`."""
         fields: dict[str, Any] = json.loads(data)
         parts = {"inputs": InputRecord, "outputs": OutputRecord, "checks": CheckRecord}
         for name, part in parts.items():

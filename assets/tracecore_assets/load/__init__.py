@@ -1,1 +1,1 @@
-"""Loading a program: from YAML to a validated `VehicleProgram`, with file and line in every error."""
+"""Loading of programs: from YAML to a validated `VehicleProgram`, with file and line in every error."""

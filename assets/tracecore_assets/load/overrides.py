@@ -20,8 +20,8 @@ class Overrides:
     """Changes to a program for one build.
 
     Attributes:
-        settings: `asset.param=value`, the value as YAML; also `seed`, `threads` and `release.approver` of the program.
-        drives: files, folders and globs in place of the paths of every ingest asset; relative to the current directory.
+        settings: `asset.param=value` with the value as YAML; also `seed`, `threads` and `release.approver`.
+        drives: files, folders and globs that replace the paths of every ingest asset; relative to the current directory.
         labels: likewise for every label asset.
     """
 
@@ -39,7 +39,7 @@ def apply_settings(yaml: YamlSource, settings: tuple[str, ...]) -> YamlSource:
     """Return a program's YAML with `--set` applied; later errors about such a value name the option instead of a line.
 
     Raises:
-        UsageError: a setting is not `asset.param=value`, or the program does not have its asset.
+        UsageError: a setting is not `asset.param=value`, or names an unknown asset.
     """
     if not settings:
         return yaml

@@ -1,4 +1,4 @@
-"""Parses a vehicle program from YAML; errors name the file, the line and the nearest valid key."""
+"""Parser of vehicle programs from YAML; errors name the file, the line and the nearest valid key."""
 
 from __future__ import annotations
 
@@ -32,11 +32,10 @@ class YamlSource:
     """A YAML document as plain values, with the line of each.
 
     Attributes:
-        name: of the file in errors.
+        name: name of the file in errors.
         base: folder that relative paths start from.
-        data: plain dicts, lists and scalars.
-        lines: line (from 1) of each key and list item by its path; of the document by `()`.
-        origins: options that set values (`--set model.epochs`), by the values' paths.
+        lines: line (from 1) of each key and list item by its path; `()` is the document.
+        origins: option that set a value (`--set model.epochs`), by the value's path.
     """
 
     name: str
@@ -46,7 +45,7 @@ class YamlSource:
     origins: dict[KeyPath, str] = field(default_factory=dict)
 
     def where(self, path: KeyPath) -> str:
-        """Return the place of a value: `vehicle.yaml, line 12`, or the option that set it; for a missing value, its parent's place."""
+        """Return the location of a value: `vehicle.yaml, line 12`, or the option that set it; for a missing value that of its parent."""
         for end in range(len(path), -1, -1):
             if path[:end] in self.origins:
                 return self.origins[path[:end]]
@@ -55,19 +54,15 @@ class YamlSource:
         return self.name
 
     def problem(self, path: KeyPath, sentence: str) -> UsageError:
-        """Return an error about a value, with its place."""
+        """Return a UsageError about a value, with its location."""
         return UsageError(f"{self.where(path)}: {sentence}")
 
 
 def read_yaml(path: Path, name: str | None = None) -> YamlSource:
-    """Read a YAML file.
-
-    Args:
-        path: the file; relative paths in it start from its folder.
-        name: for errors; the path by default.
+    """Read a YAML file; `name` is used in errors instead of the path.
 
     Raises:
-        UsageError: the file can't be read or is not valid YAML.
+        UsageError: the file can't be read, is too large, or is not valid YAML.
     """
     called = name or str(path)
     try:
@@ -88,7 +83,7 @@ def read_yaml(path: Path, name: str | None = None) -> YamlSource:
 
 
 def parse_value(text: str, called: str) -> JSON:
-    """Read a YAML value of `--set`: `7`, `0001TP`, `[a, b]`; an empty text is the empty string.
+    """Parse a YAML value of `--set`, such as `7`, `0001TP` or `[a, b]`; an empty text is the empty string.
 
     Raises:
         UsageError: the text is not valid YAML.
@@ -97,7 +92,7 @@ def parse_value(text: str, called: str) -> JSON:
 
 
 class _Reader:
-    """Converts a document's node tree into plain values and their lines."""
+    """Converter of a YAML node tree to plain values, with the line of each."""
 
     def __init__(self, called: str) -> None:
         self.called = called
@@ -182,13 +177,13 @@ _GATES_HELP = "{check: NAME}, {kpi: NAME, min: X}, {gate: NAME} or {unknowns: no
 
 
 def shipped_programs() -> dict[str, Path]:
-    """Return the programs that ship with tracecore, by name."""
+    """Return the files of the programs that ship with tracecore, by name."""
     folder = resources.files("tracecore_assets") / "programs"
     return {Path(str(file)).stem: Path(str(file)) for file in sorted(folder.iterdir(), key=str) if file.name.endswith(".yaml")}
 
 
 def program_file(name_or_path: str | Path) -> Path:
-    """Return the file of a program: by its path, else a shipped program by its name.
+    """Return the file of a program: a path, or the name of a shipped program.
 
     Raises:
         UsageError: there is neither.
@@ -213,10 +208,10 @@ def read_program_yaml(name_or_path: str | Path) -> YamlSource:
 
 
 def parse_program(yaml: YamlSource) -> VehicleProgram:
-    """Parse a program.
+    """Return the validated program of a YAML document.
 
     Raises:
-        UsageError: the program is not valid; with file, line and the nearest valid key.
+        UsageError: the program is not valid; names file, line and the nearest valid key.
     """
     document = yaml.data
     if not isinstance(document, dict) or not {"type", "attributes"} & document.keys():
@@ -238,14 +233,14 @@ def _program_keys(location: KeyPath) -> tuple[str, Iterable[str]]:
 
 
 def validate(model: type[M], value: Any, yaml: YamlSource, path: KeyPath, known: Any) -> M:
-    """Validate a part of a program.
+    """Validate a part of a program against a pydantic model.
 
     Args:
-        path: of the part in the YAML.
-        known: returns the owner and the valid keys for the location of an unknown key.
+        path: path of the part in the YAML.
+        known: function from the location of an unknown key to (owner in words, valid keys).
 
     Raises:
-        UsageError: the value does not fit the model; with the place of its first error.
+        UsageError: the value does not fit the model; names the location of its first error.
     """
     try:
         return model.model_validate(value)

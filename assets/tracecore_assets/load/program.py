@@ -1,6 +1,6 @@
 """The model of a vehicle program, its JSON Schema, and the Dagster names of its parts.
 
-`python -m tracecore_assets.load.program schemas/json` writes the snapshot of the JSON Schema.
+`python -m tracecore_assets.load.program schemas/json` writes the JSON Schema snapshot.
 """
 
 from __future__ import annotations
@@ -107,12 +107,12 @@ class GateSpec(_Frozen):
 
     @property
     def gate(self) -> str:
-        """Name of the gate that evaluates it."""
+        """Name of the registered gate that evaluates this entry."""
         return self.subject if self.form == "gate" else self.form
 
     @property
     def asked(self) -> Mapping[str, Any]:
-        """The requirement that the gate is evaluated with."""
+        """The requirement passed to the registered gate."""
         return self.requirement if self.form == "gate" else {self.form: self.subject, **self.requirement}
 
     def document(self) -> dict[str, Any]:
@@ -159,7 +159,7 @@ class VehicleProgram(_Frozen):
 
 
 RELEASE = "release"
-"""Name of the sealed build's asset, and last part of the release run's job."""
+"""Name of the sealed build's asset, and last part of the name of the release run's job."""
 
 
 def _plain(text: str) -> str:
@@ -167,27 +167,27 @@ def _plain(text: str) -> str:
 
 
 def job_name(program: str) -> str:
-    """Return the name of the job that makes a program's builds."""
+    """Return the name of the Dagster job that makes a program's builds."""
     return f"build_{_plain(program)}"
 
 
 def group_name(program: str) -> str:
-    """Return the group of a program's assets in the Dagster UI."""
+    """Return the Dagster group of a program's assets."""
     return _plain(program)
 
 
 def op_name(program: str, asset: str) -> str:
-    """Return the name of the step that makes an asset."""
+    """Return the name of the Dagster op that makes an asset."""
     return f"{_plain(program)}__{_plain(asset)}"
 
 
 def asset_path(program: str, asset: str, port: str | None = None) -> list[str]:
-    """Return the Dagster asset key of an output: `[program, asset, port?]`."""
+    """Return the Dagster asset key of an output: `[program, asset]` or `[program, asset, port]`."""
     return [program, asset] if port is None else [program, asset, port]
 
 
 def program_json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a program file, gates in their short forms (`{check: no_leak}`)."""
+    """Return the JSON Schema of a program file, with gates in their short forms (`{check: no_leak}`)."""
     from tracecore_schemas.json_schemas import first_paragraphs
 
     attributes = VehicleProgram.model_json_schema(mode="validation")

@@ -1,4 +1,4 @@
-"""Programs of a workspace, noted by `tracecore init` and each build for the Dagster UI; not part of the record."""
+"""Programs of a workspace, stored by `tracecore init` and each build for the Dagster UI; not part of the record."""
 
 from __future__ import annotations
 
@@ -19,12 +19,7 @@ _FOLDER = "programs"
 
 @dataclass(frozen=True, slots=True)
 class RecentProgram:
-    """A program as it was last built here.
-
-    Attributes:
-        source: a shipped program's name, or an absolute path.
-        overrides: of that build, with absolute paths.
-    """
+    """A program as last built; `source` is the name of a shipped program or an absolute path, `overrides` have absolute paths."""
 
     name: str
     source: str
@@ -32,7 +27,7 @@ class RecentProgram:
 
 
 def keep_recent_program(workspace: Workspace, name: str, source: str | Path, overrides: Overrides) -> None:
-    """Note a program and its overrides, in place of an earlier note of the same program."""
+    """Store a program and the overrides of its last build, replacing an earlier entry of the same name."""
     text = str(source)
     source_or_path = text if text in shipped_programs() and not Path(text).is_file() else str(Path(text).absolute())
     changes = overrides.absolute()
@@ -43,7 +38,7 @@ def keep_recent_program(workspace: Workspace, name: str, source: str | Path, ove
 
 
 def recent_programs(workspace: Workspace) -> list[RecentProgram]:
-    """Return the programs of a workspace in the order of their names.
+    """Return the programs of a workspace, sorted by name.
 
     Raises:
         UsageError: an entry can't be read.
@@ -60,13 +55,10 @@ def _read(file: Path) -> RecentProgram:
 
 
 def read_new_program(target: Path, source: str) -> tuple[str, bytes | None]:
-    """Return the name of a project's first program and the text to write at a target; None if the target exists and so is the program.
-
-    Args:
-        source: a shipped program's name, or a path.
+    """Return the name of a new project's program, and the text to write at `target`; None as text if the target exists, which is then the program.
 
     Raises:
-        UsageError: the source or the existing target is not a valid program.
+        UsageError: the source (a shipped program or path) or the existing target is not a valid program.
     """
     program = parse_program(read_program_yaml(source))
     if target.exists():

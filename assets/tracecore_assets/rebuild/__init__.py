@@ -1,4 +1,4 @@
-"""Rebuilds: a sealed build made again only from its record and store, with a verdict for each artifact."""
+"""Rebuilds: a sealed build made again from only its record and store, with a verdict for each artifact."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ __all__ = ["ArtifactVerdict", "EnvironmentChange", "MissingInput", "RebuildAnswe
 
 
 class Verdict(StrEnum):
-    """Comparison of a rebuilt artifact with the sealed one; docs/rebuild.md describes how each verdict is reached."""
+    """Result of comparing a rebuilt artifact with the sealed one; docs/rebuild.md describes how each verdict is reached."""
 
     IDENTICAL = "bit-identical"
     PROGRAM = "same-program"
@@ -28,7 +28,6 @@ class MissingInput:
         what: `input`, `erased`, `damaged`, `quarantined` or `name`.
         name: the ref or the file.
         asset: the asset that read it.
-        why: one sentence.
     """
 
     what: str
@@ -42,12 +41,12 @@ class EnvironmentChange:
     """A difference between the environment of the sealed build and the current one.
 
     Attributes:
-        what: `plugin version`, `plugin source`, `source file`, `dependency` (loaded by a run), `data format`,
-            `python`, `machine`, `distribution`, `accelerator` or `threads`.
+        what: `plugin version`, `plugin source`, `source file`, `dependency` (loaded by a run), `data format`, `python`, `machine`, `distribution`,
+            `environment`, `accelerator` or `threads`.
         name: the plugin, distribution or asset.
         recorded: the recorded value; None if there was none.
         found: the current value; None if there is none.
-        assets: that it may affect.
+        assets: assets that it may affect.
         patch: unified diff of a source file; None if one of the texts is not available.
     """
 
@@ -77,7 +76,7 @@ class ArtifactVerdict:
         ref: whole ref of the sealed version.
         role: its role in the build (`training_set.train`); `drive_log` for a drive that ingest kept.
         rebuilt: whole ref of the rebuilt version; None if it could not be made.
-        why: one sentence: the difference, or the reason for the verdict.
+        why: the difference, or the reason for the verdict.
         follows: ref of the first differing artifact upstream that may cause the difference; None if there is none.
     """
 
@@ -91,13 +90,7 @@ class ArtifactVerdict:
 
 @dataclass(frozen=True, slots=True)
 class RebuildAnswer:
-    """Result of a rebuild.
-
-    Attributes:
-        build: whole ref of the sealed build.
-        artifacts: a verdict for each, in execution order.
-        workspace: the scratch workspace, if it was kept.
-    """
+    """Result of a rebuild; `artifacts` are in execution order, `workspace` is the scratch workspace if it was kept."""
 
     build: str
     missing: tuple[MissingInput, ...]
@@ -107,16 +100,16 @@ class RebuildAnswer:
 
     @property
     def ok(self) -> bool:
-        """Whether no artifact is different."""
+        """Whether no artifact has the verdict `different`."""
         return all(artifact.verdict is not Verdict.DIFFERENT for artifact in self.artifacts)
 
     @property
     def first(self) -> ArtifactVerdict | None:
-        """The first artifact that differs for a reason of its own, not because of an artifact upstream."""
+        """The first differing artifact without a differing one upstream; None if there is none."""
         return next((each for each in self.artifacts if each.verdict is Verdict.DIFFERENT and each.follows is None), None)
 
     def document(self) -> dict[str, Any]:
-        """Return the answer in the shape of `rebuild --json`."""
+        """Return the result in the shape of `rebuild --json`."""
         return {
             "build": self.build,
             "ok": self.ok,

@@ -27,10 +27,10 @@ _WORDS = {"code": "source file", "format": "data format"}
 
 
 def find_stages(sealed: RecordedBuild, host: PluginHost) -> dict[str, RegisteredStage]:
-    """Return the installed stage of every asset: of the same plugin, in any version.
+    """Return the installed stage of every asset, by asset: of the same plugin, in any version.
 
     Raises:
-        UsageError: plugins are missing; each is named with its version and distribution.
+        UsageError: plugins are missing; names each with its version and distribution.
     """
     found: dict[str, RegisteredStage] = {}
     missing: dict[tuple[str, str, str, str], list[str]] = {}
@@ -57,11 +57,11 @@ def _missing(missing: dict[tuple[str, str, str, str], list[str]], host: PluginHo
 
 
 def environment_changes(sealed: RecordedBuild, stages: dict[str, RegisteredStage], record: Record, threads: int) -> list[EnvironmentChange]:
-    """Return all changes since the build was made.
+    """Return all changes since the build was made, equal ones of several assets joined.
 
     Args:
-        stages: installed, by asset.
-        record: of the original workspace.
+        stages: installed stages, by asset.
+        record: record of the original workspace.
         threads: CPU threads that the program requests.
     """
     by_what = [
@@ -122,7 +122,7 @@ def _environments(sealed: RecordedBuild, record: Record) -> Iterator[Environment
 
 
 def _recorded_environment(record: Record, digest: str, runs: list[str]) -> Any:
-    """Return the environment facet of one of the runs; None if none is recorded."""
+    """Return the facet of a recorded environment; None if it is not recorded."""
     with record.database.read() as connection:
         candidates = environment_runs(connection, digest, runs)
     found = (record.recorder.facets(f"run:{run}").get("tracecore_environment") for run in candidates)
@@ -144,5 +144,5 @@ def _differences(then: Any, now: Environment, assets: tuple[str, ...]) -> Iterat
 
 
 def _version(entry: tuple[str, str] | None, *, whole: bool) -> str | None:
-    """Return the version of a distribution; with its digest too if the versions agree, since then the digests differ."""
+    """Return the version of a distribution; `whole` adds the digest, for equal versions with different content. None without an entry."""
     return None if entry is None else f"{entry[0]} ({entry[1][:19]}…)" if whole else entry[0]

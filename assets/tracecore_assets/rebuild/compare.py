@@ -1,4 +1,4 @@
-"""Compares each rebuilt artifact with the sealed one, and finds where the first difference entered.
+"""Comparison of rebuilt artifacts with the sealed ones, and where the first difference entered.
 
 Equal bytes are `bit-identical`. Different bytes get a verdict better than `different` only for a known reason: a change of the environment, or an
 input whose verdict is same-program, same-recipe or within-tolerance.
@@ -24,7 +24,7 @@ __all__ = ["Comparison", "RebuiltVersion"]
 
 _SHOWN = 4
 _UNCOMPARED = frozenset({"outputStatistics", "symlinks", "schema", "tracecore_artifact", "tracecore_origin"})
-"""Facets of place, size and columns, whose differences the comparison of bytes and rows reports."""
+"""Facets about place, size and columns; the comparison of bytes and rows reports their differences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,10 @@ class RebuiltVersion:
 
 
 class Comparison:
-    """Compares artifacts in execution order, so that consequences of an earlier difference are recognized.
+    """Comparison of artifacts in execution order, so that consequences of an earlier difference are recognized.
 
     Args:
-        stores: of the original workspace and of the scratch workspace.
+        stores: (original store, scratch store).
         missing: inputs that the rebuild did not have.
         changed: changes of the environment.
     """
@@ -67,7 +67,7 @@ class Comparison:
         self.verdicts: dict[str, ArtifactVerdict] = {}
 
     def judge(self, target: RebuildTarget, rebuilt: RebuiltVersion) -> ArtifactVerdict:
-        """Return the verdict on a version whose inputs have been compared already."""
+        """Compare a version whose inputs were compared before; store and return its verdict."""
         verdict, why, follows = self._judged(target, rebuilt)
         ref = None if rebuilt.artifact is None else rebuilt.artifact.ref
         self.verdicts[target.ref] = ArtifactVerdict(target.ref, target.role, verdict, ref, why, follows)
@@ -103,7 +103,7 @@ class Comparison:
         return "the same bytes"
 
     def _reason(self, target: RebuildTarget) -> str | None:
-        """Return the known reason for a difference of bytes: a change that affects its asset, or an input that is near but not identical."""
+        """Return the known reason for a difference: a change that affects the asset, or an input that is near but not identical; None if there is none."""
         own = self._changed.get(target.asset, [])
         if own:
             shown = "; ".join(change.words() for change in own[:_SHOWN])
@@ -113,7 +113,7 @@ class Comparison:
         return f"its input {_short(inputs[0])} is {self.verdicts[inputs[0]].verdict.value}" if inputs else None
 
     def _follows(self, target: RebuildTarget) -> str | None:
-        """Return the first differing artifact upstream: an input, or the one that an input's difference follows from."""
+        """Return the ref of the first differing artifact upstream; None if all inputs agree."""
         for ref in target.made_from:
             judged = self.verdicts.get(ref)
             if judged is not None and judged.verdict is Verdict.DIFFERENT:
@@ -126,7 +126,7 @@ class Comparison:
         return "" if not missing else f"; it lacks: {shown}" + (f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else "")
 
     def _difference(self, target: RebuildTarget, rebuilt: RebuiltVersion) -> tuple[str, bool]:
-        """Return the difference in words, and whether it is within tolerance."""
+        """Return (difference in words, whether it is within tolerance)."""
         assert rebuilt.artifact is not None, "called for rebuilt artifacts only"
         kept = self._sealed.stored.get(target.ref)
         words = _facets_apart(target.facets, rebuilt.facets)
@@ -147,7 +147,7 @@ class Comparison:
 
 
 def _files_apart(one: Artifact, other: Artifact, stores: tuple[Store, Store]) -> list[str]:
-    """Return a clause naming the differing files of a directory, if any."""
+    """Return a list with a clause naming the differing files of a directory; empty if there are none."""
     if one.media is not Media.DIRECTORY or other.media is not Media.DIRECTORY:
         return []
     places = stores[0].open(one), stores[1].open(other)
@@ -162,7 +162,7 @@ def _files_apart(one: Artifact, other: Artifact, stores: tuple[Store, Store]) ->
 
 
 def _facets_apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Return a clause naming the differing facets, if any."""
+    """Return a list with a clause naming the differing facets; empty if there are none."""
     apart = []
     for name in sorted((one.keys() | other.keys()) - _UNCOMPARED):
         then, now = (_members(each.get(name)) for each in (one, other))

@@ -1,6 +1,6 @@
-"""A session that makes a recorded build's assets again in a scratch workspace, with the recorded program, parameters, seeds, threads and files.
+"""Session that makes a recorded build's assets again in a scratch workspace, with the recorded program, parameters, seeds, threads and files.
 
-It runs without Dagster: a rebuild needs no page and no schedule, and executor, store and record are those of an ordinary build.
+It runs without Dagster; executor, store and record are those of an ordinary build.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def resolve_recorded(sealed: RecordedBuild, stages: Mapping[str, RegisteredStage
     """Resolve the recorded program against the installed plugins, each asset to the plugin that made it.
 
     Args:
-        stages: by asset.
-        folder: for its input files.
+        stages: installed stages, by asset.
+        folder: folder of the input files.
 
     Raises:
         UsageError: the program does not fit the installed plugins (a check was removed, a parameter renamed).
@@ -56,8 +56,8 @@ class RebuildSession(Session):
     """A session on a scratch workspace.
 
     Args:
-        inputs: outside files to lay out.
-        origin: the original store; only read.
+        inputs: outside files, written to the scratch workspace before a stage runs.
+        origin: the original store, read-only.
         run: id for the parent of all runs.
     """
 
@@ -79,11 +79,11 @@ class RebuildSession(Session):
         super().__init__(program, workspace, host, run=run, progress=progress)
 
     def _keep_program(self) -> Artifact:
-        """Store the program as it was sealed, byte for byte."""
+        """Store the sealed program byte for byte."""
         return self._store_program(self._sealed.data)
 
     def _task(self, asset: ResolvedAsset) -> Task:
-        """Return the task of the recorded run: its seed and threads, its files from the store."""
+        """Return the task of an asset with the seed, threads and files of its recorded run."""
         recorded: RecordedRun = self._sealed.runs[asset.name]
         ports = asset.stage_class.file_ports()
         params = dict(asset.params)
@@ -98,13 +98,9 @@ class RebuildSession(Session):
         )
 
     def take_over(self, asset: ResolvedAsset, targets: Mapping[str, RebuildTarget]) -> Outcome | None:
-        """Copy an asset's versions from the original store, for labels made by people, which no stage can make again.
+        """Copy an asset's versions from the original store; for labels made by people, which no stage can make again.
 
-        Args:
-            targets: its sealed versions by output port.
-
-        Returns:
-            The outcome; None if the bytes are not in the original store.
+        `targets` are its sealed versions by output port. Returns None if the original store lacks the bytes.
         """
         kept = {port: self._sealed.stored.get(target.ref) for port, target in targets.items()}
         sound = {port: each for port, each in kept.items() if each is not None and self._origin.exists(each) and not self._origin.verify(each)}
@@ -159,7 +155,7 @@ class RebuildSession(Session):
         )
 
     def make(self, asset: ResolvedAsset) -> Outcome | TracecoreError:
-        """Make an asset; return the error if it fails, except disk errors, which are raised: they say nothing about the build."""
+        """Make an asset; return the error if it fails. Disk errors are raised, since they say nothing about the build."""
         try:
             return self.ensure(asset.name)
         except UsageError as error:

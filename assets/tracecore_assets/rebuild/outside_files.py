@@ -1,6 +1,6 @@
-"""Lays out the outside files of a build under their original names, from the bytes in the store; original paths are never touched.
+"""Outside files of a rebuild, copied from the store under their original names; original paths are never touched.
 
-Laying out is idempotent: a file with the right digest is kept, others are replaced atomically.
+Repeatable: a file with the right digest is kept, others are replaced atomically.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["KeptFile", "PlannedInputs", "lay_out", "plan_inputs"]
 
 @dataclass(frozen=True, slots=True)
 class KeptFile:
-    """An outside file of an asset, whose bytes are in the store."""
+    """An outside file of an asset, with its bytes in the store; `port` is the file port that reads it."""
 
     port: str
     name: str
@@ -39,7 +39,7 @@ class PlannedInputs:
     Attributes:
         kept: files available in the store, by asset.
         missing: files that are not available.
-        lacking: assets that miss a file that their run read.
+        lacking: assets without a file that their run read.
     """
 
     kept: Mapping[str, tuple[KeptFile, ...]]
@@ -48,7 +48,7 @@ class PlannedInputs:
 
 
 def plan_inputs(sealed: RecordedBuild, stages: Mapping[str, RegisteredStage], store: Store) -> PlannedInputs:
-    """Find the files that each asset read, in the store."""
+    """Return which of the outside files that each asset read are available in the store."""
     kept: dict[str, tuple[KeptFile, ...]] = {}
     missing: list[MissingInput] = []
     lacking: set[str] = set()
@@ -97,7 +97,7 @@ def _kept(read: RecordedInput, artifact: Artifact, ports: Mapping[str, Files]) -
 
 
 def _as_called(asset: str, run: RecordedRun, ports: Mapping[str, Files], found: Sequence[KeptFile]) -> tuple[list[KeptFile], list[MissingInput]]:
-    """Return files under the names that this run found them by, and those whose name is not recorded.
+    """Return the files under the names that the run found them by, and the files whose name is not recorded.
 
     A file that an earlier run kept under another name has that name as its origin; the run's parameters list the names that this run found.
     """
@@ -131,10 +131,10 @@ def _without(names: Iterable[str], taken: Iterable[str]) -> list[str]:
 
 
 def lay_out(files: Sequence[KeptFile], ports: Mapping[str, Files], folder: Path, store: Store) -> dict[str, list[str]]:
-    """Write an asset's files into a folder of its own.
+    """Copy an asset's files from the store into `folder`, and delete other files in it.
 
     Returns:
-        By file port: the paths for the stage's parameter, such that it finds each file by its original name.
+        Paths for the stage's parameter by file port, such that the stage finds each file by its original name.
     """
     paths: dict[str, list[str]] = {}
     wanted: set[Path] = set()
@@ -157,7 +157,7 @@ def lay_out(files: Sequence[KeptFile], ports: Mapping[str, Files], folder: Path,
 
 
 def _room(file: KeptFile, files: Sequence[KeptFile]) -> str:
-    """Return the subfolder of a file: files with the same name get different ones."""
+    """Return the subfolder of a file; files with the same name get different ones."""
     return str([each.digest for each in files if each.name == file.name].index(file.digest))
 
 
@@ -174,7 +174,7 @@ def _place(store: Store, file: KeptFile, target: Path) -> None:
 
 
 def _clear(folder: Path, wanted: set[Path]) -> None:
-    """Remove files that an earlier attempt left: stages read whole folders."""
+    """Delete files left by an earlier attempt, since stages read whole folders."""
     for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
         if path.is_file() and path not in wanted:
             path.unlink()

@@ -1,4 +1,4 @@
-"""`tracecore rebuild`: makes a sealed build again in a scratch workspace, only from its record and store, and compares each artifact."""
+"""`tracecore rebuild`: makes a sealed build again in a scratch workspace from only its record and store, and compares each artifact."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ _MARK = "rebuild.json"
 
 @contextmanager
 def scratch_workspace(original: Workspace, build: str, folder: Path | None, *, keep: bool) -> Iterator[Workspace]:
-    """Open the scratch workspace of a rebuild.
+    """Create or reopen the scratch workspace of a rebuild, for the duration of a block.
 
     Args:
         original: workspace of the build; the scratch gets its slug, so that all names are the same.
         build: whole ref of the build.
-        folder: a temporary one by default.
+        folder: None creates a temporary folder.
         keep: whether a temporary folder is kept.
 
     Raises:
-        UsageError: the folder is another workspace, is inside the original, or contains the rebuild of another build.
+        UsageError: the folder is another workspace, not empty, inside the original, or has the rebuild of another build.
     """
     root = Path(tempfile.mkdtemp(prefix="tracecore-rebuild-")) if folder is None else folder.absolute()
     try:
@@ -94,14 +94,14 @@ def rebuild(
     progress: Progress | None = None,
     before: Before | None = None,
 ) -> RebuildAnswer:
-    """Make a sealed build again, only from its record and the bytes in its store.
+    """Make a sealed build again from only its record and the bytes in its store.
 
     Args:
-        workspace: of the build; only read, and other processes may write to it meanwhile.
+        workspace: workspace of the build; only read, and other processes may write to it meanwhile.
         build: its name or ref.
-        folder: scratch workspace, in which a later call can continue; a temporary one by default.
+        folder: scratch workspace, in which a later call can continue; None creates a temporary one.
         keep: whether a temporary one is kept.
-        progress: shows the progress.
+        progress: display of the progress.
         before: called with missing inputs and changes before anything is made.
 
     Raises:
@@ -135,7 +135,7 @@ def rebuild(
 
 
 def _make(session: RebuildSession, sealed: RecordedBuild, comparison: Comparison, inputs: PlannedInputs) -> None:
-    """Make the assets in order, and compare each when it is made."""
+    """Make the assets in execution order, and compare the versions of each."""
     hindered: dict[str, str] = {}
     for asset in session.program.assets:
         targets = [target for target in sealed.targets if target.asset == asset.name]
@@ -155,7 +155,7 @@ def _make(session: RebuildSession, sealed: RecordedBuild, comparison: Comparison
 
 
 def _none_left(inputs: PlannedInputs, asset: str) -> str | None:
-    """Return why an asset has no input file left; None if it has some or never had any."""
+    """Return a sentence if an asset has missing input files and no others; else None."""
     missing = [missed for missed in inputs.missing if missed.asset == asset]
     if not missing or inputs.kept[asset]:
         return None
@@ -168,7 +168,7 @@ def _by_port(session: RebuildSession, asset: ResolvedAsset, targets: list[Rebuil
 
 
 def _drives_first(targets: list[RebuildTarget], session: RebuildSession, asset: ResolvedAsset) -> Iterator[RebuildTarget]:
-    """Yield an asset's versions, the drives that it kept before its outputs."""
+    """Yield an asset's versions: the drives that it kept, then its outputs."""
     own = {f"{session.program.name}.{asset.role(port)}" for port in asset.outputs}
     yield from sorted(targets, key=lambda target: (target.name in own, target.role, target.ref))
 

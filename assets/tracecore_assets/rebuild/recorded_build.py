@@ -44,9 +44,9 @@ class RecordedRun:
     Attributes:
         params: effective parameters.
         environment: digest of the installed distributions.
-        accelerator: GPU, or None.
+        accelerator: name of the GPU; None without one.
         quarantined: (name, digest) of the files that it left out.
-        dependencies: that it loaded; None for a run without a stage.
+        dependencies: code that it loaded; None for a run without a stage.
     """
 
     id: str
@@ -64,7 +64,7 @@ class RecordedRun:
 
 @dataclass(frozen=True, slots=True)
 class RebuildTarget:
-    """A version of the build that is to be made again.
+    """A version of the build to be made again.
 
     Attributes:
         ref: whole ref.
@@ -98,8 +98,8 @@ class RecordedBuild:
     Attributes:
         program: name of its program.
         data: exact bytes of the effective program.
-        document: the same, parsed.
-        runs: by asset.
+        document: `data`, parsed.
+        runs: runs by asset.
         stored: versions of the trace whose bytes are in the store, by ref.
         erased: why the bytes of a version were erased, by ref.
     """
@@ -115,10 +115,7 @@ class RecordedBuild:
 
 
 def read_recorded_build(record: Record, store: Store, name: str) -> RecordedBuild:
-    """Read a sealed build from its record.
-
-    Args:
-        name: of the build, or its ref.
+    """Read a sealed build, given by name or ref, from its record.
 
     Raises:
         UsageError: there is no such build.
@@ -195,7 +192,7 @@ def _program_bytes(store: Store, artifact: Artifact | None, ref: str, build: str
 
 
 def _asset(job: str, program: str) -> str:
-    """Return the asset of a job: `<program>.<asset>` or `<program>.<asset>.drive_log`."""
+    """Return the asset name in a job name: `<program>.<asset>` or `<program>.<asset>.drive_log`."""
     return job.removeprefix(f"{program}.").partition(".")[0]
 
 

@@ -1,4 +1,4 @@
-"""Tolerances for versions whose bytes differ: KPIs, weights and rows within limits, engines with the same program or recipe."""
+"""Tolerances for versions whose bytes differ: KPIs, weights and rows within limits; engines with the same program or recipe."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["KPI", "ROWS", "WEIGHTS", "Distance", "compare_engines", "measure"]
 
 KPI = 1e-3
-"""Greatest absolute difference of a KPI's value."""
+"""Maximum absolute difference of a KPI's value."""
 
 WEIGHTS = 1e-4
-"""Greatest difference of a weight, as a share of the greatest weight (in absolute value) of its tensor."""
+"""Maximum difference of a weight, relative to the greatest absolute weight of its tensor."""
 
 ROWS = 1e-4
-"""Greatest difference of a number in a table, as a share of the greatest (in absolute value) of its column."""
+"""Maximum difference of a number in a table, relative to the greatest absolute value of its column."""
 
 _MOST_ROWS = 1_000_000
 
@@ -51,22 +51,19 @@ class Distance:
 
     @property
     def within(self) -> bool:
-        """Whether it is within tolerance."""
+        """Whether the difference is within tolerance."""
         return self.value <= self.limit
 
 
 def measure(one: Artifact, other: Artifact, facets: Mapping[str, Any], rebuilt: Mapping[str, Any], stores: tuple[Store, Store]) -> Distance | None:
-    """Measure the difference of two versions of an artifact.
+    """Return the difference between a sealed and a rebuilt version; None if there is no measure for the kind of artifact.
 
     Args:
         one: the sealed version.
         other: the rebuilt version.
-        facets: of the sealed version.
+        facets: facets of the sealed version.
         rebuilt: facets of the rebuilt version.
-        stores: of both.
-
-    Returns:
-        None if there is no measure for the kind of artifact.
+        stores: (original store, scratch store).
     """
     if one.kind == ArtifactKind.KPI_REPORT:
         return _kpis(facets, rebuilt)
@@ -105,7 +102,7 @@ def _weights(one: Path, other: Path) -> Distance | None:
 
 
 def _tensors(place: Path) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
-    """Yield the weights of safetensors files and ONNX graphs, by name, if their libraries are installed."""
+    """Yield (name, weights) from safetensors files and ONNX graphs, if their libraries are installed."""
     for file in [place] if place.is_file() else sorted(each for each in place.rglob("*") if each.is_file()):
         label = "" if file == place else f"{file.relative_to(place).as_posix()}:"
         try:
@@ -143,7 +140,7 @@ def _rows(one: Any, other: Any) -> Distance | None:
 
 
 def _column(one: pa.Array, other: pa.Array) -> tuple[float, int]:
-    """Return the greatest relative difference of two columns, and the number of differing rows."""
+    """Return the greatest relative difference of two columns (infinite if not only numbers differ), and the number of differing rows."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -165,7 +162,7 @@ def _rows_apart(one: pa.Array, other: pa.Array) -> int:
 
 
 def _apart(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
-    """Return the greatest difference as a share of the greatest value: max |a - b| / max |a|."""
+    """Return max |a - b| / max |a| over the finite values; infinite if other than finite numbers differ."""
     import numpy as np
 
     if one.dtype.kind not in "fiu" or other.dtype.kind not in "fiu":
@@ -187,7 +184,7 @@ def _columns(one: pa.Schema, other: pa.Schema) -> str:
 
 
 def _drives(one: Any, other: Any) -> str:
-    """Return a clause naming the drives whose numbers of rows differ, for tables with drives."""
+    """Return a clause naming the drives whose numbers of rows differ; empty without a drive column."""
     if "drive" not in one.schema.names:
         return ""
     from collections import Counter
@@ -203,8 +200,7 @@ def compare_engines(
 ) -> tuple[Verdict, str] | None:
     """Return the verdict on two engines and its reason; None if they are different or can't be compared.
 
-    Args:
-        engines: the sealed one, None if its bytes are not available, and the rebuilt one.
+    `engines` are the sealed one (None if its bytes are not available) and the rebuilt one.
     """
     described = [each.get(ENGINE_FACET.name) or {} for each in facets]
     then, now = (engine_roles(each) for each in described)
@@ -226,7 +222,7 @@ def compare_engines(
 def _one_program(
     engines: tuple[Artifact | None, Artifact], files: Sequence[tuple[tuple[str, str], tuple[str, str]]], stores: tuple[Store, Store]
 ) -> bool:
-    """Whether files are equal except for the compiler's inner names; False if bytes are not the recorded ones."""
+    """Whether files are equal except for the compiler's inner names; False if their bytes are not the recorded ones."""
     sealed, rebuilt = engines
     if sealed is None or not files or not stores[0].exists(sealed):
         return False
