@@ -1,4 +1,4 @@
-"""Resolves a vehicle program against the installed plugins: stages, inputs, checks, gates and outside files, in execution order."""
+"""Resolution of a vehicle program against the installed plugins: stages, inputs, checks, gates and outside files, in execution order."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class InputSource:
-    """The output that supplies an input port."""
+    """The output (of `asset`) that supplies an input port."""
 
     port: str
     asset: str
@@ -43,7 +43,7 @@ class InputSource:
 
 @dataclass(frozen=True, slots=True)
 class CheckPlan:
-    """A check that will be run on the output `output`; `owner` is the entry point of its plugin."""
+    """A check to run on the output port `output`; `owner` is the entry point of its plugin."""
 
     name: str
     output: str
@@ -57,9 +57,9 @@ class ResolvedAsset:
     """An asset of a program with its stage, inputs and checks.
 
     Attributes:
-        spec: as the program declares it.
-        params: the program's, with `--drives` and `--labels` applied.
-        sources: of its inputs, in the stage's order of declaration.
+        spec: the asset as declared in the program.
+        params: parameters with `--drives` and `--labels` applied.
+        sources: sources of its inputs, in the stage's order of declaration.
     """
 
     name: str
@@ -86,7 +86,7 @@ class ResolvedAsset:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedProgram:
-    """A program joined to the installed plugins, ready to run.
+    """A program resolved against the installed plugins, ready to run.
 
     Attributes:
         spec: the parsed program.
@@ -106,7 +106,7 @@ class ResolvedProgram:
         return self.spec.name
 
     def asset(self, name: str) -> ResolvedAsset:
-        """Return the asset with a name."""
+        """Return the asset of a known name."""
         return next(asset for asset in self.assets if asset.name == name)
 
 
@@ -114,7 +114,7 @@ def resolve(program: VehicleProgram, yaml: YamlSource, host: PluginHost) -> Reso
     """Resolve a program against the installed plugins.
 
     Raises:
-        UsageError: an unknown stage, parameter, port, check or gate, a missing or unfitting input, or a cycle; with file and line.
+        UsageError: an unknown stage, parameter, port, check or gate, a missing or unsuitable input, or a cycle; names file and line.
     """
     if RELEASE in program.assets:
         raise yaml.problem(_at(RELEASE), f"'{RELEASE}' is the name of the sealed build; give the asset another name.")
@@ -190,7 +190,7 @@ def _source(name: str, port: str, declared: Input[Any], target: str, stages: Map
 
 
 def _fits(output: Output, declared: Input[Any]) -> bool:
-    """Whether an output can supply an input; a table of no declared type may be of any."""
+    """Whether an output can supply an input: same kind, and a suitable table type if both declare one."""
     if declared.table is None or output.table is None:
         return output.kind == declared.kind
     return output.table.recorded.fits(declared.table.name)
@@ -220,7 +220,7 @@ def _validate_params(name: str, spec: AssetSpec, stage: RegisteredStage, yaml: Y
 
 
 def _checks(name: str, spec: AssetSpec, stage: RegisteredStage, host: PluginHost, yaml: YamlSource) -> tuple[CheckPlan, ...]:
-    """Return the checks of an asset: those that the stage declares, and those that the program adds on the first output."""
+    """Return the checks of an asset: those declared by the stage, and those added by the program."""
     own = {check for output in stage.stage_class.outputs().values() for check in output.checks} | set(stage.stage_class.checks)
     for setting in spec.checks:
         if setting.rpartition("/")[2] not in host.checks:
@@ -275,7 +275,7 @@ _OPTIONS = {StageKind.INGEST: "--drives", StageKind.LABEL: "--labels"}
 
 
 def replace_files(program: ResolvedProgram, overrides: Overrides) -> ResolvedProgram:
-    """Return the program with the files of `--drives` and `--labels` in place of those of its ingest and label assets.
+    """Return the program with the files of `--drives` and `--labels` instead of those of its ingest and label assets.
 
     Raises:
         UsageError: the program has no asset that takes them.
@@ -294,10 +294,10 @@ def replace_files(program: ResolvedProgram, overrides: Overrides) -> ResolvedPro
 
 
 def find_program_files(program: ResolvedProgram, asset: ResolvedAsset, port: Files) -> list[Path]:
-    """Find the files that an asset reads.
+    """Return the files that an asset reads on a file port.
 
     Raises:
-        UsageError: one is missing, or there are none; where the program is a shipped one, the option that names them is offered.
+        UsageError: a file is missing, or there are none; for a shipped program the message offers the option that names them.
     """
     try:
         return find_files(port, {port.param: _paths(asset, port)}, program.base)
@@ -320,7 +320,7 @@ def _paths(asset: ResolvedAsset, port: Files) -> Any:
 
 
 def program_document(program: ResolvedProgram) -> dict[str, Any]:
-    """Return the effective program as JSON, its file parameters replaced by the sorted names of the files found.
+    """Return the effective program as JSON, with file parameters replaced by the sorted names of the files found.
 
     Raises:
         UsageError: a file that the program names does not exist.
@@ -337,12 +337,12 @@ def load_program(name_or_path: str | Path, overrides: Overrides | None = None, *
     """Load and resolve a program.
 
     Args:
-        name_or_path: a shipped program's name, or a path.
+        name_or_path: name of a shipped program, or a path.
         overrides: changes to the program.
-        host: the installed plugins; loaded by default.
+        host: the installed plugins; None loads them.
 
     Raises:
-        UsageError: the program is not valid; with file, line and the nearest valid name.
+        UsageError: the program is not valid; names file, line and the nearest valid name.
     """
     changes = (overrides or Overrides()).absolute()
     yaml = apply_settings(read_program_yaml(name_or_path), changes.settings)

@@ -1,4 +1,4 @@
-"""Why an asset is stale: the recorded code, parameters and inputs of its newest run, compared with the current ones."""
+"""Staleness of an asset: the recorded code, parameters and inputs of its newest run, compared with the current ones."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ __all__ = ["StaleAnswer", "why_stale"]
 
 @dataclass(frozen=True, slots=True)
 class StaleAnswer:
-    """Whether an asset would be made again.
+    """Result of `why-stale`.
 
     Attributes:
         asset: `<program>.<asset>`.
-        run: the run that it is compared with; None if it was never made.
+        run: id of the run that it is compared with; None if it was never made.
         changes: parts that differ now.
-        patches: unified diffs of changed source files, by name, where both texts are available.
+        patches: unified diffs of changed source files by name, if both texts are available.
     """
 
     asset: str
@@ -49,7 +49,7 @@ class StaleAnswer:
         return self.run is None or bool(self.changes)
 
     def document(self) -> dict[str, Any]:
-        """Return the answer in the shape of `why-stale --json` (public contract, version 2)."""
+        """Return the result in the shape of `why-stale --json` (public contract, version 2)."""
         return {"asset": self.asset, "stale": self.stale, "changes": [asdict(change) for change in self.changes]}
 
 
@@ -60,7 +60,7 @@ def why_stale(workspace: NamedWorkspace, asset: str, program: str | Path | None 
 
     Args:
         asset: `<asset>` or `<program>.<asset>`.
-        program: a shipped program's name, or a path; by default the program that was built here and has the asset.
+        program: name of a shipped program, or a path; by default the program last built here that has the asset.
 
     Raises:
         UsageError: there is no such program or asset.
@@ -128,7 +128,7 @@ def _shown(values: Mapping[str, Any], name: str) -> str | None:
 
 
 def _members(edges: Sequence[Edge], run: str, supplied: set[str]) -> set[str]:
-    """Return the refs of files that a run took from a folder supplied by an input: they change only with that input."""
+    """Return the refs of files that a run took from a folder supplied by an input; they change only with that input."""
     took = {edge["run"] for edge in edges if edge["direction"] == "input" and edge["ref"] in supplied} - {run}
     return {edge["ref"] for edge in edges if edge["direction"] == "output" and edge["run"] in took}
 
@@ -136,7 +136,7 @@ def _members(edges: Sequence[Edge], run: str, supplied: set[str]) -> set[str]:
 def _inputs(
     record: Record, program: ResolvedProgram, asset: ResolvedAsset, read: list[tuple[str, str]], members: set[str], not_taken: Sequence[str]
 ) -> Iterator[Change]:
-    """Compare the versions that the run read, and the files that it left out of folders, with the newest recorded versions and the current files."""
+    """Yield changes of input versions, of outside files, and of files left out of folders, between the run and now."""
     ports = asset.stage_class.inputs()
     then = {role: ref for role, ref in read if role in ports}
     for source in asset.sources:

@@ -1,1 +1,1 @@
-"""The audit server: GraphQL over the record. It never loads plugins, Dagster or models."""
+"""Audit server: GraphQL over the record. It never loads plugins, Dagster or models."""

@@ -1,4 +1,4 @@
-"""Decorators that declare the schema's types and root fields: descriptions from docstrings, costs, and lists as pages with cursors."""
+"""Decorators that declare the schema's types and root fields: descriptions from docstrings, costs, and pagination with cursors."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _CURSOR_PREFIX = "after:"
 
 
 def _description(thing: object) -> str:
-    """Return the first paragraph of a docstring on one line."""
+    """Return the first paragraph of an object's docstring on one line."""
     paragraph = (inspect.getdoc(thing) or "").partition("\n\n")[0]
     return " ".join(paragraph.split())
 
 
 @dataclass_transform(field_specifiers=(strawberry.field,))
 def output_type(cls: C) -> C:
-    """Make a class an object type of the schema."""
+    """Make a class an object type of the schema, described by its docstring."""
     return strawberry.type(cls, description=_description(cls))
 
 
@@ -55,20 +55,19 @@ class Connection(Generic[T]):
 
 
 def query_field(*, cost: int) -> Callable[[Callable[..., Any]], Any]:
-    """Make a method a field of the schema's root, described by its docstring.
+    """Return a decorator that makes a method a root field of the schema, described by its docstring.
 
-    Args:
-        cost: what the field costs by itself, without the fields selected below it; a trace walks the whole graph behind a build.
+    `cost` is the field's own cost, without the fields selected below it.
     """
     return lambda resolver: strawberry.field(resolver, description=_description(resolver), metadata={"cost": Cost(cost)})
 
 
 def paged_field(*, cost: int, key: Callable[[Any], str]) -> Callable[[Callable[..., Sequence[Any]]], Any]:
-    """Make a field with the arguments `first` and `after`, which returns one page of the list that a method returns.
+    """Return a decorator that makes a method a paginated field with the arguments `first` and `after`.
 
     Args:
-        cost: what the field costs by itself; fields below it count once for each item of the page.
-        key: identifies an item; cursors contain it, so that items added later do not shift a page.
+        cost: the field's own cost; fields below it count once for each item of the page.
+        key: returns a unique key of an item; cursors contain it, so that items added later do not shift a page.
     """
 
     def decorate(resolver: Callable[..., Sequence[Any]]) -> Any:
@@ -86,7 +85,7 @@ def paged_field(*, cost: int, key: Callable[[Any], str]) -> Callable[[Callable[.
 
 
 def costs_of(query: type) -> dict[str, Cost]:
-    """Return the cost of each field of the schema's root by its name.
+    """Return the cost of each root field by its GraphQL name.
 
     Raises:
         TypeError: a field has none.
@@ -102,7 +101,7 @@ def costs_of(query: type) -> dict[str, Cost]:
 
 
 def _page(items: Sequence[T], key: Callable[[T], str], *, first: int | None, after: str | None) -> Connection[T]:
-    """Cut one page out of a list.
+    """Return the page of a list after a cursor.
 
     Raises:
         UsageError: `first` is below 0 or over 500, or `after` is not a cursor of this list.

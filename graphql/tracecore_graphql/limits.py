@@ -1,6 +1,6 @@
 """Bounds of a GraphQL document, checked in linear time before the document is validated or executed.
 
-Fragments are the danger: twenty lines can expand to millions of fields. Each fragment is therefore measured once, and each spread adds that measure.
+Twenty lines of fragments can expand to millions of fields. Each fragment is therefore measured once, and each spread adds that measure.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class Limits:
         document_bytes: UTF-8 bytes of the document.
         variables_bytes: bytes of the variables as JSON.
         tokens: lexical tokens of the document.
-        nesting: brackets open at one time, and selection sets inside each other through fragments.
+        nesting: open brackets, and selection sets inside each other through fragments.
         depth: fields inside each other, fragments expanded.
         aliases: aliased fields, fragments expanded.
-        same_name: fields of one response name in the document; GraphQL's own validation compares them in pairs.
-        cost: sum over all fields: a root field has its `Cost`, any other costs 1; fields under a connection count once for each item asked for.
-        page: the most items of a connection (`first`).
-        seconds: wall time of the whole answer.
+        same_name: fields with the same response name; GraphQL's validation compares them in pairs.
+        cost: sum over all fields: a root field has its `Cost`, any other costs 1; fields under a connection count once per requested item.
+        page: items of a connection (`first`).
+        seconds: wall time of the whole response.
     """
 
     document_bytes: int = 32 * 1024
@@ -64,7 +64,7 @@ class Limits:
 
     @property
     def body_bytes(self) -> int:
-        """Most bytes of a whole request, checked before it is parsed; JSON escapes may write each byte of document and variables as six."""
+        """Maximum bytes of a request body, checked before it is parsed; JSON escapes may write each byte of document and variables as six."""
         return 6 * (self.document_bytes + self.variables_bytes) + 4096
 
 
@@ -78,10 +78,10 @@ _CLOSING = frozenset({TokenKind.BRACE_R, TokenKind.BRACKET_R, TokenKind.PAREN_R}
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Cost of a root field, declared with the field.
+    """Cost of a root field.
 
     Attributes:
-        own: of the field itself, without the fields selected below it.
+        own: cost of the field itself, without the fields selected below it.
         paged: whether it is a connection, whose selected fields count once for each item of the page.
     """
 
@@ -94,7 +94,7 @@ _DEFAULT_COST = Cost(1)
 
 @dataclass(frozen=True, slots=True)
 class _Measure:
-    """Size of a selection set with its fragments expanded."""
+    """Size of a selection set with fragments expanded: nested fields, nested selection sets, aliases and cost."""
 
     depth: int = 0
     height: int = 0
@@ -103,13 +103,11 @@ class _Measure:
 
 
 def read_document(text: str, variables: Mapping[str, Any], costs: Mapping[str, Cost], limits: Limits = DEFAULT_LIMITS) -> DocumentNode:
-    """Parse a document, unless it exceeds a bound.
+    """Parse a GraphQL document, unless it exceeds a bound.
 
     Args:
-        text: the GraphQL document.
-        variables: values of its variables: a connection's `first` may be one.
-        costs: of the root fields, by name; fields without one (`__typename`) cost 1.
-        limits: the bounds.
+        variables: values of its variables, one of which may be a connection's `first`.
+        costs: costs of the root fields by name; fields without one (`__typename`) cost 1.
 
     Raises:
         LimitExceeded: a bound is exceeded.
@@ -128,7 +126,7 @@ def read_document(text: str, variables: Mapping[str, Any], costs: Mapping[str, C
 
 
 def _lex(text: str, limits: Limits) -> None:
-    """Count tokens and open brackets first: the parser is recursive, so nesting must be bounded before it runs."""
+    """Raise LimitExceeded for too many tokens or open brackets; the parser is recursive, so nesting is checked before it runs."""
     lexer = Lexer(Source(text))
     tokens = open_brackets = 0
     while (token := lexer.advance()).kind is not TokenKind.EOF:
@@ -144,7 +142,7 @@ def _lex(text: str, limits: Limits) -> None:
 
 
 class _Measurer:
-    """Measures every operation of one document; each selection set is visited once."""
+    """Measurement of the operations of a document; each selection set is visited once."""
 
     def __init__(self, document: DocumentNode, variables: Mapping[str, Any], costs: Mapping[str, Cost], limits: Limits) -> None:
         self.operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
@@ -222,7 +220,7 @@ class _Measurer:
         return self.measured[key]
 
     def _page(self, field: FieldNode) -> int:
-        """Return the number of items that a connection may return; a `first` that validation will refuse counts as the largest page."""
+        """Return the number of items that a connection may return; an invalid `first`, which validation refuses, counts as the largest page."""
         for argument in field.arguments:
             if argument.name.value == "first":
                 value = argument.value

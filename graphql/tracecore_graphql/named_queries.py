@@ -1,4 +1,4 @@
-"""Named GraphQL documents, ready to send: one per file in `queries/`."""
+"""Named GraphQL documents: one per file in `queries/`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SUFFIX = ".graphql"
 
 
 def names() -> list[str]:
-    """Return the names of all documents."""
+    """Return the sorted names of all documents."""
     return sorted(file.name.removesuffix(_SUFFIX) for file in _FOLDER.iterdir() if file.name.endswith(_SUFFIX))
 
 

@@ -1,4 +1,4 @@
-"""Scalars and object types of the schema: builds, plugins, bugs, and the answer of `trace` and `impact`."""
+"""Scalars and object types of the schema: builds, plugins, bugs, and the result of `trace` and `impact`."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ T = TypeVar("T")
 
 
 def from_record(type_: type[T], item: object) -> T:
-    """Return an item of the record as an object type: its keys or attributes become the fields of the same names; others are left out."""
+    """Return an item of the record as an object type, with the keys or attributes that have a field of the same name."""
     fields = type_.__dataclass_fields__  # type: ignore[attr-defined]  # strawberry types are dataclasses
     if isinstance(item, Mapping):
         return type_(**{name: value for name, value in item.items() if name in fields})
@@ -254,7 +254,7 @@ def _run(run: Mapping[str, Any]) -> TraceRun:
 
 
 def trace_answer(answer: Mapping[str, Any]) -> Trace:
-    """Return the answer of `Record.trace` or `Record.impact` as its object type."""
+    """Return the result of `Record.trace` or `Record.impact` as its object type."""
     types: dict[str, type] = {"gaps": Gap, "unknowns": UnknownFact, "claims": Claim, "static": StaticEdge, "edges": TraceEdge}
     lists: dict[str, list[Any]] = {name: [from_record(type_, item) for item in answer[name]] for name, type_ in types.items()}
     nodes = [from_record(TraceNode, _with_origin(node)) for node in answer["nodes"]]

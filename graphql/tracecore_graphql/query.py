@@ -1,4 +1,4 @@
-"""The root type of the schema: each field reads one thing from the record."""
+"""Root type of the schema."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ __all__ = ["Query", "RequestContext"]
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """The record that one request reads, and the request's deadline in monotonic seconds."""
+    """The record of one request, and the request's deadline as `time.monotonic()` seconds."""
 
     opened: Record
     deadline: float
 
     @property
     def record(self) -> Record:
-        """The record; every root field reads it anew, so that a request ends at its deadline.
+        """The record; checked against the deadline at each access, so that a request ends there.
 
         Raises:
             TracecoreError: the deadline has passed.

@@ -1,4 +1,4 @@
-"""The schema, and the function that answers a request: bounds first, then execution; internal errors are masked."""
+"""The schema, and execution of a request: bounds are checked first, and internal errors are masked."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ log = logging.getLogger("tracecore.graphql")
 
 
 class _Schema(strawberry.Schema):
-    """A schema that logs no errors: `ask` logs those that are not the client's."""
+    """A schema that logs no errors; `ask` logs those not caused by the client."""
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Log nothing."""
@@ -41,13 +41,13 @@ schema = _Schema(query=Query, config=StrawberryConfig(scalar_map=SCALARS))
 
 
 def sdl() -> str:
-    """Return the schema in GraphQL's own language; `graphql/schema.graphql` is the committed snapshot of it."""
+    """Return the schema in SDL; `graphql/schema.graphql` is its committed snapshot."""
     return schema.as_str().rstrip() + "\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a request.
+    """Response to a request.
 
     Attributes:
         body: `data` and `errors` in GraphQL's format.
@@ -66,13 +66,10 @@ def ask(
     *,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Answer:
-    """Execute a GraphQL document on the record.
+    """Execute a GraphQL document on the record; errors are returned in the response.
 
     Args:
-        record: to read from.
-        document: GraphQL text.
-        variables: values of its variables.
-        operation: name of the operation to execute, required if the document has several.
+        operation: name of the operation to execute; required if the document has several.
         limits: bounds of the document and of the time.
     """
     deadline = time.monotonic() + limits.seconds
@@ -92,7 +89,7 @@ def ask(
 
 
 def _check_operation(document: DocumentNode, name: str | None) -> None:
-    """Raise a GraphQLError unless the request selects exactly one operation and that is a query."""
+    """Raise GraphQLError unless the request selects exactly one operation, and it is a query."""
     operations = {node.name.value if node.name else None: node for node in document.definitions if isinstance(node, OperationDefinitionNode)}
     if not operations:
         raise GraphQLError("The document has no operation.")
@@ -106,7 +103,7 @@ def _check_operation(document: DocumentNode, name: str | None) -> None:
 
 
 def _formatted_error(error: GraphQLError) -> Any:
-    """Return an error as sent to the client: errors of the request with their message, internal ones masked by a number found in the log."""
+    """Return an error as sent to the client: the message of a request error; an internal error is logged and replaced by its number in the log."""
     cause = error.original_error
     while isinstance(cause, GraphQLError) and cause.original_error is not None:
         cause = cause.original_error

@@ -1,4 +1,4 @@
-"""The audit server: one Starlette application over the record of one workspace."""
+"""Audit server: a Starlette application over the record of one workspace."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ __all__ = ["application"]
 OPEN_PATHS = frozenset({"/health"})
 READERS = frozenset({Role.AUDITOR, Role.ADMIN})
 _QUESTIONS_AT_ONCE = 4
-"""Requests answered at one time; the rest wait. A trace is work for one core, and a database has few connections."""
+"""Maximum number of requests executed at the same time; others wait. A trace uses one core, and a database has few connections."""
 _TOKENS_AT_ONCE = 4
-"""Tokens looked up at one time, in threads of their own: a token is found at once, however slow the requests are."""
+"""Maximum number of token lookups at the same time; they have their own threads, so that slow requests don't delay them."""
 
 
 class TokenGate:
-    """Middleware that refuses requests without a valid token, except to `/health`; unknown paths too, so that none can be probed."""
+    """ASGI middleware that refuses requests without a valid token, except to `/health`; also to unknown paths, so that none can be probed."""
 
     def __init__(self, app: ASGIApp, tokens: TokenStore) -> None:
         self.app = app
@@ -61,13 +61,7 @@ class TokenGate:
 
 
 def application(record: Record, tokens: TokenStore, *, limits: Limits = DEFAULT_LIMITS) -> Starlette:
-    """Make the server's application.
-
-    Args:
-        record: the record to answer from; read in worker threads.
-        tokens: the valid tokens.
-        limits: bounds of one request.
-    """
+    """Return the server's application; the record is read in worker threads."""
     slots = ThreadSlots(_QUESTIONS_AT_ONCE)
 
     async def health(_request: Request) -> Response:
@@ -101,10 +95,10 @@ def application(record: Record, tokens: TokenStore, *, limits: Limits = DEFAULT_
 
 
 async def _read_body(request: Request, cap: int) -> bytes:
-    """Read a body of at most `cap` bytes.
+    """Return a request's body.
 
     Raises:
-        HTTPException: 413, when the declared length or the bytes received exceed the cap.
+        HTTPException: 413 if the declared or received length exceeds `cap` bytes.
     """
     declared = request.headers.get("content-length", "")
     too_large = HTTPException(413, f"The body is larger than {cap} bytes.")
@@ -119,10 +113,10 @@ async def _read_body(request: Request, cap: int) -> bytes:
 
 
 def _read_request(content_type: str, body: bytes) -> tuple[str, Mapping[str, Any], str | None]:
-    """Return the document, the variables and the operation's name of a GraphQL request.
+    """Return document, variables and operation name of a GraphQL request.
 
     Raises:
-        HTTPException: 400, when the body is not a GraphQL request.
+        HTTPException: 400 if the body is not a GraphQL request.
     """
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(400, "Expected the content type 'application/json'.")
@@ -141,12 +135,12 @@ def _read_request(content_type: str, body: bytes) -> tuple[str, Mapping[str, Any
 
 
 def _problem(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """Return an error in the format of all errors: `{"errors": [{"message": …}]}`."""
+    """Return an error response: `{"errors": [{"message": …}]}`."""
     return _json(status, {"errors": [{"message": message}]}, headers)
 
 
 def _json(status: int, body: Any, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """Return a JSON response that proxies must not cache and browsers must not reinterpret."""
+    """Return a JSON response that proxies must not cache and whose type browsers must not guess."""
     return JSONResponse(body, status, {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})})
 
 

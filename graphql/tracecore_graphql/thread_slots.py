@@ -1,4 +1,4 @@
-"""Worker threads in bounded number; a slot stays taken until its thread has ended, even when the request no longer waits for the result."""
+"""Worker threads in bounded number; a slot stays taken until its thread has ended, even if the request no longer waits for the result."""
 
 from __future__ import annotations
 
@@ -18,16 +18,13 @@ class Busy(Exception):
 
 
 class StillRunning(Exception):
-    """The work did not end in time; it goes on and keeps its slot until it ends."""
+    """The work did not end in time; it continues and keeps its slot until it ends."""
 
 
 class ThreadSlots:
     """A bounded number of worker threads; further work waits for a slot.
 
-    A thread can't be stopped. If a request that gave up freed its slot, slow requests would pile up in threads without bound.
-
-    Args:
-        count: number of threads.
+    A thread can't be stopped. If a request that timed out freed its slot, threads of slow requests would accumulate without bound.
     """
 
     def __init__(self, count: int) -> None:
@@ -35,11 +32,7 @@ class ThreadSlots:
         self._working: set[asyncio.Task[object]] = set()  # the event loop itself keeps only weak references to tasks
 
     async def run(self, work: Callable[[], T], *, seconds: float) -> T:
-        """Run a function in a thread and return its result.
-
-        Args:
-            work: the function; called once, unless no slot becomes free in time.
-            seconds: to wait for a slot and for the result, together.
+        """Run a function in a thread and return its result; waits at most `seconds` for a slot and the result together.
 
         Raises:
             Busy: no slot became free; `work` will not be called.

@@ -1,7 +1,7 @@
 """Tokens of the audit server and their roles.
 
-They are kept as hashes in `access/tokens.json` of the workspace and are not part of the record: deleting the file revokes them all. A token is 256
-random bits, so a plain SHA-256 of it can't be guessed.
+Only their hashes are kept, in `access/tokens.json` of the workspace, outside the record: deleting the file revokes all tokens. A token has 256
+random bits, so its plain SHA-256 can't be reversed by guessing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FORMAT = 1
 
 
 class Role(StrEnum):
-    """What a token permits: `producer` to send events, `auditor` to read, `admin` both."""
+    """Permissions of a token: `producer` sends events, `auditor` reads, `admin` does both."""
 
     PRODUCER = "producer"
     AUDITOR = "auditor"
@@ -42,7 +42,7 @@ class Token:
     Attributes:
         id: eight hex digits, for `token list` and `token revoke`.
         sha256: hex digest of the token's text.
-        created_at: RFC 3339, UTC, like the other times.
+        created_at: RFC 3339 in UTC, like the other times.
     """
 
     id: str
@@ -60,11 +60,7 @@ class Token:
 
 
 class TokenStore:
-    """The tokens of one workspace.
-
-    Args:
-        clock: returns the current time.
-    """
+    """The tokens of one workspace; `clock` returns the current time."""
 
     def __init__(self, workspace: Workspace, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._folder = workspace.root / "access"
@@ -73,14 +69,10 @@ class TokenStore:
         self._seen: tuple[tuple[int, int, int], dict[str, Token]] | None = None
 
     def create(self, role: Role, expires: datetime | None = None) -> str:
-        """Make a token and return its text, which is not stored.
-
-        Args:
-            role: of the token.
-            expires: 90 days from now by default.
+        """Create a token and return its text, which is not stored; it expires in 90 days by default.
 
         Raises:
-            UsageError: it would have expired already, or the workspace can't be written.
+            UsageError: the expiry is in the past, or the workspace can't be written.
         """
         now = self._clock()
         expires = expires or now + LIFETIME
@@ -92,7 +84,7 @@ class TokenStore:
         return text
 
     def revoke(self, token_id: str) -> Token:
-        """Mark a token as revoked.
+        """Mark a token as revoked, and return it as it was before.
 
         Raises:
             UsageError: there is no token with that id.
@@ -113,12 +105,12 @@ class TokenStore:
         return tuple(self._known().values())
 
     def find(self, text: str) -> Token | None:
-        """Return the token with a given text, or None if it does not exist, has expired or was revoked."""
+        """Return the valid token with a given text; None if it does not exist, has expired or was revoked."""
         found = self._known().get(_hash(text))  # the lookup's duration reveals the hash at most, from which the text can't be found
         return found if found is not None and found.state(self._clock()) == "valid" else None
 
     def _known(self) -> dict[str, Token]:
-        """Return all tokens by hash; the file is read again when it has changed, so that revoking takes effect at once."""
+        """Return all tokens by hash; the file is reread if it has changed, so that revocation takes effect at once."""
         try:
             stat = self._file.stat()
         except FileNotFoundError:

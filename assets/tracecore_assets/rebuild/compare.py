@@ -103,7 +103,7 @@ class Comparison:
         return "the same bytes"
 
     def _reason(self, target: RebuildTarget) -> str | None:
-        """Return the known reason for a difference: a change that affects the asset, or an input that is near but not identical; None if there is none."""
+        """Return the known reason for a difference: a change that affects the asset, or an input that is only near; None if there is none."""
         own = self._changed.get(target.asset, [])
         if own:
             shown = "; ".join(change.words() for change in own[:_SHOWN])

@@ -1,4 +1,4 @@
-"""The evidence that gates evaluate, and which KPI reports of a build were measured on frames that selected something."""
+"""Evidence that gates evaluate, and which KPI reports of a build were measured on frames used to select a model or threshold."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def evidence_of(
     host: PluginHost,
     earlier: Callable[[], PreviousBuild] = PreviousBuild,
 ) -> GateEvidence:
-    """Return the evidence for the gates, without the KPIs of reports on selection frames, so that no gate passes by them.
+    """Return the evidence for the gates; KPIs measured on selection frames are left out, so that no gate passes because of them.
 
     Args:
-        artifacts: the build's, by role, each with the run that made it.
-        checks: of the artifacts.
-        unknowns: of the artifacts' traces, each with its ref.
-        earlier: returns the previous build.
+        artifacts: artifacts of the build by role, each with the id of the run that made it.
+        checks: checks of the artifacts.
+        unknowns: (ref, unknown) from the artifacts' traces.
+        earlier: returns the previous build; called only by gates that compare with it.
     """
 
     def read(ref: str) -> Any:
@@ -56,10 +56,9 @@ def evidence_of(
 
 
 def unknowns_of_other_models(reports: Sequence[KpiReport], engines: Mapping[str, Collection[str]]) -> tuple[Unknown, ...]:
-    """Return an unknown for each KPI report of a model that is neither an engine of the build nor one that an engine was compiled from.
+    """Return an unknown for each KPI report of models that are neither engines of the build nor compiled into one.
 
-    Args:
-        engines: models that each engine was compiled from, by the engine's ref.
+    `engines` are the refs of the models that each engine was compiled from, by the engine's ref.
     """
     known = {ref for engine, models in engines.items() for ref in (engine, *models)}
     return tuple(
@@ -74,10 +73,10 @@ def _models(report: KpiReport) -> str:
 
 
 def _reports(artifacts: Mapping[str, tuple[Artifact, str]], kpis: Sequence[str], trace: Trace, read: Read) -> tuple[KpiReport, ...]:
-    """Return the KPI reports that have values, and which of them are reports on selection frames.
+    """Return the KPI reports that have values, with those on selection frames marked.
 
-    A report is one if frames that it was measured on selected something in its own trace; or if no gate reads it and it was measured on the
-    validation side of a split while another report was measured on the test side.
+    A report is on selection frames if its trace selected something by frames that it was measured on; or if no gate reads it and it was measured on
+    the validation side of a split while another report was measured on the test side.
     """
     values = {role: kpi_values({role: artifact.facets}) for role, (artifact, _) in artifacts.items() if artifact.kind == ArtifactKind.KPI_REPORT}
     behind = {role: read_kpi_provenance(trace(artifacts[role][0].ref), artifacts[role][1]) for role, known in values.items() if known}
@@ -92,7 +91,7 @@ def _reports(artifacts: Mapping[str, tuple[Artifact, str]], kpis: Sequence[str],
 
 
 def _readers(kpi: str, values: Mapping[str, Mapping[str, float]], overlapping: set[str], validating: set[str]) -> list[str]:
-    """Return the reports that a gate on a KPI reads: preferably those that are not measured on selection frames."""
+    """Return the roles of the reports that a gate on a KPI reads: those not on selection frames if there are any."""
     having = [role for role, known in values.items() if kpi in known or kpi.removeprefix(f"{role}.") in known]
     for apart in (overlapping | validating, overlapping):
         if chosen := [role for role in having if role not in apart]:
@@ -101,14 +100,14 @@ def _readers(kpi: str, values: Mapping[str, Mapping[str, float]], overlapping: s
 
 
 class _Frames:
-    """Ids of the frames in tables; each table is read once."""
+    """Cache of the frame ids in tables, by ref."""
 
     def __init__(self, read: Read) -> None:
         self._read = read
         self._known: dict[str, frozenset[str]] = {}
 
     def overlap(self, uses: KpiProvenance) -> str:
-        """Return which frames a report was measured on and also selected by, as a clause; empty if none. Unreadable tables are compared by ref."""
+        """Return a clause naming frames that a report was both measured on and selected by; empty if none. Unreadable tables are compared by ref."""
         for measured in uses.measured:
             for selected in uses.selected:
                 shared = self._of(measured.ref) & self._of(selected.ref)

@@ -1,4 +1,4 @@
-"""Evaluation of a release's gates, and the previous build that KPIs are compared with."""
+"""Evaluation of a release's gates, and the previous build for comparison of KPIs."""
 
 from __future__ import annotations
 
@@ -26,11 +26,9 @@ __all__ = ["evaluate_gates", "needs_unknowns", "previous_build"]
 
 
 def previous_build(record: Record, program: str, name: str) -> PreviousBuild:
-    """Return the build of the same program that was sealed last before a build.
+    """Return the last build of a program sealed before the build `name`; empty if there is none.
 
-    Args:
-        program: name of the program.
-        name: of the build to be sealed; if it is sealed already, only earlier builds count, so that repeating it gives the same result.
+    If `name` is sealed already, only earlier builds count, so that repeating a build gives the same result.
     """
     before = PreviousBuild()
     for build in record.query(sealed_builds):
@@ -50,12 +48,12 @@ def previous_build(record: Record, program: str, name: str) -> PreviousBuild:
 
 
 def needs_unknowns(release: Release, host: PluginHost) -> bool:
-    """Whether a gate of the release reads the unknowns, which take a trace of each artifact to collect."""
+    """Whether a gate of the release reads unknowns, which require a trace of each artifact."""
     return any(host.gate(entry.gate).item.reads_unknowns for entry in release.gates)
 
 
 def evaluate_gates(release: Release, evidence: GateEvidence, host: PluginHost) -> tuple[GateOutcome, ...]:
-    """Evaluate every gate of a release, also after one has failed, so that all failures are seen at once.
+    """Return the outcomes of all gates of a release; a failed gate does not stop the evaluation.
 
     Raises:
         RunFailed: a gate raised.
@@ -84,7 +82,7 @@ def _judge(called: str, gate: str, requirement: Mapping[str, Any], evidence: Gat
 
 
 def _over_the_build(checked: GateOutcome, requirement: Mapping[str, Any], evidence: GateEvidence, host: PluginHost) -> GateOutcome:
-    """Evaluate the whole build by the gate `no_leak` in addition to the check; by the gate only if no such check was run."""
+    """Combine the outcome of the `no_leak` check with that of the gate `no_leak` over the whole build; only the gate if the check was not run."""
     if NO_LEAK not in host.gates:
         missing = "leaks over the build can't be judged: no installed plugin brings the gate 'no_leak' (pip install tracecore-curation)"
         return replace(checked, passed=False, measured="not judged", message=missing)

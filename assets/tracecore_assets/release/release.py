@@ -1,4 +1,4 @@
-"""The release, the last step of every build: evaluates the gates, applies waivers, seals the build."""
+"""Release, the last step of every build: evaluates the gates, applies waivers, seals the build."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["ReleaseRequest", "WaiverText", "read_request", "read_waivers", "refu
 
 @dataclass(frozen=True, slots=True)
 class WaiverText:
-    """A waiver as typed, not yet validated."""
+    """A waiver as given by the user, not yet validated; `until` is an ISO date."""
 
     gate: str
     reason: str
@@ -36,15 +36,14 @@ class WaiverText:
 
 
 def read_waivers(texts: Sequence[WaiverText], *, release: Release, approver: str | None, today: date) -> tuple[Waiver, ...]:
-    """Validate waivers.
+    """Return the validated waivers of a release.
 
     Args:
-        release: the gates that may be waived.
-        approver: of the build and so of its waivers.
-        today: in UTC.
+        approver: approver of the build, who signs its waivers.
+        today: current day in UTC.
 
     Raises:
-        UsageError: an unknown gate, an empty reason, an expired date, or no approver.
+        UsageError: an unknown gate, an empty reason, an invalid or expired date, or no approver.
     """
     if texts and not approver:
         raise UsageError("A waiver is signed by the approver of the build: name one with --approver.")
@@ -72,7 +71,7 @@ def _day(text: WaiverText, today: date) -> date:
 
 
 def waive(outcomes: Iterable[GateOutcome], waivers: Sequence[Waiver]) -> tuple[tuple[GateOutcome, ...], tuple[Waiver, ...]]:
-    """Return the gate outcomes with waived failures marked, and the waivers that were needed: those of failed gates."""
+    """Return the gate outcomes with waived failures marked, and the waivers of failed gates."""
     by_gate = {waiver.gate: waiver for waiver in waivers}
     marked = tuple(replace(outcome, waived=not outcome.passed and outcome.name in by_gate) for outcome in outcomes)
     return marked, tuple(by_gate[outcome.name] for outcome in marked if outcome.waived)
@@ -91,7 +90,7 @@ class ReleaseRequest:
 
 
 def read_request(resolved: ResolvedProgram, name: str, approver: str | None, waivers: Sequence[WaiverText]) -> ReleaseRequest:
-    """Validate a release request, before any asset is made.
+    """Return the validated release request; called before any asset is made.
 
     Raises:
         UsageError: the program has no release section, a required approver is missing, or the name or a waiver is not valid.
@@ -117,11 +116,11 @@ def read_request(resolved: ResolvedProgram, name: str, approver: str | None, wai
 
 
 def release(session: Session, request: ReleaseRequest) -> SealedBuild:
-    """Evaluate the gates over all outputs of a program, and seal the build if they pass or are waived.
+    """Evaluate the gates over all outputs of a program, and seal the build if each passes or is waived; a refusal is recorded as a failed run.
 
     Raises:
-        NegativeVerdict: a gate failed that is not waived; no build is sealed.
-        UsageError: a build of this name with other content is sealed already.
+        NegativeVerdict: a gate failed that is not waived, or a blocking check rejected an output; no build is sealed.
+        UsageError: a build of this name is sealed already with other content.
     """
     release_section = session.program.spec.release
     assert release_section is not None, "read_request refuses programs without a release"
@@ -182,7 +181,7 @@ def _evidence(session: Session) -> tuple[dict[str, tuple[Artifact, str]], list[C
 
 
 def _engines(session: Session) -> dict[str, set[str]]:
-    """Return the models that each engine of a build was compiled from, by the engine's ref."""
+    """Return the refs of the models that each engine of a build was compiled from, by the engine's ref."""
     return {
         artifact.ref: {read.ref for read in session.inputs_of(name) if read.kind == ArtifactKind.MODEL}
         for name, outcome in session.outcomes.items()
@@ -197,11 +196,7 @@ def _reasons(failed: Sequence[GateOutcome]) -> str:
 
 
 def refuse_other_program(session: Session, request: ReleaseRequest) -> None:
-    """Refuse a build's name that is sealed already from another program, before anything is made.
-
-    Raises:
-        UsageError: the name is taken.
-    """
+    """Raise UsageError if the build's name is sealed already from another program; called before anything is made."""
     known = session.record.query(sealed_build, request.name)
     if known is None:
         return

@@ -1,1 +1,1 @@
-"""Running a resolved program: the session that makes its assets, its progress, and the workspace's Dagster instance."""
+"""Running of a resolved program: the session that makes its assets, its progress, and the workspace's Dagster instance."""

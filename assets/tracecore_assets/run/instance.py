@@ -1,4 +1,4 @@
-"""The Dagster instance of a workspace, shared by builds from the command line and the page."""
+"""The Dagster instance of a workspace, shared by builds from the command line and the Dagster UI."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HOST_TAG, _PROCESS_TAG = "tracecore/host", "tracecore/process"
 
 
 def dagster_home(workspace: Workspace) -> str:
-    """Return the workspace's absolute `DAGSTER_HOME`, with tracecore's `dagster.yaml` unless there is another one."""
+    """Create the workspace's `DAGSTER_HOME` with tracecore's `dagster.yaml`, unless it has one; return its absolute path."""
     home = workspace.dagster.absolute()
     home.mkdir(parents=True, exist_ok=True)
     settings = home / "dagster.yaml"
@@ -39,7 +39,7 @@ def dagster_home(workspace: Workspace) -> str:
 
 
 def workspace_file(workspace: Workspace) -> str:
-    """Write the `workspace.yaml` of Dagster's page: one code location, loaded by this interpreter; return its path."""
+    """Write the `workspace.yaml` of the Dagster UI (one code location, loaded by this interpreter) and return its path."""
     location = {"module_name": "tracecore_assets.code_location", "location_name": "tracecore", "executable_path": sys.executable}
     file = Path(dagster_home(workspace)) / "workspace.yaml"
     write_durably(file, json.dumps({"load_from": [{"python_module": location}]}, indent=2).encode() + b"\n")
@@ -48,7 +48,7 @@ def workspace_file(workspace: Workspace) -> str:
 
 @contextmanager
 def dagster_instance(workspace: Workspace) -> Iterator[DagsterInstance]:
-    """Open the workspace's Dagster instance."""
+    """Open the workspace's Dagster instance for the duration of a block; runs of dead processes are closed, and spooled steps recorded."""
     from dagster import DagsterInstance
 
     from tracecore_assets.external_assets.event_log import recording_into
@@ -64,7 +64,7 @@ def dagster_instance(workspace: Workspace) -> Iterator[DagsterInstance]:
 
 
 def _record_pending(workspace: Workspace) -> None:
-    """Record the pending steps of external assets."""
+    """Record the spooled steps of external assets, if any."""
     from tracecore_assets.external_assets.retry_spool import pending, record_pending
 
     if pending(workspace):
@@ -75,12 +75,12 @@ def _record_pending(workspace: Workspace) -> None:
 
 
 def process_tags() -> dict[str, str]:
-    """Return run tags by which a later process checks whether the process of a build is still alive."""
+    """Return Dagster run tags with this host and process id, by which a later process detects that a build's process is dead."""
     return {_HOST_TAG: socket.gethostname(), _PROCESS_TAG: str(os.getpid())}
 
 
 def _close_dead_runs(instance: DagsterInstance) -> None:
-    """Mark runs of killed processes as failed; Dagster would show them as running for ever."""
+    """Mark running Dagster runs of dead processes on this host as failed."""
     from dagster import DagsterRunStatus, RunsFilter
 
     for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.CANCELING])):

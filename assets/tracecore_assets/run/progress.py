@@ -1,4 +1,4 @@
-"""Progress of a build on stderr: assets made and reused, and the running stage."""
+"""Progress of a build: assets made and reused, and the running stage."""
 
 from __future__ import annotations
 
@@ -23,11 +23,7 @@ _SECONDS_BETWEEN_LINES = 15.0
 
 
 class Progress:
-    """Writes the progress of a build as lines of text; at most one every 15 s for a running stage.
-
-    Args:
-        line: writes a line.
-    """
+    """Progress of a build as lines of text, at most one every 15 s for a running stage; `line` writes a line."""
 
     def __init__(self, line: Callable[[str], None]) -> None:
         self._line = line
@@ -35,12 +31,12 @@ class Progress:
         self._began = self._written = 0.0
 
     def begin(self, job: str, stage: str) -> None:
-        """Begin a job (`<program>.<asset>`)."""
+        """Start the timer of a job (`<program>.<asset>`) with the given stage."""
         self._job = f"{job} ({stage})"
         self._began = self._written = time.monotonic()
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Report how far the running stage is; `total` is 0 if unknown."""
+        """Report the progress of the running stage; `total` is 0 if unknown."""
         now = time.monotonic()
         if now - self._written > _SECONDS_BETWEEN_LINES:
             self._written = now
@@ -52,7 +48,7 @@ class Progress:
             self._line(f"  ...      {self._job}: " + " · ".join(text for text in shown if text))
 
     def stopped(self) -> None:
-        """Report that the job failed; the error gives the reason."""
+        """Report that the job failed, without the reason."""
         self._line(f"  failed   {self._job}  {time.monotonic() - self._began:.1f} s")
 
     def outcome(self, outcome: Outcome) -> None:
@@ -69,7 +65,7 @@ class Progress:
 
 
 class Console(Progress):
-    """Writes progress lines to stderr and, on a terminal, draws a bar.
+    """Progress as lines on stderr and, on a terminal, a bar.
 
     Dagster redirects the standard streams of its steps to files; a duplicate of stderr made before still writes to the terminal.
     """
@@ -111,7 +107,7 @@ class Console(Progress):
                 self._stream.close()
 
     def line(self, text: str) -> None:
-        """Write a line above the bar."""
+        """Write a line, above the bar if there is one."""
         with contextlib.suppress(OSError):  # a reader that has ended (`2>&1 | head`) must not stop the build
             if self._bar is not None:
                 self._bar.console.print(text, markup=False)
@@ -120,14 +116,14 @@ class Console(Progress):
                 self._stream.flush()
 
     def begin(self, job: str, stage: str) -> None:
-        """Begin a job with a bar of its own."""
+        """Start the timer of a job, with a new bar on a terminal."""
         super().begin(job, stage)
         if self._bar is not None:
             self._drop()
             self._task = self._bar.add_task(f"{job} ({stage})", total=None, note="")
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Move the bar; without a terminal, write a line from time to time."""
+        """Update the bar; without a terminal, write a line from time to time."""
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, total=total or None, note=note)
         else:

@@ -1,4 +1,4 @@
-"""One run of a program in a workspace: makes each asset once, inputs first, unless the record has it."""
+"""Run of a program in a workspace: makes each asset once, inputs first, unless the record has it."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ __all__ = ["Session"]
 
 
 class Session:
-    """A program being run.
+    """A running program; holds the store shared until it is closed.
 
     Args:
-        run: id of the Dagster run, the parent of all its runs in the record.
-        progress: shows the progress.
+        run: id of the Dagster run, the parent of all its recorded runs.
+        progress: display of the progress.
 
     Attributes:
-        outcomes: by asset, in execution order.
+        outcomes: outcomes by asset, in execution order.
         gates: outcomes of the release's gates, once evaluated.
-        selection: roles of the KPI reports measured on selection frames, once the gates are evaluated.
+        selection: roles of the KPI reports on selection frames, once the gates are evaluated.
         sealed: the build, once sealed.
-        failure: the error that stopped an asset or the release for good.
+        failure: the error that finally stopped an asset or the release.
         interrupted: whether the run was interrupted.
     """
 
@@ -65,7 +65,7 @@ class Session:
         self.interrupted = False
 
     def _keep_program(self) -> Artifact:
-        """Put the effective program into the store; the first run that has it as an input records it."""
+        """Put the effective program into the store; it is recorded by the first run that has it as an input."""
         return self._store_program(jcs(program_document(self.program)))
 
     def _store_program(self, data: bytes) -> Artifact:
@@ -89,7 +89,7 @@ class Session:
         )
 
     def ensure(self, name: str) -> Outcome:
-        """Return an asset's outcome, from this session, from the record, or from running its stage now.
+        """Return an asset's outcome: from this session, from the record, or by running its stage now.
 
         Raises:
             NegativeVerdict: a blocking check rejected an input.
@@ -143,22 +143,18 @@ class Session:
         return ResolvedInput(artifact, outcome.run_id)
 
     def refuse_rejected(self, name: str) -> None:
-        """Stop a build at an output that a blocking check rejected.
-
-        Raises:
-            NegativeVerdict: an output was rejected; with the check and its finding.
-        """
+        """Raise NegativeVerdict, with the check and its finding, if a blocking check rejected an output of an asset."""
         outcome = self.outcomes[name]
         for port, artifact in outcome.outputs.items():
             if artifact.ref in outcome.rejected:
                 raise NegativeVerdict(f"'{self.program.asset(name).role(port)}' is rejected: {rejection(outcome, artifact)}")
 
     def inputs_of(self, name: str) -> list[Artifact]:
-        """Return the artifacts that an asset was made from."""
+        """Return the artifacts that supply an asset's inputs, of those made in this session."""
         return [self.outcomes[source.asset].outputs[source.output] for source in self.program.asset(name).sources if source.asset in self.outcomes]
 
     def unknowns(self) -> list[tuple[str, Unknown]]:
-        """Return the unknowns in the traces of the program's outputs, each once, with the ref that it is of."""
+        """Return (ref, unknown) of the distinct unknowns in the traces of the program's outputs."""
         read = {(source.asset, source.output) for asset in self.program.assets for source in asset.sources}
         found: dict[tuple[str, str, str], tuple[str, Unknown]] = {}
         for name, outcome in self.outcomes.items():
@@ -169,14 +165,14 @@ class Session:
         return list(found.values())
 
     def close(self) -> None:
-        """Close the record, release the store, and end the workers."""
+        """Stop the worker processes, release the store and close the record."""
         self.executor.workers.close()
         self._sharing.close()
         self.record.close()
 
 
 def rejection(outcome: Outcome, artifact: Artifact) -> str:
-    """Return the blocking check that rejected an output and its finding, as a sentence."""
+    """Return a sentence with the blocking check that rejected an output and its finding."""
     failed: list[CheckRun] = [check for check in outcome.checks if not check.success and check.target == artifact.ref]
     if not failed:
         return f"{artifact.ref} was rejected by a blocking check."

@@ -1,1 +1,1 @@
-"""Commands of the audit server, found by entry point."""
+"""Commands of the audit server."""

@@ -14,7 +14,7 @@ from tracecore.workspace import NamedWorkspace
 __all__ = ["command"]
 
 _CONNECTIONS = 64
-"""Connections at one time; each may keep a body of `Limits.body_bytes` in memory."""
+"""Maximum number of connections; each may keep a body of `Limits.body_bytes` in memory."""
 
 
 @click.command(epilog="\b\nExamples:\n  tracecore serve\n  tracecore serve --host 0.0.0.0 --port 8443 --workspace /srv/tracecore")
@@ -58,7 +58,7 @@ def command(host: str, port: int, workspace: NamedWorkspace) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Open the listening socket here, not in uvicorn, so that a port in use is a clear error and the port chosen for 0 is known.
+    """Return a listening socket; opened here instead of in uvicorn for a clear error, and to know the port chosen for 0.
 
     Raises:
         UsageError: the address is not one of this machine, or the port is in use.

@@ -1,4 +1,4 @@
-"""`tracecore token create|list|revoke`: access to the audit server."""
+"""`tracecore token create|list|revoke`: tokens of the audit server."""
 
 from __future__ import annotations
 
