@@ -157,7 +157,7 @@ class EventLogListener:
         return _Step(run_id_of(entry.run_id, step_key, attempt), entry.timestamp)
 
     def _start(self, step: _Step, entry: EventLogEntry, step_key: str) -> None:
-        """Record START under the run's lock, so that `recover` closes the run if this process dies; a failure is logged: the end also records START."""
+        """Record START under the run's lock, so that `recover` closes the run if this process dies; a failure is logged: the end records START."""
         try:
             record = self._open()
             step.lock.enter_context(hold_run(record.workspace.locks, step.run))

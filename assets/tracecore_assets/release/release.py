@@ -39,7 +39,7 @@ def read_waivers(texts: Sequence[WaiverText], *, release: Release, approver: str
     """Return the validated waivers of a release.
 
     Args:
-        approver: approver of the build, who signs its waivers.
+        approver: approver of the build and of its waivers.
         today: current day in UTC.
 
     Raises:

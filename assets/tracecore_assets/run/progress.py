@@ -130,12 +130,12 @@ class Console(Progress):
             super().__call__(done, total, note)
 
     def stopped(self) -> None:
-        """Remove the bar, then report."""
+        """Remove the bar and report that the job failed."""
         self._drop()
         super().stopped()
 
     def outcome(self, outcome: Outcome) -> None:
-        """Remove the bar, then report."""
+        """Remove the bar and report the outputs of the job and its failed checks."""
         self._drop()
         super().outcome(outcome)
 
