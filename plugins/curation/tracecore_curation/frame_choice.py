@@ -1,4 +1,4 @@
-"""Choice of frames for a data request: those that meet its conditions, the most similar to the examples first."""
+"""Choose frames for a data request: those that meet its conditions, the most similar to the examples first."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ _BITS = 64
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Frames to choose from, by drive, sensor and time; all arrays have one entry a frame.
+    """Frames to choose from, sorted by drive, sensor and time; one array entry per frame.
 
     Attributes:
-        conditions: values by condition, drive and sensor included; a missing one is unknown.
+        hashes: 64-bit difference hashes.
+        luma: mean luma, 0 to 1.
+        conditions: dict of values by condition, with drive and sensor; missing ones are unknown.
     """
 
     ids: NDArray[np.object_]
@@ -43,12 +45,12 @@ class Chosen:
     """Frames chosen for one want.
 
     Attributes:
-        ids: of the chosen frames, the most similar to the examples first.
-        matching: number of frames that meet every condition, before likeness and duplicates.
-        untold: conditions of objects, which no frame table holds.
-        unsaid: count of frames without a value, by condition: they don't meet it.
-        unlike: whether no example frame is known, so that likeness decided nothing.
-        of_shown_drives: number of chosen frames whose drive an example frame is of.
+        ids: refs of the chosen frames, the most similar to the examples first.
+        matching: number of free frames that meet every condition, before similarity and duplicates.
+        untold: conditions on objects, which can't be checked before labeling.
+        unsaid: number of frames without a value, which fail the condition, by condition.
+        unlike: whether the want names examples but none was found, so that similarity was not used.
+        of_shown_drives: number of chosen frames from a drive of an example.
     """
 
     want: Want
@@ -61,16 +63,12 @@ class Chosen:
 
     @property
     def found(self) -> int:
-        """The number of chosen frames known to meet every condition."""
+        """The number of chosen frames known to meet every condition; 0 if some conditions can't be checked."""
         return 0 if self.untold else len(self.ids)
 
 
 def read_pool(frames: Any, labels: Any = None) -> Pool:
-    """Read frames to choose from.
-
-    Args:
-        labels: a label table, whose frame attributes are conditions too.
-    """
+    """Return the frames of a table as a pool; frame attributes of `labels`, if given, are conditions too."""
     table: pa.Table = frames.to_table(columns=_COLUMNS)
     table = table.sort_by([("drive", "ascending"), ("sensor", "ascending"), ("timestamp_ns", "ascending"), ("frame_id", "ascending")])
     known = read_conditions(frames, labels)
@@ -85,13 +83,13 @@ def read_pool(frames: Any, labels: Any = None) -> Pool:
 
 
 def choose(wants: Sequence[Want], pool: Pool, examples: Pool, barred: Collection[str], barred_drives: Collection[str], bits: int) -> list[Chosen]:
-    """Choose frames for each want in turn, the most needed first; no frame is chosen twice.
+    """Return the frames chosen for each want, in the order of the wants; no frame is chosen twice.
 
     Args:
-        examples: frames of the wants' `like`.
-        barred: frames that must not be chosen.
+        examples: frames that contain the wants' `like`.
+        barred: refs of frames that must not be chosen.
         barred_drives: drives that must not be chosen.
-        bits: of 64: a frame whose hash differs from a chosen one's in at most this many is left out as a duplicate.
+        bits: a frame whose hash differs from a chosen one's in at most this many of 64 bits is left out as a duplicate; -1 for none.
     """
     free = np.array([id_ not in barred and drive not in barred_drives for id_, drive in zip(pool.ids, pool.drives, strict=True)], dtype=bool)
     taken: list[np.uint64] = []
@@ -128,7 +126,7 @@ def _for_want(want: Want, pool: Pool, examples: Pool, free: NDArray[np.bool_], t
 
 
 def _apart(pool: Pool, rows: NDArray[np.intp], examples: Pool, liked: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return each frame's distance to the nearest example: the share of differing hash bits plus the difference of mean luma, 0 to 2."""
+    """Return each row's distance to the nearest example: share of differing hash bits plus difference of mean luma, 0 to 2."""
     bits = np.bitwise_count(pool.hashes[rows, None] ^ examples.hashes[None, liked]) / _BITS
     light = np.abs(pool.luma[rows, None] - examples.luma[None, liked])
     nearest: NDArray[np.float64] = (bits + light).min(axis=1).round(9)
@@ -136,7 +134,7 @@ def _apart(pool: Pool, rows: NDArray[np.intp], examples: Pool, liked: NDArray[np
 
 
 def _spread(rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return rows in an order whose beginning is spread over all: ends, halves, quarters (van der Corput's sequence)."""
+    """Return the rows reordered so that every prefix is spread over all of them (van der Corput's sequence)."""
     places = np.arange(len(rows), dtype=np.uint64)
     reversed_ = np.zeros(len(rows), dtype=np.float64)
     scale = 0.5

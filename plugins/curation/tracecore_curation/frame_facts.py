@@ -1,4 +1,4 @@
-"""Facts of frames that curation compares, except images, and pairs of frames: all counted, the closest kept."""
+"""Facts of frames that curation compares (all but images), and pairs of frames: all counted, the closest kept."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ FACT_COLUMNS = ("frame_id", "drive", "sensor", "timestamp_ns", "index", "clock",
 
 @dataclass(frozen=True, slots=True)
 class FrameFacts:
-    """The frames of one table, in order of drive, sensor and time; all arrays have one entry a frame.
+    """Frames of one table, sorted by drive, sensor and time; one array entry per frame.
 
     Attributes:
-        times: log_time in ns, or the frame's index where the clock is `index`.
+        times: log time in ns, or the frame's number if the clock is `index`.
         indices: position in the drive and sensor.
-        clocks: `measured`, or the drive's own word for its clock.
-        places: degrees north and east [n, 2], NaN where not measured.
+        clocks: `measured`, or the drive's own name for its clock.
+        places: degrees north and east, (n, 2), NaN if not measured.
     """
 
     ids: NDArray[np.object_]
@@ -51,28 +51,28 @@ class FrameFacts:
 
     @property
     def by_drive(self) -> dict[str, NDArray[np.intp]]:
-        """Row numbers of each drive, ascending; drives sorted."""
+        """Ascending row numbers by drive; drives sorted."""
         names, codes = np.unique(self.drives.astype(str), return_inverse=True)
         rows = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes, minlength=len(names)))[:-1])
         return dict(zip(names.tolist(), rows, strict=True)) if len(names) else {}
 
     @property
     def timed(self) -> NDArray[np.bool_]:
-        """Frames with a measured clock, as a mask."""
+        """Mask of the frames with a measured clock."""
         return np.asarray(self.clocks == MEASURED, dtype=bool)
 
     @property
     def placed(self) -> NDArray[np.bool_]:
-        """Frames with a measured place, as a mask."""
+        """Mask of the frames with a measured place."""
         return np.asarray(np.isfinite(self.places).all(axis=1), dtype=bool)
 
     def take(self, chosen: NDArray[Any]) -> FrameFacts:
-        """Return the frames of a mask or of row numbers."""
+        """Return the frames selected by a mask or by row numbers."""
         return FrameFacts(*(getattr(self, each.name)[chosen] for each in fields(self)))
 
 
 def read_facts(frames: Any, filter_: pc.Expression | None = None) -> FrameFacts:
-    """Read the facts of a frame table."""
+    """Return the facts of a frame table's rows that have an id and pass the filter."""
     named = pc.field("frame_id").is_valid()
     table: pa.Table = frames.to_table(columns=list(FACT_COLUMNS), filter=named if filter_ is None else named & filter_)
     table = table.sort_by([("drive", "ascending"), ("sensor", "ascending"), ("timestamp_ns", "ascending")])
@@ -88,11 +88,7 @@ def read_facts(frames: Any, filter_: pc.Expression | None = None) -> FrameFacts:
 
 
 def read_names(frames: Any) -> FrameFacts:
-    """Read the facts of a table that has frame ids but lacks other columns: ids, and drives if it has them.
-
-    Args:
-        frames: a `pyarrow.dataset.Dataset` with the column `frame_id`.
-    """
+    """Return the facts of a dataset with `frame_id` and perhaps `drive`; all other facts are zero, unknown or NaN."""
     names = [name for name in ("frame_id", "drive") if name in frames.schema.names]
     table: pa.Table = frames.to_table(columns=names, filter=pc.field("frame_id").is_valid())
     unknown = np.full(len(table), UNKNOWN, dtype=object)
@@ -108,7 +104,7 @@ def read_names(frames: Any) -> FrameFacts:
 
 
 def _texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
-    """Return texts, with null as the empty text: an unknown drive."""
+    """Return the column as strings, with null as the empty string (an unknown drive)."""
     values = np.empty(len(column), dtype=object)
     values[:] = [UNKNOWN if each is None else str(each) for each in column.to_pylist()]
     return values
@@ -116,7 +112,7 @@ def _texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Pairs of frames of two tables: row numbers, and two distances (the smaller the nearer)."""
+    """Pairs of frames of two tables: their row numbers, and two distances (smaller is nearer)."""
 
     a: NDArray[np.intp]
     b: NDArray[np.intp]
@@ -129,7 +125,7 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class FramePair:
-    """One pair by the frames' refs, with their distance in words."""
+    """A pair of frame refs, with their distance in words."""
 
     a: str
     b: str
@@ -138,7 +134,7 @@ class FramePair:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """The number of pairs, of frames of either table in pairs, and the closest pairs in order."""
+    """Number of pairs, number of frames of each table that are in pairs, and the closest pairs in order."""
 
     count: int
     frames_a: int
@@ -147,7 +143,7 @@ class Tally:
 
 
 def closest(blocks: Iterator[Pairs], a: FrameFacts, b: FrameFacts, keep: int) -> Tally:
-    """Count pairs in blocks and keep the nearest, ties by row numbers; the result does not depend on the blocks."""
+    """Return the counts and the `keep` nearest of all pairs, ties broken by row number; the division into blocks has no influence."""
     count = 0
     in_a, in_b = np.zeros(len(a), dtype=bool), np.zeros(len(b), dtype=bool)
     best = Pairs(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0), np.empty(0))

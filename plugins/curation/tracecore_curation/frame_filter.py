@@ -1,4 +1,4 @@
-"""Filters of frames by drive, sensor, condition and brightness, as a program states them; and the stage `frame-filter`."""
+"""Filter frames by drive, sensor, condition and brightness, as set in a program; and the stage `frame-filter`."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ FILTER_FACET = tc.FacetSpec("tracecore_filter", lambda value: f"filtered from {t
 
 
 def read_conditions(frames: Any, labels: Any = None) -> dict[str, dict[str, str]]:
-    """Return the conditions of a dataset's frames by ref, with the frame attributes of a label table if given."""
+    """Return the conditions of each frame by ref, including the frame attributes of a label table, if given."""
     columns = [name for name in CONDITION_COLUMNS if name in frames.schema.names]
     attributes = () if labels is None else labels.to_table(columns=[*ATTRIBUTE_COLUMNS]).to_pylist()
     return frame_conditions(frames.to_table(columns=["frame_id", *columns]), attributes)
 
 
 def condition_names(conditions: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """Return the name of every condition that any frame has, sorted."""
+    """Return the names of all conditions that any frame has, sorted."""
     return sorted({name for of_frame in conditions.values() for name in of_frame})
 
 
 def _listed(value: Any) -> Any:
-    """Return a single name as a list of one; a name that YAML reads as a number is its digits."""
+    """Return a value or list as a tuple; integers become strings, since YAML reads digits as a number."""
     values = value if isinstance(value, list | tuple) else [value]
     return tuple(str(each) if type(each) is int else each for each in values)
 
@@ -66,13 +66,13 @@ _CONDITIONS = {"regions": "region", "time_of_day": "time_of_day"}
 
 
 def filter_expression(frames: Any, params: FilterParams, labels: Any = None) -> pc.Expression | None:
-    """Return the filter of the parameters, None for no filter.
+    """Return the Arrow filter of the parameters; None for no filter.
 
     Args:
-        labels: needed for `labeled`; its frame attributes are conditions too.
+        labels: required by `labeled`; its frame attributes are conditions too.
 
     Raises:
-        UsageError: a drive, a sensor or a value of a condition that no frame has, a condition that no frame has, or `labeled` without labels.
+        UsageError: a drive, sensor, condition or value that no frame has, or `labeled` without labels.
     """
     parts: list[pc.Expression] = []
     for name, column in _COLUMNS.items():
@@ -101,12 +101,12 @@ def filter_expression(frames: Any, params: FilterParams, labels: Any = None) -> 
 
 
 def labeled_frames(labels: Any) -> set[str]:
-    """Return the refs of every frame that a label table names."""
+    """Return the refs of all frames in a label table."""
     return set(pc.unique(labels.to_table(columns=["frame_id"])["frame_id"]).to_pylist())
 
 
 def selection(frames: Any, ids: Iterable[str]) -> pa.RecordBatchReader:
-    """Return rows of a frame table by ref as a stream: images of a large set don't fit into memory."""
+    """Return the rows of a frame table with these refs as a stream, since images of a large set don't fit into memory."""
     wanted = pc.field("frame_id").isin(pa.array(sorted(ids), type=pa.string()))
     reader: pa.RecordBatchReader = frames.scanner(filter=wanted, batch_size=256, batch_readahead=2, fragment_readahead=1).to_reader()
     return reader
@@ -117,7 +117,7 @@ def _values(frames: ds.Dataset, column: str) -> list[str]:
 
 
 def _meeting(known: Mapping[str, Mapping[str, str]], asked: Mapping[tuple[str, str], tuple[str, ...]]) -> list[str]:
-    """Return the refs of frames that meet every condition, by (filter, condition)."""
+    """Return the refs of frames that meet every condition, sorted. `asked`: accepted values by (filter, condition)."""
     for (filter_, name), wanted in asked.items():
         if filter_ == "conditions":
             _refuse_unknown("filter 'conditions' names the condition", [name], condition_names(known))
@@ -144,7 +144,7 @@ class FrameFilter(tc.Stage):
         """Filters; a frame must pass all."""
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Copy the rows that pass."""
+        """Write the rows that pass the filters."""
         frames = context.read(self.frames)
         facts = read_facts(frames, filter_expression(frames, params, context.read(self.labels)))
         if not len(facts):

@@ -1,4 +1,4 @@
-"""The stage `leak-free-split`: frames to train on, frames to select by, and frames to measure on that share nothing with either."""
+"""The stage `leak-free-split`: frames for training, for selection, and for measurement; the last share nothing with the others."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _WHOLE = 5  # with fewer drives, a whole one for validation leaves too few to tr
 
 @dataclass(frozen=True, slots=True)
 class _Split:
-    """Sides of the frames, members of the facet, and unknowns.
+    """Assignment of frames to sides.
 
     Attributes:
-        sides: by frame: the name of an output, else the reason why the frame is on no side.
+        sides: per frame the name of an output, else the reason why it is in none.
         facet: further members of the facet `tracecore_split`.
         unknowns: (what, why).
     """
@@ -74,7 +74,7 @@ class LeakFreeSplit(tc.Stage):
         gap: float = tc.Field(1.0, ge=0, description="seconds on either side of a block whose frames are left out; at most a quarter of the block")
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Filter, split, and write the three sides."""
+        """Filter and split the frames, and write the three sides."""
         frames, labels = context.read(self.frames), context.read(self.labels)
         facts = read_facts(frames, filter_expression(frames, params, labels))
         if not len(facts):
@@ -159,7 +159,7 @@ def _by_attribute(facts: FrameFacts, frames: Any, labels: Any, params: LeakFreeS
 
 
 def _in_blocks(facts: FrameFacts, sides: NDArray[np.object_], params: LeakFreeSplit.Params, why: str) -> dict[str, JSON]:
-    """Move frames of the training side to validation, in blocks of time, and return the facet's members about it."""
+    """Move training frames to validation in blocks of time, changing `sides` in place, and return facet members that describe it."""
     rows = np.flatnonzero(sides == TRAIN)
     cut = cut_blocks(facts.take(rows), params.validation, params.block, params.gap)
     if cut is None:

@@ -31,7 +31,7 @@ class Limits(tc.Params):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side of a split: the name of its port and its frames."""
+    """One side of a split: port name and frames."""
 
     name: str
     frames: FrameFacts
@@ -39,15 +39,15 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """One reason why two sides leak.
+    """One kind of leak between two sides.
 
     Attributes:
         reason: `shared_frame`, `shared_drive`, `time_and_place` or `near_duplicate`.
         sides: names of the two ports.
-        drives: of the kept pairs, sorted.
-        found: the finding in words; it follows `train and validation: `.
-        count: of frames or pairs.
-        pairs: the nearest of them, at most `KEPT`.
+        drives: drives of the kept pairs, sorted.
+        found: the finding in words, to follow `train and validation: `.
+        count: number of frames or pairs.
+        pairs: the nearest pairs, at most `KEPT`.
     """
 
     reason: str
@@ -59,17 +59,17 @@ class Leak:
 
 
 def find_leaks(a: Side, b: Side, thumbnails: Thumbnails | None, limits: Limits) -> list[Leak]:
-    """Return every leak between two sides, the plainest reason first.
+    """Return every leak between two sides: frames, drives, then time and place, and near-duplicates.
 
     Args:
-        thumbnails: of both sides; None where only ids and drives are known.
+        thumbnails: pictures of both sides; None to compare only ids and drives.
     """
     shared = [*shared_frames(a, b), *_shared_drives(a, b, timed=thumbnails is not None)]
     return shared if thumbnails is None else [*shared, *_time_and_place(a, b, limits), *_near_duplicates(a, b, thumbnails, limits)]
 
 
 def counted(number: int, what: str) -> str:
-    """Return a number with its noun in the right number."""
+    """Return a number with its noun, plural unless the number is 1."""
     return f"{number} {what}{'s' * (number != 1)}"
 
 
@@ -78,14 +78,14 @@ def _are(number: int) -> str:
 
 
 def describe_pair(reason: str, near: float, also: float) -> str:
-    """Return the distance of two frames in words, by the two measures of a reason."""
+    """Return the distance of two frames in words; the two measures depend on the reason."""
     if reason == "time_and_place":
         return f"{near:.1f} s and {also:.0f} m apart"
     return f"likeness {1 - near:.3f}{', mirrored' if also else ''}"
 
 
 def shared_frames(a: Side, b: Side) -> list[Leak]:
-    """Return the leak of frames that two sides share, if any."""
+    """Return one leak if the sides share frames; else an empty list."""
     shared = sorted(set(a.frames.ids.tolist()) & set(b.frames.ids.tolist()))
     if not shared:
         return []
@@ -107,7 +107,7 @@ def _shared_drives(a: Side, b: Side, *, timed: bool) -> list[Leak]:
 
 
 def _nearest_in_time(a: FrameFacts, b: FrameFacts) -> tuple[FramePair, ...]:
-    """Return each frame of `b` with the frame of `a` nearest in time, the nearest pairs first; frames of one drive have one clock."""
+    """Return each frame of `b` with the frame of `a` nearest in time, nearest pairs first; both must be of one drive."""
     order = np.argsort(a.times, kind="stable")
     times = a.times[order]
     after = np.clip(np.searchsorted(times, b.times), 0, len(times) - 1)

@@ -1,8 +1,8 @@
-"""Near-duplicates: frames that show the same picture, whatever drive they are of: upright, mirrored, with black bars, cropped, with an overlay.
+"""Find near-duplicates: frames that show the same picture, also mirrored, with black bars, cropped, or with an overlay.
 
-Each picture is reduced to a miniature, and its content to a mark: a unit vector of 20 x 15 cells of detail (each cell minus its surroundings, strong
-cells clipped, so that neither light nor a lamp nor a caption decides). All marks are compared in blocks by matrix products, which is exact; pairs of
-whole pictures that correlate somewhat, upright or mirrored, are compared again with crops of each other. The tests measure recall and false alarms.
+Each picture is reduced to a miniature, and that to a mark: a unit vector of 20 x 15 cells of detail (each cell minus its surroundings, strong
+cells clipped, so that neither light nor a lamp nor a caption dominates). All marks are compared in blocks by matrix products, which is exact;
+pairs of whole pictures that correlate somewhat are compared again with crops of each other. The tests measure recall and false alarms.
 """
 
 from __future__ import annotations
@@ -47,12 +47,10 @@ _Marks = NDArray[np.float32]
 
 
 class Thumbnails:
-    """Gray miniatures of frames by ref, decoded when first asked for.
-
-    A frame has one, and one more without its bars where its border is black.
+    """Gray miniatures of frames by ref, decoded when first requested; a frame with black borders has a second one without them.
 
     Args:
-        tables: frame tables (`pyarrow.dataset.Dataset`) that hold the frames' images.
+        tables: frame tables (`pyarrow.dataset.Dataset`) with images.
     """
 
     def __init__(self, *tables: Any) -> None:
@@ -60,11 +58,11 @@ class Thumbnails:
         self._miniatures: dict[str, list[NDArray[np.uint8]]] = {}
 
     def add(self, table: Any) -> None:
-        """Add a table of frames."""
+        """Add a frame table to decode from."""
         self._tables.append(table)
 
     def of(self, ids: NDArray[np.object_]) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
-        """Return the miniatures of frames [n, 60, 80] and the index of each one's frame in `ids`, ascending."""
+        """Return the miniatures of frames, (n, 60, 80), and for each its frame's index in `ids`, ascending."""
         # The last table first: with each further one, those before it are not searched again.
         for table in reversed(self._tables):
             missing = sorted(set(ids.tolist()) - self._miniatures.keys())
@@ -80,14 +78,13 @@ class Thumbnails:
 
 
 def near_duplicates(a: FrameFacts, b: FrameFacts, thumbnails: Thumbnails, *, likeness: float, across_drives: bool = False) -> Iterator[Pairs]:
-    """Find the pairs of a frame of one table and a frame of another that show the same picture.
+    """Yield blocks of pairs of frames that show the same picture, each pair once.
+
+    In the pairs, `near` is 1 minus the correlation, and `also` is 1 if one frame shows the other's mirror image.
 
     Args:
         likeness: least correlation of the marks.
-        across_drives: whether only pairs of two drives count.
-
-    Yields:
-        Blocks of pairs, each pair once: `near` is 1 minus the likeness, `also` is 1 where one shows the other's mirror image.
+        across_drives: whether to ignore pairs within one drive.
     """
     (minis_a, frames_a), (minis_b, frames_b) = thumbnails.of(a.ids), thumbnails.of(b.ids)
     for rows_a in _blocks(frames_a):
@@ -115,7 +112,7 @@ def near_duplicates(a: FrameFacts, b: FrameFacts, thumbnails: Thumbnails, *, lik
 
 
 def _blocks(frames: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
-    """Yield rows in blocks; all rows of a frame are in one block."""
+    """Yield row numbers in blocks; all rows of a frame are in one block."""
     start = 0
     while start < len(frames):
         end = int(np.searchsorted(frames, frames[min(start + _BLOCK, len(frames)) - 1], "right"))
@@ -124,9 +121,9 @@ def _blocks(frames: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
 
 
 def _alike(marks_a: _Marks, marks_b: _Marks, least: float) -> NDArray[np.float64]:
-    """Return the greatest correlation of each two pictures [n, m]: the whole of one with the crops of the other, either way.
+    """Return the greatest correlation of each two pictures, (n, m), over the whole of one and the crops of the other.
 
-    0 where the wholes correlate less than `least`. Multiplying whole blocks is faster than selecting pairs first.
+    It is 0 if the whole pictures correlate less than `least`. Multiplying whole blocks is faster than selecting pairs first.
     """
     whole_a, whole_b = marks_a[:, 0], marks_b[:, 0]
     alike = whole_a @ whole_b.T
@@ -159,7 +156,7 @@ def _against_crops(
 
 
 def _best(found: Sequence[Pairs]) -> Pairs:
-    """Return each pair of frames once, at its nearest."""
+    """Return each pair of frames once, at its smallest distance."""
     a, b, near, also = (np.concatenate([getattr(pairs, name) for pairs in found]) for name in ("a", "b", "near", "also"))
     order = np.lexsort((also, near, b, a))
     a, b, near, also = a[order], b[order], near[order], also[order]
@@ -168,7 +165,7 @@ def _best(found: Sequence[Pairs]) -> Pairs:
 
 
 def _marks(minis: NDArray[np.uint8], windows: Sequence[tuple[float, float, float]]) -> _Marks:
-    """Return the marks of miniatures by window [n, windows, 300]; zeros for a picture without contrast."""
+    """Return the marks of miniatures for each window, (n, windows, 300); zeros for a picture without contrast."""
     marks = np.zeros((len(minis), len(windows), _HEIGHT, _WIDTH), dtype=np.float32)
     around_y, around_x = _around(_HEIGHT), _around(_WIDTH)
     for start in range(0, len(minis), _BLOCK):
@@ -194,7 +191,12 @@ def _mirror(marks: _Marks) -> _Marks:
 
 @cache
 def _cells(count: int, size: int, share: float, place: float) -> NDArray[np.float32]:
-    """Return the matrix [count, size] that averages a window of a line of pixels to so many cells."""
+    """Return the matrix (count, size) that averages a window of `size` pixels into `count` cells.
+
+    Args:
+        share: size of the window as a share of the line.
+        place: position of the window, 0 at the start to 1 at the end.
+    """
     first = size * (1 - share) * place
     edges = first + np.linspace(0, size * share, count + 1)
     pixels = np.arange(size)
@@ -206,7 +208,7 @@ def _cells(count: int, size: int, share: float, place: float) -> NDArray[np.floa
 
 @cache
 def _around(count: int) -> NDArray[np.float32]:
-    """Return the matrix [count, count] that averages each cell with those around it; beyond the border the outermost cell is repeated."""
+    """Return the matrix (count, count) that averages each cell with its neighbors; the outermost cell is repeated beyond the border."""
     places = np.arange(count)[:, None] + np.arange(-_AROUND, _AROUND + 1)
     weights = np.zeros((count, count), dtype=np.float32)
     np.add.at(weights, (np.arange(count)[:, None], places.clip(0, count - 1)), 1 / (2 * _AROUND + 1))
@@ -225,7 +227,7 @@ def _miniatures(data: bytes, frame_id: str) -> list[NDArray[np.uint8]]:
 
 
 def _inside(gray: Image.Image) -> tuple[int, int, int, int]:
-    """Return the box of an image within its black bars; the whole of it where a third of a side or less would be left."""
+    """Return the box of an image within its black bars; the whole image if less than a third of a side would remain."""
     shows = np.asarray(gray) > _BLACK
     height, width = shows.shape
     rows, columns = (np.flatnonzero(shows.mean(axis=axis) > _SPECKS) for axis in (1, 0))

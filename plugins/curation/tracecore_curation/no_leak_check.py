@@ -1,4 +1,4 @@
-"""The check `no_leak`: the sides of a split have nothing in common that they may not."""
+"""The check `no_leak`: the sides of a split share no frames, drives, times and places, or near-duplicates."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _params(given: Mapping[str, JSON]) -> NoLeakParams:
 
 
 def _frame_tables(context: tc.CheckContext, ports: Sequence[str]) -> tuple[dict[str, Any], list[Unknown]]:
-    """Return the outputs to compare, and the unknowns of those with frames but without the columns needed."""
+    """Return the outputs to compare, and unknowns for outputs with frames that lack the columns needed."""
     for port in ports:
         if port not in context.ports:
             raise tc.UsageError(
@@ -110,7 +110,7 @@ def _frame_tables(context: tc.CheckContext, ports: Sequence[str]) -> tuple[dict[
 
 
 def _compared(sides: Sequence[Side], *, all_pairs: bool) -> list[tuple[Side, Side]]:
-    """Return the pairs of sides to compare: each with `test`, or all pairs if no side has that name or `all_pairs` is set."""
+    """Return the pairs of sides to compare: those with `test`, or all pairs if `all_pairs` is set or no side has that name."""
     pairs = list(combinations(sides, 2))
     with_test = [pair for pair in pairs if _TEST in (pair[0].name, pair[1].name)]
     return pairs if all_pairs or not with_test else with_test

@@ -1,4 +1,4 @@
-"""The gate `no_leak`: whether any reported KPI was measured on frames that something in its own trace learned from or was selected by."""
+"""The gate `no_leak`: whether a reported KPI was measured on frames used for training or selection in its own trace."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class NoLeakOverBuild(tc.Gate):
     description = "No reported KPI was measured on frames that anything in its own trace learned from or was selected by."
 
     def check_requirement(self, requirement: Mapping[str, Any]) -> None:
-        """Refuse another key than `unknown_training`, and a value that is not a list of refs."""
+        """Raise UsageError for any key but `unknown_training`, or if that is not a list of refs."""
         _accepted(requirement)
 
     def evaluate(self, evidence: tc.GateEvidence, requirement: Mapping[str, Any]) -> tc.GateResult:
-        """Compare the frames of every report with all that its trace learned from and was selected by."""
+        """Compare the frames of every report with those used for training and selection in its trace."""
         accepted = _accepted(requirement)
         finder = _LeakFinder(evidence)
         reported = [report for report in evidence.reports if not report.selection]
@@ -76,18 +76,14 @@ class NoLeakOverBuild(tc.Gate):
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """Facts of one frame table, and the table itself where its pictures and places can be compared."""
+    """Facts of one frame table, and the table itself if its pictures and places can be compared."""
 
     facts: FrameFacts
     whole: Any | None
 
 
 class _LeakFinder:
-    """Reads each frame table once, and compares each two once.
-
-    Attributes:
-        unknowns: (what, why) of comparisons that were not possible.
-    """
+    """Reads each frame table and compares each pair of tables once. `unknowns`: comparisons that were not possible (keys of an ordered set)."""
 
     def __init__(self, evidence: tc.GateEvidence) -> None:
         self.unknowns: dict[Unknown, None] = {}
@@ -98,7 +94,7 @@ class _LeakFinder:
         self._leaks: dict[tuple[str, str, bool], list[Leak]] = {}
 
     def findings(self, report: KpiReport) -> Iterator[str]:
-        """Yield each leak into a report in words; of a selection report only shared frames, since both may share drives."""
+        """Yield each leak into a report in words; for a selection report only shared frames, since it may share drives with training."""
         uses = report.uses
         for reading in uses.uncompared:
             why = f"The record does not say of which frames {_named(reading.ref)} is, so that {report.role} was not compared with it."
@@ -113,7 +109,7 @@ class _LeakFinder:
                     yield f"{report.role} is measured on {_read(measured)}, and {reading.job} {verb} {_read(reading)}: {_describe_leak(leak)}"
 
     def clean(self, report: KpiReport) -> str:
-        """Return the sentence that nothing leaks into a report, with the tables that could not be read."""
+        """Return the sentence that a report has no leak, naming tables that could not be read."""
         uses = report.uses
         unread = sorted({_named(each.ref) for each in (*uses.measured, *uses.learned, *uses.selected) if self._table(each.ref) is None})
         frames = sum(len(table.facts) for each in uses.measured if (table := self._table(each.ref)) is not None)
@@ -172,12 +168,12 @@ class _LeakFinder:
 
 
 def _drives(reading: Reading, table: _Table | None) -> Sequence[str]:
-    """Return the drives of a table; the recorded ones where it can't be read."""
+    """Return the drives of a table; the recorded ones if it can't be read."""
     return reading.drives if table is None else table.facts.drive_names
 
 
 def _read(reading: Reading) -> str:
-    """Return the name of a table, and of the table it was made from where it has no frames itself."""
+    """Return the name of a table, with that of the frame table it was made from if it has no frames itself."""
     return f"{_named(reading.through)}, made from {_named(reading.ref)}" if reading.through else _named(reading.ref)
 
 
@@ -192,12 +188,12 @@ def _accepted(requirement: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _means(name: str, ref: str) -> bool:
-    """Whether a program's ref is of a version: the same, only its name, or its name and the beginning of its digest."""
+    """Whether a ref in a program refers to a recorded version: it is equal, or its name, or its name with the beginning of the digest."""
     return ref == name or ref.startswith(name if "@" in name else f"{name}@")
 
 
 def _limits(checks: Sequence[CheckRun]) -> Limits:
-    """Return the limits of the program's own checks of splits where they agree, else the defaults."""
+    """Return the limits of the build's own `no_leak` checks if they agree, else the defaults."""
     recorded = [check.details["limits"] for check in checks if check.name == "no_leak" and isinstance(check.details.get("limits"), Mapping)]
     return Limits.model_validate(recorded[0] if recorded and all(each == recorded[0] for each in recorded) else {})
 
@@ -212,12 +208,12 @@ def _describe_leak(leak: Leak) -> str:
 
 
 def _named(ref: str) -> str:
-    """Return the name of an artifact: `<program>.<asset>[.<port>]`."""
+    """Return the name in a ref: `<program>.<asset>[.<port>]`."""
     return ref.partition("@")[0].partition("/")[2]
 
 
 def _apart(ref: str, other: str) -> str:
-    """Return the name of a ref, with its digest where the other ref is a version of the same name."""
+    """Return the name in a ref, with the start of its digest if `other` is another version of the same name."""
     return ref.partition("/")[2][: len(_named(ref)) + 7] if ref != other and _named(ref) == _named(other) else _named(ref)
 
 

@@ -1,6 +1,6 @@
-"""The same time and place: frames of two drives that were near each other, where clock and position of both were measured.
+"""Find frames of two drives at the same time and place; only frames with a measured clock and position are compared.
 
-Distances are straight lines between points on the sphere of mean Earth radius; GNSS errors are larger than those of the sphere.
+Distances are straight lines on a sphere of mean Earth radius, which is more exact than GNSS.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MARGIN = 1e-6  # of the search box, for rounding; pairs in the box are compared
 
 
 def unmeasured(*tables: FrameFacts) -> str | None:
-    """Return why time and place can't be compared, as one sentence; None where everything was measured."""
+    """Return a sentence on why time and place can't be compared for some frames; None if all were measured."""
     frames = sum(len(table) for table in tables)
     untimed = sum(int((~table.timed).sum()) for table in tables)
     unplaced = sum(int((~table.placed).sum()) for table in tables)
@@ -36,10 +36,9 @@ def unmeasured(*tables: FrameFacts) -> str | None:
 
 
 def neighbors(a: FrameFacts, b: FrameFacts, *, seconds: float, meters: float) -> Iterator[Pairs]:
-    """Find the pairs of frames of two different drives at the same time and place; frames without a measured clock and position are in none.
+    """Yield blocks of pairs of frames of two different drives at the same time and place.
 
-    Yields:
-        Blocks of pairs: `near` is the time between them in s, `also` the distance in m.
+    In the pairs, `near` is the time between them in s, `also` the distance in m. Frames without a measured clock and position are in none.
     """
     from scipy.spatial import cKDTree
 
@@ -66,6 +65,6 @@ def neighbors(a: FrameFacts, b: FrameFacts, *, seconds: float, meters: float) ->
 
 
 def _points(places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return points in m [n, 3] of degrees north and east [n, 2]."""
+    """Return points in m, (n, 3), for degrees north and east, (n, 2)."""
     north, east = np.radians(places[:, 0]), np.radians(places[:, 1])
     return _EARTH_M * np.stack([np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)], axis=1)

@@ -1,4 +1,4 @@
-"""Frames that a data request asks for: the request read, the stage `requested-frames`, and the check `request_met`."""
+"""The stage `requested-frames`, which chooses the frames that a data request asks for, and the check `request_met`."""
 
 from __future__ import annotations
 
@@ -33,11 +33,7 @@ REQUESTED_FACET = tc.FacetSpec("tracecore_requested", _summary, __package__)
 
 
 def read_request(folder: Path) -> DataRequest:
-    """Read the request of a `data_request` artifact.
-
-    Raises:
-        UsageError: it holds no valid request.
-    """
+    """Return the request in the folder of a `data_request` artifact. Raises UsageError if the file is missing or not a valid request."""
     file = folder / FILE
     try:
         return DataRequest.model_validate(loads_strict(file.read_bytes()))
@@ -75,7 +71,7 @@ class RequestedFrames(tc.Stage):
         )
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Choose frames, and describe the result of each want."""
+        """Choose and write frames, and describe the result for each want."""
         request = read_request(context.read(self.request))
         table, excluded, judged = (context.read(port) for port in (self.frames, self.exclude, self.examples))
         pool = read_pool(table, context.read(self.labels))
@@ -172,7 +168,7 @@ class RequestMet(tc.Check):
     severity = Severity.WARN
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Compare the counts of each want."""
+        """Compare the number of chosen frames with the number asked for, for each want."""
         context.read()
         facet: Any = context.target.facets.get(REQUESTED_FACET.name)
         if not facet:
@@ -196,6 +192,6 @@ class RequestMet(tc.Check):
 
 
 def _chosen(want: Any) -> int:
-    """Return how many frames were chosen, all by the conditions of frames; older records have only `found`."""
+    """Return the number of frames chosen for a want; older records have only `found`."""
     chosen: int = want.get("chosen", want["found"])
     return chosen

@@ -27,13 +27,13 @@ _WORDS = {"train": {"train", "training"}, "validation": {"val", "valid", "valida
 
 @dataclass(frozen=True, slots=True)
 class AttributeSplit:
-    """Which frames are on which side.
+    """Side of each frame after a split by attribute.
 
     Attributes:
-        sides: `train`, `validation` or `test` by frame ref; `validation` is optional.
-        left_out: frames on no side, by their value.
-        without: frames without a value.
-        words: the values of each side.
+        sides: `train`, `validation` or `test` by frame ref; `validation` may be absent.
+        left_out: number of frames on no side, by value.
+        without: number of frames without a value.
+        words: description of the values on each side.
     """
 
     sides: Mapping[str, str]
@@ -43,14 +43,14 @@ class AttributeSplit:
 
 
 def split_by_attribute(frames: Any, labels: Any, ids: Sequence[str], by: str, holdout: Sequence[str]) -> AttributeSplit:
-    """Split frames by an attribute of the labeled images, a condition or a column of the frame table.
+    """Split frames by an attribute of the labeled images, a condition, or a column of the frame table.
 
-    With `holdout` those values are the test side; of the other values, words for validation are the validation side, words for test are left out, and
-    all others are the training side. Without `holdout` the values must be words for sides: train; val, valid, validation or dev; test. Where no value
-    is test, validation is the test side.
+    With `holdout`, those values are the test side; values that mean validation are the validation side, values that mean test are left out, and all
+    others are the training side. Without it, values must mean a side: train; val, valid, validation or dev; test. If none means test, validation is
+    the test side.
 
     Raises:
-        UsageError: no frame has the attribute, its values do not name sides, or the training or test side would be empty.
+        UsageError: no frame has the attribute, its values name no sides, or the training or test side would be empty.
     """
     values = _values(frames, labels, by)
     of_frames = {id_: values[id_] for id_ in ids if id_ in values}
@@ -78,7 +78,7 @@ def split_by_attribute(frames: Any, labels: Any, ids: Sequence[str], by: str, ho
 
 
 def _sides(counts: Mapping[str, int], holdout: Sequence[str]) -> dict[str, str]:
-    """Return the side of each value that has one."""
+    """Return the side of each value; values on no side are absent."""
     words = {value: value.strip().lower() for value in counts}
     if holdout:
         side = {value: "validation" if word in _WORDS["validation"] else "train" for value, word in words.items() if word not in _WORDS["test"]}
@@ -90,7 +90,7 @@ def _sides(counts: Mapping[str, int], holdout: Sequence[str]) -> dict[str, str]:
 
 
 def _values(frames: Any, labels: Any, by: str) -> dict[str, str]:
-    """Return the attribute's value by frame ref: from the labels, else the frames' conditions, else their columns."""
+    """Return the attribute's value by frame ref, from the labels, else the frames' conditions, else their columns."""
     of_labels: set[str] = set()
     if labels is not None:
         table = labels.to_table(columns=["frame_id", "frame_attributes"])
@@ -122,7 +122,7 @@ _GOOD_ENOUGH = 0.005  # of all frames: the difference to the asked share at whic
 
 @dataclass(frozen=True, slots=True)
 class Joint:
-    """Reason to keep two drives together: the number of pairs of their frames, and the nearest pair."""
+    """Reason to keep two drives together: the number of matching pairs of frames, and the nearest pair."""
 
     drives: tuple[str, str]
     reason: str
@@ -132,18 +132,14 @@ class Joint:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Drives that are on one side together, sorted, and their number of frames."""
+    """Drives that must be on one side together, sorted, and their number of frames."""
 
     drives: tuple[str, ...]
     frames: int
 
 
 def drive_groups(facts: FrameFacts, thumbnails: Thumbnails, limits: Limits) -> tuple[list[Group], list[Joint]]:
-    """Join drives that were at one time and place, or show the same pictures.
-
-    Returns:
-        The groups, by their first drive, and what joined them, in order of drives.
-    """
+    """Return groups of drives that were at one time and place or show the same pictures, and the reasons; both in order of drives."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -162,13 +158,13 @@ def drive_groups(facts: FrameFacts, thumbnails: Thumbnails, limits: Limits) -> t
 
 
 def choose_drives(groups: Sequence[Group], share: float, seed: int) -> set[str]:
-    """Return the drives of one side: whole groups in seeded order whose frames come near to a share of all.
+    """Return the drives of one side: whole groups whose number of frames is close to a share of all.
 
-    Orders are tried until one comes within half a percent, else the nearest is taken.
+    Seeded orders of the groups are tried until one comes within half a percent, else the closest is used.
 
     Args:
-        share: of all frames, 0 to 1.
-        seed: decides the order; the same seed and groups give the same drives on any machine.
+        share: share of all frames, 0 to 1.
+        seed: determines the orders; the same seed and groups give the same drives on any machine.
     """
     total = sum(group.frames for group in groups)
     wanted = share * total
@@ -192,7 +188,7 @@ def choose_drives(groups: Sequence[Group], share: float, seed: int) -> set[str]:
 
 
 def _joints(facts: FrameFacts, blocks: Iterator[Pairs], reason: str) -> list[Joint]:
-    """Return the count and the nearest of the pairs of each two drives."""
+    """Return the number of pairs and the nearest one for each two drives with pairs."""
     names = facts.drive_names
     code = {name: number for number, name in enumerate(names)}
     codes = np.array([code[name] for name in facts.drives.tolist()], dtype=np.int64)
@@ -217,10 +213,12 @@ def _joints(facts: FrameFacts, blocks: Iterator[Pairs], reason: str) -> list[Joi
 
 @dataclass(frozen=True, slots=True)
 class TimeBlocks:
-    """Frames in blocks of time, and frames too near to one, as masks of the frames.
+    """Frames cut out in blocks of time.
 
     Attributes:
-        near: frames outside a block but within its gap.
+        held: mask of the frames in blocks.
+        near: mask of frames outside a block but within its gap.
+        count: number of blocks.
     """
 
     held: NDArray[np.bool_]
@@ -229,18 +227,15 @@ class TimeBlocks:
 
 
 def cut_blocks(facts: FrameFacts, share: float, seconds: float, gap: float) -> TimeBlocks | None:
-    """Cut a share of each drive's time out, in blocks spread over the drive.
+    """Return blocks of time that cover a share of each drive, spread over the drive; None if all frames are of one moment.
 
-    A drive is cut into equal parts, and the end of each part is a block. Frames of one moment (several cameras) stay together. A drive that is too
-    short for its share (a drive of one frame) is held as a whole or not at all, so that the share of all drives is met.
+    A drive is cut into equal parts, and the end of each part is a block. Frames of one moment (several cameras) stay together. Drives too short for
+    their share are in a block as a whole or not at all, so that the share over all drives is met.
 
     Args:
-        share: of the times, 0 to 1; at least one time is held out and one is left.
-        seconds: length of a block, s, shorter where a drive's share is less; an image counts as a second where the clock is the file's index.
-        gap: s around a block whose frames are in neither part; at most a quarter of the block.
-
-    Returns:
-        The blocks, or None where all frames are of one moment.
+        share: share of the moments, 0 to 1; at least one moment is in a block and one is not.
+        seconds: length of a block; less if a drive's share is shorter. With the clock `index`, a frame counts as one second.
+        gap: seconds next to a block whose frames are on no side; at most a quarter of the block.
     """
     drives = list(facts.by_drive.values())
     moments = [np.unique(facts.times[rows], return_inverse=True) for rows in drives]
@@ -263,7 +258,12 @@ def cut_blocks(facts: FrameFacts, share: float, seconds: float, gap: float) -> T
 
 
 def _of_drive(times: NDArray[np.float64], due: int, seconds: float, gap: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_], int]:
-    """Return which of a drive's moments are held, which are too near to a held one, and the number of blocks."""
+    """Return masks of a drive's moments that are in blocks and in their gaps, and the number of blocks.
+
+    Args:
+        times: seconds since the first moment, ascending.
+        due: number of moments in blocks.
+    """
     duration = times[-1] * due / len(times)
     blocks = min(max(round(duration / seconds), 1), due)
     held = np.zeros(len(times), dtype=bool)
@@ -283,5 +283,5 @@ def _of_drive(times: NDArray[np.float64], due: int, seconds: float, gap: float) 
 
 
 def _rounded(number: int, by: int) -> int:
-    """Return a quotient of whole numbers, rounded half up: the same on any machine."""
+    """Return a quotient of integers rounded half up, without floating point."""
     return (2 * number + by) // (2 * by)

@@ -1,6 +1,6 @@
-"""Calibration of a drive's sensors: transforms composed to the vehicle's frame, camera models, rows of the calibrations table.
+"""Compute sensor calibrations of a drive: transforms to the vehicle's frame, camera models, rows of the calibrations table.
 
-A transform says where its child lies in its parent: p_parent = R p_child + t (foxglove.FrameTransform, geometry_msgs/TransformStamped).
+A transform maps coordinates in the child frame to its parent: p_parent = R p_child + t (foxglove.FrameTransform, geometry_msgs/TransformStamped).
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ Matrix = npt.NDArray[np.float64]
 
 
 def clean_frame(name: str) -> str:
-    """Return a frame's name without the slash that old ROS puts before it."""
+    """Return a coordinate frame's name without surrounding spaces and the leading slash of ROS 1."""
     return name.strip().removeprefix("/")
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """The way from a frame to the vehicle's.
+    """Composed transform from a frame to the vehicle's frame.
 
     Attributes:
-        matrix: (4, 4), m; None without a chain of transforms.
-        topics: topics of its transforms.
-        why: reason where there is no matrix.
+        matrix: (4, 4), meters; None if the frame is not connected to the vehicle's.
+        topics: topics that the transforms came from, sorted.
+        why: reason if `matrix` is None.
     """
 
     matrix: Matrix | None
@@ -46,24 +46,25 @@ class Chain:
 
 @dataclass(slots=True)
 class FrameTree:
-    """The transforms of one drive; one that changes while driving is remembered as such."""
+    """Graph of the transforms of one drive.
+
+    Attributes:
+        edges: (matrix, topic) of the first transform seen between each (parent, child).
+        moving: (parent, child) pairs whose transform changed during the drive; they are not used.
+    """
 
     edges: dict[tuple[str, str], tuple[Matrix, str]] = field(default_factory=dict)
     moving: set[tuple[str, str]] = field(default_factory=set)
 
     def see(self, topic: str, message: Any) -> None:
-        """Take in the transforms of a message.
-
-        Raises:
-            Damaged: a transform that is none.
-        """
+        """Add the transforms of a message. Raises Damaged if the message is not a valid transform."""
         for parent, child, matrix in transforms_of(message):
             known = self.edges.setdefault((parent, child), (matrix, topic))
             if known[0] is not matrix and not np.array_equal(known[0], matrix):
                 self.moving.add((parent, child))
 
     def join(self, other: FrameTree) -> None:
-        """Take in the transforms of another part of the drive."""
+        """Add the transforms of another file of the drive."""
         for edge, (matrix, topic) in other.edges.items():
             known = self.edges.setdefault(edge, (matrix, topic))
             if not np.array_equal(known[0], matrix):
@@ -71,12 +72,12 @@ class FrameTree:
         self.moving |= other.moving
 
     def vehicle_frame(self, named: Sequence[str] = VEHICLE_FRAMES) -> str | None:
-        """Return the name of the vehicle's frame, None where no known name occurs."""
+        """Return the first of the names that occurs as a frame of this drive; None if none does."""
         known = {frame for edge in self.edges for frame in edge}
         return next((name for name in named if name in known), None)
 
     def to_vehicle(self, frame: str, named: Sequence[str] = VEHICLE_FRAMES) -> Chain:
-        """Compose the transforms from a frame to the vehicle's."""
+        """Return the transform from a frame to the vehicle's, composed along the fewest constant transforms."""
         frame = clean_frame(frame)
         if not frame:
             return Chain(None, why="its messages name no coordinate frame")
@@ -110,13 +111,13 @@ class FrameTree:
 
 
 def transforms_of(message: Any) -> Iterator[tuple[str, str, Matrix]]:
-    """Yield (parent, child, matrix) of each transform in a message, of Foxglove or ROS.
+    """Yield (parent, child, 4x4 matrix) of each transform in a decoded message of Foxglove or ROS.
 
     Args:
-        message: one `foxglove.FrameTransform`, several as `transforms`, or a `tf2_msgs/TFMessage`, as JSON values.
+        message: a `foxglove.FrameTransform`, `foxglove.FrameTransforms` or `tf2_msgs/TFMessage` as JSON values.
 
     Raises:
-        Damaged: a rotation without length, or numbers that are none.
+        Damaged: not a transform, a frame without a name, a zero rotation, or values that are not numbers.
     """
     listed = message.get("transforms", [message]) if isinstance(message, dict) else None
     if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
@@ -147,8 +148,8 @@ class CameraModel:
 
     Attributes:
         frame: the camera's optical frame.
-        projection: 3x4 row-major; None where the message holds zeros (an uncalibrated camera).
-        distorted: whether the message gives lens distortion: the projection then holds for the rectified image.
+        projection: 3x4 row-major; None if the message has only zeros (an uncalibrated camera).
+        distorted: whether lens distortion is nonzero; the projection then applies to the rectified image only.
     """
 
     topic: str
@@ -160,23 +161,25 @@ class CameraModel:
     distorted: bool
 
     def same_as(self, other: CameraModel) -> bool:
-        """Whether both say the same, at whatever time."""
+        """Whether both have the same frame, image size and projection; topic and time are ignored."""
         return (self.frame, self.width, self.height, self.projection) == (other.frame, other.width, other.height, other.projection)
 
 
 @dataclass(frozen=True, slots=True)
 class Calibrations:
-    """The rows of one drive, and what they leave unknown as (what, why)."""
+    """Calibration rows of one drive, and its unknowns as (what, why)."""
 
     rows: tuple[Mapping[str, Any], ...]
     unknowns: tuple[tuple[str, str], ...]
 
 
 def camera_model(topic: str, time_ns: int, message: Any) -> CameraModel:
-    """Read a calibration message (foxglove.CameraCalibration, sensor_msgs/CameraInfo) given as JSON values.
+    """Return the camera model of a decoded message (foxglove.CameraCalibration, sensor_msgs/CameraInfo).
+
+    The projection is P, or K with a zero column where P is zeros.
 
     Raises:
-        Damaged: a matrix that has not its size, or an image size that is none.
+        Damaged: a matrix of the wrong size, or an invalid image size or frame name.
     """
     if not isinstance(message, dict):
         raise Damaged("is not a camera calibration: expected an object")
@@ -206,14 +209,16 @@ def calibrate(
     tree: FrameTree,
     vehicle_frames: Sequence[str],
 ) -> Calibrations:
-    """Put a drive's calibrations together.
+    """Return the calibration rows of a drive, sorted by sensor and time, with its unknowns.
+
+    A camera has a row for each change of its calibration, a LiDAR one row; cameras without calibration have a row if their place is known.
 
     Args:
-        start_ns: first log time: the first calibration of a sensor is valid from here.
-        models: its calibration messages by time.
+        start_ns: first log time; a sensor's first calibration is valid from here.
+        models: calibration messages in order of time.
         cameras: coordinate frame by camera topic.
         lidars: coordinate frame by LiDAR topic.
-        vehicle_frames: names of the vehicle's frame.
+        vehicle_frames: names accepted as the vehicle's frame.
     """
     rows: list[dict[str, Any]] = []
     unknowns: dict[tuple[str, str], None] = {}
@@ -259,7 +264,10 @@ def _row(drive: str, sensor: str, time_ns: int, frame: str, chain: Chain, source
 def _changes(
     drive: str, models: Iterable[CameraModel], cameras: Mapping[str, str], unknowns: dict[tuple[str, str], None]
 ) -> list[tuple[str, CameraModel, bool]]:
-    """Return (camera, calibration, whether it is the camera's first) wherever a camera's calibration begins or changes."""
+    """Return (camera, calibration, whether it is the camera's first) for each new or changed calibration.
+
+    Adds to `unknowns` each calibration that belongs to no camera.
+    """
     found: list[tuple[str, CameraModel, bool]] = []
     last: dict[str, CameraModel] = {}
     for model in models:
@@ -275,7 +283,10 @@ def _changes(
 
 
 def _cameras_of(model: CameraModel, cameras: Mapping[str, str]) -> list[str]:
-    """Find the image topics that a calibration speaks of: those of its frame below its own namespace, else of its frame, else below it."""
+    """Return the image topics that a calibration applies to.
+
+    They have its coordinate frame and its topic's namespace; failing that, its frame; failing that, its namespace.
+    """
     namespace = model.topic.rpartition("/")[0] + "/"
     framed = [topic for topic, frame in cameras.items() if model.frame and clean_frame(frame) == model.frame]
     below = [topic for topic in cameras if topic.startswith(namespace)] if namespace != "/" else []

@@ -1,4 +1,4 @@
-"""Camera images: read from messages (raw pixels become lossless PNG), and measured (size, mean luma, difference hash)."""
+"""Read camera images from messages (raw pixels become lossless PNG), and measure their size, mean luma and difference hash."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _SMALL = 64  # px: luma and hash need no more; libjpeg then decodes at a fractio
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """Measures of one image.
+    """Measures of one image, all but `orientation` after turning it upright.
 
     Attributes:
-        width: of the upright image, px.
-        orientation: EXIF orientation of the recorded image, 1 to 8; the other measures are of the upright image.
-        luma: mean luma (ITU-R BT.601, as JPEG and Pillow have it), 0 black to 1 white.
+        width: px.
+        orientation: EXIF orientation of the recorded image, 1 to 8.
+        luma: mean luma (ITU-R BT.601), 0 black to 1 white.
         dhash: 64-bit difference hash.
     """
 
@@ -44,17 +44,13 @@ class ImageFacts:
 
 
 def encoding_of(format_: str) -> str:
-    """Return the name of an image format in the frames table: `jpg` is `jpeg`."""
+    """Return an image format or media type as the frames table names it: `jpg` and `image/jpeg` are `jpeg`."""
     name = format_.strip().lower().removeprefix("image/")
     return _NAMES.get(name, name)
 
 
 def encoding_in(data: bytes) -> str:
-    """Return the encoding of an image file, by its first bytes: file names may be wrong.
-
-    Raises:
-        Damaged: the encoding is not one of `DECODED`.
-    """
+    """Return the encoding of an image file, detected from its first bytes. Raises Damaged if the encoding is not one of `DECODED`."""
     if data.startswith(b"\xff\xd8\xff"):
         return "jpeg"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -65,13 +61,13 @@ def encoding_in(data: bytes) -> str:
 
 
 def measure_image(data: bytes, encoding: str) -> ImageFacts:
-    """Decode an image and measure it.
+    """Return the measures of an encoded image.
 
     Args:
         encoding: one of `DECODED`.
 
     Raises:
-        Damaged: the bytes are not such an image, or it is cut off.
+        Damaged: the bytes are not a complete image of this encoding.
     """
     if not data:
         raise Damaged("holds no image: 0 bytes")
@@ -113,9 +109,9 @@ def _other(data: bytes, encoding: str) -> tuple[int, int, npt.NDArray[np.uint8],
 
 
 def difference_hash(gray: npt.NDArray[np.uint8]) -> int:
-    """Return the 64-bit difference hash of a gray image: near-duplicates differ in few bits.
+    """Return the 64-bit difference hash of a gray image; near-duplicates differ in few bits.
 
-    The image is averaged to 9 x 8 cells; each bit says whether a cell is brighter than its right neighbor, row by row, first bit highest.
+    The image is averaged to 9 x 8 cells; each bit is set where a cell is brighter than its right neighbor, row by row, highest bit first.
     Source: Neal Krawetz, 'Kind of Like That', The Hacker Factor Blog, 2013-01-21.
 
     Args:
@@ -127,7 +123,7 @@ def difference_hash(gray: npt.NDArray[np.uint8]) -> int:
 
 
 def _cells(values: npt.NDArray[np.float64], count: int, axis: int) -> npt.NDArray[np.float64]:
-    """Average an axis into cells of almost equal size; a shorter axis is repeated."""
+    """Return the values averaged along an axis into `count` cells of almost equal size; a shorter axis is repeated."""
     size = values.shape[axis]
     if size < count:
         return np.asarray(np.take(values, np.arange(count) * size // count, axis=axis), dtype=np.float64)
@@ -161,8 +157,9 @@ class RecordedImage:
 
     Attributes:
         frame: name of the camera's coordinate frame.
-        format: `jpeg`, `png` or `webp`; `png` for raw pixels; else the message's own word.
-        raw: the pixel format of raw pixels; empty for an encoded image.
+        format: format of `data` as the message states it; `png` for converted raw pixels.
+        data: the encoded image; empty where the raw pixel format is not supported.
+        raw: pixel format of a raw image; empty for an encoded one.
     """
 
     frame: str
@@ -172,11 +169,7 @@ class RecordedImage:
 
 
 def image_reader(channel: layout.Channel, schema: layout.Schema | None) -> Callable[[bytes], RecordedImage]:
-    """Return the reader of a channel's images.
-
-    Raises:
-        Damaged: the recorded schema can't be used.
-    """
+    """Return a function that reads a channel's messages as images. Raises Damaged if the recorded schema can't be used."""
     read = object_reader(channel, schema)
     kind = type_of(schema)
     ros = dialect_of(channel, schema) is Dialect.ROS
@@ -196,7 +189,10 @@ def image_reader(channel: layout.Channel, schema: layout.Schema | None) -> Calla
 
 
 def _format(text: str) -> str:
-    """Return the format in a message's text: ROS writes `rgb8; jpeg compressed bgr8`; depth images have a header of their own before the PNG."""
+    """Return the image format in a ROS `format` text, `jpeg` for `rgb8; jpeg compressed bgr8`; other texts unchanged.
+
+    Compressed depth images are among the others: their PNG follows a header of its own.
+    """
     if ";" not in text or "compresseddepth" in text.lower():
         return text
     found = _ENCODED.search(text.partition(";")[2]) or _ENCODED.search(text)

@@ -20,14 +20,14 @@ _HALF = 0.5
 
 
 class FramesPresent(tc.Check):
-    """A camera's images became frames."""
+    """Fail if a drive log with an image topic yields no frame, or if there is no frame at all and an asset reads the port."""
 
     name = "frames_present"
     description = "Every drive log with an image topic yields a frame, and where an asset reads the frames there is one."
     asks_readers = True
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Check the counts of the facet."""
+        """Check the counts in the facet of the frames."""
         facts: Any = context.target.facets.get(FRAMES_FACET.name) or {}
         frames = context.read().count_rows()
         without: Mapping[str, Any] = facts.get("without_frames") or {}
@@ -43,13 +43,17 @@ class FramesPresent(tc.Check):
 
 
 class MessagesLeftOut(tc.Check):
-    """Few messages violate their schema."""
+    """Fail from one message left out; block where the left-out share of a camera's or LiDAR's messages exceeds `share`."""
 
     name = "messages_left_out"
     description = "No message was left out; where more than a share of one camera's or LiDAR's were (0.5, parameter `share`), that blocks."
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Check the counts of the facet against the share."""
+        """Compare the counts in the facet of frames, sweeps or signals with `share` (default 0.5).
+
+        Raises:
+            UsageError: `share` is not a number from 0 to 1.
+        """
         share = context.params.get("share", _HALF)
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
             raise UsageError(f"The parameter 'share' of check '{self.name}' expects a number from 0 to 1, found {share!r}.")

@@ -1,4 +1,4 @@
-"""A scanned drive: its facet and unknowns, and the measures of its images. Its messages stay in the file."""
+"""A scanned drive: metadata, topics, measures of its images and LiDAR sweeps, its facet and unknowns. Message data stay in the file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NO_CONDITION = frozenset({"drive", "clock"})
 
 @dataclass(frozen=True, slots=True)
 class TopicFacts:
-    """One channel's messages, counted."""
+    """Count, schema and role of one channel's messages."""
 
     topic: str
     schema: str | None
@@ -37,14 +37,13 @@ class TopicFacts:
 
 @dataclass(slots=True)
 class ImageColumn:
-    """Measures of a camera channel's decoded images in the order of the file.
+    """Measures of a camera channel's decoded images, one entry an image in file order.
 
     Attributes:
-        frame: coordinate frame of its last image, decoded or not.
+        frame: coordinate frame of the last image that names one, decoded or not.
         raw: pixel formats of its raw images.
-        encodings: of its decoded images.
         lumas: mean luma, 0 to 1.
-        hashes: difference hashes.
+        hashes: 64-bit difference hashes.
         orientations: EXIF orientations of the recorded images.
     """
 
@@ -66,11 +65,11 @@ class ImageColumn:
 
 @dataclass(slots=True)
 class CloudColumn:
-    """Counts of a LiDAR channel's sweeps.
+    """Counts of a LiDAR topic's sweeps.
 
     Attributes:
-        frame: coordinate frame of its last sweep.
-        dim: count of sweeps without brightness.
+        frame: coordinate frame of the last sweep that names one.
+        dim: number of sweeps without brightness.
         top: the largest brightness, see `RecordedCloud.top`.
     """
 
@@ -92,30 +91,29 @@ class Drive:
     """One scanned drive.
 
     Attributes:
-        path: of the file to read: as found, stored once adopted, a copy where it was unpacked.
-        write_ahead_log: of an SQLite file.
+        path: file to read: as found, then as stored, or an unpacked copy.
+        write_ahead_log: that of an SQLite file.
         name: from the metadata record, else the file's stem.
-        metadata: the key-value pairs of the metadata record `drive`.
-        clock: `measured`, the drive's own word for its clock, or `unstated`.
-        topics: channels with messages, by topic.
-        start_ns: first log time, None without messages.
-        images: measures of its images, by channel id.
-        clouds: counts of its sweeps, by topic.
-        models: its camera calibrations by time.
-        profile: of the MCAP header.
-        library: the program that wrote the file.
-        inexact: count of messages with non-finite numbers, by topic.
-        undecoded: count of messages that were not decoded, by (topic, reason).
-        unchecked: count of messages without a checksum.
+        metadata: key-value pairs of the metadata record `drive`.
+        clock: `measured`, `unstated`, or the metadata's own value.
+        start_ns: first log time; None without messages.
+        images: by channel id.
+        clouds: by topic.
+        models: camera calibrations in order of time.
+        profile: that of the MCAP header.
+        library: name of the program that wrote the file.
+        inexact: number of messages with NaN or infinities, by topic.
+        undecoded: number of messages that were not decoded, by (topic, reason).
+        unchecked: number of messages without a checksum.
         data_section_checked: whether one checksum covers the whole data section.
-        joined: its files where it was recorded into several.
-        bag: (what, why) of metadata of a ROS 2 bag that is wrong.
-        left_out: messages that violate their topic's schema.
-        skipped: positions of messages that become no row, by channel id.
-        cameras: topics of images, decoded or not.
-        misstated: statements of the file that its data contradict.
-        log: index of its messages, kept while memory allows; None where the file must be indexed again.
+        joined: one drive per file, if recorded into several.
+        bag: (what, why) of wrong statements in a ROS 2 bag's metadata.
         assumed: message types defined by ROS 2 Humble instead of by the file.
+        left_out: messages that violate their topic's schema.
+        skipped: positions of messages that yield no row, by channel id.
+        cameras: image topics, decoded or not.
+        misstated: statements of the file that its data contradict.
+        log: index of its messages; None if the file must be indexed again.
     """
 
     source: SourceFile
@@ -150,46 +148,46 @@ class Drive:
 
     @property
     def parts(self) -> tuple[Drive, ...]:
-        """The drive file by file: itself where it is one file."""
+        """One drive per file; only this one if it is a single file."""
         return self.joined or (self,)
 
     @property
     def messages(self) -> int:
-        """All messages of the file."""
+        """The number of messages, in all files."""
         return sum(topic.messages for topic in self.topics)
 
     @property
     def sensors(self) -> list[str]:
-        """Topics of its cameras."""
+        """Topics of its cameras whose images can be decoded, sorted."""
         return sorted({topic.topic for topic in self.topics if topic.role is Role.FRAME})
 
     @property
     def signals(self) -> list[str]:
-        """Topics of its signals."""
+        """Topics of its signals, sorted."""
         return sorted({topic.topic for topic in self.topics if topic.role.heard})
 
     @property
     def lidars(self) -> list[str]:
-        """Topics of its LiDARs."""
+        """Topics of its LiDARs, sorted."""
         return sorted({topic.topic for topic in self.topics if topic.role is Role.SWEEP})
 
     @property
     def camera_frames(self) -> dict[str, str]:
-        """Coordinate frame by camera topic; empty where its images name none or were not decoded."""
+        """Coordinate frame by camera topic; an empty string if the images name none or were not decoded."""
         named = {column.topic: column.frame for column in self.images.values() if column.frame}
         return dict.fromkeys(self.sensors, "") | named
 
     @property
     def lidar_frames(self) -> dict[str, str]:
-        """Coordinate frame by topic of each LiDAR that was decoded."""
+        """Coordinate frame by topic of each LiDAR with decoded sweeps."""
         return {topic: column.frame for topic, column in self.clouds.items() if column.sweeps}
 
     def log_name(self, number: int) -> str:
-        """Return the name of a file's drive log: the drive's own, for further files with their number."""
+        """Return the drive log name of the file with this number: `<drive>` for the first (0), then `<drive>.<number>`."""
         return f"{self.name}.{number}" if number else self.name
 
     def facet(self) -> dict[str, JSON]:
-        """Return the members of the facet `DRIVE`."""
+        """Return the value of the facet `tracecore_drive`."""
         bounds = self.fixes.bounds()
         return {
             "drive": self.name,
@@ -215,11 +213,11 @@ class Drive:
 
     @property
     def conditions(self) -> dict[str, str]:
-        """The driving conditions in the metadata: all pairs except the drive's name and clock."""
+        """The driving conditions in the metadata: every nonempty value except the drive's name and clock."""
         return {name: text for name, value in sorted(self.metadata.items()) if name not in _NO_CONDITION and (text := str(value).strip())}
 
     def without_time_or_place(self) -> list[str]:
-        """Return why time or place was not measured; empty where both were."""
+        """Return the reasons why time or place was not measured; empty if both were."""
         found = []
         if self.clock == UNSTATED:
             found.append("nothing says that its clock is a measured one")
@@ -230,7 +228,7 @@ class Drive:
         return found
 
     def unknowns(self) -> list[tuple[str, str]]:
-        """Return (what, why) of facts that the file lacks or that were not read."""
+        """Return (what, why) of facts that the file lacks, states wrongly, or that were not read."""
         found: list[tuple[str, str]] = [*self.bag]
         if self.assumed:
             why = f"drive {self.name}: the bag does not hold them; those of ROS 2 Humble were taken for {', '.join(self.assumed)}"

@@ -1,4 +1,4 @@
-"""Drive files: names and suffixes, unpacking of compressed files and write-ahead logs, and reading by format."""
+"""Find drive files by name, unpack compressed files and write-ahead logs, and index files by their format."""
 
 from __future__ import annotations
 
@@ -30,23 +30,25 @@ _PIECE = 1 << 20
 
 
 def is_drive_file(path: Path) -> bool:
-    """Whether a file is one of `SUFFIXES`."""
+    """Whether a file's name matches one of `SUFFIXES`."""
     return any(path.match(suffix) if "*" in suffix else suffix in (path.suffix.lower(), path.name) for suffix in SUFFIXES)
 
 
 def stem_of(path: Path) -> str:
-    """Return a drive file's name without format and compression: `x` for `x.db3.zstd`."""
+    """Return a drive file's name without the suffixes of format and compression: `x` for `x.db3.zstd`."""
     return Path(path.stem).stem if path.suffix.lower() in _PACKED else path.stem
 
 
 def readable(context: tc.Context, file: tc.SourceFile, log: tc.SourceFile | None) -> Path:
-    """Return the path of a readable drive file: the file itself, or an unpacked copy in the run's scratch folder.
+    """Return the path of an uncompressed drive file: the file itself, or a copy in the run's scratch folder.
+
+    The copy is decompressed, or contains the content of the write-ahead log.
 
     Args:
-        log: its write-ahead log.
+        log: write-ahead log of the file.
 
     Raises:
-        Damaged: it can't be decompressed, or its log does not fit it.
+        Damaged: the file can't be decompressed, or its write-ahead log does not fit it.
     """
     with file.path.open("rb") as opened:
         packed = opened.read(len(_ZSTD)) == _ZSTD
@@ -78,7 +80,7 @@ def _decompress(source: Path, target: Path) -> None:
 
 
 def _join(source: Path, log: Path, target: Path) -> None:
-    """Copy a database, and let SQLite checkpoint its write-ahead log."""
+    """Copy a database with its write-ahead log and let SQLite merge the log into the copy. Raises Damaged if SQLite can't read the log."""
     shutil.copyfile(source, target)
     shutil.copyfile(log, f"{target}{WAL}")
     try:
@@ -95,11 +97,11 @@ _ROS1_BAG = b"#ROSBAG V2.0"
 
 
 def read_log(path: Path, opener: Opener | None = None, progress: Callable[[int], None] | None = None) -> Log:
-    """Read a file completely: as SQLite where it begins as such, else as MCAP.
+    """Read a whole drive file, verify it and return its index: SQLite by its first bytes, else MCAP.
 
     Args:
         opener: chooses the messages to pass on; None for an index only.
-        progress: called with the bytes read so far.
+        progress: called with the number of bytes read so far.
 
     Raises:
         Damaged: the file is not valid.

@@ -1,4 +1,4 @@
-"""The rows of the tables `frames`, `sweeps` and `signals`, drive by drive, sorted, in batches of bounded size."""
+"""Rows of the tables `frames`, `sweeps` and `signals` of a drive, sorted, in batches of bounded size."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _recording(drive: Drive) -> Recording:
 
 
 def _places(drive: Drive, recording: Recording, roles: frozenset[Role], wanted: Sequence[str] | None) -> list[TopicMessages]:
-    """Return the topics of a table, by name, each by time."""
+    """Return the messages of each topic with one of the roles, sorted by topic; `wanted` limits the topics, None takes all."""
     keys: dict[str, set[int]] = {}
     for key, index in recording.used():
         topic = index.channel.topic
@@ -48,11 +48,7 @@ def _channels(group: Sequence[Portion]) -> list[int]:
 
 
 def frame_batches(drive: Drive, sensors: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Yield a drive's camera frames, sorted by sensor and time.
-
-    Args:
-        sensors: cameras to keep; None for all.
-    """
+    """Yield a drive's camera frames, sorted by sensor and time. `sensors`: camera topics to keep; None for all."""
     if not any(column.decoded for column in drive.images.values()):
         return
     recording = _recording(drive)
@@ -104,11 +100,7 @@ def _frame_batch(drive: Drive, group: Sequence[Portion], images: list[bytes]) ->
 
 
 def sweep_batches(drive: Drive, lidars: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Yield a drive's LiDAR sweeps, sorted by sensor and time.
-
-    Args:
-        lidars: LiDARs to keep; None for all.
-    """
+    """Yield a drive's LiDAR sweeps, sorted by sensor and time. `lidars`: LiDAR topics to keep; None for all."""
     if not any(column.sweeps for column in drive.clouds.values()):
         return
     recording = _recording(drive)
@@ -145,11 +137,7 @@ def _sweep_batch(drive: Drive, group: Sequence[Portion], clouds: list[RecordedCl
 
 
 def signal_batches(drive: Drive, topics: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Yield a drive's signals, one row a message, sorted by topic and time.
-
-    Args:
-        topics: topics to keep; None for all.
-    """
+    """Yield a drive's signals, one row per message, sorted by topic and time. `topics`: signal topics to keep; None for all."""
     if not any(topics is None or topic in topics for topic in drive.signals):
         return
     recording = _recording(drive)

@@ -1,4 +1,4 @@
-"""Errors of drive files and messages, and the account of the messages left out because of them."""
+"""Errors of drive files and messages, and counts of the messages left out because of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Damaged", "LeftOut", "Undecoded", "damage_where", "gather", "quarant
 
 
 class Damaged(Exception):
-    """A drive file that is not valid, or a message that violates its schema: what was expected, what was found, and where."""
+    """A drive file is not valid, or a message violates its schema; the text continues a sentence after the file's name."""
 
 
 class Undecoded(Damaged):
@@ -23,11 +23,11 @@ class Undecoded(Damaged):
 
 @contextmanager
 def damage_where(place: str, *errors: type[Exception]) -> Iterator[None]:
-    """Raise errors of a parser as `Damaged` with their place in the file.
+    """Convert errors raised in the block to `Damaged`, prefixed with a place.
 
     Args:
-        place: where the bytes are (`message 3 of topic '/gnss'`).
-        errors: exceptions of the parser for bad bytes.
+        place: position in the file (`message 3 of topic '/gnss'`).
+        errors: exceptions that the parser raises for invalid bytes.
     """
     try:
         yield
@@ -39,7 +39,7 @@ def damage_where(place: str, *errors: type[Exception]) -> Iterator[None]:
 
 
 def quarantine_damaged(context: tc.Context, file: tc.SourceFile, problem: Damaged) -> None:
-    """Leave a damaged file out, in the record and with a warning."""
+    """Log a warning for a damaged file and record it as quarantined with the reason."""
     context.log.warning("%s is left out: %s", file.name, problem)
     context.quarantine(file, str(problem))
 
@@ -55,7 +55,8 @@ class LeftOut:
     """Messages of one topic that were left out for one reason.
 
     Attributes:
-        times_ns: of the first messages.
+        messages: their number.
+        times_ns: log times of the first ten, sorted.
     """
 
     topic: str
@@ -64,27 +65,27 @@ class LeftOut:
     times_ns: tuple[int, ...]
 
     def document(self) -> dict[str, JSON]:
-        """Return it as JSON, times as text: they exceed JSON's integers."""
+        """Return the counts as JSON; times as strings, since they exceed the exact integers of JSON."""
         return {"topic": self.topic, "reason": self.reason, "messages": self.messages, "times_ns": [str(time) for time in self.times_ns]}
 
     def sentence(self) -> str:
-        """Return it in words."""
+        """Return the counts as a phrase: `3 of /topic at 1, 2, 3 ns (reason)`."""
         times = ", ".join(str(time) for time in self.times_ns[:3])
         when = f" at {times}{', …' if self.messages > len(self.times_ns[:3]) else ''} ns" if times else ""
         return f"{self.messages} of {self.topic}{when} ({self.reason})"
 
 
 def reason_of(problem: Exception) -> str:
-    """Return why a message was left out, without object addresses, which differ between processes."""
+    """Return why a message was left out, at most 200 characters, without memory addresses (so that runs agree)."""
     text = _ADDRESS.sub("", " ".join(str(problem).split()))
     return (text if isinstance(problem, Damaged) else f"can't be read: {text or type(problem).__name__}")[:_LONGEST]
 
 
 def gather(found: Iterable[tuple[str, int | None, str]]) -> tuple[LeftOut, ...]:
-    """Count messages by topic and reason; the rarer of a topic's many reasons are merged.
+    """Return the messages left out, counted by topic and reason; from the 21st reason of a topic on they are merged.
 
     Args:
-        found: (topic, log time if known, reason) of each.
+        found: (topic, log time or None, reason) of each message.
     """
     times: dict[str, dict[str, list[int | None]]] = {}
     for topic, time, reason in found:

@@ -1,4 +1,4 @@
-"""GNSS fixes of a drive: the nearest in time, their bounds, and whether they confirm the drive's clock."""
+"""GNSS fixes of a drive: the nearest to a time, their bounds, and whether they confirm the drive's clock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AGREES_NS = 60_000_000_000  # log times and GNSS times agree within a minute: re
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The box around all fixes of a drive, WGS 84 degrees."""
+    """Bounding box of a drive's fixes, WGS 84 degrees."""
 
     south: float
     west: float
@@ -29,7 +29,12 @@ class Bounds:
 
 @dataclass(slots=True)
 class Fixes:
-    """The GNSS fixes of one drive, from every topic that has them."""
+    """GNSS fixes of one drive, from all topics.
+
+    Attributes:
+        times: log times, ns.
+        latitudes: WGS 84 degrees.
+    """
 
     times: array[int] = field(default_factory=lambda: array("q"))
     latitudes: array[float] = field(default_factory=lambda: array("d"))
@@ -40,7 +45,7 @@ class Fixes:
         return len(self.times)
 
     def see(self, log_time: int, message: Any) -> None:
-        """Add a message if it is a fix: an object with `latitude` and `longitude` in degrees; receivers without a fix send 0, 0."""
+        """Add the fix of a message with `latitude` and `longitude` in degrees; other messages and receivers without a fix (0, 0) are ignored."""
         if type(message) is not dict or "latitude" not in message:
             return
         status = message.get("status")
@@ -66,17 +71,17 @@ class Fixes:
         self._lags.extend(other._lags)
 
     def confirm_clock(self) -> bool:
-        """Whether the receivers' own times agree with the log times to a minute (median)."""
+        """Whether the median difference between log times and the receivers' own times is at most a minute; False without such times."""
         return bool(self._lags) and abs(float(np.median(np.asarray(self._lags)))) <= AGREES_NS
 
     def bounds(self) -> Bounds | None:
-        """The box around all fixes; None without any."""
+        """Return the bounding box of all fixes; None without any."""
         if not len(self):
             return None
         return Bounds(min(self.latitudes), min(self.longitudes), max(self.latitudes), max(self.longitudes))
 
     def nearest(self, times: npt.NDArray[np.int64]) -> list[tuple[float, float] | None]:
-        """Return (latitude, longitude) of the fix nearest to each time, None where no fix is within 5 s."""
+        """Return (latitude, longitude) of the fix nearest to each time in ns; None for times without a fix within 5 s."""
         if not len(self):
             return [None] * len(times)
         order = np.argsort(np.asarray(self.times), kind="stable")
@@ -90,9 +95,9 @@ class Fixes:
 
 
 def utc_of(message: dict[str, Any]) -> int | None:
-    """Return the receiver's own time of a fix in ns since the Unix epoch, where it states one.
+    """Return the receiver's own time of a fix in ns since the Unix epoch; None if it states none.
 
-    Known forms: `utc_timestamp_ms` (comma2k19), `timestamp` as RFC 3339 text or as `{sec, nsec}` (foxglove).
+    Known forms: `utc_timestamp_ms` (comma2k19), `timestamp` as RFC 3339 text or as `{sec, nsec}` (Foxglove).
     """
     milliseconds = _number(message.get("utc_timestamp_ms"))
     if milliseconds:
@@ -110,5 +115,5 @@ def utc_of(message: dict[str, Any]) -> int | None:
 
 
 def _number(value: Any) -> float | None:
-    """Return a finite number, None for everything else, booleans included."""
+    """Return a finite number; None for any other value, booleans included."""
     return value if type(value) in (int, float) and math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Folders of image files as frames, and the stage `images`: each file is decoded once, to check and measure it; its bytes are stored unchanged."""
+"""Folders of image files as frames, and the stage `images`. Each file is decoded once, to check and measure it; its bytes are stored unchanged."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ BATCH_BYTES = 128 << 20
 
 @dataclass(frozen=True, slots=True)
 class Still:
-    """One image file.
+    """One valid image file.
 
     Attributes:
-        number: its number, which takes the place of time.
+        number: its number in the drive, used as its time.
         encoding: jpeg, png or webp.
     """
 
@@ -43,7 +43,7 @@ class Still:
 
 @dataclass(frozen=True, slots=True)
 class StillDrive:
-    """The image files of one drive, with the stored path of each by digest."""
+    """Valid image files of one drive. `stored`: path in the store by the file's digest."""
 
     name: str
     stills: tuple[Still, ...]
@@ -51,11 +51,7 @@ class StillDrive:
 
 
 def measure_files(context: tc.Context, files: Sequence[tuple[tc.SourceFile, str, int]]) -> Iterator[Still]:
-    """Decode and measure image files; a damaged one is quarantined by name.
-
-    Args:
-        files: (file, sensor, number).
-    """
+    """Decode and measure image files, and yield the valid ones; damaged ones are quarantined. `files`: (file, sensor, number) of each."""
     for done, (file, sensor, number) in enumerate(files):
         context.progress(done, len(files), f"checking {file.name}")
         try:
@@ -67,7 +63,7 @@ def measure_files(context: tc.Context, files: Sequence[tuple[tc.SourceFile, str,
 
 
 def still_batches(drive: StillDrive) -> Iterator[pa.RecordBatch]:
-    """Yield a drive's frames, sorted by camera and number, in batches of bounded size."""
+    """Yield a drive's frames, sorted by camera and number, in batches of about 128 MiB of images."""
     places: dict[str, int] = {}
     rows: list[dict[str, object]] = []
     held = 0
@@ -104,12 +100,12 @@ def still_batches(drive: StillDrive) -> Iterator[pa.RecordBatch]:
 
 
 def _listed(name: str) -> str:
-    """Return a file's name relative to the folder it was found in."""
+    """Return a file's name relative to the folder in which it was found."""
     return name.partition("/")[2] or name
 
 
 def describe_stills(context: tc.Context, port: tc.Output, drives: Sequence[StillDrive], seen: RowCounter) -> None:
-    """Describe frames from image files, and state what is unknown of them."""
+    """Attach the frames facet to the output, and record that time and place are unknown."""
     context.describe(port, FRAMES_FACET, seen.facts("frames_by_sensor") | {"sensors": sorted(seen.topics), "place": None})
     if drives:
         why = f"{name_drives([drive.name for drive in drives])}: its clock is '{INDEX}' and it holds no GNSS fix"
@@ -153,10 +149,10 @@ class Images(tc.Stage):
 
 
 def _drive_of(name: str, dataset: str | None) -> str:
-    """Return the name of a file's drive: the data set's folder and the folders below it, without `images`.
+    """Return the drive name of a file: the data set or its folder, then the folders below except `images`, joined by `-`.
 
-    `set/train/images/7.jpg` and `set/images/train/7.jpg` are of `set-train`: the sides of a split must not share a drive.
-    The name is in Unicode's composed form (NFC), so that it does not depend on the system that unpacked the folder.
+    `set/train/images/7.jpg` and `set/images/train/7.jpg` are both of `set-train`, so that the sides of a split share no drive.
+    The name is normalized to NFC, since file systems store Unicode names differently.
     """
     folders: Sequence[str] = PurePosixPath(normalize("NFC", name)).parent.parts
     first = dataset or (folders[0] if folders else "images")

@@ -1,8 +1,8 @@
-"""The files of a KITTI object set: which belong together, calibration files, Velodyne scans, and point clouds in PCD.
+"""Files of KITTI object sets: place of a file by its name, calibration files, Velodyne scans, and PCD point clouds.
 
 Sources: A. Geiger, P. Lenz, R. Urtasun, 'Are we ready for Autonomous Driving? The KITTI Vision Benchmark Suite', CVPR 2012, and the object
 development kit's readme: P0..P3 (3x4) project points of the rectified reference camera's frame, R0_rect (3x3) rectifies that camera's frame,
-Tr_velo_to_cam (3x4) takes points of the Velodyne's frame to it; 'The PCD (Point Cloud Data) file format', version 0.7, Point Cloud Library.
+Tr_velo_to_cam (3x4) transforms points of the Velodyne's frame to it; 'The PCD (Point Cloud Data) file format', version 0.7, Point Cloud Library.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _KINDS = {"F": "f", "I": "i", "U": "u"}
 
 
 def read_pcd(data: bytes) -> npt.NDArray[np.float32]:
-    """Read a point cloud.
+    """Return the points of a PCD file.
 
     Returns:
-        (points, 4): x, y, z in m, and `intensity`; 0 where the file has none. Points without a place (NaN: no echo) are left out.
+        (points, 4): x, y, z in m, and `intensity` (0 if the file has none). Points with NaN coordinates (no echo) are left out.
 
     Raises:
         Damaged: the header is not valid, the layout is not supported, or points are missing.
@@ -105,12 +105,13 @@ Matrix = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class KittiFile:
-    """The place of a file in a set.
+    """Place of a file in a KITTI set, from its name.
 
     Attributes:
-        drive: the set's folders, joined.
-        folder: `image_2`, `velodyne`, `calib`; of a raw drive `image_02`, `velodyne_points`.
-        raw: whether the file is of a raw drive (`image_02/data/0000000007.png`).
+        drive: names of the set's folders, joined by `-`.
+        folder: `image_2`, `velodyne`, `calib`; in a raw drive `image_02`, `velodyne_points`.
+        number: number of the frame.
+        raw: whether the file belongs to a raw drive (`image_02/data/0000000007.png`).
     """
 
     drive: str
@@ -120,15 +121,15 @@ class KittiFile:
 
     @property
     def is_image(self) -> bool:
-        """Whether it is a camera's."""
+        """Whether the file is a camera image."""
         return self.folder in CAMERAS or self.folder in RAW_CAMERAS
 
     @classmethod
     def of(cls, name: str) -> KittiFile:
-        """Read a file's name in its folder (`kitti/training/image_2/000001.png`).
+        """Return the place that a relative path names (`kitti/training/image_2/000001.png`).
 
         Raises:
-            Damaged: it is not in a folder of a KITTI object set, or has no number.
+            Damaged: the folder is not one of a KITTI set, or the file name is not a number.
         """
         path = PurePosixPath(name)
         *folders, folder = path.parent.parts or ("",)
@@ -144,11 +145,11 @@ class KittiFile:
 
 @dataclass(frozen=True, slots=True)
 class KittiCalibration:
-    """One calibration file.
+    """Content of one calibration file.
 
     Attributes:
-        projections: 3x4 by name (`P2`).
-        velodyne_to_camera: (4, 4), the Velodyne's frame to the rectified reference camera's.
+        projections: 3x4 matrices by name (`P2`).
+        velodyne_to_camera: (4, 4), from the Velodyne's frame to that of the rectified reference camera.
     """
 
     projections: dict[str, Matrix]
@@ -156,11 +157,7 @@ class KittiCalibration:
 
 
 def read_calibration(path: Path) -> KittiCalibration:
-    """Read a calibration file.
-
-    Raises:
-        Damaged: a matrix is missing, has a wrong size or has no inverse.
-    """
+    """Return the matrices of a calibration file. Raises Damaged if a matrix is missing, has a wrong size or has no inverse."""
     matrices: dict[str, Matrix] = {}
     try:
         lines = path.read_text("utf-8-sig").splitlines()
@@ -194,13 +191,13 @@ def _square(matrix: Matrix) -> Matrix:
 
 
 def read_scan(path: Path) -> npt.NDArray[np.float32]:
-    """Read a Velodyne scan: KITTI's `.bin`, or a PCD file.
+    """Return the points of a Velodyne scan, a KITTI `.bin` or a PCD file.
 
     Returns:
-        (points, 4): x, y, z in m, reflectance 0 to 1 (0 where a PCD file has none).
+        (points, 4): x, y, z in m, reflectance 0 to 1 (0 if a PCD file has none).
 
     Raises:
-        Damaged: its size is not a whole number of points, or a value is not finite.
+        Damaged: a partial point, a value that is not finite, or a reflectance out of range.
     """
     data = path.read_bytes()
     if data.lstrip().startswith(PCD):

@@ -1,4 +1,4 @@
-"""The stage `kitti`: KITTI object folders in, frames, sweeps and calibrations out."""
+"""The stage `kitti`: reads KITTI folders and writes frames, sweeps and calibrations."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _SWEEPS_A_BATCH = 32
 
 @dataclass(slots=True)
 class _Set:
-    """One set of numbered frames, or one raw drive.
+    """Files of one object set or raw drive, by frame number.
 
     Attributes:
-        images: (file, camera, number).
-        scans: by number.
-        calibrations: by number.
+        images: (file, camera, number) of each image found.
+        scans: LiDAR files by number.
+        calibrations: files by number.
         stills: the valid images.
-        read: the valid calibrations.
-        stored: stored path by digest.
-        lidar: the LiDAR's folder.
-        dim: count of scans without reflectance.
+        read: the valid calibrations by number.
+        stored: path in the store by the file's digest.
+        lidar: name of the LiDAR's folder.
+        dim: number of scans without reflectance.
     """
 
     name: str
@@ -125,7 +125,7 @@ class Kitti(tc.Stage):
 
 
 def _sets(context: tc.Context, files: Sequence[tc.SourceFile]) -> list[_Set]:
-    """Sort the files into sets; a file that is not KITTI's is quarantined by name."""
+    """Return the files grouped into sets, sorted by name; files of other layouts and second files of a frame are quarantined."""
     sets: dict[str, _Set] = {}
     images: set[KittiFile] = set()
     for file in files:
@@ -151,7 +151,7 @@ def _sets(context: tc.Context, files: Sequence[tc.SourceFile]) -> list[_Set]:
 
 
 def _validated(context: tc.Context, found: _Set) -> _Set:
-    """Read every file of a set, and store the valid ones."""
+    """Validate every file of a set, quarantine the damaged ones, store the others, and return the set, changed in place."""
     found.stills = tuple(measure_files(context, found.images))
     for number, file in sorted(found.scans.items()):
         try:
@@ -197,7 +197,7 @@ def _sweep_batches(found: _Set) -> Iterator[pa.RecordBatch]:
 
 
 def _calibration_rows(found: _Set, lidar_at: tuple[float, float, float] | None) -> Iterator[dict[str, Any]]:
-    """Yield a row wherever a sensor's calibration begins or changes."""
+    """Yield a calibration row for each new or changed calibration of a sensor, in order of frame numbers."""
     on_vehicle = np.eye(4)
     if lidar_at is not None:
         on_vehicle[:3, 3] = lidar_at

@@ -1,4 +1,4 @@
-"""LiDAR sweeps in messages: points of any layout into x, y, z and intensity.
+"""Read LiDAR sweeps from messages: points of any layout become x, y, z and intensity.
 
 Sources: foxglove.PointCloud (https://docs.foxglove.dev/docs/sdk/schemas/point-cloud), sensor_msgs/PointCloud2 and sensor_msgs/PointField of ROS 2.
 """
@@ -30,13 +30,13 @@ _SCALES = (1.0, 255.0, 65535.0)
 
 @dataclass(frozen=True, slots=True)
 class RecordedCloud:
-    """One sweep.
+    """Points of one sweep.
 
     Attributes:
         frame: coordinate frame of its points.
-        places: (points, 3) m, float32; without points that have no place (NaN: no echo; infinity: out of range, REP 117).
-        brightness: (points,) as recorded, float32; None without.
-        top: the largest brightness, or the full scale of its type where that is `uint8` or `uint16`; 0 without any.
+        places: (points, 3) m, float32; without non-finite points (NaN: no echo; infinity: out of range, REP 117).
+        brightness: (points,) as recorded, float32; None if the sweep has none.
+        top: largest brightness, or 255 or 65535 for a `uint8` or `uint16` field; 0 without brightness.
     """
 
     frame: str
@@ -45,11 +45,7 @@ class RecordedCloud:
     top: float
 
     def points(self, scale: float) -> bytes:
-        """Return the points in the layout of the sweeps table.
-
-        Args:
-            scale: the brightness that becomes 1.
-        """
+        """Return the points as bytes of `POINTS_DTYPE`, intensity clipped to 0 to 1. `scale`: the brightness that becomes 1."""
         found = np.zeros(len(self.places), dtype=POINTS_DTYPE)
         for column, name in enumerate("xyz"):
             found[name] = self.places[:, column]
@@ -59,16 +55,12 @@ class RecordedCloud:
 
 
 def full_scale(top: float) -> float:
-    """Return the brightness that becomes 1: the least of 1, 255 and 65535 that no point exceeds, else the largest brightness."""
+    """Return the brightness that becomes intensity 1: the least of 1, 255 and 65535 not below `top`, else `top`."""
     return next((scale for scale in _SCALES if top <= scale), top)
 
 
 def cloud_reader(channel: layout.Channel, schema: layout.Schema | None) -> Callable[[bytes], RecordedCloud]:
-    """Return the reader of a channel's sweeps.
-
-    Raises:
-        Damaged: the recorded schema can't be used.
-    """
+    """Return a function that reads a channel's messages as sweeps. Raises Damaged if the recorded schema can't be used."""
     read = object_reader(channel, schema)
     kind = type_of(schema)
     if dialect_of(channel, schema) is Dialect.ROS:
@@ -98,7 +90,16 @@ def _ros(message: Any, kind: str) -> RecordedCloud:
 
 
 def _layout(message: Any, kind: str, stride: int, types: dict[int, str], type_field: str, order: str) -> np.dtype[Any]:
-    """Return the NumPy layout of one point: offsets of x, y, z and the brightness."""
+    """Return the dtype of one point with the fields x, y, z and, if the message has one, brightness.
+
+    Args:
+        types: NumPy type by the message's type code.
+        type_field: name of the field with that code.
+        order: byte order, `<` or `>`.
+
+    Raises:
+        Damaged: a coordinate is missing, or a field's type or position is not valid.
+    """
     if stride > _LARGEST_POINT:
         raise Damaged(f"is not a valid {kind}: it claims {stride} bytes a point; more than {_LARGEST_POINT} are not taken")
     offered: dict[str, tuple[str, int]] = {}
@@ -138,7 +139,7 @@ def _cloud(values: npt.NDArray[Any], frame: str) -> RecordedCloud:
 
 
 def _posed(cloud: RecordedCloud, pose: Any, kind: str) -> RecordedCloud:
-    """Transform points from the cloud's own origin to the message's frame."""
+    """Return the cloud with its points transformed by the message's pose; an unset pose leaves it as it is."""
     position, turn = getattr(pose, "position", None), getattr(pose, "orientation", None)
     offset = [float(getattr(position, axis, 0.0)) for axis in "xyz"]
     quaternion = [float(getattr(turn, axis, 0.0)) for axis in "xyzw"]

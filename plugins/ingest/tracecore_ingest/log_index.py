@@ -1,4 +1,4 @@
-"""Index of the messages of a valid drive file, with its attachments, metadata and checksums."""
+"""Index of a valid drive file: positions of its messages, attachments, metadata and checksums."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Opener = Callable[[layout.Channel, "layout.Schema | None"], "OnMessage | None"]
 
 @dataclass(frozen=True, slots=True)
 class AttachmentFacts:
-    """An attachment of a drive log: kept with the file, not ingested."""
+    """Description of an attachment; its data are kept in the drive log and not ingested."""
 
     name: str
     media_type: str
@@ -34,7 +34,14 @@ class AttachmentFacts:
 
 @dataclass(frozen=True, slots=True)
 class ChunkFacts:
-    """One chunk as computed from its data; the summary must agree."""
+    """One chunk as computed from its data, to compare with the file's summary.
+
+    Attributes:
+        offset: of its record in the file.
+        checksummed: whether a checksum covers its content.
+        message_indexes: offset of the MessageIndex by channel id.
+        message_index_length: total bytes of the MessageIndex records behind it.
+    """
 
     offset: int
     length: int
@@ -50,11 +57,12 @@ class ChunkFacts:
 
 @dataclass(slots=True)
 class ChannelIndex:
-    """Positions of a channel's messages, in the order of the file.
+    """Positions of a channel's messages, in file order.
 
     Attributes:
-        chunks: offset of each message's chunk, -1 outside chunks.
-        offsets: offset of its record in the chunk's content or the file.
+        times: log times, ns.
+        chunks: offset of each message's chunk; -1 for messages outside chunks.
+        offsets: offset of its record in the chunk's content or in the file; the row id in SQLite.
         sizes: bytes of its data.
     """
 
@@ -70,26 +78,26 @@ class ChannelIndex:
 
     @property
     def schema_name(self) -> str | None:
-        """Name of the schema, None for a schemaless channel."""
+        """Name of the schema; None for a channel without one."""
         return None if self.schema is None else str(self.schema.name)
 
 
 @dataclass(slots=True)
 class Log:
-    """A file that was read completely and is valid.
+    """Index of a file that was read completely and is valid.
 
     Attributes:
-        library: the program that wrote it.
+        library: name of the program that wrote it.
         channels: by channel id.
         metadata: (name, key-value pairs) of each metadata record.
         chunks: by the chunk's offset.
-        unchecked_messages: count of messages without a checksum.
+        unchecked_messages: number of messages without a checksum.
         data_section_checked: whether one checksum covers the whole data section.
-        storage: `mcap`, or `sqlite3` for a ROS 2 bag; offsets are then row ids.
-        assumed: message types whose definition the file lacks.
-        left_out: reasons of messages that are left out, by channel id and position among its messages.
-        undecoded: reasons of valid messages that are not decoded, likewise.
-        unplaced: (topic, reason) of messages without a position.
+        storage: `mcap` or `sqlite3`.
+        assumed: message types whose definition the file lacks, taken from ROS 2 Humble.
+        left_out: reason by channel id and position of the message in its channel.
+        undecoded: reason for valid messages that are not decoded, keyed the same way.
+        unplaced: (topic, reason) of messages that belong to no channel.
         misstated: statements of the file that its data contradict.
     """
 
@@ -111,7 +119,7 @@ class Log:
     misstated: list[str] = field(default_factory=list)
 
     def show(self, channel: int, take: OnMessage, time: int, data: bytes) -> None:
-        """Pass on the last indexed message of a channel; one that is not valid is left out."""
+        """Pass the channel's last indexed message to `take`; if that raises, record the message as undecoded or left out."""
         try:
             take(time, data)
         except Undecoded as problem:
@@ -120,16 +128,16 @@ class Log:
             self.leave_out(channel, reason_of(problem))
 
     def leave_out(self, channel: int, reason: str) -> None:
-        """Leave out the last indexed message of a channel."""
+        """Record the channel's last indexed message as left out."""
         self.left_out.setdefault(channel, {})[len(self.channels[channel]) - 1] = reason
 
     def skipped(self, channel: int) -> frozenset[int]:
-        """Return the positions of a channel's messages that become no row."""
+        """Return the positions of a channel's messages that yield no row: left out or not decoded."""
         return frozenset((*self.left_out.get(channel, ()), *self.undecoded.get(channel, ())))
 
     def __len__(self) -> int:
         return sum(len(channel) for channel in self.channels.values())
 
     def used(self) -> Iterator[tuple[int, ChannelIndex]]:
-        """The channels that hold messages, by id."""
+        """Return an iterator over (channel id, index) of the channels with messages, sorted by id."""
         return ((id_, channel) for id_, channel in sorted(self.channels.items()) if len(channel))

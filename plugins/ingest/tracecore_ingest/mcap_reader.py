@@ -1,4 +1,4 @@
-"""Read a whole MCAP file once: verify every length, checksum, index and summary, and pass each message on."""
+"""Read a whole MCAP file once, verify every length, checksum, index and the summary, and pass on each message."""
 
 from __future__ import annotations
 
@@ -30,15 +30,17 @@ __all__ = ["check_summary", "scan_mcap"]
 
 
 def check_summary(log: Log, data: Sequence[tuple[int, int, int]], summary: Sequence[Raw], footer: Raw) -> None:
-    """Hold the records behind the data section against what the data section showed.
+    """Compare the summary section with what was read from the data section.
+
+    Wrong statements under a valid checksum, and wrong statistics, are only added to `log.misstated`.
 
     Args:
-        data: (opcode, offset, whole length) of attachments and metadata records.
+        data: (opcode, offset, total length) of each attachment and metadata record.
         summary: the records between DataEnd and Footer.
-        footer: the Footer, its `checksum` over the summary.
+        footer: the Footer; its `checksum` is that computed over the summary.
 
     Raises:
-        Damaged: a checksum is wrong, or a statement is wrong and no checksum covers it.
+        Damaged: the checksum is wrong, or an index is wrong in a summary without checksum.
     """
     end = parse(layout.Footer, footer)
     if end.summary_crc not in (0, footer.checksum):
@@ -133,11 +135,11 @@ def _group(stated: layout.SummaryOffset, body: Sequence[Raw]) -> None:
 
 
 def scan_mcap(path: Path, opener: Opener | None = None, progress: Callable[[int], None] | None = None) -> Log:
-    """Read a file whole.
+    """Read and verify a whole MCAP file, and return its index.
 
     Args:
         opener: chooses the messages to pass on; None for an index only.
-        progress: called with the bytes read so far, once a record.
+        progress: called with the number of bytes read so far, after each record.
 
     Raises:
         Damaged: the file is not valid.
@@ -146,7 +148,7 @@ def scan_mcap(path: Path, opener: Opener | None = None, progress: Callable[[int]
 
 
 class _Scan:
-    """One reading of one file."""
+    """State of reading one file."""
 
     def __init__(self, path: Path, opener: Opener | None) -> None:
         self._log = Log(path)
@@ -232,7 +234,7 @@ class _Scan:
             self._wanted[channel.id] = wanted
 
     def _message(self, content: bytes, start: int, end: int, chunk: int, offset: int) -> tuple[int, int]:
-        """Index one message; runs for every message of a file."""
+        """Index one message, pass it on if wanted, and return its (channel id, log time)."""
         with_header = start + MESSAGE.size
         if with_header > end:
             raise Damaged(f"a Message of {end - start} bytes is shorter than its own header")
@@ -293,7 +295,7 @@ class _Scan:
         self._indexes[channel_id] = raw.offset
 
     def _finish_chunk(self, at: int) -> None:
-        """Close the chunk whose message indexes ended at an offset."""
+        """Add the open chunk, if any, to the log; its message indexes end at offset `at`."""
         if self._chunk is None:
             return
         facts = self._chunk

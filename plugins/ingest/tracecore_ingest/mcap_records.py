@@ -1,4 +1,4 @@
-"""Records and chunks of an MCAP file, each framed and checked before any of its bytes is used.
+"""Records and chunks of an MCAP file; lengths and checksums are verified before the content is used.
 
 Format: https://mcap.dev/spec
 """
@@ -46,13 +46,13 @@ R = TypeVar("R", bound=layout.McapRecord)
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """One record of the file.
+    """One unparsed record of the file.
 
     Attributes:
-        offset: of its opcode, in bytes from the start of the file.
-        length: of its body, as stated.
-        body: of an attachment at most the first 16 MiB.
-        checksum: CRC-32 of everything before its own checksum field (attachment and footer), or of what lies before the record (DataEnd).
+        offset: position of its opcode, bytes from the start of the file.
+        length: stated length of its body, bytes.
+        body: content; only the first 16 MiB of a large attachment.
+        checksum: computed CRC-32: of the body up to its checksum field (attachment), of the summary (footer), of all data before (DataEnd); else 0.
     """
 
     opcode: int
@@ -63,12 +63,12 @@ class Raw:
 
     @property
     def end(self) -> int:
-        """Offset of the first byte behind the record."""
+        """Offset of the first byte after the record."""
         return self.offset + HEAD.size + self.length
 
 
 class _Exact(BytesIO):
-    """A body that raises when read past its end, where `mcap` would accept fewer bytes."""
+    """Stream that raises `Damaged` for a read past the end, where `mcap` would accept fewer bytes."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         left = len(self.getbuffer()) - self.tell()
@@ -78,7 +78,7 @@ class _Exact(BytesIO):
 
 
 def record_name(opcode: int) -> str:
-    """Return a record kind's name in words: `ChunkIndex`."""
+    """Return the name of a record type: `ChunkIndex`; `record 0x7f` if unknown."""
     try:
         return str(Opcode(opcode).name).title().replace("_", "")
     except ValueError:
@@ -86,10 +86,10 @@ def record_name(opcode: int) -> str:
 
 
 def parse(type_: type[R], raw: Raw) -> R:
-    """Read a record's fields; padding behind them is allowed, a field past the end is not.
+    """Return the parsed fields of a record; bytes after the last field are allowed.
 
     Raises:
-        Damaged: the bytes are not such a record.
+        Damaged: the bytes are not a valid record of this type.
     """
     stream = ReadDataStream(_Exact(raw.body))  # type: ignore[no-untyped-call, unused-ignore]  # mcap is typed in part
     with damage_where(f"{record_name(raw.opcode)} at byte {raw.offset}", UnicodeDecodeError, struct.error, ValueError):
@@ -98,7 +98,7 @@ def parse(type_: type[R], raw: Raw) -> R:
 
 
 class RecordFile:
-    """The records of one file in order, chunks unopened.
+    """Iterable over the records of one file in order, without opening chunks.
 
     Raises:
         Damaged: while iterating, at the first violation of the format.
@@ -194,10 +194,13 @@ class RecordFile:
 
 
 def attachment_checksum_at(body: bytes, at: int) -> int:
-    """Return the offset of the checksum in an attachment's body: after its data.
+    """Return the offset of the checksum field in an attachment's body.
+
+    Args:
+        at: offset of the record, for error messages.
 
     Raises:
-        Damaged: the fields before the data don't fit.
+        Damaged: the fields before the data run past the end.
     """
     place = 16
     with damage_where(f"Attachment at byte {at}", struct.error):
@@ -217,14 +220,7 @@ Inner = tuple[int, int, int, int]
 
 
 def chunk_content(raw: Raw) -> tuple[layout.Chunk, bytes]:
-    """Open a chunk.
-
-    Returns:
-        Its fields and its decompressed content.
-
-    Raises:
-        Damaged: a checksum or size is wrong, or the compression is unknown.
-    """
+    """Return the fields of a chunk and its decompressed content. Raises Damaged if a checksum or size is wrong, or the compression is unknown."""
     chunk = parse(layout.Chunk, raw)
     where = f"the Chunk at byte {raw.offset}"
     if chunk.uncompressed_size > LARGEST:
@@ -261,10 +257,14 @@ def _decompress(chunk: layout.Chunk) -> bytes:
 
 
 def inner_records(content: bytes, chunk_at: int) -> Iterator[Inner]:
-    """Walk over the records inside a chunk.
+    """Yield the records inside a chunk.
+
+    Args:
+        content: decompressed content of the chunk.
+        chunk_at: offset of the chunk, for error messages.
 
     Raises:
-        Damaged: a record runs past the chunk, or is of a kind that chunks may not hold.
+        Damaged: a record runs past the chunk, or is of a type that chunks must not contain.
     """
     at, end = 0, len(content)
     unpack, size = HEAD.unpack_from, HEAD.size
@@ -282,12 +282,12 @@ def inner_records(content: bytes, chunk_at: int) -> Iterator[Inner]:
 
 
 def read_chunk(file: IO[bytes], offset: int) -> bytes:
-    """Return the verified content of the chunk at an offset of a file that was scanned as valid."""
+    """Return the decompressed content of the chunk at an offset of a file already verified."""
     return chunk_content(read_record(file, offset))[1]
 
 
 def read_record(file: IO[bytes], offset: int) -> Raw:
-    """Read the one record at an offset of a file that was scanned as valid."""
+    """Return the record at an offset of a file already verified."""
     file.seek(offset)
     opcode, length = HEAD.unpack(file.read(HEAD.size))
     return Raw(opcode, offset, length, file.read(length))

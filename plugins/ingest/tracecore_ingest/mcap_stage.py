@@ -1,4 +1,4 @@
-"""The stage `mcap`: drive logs in, frames, signals, sweeps and calibrations out."""
+"""The stage `mcap`: reads drive logs and writes frames, signals, sweeps and calibrations."""
 
 from __future__ import annotations
 

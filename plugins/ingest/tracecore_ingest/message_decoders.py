@@ -1,4 +1,4 @@
-"""Decoders of messages by encoding (JSON, protobuf, ROS 2 CDR), each by the schema recorded with the messages."""
+"""Decode messages by encoding (JSON, protobuf, ROS 2 CDR), with the schema recorded in the file."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ __all__ = [
 
 
 class JsonMessage(NamedTuple):
-    """One message; a named tuple for speed: there is one per message of a drive.
+    """One message as JSON; a named tuple for speed, since a drive has millions.
 
     Attributes:
-        value: with None for NaN and infinities.
-        text: the message as recorded, or with `null` for non-finite numbers.
-        exact: whether the text is as recorded.
+        value: the parsed value, None for NaN and infinities.
+        text: as recorded, or with `null` for NaN and infinities.
+        exact: whether no number was replaced by null.
     """
 
     value: Any
@@ -55,11 +55,7 @@ class JsonMessage(NamedTuple):
 
 
 def read_json(data: bytes) -> JsonMessage:
-    """Read one message.
-
-    Raises:
-        Damaged: it is not JSON, or has duplicate keys.
-    """
+    """Return a JSON message, read strictly except for NaN and infinities. Raises Damaged if it is not JSON, or has duplicate keys."""
     try:
         try:
             text = data.decode()
@@ -77,8 +73,8 @@ def numeric_leaves(value: Any) -> dict[str, float]:
     """Return the finite numbers of a message by dotted path.
 
     Args:
-        value: of any JSON type. `{"position": {"x": 1}, "data": [2, true]}` gives `position.x` and `data.0`: booleans are not numbers. A message
-            that is one bare number gives `value`.
+        value: any JSON value. `{"position": {"x": 1}, "data": [2, true]}` gives `position.x` and `data.0` (booleans are not numbers);
+            a message that is one number gives `value`.
     """
     found: dict[str, float] = {}
     if type(value) in (int, float):
@@ -108,31 +104,31 @@ def _walk_numbers(value: Any, prefix: str, found: dict[str, float]) -> None:
 
 
 class JsonRewriter:
-    """Converts the leaves of one decoded message to JSON, and notes whether any number is not finite."""
+    """Converts the values of one decoded message to JSON; `exact` becomes False at the first NaN or infinity."""
 
     def __init__(self) -> None:
         self.exact = True
 
     def number(self, value: float) -> float | None:
-        """Return a finite number, None for NaN and infinities."""
+        """Return the number; None for NaN and infinities."""
         if math.isfinite(value):
             return value
         self.exact = False
         return None
 
     def numbers(self, values: Any) -> Any:
-        """Return a (nested) list of numbers with None in the place of NaN and infinities."""
+        """Return a (nested) list with None in place of NaN and infinities."""
         if isinstance(values, list):
             return [self.numbers(value) for value in values]
         return self.number(values) if isinstance(values, float) else values
 
     @staticmethod
     def octets(data: bytes) -> str:
-        """Return bytes as base64, as protobuf's JSON mapping does."""
+        """Return bytes as base64, as in protobuf's JSON mapping."""
         return base64.b64encode(data).decode("ascii")
 
     def message(self, value: Any) -> JsonMessage:
-        """Close the message."""
+        """Return the converted value as a `JsonMessage`."""
         return JsonMessage(value, json.dumps(value, ensure_ascii=False, separators=(",", ":")), self.exact)
 
 
@@ -141,11 +137,7 @@ _FLOATS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
 
 
 def protobuf_reader(channel: layout.Channel, schema: layout.Schema) -> Callable[[bytes], Any]:
-    """Return the decoder of a channel's messages, by the schema recorded with them.
-
-    Raises:
-        Damaged: the recorded schema can't be used.
-    """
+    """Return the decoder of a channel's messages for the recorded schema. Raises Damaged if the recorded schema can't be used."""
     with damage_where(f"the protobuf schema of topic {channel.topic!r}", DecodeError, McapError, TypeError, ValueError, KeyError):
         decode = DecoderFactory().decoder_for(channel.message_encoding, schema)
     assert decode is not None
@@ -160,7 +152,7 @@ def protobuf_reader(channel: layout.Channel, schema: layout.Schema) -> Callable[
 
 
 def protobuf_readable(schema: layout.Schema) -> bool:
-    """Whether a recorded schema can be used."""
+    """Whether messages of a recorded schema can be decoded."""
     return _protobuf_readable(schema.name, schema.data)
 
 
@@ -175,10 +167,10 @@ def _protobuf_readable(name: str, data: bytes) -> bool:
 
 
 def protobuf_json(message: Any) -> JsonMessage:
-    """Write a message as JSON: fields by their own names, whole numbers as numbers, bytes as base64, enum values by name.
+    """Return a protobuf message as JSON: fields by their proto names, 64-bit integers as numbers, bytes as base64, enum values by name.
 
     Raises:
-        Damaged: it holds a time stamp beyond the year 9999.
+        Damaged: the message has a value that JSON can't represent, such as a time stamp beyond the year 9999.
     """
     rewriting = JsonRewriter()
     with damage_where(f"is not a valid {message.DESCRIPTOR.full_name}", ValueError, TypeError, SerializeToJsonError):
@@ -214,7 +206,7 @@ def _protobuf_leaf(value: Any, field: FieldDescriptor, rewriting: JsonRewriter) 
 
 
 def _standard(value: Any, rewriting: JsonRewriter) -> Any:
-    """Return a time stamp or another of protobuf's own types in its JSON form."""
+    """Return a message of the package `google.protobuf` in its JSON form; None for a free value with NaN."""
     name = value.DESCRIPTOR.full_name
     if name == "google.protobuf.Any":  # its type may not be recorded
         return {"@type": value.type_url, "value": rewriting.octets(value.value)}
@@ -235,35 +227,27 @@ _INCLUDES = re.compile(r"^\s*#include .*$", re.MULTILINE)  # of other IDL files
 
 
 def ros_name(name: str) -> str:
-    """Return a type's full name: `sensor_msgs/Imu` is `sensor_msgs/msg/Imu`."""
+    """Return the full name of a ROS type: `sensor_msgs/msg/Imu` for `sensor_msgs/Imu`."""
     package, slash, rest = name.partition("/")
     return name if not slash or "/" in rest else f"{package}/msg/{rest}"
 
 
 class RosReader:
-    """Decodes the messages of one type.
-
-    Args:
-        store: its definition and those of its parts.
-    """
+    """Callable that decodes CDR messages of one ROS type. `store`: definitions of the type and of the types it contains."""
 
     def __init__(self, name: str, store: Typestore) -> None:
         self.name = name
         self._store = store
 
     def __call__(self, data: bytes) -> Any:
-        """Decode one message; arrays of numbers are NumPy arrays.
-
-        Raises:
-            Damaged: the bytes are not such a message.
-        """
+        """Return one decoded message; arrays of numbers are NumPy arrays. Raises Damaged if the bytes are not a valid message of this type."""
         try:
             return self._store.deserialize_cdr(data, self.name)
         except (SerdeError, struct.error, ValueError, IndexError, AssertionError, OverflowError, MemoryError) as problem:
             raise Damaged(f"is not a valid {self.name}: {' '.join(str(problem).split()) or type(problem).__name__}") from problem
 
     def json(self, message: Any) -> JsonMessage:
-        """Write a message as JSON: fields by their own names, octets as base64."""
+        """Return a decoded message as JSON: fields by their own names, arrays of bytes as base64."""
         rewriting = JsonRewriter()
         return rewriting.message(self._plain(message, rewriting))
 
@@ -282,7 +266,7 @@ class RosReader:
 
 
 def ros_reader(schema: layout.Schema) -> RosReader | None:
-    """Return the decoder of a schema's messages; None where its definition can't be read."""
+    """Return the decoder of a schema's messages; None if its definition can't be read."""
     return _ros_reader(ros_name(schema.name), schema.encoding, schema.data)
 
 
@@ -305,11 +289,11 @@ def _ros_reader(name: str, encoding: str, definition: bytes) -> RosReader | None
 
 
 def _lines(definition: bytes) -> list[bytes]:
-    """Return the lines of a definition without comments and blank lines."""
+    """Return the lines of a definition that are neither blank nor comments."""
     return [line for line in definition.splitlines() if line.split(b"#")[0].strip()]
 
 
 def ros_text(schema: layout.Schema) -> Callable[[bytes], JsonMessage] | None:
-    """Return the converter of a schema's messages to JSON; None where its definition can't be read."""
+    """Return a function that converts a schema's messages to JSON; None if its definition can't be read."""
     read = ros_reader(schema)
     return None if read is None else lambda data: read.json(read(data))

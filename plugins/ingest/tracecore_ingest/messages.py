@@ -1,4 +1,4 @@
-"""Roles and dialects of messages (camera image, LiDAR sweep, calibration, signal), and access to their fields."""
+"""Role and encoding of a channel's messages (camera image, LiDAR sweep, calibration, signal), and access to message fields."""
 
 from __future__ import annotations
 
@@ -43,10 +43,13 @@ __all__ = [
 
 
 def field(message: Any, name: str, kind: str) -> Any:
-    """Return a field of a message.
+    """Return a field of a decoded message.
+
+    Args:
+        kind: message type, for error messages.
 
     Raises:
-        Damaged: its recorded schema has no such field.
+        Damaged: the message has no such field.
     """
     try:
         return getattr(message, name)
@@ -55,7 +58,7 @@ def field(message: Any, name: str, kind: str) -> Any:
 
 
 def text_of(message: Any, name: str, kind: str) -> str:
-    """Return a field that is text."""
+    """Return a field that must be text; raises Damaged otherwise."""
     value = field(message, name, kind)
     if not isinstance(value, str):
         raise Damaged(f"is not a valid {kind}: expected text as '{name}', found {type(value).__name__}")
@@ -63,7 +66,7 @@ def text_of(message: Any, name: str, kind: str) -> str:
 
 
 def int_of(message: Any, name: str, kind: str) -> int:
-    """Return a field that is a non-negative integer."""
+    """Return a field that must be a non-negative integer; raises Damaged otherwise."""
     value = field(message, name, kind)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise Damaged(f"is not a valid {kind}: expected a whole number from 0 on as '{name}', found {value!r}")
@@ -71,7 +74,7 @@ def int_of(message: Any, name: str, kind: str) -> int:
 
 
 def bytes_of(message: Any, name: str, kind: str) -> bytes:
-    """Return a field that is bytes, an array of bytes, or base64 in JSON."""
+    """Return a field of bytes, an array's bytes, or decoded base64 text; raises Damaged otherwise."""
     value = field(message, name, kind)
     if isinstance(value, bytes):
         return value
@@ -86,7 +89,7 @@ def bytes_of(message: Any, name: str, kind: str) -> bytes:
 
 
 class Role(StrEnum):
-    """The table that a channel's messages go to; calibrations and transforms are signals too."""
+    """What a channel's messages are read as; calibrations and transforms are also written to the signals table."""
 
     FRAME = "frame"
     SWEEP = "sweep"
@@ -97,12 +100,12 @@ class Role(StrEnum):
 
     @property
     def heard(self) -> bool:
-        """Whether the messages are in the signals table."""
+        """Whether the messages are written to the signals table."""
         return self in (Role.SIGNAL, Role.CALIBRATION, Role.TRANSFORM)
 
 
 class Dialect(StrEnum):
-    """The encoding of messages."""
+    """Encoding of messages; `UNKNOWN` if they can't be decoded."""
 
     PROTOBUF = "protobuf"
     JSON = "json"
@@ -129,7 +132,7 @@ _ROS = {
 
 
 def dialect_of(channel: layout.Channel, schema: layout.Schema | None) -> Dialect:
-    """Return the encoding of a channel's messages; `UNKNOWN` where it is not supported."""
+    """Return the encoding of a channel's messages; `UNKNOWN` if it is not supported or its schema can't be read."""
     match channel.message_encoding, schema:
         case "json", _:
             return Dialect.JSON
@@ -141,12 +144,12 @@ def dialect_of(channel: layout.Channel, schema: layout.Schema | None) -> Dialect
 
 
 def type_of(schema: layout.Schema | None) -> str:
-    """Return the full name of a message type."""
+    """Return the full name of a message type; empty without a schema."""
     return "" if schema is None else ros_name(schema.name) if schema.encoding in ROS_SCHEMAS else str(schema.name)
 
 
 def role_of(channel: layout.Channel, schema: layout.Schema | None) -> Role:
-    """Return what a channel's messages become, by encoding and schema, never by topic."""
+    """Return the role of a channel's messages, from encoding and schema; the topic's name is not considered."""
     name = type_of(schema)
     match dialect_of(channel, schema):
         case Dialect.PROTOBUF | Dialect.JSON:
@@ -161,7 +164,7 @@ def role_of(channel: layout.Channel, schema: layout.Schema | None) -> Role:
 
 
 def why_undecoded(channel: layout.Channel, schema: layout.Schema | None) -> str:
-    """Return the encoding and type of an undecoded channel, and whether its definition failed."""
+    """Return the encoding and type of an undecoded channel, and whether its definition is missing or unreadable."""
     encoding = channel.message_encoding or "no encoding"
     if schema is None:
         return encoding
@@ -172,12 +175,12 @@ def why_undecoded(channel: layout.Channel, schema: layout.Schema | None) -> str:
 
 
 def shows_images(schema: layout.Schema | None) -> bool:
-    """Whether a type is a camera's by its name: `sensor_msgs/msg/Image`, `foxglove.CompressedVideo`."""
+    """Whether a type's name ends in `Image` or `Video`: `sensor_msgs/msg/Image`, `foxglove.CompressedVideo`."""
     return _CAMERA.search(type_of(schema)) is not None
 
 
 def object_reader(channel: layout.Channel, schema: layout.Schema | None) -> Callable[[bytes], Any]:
-    """Return the reader of messages as objects with fields as attributes, for images and clouds, whose bulk stays bytes.
+    """Return a function that decodes messages to objects with fields as attributes; large binary fields are kept as bytes.
 
     Raises:
         Damaged: the recorded schema can't be used.
@@ -209,11 +212,7 @@ def _attributes(value: Any) -> Any:
 
 
 def signal_reader(channel: layout.Channel, schema: layout.Schema | None) -> Callable[[bytes], JsonMessage]:
-    """Return the reader of a channel's signals.
-
-    Raises:
-        Damaged: the recorded schema can't be used.
-    """
+    """Return a function that decodes a channel's messages to JSON. Raises Damaged if the recorded schema can't be used."""
     match dialect_of(channel, schema):
         case Dialect.PROTOBUF:
             assert schema is not None

@@ -1,4 +1,4 @@
-"""The files of one drive read as one recording: its messages by topic and time, fetched in any order."""
+"""The files of one drive as one recording: its messages by topic and time, fetched in any order."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ _CHANNELS = 16  # bits of a channel id in MCAP
 
 
 def channel_key(file: int, channel: int) -> int:
-    """Return the id of a file's channel in the recording; in the first file it is the channel's own."""
+    """Return a number unique to a channel of a file; for file 0 it equals the channel id."""
     return file << _CHANNELS | channel
 
 
 @dataclass(frozen=True, slots=True)
 class TopicMessages:
-    """The messages of one topic in the order of their log times (file order where equal), over all its channels.
+    """Positions of one topic's messages, sorted by log time, then by file and position; one entry per message.
 
     Attributes:
-        files: number of each message's file.
-        channels: id of each message's channel in the recording.
-        ordinals: position of each message among those of its channel that become rows.
+        files: file numbers.
+        channels: channel keys, see `channel_key`.
+        ordinals: positions among the messages of the same channel that yield rows.
+        times: log times, ns.
+        chunks: see `ChannelIndex`, as for offsets and sizes.
     """
 
     topic: str
@@ -48,22 +50,22 @@ class TopicMessages:
 
 
 class Recording:
-    """The indexes of a drive's files."""
+    """Message indexes of a drive's files. `channels`: by channel key."""
 
     def __init__(self, logs: Sequence[Log]) -> None:
         self.logs = tuple(logs)
         self.channels: dict[int, ChannelIndex] = {channel_key(number, id_): channel for number, log in enumerate(logs) for id_, channel in log.used()}
 
     def used(self) -> Iterator[tuple[int, ChannelIndex]]:
-        """The channels that hold messages, by key."""
+        """Return an iterator over (channel key, index), sorted by key."""
         return iter(sorted(self.channels.items()))
 
     def topic(self, topic: str, channel_keys: set[int], skipped: Mapping[int, frozenset[int]]) -> TopicMessages:
-        """Return the messages of a topic by time.
+        """Return the messages of a topic, in order of time.
 
         Args:
-            channel_keys: its channels.
-            skipped: positions of messages that become no row, by channel.
+            channel_keys: channels to read.
+            skipped: positions of messages that yield no row, by channel key.
         """
         parts = [(key, channel) for key, channel in self.used() if channel.channel.topic == topic and key in channel_keys]
 
@@ -88,7 +90,7 @@ Whole = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """A stretch of one topic's messages, from `start` to before `stop` in the order of time."""
+    """Messages `start` (inclusive) to `stop` (exclusive) of one topic."""
 
     place: TopicMessages
     start: int
@@ -99,11 +101,11 @@ class Portion:
 
 
 def portions(places: Sequence[TopicMessages], limit_bytes: int, limit_messages: int) -> Iterator[list[Portion]]:
-    """Yield topics in groups of bounded size, in order: several small topics together, a large one in several groups.
+    """Yield portions of the topics in groups of bounded size, in order; a group may span topics.
 
     Args:
-        places: topics in the wanted order.
-        limit_bytes: message data of one group; a single larger message makes a group of its own.
+        limit_bytes: maximal message data of a group; a single larger message is a group by itself.
+        limit_messages: maximal number of messages of a group.
     """
     group: list[Portion] = []
     held = count = 0
@@ -128,7 +130,7 @@ def portions(places: Sequence[TopicMessages], limit_bytes: int, limit_messages: 
 
 
 def fetch(recording: Recording, group: Sequence[Portion]) -> list[bytes]:
-    """Return the data of a group's messages, in its order."""
+    """Return the data of a group's messages, in the group's order."""
     files, chunks, offsets, sizes = (
         np.concatenate([getattr(portion.place, column)[portion.start : portion.stop] for portion in group])
         for column in ("files", "chunks", "offsets", "sizes")
@@ -147,7 +149,7 @@ def fetch(recording: Recording, group: Sequence[Portion]) -> list[bytes]:
 
 
 def _read(path: Path, chunks: Whole, offsets: Whole, sizes: Whole) -> list[bytes]:
-    """Read messages of one MCAP file, each chunk once."""
+    """Return the data of messages of one MCAP file; each chunk is read once."""
     found: list[bytes] = [b""] * len(chunks)
     order = np.argsort(chunks, kind="stable")
     bounds = np.flatnonzero(np.diff(chunks[order])) + 1

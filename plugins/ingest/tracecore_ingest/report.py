@@ -45,7 +45,7 @@ CALIBRATIONS_FACET = tc.FacetSpec("tracecore_calibrations", _rows_of_drives("cal
 
 
 class _Named(Protocol):
-    """A drive of any source."""
+    """Any drive with a name."""
 
     @property
     def name(self) -> str:
@@ -53,10 +53,12 @@ class _Named(Protocol):
 
 
 class RowCounter:
-    """Counts the rows of a table while they pass.
+    """Counts the rows of a table while its batches are written.
 
     Args:
-        noun: of a row (`frames`).
+        noun: what a row is, plural (`frames`).
+        topic_column: column to count by.
+        total: number of drives, for progress.
     """
 
     def __init__(self, noun: str, topic_column: str, context: tc.Context, total: int) -> None:
@@ -72,7 +74,7 @@ class RowCounter:
         self._total = total
 
     def through(self, drives: Iterable[tuple[_Named, Iterator[pa.RecordBatch]]]) -> Iterator[pa.RecordBatch]:
-        """Yield the batches, counting their rows."""
+        """Yield the batches of (drive, batches) unchanged, counting their rows and reporting progress."""
         for done, (drive, batches) in enumerate(drives):
             self._context.progress(done, self._total, f"{self.noun} of {drive.name}")
             for batch in batches:
@@ -93,7 +95,7 @@ class RowCounter:
         self.last_ns = span["max"] if self.last_ns is None else max(self.last_ns, span["max"])
 
     def facts(self, topics_key: str) -> dict[str, JSON]:
-        """Return the counts as JSON, times as text: they exceed JSON's integers."""
+        """Return the counts as JSON, those by topic as `topics_key`; times as strings, since they exceed the exact integers of JSON."""
         return {
             self.noun: self.drives.total(),
             "drives": dict(sorted(self.drives.items())),
@@ -104,7 +106,7 @@ class RowCounter:
 
 
 def describe_drives(context: tc.Context, drives: Sequence[Drive]) -> None:
-    """State what is unknown about all outputs."""
+    """Record the unknowns that apply to all outputs: files, bag metadata, messages left out or not decoded."""
     if not drives:
         context.unknown("drives", "no drive file could be ingested; what was left out is listed with its reason")
     for what, why in (each for drive in drives for each in drive.bag):
@@ -132,11 +134,7 @@ def describe_drives(context: tc.Context, drives: Sequence[Drive]) -> None:
 
 
 def describe_frames(context: tc.Context, port: tc.Output, drives: Sequence[Drive], seen: RowCounter, sensors: Sequence[str] | None) -> None:
-    """Describe the frames: what they are and what is not known of them.
-
-    Args:
-        sensors: the cameras asked for; None for all.
-    """
+    """Attach the frames facet to the output and record unknown times and places. `sensors`: camera topics asked for; None for all."""
     facts = seen.facts("frames_by_sensor") | _left_out(drives, Role.FRAME, sensors)
     without = {drive.name: list(drive.cameras) for drive in drives if drive.cameras and _wants(drive, sensors) and not seen.drives[drive.name]}
     if without:
@@ -151,7 +149,7 @@ def describe_frames(context: tc.Context, port: tc.Output, drives: Sequence[Drive
 
 
 def describe_signals(context: tc.Context, port: tc.Output, drives: Sequence[Drive], heard: RowCounter, topics: Sequence[str] | None) -> None:
-    """Describe the signals: what they are and what is not known of them."""
+    """Attach the signals facet to the output and record which drives have NaN or infinities."""
     context.describe(port, SIGNALS_FACET, heard.facts("topics") | _left_out(drives, Role.SIGNAL, topics))
     inexact = [drive for drive in drives if drive.inexact and heard.drives[drive.name]]
     if inexact:
@@ -161,7 +159,7 @@ def describe_signals(context: tc.Context, port: tc.Output, drives: Sequence[Driv
 
 
 def describe_sweeps(context: tc.Context, port: tc.Output, drives: Sequence[Drive], swept: RowCounter, lidars: Sequence[str] | None) -> None:
-    """Describe the LiDAR sweeps: what they are and what is not known of them."""
+    """Attach the sweeps facet to the output and record missing intensity and LiDAR topics not decoded."""
     facts = swept.facts("sweeps_by_sensor") | _left_out(drives, Role.SWEEP, lidars)
     facts["sensors"] = sorted(swept.topics)
     facts["points"] = swept.points
@@ -186,7 +184,12 @@ def describe_sweeps(context: tc.Context, port: tc.Output, drives: Sequence[Drive
 def describe_calibrations(
     context: tc.Context, port: tc.Output, drives: Sequence[Drive], calibrated: Mapping[str, Calibrations], vehicle_frames: Sequence[str]
 ) -> None:
-    """Describe the calibrations: what they are and what is not known of them."""
+    """Attach the calibrations facet to the output and record the unknowns of the calibrations.
+
+    Args:
+        calibrated: by drive name.
+        vehicle_frames: names accepted as the vehicle's frame.
+    """
     rows = [row for each in calibrated.values() for row in each.rows]
     by_drive = {name: len(each.rows) for name, each in sorted(calibrated.items()) if each.rows}
     context.describe(
@@ -214,7 +217,7 @@ def _wants(drive: Drive, sensors: Sequence[str] | None) -> bool:
 
 
 def _left_out(drives: Sequence[Drive], role: Role, wanted: Sequence[str] | None) -> dict[str, JSON]:
-    """Return the messages left out of a table as its facet's member; empty where none are."""
+    """Return `{"left_out": ...}`, the messages of a role left out, by drive, topic and reason; empty if there are none."""
     found: list[JSON] = []
     for drive in drives:
         counts: Counter[str] = Counter()
@@ -226,7 +229,7 @@ def _left_out(drives: Sequence[Drive], role: Role, wanted: Sequence[str] | None)
 
 
 def _describe_places(context: tc.Context, frames: tc.Output, drives: Sequence[Drive], seen: RowCounter) -> None:
-    """State where time or place of frames is unknown: one sentence for all drives with the same reason."""
+    """Record why time or place of frames is unknown, with one unknown for all drives with the same reason."""
     lacking: dict[str, list[Drive]] = {}
     for drive in drives:
         if seen.drives[drive.name] and (missing := drive.without_time_or_place()):
@@ -242,7 +245,7 @@ def _named(drives: Sequence[Drive]) -> str:
 
 
 def name_drives(names: Sequence[str]) -> str:
-    """Return the names of drives for a sentence, at most twenty."""
+    """Return `drive a` or `drives a, b`, with at most twenty names and the number of the others."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return f"drive{'s' if len(names) > 1 else ''} {', '.join(names[:_NAMED])}{more}"
 

@@ -1,4 +1,4 @@
-"""ROS 2 bags: the metadata of a bag, and one drive joined from its storage files.
+"""ROS 2 bags: read a bag's metadata, and join its storage files to one drive.
 
 Source: rosbag2's metadata format, versions 1 to 9 (https://github.com/ros2/rosbag2, rosbag2_storage/include/rosbag2_storage/bag_metadata.hpp).
 """
@@ -35,11 +35,11 @@ class Bag:
     """Metadata of a bag.
 
     Attributes:
-        name: of the drive: the common part of its storage files' names.
+        name: drive name: the common part of its storage files' names.
         files: paths of its storage files, in order.
-        counts: messages by topic.
-        start_ns: of its first message; None where not stated.
-        packed: compression of each message (`zstd`), which is not supported; empty for none.
+        counts: number of messages by topic.
+        start_ns: time of its first message; None if not stated.
+        packed: compression of single messages (`zstd`), which is not supported; empty for none.
     """
 
     source: SourceFile
@@ -51,14 +51,7 @@ class Bag:
 
 
 def read_bag(source: SourceFile) -> Bag | None:
-    """Read a metadata file.
-
-    Returns:
-        The bag; None where the file is not a bag's.
-
-    Raises:
-        Damaged: it is not YAML, or not the metadata of a bag.
-    """
+    """Return the metadata of a bag; None if the file is other YAML. Raises Damaged if it is too large, not YAML, or not valid metadata of a bag."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -94,17 +87,17 @@ def _counts(listed: Any) -> dict[str, int]:
 
 
 def _name(files: Sequence[Path]) -> str:
-    """Return the common name of rosbag2's files: `rosbag2_x` of `rosbag2_x_0.mcap`, `rosbag2_x_1.mcap`."""
+    """Return the common name of storage files: `rosbag2_x` for `rosbag2_x_0.mcap` and `rosbag2_x_1.mcap`; else the first file's stem."""
     number = r"_0$" if len(files) == 1 else r"_\d+$"
     stems = {re.sub(number, "", stem_of(file)) or stem_of(file) for file in files}
     return stems.pop() if len(stems) == 1 else stem_of(files[0])
 
 
 def join(bag: Bag, parts: Sequence[Drive]) -> Drive:
-    """Join a bag's files to one drive.
+    """Return a bag's files joined to one drive.
 
     Args:
-        parts: its valid files in order; at least one.
+        parts: the valid files in order, at least one.
 
     Raises:
         Damaged: the files name different drives.
@@ -159,7 +152,7 @@ def _topics(parts: Iterable[Drive]) -> tuple[TopicFacts, ...]:
 
 
 def _differences(bag: Bag, name: str, parts: Sequence[Drive]) -> Iterable[tuple[str, str]]:
-    """Yield (what, why) where the bag's metadata differ from its files."""
+    """Yield (what, why) for each statement of the bag's metadata that its files contradict."""
     valid = {part.source.path for part in parts}
     absent = [file.name for file in bag.files if file not in valid]
     if absent:

@@ -1,4 +1,4 @@
-"""Scan a drive file whole before any of its rows is written: structure, checksums, and each message against its schema."""
+"""Scan a whole drive file before any of its rows is written: structure, checksums, and each message against its schema."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def scan_drive(
     lidars: Sequence[str] | None = None,
     path: Path | None = None,
 ) -> Drive:
-    """Read a drive file completely and describe its drive.
+    """Read and verify a whole drive file and return its drive.
 
     Args:
-        sensors: cameras to decode; None for all. Others are only counted.
-        progress: called with the bytes read so far.
-        lidars: LiDARs to decode; None for all.
-        path: where to read it, if not as found.
+        sensors: camera topics to decode; None for all. Others are only counted.
+        progress: called with the number of bytes read so far.
+        lidars: LiDAR topics to decode; None for all.
+        path: file to read instead of the source, such as an unpacked copy.
 
     Raises:
         Damaged: the file is not valid.
@@ -48,7 +48,7 @@ def scan_drive(
 
 
 class _DriveScan:
-    """State of one file's scan."""
+    """Collects what the messages of one file contain."""
 
     def __init__(self, sensors: Sequence[str] | None, lidars: Sequence[str] | None) -> None:
         self._sensors = sensors
@@ -108,7 +108,7 @@ class _DriveScan:
         return take
 
     def _first(self, topic: str, log_time: int, what: str) -> None:
-        """Refuse a second image or sweep of one sensor at one time: both would have the same id."""
+        """Raise Damaged for a second image or sweep of a topic at one log time, since both would have the same id."""
         if (topic, log_time) in self._named:
             raise Damaged(f"is the second {what} at its log time, by which it is named")
         self._named.add((topic, log_time))
@@ -183,7 +183,7 @@ class _DriveScan:
 
 
 def _encoding(image: RecordedImage) -> str:
-    """Return the encoding of an image, by its bytes: the message's format may be wrong.
+    """Return the encoding of an image, detected from its bytes, since the message's format may be wrong.
 
     Raises:
         Undecoded: the message states a format that is not supported.

@@ -1,4 +1,4 @@
-"""ROS 2 bags in SQLite storage (`.db3`), indexed as MCAP files are.
+"""Index ROS 2 bags in SQLite storage (`.db3`), like MCAP files.
 
 Source: rosbag2_storage_sqlite3, schema versions 1 to 4 (tables `topics`, `messages`, since version 4 `message_definitions`).
 """
@@ -25,16 +25,16 @@ MAGIC = b"SQLite format 3\0"
 
 @contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open read-only; `immutable`, so that SQLite creates no other file."""
+    """Open a database read-only; `immutable` keeps SQLite from creating other files."""
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
         yield connection
 
 
 def scan_sqlite(path: Path, opener: Opener | None = None, progress: Callable[[int], None] | None = None) -> Log:
-    """Read a storage file completely, as `scan_mcap` does for MCAP.
+    """Read and verify a whole SQLite storage file and return its index, see `scan_mcap`.
 
     Raises:
-        Damaged: it is not a valid SQLite file, or not of a bag.
+        Damaged: it is not a valid SQLite file, or not a bag.
     """
     log = Log(path, profile="ros2", library="rosbag2 sqlite3", storage="sqlite3")
     try:
@@ -75,7 +75,7 @@ def _topics(connection: sqlite3.Connection, log: Log) -> None:
 
 @cache
 def _known_definition(kind: str) -> str | None:
-    """Return ROS 2 Humble's definition of a type, or None: old bags hold no definitions."""
+    """Return ROS 2 Humble's definition of a type, used since old bags have none; None if Humble does not know it."""
     store = get_typestore(Stores.ROS2_HUMBLE)
     return store.generate_msgdef(kind, ros_version=2)[0] if kind in store.fielddefs else None
 
@@ -104,6 +104,6 @@ def _messages(connection: sqlite3.Connection, log: Log, opener: Opener | None) -
 
 
 def read_rows(path: Path, rows: Sequence[int]) -> list[bytes]:
-    """Return the data of messages by their ids, in the given order, of a valid file."""
+    """Return the data of the messages with these ids, in the given order, from a file already verified."""
     with _opened(path) as connection:
         return [bytes(connection.execute("SELECT data FROM messages WHERE id = ?", (row,)).fetchone()[0]) for row in rows]

@@ -1,4 +1,4 @@
-"""Validate the files found: scan each, quarantine the damaged ones with a reason, and drop duplicates."""
+"""Validate drive files: scan each, quarantine the damaged ones with a reason, and drop duplicates."""
 
 from __future__ import annotations
 
@@ -22,20 +22,19 @@ _INDEXED = 4_000_000  # messages whose index is kept, 32 bytes each; further fil
 
 @dataclass(frozen=True, slots=True)
 class WantedTopics:
-    """Topics to decode; None for all."""
+    """Camera and LiDAR topics to decode; None for all."""
 
     sensors: Sequence[str] | None = None
     lidars: Sequence[str] | None = None
 
 
 def validate_drives(context: tc.Context, files: Sequence[tc.SourceFile], wanted: WantedTopics) -> list[Drive]:
-    """Scan each file, and join the files of a bag to one drive.
+    """Scan each file, join the files of each bag, and return the drives sorted by name.
+
+    Damaged files are quarantined; files with the same name and bytes count once. The metadata of bags are stored.
 
     Args:
-        files: drive files, and the metadata of bags.
-
-    Returns:
-        The drives by name; the same bytes under one name count once.
+        files: drive files, write-ahead logs and bag metadata.
     """
     bags = list(_bags(context, [file for file in files if file.path.name == METADATA]))
     packed = {path: bag.packed for bag in bags for path in bag.files if bag.packed}
@@ -88,7 +87,7 @@ def _bags(context: tc.Context, files: Sequence[tc.SourceFile]) -> Iterator[Bag]:
 
 
 def _of_bag(context: tc.Context, bag: Bag, judged: dict[Path, Drive]) -> Drive | None:
-    """Remove the files of a bag from the scanned ones and join them."""
+    """Remove a bag's files from `judged` and return the joined drive; None without valid files, or if they contradict each other (quarantined)."""
     parts = [judged.pop(path) for path in bag.files if path in judged]
     if not parts:
         return None
@@ -102,7 +101,7 @@ def _of_bag(context: tc.Context, bag: Bag, judged: dict[Path, Drive]) -> Drive |
 
 
 def _distinct_names(bags: Sequence[tuple[Bag, Drive]]) -> Iterator[Drive]:
-    """Yield the bags' drives, named by their folders where their files have one name (`bag.db3` in each folder)."""
+    """Yield the bags' drives, renamed to the bag's folder where several bags have one name (`bag.db3` in each folder)."""
     claimed = Counter(name for name, _ in {(drive.name, drive.source.digest) for _, drive in bags})
     for bag, drive in bags:
         folder = bag.source.path.parent.name

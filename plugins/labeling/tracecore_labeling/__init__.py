@@ -1,4 +1,4 @@
-"""Labeling for tracecore: campaigns, label files in and out, and the base of stages that import another format (`LabelImport`)."""
+"""Labeling for tracecore: campaigns, import and export of label files, and the base class of stages that import a format (`LabelImport`)."""
 
 from tracecore_labeling.imports.label_file import FoundLabel, LabelFile, LeftOut
 from tracecore_labeling.imports.label_import import LabelImport

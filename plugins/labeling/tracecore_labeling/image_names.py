@@ -1,7 +1,7 @@
-"""Lookup of image files by name: the file of a frame table that an image of a label file means.
+"""Match the image names of a label file to the image files of a frame table.
 
-Two names match if one is the end of the other, part by part; the longest match decides. Spellings (percent-encoding, case, suffix) are tried from
-strict to loose, and a name that matches two files matches neither.
+Two names match if one ends with the other, part by part; the longest match wins. Comparisons go from strict to loose (percent-encoding, case,
+suffix), and a name that matches two files matches neither.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class NamedImage:
     """An image as named by a label file.
 
     Attributes:
-        names: the likeliest first.
+        names: possible names, the likeliest first.
         any_suffix: whether the names lack the file's suffix.
-        fits: whether a file, by number, is a candidate.
+        fits: returns whether the file with a number is a candidate.
     """
 
     names: Sequence[str]
@@ -38,12 +38,12 @@ class NamedImage:
 
 @dataclass(slots=True)
 class NameMatch:
-    """Matched files.
+    """Result of matching, by image id.
 
     Attributes:
-        files: file number by image id.
-        unlike: the difference of the names, by image id.
-        open: number of candidate files of an ambiguous image, by its id.
+        files: number of the matched file.
+        unlike: how the names differ, if they do.
+        open: number of candidates of an ambiguous image.
     """
 
     files: dict[str, int] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class NameMatch:
 
 
 def parts_of(name: str) -> Parts:
-    """Return the parts of a path of any system, or of a URL, in Unicode's composed form, without `.` and `..`."""
+    """Return the parts of a POSIX or Windows path or of a URL, in NFC, without empty parts, `.` and `..`."""
     name = _QUERY.split(name, maxsplit=1)[0] if "://" in name else name
     pieces = unicodedata.normalize("NFC", name).replace("\\", "/").split("/")
     return tuple(piece for piece in pieces if piece not in {"", ".", ".."})
@@ -67,7 +67,7 @@ def _lower(parts: Parts) -> Parts:
 
 
 def without_suffix(parts: Parts) -> Parts:
-    """Return a path without its suffix."""
+    """Return the path without its suffix."""
     return (*parts[:-1], PurePosixPath(parts[-1]).stem) if parts else parts
 
 
@@ -80,17 +80,18 @@ _SPELLINGS: tuple[tuple[str, Callable[[Parts], Parts]], ...] = (("", _plain), ("
 
 
 class FileNames:
-    """Files by their names."""
+    """Image files indexed by name."""
 
     def __init__(self, names: Mapping[int, str]) -> None:
         self._files = {number: parts_of(name) for number, name in names.items()}
         self._indexes: dict[tuple[int, bool], dict[str, list[tuple[int, Parts]]]] = {}
 
     def find(self, images: Mapping[str, NamedImage]) -> NameMatch:
-        """Find the file of each image, by image id.
+        """Return the file of each image.
 
-        A file that another image names more exactly is excluded. A name with a folder other than the files' is accepted only if no image of the label
-        file has theirs.
+        Args:
+            images: by image id. A file that another image names more exactly is excluded. Names with a different folder are accepted only if no
+                image of the label file has the folder of the files.
         """
         found = NameMatch()
         for place, (said, _) in enumerate(_SPELLINGS):
@@ -102,7 +103,14 @@ class FileNames:
         return found
 
     def _pass(self, images: Mapping[str, NamedImage], found: NameMatch, place: int, said: str, *, cut: bool, loose: bool) -> None:
-        """Add the matches of one normalization."""
+        """Add the matches of one comparison to `found`.
+
+        Args:
+            place: index of the normalization in `_SPELLINGS`.
+            `said`: description of the difference, recorded for each match; empty for none.
+            cut: whether suffixes are ignored.
+            loose: whether the folder may differ.
+        """
         taken = set(found.files.values())
         chosen: dict[str, tuple[int, str]] = {}
         for id_, image in images.items():
@@ -126,12 +134,12 @@ class FileNames:
                 found.unlike[id_] = said
 
     def _beyond(self, number: int, name: str) -> Parts:
-        """Return the folders of a name that the file's own name lacks."""
+        """Return the leading folders of a name that the file's own name lacks."""
         parts, file = parts_of(name), self._files[number]
         return parts[: len(parts) - len(file[1:] or file)]
 
     def _closest(self, image: NamedImage, name: str, place: int, cut: bool, loose: bool) -> list[int]:
-        """Return the files whose names are closest to one."""
+        """Return the numbers of the files whose names match best; several if ambiguous."""
         spelled = _SPELLINGS[place][1](parts_of(name))
         if cut and not image.any_suffix:
             spelled = without_suffix(spelled)
@@ -148,7 +156,7 @@ class FileNames:
         return numbers
 
     def _index(self, place: int, cut: bool) -> dict[str, list[tuple[int, Parts]]]:
-        """Return the files by the last part of their normalized names."""
+        """Return (file number, normalized parts) by the last part of the normalized name."""
         if (place, cut) not in self._indexes:
             index: dict[str, list[tuple[int, Parts]]] = defaultdict(list)
             for number, parts in self._files.items():
@@ -161,10 +169,9 @@ class FileNames:
 
 
 def _closeness(name: Parts, file: Parts, loose: bool) -> tuple[int, int]:
-    """Measure how close a name is to a file's: (0, 0) where they can't mean the same.
+    """Return the quality of a match as a sortable pair; (0, 0) for no match.
 
-    The first part of a file's name is the folder that the files were listed from. A name with another folder in its place, or with folders where the
-    file's name has none, is a loose one.
+    The first part of `file` is the folder that was listed. A loose match ignores it and allows other folders in its place.
     """
     listed = file[1:]
     if loose:

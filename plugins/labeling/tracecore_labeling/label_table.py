@@ -1,4 +1,4 @@
-"""The label table: its rows, its facet `tracecore_labels`, and the unknowns of the labels' provenance, built alike by every label stage."""
+"""The label table of all label stages: its rows, its facet `tracecore_labels`, and unknown provenance."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ _COLUMNS = tuple(field.name for field in fields(Row))
 
 
 def label_id(source: str, place: str | int) -> str:
-    """Return the stable id of a label: 32 hex digits of the SHA-256 of JCS [source, place].
+    """Return the stable id of a label: the first 32 hex digits of the SHA-256 of JCS [source, place].
 
     Args:
-        source: digest of the label file, `sha256:<hex>`, or the task of a campaign.
-        place: in a file the label's id as text (`image:<id>` for the statement that an image holds no object), in a campaign the label's ordinal.
+        source: digest of the label file, `sha256:<hex>`, or task id of a campaign.
+        place: label id in the file (`image:<id>` for an image without objects), or ordinal in the task.
     """
     return hex_of(digest_json([source, place]))[:32]
 
@@ -84,7 +84,13 @@ def label_row(
     origin: Provenance = NOTHING_KNOWN,
     **columns: Any,
 ) -> Row:
-    """Return a row of a frame with a geometry, a box (x, y, width, height, px) if it has one, its provenance, and further columns of `Row`."""
+    """Return the label row of a frame.
+
+    Args:
+        box: x, y, width, height, px.
+        origin: provenance, for its columns.
+        columns: further columns of `Row`.
+    """
     x, y, width, height = box if box is not None else (None,) * 4
     return Row(
         drive=frame.drive,
@@ -109,12 +115,12 @@ def label_row(
 
 
 def empty_row(frame: RecordedFrame, id_: str, **columns: Any) -> Row:
-    """Return the row that states that a frame was labeled and holds no object."""
+    """Return the row that states that a frame was labeled and has no object."""
     return label_row(frame, id_, "none", **columns)
 
 
 def label_table(rows: Iterable[Row]) -> pa.Table:
-    """Return the label table, sorted by frame and label, so that equal labels make equal bytes."""
+    """Return the label table, sorted by frame and label id, so that equal labels yield equal bytes."""
     from tracecore_schemas.arrow_tables import LABELS, table_of  # imports pyarrow, which `tracecore --help` does without
 
     ordered = sorted(rows, key=lambda row: (row.drive, row.timestamp_ns, row.sensor, row.label_id))
@@ -130,7 +136,7 @@ def _mappings(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
 
 
 def latest_revisions(table: pa.Table) -> dict[str, dict[str, Any]]:
-    """Return the row of each label's last revision by label id."""
+    """Return the row with the highest revision by label id."""
     latest: dict[str, dict[str, Any]] = {}
     for row in table.to_pylist():
         if row["label_id"] not in latest or row["revision"] > latest[row["label_id"]]["revision"]:
@@ -143,7 +149,7 @@ _COUNTED = {"boxes": "box2d", "cuboids": "cuboid", "polygons": "polygon", "paths
 
 
 def labels_facet(rows: Sequence[Row]) -> dict[str, JSON]:
-    """Count labels by geometry and class, and list labelers, tools and guidelines."""
+    """Return the facet of a label batch: counts by geometry and class, labelers, tools and guidelines."""
     geometries = Counter(row.geometry for row in rows)
     labels = [row for row in rows if row.geometry != "none"]
     reviewed = sum(row.qa is not None for row in labels)
@@ -164,12 +170,12 @@ def labels_facet(rows: Sequence[Row]) -> dict[str, JSON]:
 
 
 def unknown_provenance(rows: Sequence[Row], sources: str, *, names_left_out: int = 0) -> Iterator[tuple[str, str]]:
-    """Yield (what, why) for each column of provenance that labels lack.
+    """Yield (what, why) for each provenance column that labels lack.
 
     Args:
-        rows: of the batch.
-        sources: names of the label files.
-        names_left_out: number of labels whose labeler was left out, because the file gives a name instead of a pseudonym.
+        rows: rows of the batch.
+        sources: names of the label files, for the sentence.
+        names_left_out: number of labels whose labeler is a name instead of a pseudonym, and so left out.
     """
     labels = [row for row in rows if row.geometry != "none"]
     noun = "boxes" if all(row.geometry == "box2d" for row in labels) else "labels"

@@ -1,6 +1,6 @@
-"""Links labeled images to the recorded frames they show, alike for every label format.
+"""Link labeled images to recorded frames, for every label format.
 
-Frames of image files are found only by the file's name; frames of a log by time, or by number where a format numbers its frames.
+Frames of image files are found by file name only; frames of logs by time, or by number in formats that number frames.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _DIGITS = 19  # of the longest time in nanoseconds
 
 @dataclass(frozen=True, slots=True)
 class RecordedFrame:
-    """The columns of a frame that a label repeats."""
+    """Columns of the frame table that a label repeats."""
 
     drive: str
     sensor: str
@@ -46,10 +46,10 @@ class LabeledImage:
     """An image of a label file.
 
     Attributes:
-        width: px; None where not given.
+        width: px; None if not given.
         frame: its number in formats that number frames.
         also: other possible names, the likeliest first.
-        any_suffix: whether the names lack the image's suffix, as where a label file has the image's stem.
+        any_suffix: whether the names lack the image's suffix, as in formats that give only the stem.
     """
 
     id: str
@@ -67,14 +67,14 @@ class LabeledImage:
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """The result of linking one file.
+    """Result of linking the images of one file.
 
     Attributes:
-        frames: by image id.
-        unmatched: images without a recorded frame.
-        by_index: count of images linked by number, because the file gives no time.
-        images: count of images.
-        unlike: (name, difference) of images whose recorded file is named differently.
+        frames: recorded frame by image id.
+        unmatched: descriptions of images without a recorded frame.
+        by_index: number of images linked by number, because the file gives no time.
+        images: number of images.
+        unlike: (name, difference) of images whose recorded file has a different name.
     """
 
     frames: Mapping[str, RecordedFrame]
@@ -86,7 +86,16 @@ class Linked:
 
 @dataclass(slots=True)
 class FrameIndex:
-    """The recorded frames: those of image files by name, those of logs by drive and time or by drive and place in it."""
+    """Recorded frames by different keys.
+
+    Attributes:
+        by_time: by (drive, log time in ns).
+        by_index: by (drive, position in a log or last number in an image file's name).
+        of_files: frames of image files; `names` finds them by name.
+        drives: all drives, longest name first.
+        drives_of_files: drives recorded as image files.
+        by_image: by digest of the image, if the table has `image_sha256`.
+    """
 
     by_time: dict[tuple[str, int], list[RecordedFrame]] = field(default_factory=lambda: defaultdict(list))
     by_index: dict[tuple[str, int], list[RecordedFrame]] = field(default_factory=lambda: defaultdict(list))
@@ -99,7 +108,7 @@ class FrameIndex:
 
     @classmethod
     def of(cls, table: pa.Table) -> FrameIndex:
-        """Index a frame table with `LINK_COLUMNS`, and by the digests of images where it has `image_sha256`."""
+        """Return the index of a frame table with `LINK_COLUMNS` and optionally `image_sha256`."""
         index = cls()
         ids = table.column("frame_id").to_pylist()
         files = dict(zip(ids, table.column("file").to_pylist(), strict=True))
@@ -123,7 +132,7 @@ class FrameIndex:
         return index
 
     def drive_of(self, image: LabeledImage) -> str | None:
-        """Return the drive that an image states, that its file name begins with, or the only one recorded."""
+        """Return the drive that the image states, else one that its file name contains, else the only recorded one; None if unknown."""
         if image.drive is not None:
             return image.drive
         path = PurePosixPath(image.file_name)
@@ -133,7 +142,7 @@ class FrameIndex:
         return self.drives[0] if len(self.drives) == 1 else None
 
     def by_name(self, images: Sequence[LabeledImage]) -> NameMatch:
-        """Match images to frames of image files by name."""
+        """Return the matches of images to frames of image files by name."""
 
         def fits(image: LabeledImage) -> Callable[[int], bool]:
             return lambda number: image.drive in {None, self.of_files[number].drive} and image.sensor in {None, self.of_files[number].sensor}
@@ -143,25 +152,23 @@ class FrameIndex:
 
 
 def recorded_frames(table: pa.Table) -> list[RecordedFrame]:
-    """Read frames from a table with `FRAME_COLUMNS`, by drive, sensor and time."""
+    """Return the frames of a table with `FRAME_COLUMNS`, sorted by drive, time and sensor."""
     rows = zip(*(table.column(name).to_pylist() for name in FRAME_COLUMNS), strict=True)
     return sorted((RecordedFrame(*row) for row in rows), key=lambda frame: (frame.drive, frame.timestamp_ns, frame.sensor))
 
 
 def link(name: str, images: Sequence[LabeledImage], frames: FrameIndex) -> Linked:
-    """Return the recorded frame of each image of a file.
+    """Return the recorded frames of a file's images.
 
-    An image is found by `drive` and `log_time_ns` where it gives them, or by its frame's ref, percent-encoded, as its name (exports name files so).
-    Otherwise a frame of an image file is found by that file's name, and a frame
-    of a log by the number that the image's name ends in: as a log time of the drive if there is such a frame, else as its place in the drive.
-    Where the format numbers its frames, `frame` is that number: the place in a log, the number in an image file's name.
+    An image with `drive` and `log_time_ns` is linked by them, one named by a percent-encoded frame ref by that. Otherwise a frame of an image file
+    is found by file name, and a frame of a log by the last number in the image's name: a log time of the drive if there is such a frame, else a
+    position in the drive. If the format numbers frames, `frame` is used: position in a log, number in an image file's name.
 
     Args:
-        name: of the label file, for errors.
+        name: name of the label file, for errors.
 
     Raises:
-        UsageError: no image matches any frame, one frame is labeled by two images, an image could be of two sensors, or its
-            size is not the frame's.
+        UsageError: no image matches, two images match one frame, an image could be of two sensors, or its size differs from the frame's.
     """
     linked: dict[str, RecordedFrame] = {}
     owner: dict[str, str] = {}
@@ -214,7 +221,7 @@ def unlinked(name: str, linked: Linked) -> Iterator[tuple[str, str]]:
 
 
 def _fitting(image: LabeledImage, frames: FrameIndex, named: NameMatch) -> tuple[list[RecordedFrame], bool, str]:
-    """Return an image's frame, or one per possible sensor; whether it was found by number; and why there is none."""
+    """Return the candidate frames of an image, one per possible sensor; whether they were found by number; and the reason if there are none."""
     if image.id in named.open:
         return [], False, f": its name fits {named.open[image.id]} of them"
     called = frames.of_files[named.files[image.id]] if image.id in named.files else frames.by_id.get(unquote(PurePosixPath(image.file_name).name))
@@ -230,7 +237,7 @@ def _fitting(image: LabeledImage, frames: FrameIndex, named: NameMatch) -> tuple
 
 
 def _candidates(image: LabeledImage, frames: FrameIndex) -> tuple[list[RecordedFrame], bool]:
-    """Return the frames of an image's time or number, and whether it was its position in the drive."""
+    """Return the frames with an image's time or number, and whether they were found by number."""
     drive = frames.drive_of(image)
     if drive is None:
         return [], False
@@ -249,9 +256,9 @@ def _candidates(image: LabeledImage, frames: FrameIndex) -> tuple[list[RecordedF
 
 
 def _from_its_folder(drive: str, file: str) -> str:
-    """Return a file's name prefixed by the folder it was listed from, which its drive's name begins with.
+    """Return a file's name prefixed by the folder it was listed from, taken from its drive's name.
 
-    The drive's name continues with the folders below, without `images` and KITTI's last ones (`image_2`).
+    The drive's name is that folder, then the folders below except `images` and KITTI's last ones (`image_2`).
     """
     below = [folder for folder in PurePosixPath(file).parent.parts if folder.lower() != "images"]
     ends = ["".join(f"-{folder}" for folder in below[:count]) for count in range(len(below), 0, -1)]

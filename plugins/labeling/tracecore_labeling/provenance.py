@@ -1,8 +1,8 @@
 """Provenance of labels: labeler, time, tool and guideline; labelers are pseudonyms.
 
-Personal names never enter the record. A file may give pseudonyms directly (`"labeler": "annotator-07"`), or map its own names of people to
-pseudonyms in `info.labelers`. A value that looks like a name is left out and stated as unknown: a name that has once entered a ledger
-can't be removed. New pseudonyms are random for people, and derived from the seed for simulated labelers.
+Personal names never enter the record. A file may give pseudonyms directly (`"labeler": "annotator-07"`), or map the names it uses to
+pseudonyms in `info.labelers`. A value that looks like a name is left out and recorded as unknown, since it could not be removed from a ledger.
+New pseudonyms are random for people, and derived from the seed for simulated labelers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PSEUDONYM = re.compile(r"(?=[a-z0-9_-]*[0-9]|[a-z]+-[0-9a-f]{4,}$)[a-z0-9][a-z0
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Origin of a label, None where unknown. `name_left_out`: the file gave a name where a pseudonym was expected."""
+    """Origin of a label, None where unknown; `name_left_out` means that the file has a name instead of a pseudonym."""
 
     labeler: str | None = None
     labeled_at: str | None = None
@@ -40,19 +40,19 @@ NOTHING_KNOWN = Provenance()
 
 
 def is_pseudonym(text: str) -> bool:
-    """Whether a text is a pseudonym, which identifies a person without their name: `labeler-3f9c`, `w17`."""
+    """Whether a text is a pseudonym and not a person's name: `labeler-3f9c`, `w17`."""
     return _PSEUDONYM.fullmatch(text) is not None
 
 
 def provenance_of(annotation: Mapping[str, Any], info: Mapping[str, Any]) -> Provenance:
-    """Read an annotation's provenance, from itself, else from the file's `info`.
+    """Return the provenance of an annotation; missing values come from the file's `info`.
 
     Args:
         annotation: may have `labeler`, `labeled_at`, `tool`, `guideline`, `qa`.
-        info: may have `tool`, `guideline`, `labeled_at`, and `labelers`, a mapping from the file's own names to pseudonyms.
+        info: may have `tool`, `guideline`, `labeled_at`, and `labelers`, a mapping from names in the file to pseudonyms.
 
     Raises:
-        ValueError: a value has the wrong type; the message continues the annotation's name.
+        ValueError: a value has the wrong type; the message continues a sentence after the annotation's name.
     """
     given = _text(annotation, "labeler")
     labelers = info.get("labelers")
@@ -87,7 +87,7 @@ def _time(annotation: Mapping[str, Any], info: Mapping[str, Any]) -> str | None:
 
 
 def zoned_time(text: str) -> datetime | None:
-    """Return an RFC 3339 time with a zone; None where the text is not one."""
+    """Return an RFC 3339 time with a zone; None if the text is not one."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
@@ -96,21 +96,17 @@ def zoned_time(text: str) -> datetime | None:
 
 
 def new_pseudonym() -> str:
-    """Make a random pseudonym."""
+    """Return a new random pseudonym."""
     return f"labeler-{secrets.token_hex(4)}"
 
 
 def simulated_pseudonym(seed: int, number: int) -> str:
-    """Return a simulated labeler's pseudonym."""
+    """Return the pseudonym of a simulated labeler, derived from seed and number."""
     return f"labeler-{hashlib.sha256(f'{seed} labeler {number}'.encode()).hexdigest()[:8]}"
 
 
 def checked_pseudonym(text: str | None) -> str:
-    """Return a given pseudonym.
-
-    Raises:
-        UsageError: it is missing, or could be a name; the message offers a new random one.
-    """
+    """Return the pseudonym if it is valid. Raises UsageError if it is missing, or could be a name; the message offers a new random one."""
     if text is None:
         raise UsageError(f"A pseudonym is missing: --as {new_pseudonym()} (this one is random and new; keep it).")
     if not is_pseudonym(text):

@@ -1,4 +1,4 @@
-"""Clocks of a campaign: wall time for people, a seeded clock for simulated labelers. Times are microseconds since the Unix epoch."""
+"""Clocks of a campaign: the system clock for people, a settable one for simulated labelers. Times are microseconds since the Unix epoch."""
 
 from __future__ import annotations
 
@@ -25,35 +25,31 @@ class Clock(Protocol):
 
 
 class WallClock:
-    """The machine's time, for people."""
+    """The system clock."""
 
     def now(self) -> int:
-        """Return the machine's time in microseconds."""
+        """Return the system time in microseconds since the Unix epoch."""
         return time.time_ns() // 1000
 
 
 class SetClock:
-    """A clock that shows the time it was set to."""
+    """A clock whose time is set by its user, in `time`."""
 
     def __init__(self, start: int) -> None:
         self.time = start
 
     def now(self) -> int:
-        """Return the time it was set to."""
+        """Return the time that was set."""
         return self.time
 
 
 def format_time(time_us: int) -> str:
-    """Write a time as RFC 3339 in UTC: `2026-01-05T08:00:00.25Z`."""
+    """Return a time in microseconds as RFC 3339 in UTC: `2026-01-05T08:00:00.25Z`."""
     return (_EPOCH + timedelta(microseconds=time_us)).isoformat().replace("+00:00", "Z")
 
 
 def parse_time(text: str) -> int:
-    """Read an RFC 3339 time with a zone.
-
-    Raises:
-        UsageError: the text is not one.
-    """
+    """Return an RFC 3339 time in microseconds since the Unix epoch. Raises UsageError if the text is not a time with a zone."""
     time_ = zoned_time(text)
     if time_ is None:
         raise UsageError(f"Expected a time with a zone like 2026-01-05T08:00:00Z, found {text!r}.")

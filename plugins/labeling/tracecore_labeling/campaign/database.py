@@ -1,4 +1,4 @@
-"""The SQLite file of an open campaign: an append-only log, tables that the log could rebuild, and durable transactions."""
+"""SQLite file of a campaign: an append-only log, tables derived from the log, and durable transactions."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ CREATE TABLE IF NOT EXISTS workers (who TEXT PRIMARY KEY, state TEXT NOT NULL) S
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """Open a campaign's file, making its tables where it is new.
+    """Open a campaign's file, creating its tables if it is new.
 
-    Every commit is on disk when it returns (WAL with synchronous=FULL): what is acknowledged survives a power cut.
+    Commits are on disk when they return (WAL with synchronous=FULL) and survive a power cut.
 
     Raises:
         sqlite3.DatabaseError: the file is not a campaign of this format.
@@ -87,14 +87,7 @@ _INSERT = "INSERT INTO log (seq, at, action, task, who, detail) VALUES (?, ?, ?,
 
 
 class CampaignDatabase:
-    """One campaign's SQLite file.
-
-    Args:
-        path: created if missing.
-
-    Raises:
-        UsageError: it is not a campaign file.
-    """
+    """One campaign's SQLite file, opened or created. Raises UsageError if the file is not a campaign."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
@@ -108,12 +101,12 @@ class CampaignDatabase:
             raise UsageError(f"The campaign file {path} can't be opened: {error}.") from error
 
     def close_file(self) -> None:
-        """Close the file."""
+        """Close the database connection; the campaign stays open."""
         self._db.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Run the block as one durable transaction, or as part of the current one."""
+        """Run the block as one durable transaction, or as part of the current one; an exception rolls it back."""
         if self._inside:
             yield
             return
@@ -131,7 +124,7 @@ class CampaignDatabase:
 
     @property
     def settings(self) -> Settings:
-        """The campaign's terms."""
+        """The campaign's settings; raises UsageError if no campaign was created in the file."""
         if self._settings is None:
             row = self._db.execute("SELECT detail FROM log WHERE seq = 1").fetchone()
             if row is None:
@@ -140,7 +133,7 @@ class CampaignDatabase:
         return self._settings
 
     def exists(self) -> bool:
-        """Whether the campaign was created."""
+        """Whether a campaign was created in the file."""
         return self._db.execute("SELECT 1 FROM log WHERE seq = 1").fetchone() is not None
 
     def is_closed(self) -> bool:
@@ -153,43 +146,39 @@ class CampaignDatabase:
         return self._db.execute("SELECT 1 FROM tasks WHERE task = ?", (task,)).fetchone() is not None
 
     def submission_of(self, task: str) -> str | None:
-        """Return the id of a task's last submission."""
+        """Return the id of a task's last submission; None without one."""
         row = self._db.execute("SELECT detail FROM log WHERE task = ? AND action = ? ORDER BY seq DESC LIMIT 1", (task, Action.SUBMIT)).fetchone()
         return None if row is None else str(json.loads(row[0])["submission"])
 
     def entries(self, task: str | None = None) -> Iterator[Entry]:
-        """Yield the log in order, of one task or of all."""
+        """Yield the log entries in order, of one task or of all."""
         where, given = ("WHERE task = ?", (task,)) if task is not None else ("", ())
         for seq, at, action, of, who, detail in self._db.execute(f"SELECT seq, at, action, task, who, detail FROM log {where} ORDER BY seq", given):  # noqa: S608  # fixed words
             yield Entry(seq, at, Action(action), of, who, json.loads(detail))
 
     def counts(self) -> dict[str, int]:
-        """Return the number of tasks by stage."""
+        """Return the number of tasks by stage, including stages with none."""
         found = dict(self._db.execute("SELECT stage, count(*) FROM tasks GROUP BY stage"))
         return {stage: found.get(stage, 0) for stage in (Stage.OPEN, Stage.CLAIMED, Stage.SUBMITTED, Stage.REVIEWING, Stage.DONE)}
 
     def table(self) -> dict[str, tuple[Any, ...]]:
-        """Return each task's row, which must agree with `state_of` the log."""
+        """Return (position, stage, labeler, reviewer, until, refusals, next ordinal) by task; it must agree with `state_of` the log."""
         columns = "task, position, stage, labeler, reviewer, until, refusals, next_ordinal"
         return {row[0]: row[1:] for row in self._db.execute(f"SELECT {columns} FROM tasks ORDER BY position")}  # noqa: S608  # fixed words
 
     def barred(self) -> set[tuple[str, str]]:
-        """Return (task, labeler) of labelers that may not claim a task again."""
+        """Return (task, labeler) pairs of labelers who may not claim the task again."""
         return set(self._db.execute("SELECT task, labeler FROM barred"))
 
     def frame(self, task: str) -> RecordedFrame:
-        """Return the frame of a task.
-
-        Raises:
-            UsageError: there is no such task.
-        """
+        """Return the frame of a task; raises UsageError for an unknown task."""
         row = self._db.execute("SELECT detail FROM log WHERE task = ? AND action = ? LIMIT 1", (task, Action.TASK)).fetchone()
         if row is None:
             raise UsageError(f"There is no task '{task}' in the campaign '{self.settings.name}'.")
         return frame_of(json.loads(row[0])["frame"])
 
     def workers(self) -> dict[str, Any]:
-        """Return the state of each simulated labeler."""
+        """Return the stored state of each simulated labeler by pseudonym."""
         return {who: json.loads(state) for who, state in self._db.execute("SELECT who, state FROM workers ORDER BY who")}
 
     def keep_worker(self, who: str, state: Mapping[str, JSON]) -> None:
@@ -198,7 +187,7 @@ class CampaignDatabase:
             self._db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?)", (who, jcs(state).decode()))
 
     def _time(self) -> int:
-        """Return the time of the current action, never before that of the last entry, however the clock was set."""
+        """Return the time of the current action, the same for all its entries and never before that of the last log entry."""
         if self._now is None:
             last = self._db.execute("SELECT at FROM log ORDER BY seq DESC LIMIT 1").fetchone()
             now = max(self.clock.now(), last[0] if last else 0)
@@ -209,7 +198,7 @@ class CampaignDatabase:
 
     @contextmanager
     def _action(self) -> Iterator[None]:
-        """Run the block as one action: durable together, at one time."""
+        """Run the block as one action: a transaction whose entries share one time."""
         self._now = None
         with self.transaction():
             try:
@@ -218,7 +207,7 @@ class CampaignDatabase:
                 self._now = None
 
     def _log(self, action: Action, task: str | None, who: str | None, detail: Mapping[str, JSON]) -> int:
-        """Append one entry; positions have no gaps, so that a missing entry is found."""
+        """Append an entry and return its position; positions have no gaps, so that a missing entry is detected."""
         seq: int = self._db.execute("SELECT coalesce(max(seq), 0) + 1 FROM log").fetchone()[0]
         self._db.execute(_INSERT, (seq, self._time(), action, task, who, jcs(detail).decode()))
         return seq

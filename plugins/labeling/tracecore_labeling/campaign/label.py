@@ -1,4 +1,4 @@
-"""One label as a labeler submits it: a box, a cuboid, a path or a tag of one frame."""
+"""One label as submitted by a labeler: a box, cuboid, path or tag of one frame."""
 
 from __future__ import annotations
 
@@ -26,20 +26,19 @@ _KNOWN = ("label", "geometry", "box", "cuboid", "path", "attributes", *_FLAGS, *
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One label; its geometry decides which fields are set.
+    """One label; its geometry determines which fields are set.
 
     Attributes:
         geometry: box2d, cuboid, path or tag.
-        category: class name; of a tag its subject.
+        category: class name; for a tag its subject.
         box: x, y, width, height, px.
-        cuboid: ten numbers of ASAM OpenLABEL, m.
-        cuboid_frame: coordinate frame of the cuboid.
-        path: x ahead and y to the left, alternating, m.
-        value: of a tag.
+        cuboid: x, y, z, quaternion x, y, z, w, and length, width, height as in ASAM OpenLABEL, m.
+        path: alternating x (ahead) and y (left), m.
+        value: that of a tag.
         track: shared by the box and the cuboid of an object.
         crowd: whether a box covers many objects.
-        ignore: whether the image shows too little of the object to label it: neither an error to detect nor to miss.
-        attributes: sorted by name.
+        ignore: whether the image shows too little of the object to label it; evaluation counts it neither as an error to detect nor to miss.
+        attributes: (name, value) pairs, sorted by name.
     """
 
     geometry: str
@@ -56,7 +55,7 @@ class Label:
 
 
 def label_json(label: Label) -> dict[str, JSON]:
-    """Return a label as JSON without its empty fields."""
+    """Return a label as JSON, omitting empty fields."""
     members: dict[str, JSON] = {"geometry": label.geometry}
     members |= {name: list(getattr(label, name)) for name in ("box", "cuboid", "path") if getattr(label, name) is not None}
     members |= {name: getattr(label, name) for name in _TEXTS if getattr(label, name) is not None}
@@ -65,23 +64,23 @@ def label_json(label: Label) -> dict[str, JSON]:
 
 
 def labels_of(entries: Sequence[Mapping[str, Any]]) -> list[Label]:
-    """Return labels that `label_json` wrote, without checks: they were checked when submitted."""
+    """Return labels from entries written by `label_json`, without validation."""
     return [_built(entry) for entry in entries]
 
 
 def read_labels(document: object, width: int, height: int, categories: Sequence[str], geometries: Sequence[str]) -> list[tuple[str | None, Label]]:
-    """Read and check submitted labels.
+    """Parse and validate submitted labels.
 
     Args:
         document: a list of labels, or an object with such a list as `labels`.
-        width: px; 0 without an image.
+        width: image width, px; 0 without an image.
         categories: allowed classes of boxes and cuboids; empty allows any.
 
     Returns:
-        Each label with its id (`label`, in a correction), if it has one.
+        (id, label) pairs; the id (`label`) is that of the label that a correction keeps or changes, None for a new one.
 
     Raises:
-        UsageError: the first mistake, by the label's position in the list.
+        UsageError: the first mistake, with the label's position in the list.
     """
     listed = document.get("labels") if isinstance(document, Mapping) else document
     if not isinstance(listed, list):
@@ -117,7 +116,7 @@ def _read_label(place: int, entry: object, size: tuple[int, int], categories: Se
 
 
 def _shape(entry: Mapping[str, Any], geometry: str, problem: Callable[[str], UsageError]) -> None:
-    """Check that an entry has the members of its geometry, each of the right type, and no unknown one."""
+    """Raise unless an entry has the members of its geometry, each of the right type, and no unknown one."""
     for name in entry:
         if name not in _KNOWN:
             raise problem(f"it has {name!r}. {suggestion(str(name), _KNOWN)}")

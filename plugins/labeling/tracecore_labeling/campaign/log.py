@@ -1,7 +1,7 @@
-"""Entries of a campaign's append-only log, and the rules that a valid log keeps.
+"""Entries of a campaign's append-only log, and the rules of a valid log.
 
-The rules share no code with the queue that writes the log, so a wrong queue is found: nothing is lost, no task is labeled twice by accident,
-no labeler reviews their own labels.
+The rules share no code with the queue that writes the log, so they detect its errors: lost work, a task labeled twice, a labeler reviewing
+their own labels.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Action", "Entry", "log_faults"]
 
 
 class Action(StrEnum):
-    """Actions in a campaign."""
+    """Actions recorded in a campaign's log."""
 
     CREATE = "create"
     """The campaign is created; detail: its settings."""
@@ -41,12 +41,12 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry.
+    """One entry of a campaign's log.
 
     Attributes:
         seq: position, from 1 without gaps.
         at: microseconds since the Unix epoch.
-        who: pseudonym of the actor.
+        who: pseudonym of the actor; None for the campaign's own actions.
     """
 
     seq: int
@@ -59,7 +59,7 @@ class Entry:
 
 @dataclass(slots=True)
 class _TaskHistory:
-    """The state of one task up to an entry."""
+    """State of one task after the entries checked so far."""
 
     gold: bool
     holder: str | None = None
@@ -75,7 +75,7 @@ class _TaskHistory:
 
 @dataclass(slots=True)
 class _LogChecker:
-    """Checks a log entry by entry and collects violations."""
+    """Checks a log entry by entry and collects violations in `found`."""
 
     tasks: dict[str, _TaskHistory] = field(default_factory=dict)
     ids: set[str] = field(default_factory=set)
@@ -177,7 +177,7 @@ class _LogChecker:
         self.ordinals(task, entry, task.ordinals)
 
     def ordinals(self, task: _TaskHistory, entry: Entry, known: Mapping[int, int]) -> None:
-        """Check that a label keeps its number, and that its revision is unchanged or one more."""
+        """Check that label numbers are not reused and that each revision is unchanged or one higher."""
         now: dict[int, int] = {}
         for label in entry.detail["labels"]:
             number, revision = label["ordinal"], label["revision"]
@@ -212,7 +212,7 @@ _RULES: Mapping[Action, Callable[[_LogChecker, _TaskHistory, Entry], None]] = {
 
 
 def log_faults(entries: Iterable[Entry]) -> list[str]:
-    """Return every violation of the rules in a log."""
+    """Return a description of each violation of the rules in a log; empty for a valid one."""
     checker = _LogChecker()
     place = 0
     for place, entry in enumerate(entries, start=1):

@@ -1,4 +1,4 @@
-"""The queue of a campaign: claims, refusals, submissions and reviews, each durable and in the log before it is acknowledged."""
+"""Queue of a campaign's tasks: claims, refusals, submissions and reviews, logged and durable before they are acknowledged."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ _NAMED = 3  # tasks in an error
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A task claimed by a labeler or reviewer until a time.
+    """A task leased to a labeler or reviewer.
 
     Attributes:
         role: label or review.
-        until: microseconds since the Unix epoch.
-        labels: of a review: the submitted labels, by id.
-        labeler: of a review: their labeler.
+        until: end of the lease, microseconds since the Unix epoch.
+        refusals: how often labelers returned the task.
+        labels: submitted labels by id, for a review; else empty.
+        labeler: labeler of those labels.
     """
 
     task: str
@@ -44,7 +45,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """An accepted submission or review: its position in the log, and whether it was accepted before and added nothing."""
+    """Confirmation of a submission or review: its position in the log, and whether it repeats an earlier one and added nothing."""
 
     task: str
     seq: int
@@ -52,16 +53,16 @@ class Receipt:
 
 
 class Queue(CampaignDatabase):
-    """Claims, submissions and reviews of tasks: each action is durable, and in the log, before it returns."""
+    """Claims, submissions and reviews of tasks; each action is logged and durable when it returns."""
 
     def create(self, settings: Settings, frames: Iterable[RecordedFrame], gold: Collection[str] = ()) -> None:
         """Create the campaign with one task per frame, in order.
 
         Args:
-            gold: ids of frames that are all reviewed, whatever the share.
+            gold: ids of frames that are always reviewed.
 
         Raises:
-            UsageError: the file holds a campaign already.
+            UsageError: the file already has a campaign.
         """
         with self._action():
             if self.exists():
@@ -75,14 +76,11 @@ class Queue(CampaignDatabase):
                 self._db.execute("INSERT INTO tasks (task, position, review, stage) VALUES (?, ?, ?, ?)", (task, position, review, Stage.OPEN))
 
     def claim(self, who: str, *, role: str = "label", task: str | None = None) -> Claim | None:
-        """Claim the next free task for a labeler, or return the one they hold.
+        """Return the task that the person holds in this role, else lease the next free one; None if no task is free for them.
 
         Args:
-            role: label, or review the labels of another.
+            role: `label`, or `review` of another person's labels.
             task: the only task to consider.
-
-        Returns:
-            The claim; None if no task is free for them.
         """
         if not self._inside and not self._anything(role):
             return None
@@ -111,10 +109,10 @@ class Queue(CampaignDatabase):
             return self._claim(row[0])
 
     def refuse(self, task: str, who: str, reason: str) -> None:
-        """Return a task, which the labeler can't claim again.
+        """Return a task to the queue; the labeler can't claim it again.
 
         Raises:
-            UsageError: it is not theirs, or the reason is empty.
+            UsageError: the labeler does not hold the task, or the reason is empty.
         """
         if not reason.strip():
             raise UsageError("A refusal needs a reason: say why the task can't be labeled.")
@@ -129,10 +127,10 @@ class Queue(CampaignDatabase):
             self._set(task, stage=Stage.OPEN, labeler=None, until=None, refusals=row["refusals"] + 1)
 
     def submit(self, task: str, who: str, submission: str, labels: Sequence[Label]) -> Receipt:
-        """Accept a labeler's labels of a task once: a repeated submission gets the same answer and adds nothing.
+        """Accept a labeler's labels of a task; a repeated submission returns the same receipt and adds nothing.
 
         Raises:
-            UsageError: the task is not theirs, or no longer, which is logged; or the submission id was used for other labels.
+            UsageError: the labeler does not hold the task (any more), which is logged; or the submission id was used for other labels.
         """
         digest = digest_json([label_json(label) for label in labels])
         late: str | None = None
@@ -157,13 +155,12 @@ class Queue(CampaignDatabase):
         raise UsageError(f"The labels of task {task} can't be taken from {who}: {late}.")
 
     def review(self, task: str, who: str, review: str, verdict: str, after: Sequence[tuple[str | None, Label]] = (), note: str = "") -> Receipt:
-        """Accept a reviewer's verdict once.
+        """Accept a reviewer's verdict; a repeated review adds nothing.
 
         Args:
-            who: the reviewer.
-            review: id of the review; a repeated one adds nothing.
-            verdict: accepted, corrected or rejected.
-            after: of a correction: all labels, each with the id of the one it keeps or corrects.
+            review: id of the review.
+            verdict: accepted, corrected or rejected; rejected reopens the task for other labelers.
+            after: all labels after a correction, each with the id of the label it keeps or changes, None for a new one.
 
         Raises:
             UsageError: there is nothing to review, the reviewer labeled it, or another reviewer holds it.
@@ -212,7 +209,7 @@ class Queue(CampaignDatabase):
         """Close the campaign.
 
         Args:
-            give_up: whether to leave gold tasks without a review unlabeled.
+            give_up: close despite gold tasks without a review, which stay unlabeled.
 
         Raises:
             UsageError: gold tasks have no review, and `give_up` is not set.
@@ -230,12 +227,12 @@ class Queue(CampaignDatabase):
             self._log(Action.CLOSE, None, who, {"gold_left": len(left)} if left else {})
 
     def expire(self) -> None:
-        """Free every task whose time has run out."""
+        """Release every task whose lease has ended."""
         with self._action():
             self._expire()
 
     def held(self, who: str) -> Claim | None:
-        """Return the current claim of a labeler or reviewer."""
+        """Return the current claim of a labeler or reviewer; None without one."""
         row = self._db.execute(
             "SELECT task FROM tasks WHERE until > ? AND ((stage = ? AND labeler = ?) OR (stage = ? AND reviewer = ?)) ORDER BY position",
             (self._time(), Stage.CLAIMED, who, Stage.REVIEWING, who),
@@ -243,7 +240,7 @@ class Queue(CampaignDatabase):
         return None if row is None else self._claim(row[0])
 
     def _gold_left(self) -> list[str]:
-        """Return the gold tasks that are not done, which for them includes their review."""
+        """Return the gold tasks that are not done (labeled and reviewed)."""
         found = self._db.execute(
             "SELECT task FROM tasks JOIN log USING (task) WHERE stage != ? AND action = ? AND json_extract(detail, '$.gold') ORDER BY position",
             (Stage.DONE, Action.TASK),
@@ -251,7 +248,7 @@ class Queue(CampaignDatabase):
         return [task for (task,) in found]
 
     def _anything(self, role: str) -> bool:
-        """Whether there may be a task for a role; needs no write lock."""
+        """Whether any task is in a stage claimable in this role; takes no write lock."""
         stages = (Stage.OPEN, Stage.CLAIMED) if role == "label" else (Stage.SUBMITTED, Stage.REVIEWING)
         return self._db.execute("SELECT 1 FROM tasks WHERE stage IN (?, ?) LIMIT 1", stages).fetchone() is not None
 
@@ -282,7 +279,7 @@ class Queue(CampaignDatabase):
         self._db.execute("INSERT OR IGNORE INTO barred VALUES (?, ?)", (task, labeler))
 
     def _labels(self, task: str) -> list[LabelRevision] | None:
-        """Return the last submitted labels of a task, or None."""
+        """Return the last submitted labels of a task; None if it was never submitted."""
         row = self._db.execute("SELECT detail FROM log WHERE task = ? AND action = ? ORDER BY seq DESC LIMIT 1", (task, Action.SUBMIT)).fetchone()
         if row is None:
             return None
@@ -303,7 +300,7 @@ class Queue(CampaignDatabase):
         )
 
     def _state_of(self, row: Mapping[str, Any]) -> str:
-        """Return why a task can't be acted on."""
+        """Return the current state of a task as the end of an error message."""
         match row["stage"]:
             case Stage.OPEN:
                 return "it is not claimed; a claim may have run out, so claim it again"

@@ -1,4 +1,4 @@
-"""Results of a campaign: its label batch with counts, and the file of a closed campaign, which holds all of it."""
+"""Results of a campaign: the rows of its label batch, counts, and the file of a closed campaign with its whole log."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ _COPIED = sorted({each.name for each in fields(Label)} & {each.name for each in 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Counts over a campaign.
+    """Counts of a campaign.
 
     Attributes:
-        done: tasks that are labeled, and reviewed where a review is required.
-        refusals: tasks given back, counted each time.
+        done: tasks labeled and, if required, reviewed.
+        refusals: how often tasks were returned.
         revisions: corrections of labels.
-        reviewed: labels that were reviewed, removed ones included.
+        reviewed: reviewed labels, removed ones included.
         agreed: labels accepted unchanged.
         removed: labels removed by reviews.
-        labelers: pseudonyms of the labelers and reviewers of tasks that are done.
+        labelers: pseudonyms of labelers and reviewers of tasks that are done, sorted.
     """
 
     tasks: int
@@ -55,7 +55,7 @@ class Tally:
 
 
 def campaign_rows(state: CampaignState, frame_attributes: Mapping[str, Mapping[str, str]] | None = None) -> Iterator[Row]:
-    """Yield the rows of every task that is done, each label in its last revision; `frame_attributes` are by frame id."""
+    """Yield the label rows of every task that is done, in the last revision. `frame_attributes`: attributes by frame id, repeated in each row."""
     for task in state.tasks.values():
         if task.stage != Stage.DONE:
             continue
@@ -92,7 +92,7 @@ def _work(task: TaskState) -> dict[str, Any]:
 
 
 def tally_of(state: CampaignState) -> Tally:
-    """Count a campaign's tasks, labels and reviews."""
+    """Return the counts of a campaign's tasks, labels and reviews."""
     tasks = list(state.tasks.values())
     done = [task for task in tasks if task.stage == Stage.DONE]
     judged = [each for task in done for each in task.labels if each.qa is not None]
@@ -110,7 +110,7 @@ def tally_of(state: CampaignState) -> Tally:
 
 
 def campaign_facet(states: Iterable[CampaignState]) -> dict[str, JSON]:
-    """Return the members of the facet `tracecore_labels` that describe campaigns."""
+    """Return the members of the facet `tracecore_labels` that describe campaigns, summed over all of them."""
     states = list(states)
     tallies = [tally_of(state) for state in states]
     digests = {state.settings.guideline: state.settings.guideline_digest for state in states}
@@ -133,7 +133,7 @@ FORMAT = "tracecore-campaign/1"
 
 
 def write_campaign(entries: Iterable[Entry], path: Path) -> None:
-    """Write a campaign's log, one entry a line, whole or not at all."""
+    """Write a campaign's log to a JSON file atomically, one entry per line."""
     lines = [
         jcs({"seq": each.seq, "at": each.at, "action": each.action.value, "task": each.task, "who": each.who, "detail": each.detail}).decode()
         for each in entries
@@ -143,14 +143,13 @@ def write_campaign(entries: Iterable[Entry], path: Path) -> None:
 
 
 def read_campaign(path: Path, name: str) -> CampaignState:
-    """Read a closed campaign and check its log.
+    """Return the state of a closed campaign from its file, after checking its log.
 
     Args:
-        path: of the file.
-        name: of the file in errors.
+        name: file name for errors.
 
     Raises:
-        UsageError: it is not a campaign file, its campaign is not closed, or its log is inconsistent (it was edited).
+        UsageError: not a campaign file, not closed, or an inconsistent log (edited).
     """
     try:
         document = checked(_file_shape(), loads_strict(path.read_bytes()))

@@ -1,6 +1,6 @@
-"""Simulated labelers and reviewers at work on a queue, by a seeded clock.
+"""Simulated labelers and reviewers that work on a queue with a seeded clock.
 
-Each member's state is kept in the campaign's file, in the same transaction as their actions, so a run that was killed continues where it stopped.
+Each member's state is stored in the campaign's file in the same transaction as their actions, so that a killed run continues where it stopped.
 """
 
 from __future__ import annotations
@@ -32,14 +32,12 @@ _FEW = 3  # labels: a task with so few is never rejected
 def reviewed(
     labels: Mapping[str, Label], truth: Sequence[Label], care: float, rng: np.random.Generator
 ) -> tuple[str, list[tuple[str | None, Label]]]:
-    """Review submitted labels.
+    """Return the verdict of a simulated review (accepted, corrected or rejected), and all labels after a correction.
 
     Args:
-        labels: as submitted, by id.
+        labels: submitted labels by id.
+        truth: true labels of the frame.
         care: share of mistakes noticed.
-
-    Returns:
-        The verdict (accepted, corrected, rejected), and all labels of a correction.
     """
     left = list(truth)
     after: list[tuple[str | None, Label]] = []
@@ -67,7 +65,7 @@ def reviewed(
 
 
 def overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    """Return the intersection over union of two boxes x, y, width, height."""
+    """Return the intersection over union of two boxes (x, y, width, height)."""
     wide = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     high = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
     if wide <= 0 or high <= 0:
@@ -76,7 +74,7 @@ def overlap(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def _best(label: Label, truth: Sequence[Label]) -> Label | None:
-    """Return the true label that a label is of: by track, else by overlap, else by category."""
+    """Return the true label of the same object, by track, else by overlap; of paths and tags by category. None if there is none."""
     same = [each for each in truth if each.geometry == label.geometry]
     if label.geometry in {"path", "tag"}:
         return next((each for each in same if each.category == label.category), None)
@@ -109,13 +107,13 @@ _REASONS = ("too dark to tell", "image damaged", "guideline does not say", "too 
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """Behavior of labelers.
+    """Behavior of simulated labelers.
 
     Attributes:
         refusal: share of claims refused.
-        late: share of claims submitted after their time.
-        care: share of mistakes a reviewer notices.
-        seconds: least and greatest time of a task.
+        late: share of claims submitted after the lease.
+        care: share of mistakes that a reviewer notices.
+        seconds: shortest and longest time for a task.
     """
 
     refusal: float
@@ -126,12 +124,12 @@ class Habits:
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """The simulated labelers of a campaign and the frames' truth.
+    """Simulated labelers of a campaign, and the truth they label from.
 
     Attributes:
         size: number of labelers.
         start: microseconds since the Unix epoch.
-        darkness: by frame, 0 to 1.
+        darkness: by frame id, 0 to 1.
     """
 
     seed: int
@@ -149,10 +147,10 @@ class Crew:
 
 
 def work(queue: Queue, clock: SetClock, crew: Crew, report: Callable[[int], None] | None = None) -> None:
-    """Let a crew work until no task is left for any member.
+    """Run the crew on the queue until no member has a task left.
 
     Args:
-        queue: with `clock` as its clock.
+        queue: queue that uses `clock`.
         clock: set to the time of each action.
         report: called with the number of done tasks.
     """
@@ -189,7 +187,7 @@ def work(queue: Queue, clock: SetClock, crew: Crew, report: Callable[[int], None
 
 
 def _step(queue: Queue, crew: Crew, who: str, about: Mapping[str, Any], at: int) -> dict[str, Any]:
-    """Let one labeler do the next action; return their next state."""
+    """Perform a labeler's next action and return their next state (time of the next action, and task and role if one is in progress)."""
     if "task" in about:
         return _finish(queue, crew, who, about, at)
     claim = queue.claim(who, role="review") or queue.claim(who)

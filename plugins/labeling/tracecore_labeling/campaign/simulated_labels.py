@@ -1,4 +1,4 @@
-"""Labels that a simulated labeler draws: the ground truth with small errors, missed, spurious and misclassified objects."""
+"""Labels of simulated labelers: the ground truth with small errors and with missed, spurious and misclassified objects."""
 
 from __future__ import annotations
 
@@ -26,12 +26,14 @@ TRUTH_COLUMNS = [
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """True labels.
+    """True labels of a campaign's frames.
 
     Attributes:
-        labels: by frame, sorted by id; empty for a frame without objects.
-        classes: of boxes and cuboids, sorted.
-        values: of tags, by subject.
+        labels: by frame id; empty for a frame without objects.
+        frame_attributes: by frame id; frames without any are absent.
+        classes: those of boxes and cuboids, sorted.
+        values: possible values of tags, by subject.
+        geometries: geometries that occur.
     """
 
     labels: Mapping[str, Sequence[Label]]
@@ -42,7 +44,7 @@ class Truth:
 
 
 def truth_of(table: pa.Table) -> Truth:
-    """Read a label table with `TRUTH_COLUMNS`, each label in its last revision."""
+    """Return the truth in a label table with `TRUTH_COLUMNS`, each label in its last revision."""
     labels: dict[str, list[Label]] = {}
     frame_attributes: dict[str, Mapping[str, str]] = {}
     for _, row in sorted(latest_revisions(table).items()):
@@ -87,15 +89,15 @@ _FAR_M = 30.0  # distance of the given noise of a path
 
 @dataclass(frozen=True, slots=True)
 class Mistakes:
-    """Frequency and size of the errors of labelers of average skill by day.
+    """Errors of a labeler of average skill by day.
 
     Attributes:
-        jitter: standard deviation of a box's edges and of a cuboid's center and size, as a share of its size.
-        miss: share of objects not labeled.
-        spurious: average number of labels without an object in a frame.
+        jitter: standard deviation of a box's edges and of a cuboid's center and size, as a share of the object's size.
+        miss: share of objects missed; of small ones twice that.
+        spurious: mean number of labels without an object, per frame.
         confusion: share of objects with a wrong class.
         tag: share of tags with a wrong value.
-        path_m: standard deviation of a path to the side at 30 m, m.
+        path_m: standard deviation of a path's lateral error at 30 m, m.
         dark: increase of all errors at night: 1 doubles them.
     """
 
@@ -110,29 +112,31 @@ class Mistakes:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A frame and its darkness: 0 by day, 1 at night."""
+    """A frame and its darkness, 0 by day to 1 at night."""
 
     frame: RecordedFrame
     darkness: float
 
 
 def generator(*words: object) -> np.random.Generator:
-    """Return a generator seeded by the words."""
+    """Return a random generator seeded by the words."""
     return np.random.default_rng(int(share_of(*words) * 2**56))
 
 
 def skill_of(seed: int, who: str) -> float:
-    """Return the error factor of a labeler, around 1, between 0.5 and 2 for nearly all."""
+    """Return a labeler's error factor, log-normal around 1, nearly always between 0.5 and 2."""
     return float(np.exp(generator(seed, "skill", who).normal(0.0, 0.35)))
 
 
 def drawn_labels(truth: Sequence[Label], place: Place, all_truth: Truth, mistakes: Mistakes, skill: float, rng: np.random.Generator) -> list[Label]:
-    """Return the labels that a labeler draws on a frame.
+    """Return the labels that a simulated labeler draws on a frame.
 
-    Objects to ignore are labeled and marked, as guidelines for video with LiDAR ask, and missed as often as other objects of their size.
+    Objects to ignore are labeled and marked, as guidelines for video with LiDAR require, and missed as often as other objects of their size.
 
     Args:
-        all_truth: the classes and tags.
+        truth: true labels of the frame.
+        all_truth: classes and tag values to confuse with.
+        skill: error factor, 1 for average.
     """
     worse = skill * (1 + mistakes.dark * place.darkness)
     labels: list[Label] = []

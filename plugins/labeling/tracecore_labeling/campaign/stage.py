@@ -1,4 +1,4 @@
-"""The stage `campaign`: label batches of labeling campaigns, simulated or closed by people."""
+"""The stage `campaign`: label batches from simulated campaigns or from closed campaigns of people."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Campaign(tc.Stage):
         start: str = tc.Field("2026-01-05T08:00:00Z", description="when simulated labelers begin, by their own clock")
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Import closed campaigns, or run a simulated one."""
+        """Run a simulated campaign, or import closed ones, and write the label batch."""
         sources = context.files(self.files)
         truth = context.read(self.truth)
         if sources and truth is not None:
@@ -95,14 +95,14 @@ class Campaign(tc.Stage):
             context.unknown("review of gold frames", why, port=self.labels)
 
     def _gold(self, context: tc.Context) -> frozenset[str]:
-        """Return the ids of the gold frames."""
+        """Return the frame ids of the inputs `gold` and `gold_selection`."""
         datasets = [context.read(port) for port in (self.gold, self.gold_selection)]
         return frozenset(id_ for each in datasets if each is not None for id_ in each.to_table(columns=["frame_id"])["frame_id"].to_pylist())
 
     def _simulated(
         self, context: tc.Context, params: Params, table: pa.Table, frames: Sequence[RecordedFrame], truth: Truth, gold: frozenset[str]
     ) -> CampaignState:
-        """Let a crew label the frames with truth; a run continues the queue of a killed one."""
+        """Run a simulated campaign over the frames that have truth and return its state; a killed run is continued."""
         if (params.review or gold) and params.labelers < 2:  # a reviewer is never the labeler
             raise tc.UsageError("A review needs a second labeler: set 'labelers' to 2 or more, or 'review' to 0 and leave 'gold' out.")
         known = [frame for frame in frames if frame.frame_id in truth.labels]
@@ -140,7 +140,7 @@ class Campaign(tc.Stage):
         return state
 
     def _taken_over(self, context: tc.Context, states: Sequence[CampaignState], frames: Sequence[RecordedFrame]) -> list[Row]:
-        """Return the rows of closed campaigns, of recorded frames."""
+        """Return the label rows of closed campaigns for recorded frames; rows of other frames are left out as an unknown."""
         recorded = {frame.frame_id for frame in frames}
         owner: dict[str, str] = {}
         rows: list[Row] = []
@@ -203,7 +203,7 @@ def _settings(params: Campaign.Params, truth: Truth, seed: int) -> Settings:
 
 
 def _darkness(table: pa.Table) -> dict[str, float]:
-    """Return the darkness of each frame, 0 by day to 1 at night, by its time of day, else by its mean luma."""
+    """Return the darkness of each frame, 0 by day to 1 at night, from the time of day, else from mean luma."""
     found: dict[str, float] = {}
     for frame_id, luma, time_of_day in zip(*(table.column(name).to_pylist() for name in ("frame_id", "luma", "time_of_day")), strict=True):
         by_luma = min(1.0, max(0.0, (_LIGHT_LUMA - luma) / (_LIGHT_LUMA - _DARK_LUMA)))

@@ -1,6 +1,6 @@
-"""Settings and state of a campaign, computed only from its log, and the effect of a review on labels.
+"""Settings and state of a campaign, computed from its log, and the effect of a review on labels.
 
-The queue's tables must agree with this state, and label batches are made from it.
+The queue's tables must agree with this state; label batches are built from it.
 """
 
 from __future__ import annotations
@@ -39,16 +39,17 @@ class Settings:
     """Settings of a campaign.
 
     Attributes:
-        id: 16 hex digits: random, or from parameters and seed for a simulated one.
-        guideline_digest: of the guideline's text.
+        id: 16 hex digits: random, or derived from parameters and seed for a simulated campaign.
+        guideline: version of the guideline.
+        guideline_digest: digest of the guideline's text.
         instructions: further text for labelers.
         categories: classes to label; empty allows any.
-        geometries: box2d, cuboid, path, tag.
+        geometries: geometries to label.
         review: share of tasks to review.
-        lease_seconds: of a claim.
-        seed: decides which tasks are reviewed.
+        lease_seconds: how long a claim is valid.
+        seed: determines which tasks are reviewed.
         tool: labeling tool and version.
-        frames: ref of the frames of a campaign by hand.
+        frames: ref of the frames; None for a simulated campaign.
     """
 
     id: str
@@ -65,22 +66,22 @@ class Settings:
     frames: str | None = None
 
     def to_json(self) -> dict[str, JSON]:
-        """Return them as JSON."""
+        """Return the settings as JSON."""
         return {**asdict(self), "categories": list(self.categories), "geometries": list(self.geometries)}
 
     @classmethod
     def from_json(cls, written: Mapping[str, Any]) -> Settings:
-        """Read what `to_json` wrote."""
+        """Return settings from the output of `to_json`."""
         return cls(**{**written, "categories": tuple(written["categories"]), "geometries": tuple(written["geometries"])})
 
 
 def task_id(campaign: str, frame_id: str) -> str:
-    """Return the id of a frame's task in a campaign: 16 hex digits of the SHA-256 of JCS [campaign, frame]."""
+    """Return a frame's task id in a campaign: the first 16 hex digits of the SHA-256 of JCS [campaign, frame]."""
     return hex_of(digest_json([campaign, frame_id]))[:16]
 
 
 def share_of(*words: object) -> float:
-    """Return a pseudorandom number in [0, 1) from the words, the same on every machine."""
+    """Return a pseudorandom number in [0, 1) derived from the words, the same on every machine."""
     text = "\x1f".join(map(str, words))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7]) / 2**56
 
@@ -97,12 +98,12 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class LabelRevision:
-    """The current revision of one label.
+    """Current revision of one label.
 
     Attributes:
-        ordinal: number in its task, from 1; with the task it makes the label's id.
-        revision: count of corrections.
-        qa: accepted, corrected, added, or None without a review.
+        ordinal: number in its task, from 1; with the task it determines the label's id.
+        revision: number of corrections.
+        qa: accepted, corrected or added; None without a review.
     """
 
     ordinal: int
@@ -113,16 +114,15 @@ class LabelRevision:
 
 @dataclass(slots=True)
 class TaskState:
-    """One task.
+    """State of one task; times are microseconds since the Unix epoch.
 
     Attributes:
-        review: whether it is to be reviewed.
-        gold: whether the campaign needs that review to close.
-        labeler: the current or last one.
-        reviewer: the current or last one.
-        until: end of the current claim.
-        barred: labelers that may not claim it again: they refused it, or their labels were rejected.
-        removed: number of labels a review removed.
+        review: whether a review is required.
+        gold: whether the campaign can't close without that review.
+        labeler: the current or last one, as is `reviewer`.
+        until: end of the current lease.
+        barred: labelers who may not claim it again: they refused it, or their labels were rejected.
+        removed: number of labels removed by the review.
     """
 
     id: str
@@ -146,7 +146,7 @@ class TaskState:
 
 @dataclass(slots=True)
 class CampaignState:
-    """A campaign and all its tasks, in order."""
+    """State of a campaign and its tasks, in order of creation."""
 
     settings: Settings
     tasks: dict[str, TaskState] = field(default_factory=dict)
@@ -154,7 +154,7 @@ class CampaignState:
     last: int = 0
 
     def apply(self, entry: Entry) -> None:
-        """Apply the next entry of the log."""
+        """Update the state with the next log entry."""
         self.last = entry.seq
         if entry.action is Action.CLOSE:
             self.closed = True
@@ -167,11 +167,7 @@ class CampaignState:
 
 
 def state_of(entries: Iterable[Entry]) -> CampaignState:
-    """Return the state of a campaign after the entries of its log.
-
-    Raises:
-        ValueError: the log does not begin with the campaign's creation.
-    """
+    """Return the state of a campaign after all entries of its log. Raises ValueError if the log does not begin with the campaign's creation."""
     state: CampaignState | None = None
     for entry in entries:
         if state is None:
@@ -227,7 +223,7 @@ def _standing(written: Iterable[Mapping[str, Any]]) -> tuple[LabelRevision, ...]
 
 
 def frame_json(frame: RecordedFrame) -> dict[str, Any]:
-    """Return a frame as JSON, its time as text, which JSON readers don't round."""
+    """Return a frame as JSON; its time as a string, since JSON readers may round large integers."""
     return {
         "drive": frame.drive, "sensor": frame.sensor, "timestamp_ns": str(frame.timestamp_ns), "frame_id": frame.frame_id,
         "index": frame.index, "width": frame.width, "height": frame.height,
@@ -235,7 +231,7 @@ def frame_json(frame: RecordedFrame) -> dict[str, Any]:
 
 
 def frame_of(written: Mapping[str, Any]) -> RecordedFrame:
-    """Read what `frame_json` wrote."""
+    """Return a frame from the output of `frame_json`."""
     return RecordedFrame(**{**written, "timestamp_ns": int(written["timestamp_ns"])})
 
 
@@ -245,14 +241,14 @@ VERDICTS = ("accepted", "corrected", "rejected")
 
 @dataclass(frozen=True, slots=True)
 class ReviewResult:
-    """Labels after a review, and the number of removed ones."""
+    """Labels after a review, and the number of labels it removed."""
 
     labels: tuple[LabelRevision, ...]
     removed: int
 
 
 def accepted(labels: Sequence[LabelRevision]) -> ReviewResult:
-    """Accept every label as it is."""
+    """Return all labels unchanged, marked as accepted."""
     return ReviewResult(tuple(LabelRevision(each.ordinal, each.revision, each.label, "accepted") for each in labels), 0)
 
 
@@ -260,9 +256,10 @@ def corrected(before: Sequence[LabelRevision], after: Sequence[tuple[str | None,
     """Return the labels after a correction.
 
     Args:
-        before: as submitted.
-        after: all labels, each with the id of the one that it keeps or corrects; a new one without.
+        before: submitted labels.
+        after: all labels after the correction, each with the id of the label it keeps or changes, None for a new one.
         ids: ordinal by label id.
+        next_ordinal: ordinal of the first new label.
 
     Raises:
         UsageError: an id is not a label of the task, or is repeated.

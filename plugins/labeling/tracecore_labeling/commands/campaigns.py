@@ -107,11 +107,7 @@ def create(
 
 
 def _frames(ref: str, workspace: NamedWorkspace) -> tuple[str, list[RecordedFrame]]:
-    """Open a dataset of frames; return its full ref and its frames.
-
-    Raises:
-        UsageError: it holds no frames.
-    """
+    """Return the full ref of a dataset of frames, and its frames. Raises UsageError if the dataset has no frame columns."""
     from tracecore.artifacts import open_artifact
 
     opened = open_artifact(ref, workspace)

@@ -1,4 +1,4 @@
-"""Shared parts of the commands `tracecore label`: options for labeler and campaign, files of labels, opening campaigns."""
+"""Shared parts of the commands `tracecore label`: options, reading label files, opening campaigns."""
 
 from __future__ import annotations
 
@@ -28,16 +28,12 @@ def _folder(workspace: NamedWorkspace) -> Path:
 
 
 def campaign_names(workspace: NamedWorkspace) -> list[str]:
-    """Return the names of a workspace's campaigns."""
+    """Return the names of a workspace's campaigns, sorted."""
     return sorted(path.stem for path in _folder(workspace).glob("*.db") if _is_made(path))
 
 
 def new_campaign_path(workspace: NamedWorkspace, name: str) -> Path:
-    """Return the file of a new campaign.
-
-    Raises:
-        UsageError: the name is not valid, or is taken.
-    """
+    """Return the file path of a new campaign, creating its folder. Raises UsageError if the name is not valid, or is taken."""
     if not _NAME.fullmatch(name):
         raise UsageError(f"'{name}' can't be a campaign's name: expected lower-case letters, digits, '.', '_' and '-', like night-boxes.")
     path = _folder(workspace) / f"{name}.db"
@@ -48,7 +44,7 @@ def new_campaign_path(workspace: NamedWorkspace, name: str) -> Path:
 
 
 def _is_made(path: Path) -> bool:
-    """Whether a file holds a campaign: a kill may leave one with empty tables."""
+    """Whether a file has a campaign; a killed command may leave empty tables."""
     queue = Queue(path, WallClock())
     try:
         return queue.exists()
@@ -58,10 +54,10 @@ def _is_made(path: Path) -> bool:
 
 @contextmanager
 def open_campaign(workspace: NamedWorkspace, name: str | None = None, *, task: str | None = None) -> Iterator[Queue]:
-    """Open a campaign by name, else by one of its tasks, else the only open one.
+    """Open a campaign by name, else by one of its tasks, else the only open one; closes the file after the block.
 
     Raises:
-        UsageError: there is none, or several could be meant.
+        UsageError: there is none, or several match.
     """
     known = campaign_names(workspace)
     if name is not None and name not in known:
@@ -97,28 +93,24 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def labeler_option(function: F) -> F:
-    """Add `--as PSEUDONYM`; the command gets `who: str | None`."""
+    """Add the option `--as PSEUDONYM`, passed as `who: str | None`."""
     return click.option(
         "--as", "who", metavar="PSEUDONYM", default=lambda: plugin_setting("LABELER"), help="Your pseudonym (else TRACECORE_LABELER)."
     )(function)
 
 
 def campaign_option(function: F) -> F:
-    """Add `--campaign NAME`; the command gets `campaign: str | None`."""
+    """Add the option `--campaign NAME`, passed as `campaign: str | None`."""
     return click.option("--campaign", metavar="NAME", default=None, help="Which campaign; needed where several are open.")(function)
 
 
 def file_option(required: bool) -> Callable[[F], F]:
-    """Add `--file FILE|-`; the command gets `file: str | None`."""
+    """Return a decorator that adds the option `--file FILE|-`, passed as `file: str | None`."""
     return click.option("--file", metavar="FILE|-", required=required, default=None, help="Labels as JSON; '-' reads them from stdin.")
 
 
 def read_json(file: str) -> object:
-    """Read strict JSON from a file, or from stdin for '-'.
-
-    Raises:
-        UsageError: it can't be read, or is not strict JSON.
-    """
+    """Return the JSON value in a file, or in stdin for `-`. Raises UsageError if the file can't be read, or is not strict JSON."""
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
         return loads_strict(data)

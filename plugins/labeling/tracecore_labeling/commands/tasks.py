@@ -122,11 +122,7 @@ def _labels(got: Claim) -> list[dict[str, Any]]:
 
 
 def _write_image(queue: Queue, got: Claim, image: Path, workspace: NamedWorkspace) -> None:
-    """Write a frame's image, exactly as recorded.
-
-    Raises:
-        UsageError: the frames are no longer kept, or the file can't be written.
-    """
+    """Write the frame's recorded image file to a path. Raises UsageError if the frame is not in its dataset, or the file can't be written."""
     import pyarrow.compute as pc
 
     from tracecore.artifacts import open_artifact

@@ -1,4 +1,4 @@
-"""Label batches written in the formats of other tools, one module a format."""
+"""Export label batches to the formats of other tools, one module per format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The labels of a batch for exports: each in its last revision, by frame."""
+"""Label batches prepared for export: each label in its last revision, grouped by frame."""
 
 from __future__ import annotations
 
@@ -28,10 +28,9 @@ class LabeledFrame:
     """One frame and its labels.
 
     Attributes:
-        sensor: of the camera.
-        width: of the image, px; 0 without an image.
-        labels: rows of the label table except geometry `none`, by id.
-        empty: whether the batch states that the frame holds no object.
+        width: image width, px; 0 without an image.
+        labels: rows of the label table except geometry `none`, sorted by id.
+        empty: whether the batch states that the frame has no object.
     """
 
     drive: str
@@ -46,7 +45,7 @@ class LabeledFrame:
 
 @dataclass(slots=True)
 class ExportResult:
-    """Counts of an export: files, labels, and the labels and values that the format does not support."""
+    """Counts of an export: files, labels, and by name the labels (`left_out`) and values (`lost`) that the format does not support."""
 
     files: int = 0
     labels: int = 0
@@ -54,27 +53,23 @@ class ExportResult:
     lost: dict[str, int] = field(default_factory=dict)
 
     def write(self, label: Mapping[str, Any], *carried: str) -> None:
-        """Count one label as written, and each of its values that is not carried as lost."""
+        """Count a label as written, and each of its `VALUES` not in `carried` as lost."""
         self.labels += 1
         for name in VALUES:
             if label.get(name) and name not in carried and not (name == "area" and _is_of_box(label)):
                 self.lose(name)
 
     def lose(self, what: str) -> None:
-        """Count one unsupported value of a written label."""
+        """Count a value of a written label as unsupported."""
         self.lost[what] = self.lost.get(what, 0) + 1
 
     def leave_out(self, what: str) -> None:
-        """Count one unsupported label."""
+        """Count a label as unsupported."""
         self.left_out[what] = self.left_out.get(what, 0) + 1
 
 
 def labeled_frames(table: pa.Table) -> list[LabeledFrame]:
-    """Read a label table, by drive, time and sensor.
-
-    Raises:
-        UsageError: it is not a label table.
-    """
+    """Return the frames of a label table, sorted by drive, time and sensor. Raises UsageError if it is not a label table."""
     missing = sorted(_NEEDED - set(table.schema.names))
     if missing:
         raise UsageError(f"This is not a label batch: it has no column '{missing[0]}'. {suggestion('label_batch', ['label_batch'])}")
@@ -82,7 +77,7 @@ def labeled_frames(table: pa.Table) -> list[LabeledFrame]:
 
 
 def classes_of(frames: Iterable[LabeledFrame], geometries: Collection[str]) -> list[str]:
-    """Return the classes of labels, or `object` if there are none: an empty image needs a class that it lacks."""
+    """Return the sorted classes of labels with these geometries; `object` if there are none, since a file of empty images needs a class."""
     found = {label["category"] for frame in frames for label in frame.labels if label["geometry"] in geometries}
     return sorted(found) or ["object"]
 
@@ -110,5 +105,5 @@ def _frame(rows: list[Mapping[str, Any]]) -> LabeledFrame:
 
 
 def _is_of_box(label: Mapping[str, Any]) -> bool:
-    """Whether a label's area is that of its box."""
+    """Whether a label's area equals that of its box."""
     return label["width"] is not None and math.isclose(label["area"], label["width"] * label["height"])

@@ -1,4 +1,4 @@
-"""COCO: one file, boxes and outlines with their making and track, images with drive, sensor and log time, so that an import links them exactly."""
+"""Export to COCO: one file with boxes and outlines, their provenance and tracks; images have drive, sensor and log time for exact linking."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _OBJECTS = ("box2d", "polygon")
 
 
 def export_coco(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
-    """Write a COCO detection file; other geometries than boxes and outlines have no place in it.
+    """Write a COCO detection file of boxes and outlines; other geometries are left out.
 
-    A frame that nothing is written of is listed only where the batch states that it holds no object.
+    A frame without written labels is listed only if the batch states that it has no object.
     """
     written = ExportResult(files=1)
     numbers = {name: number for number, name in enumerate(classes_of(frames, _OBJECTS), start=1)}

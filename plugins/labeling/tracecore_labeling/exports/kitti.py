@@ -1,4 +1,4 @@
-"""KITTI: a folder a drive, in it `label_2` with a text file an image; box and cuboid of one track on one line."""
+"""Export to KITTI: a folder per drive with a text file per image in `label_2`; the box and cuboid of a track share a line."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Label = Mapping[str, Any]
 
 
 def export_kitti(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
-    """Write KITTI label files; what has neither a box nor a cuboid in the camera's frame has no place in them.
+    """Write KITTI label files of boxes and of upright cuboids in a camera's frame; other labels are left out.
 
-    A frame that nothing is written of gets a file only where the batch states that it holds no object.
+    A frame without written labels gets a file only if the batch states that it has no object.
     """
     written = ExportResult()
     for frame in frames:
@@ -42,7 +42,7 @@ def export_kitti(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
 
 
 def _name(frame: LabeledFrame) -> str:
-    """Return the number of a KITTI set's frame, the time of a log's, and of any other image file, whose name is not known here, the frame's ref."""
+    """Return a label file's stem: the frame number of a KITTI set, the log time, or else the percent-encoded frame ref."""
     numbered = frame.timestamp_ns >= _CLOCK or _CAMERA.fullmatch(frame.sensor) is not None
     return f"{frame.timestamp_ns:06d}" if numbered else quote(frame_ref(frame.drive, frame.sensor, frame.timestamp_ns), safe="")
 
@@ -85,13 +85,13 @@ def _line(label: Label, box: Sequence[float], cuboid: Sequence[float], written: 
 
 
 def _state(label: Label) -> dict[str, str]:
-    """Return truncated, occluded and alpha of a label, where they are numbers."""
+    """Return the attributes truncated, occluded and alpha of a label, if they are numbers."""
     said = dict(label["attributes"])
     return {name: said[name] for name in _UNKNOWN if _is_number(said.get(name))}
 
 
 def _count(label: Label, written: ExportResult, state: Mapping[str, str]) -> None:
-    """Count a label as written: KITTI keeps its state and score, and `crowd` only of unlabeled regions."""
+    """Count a label as written; KITTI supports its state and score, and `crowd` only for DontCare regions."""
     others = [(name, value) for name, value in label["attributes"] if name not in state and not (name == "score" and _is_number(value))]
     regions = ("crowd",) if label["category"] == DONT_CARE else ()
     # The track of an object set joins box and cuboid of one line; an import creates it anew.

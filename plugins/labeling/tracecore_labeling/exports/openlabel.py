@@ -26,7 +26,7 @@ _CLOCK = 10**15  # a time before 1970-01-12 would be less: what is less is a fra
 
 
 def export_openlabel(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
-    """Write a file for each drive into a folder, or the one file `path` where it ends in `.json` and there is one drive."""
+    """Write one file per drive into the folder `path`, or to the file `path` if it ends in `.json` and there is one drive."""
     drives: dict[str, list[LabeledFrame]] = defaultdict(list)
     for frame in frames:
         drives[frame.drive].append(frame)
@@ -44,7 +44,7 @@ def export_openlabel(frames: Sequence[LabeledFrame], path: Path) -> ExportResult
 
 
 def openlabel_document(drive: str, frames: Sequence[LabeledFrame]) -> dict[str, Any]:
-    """Return the document of one drive; `frames` in the order of their times."""
+    """Return the OpenLABEL document of one drive."""
     times = sorted({frame.timestamp_ns for frame in frames})
     numbers = {time: time if times[0] >= 0 and times[-1] < _CLOCK else place for place, time in enumerate(times)}
     streams = _streams(frames)
@@ -88,7 +88,7 @@ def openlabel_document(drive: str, frames: Sequence[LabeledFrame]) -> dict[str, 
 
 
 def _frame(frames: Sequence[LabeledFrame], streams: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the entry of the frames of one time."""
+    """Return the OpenLABEL frame for the recorded frames of one time."""
     time = str(frames[0].timestamp_ns)
     properties: dict[str, Any] = {"timestamp": time, "tracecore": {"log_time_ns": time, "empty": [frame.sensor for frame in frames if frame.empty]}}
     sizes = {frame.sensor: _stream(frame.width, frame.height) for frame in frames}
@@ -106,7 +106,7 @@ def _frame(frames: Sequence[LabeledFrame], streams: Mapping[str, Any]) -> dict[s
 
 
 def _intervals(numbers: Iterable[int]) -> list[dict[str, int]]:
-    """Return the runs of consecutive numbers."""
+    """Return frame intervals that cover the numbers, one for each run of consecutive numbers."""
     intervals: list[dict[str, int]] = []
     for number in sorted(numbers):
         if intervals and intervals[-1]["frame_end"] == number - 1:
@@ -118,7 +118,7 @@ def _intervals(numbers: Iterable[int]) -> list[dict[str, int]]:
 
 @dataclass(frozen=True, slots=True)
 class _Object:
-    """An object or context, its static data and its frames."""
+    """An object or context with its static data and the frame numbers in which it occurs."""
 
     uid: str
     name: str
@@ -139,20 +139,18 @@ def _streams(frames: Sequence[LabeledFrame]) -> dict[str, Any]:
 
 
 def _stream(width: int, height: int) -> dict[str, Any]:
-    """Return a sensor by the size of its image, px; 0 where it has none."""
+    """Return the OpenLABEL stream of a sensor with this image size in px; width 0 means a LiDAR."""
     if not width:
         return {"type": "lidar"}
     return {"type": "camera", "stream_properties": {"intrinsics_pinhole": {"width_px": width, "height_px": height}}}
 
 
 def _geometry(frame: LabeledFrame, label: Label, place: int, *, several: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Return (kind, data) of a label: one of its geometry, and of a box that has an outline the polygons that name it.
+    """Yield (kind, data) for a label's geometry, and for a box also its outlines.
 
     Args:
-        frame: it is of.
-        label: a row.
-        place: of its box among those of its object in this frame.
-        several: whether the file is of several sensors, so that what is in no image names its own.
+        place: index of the box among those of its object in this frame.
+        several: whether the file has several sensors, so that cuboids and paths need the sensor as an attribute.
     """
     extra = _attributes_of(label)
     elsewhere = _attributes_of(label, **({SENSOR: frame.sensor} if several else {}))
@@ -181,7 +179,7 @@ def _outlines(frame: LabeledFrame, label: Label, attributes: dict[str, Any]) -> 
 
 
 def _attributes_of(label: Label, **more: str) -> dict[str, Any]:
-    """Return a label's attributes and provenance, by type."""
+    """Return a label's attributes and provenance as OpenLABEL attributes, by type."""
     texts = {key: label[key] for key in _TEXTS if label.get(key) is not None} | dict(label["attributes"]) | more
     kinds = {
         "text": [{"name": name, "val": value} for name, value in sorted(texts.items())],

@@ -1,4 +1,4 @@
-"""YOLO: a text file an image in `labels`, a box or the polygon of one a line, and `data.yaml` with the class names."""
+"""Export to YOLO: a text file per image in `labels`, one line per box or its polygon, and `data.yaml` with the class names."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _ROUNDING_PX = 1e-6
 
 
 def export_yolo(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
-    """Write a YOLO folder; files are named by their frames' refs, so that an import links them.
+    """Write a YOLO folder; label files are named by percent-encoded frame ref, so that an import can link them.
 
-    A frame that nothing is written of has a file only where the batch states that it holds no object.
+    A frame without written labels gets a file only if the batch states that it has no object.
 
     Raises:
-        UsageError: a box is of an image without size.
+        UsageError: an image with boxes has no known size.
     """
     (path / "labels").mkdir(parents=True, exist_ok=True)
     written = ExportResult(files=1)
@@ -58,7 +58,7 @@ def _centered(label: Mapping[str, Any]) -> tuple[float, ...]:
 
 
 def _outline(label: Mapping[str, Any]) -> list[float] | None:
-    """Return the outline that a box is the bounding box of: the polygon represents both."""
+    """Return the outline of a box if it is one ring whose bounding box is the box, so that it represents both; else None."""
     rings: Sequence[Any] = label.get("polygon") or []
     box = tuple(label[side] for side in ("x", "y", "width", "height"))
     if len(rings) != 1 or any(abs(one - other) > _ROUNDING_PX for one, other in zip(bounding_box(rings), box, strict=True)):

@@ -1,1 +1,1 @@
-"""Label files of other tools read into label batches, one module a format."""
+"""Import label files of other tools into label batches, one module per format."""

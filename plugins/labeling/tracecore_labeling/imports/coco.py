@@ -1,7 +1,7 @@
-"""COCO detection files: read strictly into labels, and the stage `coco`.
+"""The stage `coco`: reads COCO detection files strictly into labels.
 
-Source: the COCO data format, https://cocodataset.org/#format-data (object detection). The shape of the file is checked first
-(`tracecore_schemas.coco`); then every ambiguous value is refused with the id that is wrong.
+Source: the COCO data format, https://cocodataset.org/#format-data (object detection). The file's shape is checked first
+(`tracecore_schemas.coco`); then ambiguous values are refused with the id of their entry.
 """
 
 from __future__ import annotations
@@ -53,17 +53,17 @@ def read_coco(path: Path, name: str, digest: str, *, classes: tuple[str, ...] = 
     """Read a COCO file.
 
     Args:
-        classes: the only allowed class names; empty allows those of the file's own list.
-        clip: whether boxes are clipped to their image instead of refused.
+        classes: allowed class names; empty allows all in the file.
+        clip: whether boxes beyond their image are clipped instead of refused.
 
     Raises:
-        UsageError: the file is not strict JSON, or something in it is missing, repeated, out of range or of the wrong type.
+        UsageError: not strict JSON, or something is missing, repeated, out of range or of the wrong type.
     """
     return _Reader(name, classes, clip).read(read_json(path, name, _SHAPE), digest)
 
 
 class _Reader:
-    """Reads one document."""
+    """Converts one COCO document to a `LabelFile`."""
 
     def __init__(self, name: str, classes: tuple[str, ...], clip: bool) -> None:
         self.name = name
@@ -100,7 +100,7 @@ class _Reader:
         return f"{self.name} also holds {listed}, which have no place in the label table; their boxes were taken."
 
     def entries(self, entries: Sequence[Mapping[str, Any]], what: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Yield (id, entry) of one of the three lists, each id once."""
+        """Yield (id, entry) of images, annotations or categories; raises UsageError for a repeated id."""
         seen: set[str] = set()
         for entry in entries:
             id_ = str(entry["id"])
@@ -110,7 +110,10 @@ class _Reader:
             yield id_, entry
 
     def categories(self, entries: Sequence[Mapping[str, Any]], used: Collection[str]) -> dict[str, str]:
-        """Return class names by category id; Roboflow lists the set's own name first, which may equal a class's name."""
+        """Return class names by category id; raises UsageError if two used categories share a name.
+
+        Unused ones may: Roboflow lists the data set's name first, which may equal a class name.
+        """
         found: dict[str, str] = {}
         for id_, entry in self.entries(entries, "category"):
             name = entry["name"]
@@ -140,7 +143,7 @@ class _Reader:
     def label(
         self, id_: str, entry: Mapping[str, Any], image: LabeledImage, categories: Mapping[str, str], info: Mapping[str, Any]
     ) -> FoundLabel | LeftOut:
-        """Read one annotation; one that has neither a box nor an outline, or lies outside its image, is left out."""
+        """Return the label of an annotation; `LeftOut` if it has only a mask, or lies outside its image."""
         what = f"annotation {id_}"
         category = self.category(entry, categories, what)
         attributes = {key: value for key, value in (entry.get("attributes") or {}).items() if value is not None}
@@ -196,7 +199,7 @@ class _Reader:
         return name
 
     def polygon(self, entry: Mapping[str, Any], what: str) -> tuple[Ring, ...] | None:
-        """Return the rings of an outline, or None where it has none beyond its box."""
+        """Return the rings of an annotation's outline; None without one or for a mask."""
         rings = entry.get("segmentation")
         if not rings or isinstance(rings, dict):
             return None
@@ -206,7 +209,7 @@ class _Reader:
         return tuple(tuple(ring) for ring in rings)
 
     def turned(self, entry: Mapping[str, Any], attributes: Mapping[str, Any], what: str) -> Ring | None:
-        """Return the corners of a rotated box as CVAT writes it: upright, without an outline, its degrees as an attribute."""
+        """Return the corners of a box that CVAT wrote unrotated, with degrees as the attribute `rotation`; None if it is not rotated."""
         box, degrees = entry.get("bbox") or [], attributes.get(_ROTATION)
         if not isinstance(degrees, int | float) or isinstance(degrees, bool) or not degrees % 360:
             return None
@@ -220,7 +223,10 @@ class _Reader:
     def box(
         self, entry: Mapping[str, Any], image: LabeledImage, polygon: tuple[Ring, ...] | None, what: str, *, turned: bool = False
     ) -> Box | LeftOut:
-        """Return the box within its image: the box around a rotated one is always clipped."""
+        """Return an annotation's box, else that around its outline; `LeftOut` for a mask without a box, or a box outside the image.
+
+        A box beyond its image is clipped if `clip` is set or the box is rotated (`turned`), else refused.
+        """
         bbox = entry.get("bbox")
         if turned or not bbox:
             if polygon is None:
@@ -268,7 +274,7 @@ class Coco(LabelImport):
         clip: bool = tc.Field(False, description="cut boxes that reach beyond their image at its edge, instead of refusing the file")
 
     def read(self, path: Path, source: tc.SourceFile, params: Params) -> LabelFile:
-        """Read one COCO file, which must list images."""
+        """Read one COCO file; raises UsageError if it lists no images."""
         file = read_coco(path, source.name, source.digest, classes=params.classes, clip=params.clip)
         if not file.images:
             raise file_error(source.name, "it lists no images")

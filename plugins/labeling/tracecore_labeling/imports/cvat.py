@@ -1,4 +1,4 @@
-"""Files of "CVAT for images 1.1": images and the shapes drawn on each, and the stage `cvat`.
+"""The stage `cvat`: reads files of "CVAT for images 1.1", images with the shapes drawn on each.
 
 Source: CVAT's documentation of its XML annotation format. Boxes are left, top, right, bottom in px, and may be rotated clockwise about their
 center, in degrees; a polygon is a list of points `x,y;x,y`.
@@ -42,13 +42,13 @@ _USUAL = {"source": "manual"}
 
 
 def read_cvat(path: Path, name: str, digest: str, *, clip: bool = False) -> LabelFile:
-    """Read a CVAT file; shapes other than boxes and polygons are counted and left out.
+    """Read a CVAT file; shapes other than boxes and polygons are counted as left out.
 
     Args:
-        clip: whether shapes are clipped to their image instead of refused; the box around a rotated box is always clipped.
+        clip: whether shapes beyond their image are clipped instead of refused; the box around a rotated box is always clipped.
 
     Raises:
-        UsageError: the file is not XML, holds no images (a video's tracks), or an image or shape violates the format.
+        UsageError: not XML, no images (tracks of a video), or an image or shape violates the format.
     """
     try:
         data = path.read_bytes()
@@ -77,7 +77,7 @@ def read_cvat(path: Path, name: str, digest: str, *, clip: bool = False) -> Labe
 
 
 class _EntityFound(Exception):
-    """The file declares entities, which could expand without end."""
+    """The file declares XML entities, which could expand without limit."""
 
 
 def _refuse_entities(data: bytes) -> None:
@@ -104,7 +104,7 @@ def _image(element: Element, place: int, name: str) -> LabeledImage:
 
 
 class _Shapes:
-    """The shapes of one image."""
+    """Reads the shapes of one image; collects the number of clipped ones and those left out."""
 
     def __init__(self, image: LabeledImage, name: str, clip: bool) -> None:
         assert image.width is not None  # _image read it
@@ -146,7 +146,7 @@ class _Shapes:
             )
 
     def _box(self, shape: Element, what: str) -> tuple[Ring | None, Box | None]:
-        """Return (corners, box); corners is None unless the box is rotated, and then the box is the one around them."""
+        """Return (None, box); of a rotated box (corners, box around them). The box is None if it lies outside the image."""
         corners = [finite_number(shape.get(corner)) for corner in _CORNERS]
         if None in corners:
             raise file_error(self.name, f"{what} lacks its corners {', '.join(_CORNERS)}")
@@ -172,7 +172,11 @@ class _Shapes:
         return ring, self._inside(bounding_box([ring]), what, self.clip)
 
     def _inside(self, box: Box, what: str, clip: bool) -> Box | None:
-        """Return a box clipped to its image; None where it lies outside."""
+        """Return the box clipped to its image; None if it lies outside.
+
+        Raises:
+            UsageError: it is empty, or reaches beyond the image and `clip` is not set.
+        """
         inside, beyond = clip_box(box, self.size, _ROUNDING_PX)
         if box[2] <= 0 or box[3] <= 0 or (beyond and not clip):
             left, top, width, height = box

@@ -1,8 +1,8 @@
-"""KITTI's object and tracking labels: a box in the left color image and a cuboid in the rectified camera's frame; and the stage `kitti`.
+"""The stage `kitti`: KITTI's object and tracking labels, a box in the left color image and a cuboid in the rectified camera's frame.
 
 Source: the readmes of the object and the tracking development kit: type, truncated, occluded, alpha, left, top, right, bottom (px), height, width,
-length (m), x, y, z of the bottom's center (m), rotation about y (rad), and of results a score. An object set has a file an image; a tracking sequence
-has one file, whose lines begin with the frame number and the track.
+length (m), x, y, z of the bottom's center (m), rotation about y (rad), and in results a score. An object set has a file per image; a tracking
+sequence has one file, whose lines begin with the frame number and the track.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ _FLAT = 1e-6  # largest rounding error of a rotation about y
 
 
 def cuboid_of(height: float, width: float, length: float, x: float, y: float, z: float, rotation: float) -> tuple[float, ...]:
-    """Return OpenLABEL's ten numbers of a KITTI cuboid: its center lies half its height above its bottom, and y points down."""
+    """Return the ten numbers of OpenLABEL for a KITTI cuboid, whose position is the bottom's center; y points down."""
     return (x, y - height / 2, z, 0.0, math.sin(rotation / 2), 0.0, math.cos(rotation / 2), length, height, width)
 
 
 def upright(cuboid: tuple[float, ...]) -> tuple[float, ...] | None:
-    """Return KITTI's height, width, length, x, y, z and rotation of a cuboid; None where it is rotated about another axis than y."""
+    """Return KITTI's height, width, length, x, y, z and rotation of an OpenLABEL cuboid; None if it is rotated about another axis than y."""
     x, y, z, qx, qy, qz, qw, length, height, width = cuboid
     if abs(qx) > _FLAT or abs(qz) > _FLAT:
         return None
@@ -57,8 +57,8 @@ def read_kitti(path: Path, name: str, digest: str, image: LabeledImage, cuboid_f
     """Read one label file, of an image or of a tracking sequence.
 
     Args:
-        image: the labeled image; of a tracking file the template of its images, which differ by frame number.
-        cuboid_frame: name of the rectified camera's frame.
+        image: the labeled image; for a tracking file the template of its images, completed by frame number.
+        cuboid_frame: coordinate frame of the cuboids.
 
     Raises:
         UsageError: a line violates the format.
@@ -73,7 +73,7 @@ def read_kitti(path: Path, name: str, digest: str, image: LabeledImage, cuboid_f
 
 @dataclass(slots=True)
 class _Reader:
-    """Reads one file, line by line."""
+    """Converts one file to a `LabelFile`, line by line."""
 
     name: str
     digest: str
@@ -91,7 +91,7 @@ class _Reader:
         return LabelFile(self.name, self.digest, images, self.labels, left_out=self.left_out, unknowns=[("scores", why)] if self.beyond else [])
 
     def take(self, number: int, fields: list[str]) -> None:
-        """Read a line: its box and its cuboid, whichever of them it has."""
+        """Add the box and the cuboid of a line; an object with neither is counted as left out."""
         expected = _FIELDS + _TRACKING if self.tracking else _FIELDS
         if len(fields) not in {expected, expected + 1}:
             raise line_error(self.name, number, f"has {len(fields)} fields, expected {expected} ({expected + 1} with a score)")
@@ -125,7 +125,7 @@ class _Reader:
             self.left_out.append(LeftOut("objects with neither a box nor a cuboid", image.id))
 
     def frame(self, number: int, text: str) -> LabeledImage:
-        """Return the image of a tracking sequence's frame."""
+        """Return the image of a frame number in a tracking sequence."""
         frame = self.whole(number, text)
         if frame < 0:
             raise line_error(self.name, number, f"is of frame {frame}")
@@ -133,7 +133,7 @@ class _Reader:
         return self.images.setdefault(id_, replace(self.image, id=id_, file_name=f"{self.image.file_name}/{frame:06d}", frame=frame))
 
     def whole(self, number: int, text: str) -> int:
-        """Read a frame's or track's number."""
+        """Return a frame or track number."""
         if not _WHOLE.fullmatch(text):
             raise line_error(self.name, number, f"begins with '{text}', expected the numbers of frame and track")
         return int(text)
@@ -148,7 +148,7 @@ class _Reader:
         return values
 
     def box(self, number: int, corners: list[float]) -> Box | None:
-        """Return x, y, width, height; None where all four corners are a placeholder (-1 or 0): the object has only a cuboid."""
+        """Return (x, y, width, height); None if all four corners are one placeholder (-1 or 0), as for objects with only a cuboid."""
         left, top, right, bottom = corners
         if len(set(corners)) == 1 and left <= 0:
             return None
@@ -157,7 +157,7 @@ class _Reader:
         return left, top, right - left, bottom - top
 
     def scored(self, label: FoundLabel, text: str, score: float) -> FoundLabel:
-        """Add the score; one outside 0 to 1 is kept as an attribute: KITTI defines only that higher is better."""
+        """Return the label with its score; one outside 0 to 1 becomes an attribute, since KITTI defines only that higher is better."""
         if 0 <= score <= 1:
             return replace(label, score=score)
         self.beyond += 1
@@ -184,16 +184,16 @@ class Kitti(LabelImport):
         cuboid_frame: str = tc.Field("camera_0_rectified", min_length=1, description="what the frame of the cuboids is called")
 
     def read(self, path: Path, source: tc.SourceFile, params: Params) -> LabelFile:
-        """Read the labels of one image, or of one tracking sequence."""
+        """Read the labels of one image or of one tracking sequence."""
         assert self.recorded is not None  # the input is not optional
         image = _image(source.name, params.sensor, self.recorded.drives)
         return read_kitti(path, source.name, source.digest, image, params.cuboid_frame)
 
 
 def _image(name: str, sensor: str, drives: Collection[str]) -> LabeledImage:
-    """Return the image of a label file: its folders joined are the drive's name, or the end of it where ingest was given a parent folder.
+    """Return the image of a label file. Its folders joined by `-` are the drive's name, or its end if a parent folder was ingested.
 
-    The images of a tracking sequence lie in a folder named after the file's stem.
+    Images of a tracking sequence are in a folder named after the file's stem.
     """
     path = PurePosixPath(name)
     images = {_OBJECTS: sensor.strip("/"), TRACKING: "image_02"}

@@ -1,4 +1,4 @@
-"""The contents of a label file of any format: its images and the labels of each; and the parsing and box arithmetic that readers share."""
+"""Contents of a label file in any format: its images and their labels; and parsing and box arithmetic shared by the readers."""
 
 from __future__ import annotations
 
@@ -41,11 +41,7 @@ T = TypeVar("T")
 
 
 def read_text(path: Path, name: str) -> list[str]:
-    """Read a label file's lines.
-
-    Raises:
-        UsageError: it is not UTF-8.
-    """
+    """Return the lines of a label file; raises UsageError if it is not UTF-8."""
     try:
         return path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
@@ -53,10 +49,13 @@ def read_text(path: Path, name: str) -> list[str]:
 
 
 def read_json(path: Path, name: str, shape: TypeAdapter[T], format_: str = "") -> T:
-    """Read a label file's JSON document and check its shape.
+    """Return a label file's JSON document, validated by `shape`.
+
+    Args:
+        format_: name of the format for the error message.
 
     Raises:
-        UsageError: it can't be read, or is not strict JSON of this shape, which the message calls `format_`.
+        UsageError: the file can't be read, or is not strict JSON of this shape.
     """
     try:
         return checked(shape, loads_strict(path.read_bytes()))
@@ -69,17 +68,17 @@ def read_json(path: Path, name: str, shape: TypeAdapter[T], format_: str = "") -
 
 
 def file_error(name: str, what: str) -> tc.UsageError:
-    """Return the error of a file that can't be imported."""
+    """Return the error for a file that can't be imported."""
     return tc.UsageError(f"The label file {name} can't be taken: {what}.")
 
 
 def line_error(name: str, number: int, what: str) -> tc.UsageError:
-    """Return the error of a line; lines count from 1."""
+    """Return the error for a line of a file; lines count from 1."""
     return file_error(name, f"line {number} {what}")
 
 
 def finite_number(text: str | None) -> float | None:
-    """Return a finite decimal number, or None where the text is not one."""
+    """Return a text as a finite decimal number; None if it is not one."""
     try:
         number = float(text) if text is not None and text.isascii() and "_" not in text else math.nan
     except ValueError:
@@ -88,7 +87,7 @@ def finite_number(text: str | None) -> float | None:
 
 
 def as_text(value: Any) -> str:
-    """Return an attribute's value as text: a string as it is, everything else as canonical JSON."""
+    """Return an attribute's value as text: a string unchanged, any other value as canonical JSON."""
     if isinstance(value, str):
         return value
     try:
@@ -104,13 +103,13 @@ _DIGITS = 6  # the rounding error of a rotation by 90 degrees is less, px
 
 
 def bounding_box(rings: Sequence[Ring]) -> Box:
-    """Return x, y, width, height of the box around rings."""
+    """Return the box (x, y, width, height) around rings."""
     across, down = [x for ring in rings for x in ring[::2]], [y for ring in rings for y in ring[1::2]]
     return min(across), min(down), max(across) - min(across), max(down) - min(down)
 
 
 def rotated_box(x: float, y: float, width: float, height: float, angle: float) -> Ring:
-    """Return the corners of a box with center x, y, rotated by an angle, rad, from x to y."""
+    """Return the corners of a box with center (x, y), rotated by an angle in rad in the direction from x to y."""
     cosine, sine = math.cos(angle), math.sin(angle)
     corners = [(-width / 2, -height / 2), (width / 2, -height / 2), (width / 2, height / 2), (-width / 2, height / 2)]
     return tuple(value for across, down in corners for value in (x + across * cosine - down * sine, y + across * sine + down * cosine))
@@ -123,14 +122,11 @@ def rotated_box_corners(box: Box, degrees: float) -> Ring:
 
 
 def clip_box(box: Box, size: tuple[int, int], rounding: float) -> tuple[Box, bool]:
-    """Clip a box to its image.
+    """Return a box clipped to its image, and whether it reached beyond an edge by more than `rounding`; without area if it lies outside.
 
     Args:
-        size: of the image, px.
-        rounding: how far beyond an edge the box may reach, px, before it counts as clipped.
-
-    Returns:
-        The box inside the image, without area where it lies outside, and whether more than rounding was clipped.
+        size: width and height of the image, px.
+        rounding: tolerance, px.
     """
     x, y, width, height = box
     left, top, right, bottom = max(x, 0.0), max(y, 0.0), min(x + width, float(size[0])), min(y + height, float(size[1]))
@@ -142,24 +138,24 @@ def clip_box(box: Box, size: tuple[int, int], rounding: float) -> tuple[Box, boo
 
 @dataclass(frozen=True, slots=True)
 class FoundLabel:
-    """One label of a file; its geometry decides which fields are set. Units are px for images and m for space.
+    """One label of a file; its geometry determines which fields are set. Units are px in images and m in space.
 
     Attributes:
-        id: a stable id within the file; with the file's digest it makes the label's id.
+        id: stable id within the file; with the file's digest it determines the label's id.
         geometry: box2d, polygon, cuboid, path or tag.
-        category: class name; of a tag its subject.
-        box: x, y, width, height; of a label with only a polygon, the box around it.
-        area: of the object, px^2.
-        polygon: rings, each x and y alternating.
-        crowd: whether a box covers many objects, or a region that was not labeled.
+        category: class name; for a tag its subject.
+        box: x, y, width, height; for a polygon the box around it.
+        area: area of the object, px^2.
+        polygon: rings, each of alternating x and y.
+        crowd: whether a box covers many objects or a region that was not labeled.
         ignore: whether evaluation counts it neither as an error to detect nor to miss.
-        score: confidence, 0 to 1, of a label that a model proposed.
+        score: confidence of a label proposed by a model, 0 to 1.
         cuboid: ten numbers as in OpenLABEL.
         cuboid_frame: coordinate frame of the cuboid; None for that of its camera.
-        path: x ahead and y to the left, alternating.
-        value: of a tag.
-        attributes: everything else the file gives.
-        reviewer: a pseudonym.
+        path: alternating x (ahead) and y (left).
+        value: that of a tag.
+        attributes: all other data of the label.
+        reviewer: pseudonym.
         tier: working or gold.
         proposed_by: ref of the model that proposed it.
     """
@@ -189,10 +185,10 @@ class FoundLabel:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Labels of a file that are not imported; their image is never stated to hold no object.
+    """Labels of a file that are not imported; their image is never recorded as having no object.
 
     Attributes:
-        what: a plural noun with the reason where the noun does not show it ("boxes without area").
+        what: plural noun, with the reason if needed ("boxes without area").
         image: id of their image, if they have one.
     """
 
@@ -203,16 +199,15 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class LabelFile:
-    """The contents of one label file.
+    """Contents of one label file.
 
     Attributes:
-        digest: of its bytes.
-        images: the labeled images.
+        digest: digest of its bytes.
         labels: by image id.
         clipped: number of boxes clipped to their image.
-        left_out: labels that are not imported; every label of the file is in `labels` or counted here.
+        left_out: labels not imported; every label of the file is either in `labels` or counted here.
         unknowns: (what, why) of facts that its labels lack.
-        unstated: ids of images that the file does not state to be without objects, though it lists none for them.
+        unstated: ids of images without listed objects that the file does not state to be empty.
     """
 
     name: str
@@ -231,5 +226,5 @@ class LabelFile:
 
     @property
     def names_left_out(self) -> int:
-        """The number of labels whose labeler was given by name instead of by pseudonym."""
+        """The number of labels whose labeler was given by name instead of pseudonym, and so left out."""
         return sum(label.provenance.name_left_out for labels in self.labels.values() for label in labels)

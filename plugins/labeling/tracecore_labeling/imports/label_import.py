@@ -1,4 +1,4 @@
-"""Base of the stages that import label files, and the label batch it writes: images linked to recorded frames, a row a label, and what is unknown."""
+"""Base class of stages that import label files, and their label batch: images linked to recorded frames, a row per label, and unknowns."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _COPIED = sorted({each.name for each in fields(FoundLabel)} & {each.name for eac
 class LabelImport(tc.Stage):
     """Base of a stage that imports label files of one format: a subclass declares `files` and implements `read`.
 
-    `run` stores each file in the record, reads it, links its images to the recorded frames, and writes the label batch with its facet and unknowns.
-    A subclass declares `frames` or `labels` anew where they differ: other checks, or `frames` that are optional. Without frames, each image of a file
-    becomes a frame by its number, which is stated as unknown.
+    `run` stores each file, reads it, links its images to recorded frames, and writes the label batch with its facet and unknowns. A subclass
+    declares `frames` or `labels` again if they differ (other checks, optional `frames`). Without frames, each image becomes a frame by its number,
+    which is recorded as unknown.
 
     Attributes:
-        together: whether it suffices that some image of all files matches a frame, as where each image has a file of its own.
+        together: whether all files are linked as one, so that a single matching image suffices; for formats with a file per image.
         frame_columns: columns of the frame table that are read.
         recorded: index of the recorded frames, set before `sources` is called; None without frames.
     """
@@ -51,19 +51,19 @@ class LabelImport(tc.Stage):
         """Read one label file.
 
         Args:
-            path: of the stored file.
-            source: its name, for errors and ids, and its digest.
+            path: path of the stored file.
+            source: original name, for errors and ids, and digest.
 
         Raises:
             UsageError: the file is not valid.
         """
 
     def sources(self, context: tc.Context, params: Any) -> Sequence[tc.SourceFile]:  # noqa: ARG002  # for subclasses
-        """Return the files to read, in order; a format whose files depend on others (class names, a split) reads those here."""
+        """Return the files to read, in order; override it to read files that others depend on first (class names, a split)."""
         return context.files(self.files)
 
     def unknowns(self, files: Sequence[LabelFile]) -> Iterable[tuple[str, str]]:  # noqa: ARG002  # for subclasses
-        """Return (what, why) of whatever the files together leave unknown."""
+        """Return (what, why) of facts unknown about all files together; none by default."""
         return ()
 
     def run(self, context: tc.Context, params: Any) -> None:
@@ -79,11 +79,7 @@ class LabelImport(tc.Stage):
         context.progress(len(sources), len(sources))
 
     def _write(self, context: tc.Context, files: Sequence[LabelFile]) -> None:
-        """Write the label batch of files.
-
-        Raises:
-            UsageError: no image matches a frame, or a frame is labeled twice.
-        """
+        """Link the files to frames and write their label batch. Raises UsageError if no image matches a frame, or two files label a frame."""
         joint: Linked | None = None
         if self.recorded is None:
             batches = [LinkedFile(file, number_images(file)) for file in files]
@@ -107,14 +103,14 @@ class LabelImport(tc.Stage):
 
 @dataclass(frozen=True, slots=True)
 class LinkedFile:
-    """A label file with the frames of its images."""
+    """A label file and the recorded frames of its images."""
 
     file: LabelFile
     linked: Linked
 
 
 def number_images(file: LabelFile) -> Linked:
-    """Return frames made of a file's images by their number, for use without recorded frames."""
+    """Return frames made from a file's images and their numbers, for use without recorded frames."""
     frames: dict[str, RecordedFrame] = {}
     for image in file.images:
         drive, sensor = image.drive or PurePosixPath(file.name).stem, image.sensor or "camera"
@@ -142,7 +138,7 @@ def _refuse_overlap(batches: Sequence[LinkedFile]) -> None:
 
 
 def left_out_counts(batches: Sequence[LinkedFile]) -> dict[str, int]:
-    """Count the labels that become no row, by description."""
+    """Return the number of labels that yield no row, by description."""
     counted: Counter[str] = Counter()
     for batch in batches:
         for each in batch.file.left_out:
@@ -152,13 +148,13 @@ def left_out_counts(batches: Sequence[LinkedFile]) -> dict[str, int]:
 
 
 def _shared_tracks(labels: Sequence[FoundLabel]) -> set[tuple[str, str | None]]:
-    """Return (geometry, track) of tracks that are twice in one frame."""
+    """Return (geometry, track) of tracks that occur more than once in one frame."""
     counted = Counter((label.geometry, label.track) for label in labels if label.track is not None)
     return {key for key, count in counted.items() if count > 1}
 
 
 def _repeated(file: LabelFile) -> int:
-    """Count labels that repeat another label of their frame."""
+    """Return the number of labels that equal another label of their frame."""
     places = [
         Counter(
             (label.geometry, label.category, label.box, label.polygon, label.cuboid, label.cuboid_frame, label.path, label.value) for label in labels
@@ -169,9 +165,9 @@ def _repeated(file: LabelFile) -> int:
 
 
 def label_rows(batch: LinkedFile) -> Iterator[Row]:
-    """Yield a row for each label of a linked image, and one of geometry `none` for each linked image that the file states to be without objects.
+    """Yield a row for each label of a linked image, and one of geometry `none` for each linked image without objects.
 
-    An image with labels left out is not stated to be empty.
+    An image with labels left out, or that the file does not state to be empty, has no row of geometry `none`.
     """
     file = batch.file
     partly = {each.image for each in file.left_out} | file.unstated
@@ -226,7 +222,7 @@ def _unknowns(batches: Sequence[LinkedFile], rows: Sequence[Row], *, recorded: b
 
 
 def _names(files: Sequence[LabelFile]) -> str:
-    """Return the names of files, or the number of many."""
+    """Return the names of up to three files, or the number of more."""
     return ", ".join(file.name for file in files) if len(files) <= _NAMED else f"the set of {len(files)} label files"
 
 

@@ -1,4 +1,4 @@
-"""ASAM OpenLABEL 1.0.0 files: read strictly into labels, and the stage `openlabel`.
+"""The stage `openlabel`: reads ASAM OpenLABEL 1.0.0 files strictly into labels.
 
 Source: ASAM OpenLABEL V1.0.0 and its JSON schema; `tracecore_schemas.openlabel` is the part that is read.
 """
@@ -36,10 +36,10 @@ def read_openlabel(path: Path, name: str, digest: str, sensors: Mapping[str, str
     """Read an OpenLABEL file.
 
     Args:
-        sensors: topic by the name of a stream or coordinate system; others keep their name.
+        sensors: topic by name of a stream or coordinate system; others keep their name.
 
     Raises:
-        UsageError: the file is not strict JSON, not OpenLABEL 1.0.0, or a geometry in it is not valid.
+        UsageError: not strict JSON, not OpenLABEL 1.0.0, or a geometry is not valid.
     """
     root = read_json(path, name, _shape(), "ASAM OpenLABEL 1.0.0")["openlabel"]
     return _Reader(root, sensors, ObjectReader(name, root["metadata"], root.get("streams") or {})).read(digest)
@@ -52,7 +52,7 @@ def _shape() -> TypeAdapter[Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads one document, frame by frame."""
+    """Converts one document to a `LabelFile`, frame by frame."""
 
     root: Data
     sensors: Mapping[str, str]
@@ -98,11 +98,11 @@ class _Reader:
         return found
 
     def called(self, label: FoundLabel) -> FoundLabel:
-        """Return the label with its coordinate system named as in the recording."""
+        """Return the label with the recorded name of its coordinate system."""
         return replace(label, cuboid_frame=self.sensors.get(label.cuboid_frame or "", label.cuboid_frame))
 
     def frames(self) -> dict[int, tuple[str, Data]]:
-        """Return (key, frame) by frame number: the frames listed, and those in the intervals of objects with a static shape."""
+        """Return (key, frame) by frame number: listed frames, and those in the intervals of objects with static shapes."""
         frames: dict[int, tuple[str, Data]] = {int(key): (key, frame) for key, frame in self.part("frames").items()}
         if len(frames) < len(self.part("frames")):
             raise self.reader.problem("two of its frames have the same number")
@@ -116,7 +116,10 @@ class _Reader:
         return dict(sorted(frames.items()))
 
     def present(self, kind: str, numbers: Sequence[int]) -> dict[int, dict[str, Data]]:
-        """Return the objects or contexts of each frame with their data there: those listed by it, with it in their intervals, or with neither."""
+        """Return for each frame number the objects or contexts in it, with their data there.
+
+        An entry is in the frames that list it and in those of its intervals; one with neither is in all, if it has static shapes or is a context.
+        """
         data_of, known = f"{kind[:-1]}_data", self.part(kind)
         found: dict[int, dict[str, Data]] = {number: {} for number in numbers}
         vehicles = {uid for uid, entry in known.items() if kind == "objects" and is_recording_vehicle(entry)}
@@ -159,7 +162,7 @@ class _Reader:
         )
 
     def leave_out_nowhere(self, frames: Mapping[int, tuple[str, Data]], seen: set[str]) -> None:
-        """Count what belongs to no frame as left out: the recording vehicle's shape; tags, objects, actions, events and relations not in a frame."""
+        """Count as left out what belongs to no frame: shapes of the recording vehicle; objects, tags, actions, events, relations without a frame."""
         vehicles = {uid for uid, entry in self.part("objects").items() if is_recording_vehicle(entry)}
         counts = {
             "shapes of the recording vehicle": sum(_shapes(self.part("objects")[uid]) for uid in vehicles),
@@ -196,13 +199,13 @@ def _properties(frame: Data) -> Data:
 
 
 def _intrinsics(stream: Data | None) -> Data:
-    """Return the first intrinsics of a stream that give an image size."""
+    """Return the first intrinsics of a stream that include an image size; empty without any."""
     properties = (stream or {}).get("stream_properties") or {}
     return next((properties[key] for key in _INTRINSICS if {"width_px", "height_px"} <= set(properties.get(key) or ())), {})
 
 
 def _of_stream(attributes: Data, stream: str) -> dict[str, Any]:
-    """Return the attributes of a frame that apply to all streams or to this one."""
+    """Return the frame attributes that apply to all streams or to this one."""
     return {kind: [one for one in attributes.get(kind) or () if one.get("coordinate_system", stream) == stream] for kind in SIMPLE}
 
 

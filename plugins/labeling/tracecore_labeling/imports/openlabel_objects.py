@@ -1,4 +1,4 @@
-"""Objects of an OpenLABEL frame: boxes, outlines, cuboids and paths become labels with their attributes; other shapes are left out by name."""
+"""Convert objects of an OpenLABEL frame to labels: boxes, outlines, cuboids and paths with their attributes; other shapes are left out."""
 
 from __future__ import annotations
 
@@ -52,7 +52,13 @@ Data = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """An object or context independent of frames: class, name, track, attributes, and its static data."""
+    """Frame-independent data of an object or context.
+
+    Attributes:
+        category: its type.
+        track: None for untracked objects and DontCare regions.
+        still: static shapes by kind.
+    """
 
     category: str
     name: str
@@ -62,7 +68,7 @@ class Known:
 
     @classmethod
     def of(cls, uid: str, entry: Data, data: Data) -> Known:
-        """Read an object or context; its track is its attribute `track`, else its uid."""
+        """Return the data of an object or context; its track is the attribute `track`, else its uid."""
         attributes, category = texts_of(data), entry["type"]
         tracked = attributes.pop("tracked", "") != "false" and category != DONT_CARE
         track = attributes.pop("track", uid) if tracked else None
@@ -71,7 +77,12 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One geometry of an object in a frame."""
+    """One geometry of an object in a frame.
+
+    Attributes:
+        id: its path in the file.
+        one: its data.
+    """
 
     id: str
     kind: str
@@ -80,14 +91,14 @@ class Shape:
 
 
 def label_of(shape: Shape, known: Known, common: Mapping[str, str], metadata: Data, streams: Collection[str], **fields: Any) -> FoundLabel:
-    """Build a label; attributes that are provenance or have a column of the label table become fields.
+    """Return the label of a shape; attributes with a column in the label table become fields.
 
     Args:
         common: attributes of the object in the frame.
-        fields: of the label, from the geometry.
+        fields: fields of the label derived from the geometry.
 
     Raises:
-        ValueError: its labeling time or a coordinate is not valid; the message continues the shape's name.
+        ValueError: an invalid labeling time or coordinate; the message continues a sentence after the shape's name.
     """
     own = shape.one.get("attributes") or {}
     attributes = {**common, **texts_of(own)}
@@ -111,7 +122,7 @@ def label_of(shape: Shape, known: Known, common: Mapping[str, str], metadata: Da
 
 
 def _column_attributes(attributes: dict[str, str], own: Data) -> dict[str, Any]:
-    """Remove from the attributes, and return, those that the label table has columns for."""
+    """Remove from `attributes` those with a column in the label table, and return them as fields."""
     fields: dict[str, Any] = {}
     numbers = {one.get("name"): one["val"] for one in own.get("num") or ()}
     for name, most in _LARGEST.items():
@@ -135,7 +146,7 @@ def _is_model(text: str) -> bool:
 
 
 def texts_of(data: Data) -> dict[str, str]:
-    """Return simple data (num, text, boolean, vec) as texts by name; a repeated name has the list of its values."""
+    """Return simple data (num, text, boolean, vec) as texts by name; a repeated name gets the JSON list of its values."""
     found: dict[str, list[Any]] = defaultdict(list)
     for kind in SIMPLE:
         for one in data.get(kind) or ():
@@ -158,7 +169,7 @@ Found = tuple[str, FoundLabel]
 
 
 def quaternion_of_euler(rx: float, ry: float, rz: float) -> tuple[float, float, float, float]:
-    """Return the quaternion (x, y, z, w) of rotations about fixed x, then y, then z, rad."""
+    """Return the quaternion (x, y, z, w) of rotations about the fixed axes x, then y, then z, rad."""
     cx, sx = math.cos(rx / 2), math.sin(rx / 2)
     cy, sy = math.cos(ry / 2), math.sin(ry / 2)
     cz, sz = math.cos(rz / 2), math.sin(rz / 2)
@@ -171,7 +182,7 @@ def quaternion_of_euler(rx: float, ry: float, rz: float) -> tuple[float, float, 
 
 
 def is_recording_vehicle(entry: Data) -> bool:
-    """Whether an object is the recording vehicle (`Egocar`, `ego_vehicle`), which its own images don't show."""
+    """Whether an object is the recording vehicle (type `Egocar`, `ego_vehicle`), which its own images don't show."""
     return _RECORDING_VEHICLE.match(entry["type"]) is not None
 
 
@@ -180,8 +191,8 @@ class ObjectReader:
     """Reads the shapes of one file's objects.
 
     Attributes:
-        left_out: shapes that become no label.
-        odd: number of incomplete shapes by what they lack.
+        left_out: shapes that yield no label.
+        odd: number of repaired shapes, by what was wrong.
     """
 
     name: str
@@ -191,7 +202,7 @@ class ObjectReader:
     odd: Counter[str] = field(default_factory=Counter)
 
     def problem(self, what: str) -> UsageError:
-        """Return the error of the file."""
+        """Return the error for the file."""
         return file_error(self.name, what)
 
     def leave_out(self, what: str, frame: str, stream: str, count: int = 1) -> None:
@@ -201,22 +212,18 @@ class ObjectReader:
 
     @property
     def first_camera(self) -> str:
-        """The stream of shapes that name none: the first camera."""
+        """Name of the first camera stream, used for shapes that name no stream; else the first stream, else `camera`."""
         return next((name for name, stream in self.streams.items() if stream.get("type") == "camera"), next(iter(self.streams), "camera"))
 
     def built(self, shape: Shape, known: Known, common: Mapping[str, str], **fields: Any) -> Found:
-        """Return (stream, label) of a shape."""
+        """Return (stream, label) of a shape; raises UsageError if a value is not valid."""
         try:
             return shape.stream, label_of(shape, known, common, self.metadata, self.streams, **fields)
         except ValueError as error:
             raise self.problem(f"the {shape.kind} {shape.id} {error}") from error
 
     def labels(self, frame: str, uid: str, known: Known, data: Data) -> Iterator[Found]:
-        """Yield (stream, label) of every shape of an object in a frame.
-
-        Args:
-            frame: its key in the file.
-        """
+        """Yield (stream, label) of every shape of an object in the frame with this key."""
         shapes = list(self.shapes(frame, uid, data, known.still))
         if not shapes:
             self.leave_out("objects without a shape", frame, self.first_camera)
@@ -238,7 +245,7 @@ class ObjectReader:
                 self.leave_out(f"shapes of {shape.kind}", frame, shape.stream)
 
     def shapes(self, frame: str, uid: str, data: Data, still: Data) -> Iterator[Shape]:
-        """Yield the shapes of an object in a frame; a static one is replaced by one of its kind and name in the frame."""
+        """Yield the shapes of an object in a frame, and its static shapes that none of the same kind and name replaces."""
         named = {(kind, one.get("name")) for kind, listed in data.items() if kind in LABEL_GEOMETRIES for one in listed}
         for place, of in ((f"{frame}/{uid}", data), (f"{frame}/{uid}/static", still)):
             for kind, listed in of.items():
@@ -266,7 +273,7 @@ class ObjectReader:
         return self.first_camera
 
     def box(self, frame: str, shape: Shape) -> tuple[Shape, Box, Ring | None] | None:
-        """Return (shape, box, corners), corners only of a rotated box; None where it is left out."""
+        """Return (shape, box, corners), corners only of a rotated box; None if it is left out."""
         x, y, width, height, *angle = shape.one["val"]
         if width <= 0 or height <= 0:
             self.leave_out("boxes without size", frame, shape.stream)
@@ -277,7 +284,7 @@ class ObjectReader:
         return shape, bounding_box([corners]), corners
 
     def outline(self, frame: str, shape: Shape) -> Ring | None:
-        """Return the ring of a polygon; None where it is left out."""
+        """Return the ring of a polygon; None if it is left out."""
         one = shape.one
         if one["mode"] != _ABSOLUTE:
             self.leave_out(f"outlines in {one['mode'][:60]}", frame, shape.stream)
@@ -296,7 +303,7 @@ class ObjectReader:
     def plane(
         self, known: Known, common: Mapping[str, str], boxes: Mapping[str, tuple[Shape, Box, Ring | None]], outlines: Sequence[tuple[Shape, Ring]]
     ) -> Iterator[Found]:
-        """Yield the labels of an object's boxes and outlines: an outline belongs to the box it names, else to the only box in its image."""
+        """Yield the labels of an object's boxes and outlines; an outline belongs to the box it names, else to the only box of its image."""
         rings: dict[str, list[Ring]] = defaultdict(list)
         alone: dict[str, list[tuple[Shape, Ring]]] = defaultdict(list)
         for shape, ring in outlines:
@@ -314,7 +321,7 @@ class ObjectReader:
             yield self.built(parts[0][0], known, common, geometry="polygon", box=bounding_box(polygon), polygon=polygon)
 
     def cuboid(self, frame: str, shape: Shape) -> tuple[float, ...] | None:
-        """Return the ten numbers of a cuboid with a unit quaternion; None where it is left out."""
+        """Return the ten numbers of a cuboid, with a unit quaternion; None if it is left out."""
         value = shape.one["val"]
         if value is None or min(value[-3:]) <= 0:
             self.leave_out("cuboids without size", frame, shape.stream)
@@ -333,7 +340,7 @@ class ObjectReader:
         return (*value[:3], *rotation, *value[7:])
 
     def tags(self, frame: str, uid: str, known: Known, data: Data, attributes: dict[str, str]) -> Iterator[Found]:
-        """Yield the tags of a context in a frame, and add its other data to the frame's attributes."""
+        """Yield (stream, label) of a context's tags in a frame; its other data are added to `attributes` of the frame."""
         tags = [one for one in data.get("text") or () if one.get("name", "value") == "value"]
         others = {kind: [one for one in data.get(kind) or () if kind != "text" or one not in tags] for kind in SIMPLE}
         for place, one in enumerate(tags):

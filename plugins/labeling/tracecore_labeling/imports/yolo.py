@@ -1,4 +1,4 @@
-"""The stage `yolo`: label batches from YOLO label folders."""
+"""The stage `yolo`: reads YOLO label folders into label batches."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Yolo(LabelImport):
         clip: bool = tc.Field(False, description="cut boxes that reach beyond their image at its edge, instead of refusing the file")
 
     def sources(self, context: tc.Context, params: Params) -> Sequence[tc.SourceFile]:
-        """Return the label files, once the class names and the split are read and their images are linked."""
+        """Return the label files, after reading class names and split and linking their images."""
         assert self.recorded is not None  # the input is not optional
         found = context.files(self.files)
         images = {source.path.with_suffix("") for source in found if source.path.suffix.lower() in _IMAGES}
@@ -73,7 +73,7 @@ class Yolo(LabelImport):
         return _label_file(source, image, lines, again, self._classes, self._linked.get(image.id), clip=params.clip)
 
     def unknowns(self, files: Sequence[LabelFile]) -> Iterator[tuple[str, str]]:
-        """Yield what boxes leave out of polygons and keypoints, and what is unknown of the split."""
+        """Yield (what, why) of polygons and keypoints not imported, and of unknown splits."""
         polygons = sum(label.polygon is not None for file in files for labels in file.labels.values() for label in labels)
         if polygons:
             yield "other geometries", f"{polygons} labels are polygons; the boxes around them were taken."
@@ -84,7 +84,7 @@ class Yolo(LabelImport):
 
 
 def _is_label(source: tc.SourceFile, images: Collection[Path]) -> bool:
-    """Whether a text file holds labels: it lies in a folder of labels, or an image (given without suffix) has its stem."""
+    """Whether a text file has labels: it is in a folder of labels, or an image (paths without suffix) has its stem."""
     folders = {*PurePosixPath(source.name).parent.parts, source.path.parent.name}
     in_place = any(map(_FOLDER.fullmatch, folders)) or source.path.with_suffix("") in images
     return source.path.suffix.lower() == ".txt" and not _is_about(source) and in_place
@@ -121,7 +121,7 @@ def _classes(about: Sequence[tuple[str, YoloSet]]) -> tuple[str, ...]:
 
 
 def _by_content(index: FrameIndex, sources: Sequence[tc.SourceFile]) -> dict[str, RecordedFrame]:
-    """Return the one frame that shows each image file, by the file's name without its suffix."""
+    """Return the frame with the same image content by image name without suffix; ambiguous ones are absent."""
     shown: dict[str, RecordedFrame] = {}
     twice: set[str] = set()
     for source in sources:
@@ -134,7 +134,7 @@ def _by_content(index: FrameIndex, sources: Sequence[tc.SourceFile]) -> dict[str
 
 
 def _image(name: str, shown: Mapping[str, RecordedFrame], splits: Splits) -> LabeledImage:
-    """Return the image of a label file: the one of its stem in the folder 'images' next to its own, in the parent folder, or in its own."""
+    """Return the image of a label file: same stem, in the folder `images` next to the label folder, in the parent folder, or in its own."""
     path = PurePosixPath(name).with_suffix("")
     parts = path.parts
     place = next((at for at in reversed(range(len(parts) - 1)) if _FOLDER.fullmatch(parts[at])), None)
@@ -159,7 +159,12 @@ def _label_file(
     *,
     clip: bool,
 ) -> LabelFile:
-    """Return the labels of lines, in pixels of their frame."""
+    """Return the labels of one image, in pixels of its frame.
+
+    Args:
+        again: number of repeated lines.
+        frame: None if the image is not linked; its labels are then only counted.
+    """
     size = (frame.width, frame.height) if frame is not None else (1, 1)  # without a frame they are only counted
     labels: list[FoundLabel] = []
     left_out = [LeftOut("lines that stand twice", image.id, again)] if again else []

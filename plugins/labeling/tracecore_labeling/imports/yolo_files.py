@@ -1,11 +1,11 @@
 """YOLO label files and sets: lines of labels, class names, and the split of a set.
 
-A line is one object: class number and center x, center y, width, height in shares of the image. A line with more numbers is a polygon (rotated
-boxes are polygons of four points): as Ultralytics does when it trains for boxes, the box around it is taken, and the polygon kept. Where `data.yaml`
-has a `kpt_shape`, the numbers after the box are keypoints. For any other line nothing in the file defines the numbers.
+A line is one object: class number and center x, center y, width, height as shares of the image. A line with more numbers is a polygon (rotated
+boxes are polygons of four points): as in Ultralytics' box training, its bounding box is used, and the polygon kept. If `data.yaml` has a
+`kpt_shape`, the numbers after the box are keypoints. No other line is defined by the format.
 
 Source: Ultralytics' formats of data sets (detect, segment, obb, pose); class names are in `data.yaml` (`names`: a list, or a mapping by number)
-or, one a line, in `obj.names` or `classes.txt`.
+or, one per line, in `obj.names` or `classes.txt`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,13 @@ SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "
 
 @dataclass(frozen=True, slots=True)
 class YoloLine:
-    """One line: the class number, and a box (left, top, width, height) or a polygon in shares of its image."""
+    """One object: class number, and a box (left, top, width, height) or polygon in shares of its image.
+
+    Attributes:
+        line: line number in the file.
+        number: class number.
+        keypoints: whether the line has keypoints, which are not read.
+    """
 
     line: int
     number: int
@@ -52,7 +58,7 @@ class YoloLine:
     track: str | None = None
 
     def in_pixels(self, width: int, height: int) -> tuple[Box, Ring | None, bool]:
-        """Return the box in px, clipped to the image, the outline in px, and whether more than rounding was clipped."""
+        """Return the box in px, clipped to the image, the outline in px, and whether more than a rounding error was clipped."""
         x, y, across, down = self.box
         box, beyond = clip_box((x * width, y * height, across * width, down * height), (width, height), _ROUNDING * max(width, height))
         ring = None if self.polygon is None else tuple(value * (height if place % 2 else width) for place, value in enumerate(self.polygon))
@@ -61,11 +67,11 @@ class YoloLine:
 
 @dataclass(frozen=True, slots=True)
 class YoloSet:
-    """A set as one of its files describes it.
+    """Description of a data set in one of its files.
 
     Attributes:
-        names: classes by number; None where the file names none.
-        keypoints: count of numbers of keypoints after each box.
+        names: classes by number; None if the file has none.
+        keypoints: number of keypoint values after each box.
         parts: (train, val or test; folder or list of images), as written.
     """
 
@@ -75,14 +81,11 @@ class YoloSet:
 
 
 def read_lines(path: Path, name: str, classes: Sequence[str], *, fields: Sequence[str] = (), keypoints: int = 0) -> tuple[list[YoloLine], int]:
-    """Read the objects of one image.
+    """Return the distinct objects of one image, and the number of repeated lines.
 
     Args:
-        fields: of each line (`FIELDS`); empty for those of the format.
-        keypoints: count of numbers of keypoints after each box.
-
-    Returns:
-        The distinct lines, and the number of repeated ones.
+        fields: names of the fields of a line (`FIELDS`); empty for the standard format.
+        keypoints: number of keypoint values after each box.
 
     Raises:
         UsageError: a line violates the format, or its class number has no name.
@@ -109,10 +112,10 @@ def read_lines(path: Path, name: str, classes: Sequence[str], *, fields: Sequenc
 
 
 def _read(line: int, words: Sequence[str], numbers: tuple[float, ...], fields: Sequence[str], keypoints: int) -> YoloLine:
-    """Read one line's numbers.
+    """Return the object of one line.
 
     Raises:
-        ValueError: they are not an object in an image; the message continues the line's number.
+        ValueError: the numbers are not an object in an image; the message continues a sentence after the line's number.
     """
     count = len(numbers)
     if fields:
@@ -156,7 +159,7 @@ def _box(numbers: Sequence[float]) -> Box:
 
 
 def read_set(path: Path, name: str) -> YoloSet:
-    """Read `data.yaml`, `obj.data`, `obj.names` or `classes.txt`.
+    """Return the description in `data.yaml`, `obj.data`, `obj.names` or `classes.txt`; empty for other YAML files.
 
     Raises:
         UsageError: the file is not valid.
@@ -211,7 +214,7 @@ def _keypoints(shape: Any, name: str) -> int:
 
 
 def _parts(document: Mapping[Any, Any]) -> tuple[tuple[str, str], ...]:
-    """Return the folders and lists of images of each part of the set."""
+    """Return (part, folder or list of images) of each part of the set."""
     listed = ((part, document.get(key)) for key, part in SPLITS.items())
     return tuple((part, str(each)) for part, value in listed for each in (value if isinstance(value, list) else [value]) if each)
 
@@ -221,15 +224,15 @@ _ATTRIBUTE = "official_split"
 
 @dataclass(slots=True)
 class Splits:
-    """The split of a set into train, val and test.
+    """Split of a set into train, val and test.
 
     Attributes:
-        folders: (part, path parts of the folder) as `data.yaml` names them.
+        folders: (part, path parts of the folder) as named in `data.yaml`.
         listed: (part, path parts of an image without suffix) by the image's stem, from lists of images.
         absent: lists of images that the set names but lacks.
-        in_several: count of images in several parts.
-        in_none: count of images in no part, though the set names some.
-        seen: count of images looked up.
+        in_several: number of images in several parts.
+        in_none: number of images in no part, though the set names some.
+        seen: number of images looked up.
     """
 
     folders: list[tuple[str, Parts]] = field(default_factory=list)
@@ -241,11 +244,11 @@ class Splits:
 
     @classmethod
     def of(cls, about: Sequence[YoloSet], lists: Mapping[str, Path]) -> Splits:
-        """Read the split.
+        """Return the split of a set.
 
         Args:
-            about: the files that describe the set.
-            lists: text files with an image's name in each line, by name.
+            about: descriptions from the files of the set.
+            lists: path of each text file that lists images, by name.
         """
         found = cls()
         named = [(part, parts_of(text)) for each in about for part, text in each.parts]
@@ -265,7 +268,11 @@ class Splits:
         return found
 
     def attributes(self, names: Sequence[str]) -> dict[str, str]:
-        """Return the part of an image, which may have several names without suffix, as its attribute; empty unless it is in exactly one."""
+        """Return the part of an image as its attribute `official_split`; empty unless it is in exactly one part.
+
+        Args:
+            names: possible image names, without suffix.
+        """
         self.seen += 1
         parts = self._of(names)
         self.in_several += len(parts) > 1
@@ -283,7 +290,7 @@ class Splits:
         return {part for length, part in inside if length == max(inside)[0]}
 
     def unknowns(self) -> Iterator[tuple[str, str]]:
-        """Yield missing lists, and images in none or several parts, unless all are: a set that names one folder for every part is not split."""
+        """Yield (what, why) for missing lists, and for images in no or several parts; if all are in several, the set is not split."""
         if self.absent:
             yield (
                 "side of frames",
@@ -296,12 +303,12 @@ class Splits:
 
 
 def _ends_alike(one: Parts, other: Parts) -> bool:
-    """Whether two paths have the same end, ignoring the first folder of the shorter one: the set's folder where it was written."""
+    """Whether two paths have the same end, ignoring the first folder of the shorter one (its location when the list was written)."""
     shared = max(min(len(one), len(other)) - 1, 1)
     return one[-shared:] == other[-shared:]
 
 
 def _holds(folders: Parts, inside: Parts) -> bool:
-    """Whether folders contain a path, or end in the last two folders of an absolute path, as notebooks write it."""
+    """Whether folders contain the path `inside`, or end in at least the last two folders of an absolute one, as notebooks write it."""
     whole = any(folders[start : start + len(inside)] == inside for start in range(len(folders) - len(inside) + 1))
     return whole or any(_ends_alike(folders[:end], inside) for end in range(3, min(len(folders) + 1, len(inside))))
