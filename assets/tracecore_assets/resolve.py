@@ -205,7 +205,7 @@ def _order(sources: Mapping[str, tuple[InputSource, ...]], yaml: YamlSource) -> 
     try:
         return list(TopologicalSorter(graph).static_order())
     except CycleError as error:
-        cycle: list[str] = error.args[1]  # in the direction of the data, its first asset again at the end
+        cycle: list[str] = error.args[1]  # in data-flow order, the first asset repeated at the end
         raise yaml.problem(_at(cycle[0], "inputs"), f"the assets form a cycle: {' -> '.join(cycle)}. Remove one of these inputs.") from error
 
 

@@ -209,7 +209,7 @@ class _Measurer:
     def _fragment(self, name: str, *, level: int, root: bool) -> _Measure:
         fragment = self.fragments.get(name)
         if fragment is None:
-            return _Measure()  # validation names it
+            return _Measure()  # reported by validation
         key = f"{name}/{root}"
         if key in self.open:
             raise LimitExceeded(f"The fragment '{name}' spreads itself.")
@@ -226,7 +226,7 @@ class _Measurer:
                 value = argument.value
                 given = self.variables.get(value.name.value, DEFAULT_PAGE) if isinstance(value, VariableNode) else None
                 if isinstance(value, IntValueNode):
-                    # Digits are counted before they are converted: a thousand of them would be refused by `int` itself.
+                    # `int` refuses texts of thousands of digits.
                     given = int(value.value) if len(value.value) < 10 else self.limits.page  # more than any page
                 if isinstance(given, int) and not isinstance(given, bool):
                     return max(1, min(given, self.limits.page))

@@ -106,7 +106,7 @@ class TokenStore:
 
     def find(self, text: str) -> Token | None:
         """Return the valid token with a given text; None if it does not exist, has expired or was revoked."""
-        found = self._known().get(_hash(text))  # the lookup's duration reveals the hash at most, from which the text can't be found
+        found = self._known().get(_hash(text))  # timing may reveal only the hash, which can't be reversed
         return found if found is not None and found.state(self._clock()) == "valid" else None
 
     def _known(self) -> dict[str, Token]:

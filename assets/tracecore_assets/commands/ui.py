@@ -44,7 +44,7 @@ def command(host: str, port: int, workspace: NamedWorkspace) -> None:
     if not recent_programs(opened):
         say("No program was built here yet: the page will be empty until 'tracecore build' or 'tracecore init' names one.")
     home = dagster_home(opened)
-    # The code server and each launched run are processes of their own, configured by their environment only.
+    # The code server and each launched run are separate processes, configured only by their environment.
     environment = {**os.environ, "DAGSTER_HOME": home, "TRACECORE_HOME": str(opened.root), "DAGSTER_DISABLE_TELEMETRY": "1"}
     say(f"Dagster UI of {opened.root}: http://{host}:{port} (Ctrl-C ends it)")
     levels = ["--log-level", "warning", "--code-server-log-level", "warning"]

@@ -53,7 +53,7 @@ def definitions(program: ResolvedProgram, sessions: SessionFactory) -> dg.Defini
         job_name(program.name),
         selection=dg.AssetSelection.assets(*keys, *([_release_key(program)] if program.spec.release else [])),
         description=f"Make what is missing or stale of program '{program.name}', run checks and gates, and seal the build.",
-        # Default of the page's launchpad: an empty name is refused in one sentence, before any work.
+        # Default in the launchpad of the Dagster UI; an empty name is refused before any work.
         config=_run_config(program, "", None, []) if program.spec.release else None,
         # One process for all steps: they share a session, and a process for each step would take seconds.
         executor_def=dg.in_process_executor,
@@ -126,7 +126,7 @@ def _asset(program: ResolvedProgram, asset: ResolvedAsset, sessions: SessionFact
 
 
 def _release(program: ResolvedProgram, sessions: SessionFactory) -> dg.AssetsDefinition:
-    # A build contains every output; edges only from those that no asset reads suffice for the order and keep the page's graph readable.
+    # A build contains every output; depending only on outputs that no asset reads gives the same order and a readable graph.
     read = {(source.asset, source.output) for asset in program.assets for source in asset.sources}
     last = [output_key(program, asset, port) for asset in program.assets for port in asset.outputs if (asset.name, port) not in read]
     spec = dg.AssetSpec(

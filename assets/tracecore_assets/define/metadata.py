@@ -43,7 +43,7 @@ __all__ = [
 FRAME_COLUMNS = frozenset({"drive", "frame_id", "timestamp_ns", "image"})
 BOX_COLUMNS = frozenset({"drive", "frame_id", "timestamp_ns", "x", "y", "width", "height", "category"})
 
-MAX_BYTES = 200_000  # of a picture: metadata is stored in Dagster's event log
+MAX_BYTES = 200_000  # per picture, since metadata is stored in Dagster's event log
 _TILES, _COLUMNS, _TILE_WIDTH = 6, 3, 320
 _OF_TYPE = {"miss": "#ff2d2d", "false_positive": "#ffb000"}
 

@@ -79,7 +79,7 @@ def output_of(event: AssetMaterialization | AssetObservation, fallback: str) -> 
         event.asset_key.to_user_string(),
         event.partition,
         tags.get(_VERSION) or fallback,
-        # The version of an observed asset is the one that the observation gives.
+        # An observation always states the version itself.
         tags.get(_GIVEN) == "true" or (isinstance(event, AssetObservation) and _VERSION in tags),
         isinstance(event, AssetObservation),
         tags.get(_CODE),
@@ -126,7 +126,7 @@ class StepInputs:
         found: dict[tuple[str, str | None, str | None, str], InputRecord] = {}
         for event in made:
             for key, version, pointer in _frozen(event.tags or {}):
-                itself = key == event.asset_key.to_user_string()  # a partition that reads an earlier one of its own asset
+                itself = key == event.asset_key.to_user_string()  # a partition may read an earlier one of its asset
                 if key in logged or (key in own and not itself) or (itself and pointer is None):
                     continue
                 frozen = self._event(key, pointer)

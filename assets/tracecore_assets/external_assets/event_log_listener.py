@@ -113,13 +113,13 @@ class EventLogListener:
                 self._start(self._steps[place], entry, step_key)
             return
         if event.event_type in _MADE:
-            # A step that makes nothing (an observable source, a check by itself) is followed from its first observation.
+            # A step that makes no asset (an observable source, a separate check) is followed from its first event.
             step = self._steps.setdefault(place, self._steps.get(place) or self._begun(entry, step_key))
             _take(step, entry, event)
             return
         ended = self._steps.pop(place, None)
         if ended is None and event.event_type is DagsterEventType.STEP_FAILURE and self._judges(entry.run_id, step_key):
-            ended = self._begun(entry, step_key)  # a check by itself that raised: Dagster stores no evaluation of it
+            ended = self._begun(entry, step_key)  # a separate check that raised: Dagster stores no evaluation
         if ended is not None:
             with ended.lock:
                 self._end(ended, entry, event, step_key)

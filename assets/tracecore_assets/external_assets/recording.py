@@ -126,7 +126,7 @@ def _check(recorder: RecordWriter, check: CheckRecord) -> None:
     with recorder.database.read() as connection:
         known = current_state.ending(connection, check.id) is not None
     if known or of_run is None:
-        return  # a verdict on a version that is not in the record can't be recorded
+        return  # the checked version is not in the record
     ref = parse_ref(check.target)
     external = ref.kind == ArtifactKind.EXTERNAL
     target = Artifact(

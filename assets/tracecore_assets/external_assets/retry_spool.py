@@ -60,6 +60,6 @@ def record_pending(record: Record) -> int:
         except Exception as error:  # noqa: BLE001  # a step that can't be recorded must not block the others
             _log.warning("The step kept in %s can't be recorded yet: %s", file, error)
             continue
-        file.unlink(missing_ok=True)  # only when its COMPLETE is durable: a crash before needs the file
+        file.unlink(missing_ok=True)  # only after its COMPLETE is durable, so that a crash loses nothing
         done += 1
     return done

@@ -23,7 +23,7 @@ __all__ = ["KeyPath", "YamlSource", "parse_program", "parse_value", "program_fil
 KeyPath = tuple[str | int, ...]
 
 _MAX_BYTES = 1 << 20
-_MAX_VALUES = 100_000  # aliases of aliases grow exponentially; no program is that long
+_MAX_VALUES = 100_000  # aliases of aliases expand exponentially
 _NULL, _BOOL, _INT, _FLOAT, _MERGE = (f"tag:yaml.org,2002:{tag}" for tag in ("null", "bool", "int", "float", "merge"))
 
 
@@ -130,7 +130,7 @@ class _Reader:
         found: dict[str, JSON] = {}
         own: dict[str, int] = {}
         merged: dict[str, JSON] = {}
-        # Merges first: a key written here keeps its own line.
+        # Merges first, so that an explicit key keeps its own line.
         for key_node, value_node in sorted(node.value, key=lambda pair: pair[0].tag != _MERGE):
             if key_node.tag == _MERGE:
                 merged = {**self.merge(key_node, value_node, path), **merged}
@@ -245,7 +245,7 @@ def validate(model: type[M], value: Any, yaml: YamlSource, path: KeyPath, known:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        # A mistyped key is reported as unknown and as missing; the first is the helpful one.
+        # A misspelled required key is reported as unknown and as missing; show the first.
         details = sorted(error.errors(), key=lambda detail: (detail["type"] != "extra_forbidden", yaml.lines.get(_path(path, detail["loc"]), 0)))
         first = details[0]
         location = tuple(part for part in first["loc"] if part != "[key]")

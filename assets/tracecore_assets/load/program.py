@@ -100,9 +100,9 @@ class GateSpec(_Frozen):
             try:
                 GATES[form].check_requirement({form: subject, **rest})
             except UsageError as error:
-                raise ValueError(str(error)) from error  # pydantic turns only ValueErrors into its own
+                raise ValueError(str(error)) from error  # pydantic converts only ValueErrors
         elif not isinstance(subject, str):
-            raise ValueError(f"'{form}' takes a name; found {subject!r}")  # the same
+            raise ValueError(f"'{form}' takes a name; found {subject!r}")  # as above
         return {"form": form, "subject": subject, "requirement": rest, "name": value.get("name", form if form == "unknowns" else subject)}
 
     @property

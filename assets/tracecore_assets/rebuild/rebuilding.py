@@ -180,7 +180,7 @@ def _rebuilt(session: RebuildSession, asset: ResolvedAsset, target: RebuildTarge
         None if outcome is None else next((each for each in outcome.outputs.values() if (each.kind, each.name) == (target.kind, target.name)), None)
     )
     if artifact is None:
-        # Drive logs are kept by runs of their own, and so exist even if ingest failed later.
+        # Drive logs are stored by separate runs, so they exist even if ingest failed later.
         artifact = session.recorder.newest(target.kind, target.name)
     if artifact is None:
         return RebuiltVersion(None, {}, hindered or "the stage did not keep or make it again")

@@ -127,7 +127,7 @@ def read_recorded_build(record: Record, store: Store, name: str) -> RecordedBuil
     nodes = {node["ref"]: node for node in trace["nodes"]}
     with record.database.read() as connection:
         brought = next(known_imports(connection, build.ref), None)
-        # The position of an imported build is one of another ledger; here its prefix ends with its import.
+        # The position of an imported build refers to another ledger; here its prefix ends with its import.
         bound = build.position if brought is None else brought.seq + 1
         places = stored_artifacts(connection, refs=list(nodes), bound=bound)
     # Erasures up to now count, also those after the seal: erased bytes can't be read. A version may be stored at several places.

@@ -53,7 +53,7 @@ def dagster_instance(workspace: Workspace) -> Iterator[DagsterInstance]:
 
     from tracecore_assets.external_assets.event_log import recording_into
 
-    # Two processes that make Dagster's SQLite files at the same moment would disturb each other's migrations.
+    # Concurrent creation of Dagster's SQLite files would break their migrations.
     with FileLock(workspace.locks / "dagster.lock"), recording_into(workspace):
         instance = DagsterInstance.from_config(dagster_home(workspace))
         instance.get_runs(limit=1)

@@ -22,7 +22,7 @@ __all__ = ["Container", "ContainerWriter", "Entry", "NotABundle"]
 _CHUNK = 1024 * 1024
 _VERSION = 45  # zip64
 _FLAGS = 0x0800  # names are UTF-8
-_DATE = 0x0021  # 1980-01-01, the first day a zip can name
+_DATE = 0x0021  # 1980-01-01, the earliest date in a zip
 _FULL = 0xFFFFFFFF
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
 _LOCAL_EXTRA = struct.Struct("<HHQQ")
@@ -33,7 +33,7 @@ _LOCATOR = struct.Struct("<4sIQI")
 _END = struct.Struct("<4sHHHHIIH")
 _TAIL = _END64.size + _LOCATOR.size + _END.size
 _LONGEST_NAME = 4096
-_MOST_DIRECTORY = 1 << 30  # bytes: some ten million entries
+_MOST_DIRECTORY = 1 << 30  # bytes, about ten million entries
 
 
 class NotABundle(UsageError):

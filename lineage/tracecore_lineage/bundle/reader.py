@@ -27,7 +27,7 @@ __all__ = ["Bundle", "Differs", "open_bundle", "trace_bundle"]
 _MOST_MANIFEST = 1 << 28
 _MOST_TREE = 1 << 30
 _MOST_EVENTS = 1 << 33
-_NAME = 240  # bytes of one part of a path that every file system takes
+_NAME = 240  # maximum bytes of a path component on common file systems
 
 Differs = Callable[[str, str, str], None]
 """Callback for an entry whose bytes differ from the manifest: entry name, expected digest, found digest."""

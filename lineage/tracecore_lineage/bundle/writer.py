@@ -65,7 +65,7 @@ def events_behind(connection: Connection, own: LedgerName, trace: Trace, prefix:
     runs |= {check.run for check in checks} | set(_runs_of(connection, deciding))
     runs |= set(_environments(connection, reader, runs))
     found = dict(_events(connection, runs, RUN_EVENTS.c.seq < prefix.bound))
-    # DatasetEvents belong to no run.
+    # DatasetEvents have no run.
     described = select_in(connection, select(FACETS.c.event_id, FACETS.c.seq).distinct(), FACETS.c.event_id, deciding)
     found |= {row.event_id: row.seq for row in described}
     found |= {link.event_id: link.seq for link in static_links(reader, Relation(reader), refs, trace["direction"])}
@@ -180,13 +180,13 @@ def export_bundle(record: RecordWriter, build: str, path: Path, *, progress: Pro
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path that atomically replaces `path` when the block ends without an error, and is removed otherwise."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")  # of its own: another process may write the same file
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")  # per process: another one may write the same file
     try:
         yield temporary
         temporary.replace(path)
         fsync_folder(path.parent)
     finally:
-        with suppress(OSError):  # the error above says what is wrong
+        with suppress(OSError):  # an error in the block is the one to report
             temporary.unlink(missing_ok=True)
 
 
@@ -209,7 +209,7 @@ def _plan(connection: Connection, record: RecordWriter, store: Store, build: str
             )
         erased = tombstones(made, record.ledger)
         kept = stored_artifacts(made, refs=[node["ref"] for node in answer["nodes"]])
-        # What is left of a version after an erasure stays here: a bundle holds versions whole, and says what is gone of which.
+        # A bundle has only whole versions; partly erased ones are left out, and its tombstones list them.
         gone = {artifact.ref for artifact in kept if erased.of(artifact)}
         artifacts = [artifact for artifact in kept if artifact.ref not in gone]
         sources = stored_sources(made, runs={run["id"] for run in answer["runs"]})

@@ -69,7 +69,7 @@ def move(catalog: str | None, store: str | None, workspace: NamedWorkspace, as_j
     binding.move(found, catalog=catalog, store=store)
     _tell(found, as_json=as_json)
     bound = _document(found)
-    for name, own in (("catalog", "record.db"), ("store", found.store.name)):  # what lies in the workspace is found without a setting
+    for name, own in (("catalog", "record.db"), ("store", found.store.name)):  # parts inside the workspace need no setting
         if before[name] not in {None, bound[name]}:
             say(f"The {name} was {before[name]}.")
         if getattr(settings, f"{name}_url") != getattr(workspace.settings, f"{name}_url") and bound[name] != own:

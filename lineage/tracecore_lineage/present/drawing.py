@@ -23,8 +23,8 @@ _MISTAKE = "#ff2d55"
 _NOT_SEEN = frozenset({"miss", "lost_track"})
 _PATH_TRUE, _PATH_SEEN = "#2ee66b", "#ff9f1c"
 _NEAR_TO_FAR = ("#ff4d4d", "#ffb347", "#f7f75c", "#7cf57c", "#5cd6f7", "#7a8cff")
-_STEP_M = 10.0  # of distance from one color of the points to the next
-_OUTSIDE = 3.0  # times the image: lines to points farther out than that are noise
+_STEP_M = 10.0  # distance range of each point color
+_OUTSIDE = 3.0  # times the image size: lines to points farther out are noise
 
 
 def drawn(view: View, *, whole: bool) -> AnnotatedImage:

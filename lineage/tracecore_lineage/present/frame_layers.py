@@ -83,7 +83,7 @@ class RelatedTables:
         if ref not in self._opened:
             try:
                 opened = self.store.open(self.artifact(ref))
-            except TracecoreError:  # `doctor` names what is missing
+            except TracecoreError:  # reported by `doctor`
                 opened = None
             is_table = opened is not None and hasattr(opened, "schema")
             self._opened[ref] = Table(ref, table_kind(opened), opened) if is_table else None
@@ -121,7 +121,7 @@ class RelatedTables:
         """Yield label tables that may cover these frames: those used with them or their sources, then those of a simulation."""
         sources = self.sources(frames)
         yield from self._used_together(sources, TableKind.LABELS)
-        # Last what was known when the drives were made: the truth of a simulation.
+        # Last the ground truth of a simulation, made together with the drives.
         for run in self.makers(sources[-1].ref):
             for log in self._drive_logs(run, "inputs"):
                 for maker in self.makers(log):
@@ -141,7 +141,7 @@ class RelatedTables:
         for run in (*self.makers(table.ref), *self.readers(table.ref)):
             yield from self.tables(run, "inputs", TableKind.FRAMES)
             yield from self.tables(run, "outputs", TableKind.FRAMES)
-        # What a simulation knows is about the frames that an ingest took out of its drives.
+        # The ground truth of a simulation covers the frames that an ingest made from its drives.
         for run in self.makers(table.ref):
             for log in self._drive_logs(run, "outputs"):
                 for reader in self.readers(log):

@@ -109,7 +109,7 @@ class TraceGraph:
         if root in self.nodes and self.trace["direction"] == "backward":
             return [root]
         reached = {ref for refs in self.behind.values() for ref in refs}
-        # Forward a version may be reached under another name than it was read by, or by what was appended to it.
+        # Forward, a version may be reached under another name, or through a version appended to it.
         return [*([root] if root in self.nodes else []), *(ref for ref in self.nodes if ref not in reached and ref != root)]
 
     def reduced(self) -> dict[str, list[str]]:
@@ -192,7 +192,7 @@ def _arrows(trace: Trace, versions: Versions, names: dict[str, str]) -> list[tup
 
 
 def _mermaid_text(text: str) -> str:
-    # Mermaid reads HTML entities, and takes quotes and markup inside a label for its own.
+    # Mermaid interprets quotes and markup in a label, and decodes HTML entities.
     return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;").replace("`", "&#96;")
 
 

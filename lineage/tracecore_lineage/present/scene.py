@@ -59,7 +59,7 @@ def find_scene(workspace: Workspace, database: Database, text: str, *, count: in
     if kind == "drive_log":
         found = _of_drive(related, artifact.ref)
         known = set(pc.unique(found.data.to_table(columns=["drive"])["drive"]).to_pylist())
-        # One log of many is looked at by itself; a folder of logs as a whole.
+        # A single log shows its own drive; a folder of logs all drives.
         own = parse_ref(artifact.ref).segments[0]
         return _scene(related, artifact.ref, found, count, drive or (own if own in known else None), labels)
     opened: Any = related.store.open(artifact)
@@ -114,7 +114,7 @@ def _with_layers(related: RelatedTables, ref: str, frames: Table, ids: Sequence[
 
 
 def _labels_for(related: RelatedTables, frames: Table, of: Table | None) -> Iterable[Table]:
-    if of is not None:  # what a judgment was made by goes before what else is recorded
+    if of is not None:  # the labels used to make the table come first
         yield from related.used_with(of, TableKind.LABELS)
     yield from related.labels_of(frames)
 
@@ -132,7 +132,7 @@ def _frame(related: RelatedTables, text: str, labels: str | None) -> Scene:
     holding = [table for table in held if table.kind is TableKind.FRAMES]
     if not holding:
         raise UsageError(f"{text} has nothing to look at: the tables that name it have no picture of it.")
-    # The one that was judged says most of it: its detections are of that very table.
+    # Prefer the table with detections of this frame.
     best = next((table for table in holding if _covering([answer["ref"]], related.detections_of(table))), holding[0])
     return _with_layers(related, answer["ref"], best, [answer["ref"]], labels)
 

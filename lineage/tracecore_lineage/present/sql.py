@@ -310,7 +310,7 @@ def _rows(answer: Answer) -> Iterator[tuple[Any, ...]]:
 
 
 def _rows_of(batch: Any) -> Iterator[tuple[Any, ...]]:
-    # By place, not by name: a query may give two columns one name.
+    # By position: a query may return two columns of one name.
     return zip(*(column.to_pylist(maps_as_pydicts="lossy") for column in batch.columns), strict=True)
 
 

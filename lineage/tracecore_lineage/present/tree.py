@@ -176,7 +176,7 @@ class _Drawing:
             group = branch.add(_line(f"{len(drives)} × drive_log", words))  # noqa: RUF001  # a multiplication sign is what is meant
             self.drawn.update(drives)
             shown = [child for child in shown if not child.startswith("drive_log/")]
-            # What they were taken out of, once for all of them: a simulated world, a bag.
+            # The common sources of the drives, such as a simulated world or a bag.
             sources = [] if above else dict.fromkeys(source for drive in drives for source in self.behind.get(drive, ()))
             behind = [(group, source) for source in sources if not source.startswith("program/")]
         if programs:

@@ -162,7 +162,7 @@ def kpis_in_words(gates: Sequence[Mapping[str, Any]], kpis: Mapping[str, Kpi]) -
         kpi = kpis.get(gate["name"])
         if kpi is not None and kpi.value == gate["measured"]:
             shown.add(kpi)
-        else:  # the gate has a name of its own, or none that it may be judged by
+        else:  # the gate does not measure the KPI of this name
             kpi = None
         required = gate["required"] if isinstance(gate["required"], Mapping) else {}
         bounds = {key: required[key] for key in _BOUNDS if _number(required.get(key))}
@@ -198,7 +198,7 @@ def _with_gate(gate: Mapping[str, Any], bounds: Mapping[str, float], baseline: A
         asked.append(f"at most {_figure(bounds['max_drop'])} worse than before")
     value = _figure(gate["measured"])
     if any(value == _figure(bounds[key]) and gate["measured"] != bounds[key] for key in ("min", "max") if key in bounds):
-        value = f"{gate['measured']:.4g}"  # rounded, it would look as if it met the bound, or did not
+        value = f"{gate['measured']:.4g}"  # rounded, it would equal the bound
     text = " ".join([f"{gate['name']} {value}{compared}", *asked])
     return (text, "") if gate["passed"] else (f"{text} {_verdict(gate)}", BAD)
 
@@ -228,5 +228,5 @@ def screen() -> Console:
     """Return a rich console on stdout: as wide as the terminal, or without wrapping for a file or pipe."""
     target = console()
     if not target.is_terminal:
-        target.width = WHOLE  # soft wrapping, which would do for plain text, doesn't reach into trees and tables
+        target.width = WHOLE  # rich's soft wrapping does not apply to trees and tables
     return target

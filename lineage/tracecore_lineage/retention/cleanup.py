@@ -105,7 +105,7 @@ def orphans(record: RecordWriter, store: Store) -> list[tuple[str, int]]:
     with record.database.read() as connection:
         artifacts = [*stored_artifacts(connection), *stored_sources(connection)]
     named, unreadable = named_files(store, artifacts)
-    kept = {str(artifact.location) for artifact, _ in unreadable}  # what lies there can't be distinguished, so that nothing of it is removed
+    kept = {str(artifact.location) for artifact, _ in unreadable}  # their files are not known, so nothing below their location is removed
     return [(path, size) for path, size in store.inventory() if path not in named and not lies_in(path, kept)]
 
 

@@ -113,7 +113,7 @@ def _plan(record: RecordWriter, target: str, reason: str) -> Withdrawal:
         digests = inventory.contents(subject)
         first = inventory.of_drives(subject, digests)
         reader = Reader(connection, head(connection))
-        logs = reader.outputs_named("drive_log", [Ref("drive_log", (name,)).name for name in subject.logs])  # stored here or not
+        logs = reader.outputs_named("drive_log", [Ref("drive_log", (name,)).name for name in subject.logs])  # whether stored here or not
         start = {version.ref for version in first} | {link.ref for link in logs}
         walk = Walk("", "forward")
         if start:

@@ -90,7 +90,7 @@ def carry_out(record: RecordWriter, erasure: Erasure) -> Erasure:
     store = open_store(record.workspace)
     with ExitStack() as locks:
         locks.enter_context(hold_run(record.workspace.locks, erasure.run))
-        record.live.hold(erasure.run)  # for the team's other hosts
+        record.live.hold(erasure.run)  # visible to other hosts
         locks.callback(record.live.release, erasure.run)
         erasure = _without_what_came_back(record, erasure)
         _take(store, erasure)
@@ -100,7 +100,7 @@ def carry_out(record: RecordWriter, erasure: Erasure) -> Erasure:
         done = replace(erasure, versions=versions, commits=tuple(_now(store, gone) for gone in erasure.commits))
         key = record.keys.private()
         signed = replace(done, done=True, envelope=seal_payload(jcs(statement(done, key.public.id)), key))
-        # After its START whatever the clock says: of two facets the later one counts.
+        # Never before its START, even if the clock was set back: of two facets the later one counts.
         at = max(rfc3339.now(), rfc3339.instant(datetime.fromisoformat(erasure.at)))
         body = record.events.erasure(signed, datetime.fromisoformat(at))
 
@@ -125,7 +125,7 @@ def _without_what_came_back(record: RecordWriter, erasure: Erasure) -> Erasure:
 def _take(store: Store, erasure: Erasure) -> None:
     """Delete or rewrite the files of an erasure; repeatable."""
     files = [gone for version in erasure.versions for gone in version.files]
-    # Statistics first: after a kill between the two the log at least says nothing of rows that are still there.
+    # Statistics first: after a crash in between, the log has no values of the rows, which still exist.
     names = _by_table(gone.path for gone in files)
     for gone in erasure.commits:
         commit = store.read(gone.path)

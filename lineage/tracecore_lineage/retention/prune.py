@@ -117,7 +117,7 @@ def prune(record: RecordWriter, refs: Sequence[str] = (), *, older_than: float |
         done = planned.erasure
         if done is not None:
             done = carry_out(record, promise(record, done))
-        if not refs:  # leftovers of crashes, which no event names or has to name
+        if not refs:  # leftovers of crashes, which need no event
             store = open_store(record.workspace)
             discard_staged(record, store)
             store.erase([path for path, _ in planned.orphans])
@@ -149,7 +149,7 @@ def _plan(record: RecordWriter, refs: Sequence[str], older_than: float | None) -
         (pruned if wanted and artifact.ref in stored_before else others).append(artifact)
     kept = _files_of(store, [*others, *sources])
     versions, skipped = _versions(store, pruned, kept)
-    # Another host of the team may be importing into this folder, which no local lock shows.
+    # Another host may be importing into this folder, which no local lock shows.
     spared = f"{IMPORTS}/" if record.database.dialect.shared else None
     left = [each for each in orphans(record, store) if spared is None or not each[0].startswith(spared)] if chosen is None else []
     erasure = Erasure(record.new_run_id(), PRUNE, REASON, rfc3339.instant(now), versions=tuple(versions)) if versions else None

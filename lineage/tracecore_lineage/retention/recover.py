@@ -51,7 +51,7 @@ def recover(record: RecordWriter) -> Recovered:
         rotation.finish(record)
         for run in open_runs(record):
             with claim_dead(record, run) as dead:
-                if not dead or run.parent in live:  # a run that a live run started is a part of it
+                if not dead or run.parent in live:  # a run started by a live run is part of it
                     live[run.id] = None
                 elif run.job in JOBS:
                     promised = True
@@ -60,6 +60,6 @@ def recover(record: RecordWriter) -> Recovered:
         removed = discard_staged(record, open_store(record.workspace), live)
         if promised:
             with own_store(record.workspace.locks) as held:
-                if held:  # else a build is running, and the erasure waits: it is never given up
+                if held:  # else a build is running, and the erasure stays promised
                     finished = tuple(erasure.run for erasure in finish_promised(record))
     return Recovered(tuple(aborted), tuple(live), tuple(removed), finished)

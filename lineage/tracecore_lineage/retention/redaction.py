@@ -40,7 +40,7 @@ def without_drives(data: bytes, drives: Collection[str]) -> bytes | None:
         texts = column.cast(pa.string())
         for name in spelled:
             for hit in (pc.equal(texts, name), pc.starts_with(texts, f"{name}/"), pc.starts_with(texts, f"frame/{name}/")):
-                filled = pc.fill_null(hit, False)  # Arrow's own signature
+                filled = pc.fill_null(hit, False)  # Arrow's signature
                 named = filled if named is None else pc.or_(named, filled)
     if named is None or not pc.any(named).as_py():
         return None
@@ -76,7 +76,7 @@ def scrub_pictures(path: Path, sentence: str) -> int:
         connection.execute("BEGIN IMMEDIATE")
         changed = sum(_table(connection, name) for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall())
         connection.execute("COMMIT")
-        # Free pages may hold what was deleted long before: the file is written anew, and the log that held the old pages is emptied.
+        # Free pages may contain deleted data: rewrite the file, and empty the log with its old pages.
         connection.execute("VACUUM")
         _checkpoint(connection, path)
     except sqlite3.OperationalError as error:
@@ -107,7 +107,7 @@ def _scrubbed(value: Any, sentence: str) -> Any:
             return value
     if not isinstance(value, str):
         return value
-    # Plain words, for the value is JSON and stays so.
+    # The value may be JSON and must stay valid: no quotes or backslashes.
     plain = sentence.replace("\\", "/").replace('"', "'")
     return _URI.sub("data:,", _MARKDOWN.sub(lambda found: f"*{found[1]}: {plain}*", value))
 

@@ -57,7 +57,7 @@ def attestations(record: RecordWriter, sealed: SealedBuild, trace: Trace) -> lis
 def statements(connection: Connection, sealed: SealedBuild, trace: Trace) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a build's provenance and test-result statements, computed from the catalog as of its seal."""
     place = connection.execute(select(BUILDS.c.seq).where(BUILDS.c.ref == sealed.ref).order_by(BUILDS.c.seq).limit(1)).scalar_one()
-    reader = Reader(connection, Prefix(place + 1, sealed.position))  # the release run's COMPLETE joins the prefix
+    reader = Reader(connection, Prefix(place + 1, sealed.position))  # the prefix includes the release run's COMPLETE
     recorded = reader.facets(f"run:{run['id']}" for run in trace["runs"])
     facets = {run["id"]: {name: facet.value for name, facet in recorded.get(f"run:{run['id']}", {}).items()} for run in trace["runs"]}
     return _provenance(sealed, trace, facets), _test_result(sealed)
@@ -87,7 +87,7 @@ def judge(envelopes: Sequence[Mapping[str, Any]], expected: Sequence[Mapping[str
 
 def _statement(sealed: SealedBuild, predicate_type: str, predicate: Mapping[str, Any]) -> dict[str, Any]:
     held = {entry["ref"]: None for entry in sealed.statement["predicate"]["artifacts"]}
-    subjects = [_descriptor(ref) for ref in held] or [_descriptor(sealed.ref)]  # a statement needs a subject
+    subjects = [_descriptor(ref) for ref in held] or [_descriptor(sealed.ref)]  # a statement needs at least one subject
     return {"_type": STATEMENT, "subject": subjects, "predicateType": predicate_type, "predicate": dict(predicate)}
 
 
@@ -132,7 +132,7 @@ def _test_result(sealed: SealedBuild) -> dict[str, Any]:
     content = sealed.statement["predicate"]
     warned = [gate["name"] for gate in content["gates"] if gate["waived"]]
     passed = [gate["name"] for gate in content["gates"] if gate["passed"] and not gate["waived"]]
-    failed = [gate["name"] for gate in content["gates"] if not gate["passed"] and not gate["waived"]]  # none: what fails is not sealed
+    failed = [gate["name"] for gate in content["gates"] if not gate["passed"] and not gate["waived"]]  # always empty: such a build is not sealed
     predicate = {
         "result": "FAILED" if failed else "WARNED" if warned else "PASSED",
         "configuration": [_descriptor(content["program"])],

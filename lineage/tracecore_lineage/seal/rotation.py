@@ -70,7 +70,7 @@ def _rotate(writer: RecordWriter) -> PublicKey:
     if old is not None:
         try:
             signer = ring.private()
-        except UsageError:  # the old private key is lost: the new one can't be vouched for, and the event says so by its missing signature
+        except UsageError:  # the old private key is lost: the event has no signature for the new one
             signer = None
     key = PrivateKey.generate()
     ring.add(key)
@@ -87,7 +87,7 @@ def finish(writer: RecordWriter) -> str | None:
     """Complete a rotation that a crash interrupted; return the id of the activated key, or None if there was none."""
     if _unfinished(writer) is None:
         return None
-    with writer.keys.changing():  # a rotation in progress finishes first
+    with writer.keys.changing():  # waits for a rotation in progress
         last = _unfinished(writer)
         if last is not None:
             writer.keys.activate(last)
@@ -110,5 +110,5 @@ def _unfinished(writer: RecordWriter) -> str | None:
     kept = {key.id for key in writer.keys.public_keys()}
     with writer.database.read() as connection:
         named = [str(json.loads(facet).get("new")) for facet in connection.execute(query).scalars()]
-    last = next((key for key in named if key in kept), None)  # a rotation on another host is finished there
+    last = next((key for key in named if key in kept), None)  # only rotations on this host
     return last if last != writer.keys.active_id() else None

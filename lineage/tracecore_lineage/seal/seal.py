@@ -201,7 +201,7 @@ def _check(request: SealRequest) -> None:
 
 
 def _content(record: RecordWriter, request: SealRequest) -> dict[str, Any]:
-    with record.database.write() as connection:  # a person named for the first time gets a pseudonym
+    with record.database.write() as connection:  # may add pseudonyms
         content = content_of(request, lambda name: pseudonyms.pseudonym_of(connection, name))
     try:
         jcs(content)

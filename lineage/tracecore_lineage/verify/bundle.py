@@ -48,7 +48,7 @@ def verify_bundle(
         tempfile.TemporaryDirectory(prefix="tracecore-verify-") as folder,
         check_bundle(bundle, Path(folder), pins, findings, progress),
     ):
-        pass  # to its end: the temporary folder is gone when the answer is given
+        pass  # leaving the block completes the checks and deletes the folder
     return findings.verdict(pinned=pins is not None)
 
 
@@ -110,15 +110,15 @@ def _check_store(
         findings.fail(MANIFEST, "versions", "each once, sorted", "others")
     for subject, value in sorted(said_places(shown.connection)):
         location = json.loads(value).get("location")
-        if location is not None and _strays(location):  # an import would keep what its events say
+        if location is not None and _strays(location):  # an import would record the location
             findings.fail(subject, "location", "a plain path in the store", location)
     here = expected & set(manifest.stored)
-    present = [artifact for artifact in kept if artifact.ref in here and not _strays(artifact.location)]  # nothing outside is looked at
+    present = [artifact for artifact in kept if artifact.ref in here and not _strays(artifact.location)]  # nothing outside the store is read
     check_content(store, present, findings, progress, erased)
     report_erased([artifact for artifact in kept if artifact.ref in gone], erased, findings)
     sources = stored_sources(shown.connection, runs={run["id"] for run in shown.trace["runs"]})
     check_sources(store, sources, findings)
-    named, _ = named_files(store, [*present, *sources])  # what can't be read is named by its content
+    named, _ = named_files(store, [*present, *sources])  # `check_content` reports unreadable versions
     for entry in manifest.entries:
         if entry.name.startswith(STORE) and entry.name.removeprefix(STORE) not in named:
             findings.fail(entry.name, "file", "one that a version in the build's trace stands on", "one of none")

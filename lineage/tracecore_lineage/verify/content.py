@@ -109,7 +109,7 @@ def check_content(
     for artifact in artifacts:
         if artifact.delta is not None:
             tables.setdefault(str(artifact.location), set()).add(artifact.delta)
-    # Hashing lets go of the interpreter's lock, so that threads do run side by side.
+    # Hashing releases the GIL, so threads run in parallel.
     with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) + 1)) as pool:
         logs = dict(zip(tables, pool.map(lambda table: _verify_log(store, table, tables[table], known.commits(table)), tables), strict=True))
         running = {

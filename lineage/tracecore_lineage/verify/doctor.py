@@ -51,7 +51,7 @@ def examine(record: RecordWriter, settings: Settings | None = None) -> Examinati
     live: set[str] = set()
     found = open_runs(record)
     for run in found:
-        if _live(record, run) or run.parent in live:  # oldest first: a run that a live run started is a part of it
+        if _live(record, run) or run.parent in live:  # oldest first: a run started by a live run is part of it
             live.add(run.id)
     runs = [OpenRunState(run=run.id, job=run.job, started_at=run.started_at, live=run.id in live) for run in found]
     problems = list(_problems(record, settings))
@@ -71,7 +71,7 @@ def _live(record: RecordWriter, run: OpenRun) -> bool:
     try:
         with claim_dead(record, run) as dead:
             return not dead
-    except OSError:  # where no lock file can be written no run of this host can be going on
+    except OSError:  # without write access to lock files no run of this host can be live
         with record.live.attempt(run.id) as free:
             return not free or lock_was_lost(record, run)
 
@@ -79,7 +79,7 @@ def _live(record: RecordWriter, run: OpenRun) -> bool:
 def _store(record: RecordWriter, live: set[str]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     """Return the versions missing from the store, and the files in it that no event names."""
     store = open_store(record.workspace)
-    kept = [path for path, _ in store.inventory()]  # asked first: a store that can't be reached is one problem, not one an artifact
+    kept = [path for path, _ in store.inventory()]  # first, so that an unreachable store is one problem instead of one per artifact
     with record.database.read() as connection:
         artifacts = [*stored_artifacts(connection), *stored_sources(connection)]
         erased = tombstones(connection, record.ledger)

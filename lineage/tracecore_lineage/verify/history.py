@@ -124,7 +124,7 @@ def collect(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> Non
     brought = read_import(leaf.body, leaf.seq)
     if brought is not None:
         history.imports.append(brought)
-    # Every one of them that is mentioned: a reason or a parameter may be the name of another one.
+    # All that match: a text in the event may equal the name of another facet.
     for member, keep in _KEPT.items():
         if member in leaf.body:
             keep(leaf, ledger_name, history)
@@ -135,7 +135,7 @@ def _collect_seal(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) 
     try:
         rows = [row for row in project(leaf.body, leaf.seq, ledger_name) if row.table is BuildRow]
     except BadEvent:
-        return  # named where the catalog is compared
+        return  # reported when the catalog is compared
     if rows:
         history.roots[leaf.seq] = history.frontier.root()
         history.seals.extend(SealEvent(leaf.seq, dict(row.values), leaf.body) for row in rows)
@@ -162,7 +162,7 @@ def _collect_erasure(leaf: ledger.Leaf, ledger_name: LedgerName, history: Histor
 
 def _collect_beginning(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
     facet = _facet_of(leaf.body, ledger_name, "init", "tracecore_ledger")
-    if facet is not None and leaf.seq <= 1:  # its START and its COMPLETE
+    if facet is not None and leaf.seq <= 1:  # START and COMPLETE of the init run
         history.begun = LedgerName(str(facet.get("slug")), str(facet.get("ledger_id")))
         history.key_changes.append(KeyChange("init", None, str(facet.get("key_id")), str(facet.get("public_key")), None))
 

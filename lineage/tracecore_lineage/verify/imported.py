@@ -123,7 +123,7 @@ def _history(proof: Proof, findings: Findings) -> History:
             if part.recorded_at < previous:
                 findings.fail(f"event/{leaf.seq}", "recorded time", f"{previous} or later", part.recorded_at)
             previous = part.recorded_at
-            with suppress(BadEvent):  # named where the replica is made
+            with suppress(BadEvent):  # reported when the events are replayed
                 parse_event(leaf.body)
                 collect(leaf, proof.manifest.ledger_name, history)
             history.frontier.append(part.hash)
@@ -233,7 +233,7 @@ def _proof(connection: Connection, each: Import) -> Proof:
     places = ledger.places(connection, sorted(each.members))
     bodies = {leaf.seq: leaf.body for leaf in ledger.read_at(connection, sorted(places.values()))}
     leaves = [
-        # An event that is gone has no bytes, which is named where its leaf is compared.
+        # A missing event gets empty bytes, reported when its leaf is compared.
         ledger.Leaf(place, part.event_id, part.recorded_at, "", bodies.get(places.get(part.event_id, -1), b""))
         for place, part in pruned_tree.kept(parts)
     ]

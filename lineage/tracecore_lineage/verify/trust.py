@@ -57,7 +57,7 @@ class Trust:
         own = [key.id for key in self.pins.keys]
         left = dict(zip(own, self.families, strict=True))
         ids = [key.id for key in signed]
-        others = [identity for identity in ids if left.pop(identity, None) is None]  # a pinned key itself first, then those tied to one
+        others = [identity for identity in ids if left.pop(identity, None) is None]  # pinned keys first, then keys of their families
         for identity in others:
             found = next((pin for pin, family in left.items() if identity in family), None)
             if found is not None:
@@ -134,7 +134,7 @@ def check_active(folder: Path, history: History, findings: Findings) -> None:
         else:
             lines[change.new] = [change.new]
     if not lines or (not (folder / "active").exists() and (folder / "joining").exists()):
-        return  # a further host, whose key the ledger does not name yet, signs nothing
+        return  # a further host whose key is not recorded yet has no active key
     active = folder / "active"
     found = active.read_bytes() if active.is_file() else b""
     own = next((line for line in lines.values() if found == f"{line[-1]}\n".encode()), None)
@@ -167,7 +167,7 @@ def _sealer(seal: SealEvent, history: History, trust: Trust, known: Mapping[str,
         opened = open_envelope(json.loads(seal.build["envelope"]))
         named: Any = json.loads(opened.payload)["predicate"]["key"]
     except (EnvelopeError, ValueError, KeyError, TypeError):
-        return None  # named where the seal is checked
+        return None  # reported by `check_seal`
     signed = raw_signers(str(seal.build["ref"]), opened, history.cosignatures, trust.keys)
     enough = trust.pins is not None and trust.counted(signed) >= trust.pins.threshold
     return known.get(named) if isinstance(named, str) and enough else None
@@ -211,7 +211,7 @@ def check_cosignatures(history: History, findings: Findings) -> None:
     sealed = {seal.build["ref"] for seal in history.seals}
     for event in history.cosignatures:
         build = event.facet.get("build")
-        if not isinstance(build, str) or build not in sealed:  # an event may name anything, what can't be hashed too
+        if not isinstance(build, str) or build not in sealed:  # the value may be of any JSON type, even unhashable
             findings.fail(f"event/{event.seq}", "cosignature", "one of a build that the ledger seals", event.facet.get("build"))
 
 
@@ -221,7 +221,7 @@ def check_signatures(seal: SealEvent, history: History, policies: Policies, trus
     try:
         opened = open_envelope(json.loads(seal.build["envelope"]))
     except (EnvelopeError, ValueError):
-        return  # named where the seal is checked
+        return  # reported by `check_seal`
     found = signatures_of(ref, seal.seq, opened, history.cosignatures, policies, trust.keys)
     findings.checked["signatures"] += sum(event.facet.get("build") == ref for event in history.cosignatures)
     for seq, expected, given in found.problems:
@@ -230,7 +230,7 @@ def check_signatures(seal: SealEvent, history: History, policies: Policies, trus
         named = f"signatures by {found.policy.words()} keys of the policy{short(found.policy.signers)}"
         findings.fail(where, str(found.words()), named, f"{len(found.counted)}{short(found.counted)}")
     if trust.pins is None or (len(trust.pins.keys) == 1 and opened.signed_by(trust.keys) is None):
-        return  # of one pinned key, its missing signature is named where the seal is checked
+        return  # `check_seal` reports the missing signature of a single pinned key
     tied = {identity for family in trust.families for identity in family}
     signed = raw_signers(ref, opened, history.cosignatures, [key for key in trust.keys if key.id in tied])
     counted = trust.counted(signed)

@@ -77,7 +77,7 @@ def verify(
         brought = next((each for each in imports if is_build and meant and parse_ref(each.build).segments == meant.segments), None)
         bound = None if ref is None else _bound(connection, ref, history) if brought is None else brought.seq + 1
         history.tell(findings, bound)
-        # An imported build has keys of its own: a key pinned for it signed nothing here.
+        # A key pinned for an imported build did not sign this workspace's ledger.
         trusted = _check_seals(connection, record, findings, history, bound, pinned if brought is None else None, kept)
         if brought is not None:
             rewritten = check_imports(connection, [brought], pinned, findings)
@@ -108,7 +108,7 @@ def _bound(connection: Connection, text: str, history: History) -> int | None:
         return None
     sealed = [seal for seal in history.seals if seal.build["name"] == ref.segments[0]]
     if not sealed:
-        find_build(Reader(connection, whole), ref)  # says what is there instead
+        find_build(Reader(connection, whole), ref)  # raises with the nearest match
     return sealed[0].seq + 1 if sealed else None
 
 
@@ -140,7 +140,7 @@ def _check_seals(
                 findings.fail(f"build/{seal.build['name']}", "name", "a name that is written once", f"sealed again at position {seal.seq}")
             names.add(seal.build["name"])
             check_seal(seal, history, record.ledger, believed, findings)
-            if bound is None or seal.seq == bound - 1:  # missing cosignatures of an earlier build say nothing against this one
+            if bound is None or seal.seq == bound - 1:  # signatures of earlier builds don't affect this one
                 check_signatures(seal, history, policies, believed, findings)
     return believed
 
@@ -180,14 +180,14 @@ def _believable(connection: Connection, ledger_name: LedgerName, history: Histor
         written: set[str] = set()
         voices, speaking = delegations_of(history.imports, ledger_name), {each.seq for each in history.imports}
         for leaf in ledger.read(connection):
-            # Only imports need their bytes: an imported build is answered from its own events.
+            # Only imports and the events that they brought in need their bytes, to trace an imported build.
             body = leaf.body if leaf.event_id in voices or leaf.seq in speaking else b""
             row = {"seq": leaf.seq, "event_id": leaf.event_id, "recorded_at": leaf.recorded_at, "leaf_hash": leaf.leaf_hash, "body": body}
             made.execute(insert(EVENTS), row)
             identity = ledger.event_id(leaf.body)
             if identity in written:
-                continue  # the same bytes again under another id: named where the ledger was read
+                continue  # the same event under another id: reported when the ledger was read
             written.add(identity)
-            with suppress(BadEvent):  # named where the catalog was compared
+            with suppress(BadEvent):  # reported when the catalog was compared
                 replay.write(made, project(leaf.body, leaf.seq, ledger_name, voices.get(leaf.event_id, ())))
         yield made
