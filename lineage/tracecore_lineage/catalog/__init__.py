@@ -1,1 +1,1 @@
-"""The catalog: rows projected from events, the current state they give, and the recorder that writes both in one transaction."""
+"""The catalog: rows projected from events, queries of the current state, and the recorder, which writes events and rows in one transaction."""

@@ -1,4 +1,4 @@
-"""Current state of the record, as recording needs it: how a run ended, what can be reused, which versions a name has."""
+"""Queries of the record's current state that recording needs: ends of runs, reusable runs, versions of a name."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ __all__ = [
 
 _CHUNK = 500
 _CANDIDATES = 8
-"""Runs with one staleness key that are looked at; each was made with other code."""
+"""Maximum number of completed runs returned for one staleness key; they differ in code."""
 TERMINAL = ("COMPLETE", "FAIL", "ABORT")
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A run's terminal event: of several, the smallest by (UTC instant, event digest)."""
+    """A run's terminal event; if there are several, the smallest by (UTC instant, event digest)."""
 
     event_id: str
     event_type: str
@@ -53,7 +53,7 @@ class Ending:
 
 
 def ending(connection: Connection, run_id: str) -> Ending | None:
-    """Return the event that ended a run; None while it is open."""
+    """Return the terminal event of a run; None while it is open."""
     query = (
         select(RUN_EVENTS.c.event_id, RUN_EVENTS.c.event_type, RUN_EVENTS.c.event_time)
         .where(RUN_EVENTS.c.run_id == run_id, RUN_EVENTS.c.event_type.in_(TERMINAL))
@@ -65,7 +65,7 @@ def ending(connection: Connection, run_id: str) -> Ending | None:
 
 
 def believed_runs(connection: Connection, run_ids: Iterable[str]) -> set[str]:
-    """Return those of these runs that the workspace recorded itself or imported: only the workspace they ran in can say more of them."""
+    """Return those of these runs that the workspace recorded itself or imported; later events of other producers must not add to them."""
     wanted = sorted(run_ids)
     found: set[str] = set()
     for start in range(0, len(wanted), _CHUNK):
@@ -76,14 +76,18 @@ def believed_runs(connection: Connection, run_ids: Iterable[str]) -> set[str]:
 
 
 def start_event(connection: Connection, run_id: str) -> dict[str, Any] | None:
-    """Return a run's START as it was recorded."""
+    """Return a run's first recorded START event; None if there is none."""
     query = select(RUN_EVENTS.c.event_id).where(RUN_EVENTS.c.run_id == run_id, RUN_EVENTS.c.event_type == "START").order_by(RUN_EVENTS.c.seq).limit(1)
     identity = connection.execute(query).scalar_one_or_none()
     return None if identity is None else _event(connection, identity)
 
 
 def reusable(connection: Connection, own: LedgerName, key: str) -> list[CompletedRun]:
-    """Find the completed runs with a staleness key, newest first; no more than a few."""
+    """Return up to 8 completed runs with a staleness key, newest first.
+
+    Raises:
+        NegativeVerdict: an event is missing from the ledger or was changed.
+    """
     query = (
         select(STALENESS.c.event_id, STALENESS.c.run_id)
         .where(STALENESS.c.key == key)
@@ -109,7 +113,7 @@ def _dependencies(event: Mapping[str, Any]) -> Dependencies | None:
 
 
 def dependencies_from(facet: Mapping[str, Any]) -> Dependencies:
-    """Read the facet that records what a run depended on."""
+    """Parse the facet `tracecore_dependencies` of a run."""
     return Dependencies(
         tuple((each["name"], each["version"], each["record_sha256"]) for each in facet["distributions"]),
         tuple((each["file"], each["sha256"], each["size_bytes"]) for each in facet["sources"]),
@@ -120,10 +124,7 @@ def dependencies_from(facet: Mapping[str, Any]) -> Dependencies:
 
 
 def versions(connection: Connection, own: LedgerName, kind: str, name: str) -> Iterator[Artifact]:
-    """Return every version of a name that a completed run of the workspace's own wrote, newest first by (eventTime, event digest).
-
-    Each is read when it is asked for.
-    """
+    """Yield every version of a name that a completed run of this workspace made, newest first by (eventTime, event digest), reading lazily."""
     encoded = Ref(kind, (name,)).name
     query = (
         select(EDGES.c.event_id, EDGES.c.run_id, EDGES.c.ref)
@@ -138,7 +139,7 @@ def versions(connection: Connection, own: LedgerName, kind: str, name: str) -> I
 
 
 def newest_table(connection: Connection, own: LedgerName, kind: str, name: str) -> DeltaVersion | None:
-    """Return the version of a name's Delta table that a run of ours recorded last; older versions are not looked at."""
+    """Return the Delta version that a completed run of this workspace last recorded for a name; None if there is none."""
     query = (
         select(EDGES.c.event_id, EDGES.c.run_id, EDGES.c.ref)
         .where(
@@ -190,7 +191,7 @@ def _outputs(own: LedgerName, event: Mapping[str, Any]) -> Iterable[tuple[str, A
 
 
 def _checks(connection: Connection, own: LedgerName, run_id: str) -> list[CheckRun]:
-    """Return the verdicts on a run's outputs; of a check that ran twice on one output, the newest."""
+    """Return the newest verdict of each check on each of a run's outputs."""
     query = (
         select(CHECKS.c.event_id, CHECKS.c.name, CHECKS.c.target)
         .where(CHECKS.c.of_run == run_id, CHECKS.c.speaker == own.ledger_id)
@@ -243,22 +244,17 @@ _ENVIRONMENTS = uuid.UUID("6f0b8f0e-6a1f-5d0e-9a59-4d2d6c0f5a11")
 def environment_run(ledger: LedgerName, digest: str) -> str:
     """Return the id of the run by which a workspace records an environment.
 
-    Two workspaces that run in the same environment record it by runs of different ids: a run is of one workspace, also where the build of one is
-    imported into the other.
+    The id depends on the ledger, so that two workspaces with the same environment have different runs even after one imports the other's build.
     """
     return str(uuid.uuid5(_ENVIRONMENTS, jcs([ledger.ledger_id, digest]).decode()))
 
 
 def environment_runs(connection: Connection, digest: str, runs: Collection[str]) -> list[str]:
-    """Return the ids of the runs that recorded an environment for the workspaces of some runs.
+    """Return the sorted ids of the runs that would record an environment for the workspaces that `runs` ran in; some may not be recorded.
 
     Args:
-        connection: to the record's database.
-        digest: of the environment.
-        runs: that ran in it, of whatever workspaces.
-
-    Returns:
-        Ids, of which some may not be recorded.
+        digest: digest of the environment.
+        runs: ids of runs in that environment, from any workspaces.
     """
     sent = select(RUN_EVENTS.c.job_namespace, RUN_EVENTS.c.producer).distinct()
     ledgers = {LedgerName.speaking(row.job_namespace, row.producer) for row in select_in(connection, sent, RUN_EVENTS.c.run_id, runs)}

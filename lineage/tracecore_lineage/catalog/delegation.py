@@ -1,8 +1,8 @@
 """Trust rules for imported events: an imported event may assert facts only about its own workspace.
 
-An import is an event of this workspace (job `tracecore.import`, facet `tracecore_import`) that names foreign events by their digests. Those, wherever
-they came from, then say of their workspace's artifacts what only its own events can say; a stranger's event that no import names gains nothing. Which
-events are named is read from the ledger's bytes only, so that the catalog stays a projection of it.
+An import is an event of this workspace (job `tracecore.import`, facet `tracecore_import`) that lists foreign events by digest. A listed event counts
+like an event of its workspace's own ledger; other producers' events that no import lists gain nothing. The list is read only from the ledger's
+bytes, so the catalog remains a projection of the ledger.
 """
 
 from __future__ import annotations
@@ -40,28 +40,28 @@ __all__ = [
 ]
 
 IMPORTED = "tracecore_imported"
-"""Facet of an imported build: where it came from, and when. Only the workspace that imported it says so."""
+"""Facet of an imported build: where it came from, and when. Only the importing workspace may state it."""
 IMPORTS = "imports"
-"""Folder of the store that holds what imports brought, one folder a build."""
+"""Folder of the store with imported bytes, one folder per build."""
 JOB = "tracecore.import"
 _FACET = b'"tracecore_import"'
 _KEPT = 1_000
 _MOST_WAYS = 10_000
-"""Ways by which imports within imports may lead to events: a few dozen that each name all before them would lead by more than can be gone."""
+"""Limit on paths through nested imports, whose number grows exponentially if each import lists all earlier ones."""
 
 Delegations = Mapping[str, Sequence["Delegation"]]
-"""By event id, the ledgers for which each imported event may assert facts, the import that came first before others."""
+"""By event id, the ledgers for which an imported event may assert facts, earliest import first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delegation:
-    """What one import lets an event say.
+    """What one import allows an event to assert.
 
     Attributes:
-        ledger: that it may speak for, if it is one of its own events.
-        folder: where the bytes of that workspace's store lie in this one, with a slash behind.
-        stored: refs of the versions whose bytes came along; of others the bytes are not kept here.
-        build: the build that was imported; None for what came with it from a third workspace.
+        ledger: the ledger about whose workspace the event may assert facts, if it is from that ledger.
+        folder: folder of that workspace's stored bytes in this store, ending with a slash.
+        stored: refs of the versions whose bytes were imported.
+        build: the imported build; None for events that came with it from a third workspace.
     """
 
     ledger: LedgerName
@@ -72,18 +72,18 @@ class Delegation:
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """What an import's event says that the projection needs.
+    """An import event, parsed.
 
     Attributes:
-        event_id: of its COMPLETE.
+        event_id: id of its COMPLETE event.
         seq: its position in this ledger.
-        importer: the ledger of the workspace that imported.
-        origin: the ledger that was imported from.
-        build: whole ref of the build.
-        members: ids of the events that it names.
-        stored: refs of the versions whose bytes it brought.
-        changed: ids of events that had been in the ledger before and say more since.
-        facet: all of it.
+        importer: ledger of the importing workspace.
+        origin: ledger that the build was imported from.
+        build: full ref of the build.
+        members: ids of the imported events.
+        stored: refs of the versions whose bytes were imported.
+        changed: ids of members that were already in the ledger and gained authority by the import.
+        facet: the complete facet.
     """
 
     event_id: str
@@ -98,7 +98,7 @@ class Import:
 
     @property
     def folder(self) -> str:
-        """Where its bytes lie, relative to the store, with a slash behind."""
+        """Folder of its bytes relative to the store, ending with a slash."""
         return f"{folder_of(self.build)}/"
 
 
@@ -108,7 +108,7 @@ def folder_of(build: str) -> str:
 
 
 def read_import(body: bytes, seq: int) -> Import | None:
-    """Read what an import's event says; None of any other event, and of one whose facet is not what docs/formats/bundle.md says."""
+    """Parse an import event; None for any other event, or if the facet does not conform to docs/formats/bundle.md."""
     if _FACET not in body:
         return None
     try:
@@ -132,7 +132,7 @@ def read_import(body: bytes, seq: int) -> Import | None:
 
 
 def imports_in(connection: Connection) -> list[Import]:
-    """Find the imports of a ledger by reading all of it: no row of the catalog is asked."""
+    """Return the imports in a ledger, in order, by reading all its events instead of the catalog."""
     return [found for leaf in ledger.read(connection) if (found := read_import(leaf.body, leaf.seq)) is not None]
 
 
@@ -140,12 +140,12 @@ def delegations_of(imports: Iterable[Import], own: LedgerName, among: Collection
     """Return the ledgers for which each imported event may assert facts.
 
     Args:
-        imports: every import that the ledger holds, in its order: the workspace's own and, among the events those brought, others'.
-        own: the workspace's own ledger, for which no imported event speaks.
-        among: ids of the events that are asked about; None asks about all.
+        imports: every import in the ledger, in order: the workspace's own, and those of other workspaces among the imported events.
+        own: the workspace's ledger; no imported event may assert facts for it.
+        among: only these event ids; all if None.
 
     Raises:
-        BadEvent: imports within imports are more than anybody makes.
+        BadEvent: more than 10,000 paths through nested imports.
     """
     listed = {each.event_id: (place, each) for place, each in enumerate(imports)}
     found: dict[str, list[Delegation]] = {}
@@ -169,22 +169,22 @@ def _listen(
     wanted: frozenset[str] | None,
     build: str | None,
 ) -> None:
-    """Add what one import lets its events say, and after it what the imports among them did in the workspace it came from."""
+    """Add to `found` what one import lets its events assert, then recurse into the imports among those events, which its origin made."""
     if next(ways, None) is None:
         raise BadEvent(f"expected imports that lead to events in at most {_MOST_WAYS:,} ways, found more")
     inside = folder + each.folder
-    if each.origin.ledger_id != own.ledger_id:  # whatever slug it gives there: no other workspace speaks as this ledger
+    if each.origin.ledger_id != own.ledger_id:  # compared by id: another slug gives no right to assert facts for this ledger
         voice = Delegation(each.origin, inside, stored, build)
         for member in members if wanted is None else members & wanted:
             found.setdefault(member, []).append(voice)
-    # An event can't name itself or what came after it, so that this ends.
+    # Terminates: an event can't contain its own digest or that of a later event.
     for _, further in sorted((listed[identity] for identity in listed.keys() & members), key=lambda nested: nested[0]):
         if further.importer == each.origin:
             _listen(further, members & further.members, stored & further.stored, inside, listed, found, own, ways, wanted, None)
 
 
 class _Cache:
-    """The last imports that were read, by event id: the content of an id never changes."""
+    """LRU-like cache of parsed imports by event id; the content of an id never changes."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, Import] = OrderedDict()
@@ -206,7 +206,7 @@ _CACHE = _Cache()
 
 
 def known_imports(connection: Connection, build: str | None = None, *, since: int = 0) -> Iterator[Import]:
-    """Return the workspace's own imports as the catalog leads to them, in order; of one build where it is named, from a position on."""
+    """Yield the workspace's own imports as indexed by the catalog, in order; optionally of one build (ref), or from position `since` on."""
     named = (FACETS.c.name == IMPORTED, FACETS.c.subject.startswith("build/"), FACETS.c.seq >= since)
     query = select(FACETS.c.event_id, FACETS.c.seq).where(*named).order_by(FACETS.c.seq)
     for row in connection.execute(query if build is None else query.where(FACETS.c.subject == build)).all():
@@ -216,18 +216,18 @@ def known_imports(connection: Connection, build: str | None = None, *, since: in
 
 
 def import_ids(connection: Connection) -> tuple[str, ...]:
-    """Return the ids of the events by which the ledger, others' among them, took something over, in order."""
+    """Return the ids of all import events in the ledger, including imported ones, in order."""
     query = select(RUN_EVENTS.c.event_id).where(RUN_EVENTS.c.job_name == JOB, RUN_EVENTS.c.event_type == "COMPLETE").order_by(RUN_EVENTS.c.seq)
     return tuple(connection.execute(query).scalars())
 
 
 def read_imports(connection: Connection, identities: Iterable[str]) -> list[Import]:
-    """Return the imports that events record, in their order."""
+    """Return the imports with these event ids, in the given order; ids that are not imports are left out."""
     return [found for identity in identities if (found := _CACHE.get(connection, identity)) is not None]
 
 
 def keys_of(connection: Connection, build: str, own: Iterable[PublicKey]) -> list[PublicKey]:
-    """Return the keys that may have sealed a build: the workspace's own, or those that came with an imported one, trusted for that build only."""
+    """Return the keys that may have sealed a build: those that came with it if it was imported (trusted for that build only), else `own`."""
     brought = next(known_imports(connection, build), None)
     if brought is None:
         return list(own)

@@ -1,4 +1,4 @@
-"""Prefixes of the ledger: the part that a question is answered from."""
+"""Prefixes of the ledger, from which questions are answered, and shared query helpers."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Prefix:
     """A prefix of the ledger.
 
     Attributes:
-        bound: events with a `seq` below it are part of it.
-        position: what the answer calls it. The ledger's size; for a build the size before its release run's COMPLETE, the one later event in it.
+        bound: events with `seq` < bound belong to it.
+        position: position shown in answers: the ledger's size or, for a build, the size before its release run's COMPLETE, which the prefix includes.
     """
 
     bound: int
@@ -34,7 +34,7 @@ class Prefix:
 
 
 def select_in(connection: Connection, query: Select[Any], column: ColumnElement[Any], values: Iterable[Any]) -> Iterator[Row[Any]]:
-    """Yield the rows of a query in which a column has one of these values; any number of values, in their order."""
+    """Yield the rows of a query whose column has one of these values. Any number of values: they are sorted and queried in chunks."""
     listed = sorted(set(values))
     for start in range(0, len(listed), _CHUNK):
         # Fetched at once: a fetch per row costs more than the rows.
@@ -43,7 +43,7 @@ def select_in(connection: Connection, query: Select[Any], column: ColumnElement[
 
 @contextmanager
 def readable_catalog() -> Iterator[None]:
-    """Raise one `UsageError` for catalog rows that make no sense: they were changed outside the record."""
+    """Convert errors from damaged catalog rows, which were changed outside the record, to `UsageError`."""
     try:
         yield
     except (RefError, json.JSONDecodeError) as error:
@@ -57,16 +57,15 @@ def head(connection: Connection) -> Prefix:
 
 
 def prefix_at(connection: Connection, time: str) -> Prefix:
-    """Return the largest prefix of which every event was recorded at a time or before.
+    """Return the prefix of everything recorded at or before a time.
 
     Args:
-        connection: to the record's database.
-        time: RFC 3339 in UTC with six decimals, as the ledger writes times.
+        time: RFC 3339 in UTC with six decimals, as in the ledger.
     """
     size = ledger.position_at(connection, time)
     return Prefix(size, size)
 
 
 def recorded_at(connection: Connection, positions: Iterable[int]) -> dict[int, str]:
-    """Return the recorded time of events by their `seq`."""
+    """Return the recorded times of events by their `seq`; unknown positions are left out."""
     return {row.seq: row.recorded_at for row in select_in(connection, select(EVENTS.c.seq, EVENTS.c.recorded_at), EVENTS.c.seq, positions)}

@@ -1,9 +1,8 @@
-"""The projection: one event in, its catalog rows out. A pure function, so that the catalog is the union over events, whatever their order and number.
+"""Projection of an event to its catalog rows: a pure function, so that the catalog is the union over all events in any order.
 
-Our own events may say more than others': only those of the workspace's own ledger, known by its id and slug together, give checks, staleness keys and
-builds, and only they say of our versions what the `tracecore_*` facets say. Else another producer could take an unknown away or declare an origin.
-An event that an import took over from another workspace says the same for that workspace (`voices`), staleness keys apart: what was made there is
-never reused here unasked.
+Only events of the workspace's own ledger (same id and slug) give checks, staleness keys, builds, and `tracecore_*` facets of the workspace's
+versions; otherwise another producer could remove an unknown or declare an origin. An imported event may do the same for its own workspace
+(`voices`), except for staleness keys: imported runs are never reused.
 """
 
 from __future__ import annotations
@@ -28,22 +27,21 @@ from tracecore_schemas.sql_models import BuildRow, CheckRow, ClaimRow, EdgeRow, 
 __all__ = ["READS", "STATED", "UNVERSIONED", "WRITES", "Row", "dataset_ref", "project"]
 
 UNVERSIONED = "unversioned"
-"""Version of an input that names none."""
+"""Version in the ref of an external dataset that is read without one."""
 READS, WRITES, STATED = "reads", "writes", "stated"
-"""Directions of static edges, of no run and no time: what a job reads and writes by a JobEvent, what a dataset is derived from by a DatasetEvent's
-`columnLineage`; and a dataset that a DatasetEvent describes."""
+"""Directions of edges without a run: `reads` and `writes` by a JobEvent or a DatasetEvent's `columnLineage`, `stated` by other DatasetEvents."""
 _IMPORTED = "file"
-"""Namespace of the files that our own runs take in from outside."""
+"""Namespace of files from outside that the workspace's runs import."""
 _STORE = "urn:tracecore:store"
-"""Namespace of places in the store: in what workspaces say of their own, of single versions, which join no datasets."""
+"""Namespace of store paths in workspaces' own events; each denotes a single version, so it is not an alias of a dataset."""
 _FACETS = frozenset({"facets", "inputFacets", "outputFacets"})
 _BY_NAME = frozenset({"bug"})
-"""Kinds of the workspace's own that have no versions: the name identifies the artifact."""
+"""Kinds without versions: the name identifies the artifact."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of one catalog table, by column."""
+    """One row of a catalog table; `values` by column."""
 
     table: type[SQLModel]
     values: Mapping[str, Any]
@@ -51,7 +49,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What every row of an event says of where it came from, and for which ledger it speaks."""
+    """Columns that all rows of an event share; `speaker` is the id of the ledger it speaks for."""
 
     event_id: str
     seq: int
@@ -69,11 +67,11 @@ class _Speaker:
 
     Attributes:
         homes: namespaces in which `kind/name` with a digest is an artifact.
-        ours: whether a job of one of them, or of the workspace itself, sent it.
-        own: whether the workspace's own did.
+        ours: whether the event is from the workspace's own ledger or an imported one.
+        own: whether it is from the workspace's own ledger.
         home: the workspace's own namespace.
-        ledger_id: of the workspace that it is believed to speak for; empty for another producer.
-        voices: the imports that let it speak for the workspace it came from.
+        ledger_id: id of the ledger it is trusted to speak for; empty for another producer.
+        voices: the delegations that apply to it.
     """
 
     homes: Collection[str]
@@ -92,7 +90,7 @@ class _Speaker:
         return cls({ledger.slug, *(voice.ledger.slug for voice in voices)}, own or bool(heard), own, ledger.slug, believed, heard)
 
     def makes(self, namespace: str) -> bool:
-        """Whether it may say that it made a version in this namespace: no workspace makes versions of another's artifacts."""
+        """Whether the event may state that it made a version in this namespace."""
         return (self.own and namespace == self.home) or any(voice.ledger.slug == namespace for voice in self.voices)
 
     def told(self, subject: str, name: str, facet: Any) -> Any:
@@ -109,13 +107,13 @@ def project(body: bytes, seq: int, ledger: LedgerName, voices: Sequence[Delegati
     """Return the catalog rows of one event.
 
     Args:
-        body: the event's exact bytes.
-        seq: its place in the ledger, which every row carries so that a prefix can be asked.
-        ledger: the workspace's own.
-        voices: further ledgers for which it may assert facts, because an import names it.
+        body: exact bytes of the event.
+        seq: its position in the ledger, stored in every row.
+        ledger: the workspace's own ledger.
+        voices: further ledgers for which it may assert facts, from imports that list it.
 
     Raises:
-        BadEvent: the bytes are not an event that the catalog can show.
+        BadEvent: invalid event.
     """
     event = parse_event(body)
     speaker = _Speaker.of(event, ledger, voices)
@@ -128,12 +126,12 @@ def project(body: bytes, seq: int, ledger: LedgerName, voices: Sequence[Delegati
 
 
 def dataset_ref(homes: Collection[str], dataset: Mapping[str, Any], absent: str) -> Ref:
-    """Return the whole ref of a dataset in an event.
+    """Return the full ref of a dataset in an event: an artifact or bug if it is in one of `homes` and parses as one, else an external ref.
 
     Args:
-        homes: namespaces where `kind/name` with a digest as its version is an artifact, and `bug/<id>` without one is a bug.
-        dataset: an entry of inputs or outputs.
-        absent: the version of a dataset that names none.
+        homes: namespaces in which `kind/name` with a digest is an artifact, and `bug/<id>` without a version is a bug.
+        dataset: entry of inputs or outputs.
+        absent: version to use for an external dataset without one.
     """
     facet = (dataset.get("facets") or {}).get("version") or {}
     version = None if is_deleted(facet) else facet.get("datasetVersion")
@@ -149,7 +147,7 @@ def dataset_ref(homes: Collection[str], dataset: Mapping[str, Any], absent: str)
 
 
 def _label(version: str) -> str:
-    """Return another producer's version label, marked where it could be taken for one of our own words."""
+    """Return another producer's version label, prefixed with `label:` if it could be mistaken for a reserved version."""
     return f"label:{version}" if version == UNVERSIONED or version.startswith(("run:", "label:")) else version
 
 
@@ -182,7 +180,7 @@ def _rows(event: Event, place: _Place, speaker: _Speaker) -> Iterator[Row]:
 
 
 def _claims(event: Event, place: _Place, speaker: _Speaker) -> Iterator[Row]:
-    """Return what an event says of artifacts that its producer has no say over."""
+    """Yield a row for each claim about artifacts outside the producer's authority."""
     job = event.members.get("job")
     for ordinal, claim in enumerate(claims_in(event.members, lambda namespace: namespace in speaker.homes and not speaker.makes(namespace))):
         yield place.row(
@@ -197,7 +195,7 @@ def _claims(event: Event, place: _Place, speaker: _Speaker) -> Iterator[Row]:
 
 
 def _job(event: Event) -> str:
-    """Return the subject of what an event says of its job, or of its dataset where it has no job."""
+    """Return the subject of an event's job facets: `job:<namespace>/<name>`, or `dataset:…` for a DatasetEvent."""
     kind = "dataset" if event.kind == "dataset" else "job"
     return f"{kind}:{event.members[kind]['namespace']}/{event.members[kind]['name']}"
 
@@ -205,7 +203,7 @@ def _job(event: Event) -> str:
 def _columns(
     event: Event, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]], place: _Place, speaker: _Speaker
 ) -> Iterator[Row]:
-    """Return an input for each dataset that the `columnLineage` of outputs reads and the inputs leave out."""
+    """Yield an input edge for each dataset that the outputs' `columnLineage` names and the inputs omit."""
     listed = {(entry["namespace"], entry["name"]) for entry in inputs}
     fields = (
         field
@@ -225,14 +223,17 @@ def _columns(
 
 
 def _entries(owner: Any, member: str) -> list[Mapping[str, Any]]:
-    """Return the objects of a list, or those of an object by name; anybody may send such a facet."""
+    """Return the objects in a list, or among the values of an object; other shapes, which any producer may send, give none."""
     value = owner.get(member) if isinstance(owner, Mapping) else None
     listed = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
     return [entry for entry in listed if isinstance(entry, Mapping)]
 
 
 def _sayable(dataset: Mapping[str, Any], speaker: _Speaker) -> Mapping[str, Any]:
-    """Leave out what a stranger has no say over: our facets of artifacts and of files that we imported; of artifacts also their names and changes."""
+    """Return a dataset without the facets that its event may not assert.
+
+    These are `tracecore_*` facets of others' artifacts and, for other producers, of imported files; for artifacts also their names and state changes.
+    """
     namespace = dataset["namespace"]
     ours = namespace in speaker.homes and not speaker.makes(namespace)
     if not ours and (speaker.ours or namespace != _IMPORTED):
@@ -284,7 +285,7 @@ def _run_rows(event: Event, place: _Place, speaker: _Speaker) -> Iterator[Row]:
 
 
 def _own_rows(event: Event, place: _Place, speaker: _Speaker, facets: Mapping[str, Any]) -> Iterator[Row]:
-    """Yield what only the workspace's own jobs can say, and those that it believes, each from the facet that says it."""
+    """Yield staleness, check and build rows of a trusted COMPLETE. Raises BadEvent if such a facet lacks a member."""
     execution, check, build = (facets.get(f"tracecore_{name}") for name in ("execution", "check", "build"))
     try:
         if speaker.own and execution is not None and execution.get("key") is not None:
@@ -314,13 +315,13 @@ def _told(facet: Mapping[str, Any], name: str, type_: type) -> Any:
 
 
 def _dataset_facets(dataset: Mapping[str, Any], subject: str, place: _Place, speaker: _Speaker, *, static: bool = False) -> Iterator[Row]:
-    """Return a dataset's facets; the version is in the ref and the port in the edge, so that neither is repeated.
+    """Yield a dataset's facet and name rows, without the version (in the ref) and the port (in the edge).
 
-    What a job does to a dataset whenever it runs (`static`) happened at no time: such a `lifecycleStateChange` is left out.
+    For a static statement (`static`) `lifecycleStateChange` is left out, since it happened at no particular time.
     """
     yield from _names(dataset, subject, place, speaker, static=static)
     dataset = _sayable(dataset, speaker)
-    # What another workspace imported is its own affair: here it would look as if this one had.
+    # Another workspace's import facet is left out: it would look as if this workspace had imported the build.
     unsaid = {"version", *(() if speaker.own else (IMPORTED,)), *(("lifecycleStateChange",) if static else ())}
     said = {name: speaker.told(subject, name, facet) for name, facet in (dataset.get("facets") or {}).items() if name not in unsaid}
     yield from _facets(said, subject, place)
@@ -333,7 +334,10 @@ def _state_change(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _names(dataset: Mapping[str, Any], subject: str, place: _Place, speaker: _Speaker, *, static: bool) -> Iterator[Row]:
-    """Return the further names that an event gives another producer's dataset; one that it calls by a name of the workspace's is joined to that."""
+    """Yield the aliases (`ALIAS`), revocations (`GONE`) and renames (`RENAME`) that an event states for a dataset.
+
+    For an artifact only another producer's external aliases count, as names of that artifact.
+    """
     symlinks = (dataset.get("facets") or {}).get("symlinks")
     name, others = subject.partition("@")[0], _entries(symlinks, "identifiers")
     if not subject.startswith("external/"):
@@ -353,7 +357,7 @@ def _names(dataset: Mapping[str, Any], subject: str, place: _Place, speaker: _Sp
 
 
 def _named(identifier: Mapping[str, Any], speaker: _Speaker) -> str | None:
-    """Return the ref, without a version, of a dataset that a facet names."""
+    """Return the unversioned ref of a dataset identifier in a facet; None if it is incomplete or a store path in a workspace's own event."""
     namespace, name = _word(identifier, "namespace"), _word(identifier, "name")
     if not (namespace and name) or (namespace == _STORE and speaker.ours):
         return None
@@ -374,7 +378,7 @@ def _facets(facets: Mapping[str, Any] | None, subject: str, place: _Place) -> It
 
 
 def _one_a_subject(rows: Iterator[Row]) -> list[Row]:
-    """Keep one row where an event describes a subject twice (one version read in two roles): the greater text, whatever the order."""
+    """Keep one row per subject and facet name if a version occurs twice in an event; the greater JSON text wins, so order does not matter."""
     kept: dict[tuple[str, str], Row] = {}
     for row in rows:
         key = (row.values["subject"], row.values["name"])
@@ -395,5 +399,5 @@ def _word(owner: Mapping[str, Any], name: str) -> str | None:
 
 
 def _canonical(value: Any) -> str:
-    """Write JSON one way. Not RFC 8785, which has no integers beyond 2^53 - 1: others' events may hold them."""
+    """Serialize JSON with sorted keys. Not RFC 8785, which has no integers beyond 2^53 - 1: other producers' events may contain them."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

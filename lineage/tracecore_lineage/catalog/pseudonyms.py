@@ -1,7 +1,6 @@
-"""Names behind pseudonyms. The ledger holds only pseudonyms; this table resolves them, and rows can be deleted from it.
+"""Names of persons by pseudonym. The ledger contains only pseudonyms; rows of this table can be deleted.
 
-A pseudonym is a salted commitment to the name: a changed row no longer matches its pseudonym, so that a false name is found
-out, and without its salt, which a withdrawal deletes with the name, the name can't be guessed from the pseudonym.
+A pseudonym is a salted hash of the name, so a changed name is detected, and once name and salt are deleted the name can't be guessed from it.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ _DIGITS = 32
 
 
 def commitment(salt: str, name: str) -> str:
-    """Return the pseudonym of a name under a salt (docs/formats/events.md)."""
+    """Return the pseudonym of a name with a salt, `person-` and 32 hex digits (docs/formats/events.md)."""
     committed = digest_json({"v": 1, "type": "tracecore.person", "salt": salt, "name": name})
     return f"person-{hex_of(committed)[:_DIGITS]}"
 
 
 def pseudonym_of(connection: Connection, name: str) -> str:
-    """Return a person's pseudonym, a new one where the name has none. Needs a writing transaction.
+    """Return the pseudonym of a name, inserting a new one if there is none. Needs a writing transaction.
 
     Raises:
-        NegativeVerdict: the table has the name under another person's pseudonym.
-        UsageError: the name is not text that can be recorded.
+        NegativeVerdict: the name's row does not match its pseudonym.
+        UsageError: the name is not valid Unicode text.
     """
     salt = secrets.token_hex(16)
     try:
@@ -54,13 +53,13 @@ def pseudonym_of(connection: Connection, name: str) -> str:
 
 
 def person_of(connection: Connection, pseudonym: str) -> str | None:
-    """Return the name behind a pseudonym; None where it was never known here, was deleted, or is not the name that the pseudonym commits to."""
+    """Return the name of a pseudonym; None if it is unknown, deleted, or does not match the pseudonym."""
     rows = connection.execute(select(PERSONS).where(PERSONS.c.pseudonym == pseudonym)).all()
     return next((row.name for row in rows if _true(row.pseudonym, row.salt, row.name)), None)
 
 
 def display_name(connection: Connection, pseudonym: str) -> str:
-    """Return what texts for people call a pseudonym: the name, or the pseudonym and why there is no name."""
+    """Return the text to show for a pseudonym: the name, or the pseudonym with the reason why there is no name."""
     rows = connection.execute(select(PERSONS).where(PERSONS.c.pseudonym == pseudonym)).all()
     name = next((str(row.name) for row in rows if _true(row.pseudonym, row.salt, row.name)), None)
     if name is not None:
@@ -69,31 +68,31 @@ def display_name(connection: Connection, pseudonym: str) -> str:
 
 
 def known(connection: Connection) -> Iterator[tuple[str, str]]:
-    """Return each pseudonym whose name is known, and the name."""
+    """Yield (pseudonym, name) of each valid row, sorted by pseudonym."""
     for row in connection.execute(select(PERSONS).order_by(PERSONS.c.pseudonym)):
         if _true(row.pseudonym, row.salt, row.name):
             yield row.pseudonym, row.name
 
 
 def check_names(connection: Connection, findings: Findings) -> None:
-    """Report every pseudonym whose name is not the one that it commits to."""
+    """Add a failure to `findings` for each pseudonym whose row does not match it."""
     for pseudonym in invalid_names(connection):
         findings.fail(pseudonym, "name of a person", "the name that the pseudonym commits to, or none", "another name or salt")
 
 
 def invalid_names(connection: Connection) -> list[str]:
-    """Return the pseudonyms whose row is not what they commit to."""
+    """Return the pseudonyms whose row (name and salt) does not match, sorted."""
     rows = connection.execute(select(PERSONS).order_by(PERSONS.c.pseudonym))
     return [str(row.pseudonym) for row in rows if not _true(row.pseudonym, row.salt, row.name)]
 
 
 def forget(connection: Connection, pseudonym: str) -> bool:
-    """Delete what resolves a pseudonym, which stays in the ledger without a name. Needs a writing transaction."""
+    """Delete the name and salt of a pseudonym; whether there were any. Needs a writing transaction."""
     return connection.execute(delete(PERSONS).where(PERSONS.c.pseudonym == pseudonym)).rowcount > 0
 
 
 def _true(pseudonym: str, salt: str, name: str) -> bool:
     try:
         return commitment(salt, name) == pseudonym
-    except rfc8785.CanonicalizationError:  # no text that this module wrote
+    except rfc8785.CanonicalizationError:  # not text that this module wrote
         return False

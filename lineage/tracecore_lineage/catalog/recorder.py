@@ -1,6 +1,6 @@
-"""The write side of the record: each method returns when its event is durable.
+"""The write side of the record; a method that records something returns when it is durable.
 
-An event, its catalog rows, the new signed head and the outbox row are one transaction, which callers that come at the same time share.
+An event, its catalog rows, the new signed head and the outbox row are one transaction, shared with concurrent callers.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class Position:
     """Position of the ledger under the write lock.
 
     Attributes:
-        size: number of events so far: the position that the next event will have.
-        root: over them, 32 bytes.
+        size: number of events so far, which is the position of the next event.
+        root: Merkle root over them, 32 bytes.
         checkpoint: signed note over size and root.
-        connection: in the writing transaction, to read the record at this position.
+        connection: connection of the writing transaction.
     """
 
     size: int
@@ -58,12 +58,10 @@ class Position:
 
 
 class RecordWriter:
-    """Records what happened in one workspace.
+    """Writes the record of one workspace.
 
     Args:
-        workspace: whose record.
-        database: where it is kept.
-        trace: answers the traces that stages ask for.
+        trace: returns the backward trace of a ref, for stages.
     """
 
     def __init__(self, workspace: Workspace, database: Database, trace: Callable[[str], Mapping[str, Any]]) -> None:
@@ -79,19 +77,19 @@ class RecordWriter:
 
     @cached_property
     def events(self) -> EventMaker:
-        """Builder of this workspace's events; imports OpenLineage's client, which readers don't need."""
+        """Builder of this workspace's events, created lazily because it imports OpenLineage's client."""
         from tracecore_lineage.events.build import EventMaker
 
         return EventMaker(self.ledger)
 
     def new_run_id(self) -> str:
-        """Return a fresh run id, a version 7 UUID."""
+        """Return a new run id, a version 7 UUID."""
         from openlineage.client.uuid import generate_new_uuid
 
         return str(generate_new_uuid())
 
     def start(self, run: Run) -> None:
-        """Record START; with it, once for each digest, the environment. From here to its end the run holds its lock on a team's server."""
+        """Record START and, once per digest, the environment. Until the run ends it holds its lock on a team's database server."""
         body = self.events.start(run)
         try:
             self.live.hold(run.id)
@@ -103,16 +101,16 @@ class RecordWriter:
             self._environments.add(run.environment.digest)
 
     def complete(self, run: Run, inputs: Sequence[RunInput], outputs: Mapping[str, Artifact], facets: Mapping[str, Any] | None = None) -> None:
-        """Record COMPLETE with exact inputs, outputs by port, and further run facets.
+        """Record COMPLETE with exact inputs, outputs by port, and further run facets, and release the run's lock.
 
         Raises:
-            RunFailed: the run had ended before; an ended run is never reopened.
+            RunFailed: the run has already ended; an ended run is never reopened.
         """
         body = self.events.complete(run, inputs, outputs, facets, datetime.now(UTC))
         self._end(run.id, body)
 
     def fail(self, run: Run, error: str, *, trace: str | None = None, inputs: Sequence[RunInput] = (), aborted: bool = False) -> None:
-        """Record FAIL (ABORT where it was stopped) with its reason; a run that has ended stays as it ended."""
+        """Record FAIL (or ABORT) with its reason and release the run's lock; no event is added if the run has already ended."""
         body = self.events.fail(run, error, trace=trace, inputs=inputs, aborted=aborted, ended_at=datetime.now(UTC))
 
         def work(connection: Connection) -> None:
@@ -123,10 +121,7 @@ class RecordWriter:
         self.live.release(run.id)
 
     def abort(self, run_id: str, why: str) -> bool:
-        """Close a run whose process is gone; the facets of its START are repeated.
-
-        Returns:
-            False where the run had ended before.
+        """Record ABORT for a run whose process is gone, repeating the facets of its START; False if the run had already ended.
 
         Raises:
             UsageError: no such run was started here.
@@ -146,7 +141,7 @@ class RecordWriter:
         return closed
 
     def check(self, check: CheckRun) -> None:
-        """Record a finished check: START and COMPLETE of a run of its own, `dataQualityAssertions` on its inputs."""
+        """Record a finished check as a run of its own (START and COMPLETE), with `dataQualityAssertions` on its inputs."""
         bodies = self.events.check(check)
         self.commit(lambda connection: self.append(connection, bodies))
 
@@ -167,13 +162,13 @@ class RecordWriter:
         return done
 
     def append_with(self, build: Callable[[Position], bytes | None]) -> ledger.Appended | None:
-        """Append an event that speaks of the ledger's own position, made and appended under the write lock.
+        """Append an event that depends on the ledger's current position, built under the write lock.
 
         Args:
-            build: given the position, root and signed checkpoint before the event; gives the event's bytes, or None to append nothing.
+            build: returns the event's bytes for the position before it, or None to append nothing.
 
         Returns:
-            Position of the event; None where `build` gave none.
+            Position of the event; None if `build` returned None.
         """
 
         def work(connection: Connection) -> ledger.Appended | None:
@@ -194,55 +189,52 @@ class RecordWriter:
         outputs: Mapping[str, Mapping[str, Any]] | None = None,
         facets: Mapping[str, Any] | None = None,
     ) -> str:
-        """Append what happened in the record itself, as a run of job `tracecore.<verb>`; the caller's writing transaction makes it durable.
+        """Append START and COMPLETE of job `tracecore.<verb>`, stating a fact of the record itself, in the caller's transaction; return the run id.
 
         Args:
-            connection: in a writing transaction.
+            connection: connection in a writing transaction.
             verb: what happened.
-            at: when.
+            at: eventTime of both events.
             inputs: the versions it is about.
-            outputs: dataset facets of what it made that has a name and no digest, by ref (`bug/<id>`).
-            facets: what the run says of itself.
-
-        Returns:
-            The id of its run.
+            outputs: dataset facets by ref, of outputs that have a name but no digest (`bug/<id>`).
+            facets: run facets of the COMPLETE.
         """
         run_id = self.new_run_id()
         self.append(connection, self.events.fact(verb, run_id, facets or {}, at, inputs=inputs, outputs=outputs))
         return run_id
 
     def reusable(self, key: str) -> list[CompletedRun]:
-        """Find the completed runs with a staleness key, newest first by (eventTime, event digest); no more than a few."""
+        """Return up to 8 completed runs with a staleness key, newest first by (eventTime, event digest)."""
         return self.database.query(current_state.reusable, self.ledger, key)
 
     def erased(self, artifact: Artifact) -> str | None:
-        """Return one sentence about the recorded erasure of a version, promised or done; None where there is none."""
+        """Return a sentence about the erasure, planned or done, of a version; None if there is none."""
         return self.database.query(tombstones.tombstones, self.ledger, refs=[artifact.ref]).sentence(artifact)
 
     def withdrawn(self) -> ErasureFilter:
-        """Return what was withdrawn, by digest of files and name of drives: it may not come back."""
+        """Return the withdrawn files and drives, which must not be ingested again."""
         return self.database.query(tombstones.withdrawn, self.ledger)
 
     def artifacts(self, kind: str, name: str) -> list[Artifact]:
-        """Return every recorded version of a name, newest first."""
+        """Return every version of a name that this workspace made, newest first."""
         with self.database.read() as connection:
             return list(current_state.versions(connection, self.ledger, kind, name))
 
     def newest(self, kind: str, name: str) -> Artifact | None:
-        """Return the newest recorded version of a name; older ones are not looked at."""
+        """Return the newest version of a name that this workspace made; None if there is none."""
         with self.database.read() as connection:
             return next(current_state.versions(connection, self.ledger, kind, name), None)
 
     def newest_table(self, kind: str, name: str) -> DeltaVersion | None:
-        """Return the version of a name's Delta table that a run recorded last."""
+        """Return the Delta version that a run of this workspace last recorded for a name; None if there is none."""
         return self.database.query(current_state.newest_table, self.ledger, kind, name)
 
     def facets(self, ref: str) -> dict[str, JSON]:
-        """Return the facets of one whole artifact ref by name, without OpenLineage's own members."""
+        """Return the facets of an artifact by name, without OpenLineage's `_producer` and `_schemaURL`."""
         return self.database.query(current_state.facets, self.ledger, ref)
 
     def trace(self, ref: str) -> Mapping[str, Any]:
-        """Return the complete backward trace of a ref."""
+        """Return the backward trace of a ref."""
         return self._trace(ref)
 
     def public_keys(self, connection: Connection) -> list[PublicKey]:
@@ -256,12 +248,12 @@ class RecordWriter:
         return self.database.query(ledger.head).size
 
     def checkpoint(self) -> str:
-        """Return the signed head of the ledger; it is signed anew only where no event was ever recorded."""
+        """Return the signed head of the ledger; an empty ledger's head is signed on each call."""
         head = self.database.query(ledger.head)
         return head.checkpoint or self._sign(head.size, head.root)
 
     def close(self) -> None:
-        """Close the record's connections, and with them the locks of runs that it started."""
+        """Close the database connections, which releases the locks of runs started here."""
         self.live.close()
         self.database.close()
 
@@ -281,14 +273,14 @@ class RecordWriter:
     def append(
         self, connection: Connection, bodies: Sequence[bytes], *, key: PrivateKey | None = None, delegations: Delegations = MappingProxyType({})
     ) -> list[ledger.Appended]:
-        """Append events, their catalog rows and their outbox rows; the caller's writing transaction makes them durable together.
+        """Append events with their catalog and outbox rows in the caller's writing transaction.
 
-        A transaction that several callers share is signed once, at its end.
+        In a transaction shared by several callers the head is signed once, at its end.
 
         Args:
-            connection: in a writing transaction.
+            connection: connection in a writing transaction.
             bodies: exact bytes of each event.
-            key: signs the new head; the active key where None.
+            key: key that signs the new head; None for the active key.
             delegations: by event id, what an imported event may assert.
         """
         grouped = key is None and connection.get_execution_options().get("tracecore_grouped")

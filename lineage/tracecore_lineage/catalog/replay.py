@@ -1,4 +1,4 @@
-"""Catalog rows written, made again from the ledger, and compared with what the ledger says."""
+"""Write catalog rows, rebuild them from the ledger, and compare them with it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Difference", "catalog_differences", "clear", "compare", "rebuild_cat
 
 
 def write(connection: Connection, rows: Iterable[Row]) -> None:
-    """Insert rows, one statement a table."""
+    """Insert rows, with one statement per table."""
     by_table: dict[type[SQLModel], list[Row]] = {}
     for row in rows:
         by_table.setdefault(row.table, []).append(row)
@@ -42,13 +42,13 @@ _CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One catalog row that isn't what the ledger says.
+    """A difference between the catalog and what the ledger's events give.
 
     Attributes:
-        row: table and key, `catalog_edge 3f2a… output 0`.
-        what: `changed`, `missing` or `extra`; `unreadable` for an event without rows, `false name` for a name that a pseudonym does not commit to.
-        column: of a changed row; empty otherwise.
-        expected: what the ledger's event says.
+        row: table and key, such as `catalog_edge 3f2a… output 0`.
+        what: `changed`, `missing` or `extra`; `unreadable` for an event without rows, `false name` for a name that does not match its pseudonym.
+        column: column that differs in a changed row; else empty.
+        expected: value from the ledger's event; for `unreadable`, the error.
         found: value in the catalog.
     """
 
@@ -65,10 +65,10 @@ class Difference:
 
 
 def rebuild_catalog(database: Database, ledger_name: LedgerName) -> None:
-    """Make the catalog again from the ledger, in one transaction.
+    """Delete the catalog and rebuild it from the ledger, in one transaction.
 
     Raises:
-        NegativeVerdict: an event is not what the ledger recorded, so that no catalog can be made of it.
+        NegativeVerdict: an event in the ledger was changed or can't be read; the catalog stays as it is.
     """
     with database.write() as connection:
         _rebuild(connection, ledger_name)
@@ -96,7 +96,7 @@ def _rebuild(connection: Connection, ledger_name: LedgerName) -> None:
 
 
 def catalog_differences(connection: Connection, ledger_name: LedgerName) -> list[Difference]:
-    """Return every row in which catalog and ledger differ, and every name of a person that its pseudonym does not commit to."""
+    """Return all differences between catalog and ledger, and a `false name` for every name that does not match its pseudonym."""
     false = [Difference(f"person {each}", "false name", "", None, None) for each in invalid_names(connection)]
     return [*compare(connection, ledger_name), *false]
 
@@ -104,13 +104,12 @@ def catalog_differences(connection: Connection, ledger_name: LedgerName) -> list
 def compare(
     connection: Connection, ledger_name: LedgerName, *, stop: int | None = None, imports: Sequence[Import] | None = None
 ) -> Iterator[Difference]:
-    """Yield every row in which catalog and ledger differ, a few hundred events at a time in memory.
+    """Yield the differences between catalog and ledger, in chunks of 500 events to bound memory.
 
     Args:
-        connection: to the record's database.
-        ledger_name: the workspace's own.
-        stop: compare only what events below this position say; None compares all, rows without an event too.
-        imports: those that the ledger holds, where they were read already.
+        ledger_name: the workspace's own ledger.
+        stop: compare only events below this position; None compares everything, including rows without an event.
+        imports: imports in the ledger, if already read.
     """
     voices = delegations_of(imports_in(connection) if imports is None else imports, ledger_name)
     place = 0
@@ -146,7 +145,7 @@ def _key(projected: Table, values: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _stored(connection: Connection, start: int, stop: int | None) -> dict[tuple[Any, ...], Mapping[str, Any]]:
-    """Read the rows of a range of positions; without `stop` those outside the ledger: beyond its end or before its beginning."""
+    """Return catalog rows by key for a range of positions; if `stop` is None, all from `start` on and those with a negative position."""
     found: dict[tuple[Any, ...], Mapping[str, Any]] = {}
     for projected in PROJECTION:
         seq = projected.c.seq

@@ -1,4 +1,4 @@
-"""Policies and cosignatures as the catalog holds them: facets of runs of the workspace's own jobs `tracecore.key_policy` and `tracecore.cosign`."""
+"""Key policies, signing keys and cosignatures, read from the catalog's facets of the workspace's own runs."""
 
 from __future__ import annotations
 
@@ -24,26 +24,25 @@ __all__ = ["COSIGN", "POLICY", "cosignatures", "home", "ledger_keys", "policies"
 
 POLICY = "key_policy"
 COSIGN = "cosign"
-"""Verbs of the jobs, and with `tracecore_` before them names of the facets."""
+"""Verbs: the jobs are `tracecore.<verb>`, the facets `tracecore_<verb>`."""
 
 
 def policies(connection: Connection, ledger: LedgerName, vouching: Sequence[PublicKey]) -> Policies:
-    """Return the policies of a workspace's ledger, judged.
+    """Return the key policies in a workspace's ledger, verified.
 
     Args:
-        connection: to the record's database.
-        ledger: the workspace's own.
-        vouching: keys that are believed to have signed the ledger.
+        ledger: the workspace's own ledger.
+        vouching: keys trusted to have signed the ledger.
     """
     return Policies.read((PolicyEvent(seq, facet) for seq, facet in _told(connection, ledger, POLICY)), ledger.origin, vouching)
 
 
 _OF_KEYS = ("tracecore.init", "tracecore.key_rotate", "tracecore.key_add")
-"""Jobs of a workspace's own runs that name a key that signs its ledger."""
+"""Jobs whose runs add a signing key of the ledger."""
 
 
 def ledger_keys(connection: Connection, ledger: LedgerName) -> list[PublicKey]:
-    """Return every key that the events of a workspace's ledger name as one that signs it, in the ledger's order."""
+    """Return every signing key named by the events of a workspace's ledger, in ledger order; damaged rows are skipped."""
     query = (
         select(FACETS.c.value)
         .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
@@ -60,12 +59,12 @@ def ledger_keys(connection: Connection, ledger: LedgerName) -> list[PublicKey]:
 
 
 def cosignatures(connection: Connection, ledger: LedgerName) -> list[CosignEvent]:
-    """Return every recorded cosignature of any build, in the ledger's order; none is judged."""
+    """Return every recorded cosignature of any build, in ledger order, without verifying it."""
     return [CosignEvent(seq, facet) for seq, facet in _told(connection, ledger, COSIGN)]
 
 
 def home(connection: Connection, ref: str) -> LedgerName:
-    """Return the ledger that a build was sealed in, whose policies and cosignatures are about it; a nameless one where no such build is sealed."""
+    """Return the ledger that a build was sealed in; one with empty names if the build is unknown."""
     query = (
         select(RUN_EVENTS.c.job_namespace, RUN_EVENTS.c.producer)
         .join(BUILDS, BUILDS.c.event_id == RUN_EVENTS.c.event_id)
@@ -78,12 +77,11 @@ def home(connection: Connection, ref: str) -> LedgerName:
 
 
 def seal_signatures(connection: Connection, ref: str, believed: Sequence[PublicKey]) -> SealSignatures:
-    """Return the signers of a sealed build, and whether they are enough.
+    """Return the verified signatures of a sealed build, with the policy that it was sealed under.
 
     Args:
-        connection: to the record's database.
-        ref: the build's whole ref.
-        believed: keys whose signature of the seal itself is taken.
+        ref: full ref of the build.
+        believed: keys trusted to sign the seal itself.
 
     Raises:
         EnvelopeError: the seal can't be read.
@@ -95,7 +93,7 @@ def seal_signatures(connection: Connection, ref: str, believed: Sequence[PublicK
 
 
 def signed_envelope(connection: Connection, sealed: SealedBuild) -> dict[str, Any]:
-    """Return a build's envelope with every valid signature that came later, so that others' tools can count them."""
+    """Return a build's DSSE envelope with every valid cosignature added, so that other tools can count them."""
     opened = open_envelope(sealed.envelope)
     signatures = {key: {"keyid": key, "sig": base64.b64encode(signature).decode()} for key, signature in opened.signatures}
     for event in cosignatures(connection, home(connection, sealed.ref)):

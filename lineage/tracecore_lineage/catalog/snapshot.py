@@ -1,7 +1,4 @@
-"""A replica: part of a ledger and the catalog that follows from it, in memory, asked as the record that the events came from would be.
-
-Events keep their places: a replica has gaps in place of the others. Questions about a build that was sealed elsewhere are answered from a replica.
-"""
+"""In-memory catalogs of part of a ledger, to answer questions about builds sealed elsewhere. Events keep their original positions, with gaps."""
 
 from __future__ import annotations
 
@@ -25,18 +22,15 @@ _CHUNK = 1000
 
 @contextmanager
 def snapshot(leaves: Sequence[ledger.Leaf] | Iterable[ledger.Leaf], ledger_name: LedgerName, size: int) -> Iterator[Connection]:
-    """Make a replica.
+    """Open an in-memory catalog built from some of a ledger's events; it is discarded when the block ends.
 
     Args:
-        leaves: its events at their places, in order.
-        ledger_name: that they were recorded in.
-        size: of the ledger that they are of.
-
-    Yields:
-        A connection to it, gone when the block ends.
+        leaves: the events at their positions, in order.
+        ledger_name: the ledger that they were recorded in.
+        size: the ledger's full size, recorded as its head.
 
     Raises:
-        BadEvent: an event can't be shown.
+        BadEvent: invalid event.
     """
     held = leaves if isinstance(leaves, Sequence) else list(leaves)
     voices = delegations_of((found for leaf in held if (found := read_import(leaf.body, leaf.seq)) is not None), ledger_name)

@@ -1,4 +1,4 @@
-"""Every stored version that the record knows, as the kernel's store wants it."""
+"""Stored versions known to the record, as the kernel's artifacts."""
 
 from __future__ import annotations
 
@@ -24,14 +24,13 @@ __all__ = ["names_once", "newest_of_tables", "said_places", "stored_artifacts", 
 
 
 def stored_artifacts(connection: Connection, *, refs: Collection[str] | None = None, bound: int | None = None) -> list[Artifact]:
-    """Return every version whose bytes are kept here, once for each place it lies at, as events of the workspace itself say, and those it imported.
+    """Return every version whose bytes are stored here, once per location, as stated by events of this workspace and of imported ones.
 
-    Where another producer says that bytes lie is none of the store's business.
+    Locations stated by other producers are ignored. If a version has several locations, the workspace's own come last.
 
     Args:
-        connection: to the record's database.
-        refs: only these versions; None gives all.
-        bound: only what events below this position say.
+        refs: only these versions; all if None.
+        bound: only events below this position; all if None.
     """
     found: dict[tuple[Any, ...], Artifact] = {}
     for subject, value in sorted(said_places(connection, refs=refs, bound=bound), key=_imports_first):
@@ -42,13 +41,13 @@ def stored_artifacts(connection: Connection, *, refs: Collection[str] | None = N
 
 
 def _imports_first(said: tuple[str, str]) -> tuple[str, bool, str]:
-    """Order places so that of several the workspace's own is the last, which counts where one is asked for."""
+    """Sort key for (subject, facet text): by subject, imported locations before the workspace's own."""
     subject, value = said
     return subject, f'"location":"{IMPORTS}/' not in value, value
 
 
 def newest_of_tables(artifacts: Iterable[Artifact]) -> list[Artifact]:
-    """Return the newest version of each table: its log reaches back over all of them."""
+    """Return the newest of these versions of each Delta table; its log covers the older ones."""
     newest: dict[str, tuple[int, Artifact]] = {}
     for artifact in artifacts:
         table = str(artifact.location)
@@ -58,7 +57,7 @@ def newest_of_tables(artifacts: Iterable[Artifact]) -> list[Artifact]:
 
 
 def names_once(store: Store, artifacts: Sequence[Artifact]) -> Iterator[tuple[str, Artifact]]:
-    """Return the files that versions need, each with a version that needs it; a table's log is listed once for all its versions."""
+    """Yield (file, version that needs it) for all files of these versions; each table's log files come once, with its newest version."""
     for artifact in artifacts:
         for name in store.names(artifact, log=False):
             yield name, artifact
@@ -68,12 +67,11 @@ def names_once(store: Store, artifacts: Sequence[Artifact]) -> Iterator[tuple[st
 
 
 def stored_sources(connection: Connection, *, runs: Collection[str] | None = None, bound: int | None = None) -> list[Artifact]:
-    """Return the source files of plugins that are kept for runs of the workspace, and those that it imported, each once by name and digest.
+    """Return the stored plugin source files of the workspace's own and imported runs, once per name and digest, sorted.
 
     Args:
-        connection: to the record's database.
-        runs: only of these; None returns all.
-        bound: only what events below this position say.
+        runs: only these run ids; all if None.
+        bound: only events below this position; all if None.
     """
     said = said_places(connection, facet="tracecore_dependencies", refs=None if runs is None else [f"run:{run}" for run in runs], bound=bound)
     found = {source.ref: source for _, value in said for source in source_artifacts(dependencies_from(json.loads(value)))}
@@ -83,7 +81,7 @@ def stored_sources(connection: Connection, *, runs: Collection[str] | None = Non
 def said_places(
     connection: Connection, *, refs: Collection[str] | None = None, bound: int | None = None, facet: str = "tracecore_artifact"
 ) -> set[tuple[str, str]]:
-    """Return what those events say of where bytes lie: of which version or run, and the facet as text."""
+    """Return (subject, facet JSON) pairs of one facet, as stated by events of this workspace and of imported ones; arguments as above."""
     query = select(FACETS.c.subject, FACETS.c.value).where(FACETS.c.name == facet, FACETS.c.speaker != "")
     if bound is not None:
         query = query.where(FACETS.c.seq < bound)
@@ -92,7 +90,7 @@ def said_places(
 
 
 def _artifact(ref: str, said: dict[str, Any]) -> Artifact | None:
-    """Read one version back; None where its bytes are not kept."""
+    """Return the artifact of a facet `tracecore_artifact`; None if its bytes are not stored."""
     if said.get("location") is None or said.get("media") in {None, Media.NONE.value}:
         return None
     parsed = parse_ref(ref)

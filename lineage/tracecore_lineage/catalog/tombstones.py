@@ -1,7 +1,7 @@
-"""Tombstones: what was erased on purpose and why, read back from the workspace's own events.
+"""Tombstones: what was deliberately erased and why, read from the workspace's own events.
 
-An erasure is a run of job `tracecore.consent_withdraw` or `tracecore.prune`. Its START promises what will go: from then on none of it is given to
-anybody. Its COMPLETE says what went, in a signed statement (docs/formats/tombstone.md): only that excuses missing bytes.
+An erasure is a run of job `tracecore.consent_withdraw` or `tracecore.prune`. Its START lists what will be erased; from then on none of it can be
+read. Its COMPLETE lists what was erased, in a signed statement (docs/formats/tombstone.md); only that excuses missing bytes.
 """
 
 from __future__ import annotations
@@ -32,12 +32,7 @@ _STATEMENT = "https://in-toto.io/Statement/v1"
 
 
 def statement(erasure: Erasure, key: str) -> dict[str, Any]:
-    """Write the in-toto Statement of an erasure that was carried out.
-
-    Args:
-        erasure: what went.
-        key: id of the key that signs it.
-    """
+    """Return the in-toto Statement of a completed erasure; `key` is the id of the key that will sign it."""
     refs = {version.ref: parse_ref(version.ref) for version in erasure.versions}
     return {
         "_type": _STATEMENT,
@@ -48,7 +43,7 @@ def statement(erasure: Erasure, key: str) -> dict[str, Any]:
 
 
 def read_erasure(facet: Mapping[str, Any], seq: int) -> Erasure:
-    """Read an erasure from the run facet of its START (`plan`) or its COMPLETE (`envelope`); the signature is not judged here.
+    """Parse an erasure from the run facet of its START (`plan`) or COMPLETE (`envelope`), without verifying the signature.
 
     Raises:
         EnvelopeError: the envelope can't be read.
@@ -80,12 +75,12 @@ def _version(said: Mapping[str, Any]) -> Erased:
 
 @dataclass(frozen=True)
 class Tombstones:
-    """Everything that was erased on purpose, or is promised to be; oldest first.
+    """The workspace's erasures, planned and done, oldest first.
 
     Attributes:
-        erasures: one a run.
-        remade: (ref, location) to the last position at which an event says that its bytes are there.
-        brought: commits that were rewritten in other workspaces before bundles brought them here, by their places here.
+        erasures: one per run.
+        remade: by (ref, location), the last position at which an event states that the bytes are there.
+        brought: Delta commits that other workspaces rewrote before the table was imported, by their paths here.
     """
 
     erasures: tuple[Erasure, ...] = ()
@@ -108,39 +103,39 @@ class Tombstones:
         return found
 
     def of(self, artifact: Artifact) -> list[tuple[Erasure, Erased]]:
-        """Return what was erased of one version at its place and was not made again since, oldest first."""
+        """Return (erasure, erased part) of each erasure of a version at its location after which it was not made again, oldest first."""
         version = None if artifact.delta is None else artifact.delta.version
         said = self._by_place.get((artifact.ref, str(artifact.location), version), ())
         return [(erasure, erased) for erasure, erased in said if not self._again(artifact, erasure)]
 
     def _again(self, artifact: Artifact, erasure: Erasure) -> bool:
-        """Return whether the bytes came back since; a table's version never does, it gets another number."""
+        """Whether the bytes were written again after an erasure; never for a Delta version, since a new write gets another number."""
         return artifact.media is not Media.DELTA and self.remade.get((artifact.ref, str(artifact.location)), -1) > erasure.seq
 
     def gone(self, artifact: Artifact) -> tuple[ErasedFile, ...]:
-        """Return the files of a version that erasures which were carried out excuse."""
+        """Return the files of a version that completed erasures removed."""
         return tuple(gone for erasure, erased in self.of(artifact) if erasure.done for gone in erased.files)
 
     def commits(self, table: str) -> Sequence[ErasedFile]:
-        """Return the commits of a table that erasures which were carried out rewrote, oldest first."""
+        """Return the commits of a Delta table that completed erasures rewrote, oldest first."""
         return self._by_table.get(table, ())
 
     def unreadable(self, artifact: Artifact) -> Erasure | None:
-        """Return the erasure by which a version can't be read any more; None where it can."""
+        """Return the latest erasure, planned or done, that makes a version unreadable; None if it is readable."""
         return next((erasure for erasure, _ in reversed(self.of(artifact))), None)
 
     def sentence(self, artifact: Artifact) -> str | None:
-        """Return why a version can't be read, in one sentence; None where it can."""
+        """Return a sentence stating why a version can't be read; None if it can."""
         erasure = self.unreadable(artifact)
         return None if erasure is None else f"{artifact.ref} was erased on {erasure.day}: {erasure.why}."
 
     @property
     def unfinished(self) -> list[Erasure]:
-        """Return the erasures that were promised and not carried out to their end."""
+        """The planned erasures that have not completed."""
         return [erasure for erasure in self.erasures if not erasure.done]
 
     def withdrawn(self) -> ErasureFilter:
-        """Return what may not come back."""
+        """Return the files and drives whose consent was withdrawn; they must not be ingested again."""
         files: dict[str, str] = {}
         drives: dict[str, str] = {}
         for erasure in self.erasures:
@@ -151,12 +146,11 @@ class Tombstones:
 
 
 def tombstones(connection: Connection, own: LedgerName, *, refs: Iterable[str] | None = None) -> Tombstones:
-    """Read every tombstone of the workspace.
+    """Return the tombstones of the workspace.
 
     Args:
-        connection: to the record's database.
-        own: the workspace's own ledger: events of others erase nothing here.
-        refs: only what erased something of these versions; None gives all.
+        own: the workspace's ledger; events of other ledgers erase nothing here.
+        refs: only erasures that affect these versions; all if None.
     """
     wanted = None if refs is None else set(refs)
     listed = _erasures(connection, own, JOBS, wanted)
@@ -169,7 +163,7 @@ def withdrawn(connection: Connection, own: LedgerName) -> ErasureFilter:
 
 
 def _erasures(connection: Connection, own: LedgerName, jobs: Collection[str], wanted: Collection[str] | None) -> tuple[Erasure, ...]:
-    """Read the erasures of some jobs, oldest first; of some versions where they are given."""
+    """Return the readable erasures of some jobs, oldest first; only those that affect versions in `wanted` unless it is None."""
     query = (
         select(FACETS.c.subject, FACETS.c.value, FACETS.c.seq, RUN_EVENTS.c.event_type)
         .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
@@ -178,7 +172,7 @@ def _erasures(connection: Connection, own: LedgerName, jobs: Collection[str], wa
     )
     if wanted is None:
         rows: list[Any] = list(connection.execute(query))
-    else:  # an erasure says of each version that something of it went
+    else:  # an erasure adds a tombstone facet to each affected version
         erasing = select(RUN_EVENTS.c.run_id).join(FACETS, FACETS.c.event_id == RUN_EVENTS.c.event_id).where(FACETS.c.name == "tracecore_tombstone")
         subjects = {f"run:{row.run_id}" for row in select_in(connection, erasing, FACETS.c.subject, wanted)}
         rows = sorted(select_in(connection, query, FACETS.c.subject, subjects), key=lambda row: int(row.seq))
@@ -195,7 +189,7 @@ def _erasures(connection: Connection, own: LedgerName, jobs: Collection[str], wa
 
 
 def _joined(promised: Erasure, done: Erasure) -> Erasure:
-    """Take what was done, with the place at which it was promised: what was made between the two was made after the promise."""
+    """Return the completed erasure with the position of its START, so that anything made after the START counts as made again."""
     if promised.done or not done.done:
         return promised
     return Erasure(**{name: getattr(done, name) for name in done.__slots__} | {"seq": min(promised.seq, done.seq)})
@@ -221,7 +215,7 @@ def remade(connection: Connection, own: LedgerName, erasures: Sequence[Erasure],
 
 
 def made_since(connection: Connection, own: LedgerName, seq: int) -> set[str]:
-    """Return the paths that events of ours after a position name as stored; the next version of a table has files of its own."""
+    """Return the store paths named by the workspace's events after a position, except Delta tables, whose new versions have new files."""
     query = (
         select(FACETS.c.value)
         .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
@@ -232,6 +226,6 @@ def made_since(connection: Connection, own: LedgerName, seq: int) -> set[str]:
 
 
 def readable(connection: Connection, own: LedgerName, artifacts: Sequence[Artifact]) -> list[Artifact]:
-    """Leave out the versions that were erased, or are about to be."""
+    """Return the versions that no erasure, planned or done, makes unreadable."""
     known = tombstones(connection, own, refs=[artifact.ref for artifact in artifacts])
     return [artifact for artifact in artifacts if known.unreadable(artifact) is None] if known.erasures else list(artifacts)

@@ -1,7 +1,6 @@
-"""DSSE envelopes: how a statement is signed, and how an envelope is opened without believing anything in it.
+"""DSSE envelopes: signing payloads, and parsing envelopes without trusting them.
 
-`securesystemslib` signs and verifies over DSSE's pre-authentication encoding. It accepts several base64 texts for the same bytes; we accept only the
-canonical one, so that an envelope has exactly one form.
+`securesystemslib` signs and verifies DSSE's pre-authentication encoding. Only canonical base64 is accepted, so that an envelope has one form.
 """
 
 from __future__ import annotations
@@ -19,25 +18,19 @@ IN_TOTO = "application/vnd.in-toto+json"
 
 
 class EnvelopeError(ValueError):
-    """Not a canonical DSSE envelope; the message says what was expected."""
+    """Not a canonical DSSE envelope; the message states what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An envelope whose form is right; its signatures are not judged yet.
-
-    Attributes:
-        payload: the signed bytes.
-        payload_type: what they are.
-        signatures: (key id, signature) of each.
-    """
+    """A well-formed envelope whose signatures are not verified; `signatures` are (key id, signature) pairs."""
 
     payload: bytes
     payload_type: str
     signatures: tuple[tuple[str, bytes], ...]
 
     def signed_by(self, keys: Iterable[PublicKey]) -> PublicKey | None:
-        """Return the first of the keys that signed it; None where none did."""
+        """Return the first of these keys with a valid signature; None if there is none."""
         from securesystemslib.dsse import Envelope
         from securesystemslib.exceptions import VerificationError
         from securesystemslib.signer import Signature
@@ -52,12 +45,12 @@ class Opened:
         return None
 
     def signers(self, keys: Iterable[PublicKey]) -> tuple[PublicKey, ...]:
-        """Return every one of the keys that signed it, each once."""
+        """Return all of these keys with a valid signature, each once."""
         return tuple(key for key in {key.id: key for key in keys}.values() if self.signed_by([key]) is not None)
 
 
 def seal_payload(payload: bytes, *keys: PrivateKey, payload_type: str = IN_TOTO) -> dict[str, Any]:
-    """Sign an in-toto statement's bytes (or those of another type) and give the envelope as JSON."""
+    """Sign bytes, by default an in-toto statement, with each key and return the DSSE envelope as a JSON object."""
     from securesystemslib.dsse import Envelope
 
     envelope = Envelope(payload, payload_type, {})
@@ -68,10 +61,10 @@ def seal_payload(payload: bytes, *keys: PrivateKey, payload_type: str = IN_TOTO)
 
 
 def open_envelope(envelope: Mapping[str, Any]) -> Opened:
-    """Read an envelope.
+    """Parse a DSSE envelope without verifying its signatures.
 
     Raises:
-        EnvelopeError: a member is missing or of another type, or a base64 in it is not the canonical one.
+        EnvelopeError: a missing, extra or invalid member, two signatures by one key id, or non-canonical base64.
     """
     payload, payload_type, signatures = envelope.get("payload"), envelope.get("payloadType"), envelope.get("signatures")
     if not isinstance(payload, str) or not isinstance(payload_type, str) or not isinstance(signatures, list) or not signatures:

@@ -1,8 +1,8 @@
-"""Signing keys of a workspace: Ed25519, private parts in `keys/` readable only by their owner, public parts of all keys ever used next to them.
+"""Ed25519 signing keys of a workspace, in its folder `keys/`.
 
-Layout: `keys/ed25519-<hex>.pem` (private, PKCS #8), `keys/ed25519-<hex>.pub` (public, PEM), `keys/active` (the id of the key that signs),
-`keys/joining` (the id of a further host's key, until the ledger names it and it is active). A key's id names its algorithm: `ed25519:` and the
-SHA-256 of its DER SubjectPublicKeyInfo, 64 hex.
+Layout: `keys/ed25519-<hex>.pem` (private, PKCS #8, mode 0600), `keys/ed25519-<hex>.pub` (public, PEM; kept for all keys ever used), `keys/active`
+(id of the signing key), `keys/joining` (id of a further host's key until the ledger names it and it is active). A key's id is `ed25519:` and the
+SHA-256 of its DER SubjectPublicKeyInfo, 64 hex digits.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ _REMEDY = "restore it, or sign with a new one from here on ('tracecore key rotat
 
 
 def short_id(key_id: str) -> str:
-    """Return what people compare of a key's id: its first twelve digits, without the algorithm's name."""
+    """Return the abbreviated form of a key id: its first twelve hex digits."""
     return key_id.rpartition(":")[2][:12]
 
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """The public half of a signing key: 32 raw bytes."""
+    """An Ed25519 public key: 32 raw bytes."""
 
     raw: bytes
 
     @property
     def id(self) -> str:
-        """The key's id: its algorithm and the SHA-256 of its DER SubjectPublicKeyInfo, `ed25519:<64 hex>`."""
+        """The key's id, `ed25519:` and the SHA-256 of its DER SubjectPublicKeyInfo in hex."""
         return f"ed25519:{hashlib.sha256(self._key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()}"
 
     @property
     def file_name(self) -> str:
-        """The stem of the files that keep the key."""
+        """The stem of the key's file names."""
         return self.id.replace(":", "-")
 
     @property
@@ -69,11 +69,11 @@ class PublicKey:
         return Ed25519PublicKey.from_public_bytes(self.raw)
 
     def note_hash(self, name: str) -> bytes:
-        """Return the 4 bytes that identify the key in a signed note: of SHA-256 over the name, a newline, the algorithm's byte and the raw key."""
+        """Return the 4-byte key hash of a C2SP signed note: from SHA-256 of the name, a newline, the algorithm byte and the raw key."""
         return hashlib.sha256(name.encode() + b"\n\x01" + self.raw).digest()[:4]
 
     def verifies(self, signature: bytes, data: bytes) -> bool:
-        """Return whether a signature over data was made with this key."""
+        """Whether this key made a signature over `data`."""
         try:
             self._key.verify(signature, data)
         except InvalidSignature:
@@ -81,21 +81,17 @@ class PublicKey:
         return True
 
     def verifier(self) -> Any:
-        """Return the key as `securesystemslib` wants it to verify DSSE envelopes."""
+        """Return the key as a `securesystemslib` key that verifies DSSE envelopes."""
         from securesystemslib.signer import SSlibKey
 
         return SSlibKey.from_crypto(self._key, keyid=self.id)
 
     @classmethod
     def from_pem(cls, data: bytes, source: str) -> PublicKey:
-        """Read a public key.
-
-        Args:
-            data: PEM SubjectPublicKeyInfo.
-            source: where it came from, for the error.
+        """Return the key in a PEM SubjectPublicKeyInfo; `source` is its origin as shown in errors.
 
         Raises:
-            UsageError: it is not an Ed25519 public key.
+            UsageError: not an Ed25519 public key.
         """
         try:
             key = load_pem_public_key(data.removeprefix(codecs.BOM_UTF8))
@@ -107,7 +103,7 @@ class PublicKey:
 
 
 class PrivateKey:
-    """A signing key; its private part never leaves the object but for its file."""
+    """An Ed25519 signing key with its public half, `public`."""
 
     __slots__ = ("_key", "public")
 
@@ -116,29 +112,25 @@ class PrivateKey:
         self.public = PublicKey(key.public_key().public_bytes_raw())
 
     def sign(self, data: bytes) -> bytes:
-        """Sign data; 64 bytes."""
+        """Return the 64-byte signature of `data`."""
         return self._key.sign(data)
 
     def signer(self) -> Any:
-        """Return the key as `securesystemslib` wants it to sign DSSE envelopes."""
+        """Return the key as a `securesystemslib` signer of DSSE envelopes."""
         from securesystemslib.signer import CryptoSigner
 
         return CryptoSigner(self._key, self.public.verifier())
 
     def pem(self) -> bytes:
-        """Return the private key for its file: unencrypted PKCS #8."""
+        """Return the private key as unencrypted PKCS #8 in PEM."""
         return self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
     @classmethod
     def from_pem(cls, data: bytes, source: str) -> PrivateKey:
-        """Read a signer's private key.
-
-        Args:
-            data: unencrypted PKCS #8 in PEM.
-            source: where it came from, for the error.
+        """Return the key in an unencrypted PKCS #8 PEM; `source` is its origin as shown in errors.
 
         Raises:
-            UsageError: it is not an Ed25519 private key, or a pass phrase protects it.
+            UsageError: not an Ed25519 private key, or it is protected by a passphrase.
         """
         advice = "give a file written by 'tracecore key new'"
         try:
@@ -153,12 +145,12 @@ class PrivateKey:
 
     @classmethod
     def generate(cls) -> PrivateKey:
-        """Make a new key."""
+        """Return a new random key."""
         return cls(Ed25519PrivateKey.generate())
 
 
 def readable_keys(folder: Path) -> Iterator[PublicKey]:
-    """Yield the public keys in a folder; `verify` reports files that can't be read."""
+    """Yield the public keys in a folder, sorted by file name; unreadable files are skipped (`verify` reports them)."""
     for path in sorted(folder.glob("*.pub")):
         try:
             yield PublicKey.from_pem(path.read_bytes(), str(path))
@@ -167,11 +159,7 @@ def readable_keys(folder: Path) -> Iterator[PublicKey]:
 
 
 class KeyRing:
-    """The keys of one workspace.
-
-    Args:
-        workspace: whose keys.
-    """
+    """The keys of one workspace, stored in its folder `keys/`."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -180,15 +168,15 @@ class KeyRing:
 
     @property
     def folder(self) -> Path:
-        """Where the keys lie."""
+        """The folder that contains the keys."""
         return self._folder
 
     def active_id(self) -> str | None:
-        """Return the id of the key that signs; None before the first one is made."""
+        """Return the id of the signing key; None before the first key is made."""
         return self._named(_ACTIVE)
 
     def joining(self) -> PublicKey | None:
-        """Return the key that this further host will sign with once the ledger names it; None where none is waiting."""
+        """Return the key with which this additional host will sign once the ledger names it; None if no key is waiting."""
         waiting = self._named(_JOINING)
         return None if waiting is None else next((key for key in self.public_keys() if key.id == waiting), None)
 
@@ -203,20 +191,20 @@ class KeyRing:
             raise UsageError(f"The signing keys in {self._folder} can't be read: {error.strerror or error}.") from error
 
     def public_keys(self) -> list[PublicKey]:
-        """Return every key ever used here, the active one first."""
+        """Return every key in the folder, the active one first."""
         active = self.active_id()
         found = [PublicKey.from_pem(path.read_bytes(), str(path)) for path in sorted(self._folder.glob("*.pub"))]
         return sorted(found, key=lambda key: key.id != active)
 
     def ensure(self) -> PublicKey:
-        """Return the active public key; the first one is made where there is none."""
+        """Return the active public key, generating the first key if the ledger has not begun. Raises like `private`."""
         return self.private().public
 
     def private(self) -> PrivateKey:
-        """Return the key that signs now; another process may have changed it a moment ago.
+        """Return the active signing key, reloading it if another process changed it; generates the first key if the ledger has not begun.
 
         Raises:
-            UsageError: no key signs here although the ledger has begun, or the private key's file is missing or can't be read.
+            UsageError: no active key although the ledger has begun, or its private key's file is missing or can't be read.
         """
         active = self.active_id() or self._first()
         if self._loaded is None or self._loaded.public.id != active:
@@ -224,20 +212,20 @@ class KeyRing:
         return self._loaded
 
     def add(self, key: PrivateKey) -> None:
-        """Keep a key durably, without making it the active one."""
+        """Write a key's files durably, without activating it."""
         with clear_disk_errors(self._folder):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_durably(self._folder / f"{key.public.file_name}.pem", key.pem(), mode=0o600)
             write_durably(self._folder / f"{key.public.file_name}.pub", key.public.pem.encode())
 
     def activate(self, key_id: str) -> None:
-        """Make a kept key the one that signs."""
+        """Make a stored key the signing key, and clear the joining key."""
         with clear_disk_errors(self._folder):
             write_durably(self._folder / _ACTIVE, key_id.encode() + b"\n")
             (self._folder / _JOINING).unlink(missing_ok=True)
 
     def join(self) -> PublicKey:
-        """Return the key of a further host, made where there is none; it signs only once the ledger names it."""
+        """Return the joining key of this additional host, generating it if needed; it signs only once the ledger names it."""
         with clear_disk_errors(self._folder):
             waiting = self.joining()
             if waiting is None:
@@ -248,11 +236,7 @@ class KeyRing:
         return waiting
 
     def refuse_joining(self) -> None:
-        """Raise where this host's key is not yet named by the ledger.
-
-        Raises:
-            UsageError: it is not.
-        """
+        """Raise UsageError if this host's key is still joining, that is, not yet named by the ledger."""
         waiting = self.joining()
         if waiting is not None:
             raise UsageError(
@@ -262,9 +246,9 @@ class KeyRing:
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Lock the active key inside the block: of two rotations the one that the ledger names last must be the last here too.
+        """Hold the rotation lock, so that concurrent rotations activate keys in the order in which the ledger names them.
 
-        Not the lock of the first key, which a signer takes under the ledger's own lock.
+        It differs from the first key's lock, which a signer takes while it holds the ledger's lock.
         """
         from filelock import FileLock
 
@@ -278,7 +262,10 @@ class KeyRing:
             lock.release()
 
     def _first(self) -> str:
-        """Make the first key, which the event that begins the ledger names; of two processes that come at once, one makes it."""
+        """Generate and activate the first key under a lock, and return its id; if another process was faster, return that key's id.
+
+        Raises UsageError if the ledger has already begun or this host is joining.
+        """
         from filelock import FileLock
 
         self.refuse_joining()

@@ -1,7 +1,7 @@
-"""The Merkle tree of RFC 6962: hashes, root, incremental frontier, and both proofs.
+"""Merkle tree of RFC 6962: hashes, root, incremental frontier, inclusion and consistency proofs.
 
-Hashes are 32 raw bytes. A tree over no leaves has the hash of the empty string. Source: RFC 6962 section 2.1; the verification of proofs follows
-RFC 9162 sections 2.1.3.2 and 2.1.4.2, whose trees are the same.
+Hashes are 32 raw bytes; the root of an empty tree is the hash of the empty string. Source: RFC 6962 section 2.1; proofs are verified as in RFC 9162
+sections 2.1.3.2 and 2.1.4.2, whose trees are the same.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ EMPTY_ROOT = hashlib.sha256(b"").digest()
 
 
 def leaf_hash(data: bytes) -> bytes:
-    """Hash a leaf's data: SHA-256 of 0x00 and the data."""
+    """Return the hash of a leaf: SHA-256 of 0x00 and the data."""
     return hashlib.sha256(b"\x00" + data).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """Hash an inner node: SHA-256 of 0x01 and both children, so that no leaf can pass for a node."""
+    """Return the hash of an inner node: SHA-256 of 0x01 and both child hashes."""
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
 class Frontier:
-    """The complete subtrees that a growing tree consists of, largest first: all that an append has to know.
+    """State of a growing Merkle tree: the roots of its complete subtrees, largest first.
 
     Args:
-        size: leaves so far.
-        hashes: of the complete subtrees, one for each 1 bit of `size`.
+        size: number of leaves.
+        hashes: one root per 1 bit of `size`.
 
     Raises:
         ValueError: the number of hashes doesn't fit the size.
@@ -54,10 +54,10 @@ class Frontier:
             raise ValueError(f"Expected {size.bit_count()} subtree hashes for a tree of {size} leaves, found {len(self.hashes)}.")
 
     def append(self, hashed: bytes, level: int = 0) -> None:
-        """Add a leaf hash, or that of a complete subtree of 2^level leaves: merge equal subtrees, as adding one carries in binary.
+        """Append a leaf hash, or the root of a complete subtree of 2^level leaves.
 
         Raises:
-            ValueError: a subtree of that level can't begin at this size.
+            ValueError: the size is not a multiple of 2^level.
         """
         if level < 0 or self.size & ((1 << level) - 1):
             raise ValueError(f"Expected a multiple of 2^{level} leaves before a subtree of that level, found {self.size}.")
@@ -69,7 +69,7 @@ class Frontier:
         self.size += 1 << level
 
     def root(self) -> bytes:
-        """Return the root of the tree so far."""
+        """Return the root of the current tree."""
         if not self.hashes:
             return EMPTY_ROOT
         root = self.hashes[-1]
@@ -79,7 +79,7 @@ class Frontier:
 
 
 def root_of(leaves: Iterable[bytes]) -> bytes:
-    """Return the root over leaf hashes, in memory that grows with the logarithm of their number."""
+    """Return the Merkle root over leaf hashes, in memory logarithmic in their number."""
     frontier = Frontier()
     for leaf in leaves:
         frontier.append(leaf)
@@ -92,10 +92,10 @@ def _split(size: int) -> int:
 
 
 def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """Return the audit path of one leaf (RFC 6962, PATH).
+    """Return the audit path of the leaf at `index` (RFC 6962, PATH).
 
     Raises:
-        ValueError: there is no such leaf.
+        ValueError: index out of range.
     """
     if not 0 <= index < len(leaves):
         raise ValueError(f"Expected a leaf index below {len(leaves)}, found {index}.")
@@ -111,7 +111,7 @@ def consistency_proof(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
     """Return the proof that the tree over all leaves extends the tree over the first `old_size` (RFC 6962, PROOF).
 
     Raises:
-        ValueError: the old tree is larger.
+        ValueError: `old_size` is larger than the tree.
     """
     if not 0 <= old_size <= len(leaves):
         raise ValueError(f"Expected an old size of at most {len(leaves)}, found {old_size}.")
@@ -128,7 +128,7 @@ def _subproof(leaves: Sequence[bytes], old_size: int, *, whole: bool) -> list[by
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:
-    """Return whether a leaf hash is at `index` in the tree of `size` leaves with this root (RFC 9162, 2.1.3.2)."""
+    """Whether `proof` shows that a leaf hash is at `index` in the tree of `size` leaves with this root (RFC 9162, 2.1.3.2)."""
     if not 0 <= index < size:
         return False
     place, last, value = index, size - 1, leaf
@@ -146,7 +146,7 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
 
 
 def verify_consistency(old_size: int, new_size: int, proof: Sequence[bytes], old_root: bytes, new_root: bytes) -> bool:
-    """Return whether the tree with `new_root` extends the tree with `old_root` (RFC 9162, 2.1.4.2)."""
+    """Whether `proof` shows that the tree with `new_root` extends the tree with `old_root` (RFC 9162, 2.1.4.2)."""
     if old_size in {0, new_size}:
         return not proof and (old_root == new_root if old_size else old_root == EMPTY_ROOT)
     if not 0 < old_size < new_size or not proof:

@@ -1,6 +1,6 @@
-"""Checkpoints: the signed head of the ledger as a C2SP signed note.
+"""Checkpoints: the signed head of a ledger as a C2SP signed note.
 
-The note's text is three lines: the origin, the tree size in decimal, the root in base64; then an empty line and a line a signature:
+The text has three lines: origin, tree size in decimal, root in base64. After an empty line follows one line per signature:
 `— <name> <base64 of 4 bytes of key hash and 64 bytes of Ed25519 signature>`. Sources: C2SP tlog-checkpoint and signed-note.
 """
 
@@ -23,12 +23,12 @@ _SIGNATURE = re.compile("— ([^\\s+]+) ([A-Za-z0-9+/=]+)")
 
 
 class CheckpointError(ValueError):
-    """A text that is not a checkpoint; the message says what was expected."""
+    """Not a valid checkpoint; the message states what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """One signature line: the signer's name as given, the first 4 bytes of the key's hash, and the signature."""
+    """One signature line: signer name, 4-byte key hash, and signature bytes."""
 
     name: str
     key_hash: bytes
@@ -37,14 +37,14 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A parsed checkpoint; nothing in it is believed before `signed_by` has named a known key.
+    """A parsed checkpoint whose signatures are not verified.
 
     Attributes:
-        origin: which ledger.
-        size: its number of events.
-        root: its root over them, 32 bytes.
-        text: the signed text, up to and with the last line's newline.
-        signatures: every signature line.
+        origin: name of the ledger.
+        size: number of events.
+        root: Merkle root over them, 32 bytes.
+        text: the signed text, including the last line's newline.
+        signatures: all signature lines.
     """
 
     origin: str
@@ -54,7 +54,7 @@ class Checkpoint:
     signatures: tuple[Signature, ...]
 
     def signed_by(self, keys: Iterable[PublicKey]) -> PublicKey | None:
-        """Return the first of the keys that signed it; None where none did."""
+        """Return the first of these keys with a valid signature under the origin's name; None if there is none."""
         for key in keys:
             for line in self.signatures:
                 if line.name == self.origin and line.key_hash == key.note_hash(line.name) and key.verifies(line.signature, self.text.encode()):
@@ -63,17 +63,17 @@ class Checkpoint:
 
 
 def sign(key: PrivateKey, origin: str, size: int, root: bytes) -> str:
-    """Write the signed note over a tree's size and root."""
+    """Return the signed note over a tree's size and root."""
     text = f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n"
     signature = base64.b64encode(key.public.note_hash(origin) + key.sign(text.encode())).decode()
     return f"{text}\n— {origin} {signature}\n"
 
 
 def parse(note: str) -> Checkpoint:
-    """Read a checkpoint without judging its signatures.
+    """Parse a checkpoint without verifying its signatures.
 
     Raises:
-        CheckpointError: it is not a signed note of three lines, or a base64 in it is not the canonical one.
+        CheckpointError: not a signed note with origin, size and root, or non-canonical base64.
     """
     text, gap, tail = note.rpartition("\n\n")
     lines = text.split("\n")
@@ -91,10 +91,10 @@ def parse(note: str) -> Checkpoint:
 
 
 def read(path: Path) -> Checkpoint:
-    """Read a checkpoint that was kept in a file.
+    """Read a checkpoint from a file without verifying its signatures.
 
     Raises:
-        UsageError: no such file, or no checkpoint.
+        UsageError: no such file, or not a checkpoint.
     """
     try:
         return parse(path.read_text(encoding="utf-8-sig"))
@@ -105,10 +105,10 @@ def read(path: Path) -> Checkpoint:
 
 
 def canonical_base64(text: str) -> bytes:
-    """Decode base64 that has exactly one form: `BQ==` and `BR==` give the same byte, so only the first is taken.
+    """Decode base64 in its canonical form: `BQ==` is accepted, `BR==`, which encodes the same byte, is not.
 
     Raises:
-        CheckpointError: it is not base64, or another text encodes the same bytes.
+        CheckpointError: invalid or non-canonical base64.
     """
     try:
         decoded = base64.b64decode(text, validate=True)

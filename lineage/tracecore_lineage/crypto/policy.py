@@ -1,4 +1,4 @@
-"""Key policies: which keys sign builds and how many have to; and whether the signatures of a build meet the policy it was sealed under."""
+"""Key policies (the keys that may sign builds and how many must), and whether a build's signatures meet its policy."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _TYPE = "urn:tracecore:key_policy:1"
 
 @dataclass(frozen=True, slots=True)
 class KeyPolicy:
-    """A policy.
+    """A key policy.
 
     Attributes:
-        ledger: origin of the ledger that it holds for.
-        threshold: how many of the signers have to sign a build.
-        signers: the keys that may, by id.
-        previous: digest of the policy that it takes the place of; None where it is the first.
+        ledger: origin of the ledger that it applies to.
+        threshold: number of signers that must sign a build.
+        signers: keys that may sign, sorted by id.
+        previous: digest of the policy that it replaces; None for the first.
     """
 
     ledger: str
@@ -46,7 +46,7 @@ class KeyPolicy:
     previous: str | None
 
     def payload(self) -> bytes:
-        """Return what is signed."""
+        """Return the signed bytes: the policy as canonical JSON (RFC 8785)."""
         return jcs(
             {
                 "type": _TYPE,
@@ -59,22 +59,22 @@ class KeyPolicy:
 
     @property
     def digest(self) -> str:
-        """The policy's identity: the digest of what is signed."""
+        """Digest of the payload, which identifies the policy."""
         return digest_bytes(self.payload())
 
     @property
     def ids(self) -> frozenset[str]:
-        """Ids of its keys."""
+        """Ids of the signers."""
         return frozenset(key.id for key in self.signers)
 
     def words(self) -> str:
-        """Return what it asks for."""
+        """Return the requirement as text, such as `2 of 3`."""
         return f"{self.threshold} of {len(self.signers)}"
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyEvent:
-    """A policy as an event says it; nothing in it is believed yet."""
+    """A policy facet with the position of its event, not verified."""
 
     seq: int
     facet: Mapping[str, Any]
@@ -82,11 +82,11 @@ class PolicyEvent:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """The policies that came into force, in order.
+    """The valid policies of a ledger, in order.
 
     Attributes:
-        in_force: (position of its event, policy) of each policy in force.
-        problems: (position, what was expected, what was found) of each event that is not a valid policy; the one before it stays in force.
+        in_force: (position of its event, policy) of each valid policy.
+        problems: (position, expected, found) of each invalid one; the policy before it stays in force.
     """
 
     in_force: tuple[tuple[int, KeyPolicy], ...] = ()
@@ -94,12 +94,12 @@ class Policies:
 
     @classmethod
     def read(cls, events: Iterable[PolicyEvent], ledger: str, vouching: Sequence[PublicKey]) -> Policies:
-        """Judge every policy that a ledger holds.
+        """Verify all policies in a ledger.
 
         Args:
-            events: in the ledger's order.
-            ledger: its origin.
-            vouching: keys that are believed to have signed the ledger.
+            events: policy events in ledger order.
+            ledger: origin of the ledger.
+            vouching: keys trusted to have signed the ledger.
         """
         in_force: list[tuple[int, KeyPolicy]] = []
         problems: list[tuple[int, str, str]] = []
@@ -118,17 +118,20 @@ class Policies:
         return cls(tuple(in_force), tuple(problems))
 
     def at(self, position: int) -> KeyPolicy | None:
-        """Return the policy in force at a position of the ledger."""
+        """Return the policy in force just before a position; None if there was none."""
         return next((policy for seq, policy in reversed(self.in_force) if seq < position), None)
 
     @property
     def now(self) -> KeyPolicy | None:
-        """The policy in force at the ledger's end."""
+        """The latest policy; None if there is none."""
         return self.in_force[-1][1] if self.in_force else None
 
 
 def refusal(policy: KeyPolicy, opened: Opened, before: KeyPolicy | None, vouching: Sequence[PublicKey]) -> tuple[str, str] | None:
-    """Return why a signed policy can't take the place of the one before: what was expected, what was found; None where it can."""
+    """Return (expected, found) if a signed policy may not replace the one before it; None if it may.
+
+    It must name the previous policy's digest, be signed by that policy's threshold of keys, and by a key in `vouching`.
+    """
     previous = None if before is None else before.digest
     if policy.previous != previous:
         return f"a policy that follows {previous or 'none'}", policy.previous or "one that follows none"
@@ -142,7 +145,7 @@ def refusal(policy: KeyPolicy, opened: Opened, before: KeyPolicy | None, vouchin
 
 
 def short(keys: Iterable[PublicKey]) -> str:
-    """Name keys in a few letters each, behind a number."""
+    """Return the short ids of keys as ` (a, b)`, to append to a number; empty without keys."""
     names = ", ".join(short_id(key.id) for key in keys)
     return f" ({names})" if names else ""
 
@@ -169,7 +172,7 @@ def _read(facet: Mapping[str, Any]) -> tuple[KeyPolicy, Opened]:
 
 @dataclass(frozen=True, slots=True)
 class CosignEvent:
-    """A cosignature as an event says it; nothing in it is believed yet."""
+    """A cosignature facet with the position of its event, not verified."""
 
     seq: int
     facet: Mapping[str, Any]
@@ -180,9 +183,9 @@ class SealSignatures:
     """The valid signatures over one build's payload.
 
     Attributes:
-        policy: the policy that the build was sealed under, where there was one.
-        signed: every key that signed, the seal's own first, each once.
-        problems: (position, what was expected, what was found) of each cosignature that is none.
+        policy: policy that the build was sealed under; None if there was none.
+        signed: keys with a valid signature, those on the seal itself first.
+        problems: (position, expected, found) of each invalid cosignature.
     """
 
     policy: KeyPolicy | None
@@ -191,22 +194,22 @@ class SealSignatures:
 
     @property
     def counted(self) -> tuple[PublicKey, ...]:
-        """Those of the keys that signed which the policy names."""
+        """The signing keys that are in the policy; empty without one."""
         return () if self.policy is None else tuple(key for key in self.signed if key.id in self.policy.ids)
 
     @property
     def enough(self) -> bool:
-        """Whether as many keys signed as the policy asks for; true where there is none."""
+        """Whether enough keys of the policy signed; True without a policy."""
         return self.policy is None or len(self.counted) >= self.policy.threshold
 
     def words(self) -> str | None:
-        """Return how many have signed of how many; None where no policy asks for any."""
+        """Return required and found signatures as text; None without a policy."""
         if self.policy is None:
             return None
         return f"signatures: {self.policy.words()} required, {len(self.counted)} found"
 
     def document(self) -> dict[str, Any]:
-        """Return it as JSON."""
+        """Return the JSON object for answers; `required` and `of` are None without a policy."""
         policy = self.policy
         return {
             "required": None if policy is None else policy.threshold,
@@ -220,17 +223,17 @@ class SealSignatures:
 def signatures_of(
     ref: str, position: int, opened: Opened, cosignatures: Iterable[CosignEvent], policies: Policies, believed: Sequence[PublicKey]
 ) -> SealSignatures:
-    """Judge every signature over a build's payload.
+    """Verify every signature over a build's payload.
 
-    A cosignature counts where its key is in the policy that the build was sealed under, or in the one in force when it was given.
+    A cosignature is valid if its key is in the policy that the build was sealed under, or in the one in force when the cosignature was recorded.
 
     Args:
-        ref: the build's whole ref.
-        position: of the event that sealed it.
+        ref: full ref of the build.
+        position: position of the event that sealed it.
         opened: its envelope.
-        cosignatures: of any build, in the ledger's order.
-        policies: of the ledger.
-        believed: keys whose signature of the seal itself is taken.
+        cosignatures: cosignatures of any builds, in ledger order.
+        policies: policies of the ledger.
+        believed: keys trusted to sign the seal itself.
     """
     policy = policies.at(position)
     signed = {key.id: key for key in opened.signers([*believed, *(policy.signers if policy is not None else ())])}
@@ -249,14 +252,7 @@ def signatures_of(
 
 
 def raw_signers(ref: str, opened: Opened, cosignatures: Iterable[CosignEvent], keys: Iterable[PublicKey]) -> tuple[PublicKey, ...]:
-    """Return every one of the keys that signed a build's payload, whatever any policy says of them.
-
-    Args:
-        ref: the build's whole ref.
-        opened: its envelope.
-        cosignatures: of any build.
-        keys: those that are asked about.
-    """
+    """Return those of `keys` that validly signed a build's payload, on the seal or by a cosignature, regardless of policy."""
     asked = {key.id: key for key in keys}
     found = {key.id: key for key in opened.signers(asked.values())}
     for event in cosignatures:

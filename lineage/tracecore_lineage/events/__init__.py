@@ -1,1 +1,1 @@
-"""OpenLineage events: parsed strictly, built, and what they say of artifacts."""
+"""OpenLineage events: strict parsing, building, and the artifacts and claims in them."""

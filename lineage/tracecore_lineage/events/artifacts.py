@@ -1,4 +1,4 @@
-"""Artifacts read back from the OpenLineage datasets that `datasets` writes."""
+"""Reads artifacts back from the OpenLineage datasets written by `datasets`."""
 
 from __future__ import annotations
 
@@ -16,18 +16,15 @@ STANDARD = frozenset({"schema", "version", "symlinks", "tracecore_artifact", "tr
 """Dataset facets that carry the fields of an `Artifact`; all others are its `facets`."""
 
 UNVERSIONED = "unversioned"
-"""Digest of an external file that was read in an unknown version."""
+"""Placeholder digest of an external file whose version is unknown."""
 
 
 def artifact_from(namespace: str, dataset: Mapping[str, Any]) -> Artifact | None:
-    """Read an artifact back from a dataset of one of our events.
+    """Return the artifact of a dataset in one of tracecore's events; None if its version is not a digest.
 
     Args:
-        namespace: the workspace's.
-        dataset: an entry of an event's inputs or outputs.
-
-    Returns:
-        The artifact, or None where the dataset has no digest as its version.
+        namespace: the workspace's namespace; datasets of others are external files.
+        dataset: an entry of the event's inputs or outputs.
     """
     found: Mapping[str, Any] = dataset.get("facets") or {}
     digest = (found.get("version") or {}).get("datasetVersion", "")
@@ -58,7 +55,7 @@ def artifact_from(namespace: str, dataset: Mapping[str, Any]) -> Artifact | None
 
 
 def bare(facet: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a facet's own members, without OpenLineage's `_producer` and `_schemaURL`."""
+    """Return a facet without OpenLineage's `_producer` and `_schemaURL`."""
     return {name: value for name, value in facet.items() if name not in {"_producer", "_schemaURL"}}
 
 

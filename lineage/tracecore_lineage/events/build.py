@@ -1,7 +1,7 @@
-"""Building events: what the kernel says of a run becomes OpenLineage 2-0-2 RunEvents, made of openlineage-python's classes.
+"""Builds OpenLineage 2-0-2 RunEvents from the kernel's runs, using openlineage-python's classes.
 
-An event's bytes are the canonical JSON (RFC 8785) of its members. Members that an OpenLineage class leaves unset are left out; the JSON that stages
-hand in is kept as it is, nulls included.
+An event's bytes are the canonical JSON (RFC 8785) of its members. Unset members of OpenLineage classes are left out; JSON given by stages is kept
+unchanged, including nulls.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ _BUG = re.compile(r"bug/[0-9a-f]{12}")
 
 
 def event_bytes(event: RunEvent) -> bytes:
-    """Return the canonical bytes of an event.
+    """Return an event as canonical JSON (RFC 8785).
 
     Raises:
-        UsageError: a value in it has no canonical JSON (NaN, an infinity, an integer beyond 2^53 - 1, a broken text).
+        UsageError: a value has no canonical JSON (NaN, infinity, an integer beyond 2^53 - 1, invalid Unicode).
     """
     try:
         return jcs(plain(event))
@@ -59,7 +59,7 @@ def event_bytes(event: RunEvent) -> bytes:
 
 
 def plain(value: Any) -> Any:
-    """Turn OpenLineage objects into JSON values, their unset members left out."""
+    """Convert OpenLineage objects to JSON values, leaving unset members out."""
     if isinstance(value, facets.StageFacet):
         return {**value.members, "_producer": producer(), "_schemaURL": value.url}
     if attrs.has(type(value)):
@@ -76,18 +76,14 @@ def plain(value: Any) -> Any:
 
 
 class EventMaker:
-    """Makes the events of one workspace.
-
-    Args:
-        ledger: that they are recorded in; its slug is the namespace of all jobs and datasets.
-    """
+    """Builds the events of one ledger, whose slug is the namespace of all jobs and datasets."""
 
     def __init__(self, ledger: LedgerName) -> None:
         self.namespace = ledger.slug
         self._producer = ledger.producer
 
     def start(self, run: StageRun) -> bytes:
-        """Return a run's START."""
+        """Return the START event of a stage run."""
         return self._stage_event(RunState.START, run, run.started_at)
 
     def complete(
@@ -98,7 +94,7 @@ class EventMaker:
         run_facets: Mapping[str, Any] | None,
         ended_at: datetime,
     ) -> bytes:
-        """Return a run's COMPLETE, with the exact versions it read and wrote."""
+        """Return the COMPLETE event of a stage run, with the exact versions that it read and wrote."""
         further = {name: _run_facet(name, value) for name, value in (run_facets or {}).items()}
         return self._stage_event(
             RunState.COMPLETE,
@@ -110,7 +106,7 @@ class EventMaker:
         )
 
     def fail(self, run: StageRun, error: str, *, trace: str | None, inputs: Sequence[RunInput], aborted: bool, ended_at: datetime) -> bytes:
-        """Return a run's FAIL or ABORT with its reason."""
+        """Return the FAIL or ABORT event of a stage run, with its error and Python stack trace."""
         further: dict[str, Any] = {"errorMessage": error_message_run.ErrorMessageRunFacet(error, "python", trace, producer=producer())}
         if aborted:
             further["tracecore_abort"] = facets.TracecoreAbortRunFacet(error, producer=producer())
@@ -118,12 +114,12 @@ class EventMaker:
         return self._stage_event(state, run, ended_at, further, [datasets.input_dataset(self.namespace, item) for item in _with_program(run, inputs)])
 
     def abort(self, started: Mapping[str, Any], why: str, ended_at: datetime) -> bytes:
-        """Return the ABORT of a run that is known only by its START; its facets are repeated, so that the two events agree.
+        """Return the ABORT event of a run of which only the START is known; its facets are repeated so that both events agree.
 
         Args:
-            started: the parsed START.
+            started: the parsed START event.
             why: one sentence.
-            ended_at: when it was closed, which may be long after it died.
+            ended_at: when it was closed, which may be long after its process died.
         """
         again = Run(started["run"]["runId"], _kept(started["run"]))
         again.facets = {
@@ -135,7 +131,7 @@ class EventMaker:
         return self.event(RunState.ABORT, again, job, ended_at)
 
     def check(self, check: CheckRun) -> tuple[bytes, bytes]:
-        """Return the START and COMPLETE of a finished check: a run that reads what it checks."""
+        """Return the START and COMPLETE events of a finished check, as a run that reads the checked outputs."""
         parent = Parent(check.of_run, check.job.rpartition(".check.")[0] or check.job, self.namespace)
         common = {"parent": _parent(parent), "processing_engine": _engine()}
         found = facets.TracecoreCheckRunFacet(
@@ -157,7 +153,7 @@ class EventMaker:
         )
 
     def environment(self, run_id: str, environment: Environment, recorded_at: datetime) -> tuple[bytes, bytes]:
-        """Return the START and COMPLETE that record what is installed where runs run."""
+        """Return the START and COMPLETE events that record an environment's installed distributions."""
         facet = facets.TracecoreEnvironmentRunFacet(
             environment.digest,
             environment.python,
@@ -178,15 +174,15 @@ class EventMaker:
         inputs: Sequence[RunInput] = (),
         outputs: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> tuple[bytes, bytes]:
-        """Return the START and COMPLETE of something that happened in the record itself: a run of job `tracecore.<verb>`.
+        """Return START and COMPLETE of a run of job `tracecore.<verb>`, which states a fact of the record itself.
 
         Args:
             verb: what happened.
-            run_id: of the run that records it.
-            run_facets: what it says of itself.
-            at: when.
+            run_id: id of the run that records it.
+            run_facets: run facets of the COMPLETE.
+            at: eventTime of both events.
             inputs: the versions it is about.
-            outputs: dataset facets of what it made that has a name and no digest, by ref (`bug/<id>`).
+            outputs: dataset facets by ref, of outputs that have a name but no digest (`bug/<id>`).
         """
         job = Job(self.namespace, f"tracecore.{verb}", {"jobType": _job_type(verb.upper())})
         common = {"processing_engine": _engine()}
@@ -203,12 +199,7 @@ class EventMaker:
         )
 
     def erasure(self, erasure: Erasure, at: datetime) -> bytes:
-        """Return the START of an erasure that is promised, or the COMPLETE of one that is done.
-
-        Args:
-            erasure: what goes or went; signed where it is done.
-            at: when.
-        """
+        """Return the START event of a planned erasure, or the COMPLETE event of a completed, signed one."""
         plan = None if erasure.done else erasure.document()
         run_facets: dict[str, Any] = {
             "processing_engine": _engine(),
@@ -243,7 +234,7 @@ class EventMaker:
         inputs: Sequence[InputDataset] = (),
         outputs: Sequence[OutputDataset] = (),
     ) -> bytes:
-        """Return the bytes of one RunEvent."""
+        """Return one RunEvent as canonical JSON."""
         return event_bytes(
             RunEvent(
                 eventTime=rfc3339.instant(at), producer=self._producer, run=run, job=job, eventType=state, inputs=list(inputs), outputs=list(outputs)
@@ -251,7 +242,7 @@ class EventMaker:
         )
 
     def _named_inputs(self, run: StageRun) -> list[InputDataset]:
-        """Return the bugs that a run's parameters name as its inputs: it was run because of them."""
+        """Return an input for each bug ref among a run's parameters."""
         given = ((role, value if isinstance(value, (list, tuple)) else [value]) for role, value in sorted(run.params.items()))
         named = {(role, text) for role, values in given for text in values if isinstance(text, str) and _BUG.fullmatch(text)}
         return [datasets.named_input(self.namespace, text, role) for role, text in sorted(named)]
@@ -280,7 +271,7 @@ class EventMaker:
 
 
 def _with_program(run: StageRun, inputs: Sequence[RunInput]) -> Sequence[RunInput]:
-    """Add the program, which is an input of every run of it, where it is not among the inputs yet."""
+    """Return the inputs with the run's program first, unless it is already among them."""
     if run.program is None or any(item.artifact.ref == run.program.ref for item in inputs):
         return inputs
     return [RunInput("program", run.program), *inputs]
@@ -291,7 +282,7 @@ def _run_facet(name: str, value: Any) -> Any:
 
 
 def _kept(owner: Mapping[str, Any]) -> dict[str, Any]:
-    """Wrap the facets of a run or job that was read from an event, their `_schemaURL` kept."""
+    """Wrap the facets of a run or job in a parsed event, keeping their `_schemaURL`."""
     return {name: facets.stage_facet(name, facet) for name, facet in owner.get("facets", {}).items()}
 
 

@@ -1,7 +1,6 @@
-"""Claims: what an event says of artifacts that its producer has no say over.
+"""Claims: statements of an event about artifacts outside its producer's authority.
 
-A producer may say that it read an artifact of a workspace. That it made, renamed, emptied or dropped one is a claim: shown as such, and nothing
-follows from it.
+Any producer may state that it read a workspace's artifact. That it made, renamed, emptied or dropped one is a claim: it is shown, but not believed.
 """
 
 from __future__ import annotations
@@ -17,18 +16,18 @@ __all__ = ["CHANGES", "MADE", "SAID_BY_CLAIMS", "Claim", "claims_in", "own_name"
 
 MADE = "made this version"
 SAID_BY_CLAIMS = frozenset({"symlinks", "lifecycleStateChange"})
-"""Facets of an artifact that say something of it which only its own workspace can say."""
+"""Dataset facets that only the artifact's own workspace may state."""
 CHANGES = {"DROP": "dropped it", "TRUNCATE": "emptied it", "ALTER": "altered it", "OVERWRITE": "overwrote it", "CREATE": "created it"}
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One claim.
+    """A claim about an artifact.
 
     Attributes:
-        subject: `kind/name` that it is about.
-        version: hex of the digest; empty where it names none.
-        says: the claim, to be read after "says that it".
+        subject: `kind/name` of the artifact.
+        version: hex of the digest; empty if none is named.
+        says: the claim as a predicate, such as `dropped it`.
     """
 
     subject: str
@@ -37,11 +36,11 @@ class Claim:
 
 
 def claims_in(members: Mapping[str, Any], foreign: Callable[[str], bool]) -> Iterator[Claim]:
-    """Return the claims of an event, each once.
+    """Yield the claims of an event, each once.
 
     Args:
         members: the parsed event.
-        foreign: whether a namespace is one of artifacts that the event's producer has no say over.
+        foreign: whether a namespace is a workspace's over which the producer has no authority.
     """
     listed = [(dataset, False) for dataset in (*members.get("inputs", ()), *([] if {"run", "job"} & members.keys() else [members["dataset"]]))]
     listed += [(dataset, True) for dataset in members.get("outputs", ())]
@@ -49,7 +48,7 @@ def claims_in(members: Mapping[str, Any], foreign: Callable[[str], bool]) -> Ite
 
 
 def own_name(namespace: object, name: object, foreign: Callable[[str], bool]) -> str | None:
-    """Return the `kind/name` of an artifact that a dataset's name denotes; None where it denotes none."""
+    """Return the `kind/name` that a dataset's namespace and name denote if it is an artifact or bug in a foreign workspace; else None."""
     if not (isinstance(namespace, str) and isinstance(name, str) and foreign(namespace)):
         return None
     try:
@@ -81,7 +80,7 @@ def _of(dataset: Mapping[str, Any], foreign: Callable[[str], bool], *, written: 
 
 
 def _did(change: object, digest: str, version: object, previous: Mapping[str, Any]) -> str:
-    """Return what a producer says that it did to an artifact."""
+    """Return the claim text for a lifecycle change or write."""
     if change == "RENAME":
         return f"renamed {_called(previous)} to it"
     if isinstance(change, str) and change in CHANGES and not (digest and change in {"OVERWRITE", "CREATE"}):

@@ -1,7 +1,7 @@
-"""Artifacts as OpenLineage datasets, written into events; `artifacts` reads them back.
+"""Writes artifacts as OpenLineage datasets; `artifacts` reads them back.
 
-In our own namespace a dataset is named `kind/name` (percent-encoded as in refs) and its version facet is the artifact's digest; an external keeps its
-producer's namespace and name.
+In a workspace's own namespace a dataset is named `kind/name` (percent-encoded as in refs) and its version facet is the artifact's digest; an external
+file keeps its producer's namespace and name.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _STORE = "urn:tracecore:store"
 
 
 def output_dataset(namespace: str, port: str, artifact: Artifact) -> Any:
-    """Return an output with everything known of it."""
+    """Return an output dataset with all facets of the artifact."""
     statistics = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(artifact.rows, artifact.size_bytes, producer=producer())
     port_facet = facets.TracecorePortOutputDatasetFacet(port, None, producer=producer())
     home, name = _name(namespace, artifact)
@@ -40,19 +40,19 @@ def output_dataset(namespace: str, port: str, artifact: Artifact) -> Any:
 
 
 def named_output(namespace: str, ref: str, port: str, described: Mapping[str, Any]) -> Any:
-    """Return an output that is known only by its name, without a digest: a bug."""
+    """Return an output dataset without a version, for a bug."""
     return OutputDataset(
         namespace, ref, {"tracecore_port": facets.TracecorePortOutputDatasetFacet(port, None, producer=producer())}, facets=dict(described)
     )
 
 
 def named_input(namespace: str, ref: str, role: str) -> Any:
-    """Return an input that is known only by its name, without a digest: a bug."""
+    """Return an input dataset without a version, for a bug."""
     return InputDataset(namespace, ref, {"tracecore_port": facets.TracecorePortInputDatasetFacet(role, None, producer=producer())})
 
 
 def input_dataset(namespace: str, item: RunInput, assertions: Any = None) -> Any:
-    """Return an input by its exact version; described in full only where no recorded run has described it."""
+    """Return an input dataset with its exact version; all facets are included only if no recorded run made it."""
     port = facets.TracecorePortInputDatasetFacet(item.role, item.producer, item.use and item.use.value, producer=producer())
     input_facets: dict[str, Any] = {"tracecore_port": port}
     if assertions is not None:
@@ -65,15 +65,12 @@ def input_dataset(namespace: str, item: RunInput, assertions: Any = None) -> Any
 
 
 def touched_input(namespace: str, kind: str, name: str, digest: str, described: Mapping[str, Any], home: str | None = None) -> Any:
-    """Return a version that something happened to as an input, with the given facets and no others.
+    """Return a version as an input with role `erased` and only the given facets.
 
     Args:
-        namespace: the workspace's.
-        kind: of the artifact.
-        name: of the artifact, not encoded.
-        digest: of the version.
+        name: name of the artifact, not percent-encoded.
         described: facets by name.
-        home: namespace of an external file.
+        home: namespace of an external file, else None.
     """
     artifact = Artifact(kind, name, digest, namespace=home)
     port = facets.TracecorePortInputDatasetFacet("erased", None, producer=producer())
@@ -82,7 +79,7 @@ def touched_input(namespace: str, kind: str, name: str, digest: str, described: 
 
 
 def checked_inputs(namespace: str, check: CheckRun) -> list[Any]:
-    """Return the inputs of a check's run; its assertions are on those that the checked run made."""
+    """Return the inputs of a check's run, with its assertions on the outputs of the checked run (or on all inputs if there are none)."""
     severity = "error" if check.severity.value == "blocking" else "warn"
     assertions = [
         data_quality_assertions_dataset.Assertion(
@@ -130,7 +127,7 @@ def _described(artifact: Artifact) -> dict[str, Any]:
 
 
 def _of_kind(kind: str) -> dict[str, Any] | None:
-    """Return what is recorded of a plugin's kind; the record knows the built-in ones."""
+    """Return what is recorded about a plugin's artifact kind; None for a built-in kind."""
     known = kind_of(kind)
     return None if known.is_built_in else known.recorded()
 

@@ -1,7 +1,6 @@
-"""Reading an event's bytes strictly: what is not a valid OpenLineage 2-0-2 event is refused with its reason.
+"""Strict parsing of event bytes: anything but a valid OpenLineage 2-0-2 event is refused with a reason.
 
-The standard library's JSON takes NaN, duplicate keys and lone surrogates; two readers of such bytes may see two things, so none of them enters the
-ledger.
+Python's JSON parser accepts NaN, duplicate keys and lone surrogates, which other parsers may read differently; such bytes never enter the ledger.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ _TYPES = frozenset({"START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER"})
 
 
 class BadEvent(UsageError):
-    """Bytes that are not a valid OpenLineage event; the message says what was expected and what was found, in one line that can be shown.
+    """Not a valid OpenLineage event; the message states in one printable line what was expected and found.
 
     Args:
-        reason: may quote the event, of which anything may be in it: what can't be printed is escaped, and only so much is shown.
+        reason: may quote the event; it is escaped and cut to 400 characters.
     """
 
     def __init__(self, reason: str) -> None:
@@ -38,14 +37,14 @@ class BadEvent(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event, checked.
+    """A validated event.
 
     Attributes:
         kind: `run`, `job` or `dataset`.
         members: the parsed event.
-        time: eventTime in our form.
-        run_id: of a run event, lower-case.
-        type: eventType; `OTHER` where a run event has none, empty for the other kinds.
+        time: eventTime in UTC with six decimals.
+        run_id: lower-case id of a run event; None for other kinds.
+        type: eventType; `OTHER` if a run event has none, empty for other kinds.
     """
 
     kind: str
@@ -56,19 +55,19 @@ class Event:
 
 
 def is_deleted(facet: Any) -> bool:
-    """Whether a facet is stated to be gone (`_deleted`)."""
+    """Whether a facet is marked as deleted (`_deleted`)."""
     return isinstance(facet, dict) and facet.get("_deleted") is True
 
 
 def strict_json(body: bytes) -> Any:
-    """Parse JSON that means one thing to every reader.
+    """Parse JSON that every parser reads the same way.
 
     Raises:
-        BadEvent: no UTF-8, no JSON, NaN or an infinity, a key twice, a lone surrogate, U+0000, or nested too deep.
+        BadEvent: invalid UTF-8 or JSON, NaN or infinity, a duplicate key, a lone surrogate, U+0000, or nested too deeply.
     """
     try:
         value = loads_strict(body)
-        # Written out again only where there can be one: an escaped backslash before `u0000` makes it a text that only looks like it.
+        # Serialized again only if the bytes contain the escape, since `\\u0000` (an escaped backslash) is allowed.
         again = json.dumps(value, ensure_ascii=False) if b"\\u0000" in body else ""
     except StrictJSONError as error:
         raise BadEvent(f"expected JSON: {error}") from None
@@ -78,10 +77,10 @@ def strict_json(body: bytes) -> Any:
 
 
 def parse_event(body: bytes) -> Event:
-    """Read one event.
+    """Parse and validate one event.
 
     Raises:
-        BadEvent: it is not a valid OpenLineage 2-0-2 event.
+        BadEvent: not a valid OpenLineage 2-0-2 event.
     """
     members = strict_json(body)
     if not isinstance(members, dict):

@@ -1,1 +1,1 @@
-"""Values that every room of the record shares: times, facet classes, names, findings. Pure: no database, no file."""
+"""Values shared by all packages of the record: times, facet classes, names, findings. No database or file access."""

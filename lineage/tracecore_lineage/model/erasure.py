@@ -1,4 +1,4 @@
-"""Erasures, promised or done: what goes of which version, and why."""
+"""Erasures, planned or done: what is erased of which version, and why."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ JOBS = frozenset({f"tracecore.{WITHDRAWAL}", f"tracecore.{PRUNE}"})
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What went of one version at one place.
+    """What was erased of one version at one location.
 
     Attributes:
-        ref: whole.
-        location: of the version, relative to the store's root.
-        version: of a Delta table; None for files and directories.
-        files: what went, file by file.
+        ref: full ref.
+        location: location of the version, relative to the store's root.
+        version: Delta version; None for files and directories.
+        files: the erased files.
     """
 
     ref: str
@@ -33,16 +33,16 @@ class Erased:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of its files as they were recorded."""
+        """Total recorded size of the files."""
         return sum(gone.size_bytes for gone in self.files)
 
     @property
     def rows(self) -> int:
-        """Rows of its data files."""
+        """Total rows of the data files."""
         return sum(gone.rows or 0 for gone in self.files)
 
     def document(self) -> dict[str, Any]:
-        """Return it as the statement has it."""
+        """Return the JSON object for the signed statement."""
         return {
             "ref": self.ref,
             "location": self.location,
@@ -55,22 +55,22 @@ class Erased:
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """One erasure, promised or done.
+    """One erasure, planned or done.
 
     Attributes:
-        run: its id.
+        run: id of its run.
         what: `consent_withdraw` or `prune`.
-        reason: as it was given.
+        reason: reason given by the user.
         at: eventTime of its START.
         seq: position of its START in the ledger.
-        done: whether it came to its end.
-        drives: names of the withdrawn drives.
-        withdrawn: digests of files that may not come back.
+        done: whether it completed.
+        drives: names of withdrawn drives.
+        withdrawn: digests of files that must not be ingested again.
         people: pseudonyms that can no longer be resolved.
-        builds: refs of the builds that the data reached.
-        versions: what went.
-        commits: files of Delta logs that were rewritten without statistics of what went: every later version needs them.
-        envelope: the signed statement; None while it is only promised.
+        builds: refs of builds made from the data.
+        versions: the erased parts of versions.
+        commits: Delta log files rewritten without statistics of the erased rows, since every later version needs them.
+        envelope: the signed statement; None while only planned.
     """
 
     run: str
@@ -89,16 +89,16 @@ class Erasure:
 
     @property
     def why(self) -> str:
-        """Why, in a few words: `consent withdrawn: <reason>`."""
+        """Reason as text, such as `consent withdrawn: <reason>`."""
         return f"consent withdrawn: {self.reason}" if self.what == WITHDRAWAL else f"pruned: {self.reason}"
 
     @property
     def day(self) -> str:
-        """The date."""
+        """Date of `at`, YYYY-MM-DD."""
         return self.at.partition("T")[0]
 
     def document(self) -> dict[str, Any]:
-        """Return it as the statement's predicate has it, without the key."""
+        """Return the predicate of the statement, without the key."""
         return {
             "type": PREDICATE,
             "what": self.what,

@@ -1,8 +1,8 @@
-"""Our facets as classes, in addition to OpenLineage's own: `Tracecore…Facet`, each with a JSON Schema in `lineage/facets/` and an example.
+"""Tracecore's own facets as classes, `Tracecore…Facet`, each with a JSON Schema and an example in `lineage/facets/`.
 
 A facet's `_schemaURL` is `urn:tracecore:<name>:<version>` and never changes its meaning; a changed shape gets a new version. The classes here are
-those that the record writes itself; stages give theirs as JSON (`FacetSpec`), which `stage_facet` turns into the same form. Every facet of ours has a
-`summary`: one line that traces show, without the name of a person. Here it follows from the other members.
+the facets that the record writes itself; `stage_facet` wraps those that stages return as JSON (`FacetSpec`). Every facet has a `summary`, derived
+here from the other members: one line for traces, without the name of a person.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _GENERIC = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/BaseFacet"
 
 
 def _short(digest: str) -> str:
-    """Return what people compare of a digest or key id: its first twelve digits, without the algorithm's name."""
+    """Return the abbreviated form of a digest or key id: its first twelve hex digits."""
     return digest.rpartition(":")[2][:12]
 
 
@@ -58,24 +58,24 @@ def _plugin(plugin: Mapping[str, Any] | None) -> str:
 
 
 def _summary(parts: Callable[[Any], Iterable[str]]) -> Any:
-    """Declare the member `summary`, which follows from the others: it is not an argument of the class."""
+    """Return an attrs field for `summary`, computed from the other members by `parts` and not an argument of the constructor."""
     return attrs.field(init=False, default=attrs.Factory(lambda facet: summarize(*parts(facet)), takes_self=True))
 
 
 @cache
 def producer() -> str:
-    """Return the URI that our facets name as their producer; an event's own names the ledger that it is recorded in."""
+    """Return the `_producer` URI of tracecore's facets (an event's own producer names its ledger instead)."""
     return f"urn:tracecore:recorder:{version('tracecore')}"
 
 
 def schema_url(name: str, version: int = 1) -> str:
-    """Return the `_schemaURL` of one of our facets."""
+    """Return the `_schemaURL` of a tracecore facet."""
     return f"urn:tracecore:{name}:{version}"
 
 
 @attrs.define
 class TracecoreExecutionRunFacet(RunFacet):
-    """How a stage ran: its code, parameters and seed, its staleness key, and what it ran on."""
+    """How a stage ran: code, parameters, seed, staleness key, and host."""
 
     stage: str | None
     plugin: dict[str, Any] | None
@@ -93,7 +93,7 @@ class TracecoreExecutionRunFacet(RunFacet):
 
 @attrs.define
 class TracecoreEnvironmentRunFacet(RunFacet):
-    """Everything installed where runs ran; recorded once for each digest."""
+    """The installed distributions of an environment; recorded once per digest."""
 
     digest: str
     python: str
@@ -107,7 +107,7 @@ class TracecoreEnvironmentRunFacet(RunFacet):
 
 @attrs.define
 class TracecoreCheckRunFacet(RunFacet):
-    """What a check found; its single assertions are in `dataQualityAssertions` of its inputs."""
+    """Result of a check; its individual assertions are in `dataQualityAssertions` of its inputs."""
 
     name: str
     of_run: str
@@ -124,7 +124,7 @@ class TracecoreCheckRunFacet(RunFacet):
 
 @attrs.define
 class TracecoreAbortRunFacet(RunFacet):
-    """Why a run was closed without an end of its own."""
+    """Why a run was aborted."""
 
     why: str
 
@@ -134,7 +134,7 @@ class TracecoreAbortRunFacet(RunFacet):
 
 @attrs.define
 class TracecoreBuildRunFacet(RunFacet):
-    """A sealed build: its name, its place in the ledger, and its DSSE envelope."""
+    """A sealed build: its name, ledger position, and DSSE envelope."""
 
     name: str
     ref: str
@@ -150,7 +150,7 @@ class TracecoreBuildRunFacet(RunFacet):
 
 @attrs.define
 class TracecoreLedgerRunFacet(RunFacet):
-    """The first event of a ledger: its id and the key that signs it, by a run of job tracecore.init."""
+    """The first event of a ledger (job `tracecore.init`): its id and signing key."""
 
     ledger_id: str
     slug: str
@@ -163,7 +163,7 @@ class TracecoreLedgerRunFacet(RunFacet):
 
 @attrs.define
 class TracecoreKeyRunFacet(RunFacet):
-    """A change of the signing key, or the key of a further host; a key of before signs the new one, so that trust in the old extends to it."""
+    """A new signing key, of this or a further host, signed by an earlier key so that trust extends to it."""
 
     old: str | None
     new: str
@@ -176,7 +176,7 @@ class TracecoreKeyRunFacet(RunFacet):
 
 @attrs.define
 class TracecoreKeyPolicyRunFacet(RunFacet):
-    """Which keys sign builds, and how many of them have to: the signed policy, and what it says in the open."""
+    """A key policy: the keys that may sign builds and how many must, in clear and as a signed envelope."""
 
     threshold: int
     signers: list[dict[str, str]]
@@ -189,7 +189,7 @@ class TracecoreKeyPolicyRunFacet(RunFacet):
 
 @attrs.define
 class TracecoreCosignRunFacet(RunFacet):
-    """One more signature over the very payload of a build's seal."""
+    """An additional signature over the payload of a build's seal."""
 
     build: str
     key: str
@@ -202,7 +202,7 @@ class TracecoreCosignRunFacet(RunFacet):
 
 @attrs.define
 class TracecoreImportRunFacet(RunFacet):
-    """A bundle that was taken over: everything in it but the bytes of its events, which the ledger has, and of its files, which the store has."""
+    """An imported bundle, without the bytes of its events (in the ledger) and files (in the store)."""
 
     build: str
     origin: str
@@ -218,7 +218,7 @@ class TracecoreImportRunFacet(RunFacet):
 
 @attrs.define
 class TracecoreImportedDatasetFacet(DatasetFacet):
-    """Where a build was sealed that was imported, and whether the importer had pinned a key."""
+    """Ledger and position at which an imported build was sealed, and the keys that the importer had pinned."""
 
     origin: str
     ledger: str
@@ -233,7 +233,7 @@ class TracecoreImportedDatasetFacet(DatasetFacet):
 
 @attrs.define
 class TracecoreBugDatasetFacet(DatasetFacet):
-    """A perception bug as it was reported: what was seen, in which build, and the frames that show it."""
+    """A reported perception bug: description, build, and frames that show it."""
 
     id: str
     text: str
@@ -254,7 +254,7 @@ class TracecoreBugDatasetFacet(DatasetFacet):
 
 @attrs.define
 class TracecoreArtifactDatasetFacet(DatasetFacet):
-    """What a version is and where its bytes lie, relative to the store; for Delta tables with the digest of every log file."""
+    """Kind, size and store location of a version; for a Delta table also the digest of every log file."""
 
     kind: str
     media: str
@@ -278,7 +278,7 @@ class TracecoreArtifactDatasetFacet(DatasetFacet):
 
 @attrs.define
 class TracecoreOriginDatasetFacet(DatasetFacet):
-    """Where a version came from that no recorded run made."""
+    """Declared source of a version that no recorded run made."""
 
     name: str
     digest: str
@@ -291,7 +291,7 @@ class TracecoreOriginDatasetFacet(DatasetFacet):
 
 @attrs.define
 class TracecoreUnknownsDatasetFacet(DatasetFacet):
-    """Facts about a version that were not recorded or that could not be assessed."""
+    """Facts about a version that were not recorded or could not be assessed."""
 
     unknowns: list[dict[str, str]]
 
@@ -301,7 +301,7 @@ class TracecoreUnknownsDatasetFacet(DatasetFacet):
 
 @attrs.define
 class TracecorePortInputDatasetFacet(InputDatasetFacet):
-    """What an input is to its run, the run it was taken from, and what it was used for."""
+    """Role of an input in its run, the run it was taken from, and its use."""
 
     role: str
     producer_run: str | None
@@ -313,7 +313,7 @@ class TracecorePortInputDatasetFacet(InputDatasetFacet):
 
 @attrs.define
 class TracecorePortOutputDatasetFacet(OutputDatasetFacet):
-    """The output port a version was written to."""
+    """Port to which an output was written."""
 
     role: str
     producer_run: str | None
@@ -325,7 +325,7 @@ class TracecorePortOutputDatasetFacet(OutputDatasetFacet):
 
 @attrs.define
 class TracecoreErasureRunFacet(RunFacet):
-    """What an erasure promises to take away (START), or took away, in a signed statement (COMPLETE)."""
+    """Plan of an erasure (START), or the signed statement of what was erased (COMPLETE)."""
 
     plan: dict[str, Any] | None
     envelope: dict[str, Any] | None
@@ -336,7 +336,7 @@ class TracecoreErasureRunFacet(RunFacet):
 
 @attrs.define
 class TracecoreTombstoneDatasetFacet(DatasetFacet):
-    """What went of a version on purpose: why, when, by which run, and how much."""
+    """Deliberate erasure of parts of a version: why, when, by which run, and how much."""
 
     what: str
     reason: str
@@ -355,14 +355,14 @@ class TracecoreTombstoneDatasetFacet(DatasetFacet):
 
 @attrs.define
 class StageFacet(BaseFacet):
-    """A facet that a stage handed in as JSON; its members are next to `_producer` and `_schemaURL`."""
+    """A facet that a stage returned as JSON."""
 
     name: str
     members: dict[str, Any]
 
     @property
     def url(self) -> str:
-        """The facet's own schema where it names one, ours for our names, else OpenLineage's base facet."""
+        """Its own `_schemaURL` if it has one, tracecore's if its name starts with `tracecore_`, else that of OpenLineage's base facet."""
         given = self.members.get("_schemaURL")
         if isinstance(given, str):
             return given
@@ -370,5 +370,5 @@ class StageFacet(BaseFacet):
 
 
 def stage_facet(name: str, value: Mapping[str, JSON]) -> StageFacet:
-    """Wrap the JSON of a stage's facet."""
+    """Wrap the JSON object of a stage's facet."""
     return StageFacet(name, dict(value))

@@ -1,4 +1,4 @@
-"""What a verification found: failures, each with what was expected, and how much was looked at."""
+"""Result of a verification: failures, erased parts, and counts of what was checked."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from sqlalchemy.exc import SQLAlchemyError
 __all__ = ["NONSENSE", "Checked", "ErasedPart", "Failure", "Findings", "Progress", "Verdict", "describe"]
 
 NONSENSE = (ArithmeticError, AttributeError, LookupError, RecursionError, SQLAlchemyError, TypeError, ValueError)
-"""What members of the wrong kind raise where they are used: a number beyond all columns, a list for a text, an event that is there twice."""
+"""Errors raised when members of the wrong type or range are used, such as a list instead of a string, or a duplicate event."""
 _LONGEST = 300
 
 Progress = Callable[[int, int, str], None]
-"""Called with how much is done, the total, and what was last."""
+"""Called with the amount done, the total, and the last item."""
 
 
 def describe(error: Exception) -> str:
-    """Return an error in one bounded line."""
+    """Return an error as one line of limited length."""
     words = " ".join(str(error).split())
     return f"{type(error).__name__}: {words if len(words) <= _LONGEST else words[:_LONGEST] + '…'}"
 
 
 class Failure(TypedDict):
-    """One thing that is not as recorded: `ref` says of what, `what` which part of it."""
+    """Something that differs from the record: `ref` is its subject, `what` the part that differs."""
 
     ref: str
     what: str
@@ -34,7 +34,7 @@ class Failure(TypedDict):
 
 
 class ErasedPart(TypedDict):
-    """Something that is gone on purpose, and no failure: of what, how much, why, and by which run."""
+    """Something that was deliberately erased, which is not a failure; `by` is the run."""
 
     ref: str
     what: str
@@ -43,7 +43,7 @@ class ErasedPart(TypedDict):
 
 
 class Checked(TypedDict):
-    """How much was looked at."""
+    """Counts of what was checked."""
 
     artifacts: int
     bytes: int
@@ -52,7 +52,7 @@ class Checked(TypedDict):
 
 
 class Verdict(TypedDict):
-    """The answer of `verify`, in the shape of the public contract."""
+    """The answer of `verify`, as promised in the public contract."""
 
     ok: bool
     key: str
@@ -63,7 +63,7 @@ class Verdict(TypedDict):
 
 @dataclass(slots=True)
 class Findings:
-    """The growing result of a verification."""
+    """Collects the results of a verification."""
 
     failures: list[Failure] = field(default_factory=list)
     erased: list[ErasedPart] = field(default_factory=list)
@@ -71,18 +71,18 @@ class Findings:
     checked: Checked = field(default_factory=lambda: Checked(artifacts=0, bytes=0, events=0, signatures=0))
 
     def fail(self, ref: str, what: str, expected: object, found: object) -> None:
-        """Note a failure, once."""
+        """Add a failure, unless the same one was added before."""
         told = (ref, what, str(expected), str(found))
         if told not in self.seen:
             self.seen.add(told)
             self.failures.append(Failure(ref=ref, what=what, expected=told[2], found=told[3]))
 
     def equal(self, ref: str, what: str, expected: object, found: object) -> bool:
-        """Note a failure unless both are the same."""
+        """Whether both values are equal; adds a failure if they are not."""
         if expected != found:
             self.fail(ref, what, expected, found)
         return expected == found
 
     def verdict(self, *, pinned: bool) -> Verdict:
-        """Return the answer."""
+        """Return the answer; `pinned` is whether the user supplied the key."""
         return Verdict(ok=not self.failures, key="pinned" if pinned else "unpinned", checked=self.checked, failures=self.failures, erased=self.erased)

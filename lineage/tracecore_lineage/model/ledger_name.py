@@ -1,4 +1,4 @@
-"""The name of a ledger: its workspace's slug and the ledger's id. Everything that must say which ledger is meant derives it here."""
+"""The name of a ledger, its workspace's slug and its id, from which producer and checkpoint origin are derived."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True, slots=True)
 class LedgerName:
-    """A ledger by name.
+    """The name of a ledger.
 
     Attributes:
-        slug: OpenLineage namespace of the workspace's jobs and datasets. Two workspaces may have the same.
-        ledger_id: 32 hex, random, given by `init`; empty for an event of a producer that is not a workspace.
+        slug: OpenLineage namespace of the workspace's jobs and datasets; not unique.
+        ledger_id: 32 random hex digits, chosen by `init`; empty for other producers.
     """
 
     slug: str
@@ -32,23 +32,18 @@ class LedgerName:
 
     @classmethod
     def speaking(cls, namespace: str, producer: str) -> LedgerName:
-        """Return the ledger that an event says it is of.
-
-        Args:
-            namespace: of the event's job.
-            producer: the event's own `producer`.
-        """
+        """Return the ledger that an event claims to be from, given its job's namespace and its `producer`; id empty for another producer."""
         named = producer.removeprefix(_PRODUCER) if producer.startswith(_PRODUCER) else ""
         return cls(namespace, named if _ID.fullmatch(named) else "")
 
     @property
     def producer(self) -> str:
-        """The `producer` of every event that this ledger's recorder writes."""
+        """The `producer` of every event recorded in this ledger."""
         return f"{_PRODUCER}{self.ledger_id}"
 
     @property
     def origin(self) -> str:
-        """The origin line of its checkpoints, which is also the name that its keys sign under."""
+        """The origin line of its checkpoints, which is also the signer name of its keys."""
         return f"tracecore/{self.slug}/{self.ledger_id}"
 
     def __str__(self) -> str:

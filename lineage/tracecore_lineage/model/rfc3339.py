@@ -1,4 +1,4 @@
-"""Times as the record writes them: RFC 3339 texts in UTC with six decimals, so that text order is time order."""
+"""Times as RFC 3339 text in UTC with six decimals, so that text order is time order."""
 
 from __future__ import annotations
 
@@ -14,25 +14,21 @@ _RFC3339 = re.compile(
 
 
 def instant(moment: datetime) -> str:
-    """Write a moment as `2026-11-22T15:39:45.000000Z`.
-
-    Args:
-        moment: an aware datetime; a naive one is taken as UTC.
-    """
+    """Return a time as `2026-11-22T15:39:45.000000Z`; a naive datetime is taken as UTC."""
     aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     return aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")  # strftime leaves years below 1000 unpadded
 
 
 def now() -> str:
-    """Write the present moment."""
+    """Return the current time in this format."""
     return instant(datetime.now(UTC))
 
 
 def parse_instant(text: str) -> str:
-    """Read an RFC 3339 time with an offset and write the same moment in our form; digits beyond the microsecond are cut.
+    """Convert any RFC 3339 time with an offset to this format; digits beyond microseconds are cut off.
 
     Raises:
-        ValueError: the text is not such a time; the message says what was expected.
+        ValueError: not a valid time; the message states what was expected.
     """
     match = _RFC3339.fullmatch(text)
     if match is None:

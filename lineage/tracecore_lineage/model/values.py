@@ -1,4 +1,4 @@
-"""Values of table cells as JSON and as text: exact, or as text where JSON is not exact."""
+"""Table cells as JSON values and as text, without loss of precision."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 __all__ = ["json_cell", "text_cell"]
 
 _EXACT = 2**53
-"""Beyond it a JSON reader may round an integer: nanoseconds travel as texts."""
+"""JSON readers may round larger integers, so they are written as text."""
 
 
 def json_cell(cell: Any) -> Any:
-    """Return a cell as JSON has it: large integers, times and non-finite numbers as texts, bytes as their size, maps as objects."""
+    """Return a cell as a JSON value: large integers, times and non-finite numbers as text, bytes as their size, maps as objects."""
     if isinstance(cell, Decimal):
         cell = int(cell) if cell == cell.to_integral_value() else float(cell)
     if isinstance(cell, bytes):
@@ -31,7 +31,7 @@ def json_cell(cell: Any) -> Any:
 
 
 def text_cell(cell: Any) -> str:
-    """Return a cell as text: nothing where it is null, bytes as their size, lists and maps as JSON."""
+    """Return a cell as text: null as empty text, bytes as their size, lists and maps as JSON."""
     import json
 
     value = json_cell(cell)

@@ -1,7 +1,6 @@
-"""Answers of the public contract assembled from a walk: nodes, runs, edges, gaps and unknowns, each in one fixed order.
+"""Build `Trace` answers from walks: nodes, runs, edges, gaps and unknowns.
 
-The order depends only on the content of events, never on their arrival or on later events: the answer for a prefix is the same, byte for byte, for
-ever.
+The order depends only on the content of events, not on arrival order or later events: the answer for a prefix never changes, byte for byte.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ Facets = Mapping[str, Mapping[str, Facet]]
 
 
 _OF_CHECKS = frozenset({"dataQualityAssertions"})
-"""Facets left out of nodes: each check reports its own, and one would stand for all; results are listed with the checked runs."""
+"""Facets left out of nodes: each check records its own, so none is complete; the results are listed with the checked runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """An answer and the resolved facts behind it, for the comparison with later events."""
+    """An answer with the resolved facts behind it, kept to compare with later events."""
 
     trace: Trace
     facets: Facets
@@ -40,7 +39,7 @@ class Assembled:
 
 
 def assemble(reader: Reader, walk: Walk) -> Assembled:
-    """Resolve the facts about the nodes and runs of a walk, and order them."""
+    """Build the answer of a finished walk: resolve facets, runs and checks, and sort everything. Adds gaps for versions without a maker to `walk`."""
     runs = reader.runs([*walk.runs, *(run for makers in walk.made_by.values() for run in makers)])
     checks = reader.checks(of_runs=walk.runs, targets=walk.levels)
     facets = reader.facets([*walk.levels, *(f"run:{run}" for run in [*walk.runs, *(check.run for check in checks)])])
@@ -74,7 +73,7 @@ def assemble(reader: Reader, walk: Walk) -> Assembled:
 
 
 def _name_unmade(walk: Walk, facets: Facets) -> None:
-    """Add a gap for every version without a maker or a declared origin; backward walks only."""
+    """In a backward walk, add a gap for every version that has neither a recorded maker nor a declared origin; labelers are exempt."""
     if walk.direction != "backward":
         return
     named = {at for at, _ in walk.gaps}
@@ -144,7 +143,7 @@ def _run_node(reader: Reader, run: RunFacts, checks: Sequence[CheckVerdict], fac
 
 
 def _unknowns(walk: Walk, runs: Mapping[str, RunFacts], checks: list[CheckVerdict], facets: Facets, recorded: Mapping[int, str]) -> list[UnknownFact]:
-    """Collect unrecorded facts of versions, checks, left-out files, unexecuted engines and runs of other producers."""
+    """Return the unknowns of versions, checks, engines, names made several times and runs, sorted."""
     listed: dict[tuple[str, str, str], UnknownFact] = {}
 
     def add(at: str, what: str, why: str) -> None:
@@ -177,7 +176,10 @@ def _unknowns(walk: Walk, runs: Mapping[str, RunFacts], checks: list[CheckVerdic
 
 
 def _unknowns_of_ends(run: RunFacts, recorded: Mapping[int, str], add: Callable[[str, str, str], None]) -> None:
-    """Collect inconsistencies in the events of one run: clocks that disagree, several ends, an id used by several jobs."""
+    """Report inconsistent events of one run through `add`: clocks that disagree, several terminal events, an id used by several jobs.
+
+    `recorded` maps ledger positions to recorded times.
+    """
     at = f"run/{run.id}"
     if run.ended_at is not None and run.started_at > run.ended_at:
         add(at, "clock", f"It started at {run.started_at}, after its end at {run.ended_at}.")
@@ -197,7 +199,7 @@ def _unknowns_of_ends(run: RunFacts, recorded: Mapping[int, str], add: Callable[
 def _unknowns_of_runs(
     walk: Walk, runs: Mapping[str, RunFacts], facets: Facets, add: Callable[[str, str, str], None], stated: Collection[tuple[str, str]]
 ) -> None:
-    """Collect files left out by runs and missing details of other producers' runs; `stated` holds (run, reason) listed with outputs."""
+    """Report files left out by runs, and other producers' runs without execution details, through `add`; skip (run, reason) pairs in `stated`."""
     for run in walk.runs:
         of_run = facets.get(f"run:{run}", {})
         for file, reason in _pairs(of_run, "tracecore_quarantine", "files", "name", "reason"):
@@ -213,7 +215,10 @@ def _unknowns_of_runs(
 
 
 def _pairs(facets: Mapping[str, Facet], name: str, key: str, one: str, other: str) -> list[tuple[str, str]]:
-    """Read two members of each entry of a facet's list; producers are free to send other shapes, so an entry without a member is shown as it is."""
+    """Return the members `one` and `other` of each entry of list `key` of a facet, as strings.
+
+    Facets of other producers may have any shape: a missing member becomes `no <name> in <entry>`.
+    """
     value = facets[name].value.get(key) if name in facets else None
     entries: list[Any] = value if isinstance(value, list) else [] if value is None else [value]
     return [(_member(entry, one), _member(entry, other)) for entry in entries]

@@ -1,4 +1,4 @@
-"""Reported bugs, read from their facets."""
+"""Queries of reported bugs (facet `tracecore_bug`)."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _FACET = "tracecore_bug"
 
 
 def reported_bugs(connection: Connection, *, build: str | None = None) -> list[Bug]:
-    """Return the reported bugs, newest first; with `build` (name or ref), only those seen in it.
+    """Return the reported bugs, newest first; with `build` (name or ref), only those reported against it.
 
     Raises:
-        UsageError: no such build, with the nearest match.
+        UsageError: unknown build; the message suggests the nearest name.
     """
     with readable_catalog():
         reader = Reader(connection, head(connection))
@@ -35,7 +35,7 @@ def reported_bugs(connection: Connection, *, build: str | None = None) -> list[B
 
 
 def find_bug(connection: Connection, identity: str) -> Bug | None:
-    """Return a bug by its id or `bug/<id>`, or None."""
+    """Return the bug with an id or ref `bug/<id>`; None if it is unknown or not a valid id."""
     with readable_catalog():
         try:
             ref = parse_ref(identity) if identity.startswith(f"{KIND}/") else Ref(KIND, (identity,))
@@ -45,10 +45,10 @@ def find_bug(connection: Connection, identity: str) -> Bug | None:
 
 
 def require_bug(reader: Reader, ref: Ref) -> Bug:
-    """Return a bug by its ref.
+    """Return the bug with a ref.
 
     Raises:
-        UsageError: no such bug, with the nearest id.
+        UsageError: unknown bug; the message suggests the nearest id.
     """
     found = _find(reader, ref)
     if found is None:
@@ -67,7 +67,7 @@ def _all(reader: Reader) -> list[Bug]:
 
 
 def reported_since(reader: Reader, bound: int) -> list[tuple[str, Facet, list[Link]]]:
-    """Return the bugs reported from a position on, each with its ref, facet, and inputs (what it is about)."""
+    """Return (ref, facet, inputs) of each bug first reported at or after position `bound`, sorted by ref; the inputs are the versions it is about."""
     query = select(EDGES.c.ref).where(EDGES.c.kind == KIND, EDGES.c.direction == "output", EDGES.c.seq >= bound, EDGES.c.seq < reader.prefix.bound)
     made = reader.outputs_like(reader.connection.execute(query).scalars())
     facets = reader.facets({link.ref for link in made})
@@ -82,7 +82,7 @@ def reported_since(reader: Reader, bound: int) -> list[tuple[str, Facet, list[Li
 def _bugs(reader: Reader, made: Iterable[Link]) -> list[Bug]:
     first: dict[str, Link] = {}
     for link in made:
-        first.setdefault(link.ref, link)  # earliest first: what was reported, not a repetition
+        first.setdefault(link.ref, link)  # links are sorted by time: the first report of a bug counts
     facets = reader.facets(first)
     return [_bug(link, facets[ref][_FACET].value) for ref, link in first.items() if _FACET in facets.get(ref, {})]
 

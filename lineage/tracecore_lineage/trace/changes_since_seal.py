@@ -1,6 +1,6 @@
-"""Changes since a build was sealed, about the nodes and runs of its trace.
+"""What was recorded about the nodes and runs of a build's trace after the build was sealed.
 
-A later run that uses the same version is not a change, nor is a repeated fact. A bug report is.
+Later uses of the same versions and repeated facts are not changes; bug reports are.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from tracecore_lineage.trace.walk import Walk
 __all__ = ["changes_since_seal"]
 
 _OF_STORAGE = frozenset({"tracecore_artifact", "symlinks", "version", "schema", "tracecore_port"})
-"""Facets of storage and of one run's use: another run that makes or reads the same version repeats them in its own way."""
+"""Facets about storage: every run that makes or reads the same version repeats them with its own values."""
 _TOMBSTONE = "tracecore_tombstone"
 _OF_USE = frozenset({"dataQualityAssertions", "dataQualityMetrics", "outputStatistics", "inputStatistics", "inputSubset", "outputSubset"})
 
 
 def changes_since_seal(now: Reader, walk: Walk, then: Assembled, bound: int) -> list[dict[str, Any]]:
-    """Return what events from `bound` on say about the nodes and runs of a trace.
+    """Return what was recorded from position `bound` on about the nodes and runs of a trace.
 
     Args:
-        now: of the prefix that the question may read, usually the whole ledger.
-        walk: in the build's prefix.
-        then: its answer.
+        now: reader of everything that the question may see, usually the whole ledger.
+        walk: the walk in the build's prefix.
+        then: the answer assembled from that walk.
         bound: end of the build's prefix.
 
     Returns:
         Entries with `at`, `what` (`facet`, `facet deleted`, `erased`, `gap filled`, `check failed`, `state`, `bug reported`, `cosigned`), details,
-        `position` and `recorded_at`; by position.
+        `position` and `recorded_at`; sorted by position.
     """
     if now.prefix.bound <= bound:
         return []
@@ -69,7 +69,7 @@ def _facets(now: Reader, walk: Walk, then: Assembled, bound: int) -> list[dict[s
 
 
 def _erased(entry: dict[str, Any]) -> dict[str, Any]:
-    """Describe a tombstone facet as an erasure, with text."""
+    """Return the entry of a tombstone facet as an `erased` entry with a readable `text`."""
     facet = entry["value"]
     why = "consent withdrawn" if facet.get("what") == "consent_withdraw" else "pruned"
     done = "" if facet.get("done") else " (promised, not finished yet)"
@@ -104,7 +104,7 @@ def _states(now: Reader, walk: Walk, then: Assembled, bound: int) -> list[dict[s
 
 
 def _cosignatures(now: Reader, walk: Walk, bound: int) -> list[dict[str, Any]]:
-    """List each later signature over the build's payload; `show` and `verify` judge them."""
+    """Return an entry for each later cosignature of the build, without verifying it; `show` and `verify` do."""
     if not walk.root.startswith("build/"):
         return []
     return [
@@ -115,7 +115,7 @@ def _cosignatures(now: Reader, walk: Walk, bound: int) -> list[dict[str, Any]]:
 
 
 def _bugs(now: Reader, walk: Walk, bound: int) -> list[dict[str, Any]]:
-    """List each later bug once, at the affected node nearest to the root."""
+    """Return an entry for each later bug that is about a node of the walk, placed at such a node nearest to the root."""
     entries: list[dict[str, Any]] = []
     for ref, facet, about in reported_since(now, bound):
         known = sorted((walk.levels[link.ref], link.ref) for link in about if link.ref in walk.levels)

@@ -1,7 +1,6 @@
-"""External datasets (of other producers): their names, their writes, and the changes that emptied, replaced or renamed them.
+"""Datasets of other producers: their aliases, writes, and lifecycle changes (overwrite, truncate, drop, rename).
 
-Each rule is a small function that is looked up when it is called. Nothing depends on the arrival order of events: order is (eventTime, event
-digest).
+All order is by (eventTime, event digest), independent of the arrival of events.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _EVER: Instant = ("~", "")
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One version as made by one run, and the instant it took effect."""
+    """One version of a dataset written by one run; `at` is when the write took effect."""
 
     at: Instant
     label: str
@@ -38,7 +37,10 @@ class Write:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Change:
-    """End of all previous content: `DROP`, `TRUNCATE`, `OVERWRITE`, `CREATE`, `RENAME` from `old`, or `MOVED` to another name."""
+    """A change that ends a dataset's previous content.
+
+    `what` is `DROP`, `TRUNCATE`, `OVERWRITE`, `CREATE`, `RENAME` (from dataset `old`), `MOVED` (to another name) or, for artifacts, possibly empty.
+    """
 
     at: Instant
     what: str
@@ -51,10 +53,11 @@ class Dataset:
 
     Attributes:
         names: names used by other producers.
-        ours: artifacts that those names denote; writes and changes by other producers are then claims.
-        by_label: writes by version.
-        relabelled: versions named by runs that only renamed or altered the dataset.
-        renamed: instant of each RENAME event.
+        ours: artifacts of the workspace that those names denote; if any, writes and changes by other producers are only claims.
+        writes: sorted by time, as are `changes`.
+        by_label: writes by version label.
+        relabelled: version labels used by runs that only renamed or altered the dataset.
+        renamed: by id of each RENAME event, the instant it took effect.
     """
 
     names: frozenset[str]
@@ -67,7 +70,7 @@ class Dataset:
 
 
 class Datasets:
-    """Loads datasets, and those that their names lead to, within one prefix."""
+    """Loads and caches datasets, together with the datasets they were renamed from or to, within one prefix."""
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
@@ -75,7 +78,7 @@ class Datasets:
         self._near: dict[str, frozenset[str]] = {}
 
     def load(self, refs: Iterable[str]) -> None:
-        """Read the datasets of these refs that are not loaded yet, and those that they were renamed from or to."""
+        """Load the datasets of these refs, and all datasets connected to them by aliases or renames; loaded ones are not read again."""
         listed = set(refs)
         asked = ({dataset_of(ref) for ref in listed} | {ref for ref in listed if not is_external(ref)}) - self._near.keys()
         if not asked:
@@ -98,20 +101,20 @@ class Datasets:
         self._near.update((name, near.get(name, frozenset({name}))) for name in known)
 
     def of(self, ref: str) -> Dataset:
-        """Return the loaded dataset of a ref."""
+        """Return the dataset of an external ref. Raises KeyError if it is not loaded."""
         return self._by_name[dataset_of(ref)]
 
     def near(self, ref: str) -> list[str]:
-        """Return every name under which a version may have been read: those of its dataset and of its renames."""
+        """Return every external name under which a version may have been read, through aliases and renames, sorted."""
         return sorted(name for name in self._near[dataset_of(ref)] | self._near.get(ref, frozenset()) if is_external(name))
 
     def stands_for(self, ref: str) -> frozenset[str]:
-        """Return the artifacts that the dataset of a ref denotes, as far as loaded."""
+        """Return the artifacts that the dataset of a ref denotes; empty if it is not loaded."""
         known = self._by_name.get(dataset_of(ref))
         return known.ours if known is not None else frozenset()
 
     def canonical(self, ref: str) -> str:
-        """Return one ref for a version, whichever of its names is used."""
+        """Return the same ref for a version under any of its names: a fixed alias or, where known, the artifact that it denotes."""
         if not is_external(ref):
             return ref
         dataset, label = self.of(ref), label_of(ref)
@@ -119,7 +122,10 @@ class Datasets:
         return made[0].link.ref if made and dataset.ours else f"{min(dataset.names)}@{label}"
 
     def held(self, dataset: Dataset, before: Instant) -> tuple[list[Write], str]:
-        """Return the writes that a dataset held before an instant, and `DROP` or `TRUNCATE` where that emptied it last."""
+        """Return (writes, emptied): the writes that made up the dataset's content just before an instant, followed through renames.
+
+        `emptied` is `DROP` or `TRUNCATE` if there are none because of such a change, else empty.
+        """
         found: list[Write] = []
         while True:
             since = last_change(dataset, before)
@@ -131,13 +137,13 @@ class Datasets:
     def added_to(self, write: Write) -> list[Write]:
         """Return the earlier writes, since the last overwrite, that a write appended to.
 
-        Without a recorded overwrite an append can't be distinguished from a replacement, and the result is empty.
+        Empty if no overwrite is recorded, since an append can't then be distinguished from a replacement.
         """
         dataset, since = self._appending(write)
         return [each for each in between(dataset.writes, since.at, write.at) if _apart(each, write)] if dataset is not None else []
 
     def adding_to(self, write: Write) -> list[Write]:
-        """Return the later writes that appended to a write."""
+        """Return the later writes, up to the next change, that appended to a write; empty if no overwrite before it is recorded."""
         dataset, _ = self._appending(write)
         if dataset is None:
             return []
@@ -146,7 +152,7 @@ class Datasets:
         return [each for each in between(dataset.writes, write.at, until) if _apart(each, write)]
 
     def _appending(self, write: Write) -> tuple[Dataset | None, Change]:
-        """Return the dataset of a write and the overwrite that its appends follow; None where no overwrite is recorded."""
+        """Return the write's dataset and the last change up to the write; the dataset is None unless that change is an overwrite or creation."""
         if not is_external(write.link.ref):
             return None, Change(("", ""), "")
         dataset = self.of(write.link.ref)
@@ -154,7 +160,7 @@ class Datasets:
         return (dataset if since.what in _REPLACING else None), since
 
     def lineage(self, dataset: Dataset, before: Instant = _EVER) -> dict[Dataset, Instant]:
-        """Return a dataset and those whose content it took over before an instant, each with the instant until which its writes count."""
+        """Return a dataset and those it was renamed from before an instant, each with the instant up to which its writes count."""
         until = {dataset: before}
         waiting = [dataset]
         while waiting:
@@ -166,7 +172,10 @@ class Datasets:
         return until
 
     def labelled(self, ref: str) -> list[Write]:
-        """Return the writes of a ref's version in order, one per run; under this name where a run made it under several."""
+        """Return the writes of a ref's version, sorted by time, one per run.
+
+        Writes of datasets that this one was renamed from count; if a run wrote under several names, the write under the ref's own name is kept.
+        """
         own, label = self.of(ref), label_of(ref)
         found = [
             (dataset is not own, write.at, write.link.ref, write)
@@ -180,7 +189,7 @@ class Datasets:
         return sorted(first.values(), key=_at)
 
     def _build(self, names: set[str], named: Sequence[Naming]) -> list[Dataset]:
-        """Group names into datasets, and read their writes."""
+        """Create the datasets of `names`, merged by the aliases in `named`, and read their writes and changes."""
         groups, ours = joined(aliases(named)), stands_for(named)
         made: list[Dataset] = []
         for name in sorted(names):
@@ -209,7 +218,7 @@ class Datasets:
         return made
 
     def _rename(self, row: Naming, new: Sequence[Dataset]) -> None:
-        """Record a rename at both ends; one that involves an artifact's name is a claim and is ignored."""
+        """Add a rename to the changes of both datasets. Ignored if either denotes an artifact: then it is only a claim."""
         to, from_ = self.of(row.name), self._by_name.get(row.other)
         if from_ is None or to is from_ or to.ours or from_.ours or to not in new:
             return
@@ -219,27 +228,27 @@ class Datasets:
 
 
 def makes_bytes(change: str) -> bool:
-    """Whether an output with this lifecycleStateChange wrote data: dropping, emptying, renaming and altering don't."""
+    """Whether an output with this `lifecycleStateChange` wrote data; dropping, truncating, renaming and altering do not."""
     return change not in _EMPTYING and change not in _UNWRITTEN
 
 
 def replaces(change: str) -> bool:
-    """Whether this lifecycleStateChange ends all previous content; without a value it appends."""
+    """Whether this `lifecycleStateChange` ends all previous content; an empty value means append."""
     return change in _EMPTYING or change in _REPLACING
 
 
 def stated_change(of_run: Sequence[Link]) -> str:
-    """Return the change that a run made to a dataset: the last statement over all its events, versioned or not."""
+    """Return the last `lifecycleStateChange` that one run's output edges of a dataset state; empty if none does."""
     return next((link.change for link in reversed(of_run) if link.change), "")
 
 
 def made_at(first: Link, run: RunFacts) -> Instant:
-    """Return the instant an output took effect: the end of its run; for an open run, the first event that names it."""
+    """Return when an output took effect: the end of its run or, while the run is open, the time of the first event that names it."""
     return (first.event_time, first.event_id) if run.ended_at is None or run.terminal is None else (run.ended_at, run.terminal)
 
 
 def versions(of_run: Sequence[Link]) -> dict[str, list[Link]]:
-    """Group what a run wrote to a dataset by version; unversioned mentions are dropped where a version is named."""
+    """Group one run's output edges of a dataset by version label; edges without a version are dropped if any edge has one."""
     found: dict[str, list[Link]] = {}
     for link in of_run:
         found.setdefault(label_of(link.ref), []).append(link)
@@ -248,18 +257,18 @@ def versions(of_run: Sequence[Link]) -> dict[str, list[Link]]:
 
 
 def last_change(dataset: Dataset, before: Instant) -> Change:
-    """Return the last change before an instant; the beginning of time where there is none."""
+    """Return the last change before an instant; without one, an empty change that sorts before everything."""
     place = bisect_left(dataset.changes, before, key=_at)
     return dataset.changes[place - 1] if place else Change(("", ""), "")
 
 
 def between(writes: list[Write], since: Instant, until: Instant) -> list[Write]:
-    """Return the writes from one instant on, before another."""
+    """Return the writes with `since` <= time < `until`; `writes` is sorted by time."""
     return writes[bisect_left(writes, since, key=_at) : bisect_left(writes, until, key=_at)]
 
 
 def in_force(named: Iterable[Naming]) -> list[Naming]:
-    """Return the names in force: deleted `symlinks` revoke earlier statements of the same name."""
+    """Return the alias rows that no later deletion of the `symlinks` facet revokes."""
     listed = list(named)
     gone: dict[str, Instant] = {}
     for row in listed:
@@ -269,7 +278,7 @@ def in_force(named: Iterable[Naming]) -> list[Naming]:
 
 
 def aliases(named: Iterable[Naming]) -> list[tuple[str, str]]:
-    """Return the pairs of names that `symlinks` join."""
+    """Return the pairs of external names that `symlinks` facets join."""
     return [(row.name, row.other) for row in in_force(named) if is_external(row.other)]
 
 
@@ -283,12 +292,12 @@ def stands_for(named: Iterable[Naming]) -> dict[str, set[str]]:
 
 
 def renames(named: Iterable[Naming]) -> list[Naming]:
-    """Return what was renamed."""
+    """Return the rows that record a rename."""
     return [row for row in named if row.what == "RENAME"]
 
 
 def joined(pairs: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:
-    """Return, by name, all names joined to it in any number of steps."""
+    """Return, by name, the set of all names connected to it, directly or indirectly (connected components)."""
     groups: dict[str, set[str]] = {}
     for one, other in pairs:
         merged = groups.get(one, {one})
@@ -304,7 +313,7 @@ def joined(pairs: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:
 
 
 def _fill(dataset: Dataset, links: Sequence[Link], runs: Mapping[str, RunFacts]) -> None:
-    """Add the writes and changes of runs to a dataset."""
+    """Add the writes and changes stated by runs' output edges to a dataset, and sort its writes."""
     by_run: dict[str, list[Link]] = defaultdict(list)
     for link in links:
         by_run[link.run].append(link)
@@ -325,7 +334,7 @@ def _fill(dataset: Dataset, links: Sequence[Link], runs: Mapping[str, RunFacts])
 
 
 def _apart(one: Write, other: Write) -> bool:
-    """Whether two writes are of different runs and versions; a version made again is a new one."""
+    """Whether two writes are by different runs and of different versions; making the same version again is not an append."""
     return one.label != other.label and one.link.run != other.link.run
 
 

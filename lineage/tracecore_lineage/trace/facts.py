@@ -1,4 +1,4 @@
-"""Typed rows of the catalog (runs, edges, facets, check verdicts), and predicates over refs of external datasets."""
+"""Typed catalog rows (runs, edges, facets, check verdicts) and helpers for refs of external datasets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def is_external(ref: str) -> bool:
 
 
 def is_unversioned(ref: str) -> bool:
-    """Whether a ref names another producer's dataset without a version."""
+    """Whether a ref names an external dataset without a version."""
     return ref.endswith(f"@{UNVERSIONED}")
 
 
@@ -44,7 +44,7 @@ def dataset_of(ref: str) -> str:
 
 
 def label_of(ref: str) -> str:
-    """Return the version of a ref in the form that an external dataset would carry it."""
+    """Return the version label of a ref: as its producer wrote it for an external dataset, `sha256:<hex>` for an artifact."""
     name, _, version = ref.partition("@")
     return version if is_external(name) else f"sha256:{version}"
 
@@ -55,15 +55,15 @@ _TERMINAL = frozenset({RunState.COMPLETE.value, RunState.FAIL.value, RunState.AB
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """One run, resolved.
+    """One run, merged from its events.
 
     Attributes:
         started_at: eventTime of START, else of the first event.
-        ended_at: eventTime of the terminal event.
+        ended_at: eventTime of the terminal event; None while the run is open.
         producer: URI of the software that sent its events.
         terminal: id of the terminal event.
-        seq: ledger position of the terminal event; of the first event while the run is open.
-        ends: states of all terminal events, in order; several where they disagree or repeat.
+        seq: ledger position of the terminal event, or of the first event while the run is open.
+        ends: states of all terminal events, in order; more than one if they are repeated or disagree.
         jobs: `namespace/name` of each job that used its id.
         times: (eventTime, ledger position) of each event, in order.
         speaker: id of the ledger that recorded it; empty for another producer.
@@ -86,13 +86,13 @@ class RunFacts:
 
     @property
     def is_fact(self) -> bool:
-        """Whether it records something that happened in the record itself (a bug, a key change) instead of a stage."""
+        """Whether tracecore itself recorded this run to state a fact (a bug, a key change) rather than for a stage."""
         return self.job.startswith("tracecore.") and bool(self.speaker)
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One version that a run read or wrote, with the event that states it."""
+    """One edge: a version that a run read or wrote, with the event that states it."""
 
     run: str
     ref: str
@@ -109,7 +109,7 @@ class Link:
 
     @classmethod
     def of(cls, row: Row[Any]) -> Link:
-        """Convert a row of the catalog."""
+        """Return the edge of a row of `catalog_edge`."""
         edge = (row.run_id, row.ref, row.direction, row.role, row.producer_run, row.event_id, row.event_time, row.seq, row.ordinal)
         return cls(*edge, row.change, row.speaker, row.use)
 
@@ -121,7 +121,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """One further name of a dataset as stated by an event, or the artifact kept at the place that a name denotes."""
+    """An alias or rename of a dataset as stated by an event, or the artifact kept at the store path that a name denotes."""
 
     event_id: str
     ordinal: int
@@ -133,7 +133,7 @@ class Naming:
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """The winning value of a facet; `rank` is that of `Reader.rank`."""
+    """The winning value of a facet; `rank` is that of its ledger (`Reader.rank`), `text` its JSON."""
 
     name: str
     rank: int
@@ -144,18 +144,18 @@ class Facet:
 
     @property
     def order(self) -> tuple[int, str, str]:
-        """Precedence: the greatest wins."""
+        """Precedence among values of the same facet: the greatest wins."""
         return (self.rank, self.event_time, self.event_id)
 
     @property
     def value(self) -> Any:
-        """The parsed value, without the members `_producer` and `_schemaURL` of every facet."""
+        """The parsed value without its members `_producer` and `_schemaURL`."""
         value = json.loads(self.text)
         return {name: member for name, member in value.items() if name not in _ENVELOPE} if isinstance(value, dict) else value
 
     @property
     def is_deleted(self) -> bool:
-        """Whether the facet is marked as deleted."""
+        """Whether the value marks the facet as deleted."""
         return is_deleted(json.loads(self.text))
 
 
@@ -176,17 +176,17 @@ class CheckVerdict:
 
     @classmethod
     def of(cls, row: Row[Any]) -> CheckVerdict:
-        """Convert a row of `catalog_check`."""
+        """Return the verdict of a row of `catalog_check`."""
         check = (row.run_id, row.of_run, row.target, row.name, row.success, row.severity, row.message)
         return cls(*check, row.seq, row.event_time, row.event_id)
 
 
 def resolve_run(rows: list[Row[Any]], rank: Callable[[str], int]) -> RunFacts:
-    """Merge the events of one run.
+    """Merge the events of one run, keeping only those of the highest-ranking ledger.
 
     Args:
-        rows: of `run_event`, at least one.
-        rank: precedence of a speaker; only events of the greatest count.
+        rows: rows of `run_event`, at least one.
+        rank: precedence of a ledger id; greater wins.
     """
     best = max(rank(row.speaker) for row in rows)
     ordered = sorted((row for row in rows if rank(row.speaker) == best), key=lambda row: (row.event_time, row.event_id))

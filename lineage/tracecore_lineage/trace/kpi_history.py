@@ -1,4 +1,4 @@
-"""KPIs of a report over its versions, with the builds sealed on each version."""
+"""KPIs of every version of a report, with the builds sealed on each version."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ __all__ = ["KpiHistory", "KpiVersion", "kpi_history"]
 
 
 class KpiChange(TypedDict):
-    """Change of a KPI since the previous version; `overlap` of the two intervals is None where one is unknown."""
+    """Change of a KPI since the previous version; `overlap` is whether the confidence intervals overlap, None if either is unknown."""
 
     difference: float
     overlap: bool | None
 
 
 class KpiVersion(TypedDict):
-    """One version of a report with the builds sealed on it, `build` being the first."""
+    """KPIs of one version of a report. `builds` are those sealed on it, in order; `build` is the first."""
 
     ref: str
     build: str | None
@@ -41,7 +41,7 @@ class KpiVersion(TypedDict):
 
 
 class KpiHistory(TypedDict):
-    """The listed KPIs of a report over its versions, oldest first."""
+    """KPIs of a report over its versions, oldest first."""
 
     name: str
     kpis: list[str]
@@ -53,10 +53,11 @@ def kpi_history(connection: Connection, text: str, *, kpis: Sequence[str] = (), 
 
     Args:
         text: `kpi_report/<name>`.
-        kpis: only these names; all where empty.
+        kpis: names to include; all if empty.
+        as_of: ISO 8601 time up to which events count.
 
     Raises:
-        UsageError: no such report or KPI, with the nearest match.
+        UsageError: unknown report or KPI, with the nearest match, or an invalid time.
     """
     with readable_catalog():
         reader = Reader(connection, horizon(connection, as_of))
@@ -65,7 +66,7 @@ def kpi_history(connection: Connection, text: str, *, kpis: Sequence[str] = (), 
             reports = ", ".join(text for text in known_refs(reader) if text.startswith(f"{ArtifactKind.KPI_REPORT}/"))
             there = f"There are {reports}." if reports else "No report is recorded yet."
             raise UsageError(f"{ref} has no history of KPIs: expected kpi_report/NAME. {there}")
-        resolve_version(reader, Ref(ref.kind, ref.segments))  # says what is nearest where there is none
+        resolve_version(reader, Ref(ref.kind, ref.segments))  # raises UsageError for an unknown report
         made: dict[str, Link] = {}
         for link in reader.outputs_named(ref.kind, [ref.name], preferred=True):
             made.setdefault(link.ref, link)  # the same report made again is not a new version
@@ -94,7 +95,10 @@ def kpi_history(connection: Connection, text: str, *, kpis: Sequence[str] = (), 
 
 
 def _chosen(ref: Ref, kpis: Sequence[str], facets: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return the requested KPIs in that order, or all: the shortest names first, headlines before the others of one length."""
+    """Return the requested KPIs in the given order, or all, those with the fewest dots first, then headlines, then by name.
+
+    Raises UsageError for an unknown KPI.
+    """
     listed = list(facets)
     known = {name for facet in listed for name in facet.get("values") or ()}
     headline = {name for facet in listed for name in facet.get("headline") or ()}
@@ -105,7 +109,7 @@ def _chosen(ref: Ref, kpis: Sequence[str], facets: Iterable[Mapping[str, Any]]) 
 
 
 def _builds(reader: Reader, refs: Iterable[str]) -> dict[str, list[str]]:
-    """Return the names of the builds sealed on each version, in sealing order."""
+    """Return, by ref, the names of the builds that have this version as an input, in sealing order."""
     links = reader.inputs_like(refs)
     query = select(BUILDS.c.run_id, BUILDS.c.name).where(BUILDS.c.seq < reader.prefix.bound).order_by(BUILDS.c.seq)
     sealed = {row.run_id: row.name for row in reader.connection.execute(query)}
@@ -118,7 +122,7 @@ def _builds(reader: Reader, refs: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _intervals(stated: Any, names: Sequence[str]) -> dict[str, list[float]]:
-    """Read the intervals of a report; forms other than (low, high) are ignored."""
+    """Return the (low, high) intervals of the named KPIs; malformed ones are left out."""
     if not isinstance(stated, Mapping):
         return {}
     found: dict[str, list[float]] = {}

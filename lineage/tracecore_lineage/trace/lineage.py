@@ -1,4 +1,4 @@
-"""Trace and impact: the two questions of lineage, as of a ledger position."""
+"""Backward trace and forward impact of a ref, as of a ledger position."""
 
 from __future__ import annotations
 
@@ -29,10 +29,12 @@ __all__ = ["catalog_as_of", "horizon", "impact", "imported_leaves", "of_build", 
 
 @contextmanager
 def catalog_as_of(connection: Connection, prefix: Prefix) -> Iterator[Reader]:
-    """Open the catalog of a ledger prefix as it was when the ledger ended there."""
+    """Open a reader of the catalog as it was when the ledger ended with `prefix`.
+
+    If a later import gave events of the prefix more authority, the catalog is rebuilt in memory without that import.
+    """
     for later in known_imports(connection, since=prefix.bound):
         if any(place < prefix.bound for place in ledger.places(connection, sorted(later.changed)).values()):
-            # The import gave events of the prefix an authority that they did not have then.
             with snapshot(ledger.read(connection, 0, prefix.bound), later.importer, prefix.bound) as made:
                 yield Reader(made, prefix)
             return
@@ -41,12 +43,12 @@ def catalog_as_of(connection: Connection, prefix: Prefix) -> Iterator[Reader]:
 
 @contextmanager
 def of_build(now: Reader, ref: str, prefix: Prefix) -> Iterator[Reader]:
-    """Open the prefix that a sealed build was sealed over, in this ledger or in the one that it was imported from.
+    """Open a reader of the prefix that a sealed build was sealed over, in this ledger or, for an imported build, in its ledger of origin.
 
     Args:
-        now: the prefix that the question may read.
-        ref: the build.
-        prefix: ends with the COMPLETE of its release run in this ledger.
+        now: reader of everything that the question may see.
+        ref: ref of the build.
+        prefix: prefix that ends with the COMPLETE of its release run in this ledger.
     """
     if prefix == now.prefix:
         yield now
@@ -65,7 +67,7 @@ def imported_leaves(connection: Connection, brought: Import) -> Iterator[ledger.
     """Yield the events named by an import, with their positions and recorded times in the ledger of origin.
 
     Raises:
-        NegativeVerdict: one of them is not in the ledger.
+        NegativeVerdict: an event is missing from this ledger.
     """
     places = ledger.places(connection, sorted(brought.members))
     bodies = ledger.read_at(connection, sorted(places.values()))
@@ -79,10 +81,10 @@ def imported_leaves(connection: Connection, brought: Import) -> Iterator[ledger.
 
 
 def horizon(connection: Connection, as_of: str | None) -> Prefix:
-    """Return the prefix that a question may read: the whole ledger, or what was recorded up to a time.
+    """Return the prefix that a question may read: the whole ledger if `as_of` is None, else everything recorded up to that ISO 8601 time.
 
     Raises:
-        UsageError: the time can't be read.
+        UsageError: invalid time.
     """
     return head(connection) if as_of is None else prefix_at(connection, _instant(as_of))
 
@@ -96,14 +98,15 @@ def _instant(text: str) -> str:
 
 
 def trace(connection: Connection, text: str, *, depth: int | None = None, as_of: str | None = None, places: Sequence[StorePlace] = ()) -> Trace:
-    """Return the complete backward trace of a ref.
+    """Return the backward trace of a ref: everything it was made from, up to `depth` levels of runs.
 
     Args:
         text: any ref; a build is answered from the prefix it was sealed over.
-        places: dataset names of other producers for the workspace's store.
+        as_of: ISO 8601 time up to which events count.
+        places: dataset names under which other producers address the workspace's store.
 
     Raises:
-        UsageError: an unknown or ambiguous ref, with the nearest match; an invalid depth or time.
+        UsageError: unknown or ambiguous ref, with the nearest match; invalid depth or time.
     """
     with readable_catalog():
         with catalog_as_of(connection, horizon(connection, as_of)) as now:
@@ -121,10 +124,7 @@ def trace(connection: Connection, text: str, *, depth: int | None = None, as_of:
 
 
 def impact(connection: Connection, text: str, *, depth: int | None = None, as_of: str | None = None, places: Sequence[StorePlace] = ()) -> Trace:
-    """Return everything that a ref reached, builds first, in the shape of a trace with direction `forward`.
-
-    Arguments and errors are those of `trace`; a build reaches only itself until it is installed.
-    """
+    """Return everything made from a ref, builds first, as a trace with direction `forward`. Arguments and errors are those of `trace`."""
     with readable_catalog(), catalog_as_of(connection, horizon(connection, as_of)) as now:
         now.places = places
         start = locate(now, read_ref(now, text))

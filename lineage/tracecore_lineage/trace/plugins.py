@@ -1,4 +1,4 @@
-"""Plugins of the recorded runs, independent of what is installed now."""
+"""Plugins used by recorded runs, whether or not they are installed now."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _IDENTITY = ("entry_point", "distribution", "version", "source_digest")
 
 
 def recorded_plugins(connection: Connection) -> list[dict[str, Any]]:
-    """Return every version of every plugin that a recorded run used.
+    """Return every plugin version that a recorded run used.
 
     Returns:
-        Sorted: `entry_point`, `distribution`, `version`, `source_digest`, `stages` (sorted names) and `runs` (count) of each.
+        Dicts with `entry_point`, `distribution`, `version`, `source_digest`, `stages` (sorted names) and `runs` (count), sorted by the first four.
     """
     latest: dict[str, tuple[tuple[str, str], str]] = {}
     for row in connection.execute(select(FACETS.c.subject, FACETS.c.event_time, FACETS.c.event_id, FACETS.c.value).where(FACETS.c.name == _FACET)):
         moment = (row.event_time, row.event_id)
-        # START and COMPLETE both say it; the greatest wins, as with every facet.
+        # START and COMPLETE both carry the facet; the latest wins, as with every facet.
         if row.subject not in latest or moment > latest[row.subject][0]:
             latest[row.subject] = (moment, row.value)
     found: dict[tuple[str, ...], dict[str, Any]] = {}

@@ -1,7 +1,7 @@
-"""Batched reads of the catalog within one prefix, with conflicts between events resolved by (eventTime, event digest).
+"""Batched reads of the catalog within one prefix, with conflicting events resolved by (eventTime, event digest).
 
-Of a run's terminal events the smallest wins, so that a run that ended is never reopened; of facets and check verdicts the greatest. Statements of
-the workspace precede those of imported workspaces, which precede those of other producers.
+Of a run's terminal events the earliest wins, so a run that ended is never reopened; of facets and check verdicts the latest wins. Events of this
+workspace take precedence over those of imported workspaces, which take precedence over those of other producers.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from tracecore_schemas.trace import Claim, Origin
 __all__ = ["Reader"]
 
 _EVER = "~"
-"""Sorts after every time: what a place in the store holds is never taken back."""
+"""Sorts after every time: an alias from the store's layout is never revoked."""
 
 
 class Reader:
     """Reads one prefix of the catalog.
 
     Args:
-        connection: to the record's database; all reads of one answer go through one transaction.
-        places: dataset names of other producers for the workspace's store; none without a store.
+        connection: connection to the record's database; use one transaction for all reads of one answer.
+        places: dataset names under which other producers address the workspace's store; empty without a store.
     """
 
     def __init__(self, connection: Connection, prefix: Prefix, places: Sequence[StorePlace] = ()) -> None:
@@ -45,22 +45,22 @@ class Reader:
 
     @cached_property
     def own(self) -> LedgerName:
-        """The queried ledger."""
+        """Name of the queried ledger."""
         row = self.connection.execute(select(HEAD.c.slug, HEAD.c.ledger_id).where(HEAD.c.id == 1)).one()
         return LedgerName(row.slug, row.ledger_id)
 
     def origin(self, run: RunFacts) -> Origin | None:
-        """Return the workspace that a run was imported from; None for runs of this workspace and of other producers."""
+        """Return the workspace that a run was imported from; None unless the run was imported."""
         if self.rank(run.speaker) != 1:
             return None
         return Origin(ledger_id=run.speaker, slug=run.namespace)
 
     def rank(self, speaker: str) -> int:
-        """Return 2 for this workspace, 1 for an imported workspace, 0 for another producer."""
+        """Return the precedence of a ledger id: 2 for this workspace, 1 for an imported workspace, 0 for another producer (empty id)."""
         return 2 if speaker == self.own.ledger_id else 1 if speaker else 0
 
     def runs(self, ids: Iterable[str]) -> dict[str, RunFacts]:
-        """Return the runs with these ids in the prefix."""
+        """Return the runs with these ids, by id; unknown ids are left out."""
         wanted = set(ids)
         rows: dict[str, list[Row[Any]]] = {}
         for row in self._rows(select(RUN_EVENTS), RUN_EVENTS.c.run_id, wanted - self._runs.keys()):
@@ -69,11 +69,14 @@ class Reader:
         return {run: self._runs[run] for run in wanted if run in self._runs}
 
     def links_of(self, runs: Iterable[str]) -> list[Link]:
-        """Return the inputs and outputs of runs, merged over all their events; each (run, direction, ref, role) once."""
+        """Return the inputs and outputs of runs, merged over all their events; each (run, direction, ref, role) once.
+
+        An unversioned edge is dropped if the run also has a versioned one of the same dataset and direction. Sorted by run, direction, role, ref.
+        """
         known = self.runs(runs)
         links = [link for link in self._links("run_id", known, "input", "output") if link.speaker == known[link.run].speaker]
         terminal = {run.terminal for run in known.values()}
-        # What the terminal event says of an edge (the run it was taken from) goes before what START could know.
+        # The terminal event's edge takes precedence: START may not know the producing run yet.
         links.sort(key=lambda link: (link.event_id not in terminal, link.order))
         found: dict[tuple[str, str, str, str], Link] = {}
         for link in links:
@@ -83,24 +86,24 @@ class Reader:
         return sorted(kept, key=lambda link: (link.run, link.direction, link.role, link.ref))
 
     def outputs_like(self, refs: Iterable[str]) -> list[Link]:
-        """Return every output of these refs in any run state, once per run and role, earliest first."""
+        """Return every output edge of these refs in any run state, once per run and role, earliest first."""
         return self._once(self._links("ref", refs, "output"))
 
     def outputs_of(self, kind: str, names: Iterable[str]) -> list[Link]:
-        """Return every output of these names, in any version and run state, earliest first."""
+        """Return every output edge of these names, in any version and run state, earliest first."""
         return sorted(self._links("name", names, "output", kind=kind), key=lambda link: link.order)
 
     def inputs_like(self, refs: Iterable[str]) -> list[Link]:
-        """Return every reading of these refs in any run state, once per run and role, earliest first."""
+        """Return every input edge of these refs in any run state, once per run and role, earliest first."""
         return self._once(self._links("ref", refs, "input"))
 
     def read_of(self, dataset: str) -> set[str]:
-        """Return the refs under which a dataset of another producer was read."""
+        """Return the refs (all versions) under which runs read an external dataset."""
         read = select(EDGES.c.ref).where(EDGES.c.kind == "external", EDGES.c.name == dataset.removeprefix("external/"), EDGES.c.direction == "input")
         return set(self.connection.execute(read.where(EDGES.c.seq < self.prefix.bound).distinct()).scalars())
 
     def names(self, names: Iterable[str]) -> list[Naming]:
-        """Return statements that join these names to others, in either direction; for whole refs also their places in the store."""
+        """Return the aliases and renames in which these names occur on either side; for refs of artifacts also their paths in the store."""
         asked = set(names)
         found: dict[tuple[str, int], Naming] = {}
         for column in (NAMES.c.name, NAMES.c.other):
@@ -110,7 +113,7 @@ class Reader:
         return [*found.values(), *(replace(each, ordinal=ordinal) for ordinal, each in enumerate(stored))]
 
     def _stored(self, names: Iterable[str]) -> list[tuple[str, str]]:
-        """Return (name, artifact) for names, or aliases of them, that are places in the workspace's store."""
+        """Return (external name, artifact) for each given name that denotes a store path, and for each recorded name of a given artifact's path."""
         if not self.places:
             return []
         found: set[tuple[str, str]] = set()
@@ -131,10 +134,10 @@ class Reader:
         return sorted(found | {(name, kept[name]) for name in known})
 
     def claims(self, refs: Iterable[str]) -> list[Claim]:
-        """Return claims of producers about versions outside their authority, each once, sorted.
+        """Return claims by producers about versions outside their authority, deduplicated and sorted.
 
         Args:
-            refs: whole refs; a claim about a name without version applies to each version.
+            refs: refs with versions; a claim about a name without a version applies to each version of it.
         """
         named: dict[str, list[str]] = {}
         for ref in refs:
@@ -152,7 +155,7 @@ class Reader:
         return [Claim(at=at, run=run, job=job, says=says) for at, run, job, says in sorted(found)]
 
     def _claimed_by_path(self, named: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str, str, str]]:
-        """Yield claims to have written at places in the store where versions are kept."""
+        """Yield (ref, run, job, text) for each external write to a store path at which one of these versions is kept."""
         stored = self._stored([*named, *(ref for refs in named.values() for ref in refs)])
         kept_at = dict(stored)
         aliases = select(NAMES.c.name, NAMES.c.other).where(NAMES.c.what == "ALIAS").distinct()
@@ -166,39 +169,39 @@ class Reader:
                     yield ref, link.run, f"{runs[link.run].namespace}/{runs[link.run].job}", f"{did}, under the name {name}"
 
     def ours_first(self, links: Iterable[Link]) -> list[Link]:
-        """Drop other makers of a version that this workspace made too: those are claims."""
+        """Drop the other makers of each version that this workspace also made; those are only claims."""
         listed = list(links)
         ours = {link.ref for link in listed if link.speaker == self.own.ledger_id}
         return [link for link in listed if link.ref not in ours or link.speaker == self.own.ledger_id]
 
     def first_readings(self, refs: Iterable[str]) -> dict[str, Link]:
-        """Return the earliest reading of each ref, this workspace's first."""
+        """Return the earliest input edge of each ref, preferring this workspace's, then imported ones."""
         found: dict[str, Link] = {}
         for link in sorted(self.inputs_like(refs), key=lambda link: -self.rank(link.speaker)):
             found.setdefault(link.ref, link)
         return found
 
     def static_of(self, kind: str, names: Iterable[str]) -> list[Link]:
-        """Return every static edge of these names in any version; `run` holds the subject that stated it."""
+        """Return every static edge of these names in any version; `run` is the job or dataset that stated it."""
         return self._links("name", names, READS, WRITES, kind=kind)
 
     def static_by(self, subjects: Iterable[str]) -> list[Link]:
-        """Return every static edge of these subjects: `job:<namespace>/<name>`, or `dataset:…` without a known job."""
+        """Return every static edge stated by these subjects: `job:<namespace>/<name>`, or `dataset:…` without a known job."""
         return self._links("run_id", subjects, READS, WRITES)
 
     def described(self, names: Iterable[str]) -> list[Link]:
-        """Return each mention of these external datasets in DatasetEvents, in any version."""
+        """Return each mention of these external datasets as the subject of a DatasetEvent or as its static output, in any version."""
         return self._links("name", names, STATED, WRITES, kind="external")
 
     def readings_of(self, kind: str, names: Iterable[str]) -> list[Link]:
-        """Return every reading of these names, in any version."""
+        """Return every input edge of these names, in any version."""
         return self._links("name", names, "input", kind=kind)
 
     def outputs_named(self, kind: str, names: Iterable[str], *, preferred: bool = False) -> list[Link]:
-        """Return every completed output of these names, in any version, earliest first.
+        """Return every output edge of completed runs for these names, in any version, earliest first.
 
         Args:
-            preferred: where this workspace has versions of a name, drop imported ones.
+            preferred: drop other workspaces' versions of a name that this workspace made versions of.
         """
         links = self.outputs_of(kind, names)
         known = self.runs({link.run for link in links})
@@ -207,11 +210,11 @@ class Reader:
         return [link for link in done if link.speaker == self.own.ledger_id or dataset_of(link.ref) not in ours]
 
     def facets(self, subjects: Iterable[str], *, since: int = 0, deleted: bool = False) -> dict[str, dict[str, Facet]]:
-        """Return the winning facets by subject and name, deleted ones left out; imported facets don't count on what this workspace made.
+        """Return the winning facets by subject and name. Imported facets don't count on versions that this workspace made.
 
         Args:
-            subjects: `run:<uuid>` or whole refs.
-            since: only from events at or after this position.
+            subjects: `run:<uuid>`, `job:<namespace>/<name>` or refs with versions.
+            since: ledger position; earlier events are ignored.
             deleted: include deleted facets.
         """
         found: dict[str, dict[str, Facet]] = {}
@@ -232,7 +235,7 @@ class Reader:
         return {subject: {name: facet for name, facet in of_subject.items() if not facet.is_deleted} for subject, of_subject in found.items()}
 
     def _made_here(self, refs: Iterable[str]) -> set[str]:
-        """Return the refs that this workspace made."""
+        """Return those refs that this workspace made."""
         return {link.ref for link in self._links("ref", refs, "output") if link.speaker == self.own.ledger_id}
 
     def checks(self, *, of_runs: Iterable[str] = (), targets: Iterable[str] = ()) -> list[CheckVerdict]:
@@ -260,12 +263,12 @@ class Reader:
         return run in known and self.rank(known[run].speaker) == 1
 
     def check_runs(self, runs: Iterable[str]) -> set[str]:
-        """Return which of these runs are checks, which read an output to judge it and make nothing."""
+        """Return those runs that are checks; they read an output to judge it and make nothing."""
         query = select(FACETS.c.subject).where(FACETS.c.name == "tracecore_check", FACETS.c.speaker != "")
         return {row.subject.removeprefix("run:") for row in self._rows(query, FACETS.c.subject, (f"run:{run}" for run in runs))}
 
     def _once(self, links: list[Link]) -> list[Link]:
-        """Keep one edge of each (run, ref, role), preferably from the terminal event."""
+        """Keep one edge per (run, ref, role), preferably from the terminal event; earliest first."""
         terminal = {run.terminal for run in self.runs({link.run for link in links}).values()}
         kept: dict[tuple[str, str, str], Link] = {}
         for link in sorted(links, key=lambda link: (link.event_id not in terminal, link.order)):
@@ -277,5 +280,5 @@ class Reader:
         return [Link.of(row) for row in self._rows(query if kind is None else query.where(EDGES.c.kind == kind), EDGES.c[column], values)]
 
     def _rows(self, query: Select[Any], column: Column[Any], values: Iterable[str]) -> Iterator[Row[Any]]:
-        """Yield the rows of the prefix in which a column has one of these values."""
+        """Yield the rows of the query, within the prefix, whose column has one of these values."""
         return select_in(self.connection, query.where(column.table.c.seq < self.prefix.bound), column, values)

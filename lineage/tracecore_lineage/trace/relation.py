@@ -1,7 +1,4 @@
-"""Resolution of readings to the runs that made what was read: the relation that `trace` follows backward and `impact` forward.
-
-Each rule is a small function that is looked up when it is called.
-"""
+"""Resolution of readings (input edges) to the runs that made what was read; `trace` follows it backward, `impact` forward."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from tracecore_schemas.kinds import RunState
 __all__ = ["Reached", "Relation", "Resolved", "lost"]
 
 _COLUMN = "column"
-"""Role of an input that only `columnLineage` names."""
+"""Role of an input that is named only by `columnLineage`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,12 +22,12 @@ class Resolved:
     """Result of resolving one reading.
 
     Attributes:
-        makers: output edges of the runs that made what was read; empty where none is recorded.
-        others: output edges of other runs that made a version of the same name, without the reader's own.
+        makers: output edges of the runs that made what was read; empty if none is recorded.
+        others: output edges of other runs, except the reader, that made a version of the same name.
         rewritten: whether the reader itself made a version of that name.
-        missing: what is unknown of this reading; empty where nothing is.
+        missing: what is unknown about this reading; empty if nothing is.
         why: reason for `missing`.
-        added: output edges of other runs that appended to the version since the last overwrite.
+        added: output edges of earlier runs, since the last overwrite, to whose data the read version was appended.
     """
 
     reading: Link
@@ -43,41 +40,42 @@ class Resolved:
 
     @property
     def inferred(self) -> bool:
-        """Whether the makers are only likely, because the reading names no version."""
+        """Whether the makers are only likely because the reading names no version."""
         return is_unversioned(self.reading.ref)
 
     @property
     def made_by(self) -> str | None:
-        """Run that made what was read, where the name is ambiguous."""
+        """Run that made what was read if several runs made that version, else None."""
         ambiguous = not self.inferred and self.makers and (self.others or self.rewritten)
         return self.makers[0].run if ambiguous else None
 
     @property
     def unmade(self) -> bool:
-        """Whether the reading names a version without a recorded maker."""
+        """Whether the reading names a version that has no recorded maker and nothing else is missing."""
         return not (self.inferred or self.makers or self.others or self.rewritten or self.missing)
 
     @property
     def left_open(self) -> tuple[str, str]:
-        """What is unknown of this reading for a question about a version that it may have read, and why; empty where nothing is."""
+        """(missing, why) to report for a version that this reading may have read; empty strings if nothing is unknown."""
         if self.unmade:
             return "version", f"run/{self.reading.run} read {self.reading.ref}, and no recorded run says that it made that version."
         return self.missing, self.why
 
     @property
     def times_made(self) -> int:
-        """Number of runs that made a version of the name that was read."""
+        """Number of runs that made the version that was read, if it is identified only by a label; else 1."""
         is_label = is_external(self.reading.ref) and not self.inferred and not any(not is_external(link.ref) for link in self.makers)
         return len(self.makers) + len(self.others) if is_label else 1
 
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """A reading that concerns a reached version.
+    """A reading found when following a version forward.
 
     Attributes:
-        through: its makers that were reached.
-        certain: whether it did read that version; else it only may have.
+        through: makers of what was read through which the reading was reached.
+        at: the followed version.
+        certain: whether the reading read that version; otherwise it only may have.
     """
 
     resolved: Resolved
@@ -87,7 +85,7 @@ class Reached:
 
 
 class Relation:
-    """Resolves readings within one prefix."""
+    """Resolves readings within one prefix, and caches those of the names it has seen."""
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
@@ -95,13 +93,16 @@ class Relation:
         self._by_maker: dict[tuple[str, str | None], list[Resolved]] = {}
         """Resolved readings by version and the run that made it."""
         self._by_ref: dict[str, list[Resolved]] = {}
-        """Readings without a version, or of a version without a maker."""
+        """By ref: readings without a version, or of a version without a maker."""
         self._unmade_of: dict[str, set[str]] = {}
         self._doubtful: dict[str, list[Resolved]] = {}
-        """By ref: readings that were not reached; of those without a version, the ones not reported as uncertain yet."""
+        """By external ref: readings that may still be reported as uncertain; unversioned ones are reported once."""
 
     def of_readings(self, readings: Iterable[Link]) -> list[Resolved]:
-        """Resolve each reading to the output edges of the runs that made what it read."""
+        """Resolve each reading to the output edges of the runs that made what it read.
+
+        Unversioned readings that only repeat another input of the same run are left out.
+        """
         listed = list(readings)
         self.datasets.load(link.ref for link in listed if is_external(link.ref))
         made: dict[str, list[Link]] = {}
@@ -116,30 +117,34 @@ class Relation:
         ]
 
     def makers_of(self, ref: str) -> list[Link]:
-        """Return one output edge of each run that made a version, for a question about the version itself."""
+        """Return one output edge per run that made a version; empty for an unversioned external ref."""
         if not is_external(ref):
             return one_a_run(self.reader.ours_first(self.reader.outputs_like([ref])))
         self.datasets.load([ref])
         return [] if is_unversioned(ref) else [write.link for write in self.datasets.labelled(ref)]
 
     def added_to(self, ref: str) -> list[Link]:
-        """Return the output edges to which a version was appended, for a question about the version itself."""
+        """Return the output edges of the earlier writes that a version was appended to."""
         if not is_external(ref) or is_unversioned(ref):
             return []
         return [each.link for write in self.datasets.labelled(ref) for each in self.datasets.added_to(write)]
 
     def adding_to(self, made: Iterable[tuple[str, str | None]]) -> list[tuple[Link, Link]]:
-        """Return pairs of output edges: of a version (of any maker where its run is None), and of a later append to it."""
+        """Return (write, later append) pairs of output edges for external versions.
+
+        Args:
+            made: (ref, run that made it); None for any run.
+        """
         wanted = [(ref, run) for ref, run in made if is_external(ref) and not is_unversioned(ref)]
         self.datasets.load(ref for ref, _ in wanted)
         writes = [write for ref, run in wanted for write in self.datasets.labelled(ref) if run in {None, write.link.run}]
         return [(write.link, later.link) for write in writes for later in self.datasets.adding_to(write)]
 
     def readers_of(self, made: Iterable[tuple[str, str | None]]) -> list[Reached]:
-        """Return the readings of versions.
+        """Return the readings of versions, certain and uncertain, sorted by time.
 
         Args:
-            made: refs, each with the run that made it; without a run, the version as a whole.
+            made: (ref, run that made it); None for every run that made it.
         """
         wanted = list(made)
         self.datasets.load(ref for ref, _ in wanted)
@@ -167,7 +172,7 @@ class Relation:
         return sorted(found, key=lambda each: each.resolved.reading.order)
 
     def _unmade(self, name: str) -> set[str]:
-        """Return the labels under which a dataset was read and that no run made, where its content may answer to such a label."""
+        """Return the refs under which a dataset was read with a version label that no run made, if such a label may refer to its content."""
         if name not in self._unmade_of:
             dataset = self.datasets.of(name)
             read = self.reader.read_of(name) if any(map(may_be_unmade, self.datasets.lineage(dataset))) else set[str]()
@@ -175,7 +180,7 @@ class Relation:
         return self._unmade_of[name]
 
     def _read(self, names: Iterable[str]) -> None:
-        """Resolve the readings of names that are new; checks are left out, since they make nothing."""
+        """Resolve and index the readings of names not seen before; readings by check runs are left out, since checks make nothing."""
         new = [name for name in names if name not in self._doubtful]
         links = self.reader.inputs_like(new)
         checks = self.reader.check_runs({link.run for link in links})
@@ -189,7 +194,7 @@ class Relation:
                 self._doubtful[each.reading.ref].append(each)
 
     def written(self, outputs: Iterable[Link]) -> list[Link]:
-        """Drop the outputs that wrote nothing: state changes of a dataset, and claims of other producers about an artifact."""
+        """Drop outputs of external datasets that wrote nothing: changes of a dataset's state, and claims about artifacts."""
         listed = list(outputs)
         self.datasets.load(link.ref for link in listed if is_external(link.ref))
         return [
@@ -203,7 +208,7 @@ class Relation:
         return self.datasets.canonical(link.ref), link.run
 
     def _other_readings(self, unversioned: Sequence[Link]) -> dict[str, _OtherReadings]:
-        """Return the other datasets that the runs of unversioned readings read."""
+        """Return, by run, the datasets that it read besides the given unversioned readings."""
         links = [link for link in self.reader.links_of({link.run for link in unversioned}) if link.direction == "input"]
         if any(self.datasets.of(link.ref).ours for link in unversioned):  # a reading under another name may be of the same artifact
             self.datasets.load(link.ref for link in links if is_external(link.ref))
@@ -244,7 +249,7 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class _OtherReadings:
-    """Datasets that a run read in a named version, and those that it lists as inputs."""
+    """Names of datasets that a run read with a version, and of those listed among its inputs."""
 
     versioned: set[str]
     listed: set[str]
@@ -254,8 +259,8 @@ class _Doubt:
     """Finds readings that may be of a reached version although they resolve to another one.
 
     Args:
-        datasets: loaded before.
-        reached: by (ref, making run).
+        datasets: datasets with those of all reached refs loaded.
+        reached: by (canonical ref, making run or None), the ref to report.
     """
 
     def __init__(self, datasets: Datasets, reached: dict[tuple[str, str | None], str]) -> None:
@@ -270,7 +275,7 @@ class _Doubt:
                     self._in.setdefault(dataset, []).append((written[0] if written else None, shown))
 
     def about(self, resolved: Resolved) -> str | None:
-        """Return the reached version that a reading may have read; None where that is impossible."""
+        """Return the reached ref that a reading may have read; None if there is none."""
         reading = resolved.reading
         if not resolved.inferred:
             keys = ((self.datasets.canonical(link.ref), link.run) for link in resolved.others)
@@ -288,42 +293,42 @@ class _Doubt:
 
 
 def may_be_unmade(dataset: Dataset) -> bool:
-    """Whether a dataset has content to which a label without a maker may refer."""
+    """Whether a version label without a maker may refer to content of this dataset."""
     return bool(dataset.ours or dataset.relabelled) or any(label.startswith("run:") for label in dataset.by_label)
 
 
 def may_be(label: str, dataset: Dataset, write: Write) -> bool:
-    """Whether a label that no run made may refer to a write of the dataset, or of one whose content it took over.
+    """Whether a version label that no run made may refer to a write of the dataset, or of one that it was renamed from.
 
-    It may where the writer named no version, where a run that only renamed or altered the dataset used the label, and, for an artifact, where the
-    label is not a digest: another producer's own number.
+    It may if the write has no version, if a run that only renamed or altered the dataset used the label, or if the dataset denotes an artifact and
+    the label is not a digest (another producer's own numbering).
     """
     return write.label.startswith("run:") or label in dataset.relabelled or (bool(dataset.ours) and not is_digest(label))
 
 
 def our_makers(reading: Link, made: Sequence[Link]) -> tuple[Link, ...]:
-    """Return the run that a reading of an artifact names; where it names none, every run that made the same bytes, own runs first."""
+    """Return one output edge per maker of an artifact that was read: only the producing run if the reading names it."""
     return tuple(one_a_run([link for link in made if reading.producer_run in {None, link.run}]))
 
 
 def one_a_run(made: Sequence[Link]) -> list[Link]:
-    """Keep one output edge per run, earliest first."""
+    """Keep the first output edge of each run, in order."""
     return list({link.run: link for link in reversed(made)}.values())[::-1]
 
 
 def nearest_before(at: Instant, made: Sequence[Write]) -> list[Write]:
-    """Return the last maker of a version before an instant; a single maker counts whatever the clocks say."""
+    """Return the last write before an instant, as a list of at most one; a single write is returned whatever its time."""
     earlier = [write for write in made if write.at < at]
     return earlier[-1:] if len(made) > 1 else list(made)
 
 
 def read_at(run: RunFacts) -> Instant:
-    """Return the instant at which a run read its inputs: its START, or an earlier event of it."""
+    """Return the instant at which a run read its inputs: the time of its first event."""
     return run.times[0][0], ""
 
 
 def says_the_same_with_less(reading: Link, dataset: Dataset, others_read: _OtherReadings) -> bool:
-    """Whether an unversioned reading repeats, with less detail, what its run says elsewhere."""
+    """Whether an unversioned reading only repeats, with less detail, another input of the same run."""
     names = dataset.names | dataset.ours
     return not names.isdisjoint(others_read.versioned) or (reading.role == _COLUMN and not names.isdisjoint(others_read.listed))
 
@@ -346,7 +351,7 @@ def _too_early(reading: Link, others: Sequence[Write]) -> str:
 
 
 def lost(reader: Reader, run: str) -> str:
-    """Return why the run from which a version was taken is not shown as its maker."""
+    """Return why the run that a reading names as producer can't be shown as the maker."""
     taken = f"Its reader took it from run/{run}, which"
     known = reader.runs([run]).get(run)
     if known is None:

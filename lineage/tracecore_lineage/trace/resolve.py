@@ -1,4 +1,4 @@
-"""Resolution of refs as typed to recorded versions: newest versions, digest prefixes, builds, labelers, and suggestions where nothing matches."""
+"""Resolve refs as typed to recorded versions (newest version, digest prefix), builds and labelers; suggest the nearest match if there is none."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tracecore_schemas.refs import NO_ARTIFACTS, Ref, RefError, parse_ref
 __all__ = ["ROLE", "Batch", "Build", "batches_of", "build_named", "find_build", "known_labelers", "known_refs", "read_ref", "resolve_version"]
 
 ROLE = "labeler"
-"""Role of a labeler in the run that made a batch of labels."""
+"""Role of the labeler's edge in a run that made a label batch."""
 _LABELERS_SHOWN = 5
 _BUILT_IN = frozenset({*BUILT_IN_KINDS, *NO_ARTIFACTS})
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A version of a label batch with its facet `tracecore_labels` and the outputs that it is, earliest first."""
+    """A version of a label batch with its facet `tracecore_labels` and its output edges, earliest first."""
 
     ref: str
     facet: dict[str, Any]
@@ -40,10 +40,10 @@ def batches_of(reader: Reader, ref: Ref) -> list[Batch]:
     """Return the label batches of a labeler, by the time each was first made, then by ref.
 
     Raises:
-        UsageError: no recorded batch names that pseudonym; with the nearest match.
+        UsageError: no recorded batch names the pseudonym; the message suggests the nearest.
     """
     pseudonym = ref.segments[0]
-    # As the facet's text spells it: a quick look into the text of each batch's facet, of which only those that may match are read.
+    # Search the facets' JSON text in SQL first, and parse only those that may match.
     spelled = json.dumps(pseudonym, ensure_ascii=False)
     query = select(FACETS.c.subject).where(
         FACETS.c.name == LABELS_FACET.name, FACETS.c.seq < reader.prefix.bound, FACETS.c.value.contains(spelled, autoescape=True)
@@ -81,12 +81,12 @@ def _unknown_labeler(reader: Reader, ref: Ref) -> str:
 
 _SHOWN = 10
 _KNOWN = or_(EDGES.c.direction.in_(["input", "output"]), EDGES.c.kind == "external")
-"""Edges that prove that a version exists: of artifacts a run must have read or made it, a static statement is not enough."""
+"""Edges that prove that a version exists. For an artifact a run must have read or made it; a static edge is not enough."""
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A sealed build and its place in the record."""
+    """A sealed build: its release run, the `seq` of that run's COMPLETE, and the position that it was sealed over."""
 
     name: str
     ref: str
@@ -96,7 +96,7 @@ class Build:
 
     @property
     def prefix(self) -> Prefix:
-        """The prefix that the build was sealed over, with its own COMPLETE."""
+        """The prefix that the build was sealed over, including the COMPLETE of its release run."""
         return Prefix(self.seq + 1, self.position)
 
 
@@ -104,7 +104,7 @@ def read_ref(reader: Reader, text: str) -> Ref:
     """Parse a ref as typed.
 
     Raises:
-        UsageError: not a valid ref, or of a kind that is neither built in nor recorded; the nearest recorded one is offered.
+        UsageError: invalid ref, or a kind that is neither built in nor recorded; the message suggests the nearest recorded ref.
     """
     try:
         ref = parse_ref(text)
@@ -119,13 +119,13 @@ def read_ref(reader: Reader, text: str) -> Ref:
 
 
 def _has_kind(reader: Reader, kind: str) -> bool:
-    """Whether a version of a plugin's kind is recorded: the record knows it, whether the plugin is installed or not."""
+    """Whether any version of a kind is recorded, regardless of installed plugins."""
     query = select(EDGES.c.seq).where(EDGES.c.kind == kind, EDGES.c.seq < reader.prefix.bound).limit(1)
     return reader.connection.execute(query).first() is not None
 
 
 def known_refs(reader: Reader) -> list[str]:
-    """Return every ref that a question may name, without versions, sorted."""
+    """Return every recorded `kind/name` and `build/name`, without versions, sorted."""
     rows = reader.connection.execute(select(EDGES.c.kind, EDGES.c.name).where(EDGES.c.seq < reader.prefix.bound).distinct())
     return sorted(
         {f"{row.kind}/{row.name}" for row in rows} | {f"build/{quote(build.name, safe='')}" for build in _builds(reader.connection, reader.prefix)}
@@ -136,7 +136,7 @@ def find_build(reader: Reader, ref: Ref) -> Build:
     """Return a sealed build by its ref.
 
     Raises:
-        UsageError: no such build in this prefix, or one of another digest.
+        UsageError: unknown build, or the build of that name has another digest.
     """
     builds = _builds(reader.connection, reader.prefix, ref.segments[0])
     if not builds:
@@ -151,7 +151,7 @@ def build_named(reader: Reader, text: str) -> Build:
     """Return a sealed build by its name or ref.
 
     Raises:
-        UsageError: no such build; with the nearest match.
+        UsageError: unknown build; the message suggests the nearest.
     """
     return find_build(reader, read_ref(reader, text) if text.startswith("build/") else Ref("build", (text,)))
 
@@ -163,10 +163,10 @@ def _builds(connection: Connection, prefix: Prefix, name: str | None = None) -> 
 
 
 def resolve_version(reader: Reader, ref: Ref) -> str:
-    """Return the one version that a ref means: itself, the match of its digest prefix, or the newest of its name.
+    """Return the one recorded version that a ref means: itself, the match of its digest prefix, or the newest of its name.
 
     Raises:
-        UsageError: unknown, with the nearest match; or ambiguous, with the candidates.
+        UsageError: unknown, with the nearest match, or ambiguous, with the candidates.
     """
     recorded = select(EDGES).where(_KNOWN, EDGES.c.seq < reader.prefix.bound)
     if ref.is_whole and reader.connection.execute(recorded.where(EDGES.c.ref == str(ref)).limit(1)).first() is not None:
@@ -192,14 +192,14 @@ def resolve_version(reader: Reader, ref: Ref) -> str:
 
 
 def _newest(reader: Reader, links: list[Link]) -> str:
-    """Return the newest version by eventTime of its COMPLETE, then event digest; without a maker, the one last read."""
+    """Return the newest completed output by (eventTime, event digest), or the version last read if there is none."""
     completed = {run.id for run in reader.runs({link.run for link in links}).values() if run.state.value == "COMPLETE"}
     made = [link for link in links if link.direction == "output" and link.run in completed]
     return max(made or links, key=lambda link: link.order).ref
 
 
 def _preferred(reader: Reader, links: list[Link]) -> Iterator[list[Link]]:
-    """Yield the versions that this workspace made, then those whose bytes it keeps; other versions never answer to a name."""
+    """Yield the links of versions that this workspace made, then of those whose bytes it keeps; all links if all are external."""
     if all(link.ref.startswith("external/") for link in links):
         yield links
         return
@@ -214,7 +214,7 @@ def _preferred(reader: Reader, links: list[Link]) -> Iterator[list[Link]]:
 
 
 def _unknown(reader: Reader, ref: Ref) -> str:
-    # Kinds are left out of the comparison: every two builds would be near for their kind's sake.
+    # Compare names without kinds: the shared prefix would make any two builds look similar.
     known = [(text.partition("/")[2], text) for text in known_refs(reader)]
     every, same_kind = dict(known), {name: text for name, text in known if text.startswith(f"{ref.kind}/")}
     absent, name = f"{ref} is not in this part of the record", ref.unversioned.partition("/")[2]

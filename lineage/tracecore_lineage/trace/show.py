@@ -38,10 +38,10 @@ __all__ = ["run_source", "show", "stored_version"]
 
 
 def stored_version(connection: Connection, text: str, own: LedgerName) -> Artifact:
-    """Return a stored version by ref; the newest of its name where the ref has no version.
+    """Return the stored version of a ref; the newest of its name if the ref has no version.
 
     Raises:
-        UsageError: not in the record, bytes not kept here, or erased (with the reason).
+        UsageError: not recorded, bytes not kept here, or erased (with the reason).
     """
     with readable_catalog():
         reader = Reader(connection, horizon(connection, None))
@@ -59,16 +59,18 @@ def stored_version(connection: Connection, text: str, own: LedgerName) -> Artifa
 
 
 def show(connection: Connection, text: str, *, as_of: str | None = None, workspace: Workspace | None = None) -> dict[str, Any]:
-    """Return everything recorded of one artifact, run, job, build, bug or labeler, or the table rows of a frame or label.
+    """Return everything recorded about one artifact, run, job, build, bug or labeler, or the table rows of a frame or label.
 
     Args:
-        workspace: holds the stored tables; frames and labels can be shown only with it.
+        text: any ref.
+        as_of: ISO 8601 time up to which events count.
+        workspace: workspace whose store has the tables; required for frames and labels.
 
     Returns:
         `ref`, `kind`, and by kind: facets, checks, history, inputs and outputs, statement.
 
     Raises:
-        UsageError: an unknown ref, with the nearest match, or a kind that can't be shown.
+        UsageError: unknown ref, with the nearest match, or a kind that can't be shown.
     """
     with readable_catalog():
         reader = Reader(connection, horizon(connection, as_of))
@@ -115,11 +117,12 @@ def run_source(connection: Connection, text: str, file: str, workspace: Workspac
     """Return the text of a source file that a run loaded.
 
     Args:
-        file: as named by `show`; its last parts suffice where they are unique.
-        workspace: whose store holds it.
+        text: ref of the run.
+        file: name as in `show`; a unique suffix of path components is enough.
+        workspace: workspace whose store keeps the text.
 
     Raises:
-        UsageError: no such run or file.
+        UsageError: unknown run or file.
         NegativeVerdict: the text is not kept, is missing from the store, or differs from the record.
     """
     from tracecore.store import open_store  # as above
@@ -166,13 +169,13 @@ def _artifact(reader: Reader, ref: str) -> dict[str, Any]:
 
 
 def _marked(reader: Reader, runs: Iterable[str]) -> dict[str, Origin]:
-    """Return `origin` of imported makers of a version; nothing for makers in this workspace or of other producers."""
+    """Return {"origin": …} if any of the runs was imported, else {}."""
     origins = [origin for run in reader.runs(runs).values() if (origin := reader.origin(run)) is not None]
     return {"origin": min(origins, key=lambda origin: origin["ledger_id"])} if origins else {}
 
 
 def _versions(reader: Reader, ref: Ref) -> list[dict[str, Any]]:
-    """Return every version of the name, newest first."""
+    """Return every version of the ref's name, newest first."""
     made = reader.outputs_named(ref.kind, [ref.name], preferred=True)
     times = recorded_at(reader.connection, (link.seq for link in made))
     return [{"ref": link.ref, "run": link.run, "created_at": link.event_time, "recorded_at": times.get(link.seq)} for link in reversed(made)]

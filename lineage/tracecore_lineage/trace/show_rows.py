@@ -1,4 +1,4 @@
-"""`show` for frames, labels and labelers, read from the stored tables that hold them."""
+"""`show` for frames, labels and labelers, from the stored tables."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _COLUMN = {"frame": "frame_id", "label": "label_id"}
 
 
 def show_row(connection: Connection, store: Store, own: LedgerName, ref: Ref, prefix: Prefix) -> dict[str, Any]:
-    """Return the rows of one frame or label in the recorded tables.
+    """Return the rows of one frame or label in all recorded tables.
 
     Returns:
-        `ref`, `kind` and `held_by`: each version that holds it, with its rows, images left out.
+        `ref`, `kind` and `held_by`: each table version (`ref`) that contains it, with its `rows` without binary columns.
 
     Raises:
-        UsageError: no recorded table holds it.
+        UsageError: no readable recorded table contains it.
     """
     column = _COLUMN[ref.kind]
     value = str(ref) if ref.kind == "frame" else ref.segments[0]
@@ -54,7 +54,7 @@ def show_row(connection: Connection, store: Store, own: LedgerName, ref: Ref, pr
 
 
 def _tables(connection: Connection, own: LedgerName, column: str, prefix: Prefix) -> list[Artifact]:
-    """Return the stored tables that have a column, by their schema facets."""
+    """Return the readable Delta tables whose schema facet has a column."""
     stored = readable(connection, own, stored_artifacts(connection, bound=prefix.bound))
     tables = [artifact for artifact in stored if artifact.media is Media.DELTA]
     schemas = Reader(connection, prefix).facets({artifact.ref for artifact in tables})
@@ -85,11 +85,11 @@ _LABELER_COLUMN = "labeler"
 
 
 def show_labeler(reader: Reader, ref: Ref, workspace: Workspace | None) -> dict[str, Any]:
-    """Return what is recorded of a labeler; labels are counted only with a workspace.
+    """Return what is recorded about a labeler.
 
     Returns:
         `ref`, `kind`, `name`, `digest` (None), `guidelines` (every version that one of their batches followed) and `batches`, newest first: `ref`,
-        `run`, `created_at`, `recorded_at`, `labels` (number of their rows; None where the table is not kept here), `boxes` (of all labelers),
+        `run`, `created_at`, `recorded_at`, `labels` (rows of this labeler; None without a workspace or stored table), `boxes` (of all labelers),
         `guidelines`, `labelers` (count).
     """
     batches = batches_of(reader, ref)
@@ -121,7 +121,7 @@ def _described(batch: Batch, times: dict[int, str], labels: int | None) -> dict[
 
 
 def _counts(reader: Reader, workspace: Workspace, refs: list[str], pseudonym: str) -> dict[str, int]:
-    """Count the labeler's rows in each batch whose table is kept here and names labelers."""
+    """Return, by batch, the number of the labeler's rows; batches that are not stored here or have no labeler column are left out."""
     import pyarrow.dataset as ds
 
     from tracecore.store import open_store
@@ -131,10 +131,10 @@ def _counts(reader: Reader, workspace: Workspace, refs: list[str], pseudonym: st
 
 
 def check_frame(reader: Reader, store: Store, own: LedgerName, ref: Ref, reading: Link) -> None:
-    """Check that the tables made from the drive's log hold a frame; nothing is checked where none of them is kept here.
+    """Check that a table made by the run that ingested the drive (`reading`) contains a frame; passes if no such table is stored here.
 
     Raises:
-        UsageError: they don't; with the nearest frame in time of that sensor.
+        UsageError: no table contains it; the message suggests the nearest frame in time of that sensor.
     """
     import pyarrow.dataset as ds
 
@@ -157,7 +157,7 @@ def check_frame(reader: Reader, store: Store, own: LedgerName, ref: Ref, reading
 
 
 def _opened(connection: Connection, store: Store, own: LedgerName, refs: Iterable[str]) -> Iterator[tuple[str, Any]]:
-    """Yield the readable tables among some versions, opened, by ref."""
+    """Yield (ref, opened table) of each readable Delta table among these versions."""
     for artifact in readable(connection, own, stored_artifacts(connection, refs=list(refs))):
         if artifact.media is Media.DELTA and (table := _open(store, artifact)) is not None:
             yield artifact.ref, table

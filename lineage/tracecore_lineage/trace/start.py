@@ -1,4 +1,4 @@
-"""Starting points of a walk: what a ref of each kind means in the record."""
+"""Starting points of trace walks, by kind of ref."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = ["Start", "frame_reading", "locate"]
 
 
 def frame_reading(reader: Reader, ref: Ref, log: str | None = None) -> Link:
-    """Return the reading of the drive log by which the drive's frames were ingested, after checking that the drive can hold the frame.
+    """Return the input edge by which the frame's drive log was last ingested, after checking that the log can contain the frame.
 
     Args:
         ref: `frame/<drive>/<sensor>/<timestamp_ns>`.
-        log: version of the drive log; the newest where None.
+        log: version of the drive log; the newest if None.
 
     Raises:
-        UsageError: unknown drive, sensor or time, with the nearest match.
+        UsageError: unknown drive or sensor, a time outside the drive, or no completed ingest.
     """
     drive, sensor, time = ref.segments
     log = log or resolve_version(reader, Ref("drive_log", (drive,)))
@@ -56,9 +56,10 @@ class Start:
     """Starting point of a walk.
 
     Attributes:
-        root: whole ref that is answered.
-        versions: (ref, run it was taken from, or None) to start from.
-        frame: for a single frame, the reading of its drive log that ingested it.
+        root: full ref of what the question is about.
+        versions: (ref, run that made it or None) to start from.
+        runs: runs to start from.
+        frame: for a frame, the input edge by which its drive log was ingested.
         batches: for a labeler, their label batches.
     """
 
@@ -71,11 +72,11 @@ class Start:
 
     @property
     def level(self) -> int:
-        """Levels of runs between the root and the versions from which a forward walk starts."""
+        """Number of run levels between the root and the versions that a forward walk starts from."""
         return 1 if self.batches else 0
 
     def begin(self, direction: str, depth: int | None = None) -> Walk:
-        """Begin a walk: a frame precedes it as an output of ingest, a labeler as an input of labeling runs."""
+        """Return a new walk with the root added: a frame as an output of its ingest run, a labeler as an input of labeling runs."""
         walk = Walk(self.root, direction)
         if self.batches:
             self._labeler(walk, depth)
@@ -103,10 +104,10 @@ class Start:
 
 
 def locate(reader: Reader, ref: Ref) -> Start:
-    """Return where the walk of a ref starts.
+    """Return the starting point of a ref's walk.
 
     Raises:
-        UsageError: not in the record, with the nearest match; or of a kind that can't be followed.
+        UsageError: not recorded, with the nearest match, or a kind that can't be followed.
     """
     if ref.kind == "build":
         build = find_build(reader, ref)
@@ -139,14 +140,14 @@ def locate(reader: Reader, ref: Ref) -> Start:
 
 
 def _plugin(reader: Reader, ref: Ref) -> Start:
-    """Return the runs of a plugin, by entry point, stage or distribution, in one version or in all."""
+    """Return a start from all runs of a plugin, matched by entry point, stage or distribution, and by version if the ref has one."""
     query = select(FACETS.c.subject, FACETS.c.value).where(FACETS.c.name == "tracecore_execution", FACETS.c.seq < reader.prefix.bound)
     runs: set[str] = set()
     known: set[str] = set()
     for row in reader.connection.execute(query):
         plugin = json.loads(row.value).get("plugin")
         if not isinstance(plugin, Mapping):
-            continue  # a fact of the record's own, or a stranger's facet
+            continue  # recorded by tracecore itself, or another producer's facet
         known.add(f"plugin/{plugin.get('entry_point')}@{plugin.get('version')}")
         if ref.segments[0] in {plugin.get("entry_point"), plugin.get("stage"), plugin.get("distribution")} and ref.version in {
             None,

@@ -1,6 +1,6 @@
-"""Static lineage: reads and writes of jobs and datasets stated by JobEvents and DatasetEvents, without a run or a time.
+"""Static lineage: reads and writes declared by JobEvents and DatasetEvents, without a run or time.
 
-Static edges are not followed by walks; what they lead to is listed with the answer.
+Walks do not follow static edges; answers list the ones that their nodes lead to.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BETWEEN = {"backward": (WRITES, READS), "forward": (READS, WRITES)}
 
 
 def note_static(reader: Reader, relation: Relation, walk: Walk) -> None:
-    """Add the static lineage of a walk's nodes; forward, a stated reader without a recorded run is a gap."""
+    """Set `walk.static` to the static edges around its nodes; in a forward walk, add a gap for each declared reader without a recorded run."""
     links = static_links(reader, relation, walk.levels, walk.direction)
     walk.static = as_edges(links)
     if walk.direction == "forward":
@@ -30,7 +30,7 @@ def note_static(reader: Reader, relation: Relation, walk: Walk) -> None:
 
 
 def static_links(reader: Reader, relation: Relation, refs: Iterable[str], direction: str) -> list[Link]:
-    """Return the static edges of every job reachable from `refs` in a direction, through other such jobs too."""
+    """Return the static edges of every job reachable from `refs` in a direction, also through other jobs' static edges."""
     near, far = _BETWEEN[direction]
     found: dict[tuple[str, str, int], Link] = {}
     jobs: set[str] = set()
@@ -48,13 +48,13 @@ def static_links(reader: Reader, relation: Relation, refs: Iterable[str], direct
 
 
 def static_around(reader: Reader, relation: Relation, ref: str) -> list[StaticEdge]:
-    """Return every static edge of the jobs stated to read or write a dataset."""
+    """Return every static edge of the jobs that statically read or write a dataset."""
     met = _of(reader, _names(relation, [ref]))
     return as_edges(reader.static_by({link.run for link in met}))
 
 
 def as_edges(links: Iterable[Link]) -> list[StaticEdge]:
-    """Convert static edges for an answer: each once, with the time it was last stated."""
+    """Convert links to sorted `StaticEdge`s, one per (job, direction, ref, role), with the time it was last stated."""
     edges: dict[tuple[str, str, str, str], StaticEdge] = {}
     for link in sorted(links, key=lambda link: link.order):
         kind, _, name = link.run.partition(":")
@@ -66,7 +66,7 @@ def as_edges(links: Iterable[Link]) -> list[StaticEdge]:
 
 
 def _name_unread(reader: Reader, relation: Relation, walk: Walk, stated: list[Link]) -> None:
-    """Add a gap for each version that a job is stated to read without a recorded run of that job that read its dataset."""
+    """Add a gap to each version that a job is declared to read if no recorded run of that job read its dataset."""
     versions: dict[str, list[str]] = {}
     for ref in walk.levels if stated else ():
         versions.setdefault(_name(ref), []).append(ref)
@@ -94,12 +94,12 @@ def _of(reader: Reader, names: set[str]) -> Iterator[Link]:
 
 
 def _names(relation: Relation, refs: Iterable[str]) -> set[str]:
-    """Return the names that match static edges of these versions: every name that their datasets have or had."""
+    """Return the names that static edges of these versions may use: all current and former names of external datasets, refs of artifacts."""
     listed = list(refs)
     relation.datasets.load(ref for ref in listed if is_external(ref))
     return {name for ref in listed for name in (relation.datasets.near(ref) if is_external(ref) else [ref])}
 
 
 def _name(ref: str) -> str:
-    """Return the name that matches static edges: an external dataset without version, or the version of an artifact."""
+    """Return the name by which static edges are matched: an external ref without its version, an artifact's ref with it."""
     return dataset_of(ref) if is_external(ref) else ref

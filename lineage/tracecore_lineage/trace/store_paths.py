@@ -1,4 +1,4 @@
-"""Paths in the workspace's store: an external dataset named by such a path is the artifact kept there."""
+"""Mapping between artifacts and paths in the workspace's store, by which other producers may name them as datasets."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tracecore_schemas.refs import Ref, RefError, external_ref, parse_ref
 __all__ = ["STORE", "StorePlace", "digest_at", "name_at", "paths_of", "store_places"]
 
 STORE = "urn:tracecore:store"
-"""Dataset namespace in the record's own events for places in the store, relative to its root."""
+"""Dataset namespace that the record's own events use for paths relative to the store's root."""
 StorePlace = tuple[str, str]
-"""Namespace of file datasets, and the prefix of names in it that lie in the store."""
+"""Dataset namespace, and the prefix of those of its names that are in the store."""
 
 
 def store_places(workspace: Workspace) -> tuple[StorePlace, ...]:
-    """Return the namespaces under which OpenLineage and the record's own events name places of a workspace's store."""
+    """Return the (namespace, name prefix) pairs under which OpenLineage and the record's own events name paths in a workspace's store."""
     if workspace.store_url is None:
         return (("file", f"{workspace.store}/"), (STORE, ""))
     scheme, _, rest = workspace.store_url.partition("://")
@@ -26,7 +26,7 @@ def store_places(workspace: Workspace) -> tuple[StorePlace, ...]:
 
 
 def paths_of(ref: str, places: Sequence[StorePlace]) -> Iterator[str]:
-    """Yield the unversioned datasets at the place where a version is kept; for a ref without version, of the table of that name."""
+    """Yield the unversioned external refs that denote the store path of a version; without a version, of the table of that name."""
     parsed = parse_ref(ref)
     digest = f"sha256:{parsed.version}"
     whole = parsed.is_artifact and parsed.version is not None
@@ -37,7 +37,7 @@ def paths_of(ref: str, places: Sequence[StorePlace]) -> Iterator[str]:
 
 
 def digest_at(dataset: str, places: Sequence[StorePlace]) -> str | None:
-    """Return the hex digest of the file or directory that a dataset's name denotes, or None."""
+    """Return the hex digest of the file or directory that an external dataset's name denotes; None if it denotes neither."""
     match _location(dataset, places):
         case ["blobs" | "trees", _, digits]:
             return digits
@@ -45,7 +45,7 @@ def digest_at(dataset: str, places: Sequence[StorePlace]) -> str | None:
 
 
 def name_at(dataset: str, places: Sequence[StorePlace]) -> str | None:
-    """Return the `kind/name` of the table that a dataset's name denotes, or None."""
+    """Return the `kind/name` of the table that an external dataset's name denotes; None if it denotes none."""
     match _location(dataset, places):
         case ["tables", kind, name]:
             try:

@@ -1,4 +1,4 @@
-"""Backward and forward walks over the record, and their state."""
+"""Backward and forward walks over the record."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ __all__ = ["Walk", "walk_backward", "walk_forward"]
 
 @dataclass(slots=True)
 class Walk:
-    """State of a walk while it grows.
+    """Graph collected by a walk.
 
     Attributes:
-        root: whole ref that the question is about.
+        root: full ref that the question is about.
         direction: `backward` or `forward`.
-        remade: number of runs that made each version whose label is not a digest.
-        static: edges of static lineage, which belong to no run.
+        levels: distance of each node from the root, in levels of runs.
+        made_by: by node, the runs that made it.
+        runs: level of each run.
+        remade: by version that has only a label instead of a digest, the number of runs that made it, if several.
         truncated: whether `--depth` cut the walk.
         note: remark for the reader about how the question was answered.
     """
@@ -39,21 +41,21 @@ class Walk:
     note: str | None = None
 
     def node(self, ref: str, level: int) -> None:
-        """Add a node at its smallest distance."""
+        """Add a node; the level of its first addition is kept."""
         self.levels.setdefault(ref, level)
 
     def run(self, run: str, level: int) -> None:
-        """Add a run at its smallest distance."""
+        """Add a run; the level of its first addition is kept."""
         self.runs.setdefault(run, level)
 
     def made(self, ref: str, run: str) -> None:
-        """Add a run as the maker of a node."""
+        """Record a run as a maker of a node."""
         self.made_by.setdefault(ref, set()).add(run)
 
     def edge(
         self, run: str, ref: str, direction: str, role: str, *, inferred: bool = False, made_by: str | None = None, use: str | None = None
     ) -> None:
-        """Add an edge; recorded edges replace inferred ones. `made_by` names the maker of a label that several runs made."""
+        """Add an edge; an inferred edge never replaces an existing one. `made_by` is the maker of a label that several runs made."""
         key = (run, ref, direction, role)
         if key not in self.edges or not inferred:
             edge = Edge(run=run, ref=ref, direction=direction, role=role, inferred=inferred)
@@ -64,12 +66,12 @@ class Walk:
             self.edges[key] = edge
 
     def times(self, ref: str, made: int) -> None:
-        """Note the number of runs that made a version identified by label only; one is expected."""
+        """Record that several runs made a version identified only by a label; counts up to 1 are ignored."""
         if made > 1:
             self.remade[ref] = max(made, self.remade.get(ref, 0))
 
     def gap(self, at: str, missing: str, why: str) -> None:
-        """Add a break in the graph."""
+        """Add a gap; the first one for the same node and missing fact is kept."""
         self.gaps.setdefault((at, missing), Gap(at=at, missing=missing, why=why))
 
     def unmade(self) -> Iterable[str]:
@@ -80,20 +82,21 @@ class Walk:
 def walk_backward(
     reader: Reader, walk: Walk, start: Iterable[tuple[str, str | None]], *, runs: Iterable[str] = (), level: int = 0, depth: int | None = None
 ) -> Relation:
-    """Follow versions to the runs and inputs that they came from, one level of runs at a time.
+    """Follow versions to the runs that made them and those runs' inputs, one level of runs at a time, extending `walk`.
 
     Args:
-        start: (ref, producing run) to begin with; without a run, every producer that the ref resolves to.
-        runs: runs to begin with, for a question about runs.
+        start: (ref, run that made it) to begin with; None for every run that made it.
+        runs: runs to begin with.
         level: distance of the first versions from the root.
+        depth: largest level of runs to follow; None for no limit.
 
     Returns:
-        The relation that was followed, for further questions.
+        The relation used, with its cached readings.
     """
     relation = Relation(reader)
     asked = frozenset(runs)
     following = sorted(asked)
-    makers: list[tuple[str, Link, bool]] = []  # (the ref as it was read or asked about, the output edge that it resolves to, whether inferred)
+    makers: list[tuple[str, Link, bool]] = []  # (ref as read or requested, output edge it resolves to, inferred)
     begun = dict.fromkeys(start)
     relation.datasets.load(ref for ref, _ in begun if is_external(ref))
     for ref, run in begun:
@@ -135,7 +138,7 @@ def _start(reader: Reader, walk: Walk, relation: Relation, ref: str, run: str | 
 
 
 def _made(walk: Walk, ref: str, made: Link, level: int, *, inferred: bool = False) -> None:
-    """Add the output of a run to which a ref resolves, under its own name and under the name that was read."""
+    """Add a run's output edge, and `ref`, the name it was read under, if that differs."""
     walk.node(made.ref, level)
     walk.made(made.ref, made.run)
     walk.edge(made.run, made.ref, "output", made.role)
@@ -155,7 +158,7 @@ def _reading(walk: Walk, resolved: Resolved, level: int) -> None:
 
 
 def _cut(walk: Walk, makers: list[tuple[str, Link, bool]], following: list[str]) -> None:
-    """Stop at the requested depth, and set `truncated` where a path continues."""
+    """End the walk at the depth limit: add only edges of runs already in the walk; set `truncated` if any run is left out."""
     for ref, made, inferred in makers:
         if not inferred or is_unversioned(ref):
             walk.made(ref, made.run)
@@ -167,10 +170,10 @@ def _cut(walk: Walk, makers: list[tuple[str, Link, bool]], following: list[str])
 
 
 def walk_forward(reader: Reader, walk: Walk, start: Iterable[str], *, runs: Iterable[str] = (), level: int = 0, depth: int | None = None) -> Relation:
-    """Follow versions to their readers and to what those made, one level of runs at a time.
+    """Follow versions to the runs that read them and those runs' outputs, one level of runs at a time, extending `walk`.
 
-    A reader that names the producing run of its input is reached through that run only: the same bytes made twice are two histories.
-    Arguments are those of `walk_backward`; `start` holds refs, each reached by its readers whichever run they took it from.
+    A reader that names the producing run of its input is reached only through that run, even if another run made the same bytes. Arguments are those
+    of `walk_backward`, except that `start` contains refs only.
     """
     relation = Relation(reader)
     if depth is not None and level > depth:
@@ -207,7 +210,7 @@ def walk_forward(reader: Reader, walk: Walk, start: Iterable[str], *, runs: Iter
 
 
 def _read(walk: Walk, using: Reached, level: int) -> None:
-    """Add a reading of a reached version, and the makers through which it was reached."""
+    """Add a reading of a reached version, and edges for the makers through which it was reached."""
     resolved, link = using.resolved, using.resolved.reading
     _reading(walk, resolved, level)
     for made in using.through:
@@ -220,14 +223,14 @@ def _read(walk: Walk, using: Reached, level: int) -> None:
 
 
 def _appended(walk: Walk, made: Link, later: str, level: int) -> None:
-    """Add the version that resulted from appending to a run's output, which it contains."""
+    """Add the version `later`, made by appending to a run's output, as an inferred output of that run."""
     walk.node(later, level)
     walk.run(made.run, level)
     walk.edge(made.run, later, "output", made.role, inferred=True)
 
 
 def _certain(walk: Walk, using: list[Reached]) -> list[Reached]:
-    """Return the certain readings of reached versions, and add a gap for each uncertain one."""
+    """Return the certain readings, and add a gap for each uncertain one."""
     for each in using:
         if not each.certain:
             walk.times(each.at, each.resolved.times_made)
