@@ -1,1 +1,1 @@
-"""The public facade of the record, and the binding of a workspace to it."""
+"""The public facade of the record, and the binding of workspaces to ledgers."""

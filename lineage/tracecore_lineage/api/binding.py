@@ -1,4 +1,4 @@
-"""The binding of a workspace: catalog and store carry the id of its ledger; each opening compares them."""
+"""Binding of a workspace to its ledger: catalog and store carry the ledger's id, which is compared at each opening."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 __all__ = ["BEGINNING", "INIT", "bind", "catalog_ledger", "join", "make_workspace", "move", "open_catalog"]
 
 INIT = "init"
-"""Verb of the job whose event begins a ledger."""
+"""Verb of the job that begins a ledger."""
 BEGINNING = 2
-"""Events that begin a ledger: START and COMPLETE of that job's run."""
+"""Number of events of that job's run: START and COMPLETE."""
 
 
 def open_catalog(workspace: Workspace) -> Database:
-    """Open the catalog of a workspace; only a new workspace may find none there.
+    """Open the catalog of a workspace, creating it only for a new workspace.
 
     Raises:
-        WrongLedger: there is none although the workspace's ledger has begun.
+        WrongLedger: there is no catalog although the workspace's ledger has begun.
         UsageError: it can't be opened.
     """
     bound = workspace.binding()
@@ -46,10 +46,10 @@ def open_catalog(workspace: Workspace) -> Database:
 
 
 def bind(record: RecordWriter) -> None:
-    """Compare catalog and store with the ledger that the workspace is bound to; begin it where the workspace is new.
+    """Check that catalog and store belong to the workspace's ledger; in a new workspace, begin the ledger.
 
     Raises:
-        WrongLedger: catalog or store belong to another ledger, or to none although the workspace's has begun.
+        WrongLedger: catalog or store belong to another ledger, or to none although this one has begun.
     """
     workspace = record.workspace
     bound = workspace.binding()
@@ -70,14 +70,14 @@ def bind(record: RecordWriter) -> None:
 
 
 def make_workspace(named: NamedWorkspace, *, slug: str | None = None) -> Workspace:
-    """Make a workspace for a new ledger, or open the one that is there.
+    """Create a workspace for a new ledger, or open the existing one.
 
     Args:
-        named: where.
-        slug: its name; the folder's where None.
+        named: folder and settings.
+        slug: name; that of the folder if None.
 
     Raises:
-        WrongLedger: the catalog or store that it would have holds a ledger; nothing is made.
+        WrongLedger: its catalog or store already contains a ledger; nothing is created.
         UsageError: the folder can't be written.
     """
     future = Workspace.at(named)
@@ -93,15 +93,14 @@ def make_workspace(named: NamedWorkspace, *, slug: str | None = None) -> Workspa
 
 
 def move(workspace: Workspace, *, catalog: str | None = None, store: str | None = None) -> None:
-    """Bind a workspace to the places where its ledger's catalog and store lie now.
+    """Bind a workspace to the new location of its ledger's catalog or store, to which they must have been moved already.
 
     Args:
-        workspace: what is bound.
-        catalog: URL of the database; the one in use where None.
-        store: URL of the bucket; the store in use where None.
+        catalog: URL of the database; unchanged if None.
+        store: URL of the bucket; unchanged if None.
 
     Raises:
-        WrongLedger: the catalog or store there holds another ledger, or none; the binding stays.
+        WrongLedger: the catalog or store contains another ledger, or none; the binding stays unchanged.
         UsageError: it can't be opened.
     """
     bound = workspace.binding()
@@ -115,7 +114,7 @@ def move(workspace: Workspace, *, catalog: str | None = None, store: str | None 
 
 
 def catalog_ledger(url: str) -> tuple[str, LedgerName | None]:
-    """Return the place of a database, and the ledger that it holds; None where it holds none. Nothing is made there.
+    """Return the location of a database without password, and the ledger in it (None if there is none). Creates nothing there.
 
     Raises:
         UsageError: it can't be opened.
@@ -134,13 +133,13 @@ def catalog_ledger(url: str) -> tuple[str, LedgerName | None]:
 
 
 def _named(connection: Connection) -> LedgerName | None:
-    """Return the name of the ledger that a catalog holds; an empty one before its first event, None where the head's row is gone."""
+    """Return the name of the ledger in a catalog; with empty parts before its first event, None if the head row is missing."""
     row = connection.execute(select(HEAD.c.slug, HEAD.c.ledger_id).where(HEAD.c.id == 1)).one_or_none()
     return None if row is None else LedgerName(row.slug, row.ledger_id)
 
 
 def _begin(connection: Connection, record: RecordWriter) -> None:
-    """Append the first event, and name the ledger in the head."""
+    """Append the first events, and write the ledger's name to the head row."""
     from tracecore_lineage.model.facets import TracecoreLedgerRunFacet
 
     key = record.keys.ensure()
@@ -150,7 +149,7 @@ def _begin(connection: Connection, record: RecordWriter) -> None:
 
 
 def _compare(workspace: Workspace, place: str, found: LedgerName | None, bound: Mapping[str, str] | None) -> None:
-    """Raise where a catalog holds another ledger than the workspace's, or none although that has begun."""
+    """Raise WrongLedger if a catalog contains another ledger, or none although the workspace's has begun; a missing head row passes."""
     if found is None:
         return  # a head's row that is gone is named by each question and by `verify`
     if found.ledger_id and found != LedgerName.of(workspace):
@@ -196,19 +195,16 @@ def _taken(root: Path, what: str, place: str, found: str, variable: str) -> Wron
 
 
 def join(named: NamedWorkspace) -> tuple[Workspace, PublicKey]:
-    """Make a further host's folder for the ledger that lies at a catalog and a store, with a signing key of its own; again it is a no-op.
+    """Create a further host's workspace folder for an existing ledger, with a signing key of its own; a no-op if repeated.
 
-    Nothing is written to catalog or store. The key signs only once a host that signs has recorded it (`rotation.add`).
+    Nothing is written to catalog or store. The key can sign only after a signing host has recorded it (`rotation.add`).
 
     Args:
-        named: the folder; its settings name the ledger's database, and the bucket of its artifacts unless they lie in the folder already.
-
-    Returns:
-        The workspace and its key.
+        named: the folder; its settings name the ledger's database and, unless the folder already contains the artifacts, their bucket.
 
     Raises:
-        WrongLedger: the store belongs to another ledger, or to none; nothing is made.
-        UsageError: no catalog is named, it holds no ledger, or the folder is another workspace.
+        WrongLedger: the store belongs to another ledger, or to none; nothing is created.
+        UsageError: no catalog is named, it contains no ledger, or the folder is another workspace.
     """
     if named.settings.catalog_url is None:
         raise UsageError("Which ledger is joined? Name its catalog with --catalog URL or TRACECORE_CATALOG_URL.")

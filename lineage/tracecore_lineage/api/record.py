@@ -1,4 +1,4 @@
-"""The record of one workspace: the facade through which it is written and queried."""
+"""The record of one workspace: the facade for writing and querying it."""
 
 from __future__ import annotations
 
@@ -28,15 +28,13 @@ T = TypeVar("T")
 
 
 class Record:
-    """The record of one workspace, open for writing and for questions; safe to use from several threads.
+    """The record of one workspace, open for writing and queries; safe to use from several threads.
 
-    Questions and services are functions of the packages below: `record.query(sealed_builds)`, `seal_build(record.recorder, request)`.
+    Queries and services are functions of the packages below: `record.query(sealed_builds)`, `seal_build(record.recorder, request)`.
 
     Attributes:
-        workspace: whose record.
-        database: ledger and catalog.
         ledger: name of the workspace's own ledger.
-        recorder: the write side, which the kernel's executor is given.
+        recorder: the write side, passed to the kernel's executor.
     """
 
     def __init__(self, workspace: Workspace, database: Database) -> None:
@@ -47,13 +45,13 @@ class Record:
 
     @classmethod
     def open(cls, workspace: Workspace | NamedWorkspace | Path | str | None = None) -> Record:
-        """Open the record of a workspace.
+        """Open the record of a workspace, beginning its ledger if the workspace is new.
 
         Args:
-            workspace: the workspace or its folder; `TRACECORE_HOME`, else `./.tracecore` where None.
+            workspace: the workspace or its folder; `TRACECORE_HOME`, else `./.tracecore`, if None.
 
         Raises:
-            UsageError: there is no such workspace, a newer tracecore has written it, or its catalog holds another ledger or none.
+            UsageError: no such workspace, it was written by a newer tracecore, or its catalog contains another ledger or none.
         """
         found = workspace if isinstance(workspace, Workspace) else Workspace.open(workspace)
         record = cls(found, binding.open_catalog(found))
@@ -65,7 +63,7 @@ class Record:
         return record
 
     def close(self) -> None:
-        """Close the record's connections, and with them the locks of runs that it started."""
+        """Close the database connections, which releases the locks of runs started here."""
         self.recorder.close()
 
     def __enter__(self) -> Self:
@@ -75,19 +73,19 @@ class Record:
         self.close()
 
     def query(self, question: Callable[Concatenate[Connection, P], T], *args: P.args, **options: P.kwargs) -> T:
-        """Return what a function answers when called with a connection to one consistent view and the arguments: `record.query(sealed_builds)`."""
+        """Return `question(connection, *args, **options)` with one consistent read-only view, as in `record.query(sealed_builds)`."""
         return self.database.query(question, *args, **options)
 
     def trace(self, ref: str, *, depth: int | None = None, as_of: str | None = None) -> Trace:
         """Return the complete backward trace of a ref, in the shape of the public contract.
 
         Args:
-            ref: any ref; a build is answered from the part of the ledger it was sealed over, the same for ever.
-            depth: how many levels of runs to follow; None for all.
-            as_of: recorded time: the record as of then.
+            ref: any ref; a build is answered from the part of the ledger it was sealed over, so its answer never changes.
+            depth: number of levels of runs to follow; all if None.
+            as_of: ISO 8601 time up to which events count.
 
         Raises:
-            UsageError: an unknown or ambiguous ref, with the nearest right ones.
+            UsageError: unknown or ambiguous ref, with the nearest matches.
         """
         from tracecore_lineage.trace.lineage import trace
         from tracecore_lineage.trace.store_paths import store_places
@@ -95,24 +93,24 @@ class Record:
         return self.query(trace, ref, depth=depth, as_of=as_of, places=store_places(self.workspace))
 
     def impact(self, ref: str, *, depth: int | None = None, as_of: str | None = None) -> Trace:
-        """Return everything that a ref reached, builds first, in the same shape."""
+        """Return everything made from a ref, builds first, in the shape of a trace; arguments as in `trace`."""
         from tracecore_lineage.trace.lineage import impact
         from tracecore_lineage.trace.store_paths import store_places
 
         return self.query(impact, ref, depth=depth, as_of=as_of, places=store_places(self.workspace))
 
     def artifact(self, ref: str) -> Artifact:
-        """Return one stored version by its ref, the newest of its name where the ref names none: what `tracecore.open_artifact` opens.
+        """Return the stored version of a ref, the newest of its name if it has no version, for `tracecore.open_artifact`.
 
         Raises:
-            UsageError: it is not in the record, or its bytes are not kept in this workspace.
+            UsageError: not in the record, or its bytes are not stored in this workspace.
         """
         from tracecore_lineage.trace.show import stored_version
 
         return self.query(stored_version, ref, self.ledger)
 
     def seal(self, request: SealRequest) -> SealedBuild:
-        """Seal a build, durably (`seal_build`), for the kernel's test worlds, which import no record."""
+        """Seal a build durably (`seal_build`); for the kernel's test worlds, which do not import this package."""
         from tracecore_lineage.seal.seal import seal_build
 
         return seal_build(self.recorder, request)
@@ -127,25 +125,25 @@ class Record:
         attestations: Path | str | None = None,
         progress: Callable[[int, int, str], None] | None = None,
     ) -> Verdict:
-        """Recompute a build, or the whole workspace, from bytes, and name what is not as recorded.
+        """Verify a build or the whole workspace by recomputing it from bytes, and return what differs from the record.
 
         Args:
-            ref: a build or any other ref; everything without it.
-            key: file of the public key that the caller trusts, or several; without it the workspace's own are taken, and the answer says `unpinned`.
-            threshold: how many of several such keys must have signed a build; all of them where None.
+            ref: a build or any other ref; None for everything.
+            key: file of a public key that the caller trusts, or several; if None, the workspace's own keys are used and the answer is `unpinned`.
+            threshold: number of these keys that must have signed a build; all if None.
             checkpoint: file of a signed checkpoint kept elsewhere, which the ledger must extend.
-            attestations: file of exported attestations about the build, which must say what the record says.
-            progress: called with how many stored versions are done, of how many, and the last one's ref.
+            attestations: file of exported attestations about the build, which must agree with the record.
+            progress: called with the number of stored versions done, their total, and the last one's ref.
         """
         from tracecore_lineage.verify.verify import verify
 
         return verify(self.recorder, ref, key=key, threshold=threshold, checkpoint=checkpoint, attestations=attestations, progress=progress)
 
     def ingest(self, events: Iterable[bytes | str | Mapping[str, Any]], *, whole: bool = False) -> ingest.Ingested:
-        """Record OpenLineage events of other producers, durably; invalid ones are refused with their reason.
+        """Record OpenLineage events of other producers durably; invalid ones are refused with a reason.
 
         Args:
-            events: exact bytes as received, or parsed objects.
+            events: exact bytes or text as received, or parsed objects.
             whole: record all of them or none.
         """
         return ingest.ingest(self.recorder, events, whole=whole)

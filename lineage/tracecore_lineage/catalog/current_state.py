@@ -165,7 +165,7 @@ def newest_table(connection: Connection, own: LedgerName, kind: str, name: str) 
 
 
 def facets(connection: Connection, own: LedgerName, ref: str) -> dict[str, JSON]:
-    """Return a subject's facets by name; of several values the workspace's own, and of those the greatest by (UTC instant, event digest)."""
+    """Return the winning facets of a subject by name, without deleted ones; own values win over imported ones, then later (time, digest) ones."""
     ours = case((FACETS.c.speaker == own.ledger_id, 2), (FACETS.c.speaker != "", 1), else_=0)
     query = select(FACETS.c.name, FACETS.c.value).where(FACETS.c.subject == ref).order_by(ours, FACETS.c.event_time, FACETS.c.event_id)
     newest = {row.name: json.loads(row.value) for row in connection.execute(query)}

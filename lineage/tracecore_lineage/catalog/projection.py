@@ -94,7 +94,7 @@ class _Speaker:
         return (self.own and namespace == self.home) or any(voice.ledger.slug == namespace for voice in self.voices)
 
     def told(self, subject: str, name: str, facet: Any) -> Any:
-        """Return what a facet says here: of an imported version the bytes lie where the import put them, or are not kept at all."""
+        """Return a facet as recorded here: an imported artifact's location is moved to the import's folder, or removed if its bytes are not here."""
         if self.own or name != "tracecore_artifact" or not self.voices or facet.get("location") is None:
             return facet
         folder = next((voice.folder for voice in self.voices if subject in voice.stored), None)

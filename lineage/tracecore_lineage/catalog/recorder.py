@@ -146,16 +146,14 @@ class RecordWriter:
         self.commit(lambda connection: self.append(connection, bodies))
 
     def commit(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **options: P.kwargs) -> T:
-        """Run work in a writing transaction, shared with concurrent callers; what it wrote is durable when this returns.
+        """Return the result of `work`, run in a writing transaction shared with concurrent callers and durable on return.
 
         Args:
-            work: called with a connection that holds the write lock, then the arguments. It may run in another caller's thread and must not open a
-                transaction of its own.
-            args: further arguments of `work`.
-            options: its keyword arguments.
+            work: called with a connection that holds the write lock, then `args` and `options`. It may run in another caller's thread and must not
+                open a transaction of its own.
 
         Raises:
-            ConnectionLost: the server went away; the error says whether the work is durable, if that is known.
+            ConnectionLost: the server went away; the error states whether the work is durable, if that is known.
         """
         done = self._group.run(lambda connection: work(connection, *args, **options))
         self.live.keep()
@@ -238,7 +236,7 @@ class RecordWriter:
         return self._trace(ref)
 
     def public_keys(self, connection: Connection) -> list[PublicKey]:
-        """Return every key that signs this ledger: those kept here, the active one first, then those of other hosts that its events name."""
+        """Return every key that signs this ledger: this host's keys, the active one first, then those of other hosts from the ledger's events."""
         from tracecore_lineage.catalog.signatures import ledger_keys
 
         return list({key.id: key for key in (*self.keys.public_keys(), *ledger_keys(connection, self.ledger))}.values())

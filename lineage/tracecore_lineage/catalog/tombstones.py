@@ -200,7 +200,7 @@ def _place(row: Any) -> int:
 
 
 def remade(connection: Connection, own: LedgerName, erasures: Sequence[Erasure], refs: Iterable[str] | None = None) -> dict[tuple[str, str], int]:
-    """Return, for each version that was erased (of those in `refs`, if given), the last position at which an event of ours says where it lies."""
+    """Return, by (ref, location) of each erased version (only `refs`, if given), the last position at which an own event states that location."""
     erased = {version.ref for erasure in erasures for version in erasure.versions}
     found: dict[tuple[str, str], int] = {}
     query = (

@@ -272,10 +272,10 @@ def _signers(policy: KeyPolicy | None) -> tuple[PublicKey, ...]:
 
 
 def _valid(facet: Mapping[str, Any], opened: Opened, allowed: Sequence[PublicKey]) -> PublicKey:
-    """Return the key of a valid cosignature.
+    """Return the key of a cosignature after verifying it.
 
     Raises:
-        ValueError: it is none; the message says what was found.
+        ValueError: not a valid signature by an allowed key; the message describes what was found. Malformed facets raise KeyError and the like.
     """
     key = PublicKey.from_pem(facet["public_key"].encode(), "the event")
     if key.pem != facet["public_key"] or key.id != facet["key"]:

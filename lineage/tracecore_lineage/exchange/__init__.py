@@ -1,1 +1,1 @@
-"""What comes from and goes to others: events, event files, bundles, bug reports."""
+"""Exchange with other systems: events, event files, bundles, bug reports."""

@@ -1,6 +1,6 @@
-"""Bugs: an observed failure enters the record as an event, and is a node of it that leads back to the build and the drives it is about.
+"""Records reports of perception bugs.
 
-A report is a run of job `tracecore.bug` that read the build and the logs of the frames' drives, in their exact versions, and made `bug/<id>`.
+A report is a run of job `tracecore.bug` that reads the build and the logs of the frames' drives, in exact versions, and makes `bug/<id>`.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ _DIGITS = 12
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What became of a report: the bug, and whether it is new or had been reported before, word for word."""
+    """Result of a report; `new` is False if the same bug had been reported before."""
 
     bug: Bug
     new: bool
 
 
 def bug_id(text: str, build: str | None, frames: Sequence[str], severity: str | None) -> str:
-    """Return a bug's id: the first 12 hex digits of the SHA-256 of what was reported, as canonical JSON.
+    """Return a bug's id: the first 12 hex digits of the SHA-256 of its content as canonical JSON.
 
-    Neither time nor reporter is in it, so that a report sent twice is one bug.
+    Time and reporter are not included, so that repeating a report gives the same bug.
     """
     content: JSON = {"v": 1, "type": "tracecore.bug", "text": text, "build": build, "frames": sorted(frames), "severity": severity}
     return hex_of(digest_json(content))[:_DIGITS]
@@ -62,18 +62,17 @@ def report_bug(
     severity: str | None = None,
     reporter: str | None = None,
 ) -> Reported:
-    """Record a bug, durably; the same report again gives the bug that is there.
+    """Record a bug durably; repeating the same report returns the existing bug.
 
     Args:
-        record: the workspace's.
-        text: what was seen.
-        build: name or ref of the build that it was seen in.
-        frames: refs of the frames that show it.
+        text: description of what was seen.
+        build: name or ref of the build it was seen in.
+        frames: refs of frames that show it.
         severity: `low`, `medium`, `high` or `critical`.
-        reporter: name of the person; the ledger gets a pseudonym.
+        reporter: name of the person, recorded as a pseudonym.
 
     Raises:
-        UsageError: no text, an unknown severity, or a build or frame that the record does not know, with the nearest right one.
+        UsageError: empty text, unknown severity, or a build or frame that is not in the record, with the nearest match.
     """
     said = text.strip()
     if not said:
@@ -108,7 +107,7 @@ def _severity(text: str | None) -> BugSeverity | None:
 
 
 def _build(connection: Connection, name: str | None) -> Link | None:
-    """Find the build that a bug was seen in, as the input of the report's run that it becomes."""
+    """Return the build that a bug was seen in as an input edge of the report's run; None without a name."""
     if name is None:
         return None
     reader = Reader(connection, head(connection))
@@ -117,10 +116,10 @@ def _build(connection: Connection, name: str | None) -> Link | None:
 
 
 def _frames(record: RecordWriter, connection: Connection, frames: Sequence[str], build: Link | None) -> tuple[list[str], list[Link]]:
-    """Check the frames that show a bug.
+    """Check the frames that show a bug; raise UsageError for an unknown one.
 
     Returns:
-        Their refs, each once, in the order given; and the drive logs that they are of, each once.
+        Their refs in the given order without duplicates, and an input edge per drive log.
     """
     reader = Reader(connection, head(connection))
     shown: dict[str, None] = {}
@@ -143,7 +142,7 @@ def _frames(record: RecordWriter, connection: Connection, frames: Sequence[str],
 
 
 def _logs(connection: Connection, build: str) -> dict[str, str]:
-    """Return the version of each drive that a build was made of, which is the one that a bug seen in that build is about."""
+    """Return, by drive, the version of its log in a build's trace."""
     return {parse_ref(node["ref"]).segments[0]: node["ref"] for node in trace(connection, build)["nodes"] if node["kind"] == "drive_log"}
 
 

@@ -1,6 +1,6 @@
-"""Events in and out as lines: the ones that a build depends on, all of them, and files of them that others wrote.
+"""Event files: export of all events or of those behind a build, and import of other producers' files.
 
-A line is one event as compact JSON, or, where bytes must survive as they were recorded, an object that wraps them in base64:
+A line is one event as compact JSON or, to preserve its bytes exactly, a wrapper with base64:
 `{"event_sha256": <64 hex>, "recorded_at": <time>, "body": <base64>}`.
 """
 
@@ -37,16 +37,16 @@ _WRAPPED = frozenset({"event_sha256", "recorded_at", "body"})
 
 @dataclass(frozen=True, slots=True)
 class EventLine:
-    """One event of a file: its bytes, and its place (`events.ndjson:12`)."""
+    """One event in a file: its bytes, and its place such as `events.ndjson:12`."""
 
     where: str
     body: bytes
 
 
 def events_behind(connection: Connection, own: LedgerName, trace: Trace) -> Iterator[bytes]:
-    """Yield the exact bytes of every event that a build's trace was answered from, in the order of the ledger that it was sealed in.
+    """Yield the exact bytes of every event behind a build's trace, in the order of the ledger it was sealed in.
 
-    These are the events of its runs, of their checks, and of the environments they ran in, up to the build's position; nothing that came later.
+    These are the events of its runs, their checks and environments, up to the build's position.
     """
     brought = next(known_imports(connection, trace["root"]), None)
     if brought is not None:
@@ -58,25 +58,25 @@ def events_behind(connection: Connection, own: LedgerName, trace: Trace) -> Iter
 
 
 def line_of(body: bytes) -> bytes:
-    """Return an event on one line: its own bytes where they are on one, else the same JSON written compactly."""
+    """Return an event on one line: its exact bytes if they have no line break, else the same JSON written compactly."""
     if b"\n" not in body and b"\r" not in body:
         return body
     return json.dumps(json.loads(body), ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def exact_line(leaf: ledger.Leaf) -> bytes:
-    """Return an event's exact bytes, wrapped."""
+    """Return an event's exact bytes wrapped in a JSON line."""
     wrapped = {"event_sha256": leaf.event_id, "recorded_at": leaf.recorded_at, "body": base64.b64encode(leaf.body).decode()}
     return json.dumps(wrapped, separators=(",", ":")).encode()
 
 
 def read_events(source: Path) -> list[EventLine]:
-    """Read a file of events, or every `.json` and `.ndjson` file of a folder by name; an unreadable line is left for `take_events` to name.
+    """Read a file of events, or every `.json`, `.ndjson` and `.jsonl` file of a folder, sorted by name. Invalid lines are returned too.
 
-    A `.json` file holds one event or a list of them, any other one event a line.
+    A `.json` file contains one event or a list of them, other files one event per line.
 
     Raises:
-        UsageError: it can't be read, or holds no event.
+        UsageError: it can't be read, or contains no event.
     """
     try:
         files = sorted(path for path in source.iterdir() if path.suffix in {".json", ".ndjson", ".jsonl"}) if source.is_dir() else [source]
@@ -112,7 +112,7 @@ def _each_line(file: Path, data: bytes) -> Iterator[EventLine]:
 
 
 def _unwrapped(line: bytes) -> bytes:
-    """Return the event that a line wraps; the line itself where it wraps none, or not rightly: it is then refused as an event."""
+    """Return the event in a wrapper line; the line itself if it is not a valid wrapper."""
     try:
         parsed = strict_json(line)
         if not isinstance(parsed, dict) or set(parsed) != _WRAPPED:
@@ -124,18 +124,17 @@ def _unwrapped(line: bytes) -> bytes:
 
 
 def take_events(recorder: RecordWriter, events: Sequence[EventLine], *, skip_invalid: bool = False) -> tuple[Ingested, list[str]]:
-    """Take events of a file into the record: all of them, or with `skip_invalid` the good ones.
+    """Record the events of a file: all or none, or with `skip_invalid` all valid ones.
 
     Args:
-        recorder: of the workspace.
-        events: read by `read_events`.
-        skip_invalid: leave the bad ones out instead of refusing all.
+        events: as returned by `read_events`.
+        skip_invalid: leave invalid events out instead of refusing all.
 
     Returns:
-        What became of them, and why each that was left out was.
+        The result, and one line per skipped event with its place and reason.
 
     Raises:
-        UsageError: an event is none, or one that only this workspace records; its line and what is wrong with it. Nothing is recorded then.
+        UsageError: an event is invalid, or one that only this workspace may record; nothing is recorded then.
     """
     done = ingest(recorder, [event.body for event in events], whole=not skip_invalid)
     if done.refused and not skip_invalid:

@@ -1,4 +1,4 @@
-"""Import policy: what a verified bundle may not bring, and what its import will do to the record."""
+"""Import policy: what a verified bundle must not bring in, and what its import changes in the record."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ __all__ = ["ImportPlan", "refuse_strangers", "refuse_withdrawn", "speaker"]
 
 @dataclass(frozen=True, slots=True)
 class ImportPlan:
-    """What an import will do to the record as it is now.
+    """The changes that an import makes to the current record.
 
     Attributes:
-        imports: ids of the imports that are here already.
-        places: positions of those of its events that are here already.
-        own: ids of its events that are this workspace's own.
-        before: voices without this import.
-        after: voices with it.
+        imports: ids of all imports in the ledger so far.
+        places: positions of the bundle's events that are already in the ledger.
+        own: ids of its events that claim to be from this workspace's ledger.
+        before: delegations without this import.
+        after: delegations with it.
         stored: refs of the versions whose bytes it must bring.
     """
 
@@ -46,10 +46,10 @@ class ImportPlan:
 
 
 def refuse_withdrawn(withdrawn: ErasureFilter, checked: Checked) -> None:
-    """Let nothing back in that was withdrawn from this workspace.
+    """Refuse a bundle with files or drives that were withdrawn from this workspace.
 
     Raises:
-        NegativeVerdict: a version in the bundle holds it.
+        NegativeVerdict: a version in the bundle contains them.
     """
     if not withdrawn:
         return
@@ -66,7 +66,7 @@ def refuse_withdrawn(withdrawn: ErasureFilter, checked: Checked) -> None:
 
 
 def speaker(leaf: ledger.Leaf) -> LedgerName | None:
-    """Return the ledger that an event says it is of; None where it has no job."""
+    """Return the ledger that an event claims to be from; None for a DatasetEvent, which has no job."""
     event = parse_event(leaf.body)
     return None if event.kind == "dataset" else LedgerName.speaking(event.members["job"]["namespace"], event.members["producer"])
 
@@ -108,7 +108,7 @@ def refuse_strangers(connection: Connection, own: LedgerName, checked: Checked, 
 
 
 def _said(checked: Checked, plan: ImportPlan) -> dict[str, list[tuple[LedgerName, ledger.Leaf]]]:
-    """Return by run the events that are new or say more than before, each with the workspace that it claims to be of."""
+    """Return, by run, the events that are new or gain authority by the import, each with the ledger it claims to be from."""
     said: dict[str, list[tuple[LedgerName, ledger.Leaf]]] = {}
     for leaf in checked.proof.leaves:
         event = parse_event(leaf.body)
@@ -122,5 +122,5 @@ def _said(checked: Checked, plan: ImportPlan) -> dict[str, list[tuple[LedgerName
 
 
 def _speaks(voices: Delegations, identity: str, ledger_name: LedgerName) -> bool:
-    """Return whether an event speaks for a workspace."""
+    """Whether an event may assert facts for a ledger."""
     return any(voice.ledger == ledger_name for voice in voices.get(identity, ()))

@@ -1,6 +1,6 @@
-"""Taking a bundle over: verified first, then its bytes into the store, then its events and the event that gives them a voice in one transaction.
+"""Import of bundles: verify, store the bytes, then append the events and the import event in one transaction.
 
-A crash before the transaction leaves files that no event names, which the next import of the bundle replaces; after it nothing is left to do.
+A crash before the transaction leaves files that no event names, which the next import of the bundle replaces.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _ATTEMPTS = 5
 
 
 class ImportRefused(NegativeVerdict):
-    """A bundle that fails verification; `verdict` names what fails."""
+    """A bundle that fails verification; `verdict` lists the failures."""
 
     def __init__(self, message: str, verdict: Verdict) -> None:
         super().__init__(message)
@@ -56,15 +56,15 @@ class ImportRefused(NegativeVerdict):
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """What an import did.
+    """Result of an import.
 
     Attributes:
-        build: whole ref of the build.
+        build: full ref of the build.
         origin: the workspace it came from.
-        new: False where it was here before.
-        events: how many events were new to the ledger.
-        known: how many had been in it before.
-        artifacts: versions whose bytes it brought.
+        new: False if it was already here.
+        events: number of events new to the ledger.
+        known: number of its events that were already there.
+        artifacts: number of versions whose bytes it brought.
     """
 
     build: str
@@ -83,19 +83,19 @@ def import_bundle(
     threshold: int | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> ImportResult:
-    """Take a bundle over into a workspace, seals intact; the same bundle again is a no-op.
+    """Import a bundle into a workspace with its seals intact; a no-op if repeated.
 
     Args:
-        record: the workspace's.
-        path: of the file.
-        key: file of the public key that the caller trusts, or several; without it those in the bundle are believed.
-        threshold: how many of several such keys must have signed the build.
-        progress: called with how much is done, of how much, and what was last.
+        path: the bundle file.
+        key: file of a public key that the caller trusts, or several; if None, the keys in the bundle are trusted.
+        threshold: number of these keys that must have signed the build.
+        progress: called with the amount done, the total, and the last item.
 
     Raises:
-        NotABundle: the file can't be read as one.
-        ImportRefused: it fails verification, or says what only this workspace may.
-        UsageError: the build's name is another build's here, or its workspace has this one's name.
+        NotABundle: the file is not a readable bundle.
+        ImportRefused: it fails verification.
+        NegativeVerdict: it contains withdrawn data, or events that it may not bring.
+        UsageError: the name is taken by another build, or the bundle claims to be from this workspace's own ledger.
     """
     pins = read_pins([Path(each) for each in ([] if key is None else [key] if isinstance(key, (str, Path)) else key)], threshold)
     store = open_store(record.workspace)
@@ -105,7 +105,7 @@ def import_bundle(
             return ImportResult(manifest.build, manifest.origin, new=False)
         run_id = record.new_run_id()
         locks = record.workspace.locks
-        # One import of a build at a time; nothing is erased meanwhile; and `recover` is to know that the staging is being written.
+        # Lock out concurrent imports of the build and erasures, and show `recover` that the staging folder is in use.
         with hold_key(locks, f"sha256:{parse_ref(manifest.build).version}"), share_store(locks), hold_run(locks, run_id):
             if _is_here(record, manifest):
                 return ImportResult(manifest.build, manifest.origin, new=False)
@@ -122,10 +122,10 @@ def import_bundle(
 
 
 def _is_here(record: RecordWriter, manifest: Manifest) -> bool:
-    """Whether a build is here already, sealed here or imported.
+    """Whether a build is already here, sealed or imported.
 
     Raises:
-        UsageError: another is, under its name; or it claims to come from here.
+        UsageError: another build has its name, or it claims to be from this ledger.
     """
     name = parse_ref(manifest.build).segments[0]
     with record.database.read() as connection:
@@ -156,7 +156,7 @@ def _refused(manifest: Manifest, findings: Findings, pins: Pins | None) -> Impor
 
 
 def _take(record: RecordWriter, store: Store, checked: Checked, staging: Path, pins: Pins | None) -> ImportResult:
-    """Bring the bytes, then the events; where that fails nothing is left of either."""
+    """Store the bytes and append the events; on an error remove the bytes again."""
     brought: set[str] = set()
     try:
         return _bring(record, store, checked, staging, pins, brought)
@@ -166,7 +166,7 @@ def _take(record: RecordWriter, store: Store, checked: Checked, staging: Path, p
 
 
 def _bring(record: RecordWriter, store: Store, checked: Checked, staging: Path, pins: Pins | None, brought: set[str]) -> ImportResult:
-    """Bring the bytes, which are noted in `brought`, then the events; begin again where another import came in between."""
+    """Store the bytes, adding their paths to `brought`, then append the events; retry if another import intervened."""
     manifest = checked.proof.manifest
     location = folder_of(manifest.build)
     for attempt in range(_ATTEMPTS):
@@ -176,7 +176,7 @@ def _bring(record: RecordWriter, store: Store, checked: Checked, staging: Path, 
         named = names_once(checked.store, brings) if attempt == 0 else names_once(store, [_at(artifact, location) for artifact in brings])
         needed = {name for name, _ in named}
         if attempt == 0:
-            # By digest, where this workspace's own lie; where the import fails they are named by no event, and `prune` removes them.
+            # Stored by digest like the workspace's own; if the import fails, no event names them and `prune` removes them.
             for source in checked.sources:
                 if not store.exists(source):
                     store.put_file(staging / "store" / str(source.location), run_id=staging.name)
@@ -185,7 +185,7 @@ def _bring(record: RecordWriter, store: Store, checked: Checked, staging: Path, 
             if needed:
                 store.put_import(staging / "store", location)
         else:
-            # Another import came in between and brought some of it: those bytes are kept there.
+            # Another import has stored some of these bytes meanwhile.
             store.erase(brought - needed)
             brought &= needed
         with record.database.write() as connection:
@@ -195,9 +195,9 @@ def _bring(record: RecordWriter, store: Store, checked: Checked, staging: Path, 
 
 
 def _take_back(record: RecordWriter, store: Store, manifest: Manifest, brought: Collection[str]) -> None:
-    """Remove the bytes that an import brought which failed; where it can't be known that it did they stay, and `doctor` names them."""
+    """Remove the bytes of a failed import. They stay (and `doctor` reports them) in a shared bucket, or if it can't be determined that it failed."""
     if not isinstance(store, LocalStore):
-        return  # the locks are this host's: another one may be bringing the same bytes to the same bucket, and count on them
+        return  # locks are local to this host: another one may be importing the same bytes into the bucket
     with suppress(TracecoreError, OSError):
         with record.database.read() as connection:
             recorded = next(known_imports(connection, manifest.build), None)
@@ -206,12 +206,12 @@ def _take_back(record: RecordWriter, store: Store, manifest: Manifest, brought: 
 
 
 def _at(artifact: Artifact, location: str) -> Artifact:
-    """Return a version of the bundle as it lies in this workspace's store."""
+    """Return an artifact of the bundle with its location in this store."""
     return replace(artifact, location=f"{location}/{artifact.location}")
 
 
 def _leave_out(folder: Path, needed: Collection[str]) -> None:
-    """Remove the unpacked files that the workspace has already."""
+    """Delete the unpacked files that are not needed, and folders left empty."""
     for place, _, names in os.walk(folder, topdown=False):
         for name in names:
             path = Path(place) / name
@@ -222,10 +222,10 @@ def _leave_out(folder: Path, needed: Collection[str]) -> None:
 
 
 def _plan(connection: Connection, own: LedgerName, checked: Checked) -> ImportPlan:
-    """Find out what an import adds to the record as it is now, and whether it may.
+    """Return what an import would change in the current record.
 
     Raises:
-        NegativeVerdict: it holds events in this workspace's name that this workspace never recorded, or of its runs.
+        NegativeVerdict: the bundle contains events that it may not bring (`refuse_strangers`).
     """
     manifest, leaves = checked.proof.manifest, checked.proof.leaves
     here = import_ids(connection)
@@ -252,7 +252,11 @@ def _plan(connection: Connection, own: LedgerName, checked: Checked) -> ImportPl
 
 
 def _stands(connection: Connection, own: LedgerName, checked: Checked, plan: ImportPlan) -> bool:
-    """Whether, under the write lock, the record is still as it was when the plan was made."""
+    """Whether the plan is still valid; called under the write lock.
+
+    Raises:
+        UsageError: a build of that name has been sealed meanwhile.
+    """
     manifest = checked.proof.manifest
     if seal.sealed_build(connection, parse_ref(manifest.build).segments[0]) is not None:
         raise UsageError(f"A build of the name of {manifest.build} was sealed here in the same moment: import it into another workspace.")
@@ -263,7 +267,7 @@ def _stands(connection: Connection, own: LedgerName, checked: Checked, plan: Imp
 
 
 def _record(connection: Connection, record: RecordWriter, checked: Checked, plan: ImportPlan, pins: Pins | None) -> ImportResult:
-    """Append the events, let those that were here speak, and say what was imported: one transaction."""
+    """Append the new events, update the rows of those already here, and append the import event, in the caller's transaction."""
     from tracecore_lineage.model.facets import TracecoreImportedDatasetFacet, TracecoreImportRunFacet
 
     proof, manifest = checked.proof, checked.proof.manifest
@@ -295,7 +299,7 @@ def _signatures(checked: Checked) -> Iterator[tuple[str, str]]:
 
 
 def _heard(connection: Connection, own: LedgerName, leaves: Sequence[ledger.Leaf], plan: ImportPlan) -> Iterator[str]:
-    """Project those events anew that had been here before and say more since; give their ids."""
+    """Rebuild the catalog rows of events that were already here and gain authority by the import; yield their ids."""
     for leaf in leaves:
         place = plan.places.get(leaf.event_id)
         if place is None or leaf.event_id in plan.own:
@@ -310,7 +314,7 @@ def _heard(connection: Connection, own: LedgerName, leaves: Sequence[ledger.Leaf
 
 
 def _build(checked: Checked, imported: Any) -> Artifact:
-    """Return the build as the import's event names it: what it is, and where it came from."""
+    """Return the build as an artifact with facet `tracecore_imported`, for the import event's input."""
     from tracecore_lineage.events.artifacts import bare
     from tracecore_lineage.events.build import plain
 

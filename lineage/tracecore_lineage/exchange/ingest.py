@@ -1,4 +1,4 @@
-"""Intake of events of other OpenLineage producers: checked, durable when answered; a duplicate gets the same answer."""
+"""Ingestion of other producers' OpenLineage events: validated, and durable on return; duplicates are not recorded again."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_schemas.canonical import jcs
 
 _LONGEST = 2_500
-"""Bytes of what one index entry of PostgreSQL may hold, less its other content: 2,704 at a third of its pages."""
+"""Maximum bytes of text in one PostgreSQL index entry (limit 2,704, a third of a page, minus overhead)."""
 
 __all__ = ["Ingested", "Refused", "checked", "ingest"]
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An event that was not taken: its place among those handed in, and why."""
+    """A refused event: its index among the given events, and the reason."""
 
     index: int
     reason: str
@@ -36,12 +36,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """What became of events handed in.
+    """Result of an ingestion.
 
     Attributes:
-        recorded: number of events that are new in the ledger.
-        known: number of events that had been recorded before, byte for byte.
-        refused: the others.
+        recorded: number of events new to the ledger.
+        known: number of events that were already recorded, byte for byte.
+        refused: the refused events, by index.
     """
 
     recorded: int
@@ -51,7 +51,7 @@ class Ingested:
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A good event: its place among those handed in, its exact bytes, its run, and whether it carries the id of the workspace's own ledger."""
+    """A valid event: its index among the given events, exact bytes, run id, and whether its producer is the workspace's own ledger."""
 
     index: int
     body: bytes
@@ -60,11 +60,10 @@ class _Candidate:
 
 
 def ingest(recorder: RecordWriter, events: Iterable[bytes | str | Mapping[str, Any]], *, whole: bool = False) -> Ingested:
-    """Record OpenLineage events of other producers, durably; invalid ones are refused with their reason.
+    """Record OpenLineage events of other producers durably; invalid ones are refused with a reason.
 
     Args:
-        recorder: of the workspace.
-        events: exact bytes (or text) as received, or parsed objects, whose canonical JSON is then recorded.
+        events: exact bytes (or text) as received, or parsed objects, which are recorded as canonical JSON.
         whole: record all of them or none.
     """
     good, refused = checked(events, recorder.ledger)
@@ -83,7 +82,7 @@ def ingest(recorder: RecordWriter, events: Iterable[bytes | str | Mapping[str, A
 
 
 def checked(events: Iterable[bytes | str | Mapping[str, Any]], own: LedgerName) -> tuple[list[_Candidate], list[Refused]]:
-    """Split events into valid and refused ones."""
+    """Return (valid events, refused events)."""
     good: list[_Candidate] = []
     refused: list[Refused] = []
     for index, event in enumerate(events):
@@ -99,7 +98,7 @@ def checked(events: Iterable[bytes | str | Mapping[str, Any]], own: LedgerName) 
 
 
 def _take(good: Sequence[_Candidate], known: Mapping[str, int], believed: Collection[str]) -> tuple[list[bytes], list[Refused]]:
-    """Choose what is appended: what carries this ledger's id, or is of a run of this workspace's, is taken only where it is recorded already."""
+    """Return (bodies to append, refused events). Unrecorded events with this ledger's id, or of own or imported runs, are refused."""
     bodies: list[bytes] = []
     refused: list[Refused] = []
     for candidate in good:
@@ -117,7 +116,7 @@ def _take(good: Sequence[_Candidate], known: Mapping[str, int], believed: Collec
 
 
 def _refuse_unkeepable(rows: Iterable[Row]) -> None:
-    """Refuse names that an index of PostgreSQL can't hold, whichever database this record is in: the same events are good in each."""
+    """Raise BadEvent for names too long for a PostgreSQL index, on any database, so that all accept the same events."""
     for row in rows:
         for keys in _found_by(table(row.table)):
             sizes = {key: len(value.encode()) for key in keys if isinstance(value := row.values.get(key), str)}
@@ -128,13 +127,13 @@ def _refuse_unkeepable(rows: Iterable[Row]) -> None:
 
 @cache
 def _found_by(kept: Table) -> tuple[tuple[str, ...], ...]:
-    """Return the columns of each index of a table."""
+    """Return the columns of each index of a table, including the primary key."""
     return (tuple(column.name for column in kept.primary_key), *(tuple(column.name for column in index.columns) for index in kept.indexes))
 
 
 def _bytes(event: bytes | str | Mapping[str, Any]) -> bytes:
     if isinstance(event, bytes):
-        return event.removeprefix(codecs.BOM_UTF8)  # says how the text is encoded, and is not a part of it
+        return event.removeprefix(codecs.BOM_UTF8)  # an encoding marker, not part of the text
     try:
         if isinstance(event, str):
             return event.removeprefix("\ufeff").encode()

@@ -1,1 +1,1 @@
-"""The ledger: the database, its migrations, the exact bytes of every event, proofs about them, and the locks of live runs."""
+"""The ledger: database, migrations, the exact bytes of every event, proofs about them, and locks of live runs."""

@@ -1,8 +1,7 @@
-"""Blocks: the bytes of many events that were appended at once, kept as one compressed piece. Storage only: ids, leaves and roots don't know of it.
+"""Blocks: the bytes of many events appended at once, stored as one compressed frame. Ids, leaves and roots do not depend on them.
 
-A block's content is each event's bytes behind their length (4 bytes, big-endian), in the order of their positions, as one Zstandard frame. What is
-read back is believed no more than any stored bytes: reading is bounded, so that no frame can grow beyond what a writer makes, and an event whose
-block is damaged has no bytes, which `verify` names by the event's id.
+A block's content is the bytes of each event preceded by their length (4 bytes, big-endian), in ledger order, as one Zstandard frame. Reading is
+bounded and trusts nothing; the events of a damaged block have empty bytes, which `verify` reports by event id.
 """
 
 from __future__ import annotations
@@ -21,24 +20,24 @@ __all__ = ["BlockReader", "Cut", "DamagedBlock", "cut", "pack", "problems", "unp
 CODEC = "zstd"
 LEVEL = 3
 FEWEST_EVENTS = 16
-"""An append of fewer new events keeps each as it is: a frame of one or two events saves nothing."""
+"""Fewer events are stored individually, since compressing one or two saves nothing."""
 MOST_EVENTS = 512
 MOST_BYTES = 1 << 20
 LARGEST_EVENT = 1 << 18
-"""A larger event stays by itself, so that no small one needs it read."""
+"""Larger events are stored individually, so that reading a small one never decompresses them."""
 READ_LIMIT = 1 << 23
-"""More than any block holds: a frame that claims or gives more is damaged."""
+"""Larger than any valid block's content; a larger frame is damaged."""
 _CACHED = 4
 _IN = 500
 
 
 class DamagedBlock(ValueError):
-    """A block whose bytes are no longer what was written; the message says what was expected."""
+    """A block whose bytes were changed; the message states what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A piece of a batch: `count` bodies from `start` on, as one block or each by itself."""
+    """A slice of a batch: `count` bodies from index `start`, stored as one block or individually."""
 
     start: int
     count: int
@@ -46,7 +45,7 @@ class Cut:
 
 
 def cut(bodies: Sequence[bytes]) -> list[Cut]:
-    """Return how the new events of one append are kept: in blocks of bounded size, large ones and small rests each by itself."""
+    """Return how to store the new events of one append: blocks of bounded size, with large events and small remainders stored individually."""
     pieces: list[Cut] = []
     start = size = 0
     for place, body in enumerate(bodies):
@@ -68,18 +67,18 @@ def _piece(start: int, count: int) -> Cut:
 
 
 def pack(bodies: Iterable[bytes]) -> tuple[bytes, int]:
-    """Return a block's frame, and the size of its content."""
-    import zstandard  # here, as questions to a record without batches have no use for it
+    """Return the compressed frame of a block, and the size of its uncompressed content."""
+    import zstandard  # imported here, since queries without blocks do not need it
 
     content = b"".join(len(body).to_bytes(4, "big") + body for body in bodies)
     return zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).compress(content), len(content)
 
 
 def unpack(codec: str, data: bytes, raw_size: int, events: int) -> list[bytes]:
-    """Return the events of a block, in memory that is bounded whatever the frame says.
+    """Return the event bytes of a block, using bounded memory.
 
     Raises:
-        DamagedBlock: it is not what a writer makes.
+        DamagedBlock: unknown codec, invalid frame, or a size or count that differs from the given ones.
     """
     import zstandard
 
@@ -104,25 +103,21 @@ def unpack(codec: str, data: bytes, raw_size: int, events: int) -> list[bytes]:
 
 
 def write(connection: Connection, first_seq: int, bodies: Sequence[bytes]) -> None:
-    """Keep the events from a position on as one block; the caller's transaction makes it durable with its events."""
+    """Insert events from position `first_seq` on as one block, in the caller's transaction."""
     data, raw_size = pack(bodies)
     values = {"first_seq": first_seq, "events": len(bodies), "codec": CODEC, "raw_size": raw_size, "digest": _digest(data), "data": data}
     connection.execute(insert(BLOCKS), values)
 
 
 class BlockReader:
-    """Reads events out of blocks, remembering the few it read last.
-
-    Args:
-        connection: in a transaction.
-    """
+    """Reads events from blocks, with a small cache. `connection` must be in a transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._blocks: OrderedDict[int, list[bytes]] = OrderedDict()
 
     def load(self, firsts: Iterable[int]) -> None:
-        """Get several blocks ready with one question."""
+        """Load several blocks, named by their first positions, in one query; damaged or missing ones are loaded as empty."""
         wanted = sorted(set(firsts) - self._blocks.keys())
         for start in range(0, len(wanted), _IN):
             for row in self._connection.execute(_BLOCK.where(BLOCKS.c.first_seq.in_(wanted[start : start + _IN]))).mappings():
@@ -131,7 +126,7 @@ class BlockReader:
             self._blocks.setdefault(first, [])
 
     def body(self, first: int, seq: int) -> bytes:
-        """Return the bytes of the event at a position; none where its block is damaged or gone."""
+        """Return the bytes of the event at position `seq` in the block that starts at `first`; empty if the block is damaged or missing."""
         if first not in self._blocks:
             self.load([first])
         self._blocks.move_to_end(first)
@@ -139,12 +134,12 @@ class BlockReader:
         return bodies[seq - first] if 0 <= seq - first < len(bodies) else b""
 
     def forget(self) -> None:
-        """Let go of all but the blocks read last."""
+        """Drop all cached blocks but the four most recently used."""
         while len(self._blocks) > _CACHED:
             self._blocks.popitem(last=False)
 
 
-# As in the ledger: whatever an edit left there is read as bytes.
+# Cast as in the ledger: a value changed to text is still read as bytes.
 _BLOCK = select(
     BLOCKS.c.first_seq, BLOCKS.c.events, BLOCKS.c.codec, BLOCKS.c.raw_size, BLOCKS.c.digest, cast(BLOCKS.c.data, LargeBinary).label("data")
 )
@@ -158,9 +153,9 @@ def _events(row: RowMapping) -> list[bytes]:
 
 
 def problems(connection: Connection) -> Iterator[tuple[int, str, str, str]]:
-    """Yield what is wrong with the blocks themselves, whatever their events say: (first position, what, expected, found).
+    """Yield (first position, what, expected, found) for each damaged, missing or unreferenced block, regardless of its events' content.
 
-    A block's stored digest proves nothing; it makes a flipped bit visible that decompressing would not show.
+    A block's stored digest is no proof; it reveals bit flips that decompression would not.
     """
     counted = select(EVENTS.c.block, func.count(), func.min(EVENTS.c.seq)).where(EVENTS.c.block.is_not(None)).group_by(EVENTS.c.block)
     pointing = {first: (number, lowest) for first, number, lowest in connection.execute(counted)}

@@ -1,8 +1,7 @@
-"""The database that holds ledger, catalog and outbox: how it is opened, read and written.
+"""The database of ledger, catalog and outbox: opening, reading and writing.
 
-SQLite (the default) runs in WAL mode with `synchronous=FULL`: a commit is on disk when it returns, readers never wait for writers, and a writer takes
-its lock at once (`BEGIN IMMEDIATE`: a snapshot that turns into a writer late fails without waiting). PostgreSQL serializes writers on the ledger's
-head row.
+SQLite (the default) runs in WAL mode with `synchronous=FULL`: a commit is on disk when it returns, readers never wait for writers, and writers lock
+immediately (`BEGIN IMMEDIATE`, since upgrading a read transaction can fail without waiting). PostgreSQL serializes writers on the ledger's head row.
 """
 
 from __future__ import annotations
@@ -31,12 +30,10 @@ T = TypeVar("T")
 
 
 class ConnectionLost(RunFailed):
-    """The database's server went away while something was written.
+    """The database server became unreachable during a write.
 
     Args:
-        message: what happened and what to do.
-        durable: False where nothing of it is recorded; None where that can't be known, as the commit was under way. The same bytes sent again are
-            recorded once.
+        durable: False if nothing was recorded; None if unknown, because the commit was in progress. Sending the same bytes again records them once.
     """
 
     def __init__(self, message: str, *, durable: bool | None) -> None:
@@ -45,11 +42,7 @@ class ConnectionLost(RunFailed):
 
 
 class NoLedger(UsageError):
-    """A database that holds no ledger where one is expected.
-
-    Args:
-        place: of the database, without a password.
-    """
+    """A database without a ledger where one is expected; `place` is its location without a password."""
 
     def __init__(self, place: str) -> None:
         super().__init__(f"The catalog {place} holds no ledger.")
@@ -57,15 +50,16 @@ class NoLedger(UsageError):
 
 
 class Database:
-    """An open database, usable from several threads; other processes may write to it at the same time.
+    """An open database, usable from several threads; other processes may write to it concurrently.
 
     Args:
         url: SQLAlchemy URL, `sqlite:///…` or `postgresql+psycopg://…`.
-        locks: folder for the lock file that keeps two processes from upgrading at once.
-        new: whether the tables of an empty ledger may be made there.
+        locks: folder for the lock file that serializes schema upgrades.
+        new: whether the tables of an empty ledger may be created.
 
     Raises:
-        UsageError: no such database, one without a ledger where none may be made, one of a newer tracecore, or one that can't be read.
+        NoLedger: no database or no ledger there, and `new` is False.
+        UsageError: written by a newer tracecore, or it can't be read.
     """
 
     def __init__(self, url: str, locks: Path, *, new: bool = True) -> None:
@@ -82,20 +76,20 @@ class Database:
         try:
             self._prepare()
         except BaseException:
-            self.close()  # no caller can: a connection of a server is one of the few that it has
+            self.close()  # the caller has no object to close, and server connections are scarce
             raise
 
     def refuse_nested(self) -> None:
-        """Raise where this thread has a writing transaction open: another one would wait for it for ever."""
+        """Raise RuntimeError if this thread has a writing transaction open, since a second one would deadlock."""
         if self._writer == threading.get_ident():
             raise RuntimeError("A transaction that writes is open in this thread already: pass its connection on instead of opening another.")
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Open a transaction that holds the write lock; it is durable when the block ends, and undone when the block raises.
+        """Open a transaction that holds the write lock. It is committed durably when the block ends, and rolled back if the block raises.
 
         Raises:
-            ConnectionLost: the server went away; the error says whether what was written is durable, if that is known.
+            ConnectionLost: the server became unreachable; the error states whether the writes are durable, if that is known.
         """
         self.refuse_nested()
         reached = committing = False
@@ -116,10 +110,10 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Open one consistent view of everything committed so far; never waits for writers.
+        """Open a consistent read-only view of everything committed so far; never waits for writers.
 
         Raises:
-            ConnectionLost: the server went away.
+            ConnectionLost: the server became unreachable.
         """
         reached = False
         with self.told("read"):
@@ -134,7 +128,7 @@ class Database:
                 raise
 
     def query(self, question: Callable[Concatenate[Connection, P], T], *args: P.args, **options: P.kwargs) -> T:
-        """Return what a function answers when called with a connection to one consistent view (`read`) and the arguments."""
+        """Return `question(connection, *args, **options)`, called with a connection from `read`."""
         with self.read() as connection:
             return question(connection, *args, **options)
 
@@ -143,7 +137,7 @@ class Database:
         self.engine.dispose()
 
     def version(self) -> str | None:
-        """Return the schema revision of the database; None where it has no tables yet."""
+        """Return the schema revision of the database; None if it has no tables yet."""
         with self.engine.connect() as connection:
             if not self.engine.dialect.has_table(connection, "alembic_version"):
                 return None
@@ -151,7 +145,7 @@ class Database:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Let the threads of this process write one after the other, without asking the database in turns."""
+        """Hold this process's write mutex, so that its threads queue here instead of polling for the database's lock."""
         with self._writing:
             self._writer = threading.get_ident()
             try:
@@ -160,7 +154,7 @@ class Database:
                 self._writer = None
 
     def _prepare(self) -> None:
-        """Bring the tables to this version's revision; a database that is there already costs one small query."""
+        """Create or upgrade the tables to this version's schema revision. Raises NoLedger if there are none and none may be created."""
         with self.told("opened"):
             found = self.version()
             if found is None and not self._new:
@@ -179,12 +173,12 @@ class Database:
             upgrade(self.engine, self.version())
 
     def _refuse_undone(self, connection: Connection) -> None:
-        """Raise where the transaction has ended, so that its commit would make nothing durable."""
+        """Raise RunFailed if the database has already ended the transaction, since a commit would then write nothing."""
         if not self.dialect.is_open(connection.connection.dbapi_connection):
             raise RunFailed("The database has undone what was to be written, so nothing of it is recorded. Send the same again.")
 
     def explained(self, error: Exception, doing: str) -> Exception:
-        """Return what a driver or the file system says as one sentence with the right exit code; any other error is given back."""
+        """Return a driver error as a one-sentence TracecoreError with the right exit code; any other error unchanged."""
         if isinstance(error, DBAPIError | sqlite3.Error):
             told = _explained(error, str(error.orig if isinstance(error, DBAPIError) else error), self.place, doing)
             told.__cause__ = error
@@ -193,7 +187,7 @@ class Database:
 
     @contextmanager
     def told(self, doing: str) -> Iterator[None]:
-        """Return what a driver or the file system says in one sentence with the right exit code."""
+        """Re-raise driver errors in the block as one-sentence TracecoreErrors; `doing` is a past participle for the message, such as `written`."""
         try:
             yield
         except (DBAPIError, sqlite3.Error) as error:
@@ -201,7 +195,7 @@ class Database:
 
 
 def lost(error: DBAPIError, place: str, *, committing: bool = False) -> ConnectionLost:
-    """Return the error for a server that went away or never answered, with what is known of the write."""
+    """Return the ConnectionLost for an unreachable server; `committing` is whether the commit had begun, so that its outcome is unknown."""
     reason = _reason(error)
     if committing:
         return ConnectionLost(

@@ -1,5 +1,5 @@
-"""What SQLite and PostgreSQL do differently for the record; no other module asks which of them it works on."""
-# ruff: noqa: D102  # the docstrings of SQLite's methods hold for PostgreSQL's too
+"""Differences between SQLite and PostgreSQL; no other module depends on which one is used."""
+# ruff: noqa: D102  # SQLite's docstrings apply to PostgreSQL's methods too
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from tracecore.system.failures import clear_disk_errors
 __all__ = ["BUSY_SECONDS", "WRITE", "Dialect", "PostgreSQL", "SQLite", "dialect_of"]
 
 BUSY_SECONDS = 60
-"""How long a writer waits for SQLite's write lock."""
+"""Seconds that a writer waits for SQLite's write lock."""
 WRITE = "tracecore_write"
 """Execution option of a connection whose transaction writes."""
 _WRITABLE = "mode=rwc"
 
 
 class SQLite:
-    """A file in WAL mode with `synchronous=FULL`, whose writers take their lock at once (`BEGIN IMMEDIATE`).
+    """A SQLite file in WAL mode with `synchronous=FULL`, whose writers lock it at once (`BEGIN IMMEDIATE`).
 
     Attributes:
         shared: whether several hosts can use one database.
@@ -42,11 +42,11 @@ class SQLite:
         self._path = Path(self.place).absolute()
 
     def is_missing(self) -> bool:
-        """Whether there is no database, so that opening it would make one."""
+        """Whether there is no database, so that opening would create one."""
         return not self._path.exists()
 
     def engine(self) -> Engine:
-        """Return an engine whose every commit is on disk."""
+        """Return an engine whose commits are durable."""
         engine = create_engine("sqlite://", creator=lambda: _sqlite_connection(self._path), poolclass=QueuePool)
 
         @event.listens_for(engine, "begin")
@@ -56,46 +56,46 @@ class SQLite:
         return engine
 
     def settle(self) -> None:
-        """Force the write-ahead log to disk before anything is read from it: its writer may have been killed before its own fsync.
+        """Flush the write-ahead log to disk before it is read, since its writer may have been killed before its own fsync.
 
-        The database file itself is left alone: closing it would drop the locks of this process's other connections, and the log holds what it lacks.
+        The database file itself is not opened: closing it would drop the locks of this process's other connections.
         """
         with clear_disk_errors(f"the record {self.place}"), contextlib.suppress(FileNotFoundError, PermissionError):
             fsync_file(self._path.with_name(f"{self._path.name}-wal"))
             fsync_folder(self._path.parent)
 
     def begin_read(self, connection: Connection) -> None:
-        """Turn a transaction that has begun into one consistent view."""
+        """Make a transaction that has just begun a consistent read-only view."""
 
     def lock_head(self, connection: Connection) -> None:
-        """Keep other writers out until the transaction ends; its commit waits for the disk."""
+        """Block other writers until the transaction ends, and make its commit wait for the disk."""
 
     def is_open(self, driver: Any) -> bool:
-        """Whether the transaction goes on; if it has ended, drivers answer its commit without an error."""
+        """Whether the transaction is still open; drivers commit an ended one without an error."""
         return bool(driver.in_transaction)
 
     def is_lost(self, error: DBAPIError, *, reached: bool) -> bool:
-        """Whether an error means that the server went away, or was never reached."""
+        """Whether an error means that the server became unreachable; `reached` is whether a connection had been made."""
         del error, reached
         return False
 
     def ends_transaction(self, connection: Connection, error: Exception) -> bool:
-        """Whether an error in a savepoint has ended the whole transaction: a full disk does, and what followed would commit by itself."""
+        """Whether an error in a savepoint ended the whole transaction, as a full disk does; later statements would then commit individually."""
         return isinstance(error, OperationalError) or not self.is_open(connection.connection.dbapi_connection)
 
     def overwrite_deleted(self, connection: Connection) -> None:
-        """Make the rows that this transaction deletes unreadable in the database's file."""
+        """Overwrite rows that this transaction deletes, so that they can't be recovered from the file."""
         connection.execute(text("PRAGMA secure_delete = ON"))
 
     def problems(self, connection: Connection) -> Iterator[str]:
-        """Yield what is wrong with the database itself, one sentence each."""
+        """Yield each problem of the database itself as a sentence."""
         found = [row[0] for row in connection.execute(text("PRAGMA quick_check(5)"))]
         if found != ["ok"]:
             yield f"The record's database is damaged: {'; '.join(found)}."
 
 
 class PostgreSQL:
-    """A server, whose writers take turns by locking the ledger's head row; its methods are those of `SQLite`."""
+    """A PostgreSQL server, whose writers are serialized by locking the ledger's head row; same methods as `SQLite`."""
 
     shared = True
 
@@ -107,8 +107,8 @@ class PostgreSQL:
         return False
 
     def engine(self) -> Engine:
-        # Pinged before use: a restarted server is found again. The isolation is set, as a server's own default may differ: a writer that waits for
-        # the head in a transaction whose view is older than its lock would be refused.
+        # Pinged before use, to reconnect to a restarted server. READ COMMITTED, whatever the server's default: under a stricter level a writer that
+        # waited for the head's lock would fail.
         return create_engine(self._url, poolclass=QueuePool, pool_pre_ping=True, isolation_level="READ COMMITTED")
 
     def settle(self) -> None:
@@ -143,14 +143,14 @@ Dialect = SQLite | PostgreSQL
 
 
 def dialect_of(url: URL) -> Dialect:
-    """Return the dialect of a database's URL."""
+    """Return the dialect of a database URL; any backend but SQLite is treated as PostgreSQL."""
     return SQLite(url) if url.get_backend_name() == "sqlite" else PostgreSQL(url)
 
 
 def _sqlite_connection(path: Path) -> sqlite3.Connection:
     mode = _mode(path)
     connection = sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS)
-    # A text whose bytes were changed may be no UTF-8 any more: it is read all the same, so that `verify` can name its row.
+    # Changed text may not be valid UTF-8: it is read anyway, so that `verify` can report its row.
     connection.text_factory = lambda data: data.decode("utf-8", "backslashreplace")
     if mode == _WRITABLE:
         connection.execute("PRAGMA journal_mode=WAL")
@@ -160,7 +160,7 @@ def _sqlite_connection(path: Path) -> sqlite3.Connection:
 
 
 def _mode(path: Path) -> str:
-    """Choose how to open a file: where nothing can be written SQLite can make no lock files, and needs none if no log waits to be merged."""
+    """Return the URI mode for a file: read-write, or read-only in a read-only folder (`immutable` if no log is waiting to be merged)."""
     if not path.exists() or _writable(path.parent):
         return _WRITABLE
     log = path.with_name(path.name + "-wal")
@@ -168,5 +168,5 @@ def _mode(path: Path) -> str:
 
 
 def _writable(folder: Path) -> bool:
-    """Return whether files can be made in a folder; `os.access` knows read-only mounts, for root too."""
+    """Whether files can be created in a folder; `os.access` also detects read-only mounts for root."""
     return os.access(folder, os.W_OK)

@@ -1,11 +1,11 @@
-"""Group commit: callers that come at the same time share one transaction, one signature and one wait for the disk.
+"""Group commit: concurrent callers share one transaction, one signature and one wait for the disk.
 
-Each caller hands in its work and waits. The first to come leads: it takes everything that waits, opens one writing transaction, does each piece of
-work in a savepoint of its own, finishes (signs the head) and commits; only then are the callers answered. Those that came meanwhile are led by
-the first of them. A lone caller leads itself at once: there is no thread, no timer, and nothing to wait for.
+Each caller submits work and waits. The first becomes the leader: it takes all waiting work, opens one writing transaction, runs each piece in its own
+savepoint, finishes (signs the head) and commits; then all callers get their results, and the first of those that arrived meanwhile leads next. A
+single caller leads at once, without any thread or timer.
 
-What is answered is durable. A piece of work that raises leaves nothing and gets its own error, the others go on; where the transaction itself
-fails, every caller in it gets an error that says so.
+A returned result is durable. Work that raises is rolled back and only its caller gets the error; if the whole transaction fails, every caller gets
+an error.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ __all__ = ["GroupCommit"]
 
 T = TypeVar("T")
 MOST = 256
-"""Pieces of work in one transaction: no caller waits for an endless one."""
+"""Maximum pieces of work per transaction, so that no caller waits indefinitely."""
 
 
 @dataclass(slots=True, eq=False)
 class _Ticket:
-    """A piece of work that waits; `turn` is set when it is answered, or when its caller is to lead."""
+    """A piece of waiting work; `turn` is set when it is answered, or when its caller becomes the leader."""
 
     work: Callable[[Connection], Any]
     turn: threading.Event = field(default_factory=threading.Event)
@@ -45,11 +45,10 @@ class _Ticket:
 
 
 class GroupCommit:
-    """Shares the writing transactions of one database among the threads of this process; processes take turns, as the database has them.
+    """Shares writing transactions of one database among the threads of this process.
 
     Args:
-        database: whose transactions.
-        finish: called once in each transaction, after all work and before its commit.
+        finish: called once per transaction, after all work and before the commit.
     """
 
     def __init__(self, database: Database, finish: Callable[[Connection], None]) -> None:
@@ -60,14 +59,14 @@ class GroupCommit:
         self._led = False
 
     def run(self, work: Callable[[Connection], T]) -> T:
-        """Do a piece of work in a writing transaction; what it wrote is durable when this returns.
+        """Return the result of `work`, run in a shared writing transaction and durable on return.
 
         Args:
-            work: given a connection in a transaction that holds the write lock. It may run in another caller's thread, sees what earlier work of
-                the same transaction wrote, and must not open a transaction of its own.
+            work: called with a connection that holds the write lock. It may run in another caller's thread, sees the writes of earlier work in the
+                same transaction, and must not open a transaction of its own.
 
         Raises:
-            RunFailed: the transaction that this work was part of was not made, and why.
+            RunFailed: the shared transaction failed. Errors of `work` itself are raised unchanged.
         """
         self._database.refuse_nested()
         ticket = _Ticket(work)
@@ -82,7 +81,7 @@ class GroupCommit:
         return cast("T", ticket.answer())
 
     def _wait(self, ticket: _Ticket) -> None:
-        """Wait to be answered or to lead; an interrupted caller hands its lead over."""
+        """Wait until the ticket is answered or leads; if interrupted, withdraw it and pass the lead on."""
         try:
             ticket.turn.wait()
         except BaseException:
@@ -94,7 +93,7 @@ class GroupCommit:
             raise
 
     def _lead(self) -> None:
-        """Commit what waits, the own work first, and hand over to the first that came meanwhile."""
+        """Commit a batch of waiting work, including the caller's own, answer it, and pass the lead on."""
         with self._mutex:
             batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
         try:
@@ -112,7 +111,7 @@ class GroupCommit:
                 ticket.turn.set()
 
     def _hand_over(self) -> None:
-        """Let the first that waits lead; needs the mutex."""
+        """Make the first waiting ticket the leader; the caller must hold the mutex."""
         if self._waiting:
             self._waiting[0].leads = True
             self._waiting[0].turn.set()
@@ -130,7 +129,7 @@ class GroupCommit:
             self._finish(connection)
 
     def _attempt(self, connection: Connection, ticket: _Ticket) -> None:
-        """Do one of several pieces of work; what it raises is its own, unless the transaction can't go on."""
+        """Run one piece of work in a savepoint and store its result or error; re-raise an error that ended the whole transaction."""
         try:
             with connection.begin_nested():
                 ticket.value = ticket.work(connection)
@@ -141,7 +140,7 @@ class GroupCommit:
 
 
 def _told(error: BaseException) -> BaseException:
-    """Return each caller an error of its own that says what became of the transaction it was in."""
+    """Return a new error for one caller, which states what happened to the shared transaction."""
     told: BaseException
     if isinstance(error, ConnectionLost):
         told = ConnectionLost(str(error), durable=error.durable)

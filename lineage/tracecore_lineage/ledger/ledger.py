@@ -1,11 +1,11 @@
-"""The ledger: the exact bytes of every event, append only, under one RFC 6962 root.
+"""The ledger: an append-only sequence of events as exact bytes, under one RFC 6962 Merkle root.
 
-An event's id is the SHA-256 of its bytes. A leaf's data is the canonical JSON of `{"v": 1, "recorded_at": …, "event_sha256": …}`; one event is one
-leaf. A byte-identical duplicate appends nothing. `recorded_at` never falls from leaf to leaf, so that a recorded time names a prefix.
+An event's id is the SHA-256 of its bytes. Each event is one leaf, whose data is the canonical JSON of
+`{"v": 1, "recorded_at": …, "event_sha256": …}`. A byte-identical duplicate appends nothing. `recorded_at` never decreases, so that a recorded time
+identifies a prefix.
 
-Everything here works in the caller's transaction; `append` needs one that holds the write lock (`Database.write`).
-
-The bytes of a batch are kept as compressed blocks (`blocks`); nothing but this module knows.
+All functions work in the caller's transaction; `append` needs the write lock (`Database.write`). Batches are stored as compressed blocks (`blocks`),
+which is invisible outside this module.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ __all__ = [
     "sign_head",
 ]
 
-# SQLite lets an edit turn the bytes into a text; it is read as bytes all the same, so that `verify` can report that they differ.
+# Cast, since an edit in SQLite can turn the bytes into text: `verify` then reports that they differ.
 _LEAF = (
     EVENTS.c.seq, EVENTS.c.event_id, EVENTS.c.recorded_at, EVENTS.c.leaf_hash, cast(EVENTS.c.body, LargeBinary).label("body"), EVENTS.c.block
 )  # fmt: skip
@@ -58,7 +58,7 @@ Sign = Callable[[int, bytes], str]
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """One event as the ledger keeps it; `leaf_hash` is the stored one, 64 hex, to be compared, never trusted."""
+    """One event as stored; `leaf_hash` is the stored hex value, which must be compared, never trusted."""
 
     seq: int
     event_id: str
@@ -69,7 +69,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """How far the ledger goes: number of leaves, root, complete subtrees, and the signed note over size and root (empty before the first event)."""
+    """The ledger's head: number of leaves, root, complete subtrees (see `merkle.Frontier`), and the signed note (empty before the first event)."""
 
     size: int
     root: bytes
@@ -79,7 +79,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """Position of an event; `new` is False for a byte-identical duplicate, which keeps the place of the first."""
+    """Position of an event; `new` is False for a byte-identical duplicate, whose position is that of the original."""
 
     seq: int
     event_id: str
@@ -87,32 +87,32 @@ class Appended:
 
 
 def event_id(body: bytes) -> str:
-    """Return an event's id: the SHA-256 of its exact bytes, 64 hex."""
+    """Return an event's id: the SHA-256 of its exact bytes as 64 hex digits."""
     return hashlib.sha256(body).hexdigest()
 
 
 def leaf_data(recorded_at: str, event_sha256: str) -> bytes:
-    """Return the bytes that a leaf hash is taken over."""
+    """Return the bytes that are hashed as a leaf."""
     return jcs({"v": 1, "recorded_at": recorded_at, "event_sha256": event_sha256})
 
 
 def leaf_hash(recorded_at: str, body: bytes) -> bytes:
-    """Return the leaf hash of an event, recomputed from its bytes."""
+    """Return the leaf hash of an event, computed from its bytes."""
     return merkle.leaf_hash(leaf_data(recorded_at, event_id(body)))
 
 
 def head(connection: Connection) -> Head:
-    """Read how far the ledger goes."""
+    """Return the ledger's head."""
     return _head(connection, lock=False)
 
 
 def locked_head(connection: Connection) -> Head:
-    """Read the head and keep other writers out until the transaction ends (SQLite's `BEGIN IMMEDIATE` has done so already)."""
+    """Return the head and block other writers until the transaction ends (already done by SQLite's `BEGIN IMMEDIATE`)."""
     return _head(connection, lock=True)
 
 
 def miscounted(connection: Connection) -> str | None:
-    """Return in words that a ledger is empty, or holds another number of events than its head says; None of a true one, which is never empty."""
+    """Return a clause stating that the ledger is empty or its number of events differs from its head; None if it is consistent and not empty."""
     size, found = head(connection).size, connection.execute(select(func.count()).select_from(EVENTS)).scalar_one()
     return None if found == size != 0 else f"The ledger's head says {size} events and {found} are there"
 
@@ -129,15 +129,15 @@ def _head(connection: Connection, *, lock: bool) -> Head:
 
 
 def append(connection: Connection, bodies: Sequence[bytes], sign: Sign | None) -> list[Appended]:
-    """Append events that are not there yet, in order, and sign the new head.
+    """Append events that are not in the ledger yet, in order, and sign the new head.
 
     Args:
-        connection: in a writing transaction; nothing is durable before its commit.
+        connection: connection in a writing transaction; nothing is durable before its commit.
         bodies: exact bytes of each event.
-        sign: signs size and root of the tree; None leaves the head unsigned for `sign_head`, once all appends of the transaction are made.
+        sign: returns the signed note; None leaves the head unsigned until `sign_head` at the end of the transaction.
 
     Returns:
-        One entry for each of `bodies`.
+        One entry per body.
     """
     before = locked_head(connection)
     known = places(connection, [event_id(body) for body in bodies])
@@ -167,7 +167,7 @@ def append(connection: Connection, bodies: Sequence[bytes], sign: Sign | None) -
 
 
 def _keep(connection: Connection, first: int, rows: list[dict[str, object]], bodies: Sequence[bytes]) -> None:
-    """Write the rows of new events; the bytes of many go into blocks."""
+    """Insert the rows of new events, moving the bytes of large batches into blocks."""
     for piece in blocks.cut(bodies):
         if piece.block:
             blocks.write(connection, first + piece.start, bodies[piece.start : piece.start + piece.count])
@@ -177,14 +177,14 @@ def _keep(connection: Connection, first: int, rows: list[dict[str, object]], bod
 
 
 def sign_head(connection: Connection, sign: Sign) -> None:
-    """Sign the head where appends of this transaction left it unsigned; nothing unsigned is ever committed."""
+    """Sign the head if appends in this transaction left it unsigned; call it before every commit of such appends."""
     head = locked_head(connection)
     if head.size and not head.checkpoint:
         connection.execute(update(HEAD).where(HEAD.c.id == 1).values(checkpoint=sign(head.size, head.root)))
 
 
 def places(connection: Connection, identities: Sequence[str]) -> dict[str, int]:
-    """Return the place of those event ids that are in the ledger."""
+    """Return the positions of those event ids that are in the ledger."""
     found: dict[str, int] = {}
     for start in range(0, len(identities), _CHUNK):
         query = select(EVENTS.c.event_id, EVENTS.c.seq).where(EVENTS.c.event_id.in_(identities[start : start + _CHUNK]))
@@ -197,7 +197,7 @@ def _last_recorded_at(connection: Connection, size: int) -> str:
 
 
 def read(connection: Connection, start: int = 0, stop: int | None = None) -> Iterator[Leaf]:
-    """Yield the leaves from `start` up to and without `stop` (the end where None), in order, a few at a time in memory."""
+    """Yield the leaves at positions `start` <= position < `stop` (the end if None), in order, in chunks to bound memory."""
     place = start
     reader = blocks.BlockReader(connection)
     while stop is None or place < stop:
@@ -214,7 +214,7 @@ def read(connection: Connection, start: int = 0, stop: int | None = None) -> Ite
 
 
 def read_at(connection: Connection, positions: Sequence[int]) -> Iterator[Leaf]:
-    """Yield the leaves at some positions, in order."""
+    """Yield the leaves at these positions, in ascending order; missing ones are left out."""
     reader = blocks.BlockReader(connection)
     wanted = sorted(positions)
     for start in range(0, len(wanted), _CHUNK):
@@ -225,20 +225,20 @@ def read_at(connection: Connection, positions: Sequence[int]) -> Iterator[Leaf]:
 
 
 def read_event(connection: Connection, identity: str) -> Leaf | None:
-    """Return the leaf of one event id."""
+    """Return the leaf of an event id; None if it is not in the ledger."""
     row = connection.execute(select(*_LEAF).where(EVENTS.c.event_id == identity)).one_or_none()
     return None if row is None else _leaf(row, blocks.BlockReader(connection))
 
 
 def _leaf(row: Row[Any], reader: blocks.BlockReader) -> Leaf:
-    """Make a leaf of its row. The bytes are in the row or in a block; where in both, or in neither, the row was changed, and none are returned."""
+    """Return the leaf of a row. Its bytes are empty if the row has both bytes and a block, or neither, which means that it was changed."""
     alone, block = row.body, row.block
     body = b"" if (alone is None) == (block is None) else bytes(alone) if block is None else reader.body(block, row.seq)
     return Leaf(row.seq, row.event_id, row.recorded_at, row.leaf_hash, body)
 
 
 def leaves(connection: Connection, size: int) -> list[bytes]:
-    """Return the first `size` leaf hashes, each recomputed from the event's bytes: no stored hash is trusted.
+    """Return the first `size` leaf hashes, recomputed from the events' bytes.
 
     Raises:
         ValueError: the ledger is shorter, or a leaf is missing.
@@ -254,12 +254,12 @@ def leaves(connection: Connection, size: int) -> list[bytes]:
 
 
 def root_at(connection: Connection, size: int) -> bytes:
-    """Return the root over the first `size` events, recomputed from their bytes."""
+    """Return the root over the first `size` events, recomputed from their bytes. Raises ValueError if one is missing."""
     return merkle.root_of(leaves(connection, size))
 
 
 def position_at(connection: Connection, recorded_at: str) -> int:
-    """Return the tree size at a recorded time: the number of events recorded up to and with that moment."""
+    """Return the number of events recorded at or before a time."""
     query = select(EVENTS.c.seq).where(EVENTS.c.recorded_at <= recorded_at).order_by(EVENTS.c.seq.desc()).limit(1)
     last = connection.execute(query).scalar_one_or_none()
     return 0 if last is None else last + 1

@@ -1,10 +1,10 @@
-"""Locks of live runs that a team's other hosts see: PostgreSQL advisory locks in addition to the lock files, which only their own host sees.
+"""Locks of live runs visible to all hosts: PostgreSQL advisory locks, in addition to lock files, which only the local host sees.
 
-A record holds the locks of its live runs in one session of its own, from START to the terminal event. PostgreSQL lets go of them when the session
-ends, however it ends. A server that is started anew has forgotten them; they are taken again with the next write, and until then no other
-host takes a run that began before the server did for a crashed one. On SQLite, which one host has, there is nothing to do.
+A record holds the locks of its live runs in a dedicated session, from START to the terminal event; PostgreSQL releases them when the session ends,
+for whatever reason. A restarted server has forgotten them: they are taken again with the next write, and until then no other host treats a run
+that began before the restart as crashed. SQLite, which has only one host, needs none.
 
-A session is one server connection: a pooler between that hands out connections by transaction (PgBouncer's `transaction` mode) can't be used.
+The session must be one server connection: a pooler that assigns connections per transaction (PgBouncer's `transaction` mode) can't be used.
 """
 
 from __future__ import annotations
@@ -25,16 +25,12 @@ __all__ = ["LiveRuns"]
 
 _TRY = text("SELECT pg_try_advisory_lock(:key)")
 _RELEASE = text("SELECT pg_advisory_unlock(:key)")
-# A host that lost its power says no goodbye: without these the server waits two hours for it. Ignored on Unix sockets, which have no such case.
+# Without keepalives the server would hold the locks of a host that lost power for two hours. Ignored on Unix sockets.
 _SESSION = ("tcp_keepalives_idle = 60", "tcp_keepalives_interval = 15", "tcp_keepalives_count = 4")
 
 
 class LiveRuns:
-    """The locks of the runs that one open record has started and not ended.
-
-    Args:
-        database: of the record.
-    """
+    """Locks of the runs that an open record has started and not yet ended."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -47,14 +43,14 @@ class LiveRuns:
             event.listen(database.engine, "handle_error", self._note_loss)
 
     def hold(self, run_id: str) -> None:
-        """Take the lock of a run that is about to start."""
+        """Take the lock of a run that is about to start. Raises ConnectionLost if the server can't be reached."""
         if self._shared:
             with self._mutex:
                 self._held.add(run_id)
                 self._take([run_id])
 
     def release(self, run_id: str) -> None:
-        """Let go of the lock of a run that has its terminal event, or never started."""
+        """Release the lock of a run that has ended or never started."""
         if self._shared:
             with self._mutex:
                 if run_id in self._held:
@@ -64,14 +60,14 @@ class LiveRuns:
                             self._session.execute(_RELEASE, {"key": _key(run_id)})
 
     def keep(self) -> None:
-        """Take the locks again where the server has lost them; where it can't be reached, the next write tries again."""
+        """Retake all locks if the server has lost them; if it can't be reached, the next write retries."""
         if self._lost and self._held:
             with self._mutex, suppress(ConnectionLost):
                 self._take(sorted(self._held))
 
     @contextmanager
     def attempt(self, run_id: str) -> Iterator[bool]:
-        """Try the lock of a run without waiting; where it is had it is held inside the block."""
+        """Try to take a run's lock without waiting; yield whether it was taken, and release it when the block ends."""
         if not self._shared:
             yield True
             return
@@ -84,7 +80,7 @@ class LiveRuns:
                     session.execute(_RELEASE, {"key": _key(run_id)})
 
     def since(self) -> datetime | None:
-        """Return the time since which the server knows the live runs; None where only lock files do."""
+        """Return the server's start time (UTC), before which it knows no locks; None if only lock files are used."""
         if not self._shared:
             return None
         with self._database.engine.connect() as connection:
@@ -92,13 +88,13 @@ class LiveRuns:
             return started.astimezone(UTC)
 
     def close(self) -> None:
-        """Let go of every lock."""
+        """Release every lock and close the session."""
         with self._mutex:
             self._held.clear()
             self._drop()
 
     def _take(self, run_ids: list[str]) -> None:
-        """Take locks in the session, or in a new one with all the others where it was lost; needs the mutex."""
+        """Take these locks in the session, or all held locks in a new session if it was lost; the caller must hold the mutex."""
         if self._session is not None and not self._lost:
             try:
                 for run_id in run_ids:
@@ -137,5 +133,5 @@ def _version(session: Connection) -> int:
 
 
 def _key(run_id: str) -> int:
-    """Return the number of a run's lock: 8 bytes of a SHA-256, signed as PostgreSQL's bigint is."""
+    """Return the advisory lock key of a run: the first 8 bytes of a SHA-256 as a signed bigint."""
     return int.from_bytes(hashlib.sha256(f"tracecore run {run_id}".encode()).digest()[:8], "big", signed=True)

@@ -1,7 +1,7 @@
-"""The outbox: events on their way to another lineage backend, delivered at least once and never in the way of recording.
+"""The outbox: events to be forwarded to another lineage backend, at least once and without delaying recording.
 
-Rows are written, in the transaction that appends their events, only where OpenLineage's own configuration names a transport. `relay` delivers them;
-the client's transports may raise or block for seconds, so it is never called while recording.
+Rows are written in the transaction that appends their events, only if OpenLineage's configuration defines a transport. `relay` delivers them; it is
+never called while recording, since transports may raise or block for seconds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _UNSURE = {"async_http": "it reports success before anything was delivered", "co
 
 @dataclass(frozen=True, slots=True)
 class Relayed:
-    """What a relay did: events delivered, events still waiting, and why the first of those wasn't delivered."""
+    """Result of a relay: events delivered, events still waiting, and the error that stopped it, if any."""
 
     delivered: int
     waiting: int
@@ -35,7 +35,7 @@ class Relayed:
 
 
 def configured() -> bool:
-    """Return whether OpenLineage's configuration names a transport: by `OPENLINEAGE_URL`, `OPENLINEAGE__TRANSPORT…` or a configuration file."""
+    """Whether OpenLineage's configuration defines a transport, by `OPENLINEAGE_URL`, `OPENLINEAGE__TRANSPORT…` or a configuration file."""
     if os.environ.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true":
         return False
     if os.environ.get("OPENLINEAGE_URL") or any(name.startswith("OPENLINEAGE__TRANSPORT") for name in os.environ):
@@ -45,26 +45,25 @@ def configured() -> bool:
 
 
 def enqueue(connection: Connection, positions: list[int]) -> None:
-    """Note new events for delivery, where a transport is configured."""
+    """Queue the events at these positions for delivery, if a transport is configured."""
     if positions and configured():
         connection.execute(insert(OUTBOX), [{"seq": position, "attempts": 0} for position in positions])
 
 
 def pending(connection: Connection) -> int:
-    """Return the number of events that wait."""
+    """Return the number of undelivered events."""
     return connection.execute(select(func.count()).select_from(OUTBOX).where(OUTBOX.c.delivered_at.is_(None))).scalar_one()
 
 
 def relay(database: Database, transport: Any = None, *, limit: int = 1000) -> Relayed:
-    """Deliver waiting events in the ledger's order until one fails; each may arrive more than once, none is lost.
+    """Deliver waiting events in ledger order until one fails; each may be delivered more than once.
 
     Args:
-        database: of the record.
-        transport: an OpenLineage transport; the configured one where None.
-        limit: events at most.
+        transport: OpenLineage transport; the configured one if None.
+        limit: maximum number of events.
 
     Raises:
-        UsageError: the configured transport can't say whether it delivered.
+        UsageError: no transport is configured, or it can't report failed deliveries.
     """
     chosen = transport if transport is not None else _configured_transport()
     delivered, error = 0, None

@@ -1,7 +1,7 @@
-"""Proofs about the ledger for users without it: that it holds an event (inclusion), and that it only grew since a checkpoint (consistency).
+"""Proofs for users without the ledger: that it contains an event (inclusion), and that it has only grown since a checkpoint (consistency).
 
-An inclusion proof is a C2SP tlog-proof (c2sp.org/tlog-proof@v1): one text with the position, the hashes on the way to the root and the signed
-checkpoint; its `extra` line holds the leaf's data, which the leaf hash is taken over. Every hash is recomputed from the events' bytes.
+An inclusion proof is a C2SP tlog-proof (c2sp.org/tlog-proof@v1): a text with the position, the hashes on the path to the root, and the signed
+checkpoint; its `extra` line is the leaf's data. All hashes are recomputed from the events' bytes.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class InclusionProof:
-    """Proof that a leaf is in the ledger that a checkpoint signs.
+    """Proof that a leaf is in the ledger of a signed checkpoint.
 
     Attributes:
-        index: its position.
-        leaf_data: what the leaf hash is taken over: the JCS of `{v, recorded_at, event_sha256}`.
-        hashes: of the siblings on the way from the leaf to the root, 32 bytes each.
+        index: position of the leaf.
+        leaf_data: the hashed bytes: canonical JSON of `{v, recorded_at, event_sha256}`.
+        hashes: sibling hashes from the leaf to the root, 32 bytes each.
         note: the signed checkpoint, verbatim.
     """
 
@@ -44,17 +44,17 @@ class InclusionProof:
 
     @property
     def head(self) -> Checkpoint:
-        """The checkpoint, parsed."""
+        """The parsed checkpoint."""
         return notes.parse(self.note)
 
     @property
     def text(self) -> str:
-        """The proof as a file holds it."""
+        """The proof in its file format."""
         lines = [FORMAT, f"extra {_base64(self.leaf_data)}", f"index {self.index}", *map(_base64, self.hashes)]
         return "\n".join(lines) + "\n\n" + self.note
 
     def signed_by(self, keys: Collection[PublicKey]) -> PublicKey | None:
-        """Return the first of the keys that signed a tree that holds the leaf; None where none did, or where the leaf is not in it."""
+        """Return the first of these keys that signed the checkpoint; None if there is none or the leaf is not in its tree."""
         head = self.head
         stands = merkle.verify_inclusion(merkle.leaf_hash(self.leaf_data), self.index, head.size, self.hashes, head.root)
         return head.signed_by(keys) if stands else None
@@ -62,13 +62,13 @@ class InclusionProof:
 
 @dataclass(frozen=True, slots=True)
 class ConsistencyProof:
-    """That the ledger at a size is the beginning of the ledger now.
+    """Proof that the ledger at an earlier size is a prefix of the current ledger.
 
     Attributes:
         old_size: number of events then.
-        old_root: the root over them, recomputed.
-        hashes: the proof of RFC 6962, 32 bytes each.
-        note: the signed checkpoint of now, verbatim.
+        old_root: root over them, recomputed.
+        hashes: proof nodes of RFC 6962, 32 bytes each.
+        note: the current signed checkpoint, verbatim.
     """
 
     old_size: int
@@ -78,20 +78,19 @@ class ConsistencyProof:
 
     @property
     def head(self) -> Checkpoint:
-        """The checkpoint of now, parsed."""
+        """The parsed current checkpoint."""
         return notes.parse(self.note)
 
 
 def inclusion(connection: Connection, event: str | int) -> InclusionProof:
-    """Prove that the ledger holds an event.
+    """Return a proof that the ledger contains an event.
 
     Args:
-        connection: to the record's database.
-        event: its id (64 hex) or its position.
+        event: id (64 hex digits) or position.
 
     Raises:
-        UsageError: there is no such event.
-        NegativeVerdict: the ledger is not what its signed head says.
+        UsageError: unknown event.
+        NegativeVerdict: the ledger differs from its signed head.
     """
     head = ledger.head(connection)
     index = _index(connection, event, head.size)
@@ -102,11 +101,11 @@ def inclusion(connection: Connection, event: str | int) -> InclusionProof:
 
 
 def consistency(connection: Connection, old_size: int) -> ConsistencyProof:
-    """Prove that the ledger only grew since it had a size.
+    """Return a proof that the ledger has only grown since it had `old_size` events.
 
     Raises:
-        UsageError: it never had that size.
-        NegativeVerdict: the ledger is not what its signed head says.
+        UsageError: larger than the ledger.
+        NegativeVerdict: the ledger differs from its signed head.
     """
     head = ledger.head(connection)
     if not 0 <= old_size <= head.size:
@@ -116,10 +115,10 @@ def consistency(connection: Connection, old_size: int) -> ConsistencyProof:
 
 
 def parse(text: str) -> InclusionProof:
-    """Read an inclusion proof without judging it.
+    """Parse an inclusion proof without verifying it.
 
     Raises:
-        CheckpointError: it is none, or a base64 in it is not the canonical one.
+        CheckpointError: not an inclusion proof, or non-canonical base64.
     """
     proof, gap, note = text.partition("\n\n")
     lines = proof.split("\n")
@@ -151,7 +150,7 @@ def _index(connection: Connection, event: str | int, size: int) -> int:
 
 
 def _leaves(connection: Connection, head: ledger.Head) -> list[bytes]:
-    """Recompute every leaf; nothing is proven of a ledger that isn't what was signed."""
+    """Return all leaf hashes, recomputed from bytes. Raises NegativeVerdict if they don't give the signed root."""
     try:
         leaves = ledger.leaves(connection, head.size)
         signed = notes.parse(head.checkpoint)

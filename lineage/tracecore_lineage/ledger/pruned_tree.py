@@ -1,7 +1,7 @@
-"""The pruned ledger: the leaves of the events that a bundle holds, and between them the hashes of complete subtrees of those it doesn't.
+"""Pruned ledgers of bundles: the leaves of included events, and the hashes of complete subtrees of omitted ones between them.
 
-Folding it from the left gives the root over every size at which it was cut: where the build was sealed, and where the ledger ended when it was
-exported. That is inclusion of every leaf and consistency of every root in one list.
+Folding the parts from left to right gives the root at every size at which the tree was cut: where the build was sealed, and where the ledger ended at
+export. One list thus proves the inclusion of every leaf and the consistency of all these roots.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 
 
 class TreeError(ValueError):
-    """Not a valid pruned ledger; the message says what was expected."""
+    """Not a valid pruned ledger; the message states what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The leaf of an event that is held: when its ledger took it, its id, and the size of its bytes."""
+    """The leaf of an included event; `size` is that of its bytes."""
 
     recorded_at: str
     event_id: str
@@ -34,13 +34,13 @@ class Kept:
 
     @property
     def hash(self) -> bytes:
-        """The leaf hash, recomputed."""
+        """The leaf hash, computed."""
         return merkle.leaf_hash(ledger.leaf_data(self.recorded_at, self.event_id))
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A complete subtree of 2^level leaves that are not held."""
+    """A complete subtree of 2^level omitted leaves."""
 
     level: int
     hash: bytes
@@ -50,12 +50,12 @@ Part = Kept | Left
 
 
 def prune(leaves: Iterable[ledger.Leaf], held: Collection[str], cuts: Collection[int]) -> Iterator[Part]:
-    """Prune a ledger.
+    """Yield the parts of a pruned ledger, in order.
 
     Args:
-        leaves: all of them, in order; each hash is recomputed from the event's bytes.
-        held: ids of the events whose leaves stay.
-        cuts: sizes over which the root must come out.
+        leaves: all leaves, in order; hashes are recomputed from their bytes.
+        held: ids of the events to include.
+        cuts: sizes at which the root must be computable.
     """
     waiting: list[Left] = []
     for place, leaf in enumerate(leaves):
@@ -75,17 +75,10 @@ def prune(leaves: Iterable[ledger.Leaf], held: Collection[str], cuts: Collection
 
 
 def fold(parts: Iterable[Part], sizes: Collection[int]) -> tuple[merkle.Frontier, dict[int, bytes]]:
-    """Fold a pruned ledger.
-
-    Args:
-        parts: in order.
-        sizes: over which the root is wanted.
-
-    Returns:
-        The tree over all, and the roots over those of the sizes at which the pruned ledger was cut.
+    """Return the Merkle frontier over all parts, and the roots at those of `sizes` that a part ends at.
 
     Raises:
-        TreeError: a subtree is where none of its level can be.
+        TreeError: a subtree is not aligned to its level.
     """
     frontier = merkle.Frontier()
     roots = {0: merkle.EMPTY_ROOT}
@@ -100,7 +93,7 @@ def fold(parts: Iterable[Part], sizes: Collection[int]) -> tuple[merkle.Frontier
 
 
 def kept(parts: Iterable[Part]) -> Iterator[tuple[int, Kept]]:
-    """Yield the held leaves with their places in the ledger they are of."""
+    """Yield (position in the original ledger, leaf) of each included leaf."""
     place = 0
     for part in parts:
         if isinstance(part, Kept):
@@ -111,17 +104,17 @@ def kept(parts: Iterable[Part]) -> Iterator[tuple[int, Kept]]:
 
 
 def written(part: Part) -> dict[str, Any]:
-    """Return a part as JSON."""
+    """Return a part as a JSON object."""
     if isinstance(part, Kept):
         return {"recorded_at": part.recorded_at, "event_sha256": part.event_id, "size": part.size}
     return {"level": part.level, "hash": part.hash.hex()}
 
 
 def read_part(value: Any) -> Part:
-    """Read a part back.
+    """Parse a part.
 
     Raises:
-        TreeError: it is neither a leaf nor a subtree.
+        TreeError: neither a leaf nor a subtree.
     """
     match value:
         case {"recorded_at": str(time), "event_sha256": str(identity), "size": int(size)} if len(value) == 3:
@@ -134,5 +127,5 @@ def read_part(value: Any) -> Part:
 
 
 def read_parts(values: Sequence[Mapping[str, Any]]) -> tuple[Part, ...]:
-    """Read all parts back."""
+    """Parse all parts. Raises TreeError like `read_part`."""
     return tuple(read_part(value) for value in values)

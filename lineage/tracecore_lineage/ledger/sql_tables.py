@@ -1,4 +1,4 @@
-"""The record's SQL tables as SQLAlchemy sees them, whose columns are typed as columns (a SQLModel class types them as their values)."""
+"""The record's tables as SQLAlchemy `Table`s, whose columns type-check as columns (SQLModel attributes type-check as values)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ CHECKS = table(sql_models.CheckRow)
 STALENESS = table(sql_models.StalenessRow)
 BUILDS = table(sql_models.BuildRow)
 PROJECTION = tuple(table(model) for model in sql_models.CATALOG_TABLES)
-"""The tables of the catalog, which replay makes again."""
+"""The catalog's tables, which replay rebuilds."""
 EMPTY_HEAD = {
     "id": 1,
     "size": 0,
@@ -64,5 +64,5 @@ EMPTY_HEAD = {
 
 
 def recorded_by(ledger: LedgerName) -> ColumnElement[bool]:
-    """Return the condition that a run event was written by a ledger's own recorder, not by another producer that uses its slug."""
+    """Return the SQL condition that a run event has a ledger's slug and producer id; another producer may use the same slug."""
     return and_(RUN_EVENTS.c.job_namespace == ledger.slug, RUN_EVENTS.c.producer == ledger.producer)

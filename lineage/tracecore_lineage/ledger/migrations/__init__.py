@@ -1,8 +1,8 @@
-"""The database's revisions, shipped with the package and applied when a workspace is opened."""
+"""Schema revisions of the database, applied when a workspace is opened."""
 
 from __future__ import annotations
 
 __all__ = ["HEAD"]
 
 HEAD = "0002"
-"""The revision that this version of tracecore reads and writes; a test compares it with the newest file in `versions/`."""
+"""Schema revision that this version of tracecore uses; a test compares it with the newest file in `versions/`."""

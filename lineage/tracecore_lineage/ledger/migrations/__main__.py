@@ -1,4 +1,4 @@
-"""For developers: write the next revision from the difference between the models and the newest tables."""
+"""Developer tool: write the next revision from the difference between the models and the newest revision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alembic's entry: it runs in the connection that `upgrade.py` hands it."""
+"""Alembic environment, run with the connection given by `upgrade.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running alembic from the program: upgrade, downgrade, and the comparison of models with tables."""
+"""Runs Alembic: upgrade, downgrade, and comparison of models with tables."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TABLES = (sql_tables.EVENTS, sql_tables.BLOCKS, sql_tables.HEAD, sql_tables.OUT
 
 
 def metadata() -> MetaData:
-    """Return the tables that the models of the record declare, and no other package's."""
+    """Return the metadata of the record's own tables only."""
     ours = MetaData()
     for declared in _TABLES:
         declared.to_metadata(ours)
@@ -28,16 +28,12 @@ def metadata() -> MetaData:
 
 
 def revisions() -> list[str]:
-    """Return the revisions that this version knows, newest first."""
+    """Return the revisions known to this version, newest first."""
     return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()]
 
 
 def upgrade(engine: Engine, found: str | None) -> None:
-    """Bring a database to the newest revision.
-
-    Args:
-        engine: of the database.
-        found: its present revision, or None for a new one.
+    """Upgrade a database from revision `found` (None if it is new) to the newest one, in one transaction.
 
     Raises:
         UsageError: the database was written by a newer tracecore.
@@ -55,20 +51,20 @@ def upgrade(engine: Engine, found: str | None) -> None:
 
 
 def downgrade(engine: Engine, revision: str) -> None:
-    """Take a database back to a revision (`base`: no tables)."""
+    """Downgrade a database to a revision; `base` drops all tables."""
     with engine.connect() as connection, connection.begin():
         command.downgrade(_config(connection), revision)
 
 
 def new_revision(engine: Engine, message: str) -> None:
-    """Write the revision that leads from a database's tables to the models; for developers, to be read before it is shipped."""
+    """Write a revision file from a database's tables to the models, to be reviewed by a developer."""
     number = f"{int(revisions()[0]) + 1:04}"
     with engine.connect() as connection, connection.begin():
         command.revision(_config(connection), message, autogenerate=True, rev_id=number)
 
 
 def differences(connection: Connection) -> list[Any]:
-    """Compare the tables with the models; empty where they agree."""
+    """Return the differences between the tables and the models, as Alembic reports them; empty if there are none."""
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
