@@ -72,16 +72,10 @@ def speaker(leaf: ledger.Leaf) -> LedgerName | None:
 
 
 def refuse_strangers(connection: Connection, own: LedgerName, checked: Checked, plan: ImportPlan) -> None:
-    """Refuse what speaks for this workspace's own jobs or runs, or for the runs of others that were imported before.
-
-    Args:
-        connection: to the record's database.
-        own: the workspace's own ledger.
-        checked: the bundle.
-        plan: what the import would do.
+    """Refuse unrecorded events of this workspace's own ledger, and events of runs known from a ledger that they are not shown to be from.
 
     Raises:
-        NegativeVerdict: the first event that does.
+        NegativeVerdict: for the first such event.
     """
     build = checked.proof.manifest.build
     strange = sorted(identity for identity in plan.own if identity not in plan.places)
