@@ -97,12 +97,9 @@ def build(
 
     Args:
         workspace: created if it does not exist.
-        name: name of the build.
         program: name of a shipped program, or a path.
-        overrides: changes to the program.
         approver: person who approves the build and its waivers.
         waivers: failed gates to accept.
-        console: display of the progress.
 
     Raises:
         UsageError: bad input.

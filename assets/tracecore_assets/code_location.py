@@ -48,14 +48,9 @@ def _definitions(program: ResolvedProgram, host: PluginHost, workspace: NamedWor
 
 
 def program_definitions(program: str | Path, overrides: Overrides | None = None) -> dg.Definitions:
-    """Return the assets, checks and build job of a program, to be merged with other definitions; runs write to the workspace of `TRACECORE_HOME`.
+    """Return the assets, checks and build job of a program (shipped name or path), to be merged with other definitions; raise UsageError if invalid.
 
-    Args:
-        program: name of a shipped program, or a path.
-        overrides: changes to the program.
-
-    Raises:
-        UsageError: the program is not valid.
+    Runs write to the workspace of `TRACECORE_HOME`.
     """
     host = PluginHost.load()
     return _definitions(load_program(program, overrides, host=host), host)

@@ -54,13 +54,7 @@ class CheckPlan:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedAsset:
-    """An asset of a program with its stage, inputs and checks.
-
-    Attributes:
-        spec: the asset as declared in the program.
-        params: parameters with `--drives` and `--labels` applied.
-        sources: sources of its inputs, in the stage's order of declaration.
-    """
+    """An asset of a program with its stage, inputs and checks; `params` include `--drives` and `--labels`, `sources` are in port order."""
 
     name: str
     spec: AssetSpec
@@ -86,14 +80,7 @@ class ResolvedAsset:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedProgram:
-    """A program resolved against the installed plugins, ready to run.
-
-    Attributes:
-        spec: the parsed program.
-        assets: in execution order, each after the assets that it reads.
-        base: folder that relative paths start from.
-        yaml: the program's YAML, for errors that name lines.
-    """
+    """A program resolved against the installed plugins; `assets` are in execution order, `base` is the folder of its relative paths."""
 
     spec: VehicleProgram
     assets: tuple[ResolvedAsset, ...]
@@ -111,11 +98,7 @@ class ResolvedProgram:
 
 
 def resolve(program: VehicleProgram, yaml: YamlSource, host: PluginHost) -> ResolvedProgram:
-    """Resolve a program against the installed plugins.
-
-    Raises:
-        UsageError: an unknown stage, parameter, port, check or gate, a missing or unsuitable input, or a cycle; names file and line.
-    """
+    """Resolve a program against the installed plugins; raise UsageError, with file and line, for anything unknown, unsuitable or cyclic."""
     if RELEASE in program.assets:
         raise yaml.problem(_at(RELEASE), f"'{RELEASE}' is the name of the sealed build; give the asset another name.")
     stages = {name: _stage(name, spec, yaml, host) for name, spec in program.assets.items()}
@@ -275,11 +258,7 @@ _OPTIONS = {StageKind.INGEST: "--drives", StageKind.LABEL: "--labels"}
 
 
 def replace_files(program: ResolvedProgram, overrides: Overrides) -> ResolvedProgram:
-    """Return the program with the files of `--drives` and `--labels` instead of those of its ingest and label assets.
-
-    Raises:
-        UsageError: the program has no asset that takes them.
-    """
+    """Return the program with the files of `--drives` and `--labels` in its ingest and label assets; raise UsageError if no asset takes them."""
     given: dict[StageKind, Sequence[str]] = {StageKind.INGEST: overrides.drives, StageKind.LABEL: overrides.labels}
     for kind, paths in given.items():
         takers = [asset for asset in program.assets if asset.spec.stage is kind and asset.stage_class.file_ports()]
@@ -294,11 +273,7 @@ def replace_files(program: ResolvedProgram, overrides: Overrides) -> ResolvedPro
 
 
 def find_program_files(program: ResolvedProgram, asset: ResolvedAsset, port: Files) -> list[Path]:
-    """Return the files that an asset reads on a file port.
-
-    Raises:
-        UsageError: a file is missing, or there are none; for a shipped program the message offers the option that names them.
-    """
+    """Return the files that an asset reads on a file port; raise UsageError if one is missing or there are none."""
     try:
         return find_files(port, {port.param: _paths(asset, port)}, program.base)
     except UsageError as problem:
@@ -320,11 +295,7 @@ def _paths(asset: ResolvedAsset, port: Files) -> Any:
 
 
 def program_document(program: ResolvedProgram) -> dict[str, Any]:
-    """Return the effective program as JSON, with file parameters replaced by the sorted names of the files found.
-
-    Raises:
-        UsageError: a file that the program names does not exist.
-    """
+    """Return the effective program as JSON, with sorted file names as file parameters; raise UsageError if a file is missing."""
     document = program.spec.document()
     for asset in program.assets:
         spec = document["attributes"]["assets"][asset.name]
@@ -334,16 +305,7 @@ def program_document(program: ResolvedProgram) -> dict[str, Any]:
 
 
 def load_program(name_or_path: str | Path, overrides: Overrides | None = None, *, host: PluginHost | None = None) -> ResolvedProgram:
-    """Load and resolve a program.
-
-    Args:
-        name_or_path: name of a shipped program, or a path.
-        overrides: changes to the program.
-        host: the installed plugins; None loads them.
-
-    Raises:
-        UsageError: the program is not valid; names file, line and the nearest valid name.
-    """
+    """Load and resolve a program, a shipped one by name or a path; raise UsageError, with file, line and the nearest valid name, if it is invalid."""
     changes = (overrides or Overrides()).absolute()
     yaml = apply_settings(read_program_yaml(name_or_path), changes.settings)
     return replace_files(resolve(parse_program(yaml), yaml, host or PluginHost.load()), changes)

@@ -29,14 +29,7 @@ __all__ = ["StaleAnswer", "why_stale"]
 
 @dataclass(frozen=True, slots=True)
 class StaleAnswer:
-    """Result of `why-stale`.
-
-    Attributes:
-        asset: `<program>.<asset>`.
-        run: id of the run that it is compared with; None if it was never made.
-        changes: parts that differ now.
-        patches: unified diffs of changed source files by name, if both texts are available.
-    """
+    """Result of `why-stale`; `run` is the one compared with, None if the asset was never made; `patches` are unified diffs by file name."""
 
     asset: str
     run: str | None
@@ -60,7 +53,7 @@ def why_stale(workspace: NamedWorkspace, asset: str, program: str | Path | None 
 
     Args:
         asset: `<asset>` or `<program>.<asset>`.
-        program: name of a shipped program, or a path; by default the program last built here that has the asset.
+        program: name of a shipped program, or a path; by default a program built here that has the asset.
 
     Raises:
         UsageError: there is no such program or asset.

@@ -55,19 +55,14 @@ class Connection(Generic[T]):
 
 
 def query_field(*, cost: int) -> Callable[[Callable[..., Any]], Any]:
-    """Return a decorator that makes a method a root field of the schema, described by its docstring.
-
-    `cost` is the field's own cost, without the fields selected below it.
-    """
+    """Return a decorator that makes a method a root field of the schema, described by its docstring; `cost` excludes selected fields."""
     return lambda resolver: strawberry.field(resolver, description=_description(resolver), metadata={"cost": Cost(cost)})
 
 
 def paged_field(*, cost: int, key: Callable[[Any], str]) -> Callable[[Callable[..., Sequence[Any]]], Any]:
     """Return a decorator that makes a method a paginated field with the arguments `first` and `after`.
 
-    Args:
-        cost: the field's own cost; fields below it count once for each item of the page.
-        key: returns a unique key of an item; cursors contain it, so that items added later do not shift a page.
+    `cost` is the field's own; fields below it count once per item. Cursors contain `key(item)`, so that items added later do not shift a page.
     """
 
     def decorate(resolver: Callable[..., Sequence[Any]]) -> Any:
@@ -85,11 +80,7 @@ def paged_field(*, cost: int, key: Callable[[Any], str]) -> Callable[[Callable[.
 
 
 def costs_of(query: type) -> dict[str, Cost]:
-    """Return the cost of each root field by its GraphQL name.
-
-    Raises:
-        TypeError: a field has none.
-    """
+    """Return the cost of each root field by its GraphQL name; raise TypeError if a field has none."""
     costs: dict[str, Cost] = {}
     for field in query.__strawberry_definition__.fields:  # type: ignore[attr-defined]  # set by strawberry's decorator
         if "cost" not in field.metadata:
@@ -101,11 +92,7 @@ def costs_of(query: type) -> dict[str, Cost]:
 
 
 def _page(items: Sequence[T], key: Callable[[T], str], *, first: int | None, after: str | None) -> Connection[T]:
-    """Return the page of a list after a cursor.
-
-    Raises:
-        UsageError: `first` is below 0 or over 500, or `after` is not a cursor of this list.
-    """
+    """Return the page of a list after a cursor; raise UsageError if `first` is out of range or `after` is not a cursor of this list."""
     count = DEFAULT_PAGE if first is None else first
     if not 0 <= count <= DEFAULT_LIMITS.page:
         raise UsageError(f"'first' is {count}; expected 0 to {DEFAULT_LIMITS.page}.")

@@ -78,12 +78,7 @@ _CLOSING = frozenset({TokenKind.BRACE_R, TokenKind.BRACKET_R, TokenKind.PAREN_R}
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Cost of a root field.
-
-    Attributes:
-        own: cost of the field itself, without the fields selected below it.
-        paged: whether it is a connection, whose selected fields count once for each item of the page.
-    """
+    """Cost of a root field without the fields selected below it; those of a `paged` field count once for each item of the page."""
 
     own: int
     paged: bool = False
@@ -103,15 +98,9 @@ class _Measure:
 
 
 def read_document(text: str, variables: Mapping[str, Any], costs: Mapping[str, Cost], limits: Limits = DEFAULT_LIMITS) -> DocumentNode:
-    """Parse a GraphQL document, unless it exceeds a bound.
+    """Parse a GraphQL document; raise LimitExceeded if it exceeds a bound, GraphQLError if it is not GraphQL.
 
-    Args:
-        variables: values of its variables, one of which may be a connection's `first`.
-        costs: costs of the root fields by name; fields without one (`__typename`) cost 1.
-
-    Raises:
-        LimitExceeded: a bound is exceeded.
-        GraphQLError: the text is not GraphQL.
+    `variables` may contain a connection's `first`; root fields without a cost (`__typename`) cost 1.
     """
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > limits.document_bytes:
@@ -155,11 +144,7 @@ class _Measurer:
         self.names: Counter[str] = Counter()
 
     def check(self) -> None:
-        """Measure operations and fragments.
-
-        Raises:
-            LimitExceeded: one exceeds a bound.
-        """
+        """Measure operations and fragments; raise LimitExceeded if one exceeds a bound."""
         for operation in self.operations:
             found = self._selections(operation.selection_set, level=1, root=True)
             limits = self.limits

@@ -18,11 +18,7 @@ def names() -> list[str]:
 
 
 def document(name: str) -> str:
-    """Return the GraphQL text of a named document.
-
-    Raises:
-        UsageError: there is no document with that name.
-    """
+    """Return the GraphQL text of a named document; raise UsageError if there is none."""
     if name not in names():
         raise UsageError(f"There is no document {name!r}; there are {', '.join(names())}.")
     return (_FOLDER / f"{name}{_SUFFIX}").read_text(encoding="utf-8")

@@ -34,11 +34,7 @@ class RequestContext:
 
     @property
     def record(self) -> Record:
-        """The record; checked against the deadline at each access, so that a request ends there.
-
-        Raises:
-            TracecoreError: the deadline has passed.
-        """
+        """The record; raises TracecoreError after the deadline, so that a request ends at its next access."""
         if time.monotonic() > self.deadline:
             raise TracecoreError("The request took too long; ask for less, or in several requests.")
         return self.opened

@@ -47,12 +47,7 @@ def sdl() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Response to a request.
-
-    Attributes:
-        body: `data` and `errors` in GraphQL's format.
-        accepted: False if the document was refused before execution.
-    """
+    """Response to a request: `data` and `errors` in GraphQL's format; `accepted` is False if the document was refused before execution."""
 
     body: dict[str, Any]
     accepted: bool
@@ -68,9 +63,7 @@ def ask(
 ) -> Answer:
     """Execute a GraphQL document on the record; errors are returned in the response.
 
-    Args:
-        operation: name of the operation to execute; required if the document has several.
-        limits: bounds of the document and of the time.
+    `operation` is required if the document has several.
     """
     deadline = time.monotonic() + limits.seconds
     try:

@@ -95,11 +95,7 @@ def application(record: Record, tokens: TokenStore, *, limits: Limits = DEFAULT_
 
 
 async def _read_body(request: Request, cap: int) -> bytes:
-    """Return a request's body.
-
-    Raises:
-        HTTPException: 413 if the declared or received length exceeds `cap` bytes.
-    """
+    """Return a request's body; raise HTTPException 413 if the declared or received length exceeds `cap` bytes."""
     declared = request.headers.get("content-length", "")
     too_large = HTTPException(413, f"The body is larger than {cap} bytes.")
     if declared.isdecimal() and (len(declared) > len(str(cap)) or int(declared) > cap):
@@ -113,11 +109,7 @@ async def _read_body(request: Request, cap: int) -> bytes:
 
 
 def _read_request(content_type: str, body: bytes) -> tuple[str, Mapping[str, Any], str | None]:
-    """Return document, variables and operation name of a GraphQL request.
-
-    Raises:
-        HTTPException: 400 if the body is not a GraphQL request.
-    """
+    """Return document, variables and operation name of a GraphQL request; raise HTTPException 400 if the body is not one."""
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(400, "Expected the content type 'application/json'.")
     try:

@@ -37,13 +37,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A stored token, without its text.
-
-    Attributes:
-        id: eight hex digits, for `token list` and `token revoke`.
-        sha256: hex digest of the token's text.
-        created_at: RFC 3339 in UTC, like the other times.
-    """
+    """A stored token without its text, only the text's SHA-256 in hex; `id` has eight hex digits, times are RFC 3339 in UTC."""
 
     id: str
     role: Role
@@ -71,8 +65,7 @@ class TokenStore:
     def create(self, role: Role, expires: datetime | None = None) -> str:
         """Create a token and return its text, which is not stored; it expires in 90 days by default.
 
-        Raises:
-            UsageError: the expiry is in the past, or the workspace can't be written.
+        Raises UsageError if the expiry is in the past or the workspace can't be written.
         """
         now = self._clock()
         expires = expires or now + LIFETIME
@@ -84,11 +77,7 @@ class TokenStore:
         return text
 
     def revoke(self, token_id: str) -> Token:
-        """Mark a token as revoked, and return it as it was before.
-
-        Raises:
-            UsageError: there is no token with that id.
-        """
+        """Mark a token as revoked, and return it as it was before; raise UsageError if there is none with that id."""
         known = {token.id: token for token in self.all()}
         if token_id not in known:
             raise UsageError(f"There is no token {token_id!r}. 'tracecore token list' shows the ids.")
@@ -97,11 +86,7 @@ class TokenStore:
         return known[token_id]
 
     def all(self) -> tuple[Token, ...]:
-        """Return all tokens, oldest first.
-
-        Raises:
-            UsageError: the file is damaged.
-        """
+        """Return all tokens, oldest first; raise UsageError if the file is damaged."""
         return tuple(self._known().values())
 
     def find(self, text: str) -> Token | None:

@@ -51,9 +51,7 @@ _OF_TYPE = {"miss": "#ff2d2d", "false_positive": "#ffb000"}
 def sample_frames(frames: pads.Dataset, boxes: pads.Dataset | None = None) -> str | None:
     """Return a few sample frames, spread over all drives, as Markdown with an embedded picture; None if no frame can be drawn.
 
-    Args:
-        frames: a table with `FRAME_COLUMNS`.
-        boxes: a table with `BOX_COLUMNS`; frames with boxes are preferred.
+    `frames` has `FRAME_COLUMNS`, `boxes` has `BOX_COLUMNS`; frames with boxes are preferred.
     """
     index = frames.to_table(columns=["drive", "frame_id", "timestamp_ns"])
     by_frame = _boxes(boxes) if boxes is not None else {}
@@ -129,13 +127,7 @@ _LINES = 12
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """Training curves of a model.
-
-    Attributes:
-        x: name of the axis, such as `step`.
-        steps: values of the axis.
-        series: (name, value for each step) in the order of the file; NaN for a value that is not a number.
-    """
+    """Training curves of a model over the axis `x`; `series` are (name, value for each step) in file order, NaN for other than numbers."""
 
     x: str
     steps: Sequence[float]
@@ -197,13 +189,9 @@ Metadata = dict[str, Any]
 
 
 def artifact_metadata(artifact: Artifact, run_id: str, *, reused: bool, store: Any, inputs: Iterable[Artifact], quarantine: JSON = None) -> Metadata:
-    """Return the metadata of an output for the Dagster UI, the most important first.
+    """Return the metadata of an output for the Dagster UI, the most important first; boxes are drawn on frames from `inputs`.
 
-    Args:
-        run_id: the recorded run that made it.
-        reused: whether an earlier run made it.
-        inputs: inputs of that run, to draw boxes on frames.
-        quarantine: the `tracecore_quarantine` facet of the run, if it left files out.
+    `quarantine` is the run's `tracecore_quarantine` facet, if it left files out.
     """
     kpis, plotted = _kpis(artifact)
     found: Metadata = {**_pictures(artifact, store, list(inputs)), **kpis, **_quarantine(quarantine)}

@@ -21,12 +21,7 @@ _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRu
 
 @dataclass(frozen=True, slots=True)
 class FailedCheck:
-    """A failed asset check.
-
-    Attributes:
-        asset: key of the checked asset, its parts joined by `/`.
-        blocking: whether the check keeps downstream assets from reading the asset.
-    """
+    """A failed asset check; `asset` is the key of the checked asset, its parts joined by `/`."""
 
     asset: str
     check: str
@@ -49,15 +44,9 @@ def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[FailedCheck
 
 
 def notify(urls: Sequence[str], build: str, failed: Sequence[FailedCheck]) -> None:
-    """Send a message about the failed checks of a run.
+    """Send a message about the failed checks of a run, titled with `build`, to Apprise URLs (`slack://…`, `json://host/path`).
 
-    Args:
-        urls: Apprise URLs (`slack://…`, `mailto://…`, `json://host/path`).
-        build: name of the run, for the title.
-        failed: nonempty.
-
-    Raises:
-        UsageError: Apprise is not installed, a URL is not valid, or a target could not be reached.
+    Raises UsageError if Apprise is not installed, a URL is not valid, or a target could not be reached.
     """
     try:
         import apprise

@@ -108,13 +108,7 @@ class StepInputs:
     def of(
         self, made: Iterable[AssetMaterialization], observed: Iterable[AssetObservation], started: float, ended: float
     ) -> tuple[list[InputRecord], list[tuple[str, str]]]:
-        """Return a step's inputs, and (what, why) of the unknowns about them.
-
-        Args:
-            made: materializations by the step.
-            observed: observations of its inputs that it logged.
-            started: Unix time in seconds, as `ended`.
-        """
+        """Return a step's inputs, and (what, why) of the unknowns about them; `started` and `ended` are Unix times in seconds."""
         made = list(made)
         own = {each.asset_key.to_user_string() for each in made}
         exact: dict[tuple[str, str | None], InputRecord] = {}
@@ -233,10 +227,7 @@ def check_of(
 ) -> CheckRecord | None:
     """Return the record of a check's evaluation; None if the checked asset was never materialized.
 
-    Args:
-        slug: name of the workspace.
-        made: versions made by the step itself, by name.
-        run: id of the step's recorded run.
+    `slug` is the workspace's name, `made` the versions made by the step itself by name, `run` the step's recorded run.
     """
     name = partition_name(evaluation.asset_key.to_user_string(), evaluation.partition)
     of_run: str | None = run

@@ -41,11 +41,7 @@ def recording_into(workspace: Workspace) -> Iterator[None]:
 
 
 class RecordingEventLogStorage(SqliteEventLogStorage):
-    """Dagster's SQLite event log, which also records external assets.
-
-    Args:
-        base_dir: folder of the files; by default `history/runs` in the instance's home.
-    """
+    """Dagster's SQLite event log, which also records external assets; in `base_dir`, by default `history/runs` in the instance's home."""
 
     def __init__(self, base_dir: str | None = None, inst_data: ConfigurableClassData | None = None) -> None:
         self._listener: EventLogListener | None = None

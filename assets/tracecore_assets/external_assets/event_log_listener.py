@@ -41,10 +41,7 @@ _MADE = frozenset({DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSE
 def workspace_of(base: Path) -> Workspace:
     """Return the workspace for a Dagster instance: the one that contains its files, else the one named by `TRACECORE_HOME`.
 
-    Reads the settings from the environment, since opening the instance is the entry point of the process.
-
-    Raises:
-        UsageError: there is neither; no workspace is created.
+    Reads the settings, since opening the instance is the entry point of the process. Raises UsageError if there is no such workspace.
     """
     settings = Settings.read()
     around = next((folder for folder in (base, *base.parents) if (folder / "workspace.json").is_file()), None)
@@ -84,11 +81,7 @@ class EventLogListener:
         self._lock = threading.RLock()
 
     def see(self, entry: EventLogEntry) -> None:
-        """Process a stored event.
-
-        Raises:
-            RunFailed: a step can neither be recorded nor spooled.
-        """
+        """Process a stored event; raise RunFailed if a step can neither be recorded nor spooled."""
         event = entry.dagster_event
         if event is None or event.event_type not in _BEGIN | _END | _MADE:
             return

@@ -71,14 +71,7 @@ class InputRecord:
 
 @dataclass(frozen=True, slots=True)
 class OutputRecord:
-    """A version that a step made or observed.
-
-    Attributes:
-        key: Dagster's asset key, its parts joined by slashes.
-        version: Dagster's data version.
-        given: whether the asset gave its version itself; otherwise Dagster computed it from code and inputs.
-        observed: whether the step only observed it.
-    """
+    """A version that a step made or observed; `given` if the asset states its data version, else Dagster computed it from code and inputs."""
 
     key: str
     partition: str | None
@@ -91,15 +84,7 @@ class OutputRecord:
 
 @dataclass(frozen=True, slots=True)
 class CheckRecord:
-    """An evaluation of an asset check.
-
-    Attributes:
-        id: id of the check's own run.
-        target: whole ref of the checked version.
-        of_run: id of the run that made that version; None if it has to be looked up in the record.
-        at: ISO 8601.
-        step: key of the step that ran it.
-    """
+    """An evaluation of an asset check; `of_run` is the run that made the checked version, None if it has to be looked up in the record."""
 
     id: str
     name: str

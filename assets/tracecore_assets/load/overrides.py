@@ -36,10 +36,9 @@ class Overrides:
 
 
 def apply_settings(yaml: YamlSource, settings: tuple[str, ...]) -> YamlSource:
-    """Return a program's YAML with `--set` applied; later errors about such a value name the option instead of a line.
+    """Return a program's YAML with `--set` applied; raise UsageError for an invalid setting or an unknown asset.
 
-    Raises:
-        UsageError: a setting is not `asset.param=value`, or names an unknown asset.
+    Later errors about such a value name the option instead of a line.
     """
     if not settings:
         return yaml

@@ -59,11 +59,7 @@ class YamlSource:
 
 
 def read_yaml(path: Path, name: str | None = None) -> YamlSource:
-    """Read a YAML file; `name` is used in errors instead of the path.
-
-    Raises:
-        UsageError: the file can't be read, is too large, or is not valid YAML.
-    """
+    """Read a YAML file; raise UsageError, with `name` or the path, if it can't be read, is too large or not valid YAML."""
     called = name or str(path)
     try:
         data = path.read_bytes()
@@ -83,11 +79,7 @@ def read_yaml(path: Path, name: str | None = None) -> YamlSource:
 
 
 def parse_value(text: str, called: str) -> JSON:
-    """Parse a YAML value of `--set`, such as `7`, `0001TP` or `[a, b]`; an empty text is the empty string.
-
-    Raises:
-        UsageError: the text is not valid YAML.
-    """
+    """Parse a YAML value of `--set`, such as `7`, `0001TP` or `[a, b]`, or an empty string; raise UsageError if it is not valid YAML."""
     return _Reader(called).read(text) if text.strip() else ""
 
 
@@ -183,11 +175,7 @@ def shipped_programs() -> dict[str, Path]:
 
 
 def program_file(name_or_path: str | Path) -> Path:
-    """Return the file of a program: a path, or the name of a shipped program.
-
-    Raises:
-        UsageError: there is neither.
-    """
+    """Return the file of a program, given as a path or the name of a shipped program; raise UsageError if there is neither."""
     text = str(name_or_path)
     shipped = shipped_programs()
     if text in shipped and not Path(text).is_file():
@@ -198,21 +186,13 @@ def program_file(name_or_path: str | Path) -> Path:
 
 
 def read_program_yaml(name_or_path: str | Path) -> YamlSource:
-    """Read the YAML of a program, given by its path or the name of a shipped program.
-
-    Raises:
-        UsageError: there is no such program, or its file is not valid YAML.
-    """
+    """Read the YAML of a program, given as a path or the name of a shipped program; raise UsageError if missing or not valid YAML."""
     file = program_file(name_or_path)
     return read_yaml(file, f"program '{name_or_path}'" if file in shipped_programs().values() else None)
 
 
 def parse_program(yaml: YamlSource) -> VehicleProgram:
-    """Return the validated program of a YAML document.
-
-    Raises:
-        UsageError: the program is not valid; names file, line and the nearest valid key.
-    """
+    """Return the validated program of a YAML document; raise UsageError, with file, line and the nearest valid key, if it is invalid."""
     document = yaml.data
     if not isinstance(document, dict) or not {"type", "attributes"} & document.keys():
         raise yaml.problem((), f"this is not a vehicle program: expected the keys 'type: {TYPE}' and 'attributes'.")
@@ -233,14 +213,9 @@ def _program_keys(location: KeyPath) -> tuple[str, Iterable[str]]:
 
 
 def validate(model: type[M], value: Any, yaml: YamlSource, path: KeyPath, known: Any) -> M:
-    """Validate a part of a program against a pydantic model.
+    """Validate a part of a program, at `path` in the YAML, against a pydantic model; raise UsageError with the location of its first error.
 
-    Args:
-        path: path of the part in the YAML.
-        known: function from the location of an unknown key to (owner in words, valid keys).
-
-    Raises:
-        UsageError: the value does not fit the model; names the location of its first error.
+    `known` returns (owner in words, valid keys) for the location of an unknown key.
     """
     try:
         return model.model_validate(value)

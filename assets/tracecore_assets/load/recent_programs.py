@@ -38,11 +38,7 @@ def keep_recent_program(workspace: Workspace, name: str, source: str | Path, ove
 
 
 def recent_programs(workspace: Workspace) -> list[RecentProgram]:
-    """Return the programs of a workspace, sorted by name.
-
-    Raises:
-        UsageError: an entry can't be read.
-    """
+    """Return the programs of a workspace, sorted by name; raise UsageError if an entry can't be read."""
     return [_read(file) for file in sorted((workspace.root / _FOLDER).glob("*.json"))]
 
 
@@ -57,8 +53,7 @@ def _read(file: Path) -> RecentProgram:
 def read_new_program(target: Path, source: str) -> tuple[str, bytes | None]:
     """Return the name of a new project's program, and the text to write at `target`; None as text if the target exists, which is then the program.
 
-    Raises:
-        UsageError: the source (a shipped program or path) or the existing target is not a valid program.
+    Raises UsageError if the source (a shipped program or path) or the existing target is not a valid program.
     """
     program = parse_program(read_program_yaml(source))
     if target.exists():

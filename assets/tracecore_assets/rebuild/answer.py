@@ -22,13 +22,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MissingInput:
-    """An input of the build that the record or the store can't supply.
-
-    Attributes:
-        what: `input`, `erased`, `damaged`, `quarantined` or `name`.
-        name: the ref or the file.
-        asset: the asset that read it.
-    """
+    """An input that record or store can't supply; `what` is `input`, `erased`, `damaged`, `quarantined` or `name`, `name` the ref or file."""
 
     what: str
     name: str

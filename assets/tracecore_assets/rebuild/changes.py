@@ -27,11 +27,7 @@ _WORDS = {"code": "source file", "format": "data format"}
 
 
 def find_stages(sealed: RecordedBuild, host: PluginHost) -> dict[str, RegisteredStage]:
-    """Return the installed stage of every asset, by asset: of the same plugin, in any version.
-
-    Raises:
-        UsageError: plugins are missing; names each with its version and distribution.
-    """
+    """Return the installed stage of every asset: of the same plugin, in any version; raise UsageError, naming all, if plugins are missing."""
     found: dict[str, RegisteredStage] = {}
     missing: dict[tuple[str, str, str, str], list[str]] = {}
     for asset, run in sealed.runs.items():
@@ -57,13 +53,7 @@ def _missing(missing: dict[tuple[str, str, str, str], list[str]], host: PluginHo
 
 
 def environment_changes(sealed: RecordedBuild, stages: dict[str, RegisteredStage], record: Record, threads: int) -> list[EnvironmentChange]:
-    """Return all changes since the build was made, equal ones of several assets joined.
-
-    Args:
-        stages: installed stages, by asset.
-        record: record of the original workspace.
-        threads: CPU threads that the program requests.
-    """
+    """Return all changes since the build was made, equal ones of several assets joined; `stages` are the installed ones by asset."""
     by_what = [
         *_plugins(sealed, stages, open_store(record.workspace)),
         *_threads(sealed, threads),

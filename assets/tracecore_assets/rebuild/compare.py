@@ -29,13 +29,7 @@ _UNCOMPARED = frozenset({"outputStatistics", "symlinks", "schema", "tracecore_ar
 
 @dataclass(frozen=True, slots=True)
 class RebuiltVersion:
-    """The rebuilt counterpart of a sealed version.
-
-    Attributes:
-        artifact: None if it could not be made.
-        hindered: why it could not be made.
-        taken_over: whether it was copied from the original store.
-    """
+    """The rebuilt counterpart of a sealed version, or the reason why it could not be made; `taken_over` if copied from the original store."""
 
     artifact: Artifact | None
     facets: Mapping[str, Any]
@@ -46,10 +40,7 @@ class RebuiltVersion:
 class Comparison:
     """Comparison of artifacts in execution order, so that consequences of an earlier difference are recognized.
 
-    Args:
-        stores: (original store, scratch store).
-        missing: inputs that the rebuild did not have.
-        changed: changes of the environment.
+    `stores` are the original and the scratch store; `missing` are inputs that the rebuild did not have.
     """
 
     def __init__(

@@ -33,14 +33,9 @@ __all__ = ["RebuildSession", "resolve_recorded"]
 
 
 def resolve_recorded(sealed: RecordedBuild, stages: Mapping[str, RegisteredStage], host: PluginHost, folder: Path) -> ResolvedProgram:
-    """Resolve the recorded program against the installed plugins, each asset to the plugin that made it.
+    """Resolve the recorded program against the installed plugins, each asset to the plugin that made it; input files are in `folder`.
 
-    Args:
-        stages: installed stages, by asset.
-        folder: folder of the input files.
-
-    Raises:
-        UsageError: the program does not fit the installed plugins (a check was removed, a parameter renamed).
+    Raises UsageError if the program does not fit the installed plugins (a check was removed, a parameter renamed).
     """
     attributes: dict[str, Any] = dict(sealed.document["attributes"])
     attributes["assets"] = {name: {**spec, "plugin": stages[name].qualified_name} for name, spec in attributes["assets"].items()}
@@ -53,13 +48,7 @@ def resolve_recorded(sealed: RecordedBuild, stages: Mapping[str, RegisteredStage
 
 
 class RebuildSession(Session):
-    """A session on a scratch workspace.
-
-    Args:
-        inputs: outside files, written to the scratch workspace before a stage runs.
-        origin: the original store, read-only.
-        run: id for the parent of all runs.
-    """
+    """A session on a scratch workspace; `inputs` are written to it before a stage runs, `origin` is the original store, read-only."""
 
     def __init__(
         self,

@@ -34,13 +34,7 @@ class KeptFile:
 
 @dataclass(frozen=True, slots=True)
 class PlannedInputs:
-    """The outside files of a rebuild.
-
-    Attributes:
-        kept: files available in the store, by asset.
-        missing: files that are not available.
-        lacking: assets without a file that their run read.
-    """
+    """The outside files of a rebuild: available ones by asset, missing ones, and assets without a file that their run read (`lacking`)."""
 
     kept: Mapping[str, tuple[KeptFile, ...]]
     missing: tuple[MissingInput, ...]
@@ -133,8 +127,7 @@ def _without(names: Iterable[str], taken: Iterable[str]) -> list[str]:
 def lay_out(files: Sequence[KeptFile], ports: Mapping[str, Files], folder: Path, store: Store) -> dict[str, list[str]]:
     """Copy an asset's files from the store into `folder`, and delete other files in it.
 
-    Returns:
-        Paths for the stage's parameter by file port, such that the stage finds each file by its original name.
+    Returns the stage's file parameters by port, such that the stage finds each file by its original name.
     """
     paths: dict[str, list[str]] = {}
     wanted: set[Path] = set()

@@ -40,16 +40,10 @@ _MARK = "rebuild.json"
 
 @contextmanager
 def scratch_workspace(original: Workspace, build: str, folder: Path | None, *, keep: bool) -> Iterator[Workspace]:
-    """Create or reopen the scratch workspace of a rebuild, for the duration of a block.
+    """Create or reopen the scratch workspace of a rebuild, for the duration of a block; without `folder` a temporary one, deleted unless `keep`.
 
-    Args:
-        original: workspace of the build; the scratch gets its slug, so that all names are the same.
-        build: whole ref of the build.
-        folder: None creates a temporary folder.
-        keep: whether a temporary folder is kept.
-
-    Raises:
-        UsageError: the folder is another workspace, not empty, inside the original, or has the rebuild of another build.
+    It gets the slug of the original, so that all names are the same. Raises UsageError if the folder is another workspace, not empty, inside the
+    original, or has the rebuild of another build.
     """
     root = Path(tempfile.mkdtemp(prefix="tracecore-rebuild-")) if folder is None else folder.absolute()
     try:
@@ -99,9 +93,7 @@ def rebuild(
     Args:
         workspace: workspace of the build; only read, and other processes may write to it meanwhile.
         build: its name or ref.
-        folder: scratch workspace, in which a later call can continue; None creates a temporary one.
-        keep: whether a temporary one is kept.
-        progress: display of the progress.
+        folder: scratch workspace, in which a later call can continue; None creates a temporary one, kept with `keep`.
         before: called with missing inputs and changes before anything is made.
 
     Raises:

@@ -42,7 +42,6 @@ class RecordedRun:
     """The run that made an asset of the build.
 
     Attributes:
-        params: effective parameters.
         environment: digest of the installed distributions.
         accelerator: name of the GPU; None without one.
         quarantined: (name, digest) of the files that it left out.
@@ -64,14 +63,7 @@ class RecordedRun:
 
 @dataclass(frozen=True, slots=True)
 class RebuildTarget:
-    """A version of the build to be made again.
-
-    Attributes:
-        ref: whole ref.
-        role: its role in the build.
-        run: id of the run that made it.
-        made_from: whole refs of that run's inputs.
-    """
+    """A version of the build to be made again; `made_from` are the whole refs of the inputs of its run."""
 
     ref: str
     role: str
@@ -96,9 +88,7 @@ class RecordedBuild:
     """A sealed build as recorded.
 
     Attributes:
-        program: name of its program.
-        data: exact bytes of the effective program.
-        document: `data`, parsed.
+        data: exact bytes of the effective program; `document` is the same, parsed.
         runs: runs by asset.
         stored: versions of the trace whose bytes are in the store, by ref.
         erased: why the bytes of a version were erased, by ref.
@@ -117,9 +107,7 @@ class RecordedBuild:
 def read_recorded_build(record: Record, store: Store, name: str) -> RecordedBuild:
     """Read a sealed build, given by name or ref, from its record.
 
-    Raises:
-        UsageError: there is no such build.
-        NegativeVerdict: the bytes of its program are not available or not those recorded.
+    Raises UsageError if there is none, NegativeVerdict if the bytes of its program are missing or not those recorded.
     """
     build = _build(record, name)
     predicate = build.statement["predicate"]

@@ -37,13 +37,7 @@ _MOST_ROWS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Distance:
-    """Difference between two versions.
-
-    Attributes:
-        value: greatest difference, in the unit of its kind; infinite if they differ in more than numbers.
-        limit: greatest value within tolerance.
-        words: the measurement as a clause.
-    """
+    """Difference between two versions: the greatest in the unit of its kind (infinite if not only numbers differ), and the tolerated limit."""
 
     value: float
     limit: float
@@ -56,14 +50,9 @@ class Distance:
 
 
 def measure(one: Artifact, other: Artifact, facets: Mapping[str, Any], rebuilt: Mapping[str, Any], stores: tuple[Store, Store]) -> Distance | None:
-    """Return the difference between a sealed and a rebuilt version; None if there is no measure for the kind of artifact.
+    """Return the difference between a sealed and a rebuilt version, each with its facets; None if there is no measure for the kind of artifact.
 
-    Args:
-        one: the sealed version.
-        other: the rebuilt version.
-        facets: facets of the sealed version.
-        rebuilt: facets of the rebuilt version.
-        stores: (original store, scratch store).
+    `stores` are the original and the scratch store.
     """
     if one.kind == ArtifactKind.KPI_REPORT:
         return _kpis(facets, rebuilt)
@@ -198,10 +187,7 @@ def _drives(one: Any, other: Any) -> str:
 def compare_engines(
     engines: tuple[Artifact | None, Artifact], facets: tuple[Mapping[str, Any], Mapping[str, Any]], stores: tuple[Store, Store]
 ) -> tuple[Verdict, str] | None:
-    """Return the verdict on two engines and its reason; None if they are different or can't be compared.
-
-    `engines` are the sealed one (None if its bytes are not available) and the rebuilt one.
-    """
+    """Return the verdict on the sealed engine (None without its bytes) and the rebuilt one, with its reason; None if different or not comparable."""
     described = [each.get(ENGINE_FACET.name) or {} for each in facets]
     then, now = (engine_roles(each) for each in described)
     differ = sorted(role for role in then.keys() | now.keys() if then.get(role, ("", ""))[1] != now.get(role, ("", ""))[1])

@@ -37,11 +37,7 @@ def evidence_of(
 ) -> GateEvidence:
     """Return the evidence for the gates; KPIs measured on selection frames are left out, so that no gate passes because of them.
 
-    Args:
-        artifacts: artifacts of the build by role, each with the id of the run that made it.
-        checks: checks of the artifacts.
-        unknowns: (ref, unknown) from the artifacts' traces.
-        earlier: returns the previous build; called only by gates that compare with it.
+    `artifacts` are (artifact, id of the run that made it) by role, `unknowns` are (ref, unknown) from the artifacts' traces.
     """
 
     def read(ref: str) -> Any:

@@ -26,10 +26,7 @@ __all__ = ["evaluate_gates", "needs_unknowns", "previous_build"]
 
 
 def previous_build(record: Record, program: str, name: str) -> PreviousBuild:
-    """Return the last build of a program sealed before the build `name`; empty if there is none.
-
-    If `name` is sealed already, only earlier builds count, so that repeating a build gives the same result.
-    """
+    """Return the last build of a program sealed before the build `name` (before all, if not sealed yet); empty if there is none."""
     before = PreviousBuild()
     for build in record.query(sealed_builds):
         if build.name == name:
@@ -53,11 +50,7 @@ def needs_unknowns(release: Release, host: PluginHost) -> bool:
 
 
 def evaluate_gates(release: Release, evidence: GateEvidence, host: PluginHost) -> tuple[GateOutcome, ...]:
-    """Return the outcomes of all gates of a release; a failed gate does not stop the evaluation.
-
-    Raises:
-        RunFailed: a gate raised.
-    """
+    """Return the outcomes of all gates of a release, even after one failed; raise RunFailed if a gate raises."""
     outcomes = []
     for entry in release.gates:
         outcome = _judge(entry.name, entry.gate, entry.asked, evidence, host)

@@ -36,14 +36,9 @@ class WaiverText:
 
 
 def read_waivers(texts: Sequence[WaiverText], *, release: Release, approver: str | None, today: date) -> tuple[Waiver, ...]:
-    """Return the validated waivers of a release.
+    """Return the validated waivers of a release; `today` is in UTC.
 
-    Args:
-        approver: approver of the build and of its waivers.
-        today: current day in UTC.
-
-    Raises:
-        UsageError: an unknown gate, an empty reason, an invalid or expired date, or no approver.
+    Raises UsageError for an unknown gate, an empty reason, an invalid or expired date, or a missing approver.
     """
     if texts and not approver:
         raise UsageError("A waiver is signed by the approver of the build: name one with --approver.")
@@ -92,8 +87,7 @@ class ReleaseRequest:
 def read_request(resolved: ResolvedProgram, name: str, approver: str | None, waivers: Sequence[WaiverText]) -> ReleaseRequest:
     """Return the validated release request; called before any asset is made.
 
-    Raises:
-        UsageError: the program has no release section, a required approver is missing, or the name or a waiver is not valid.
+    Raises UsageError if the program has no release section, a required approver is missing, or the name or a waiver is invalid.
     """
     program = resolved.spec
     if not _BUILD_NAME.fullmatch(name):

@@ -28,19 +28,13 @@ __all__ = ["Session"]
 
 
 class Session:
-    """A running program; holds the store shared until it is closed.
-
-    Args:
-        run: id of the Dagster run, the parent of all its recorded runs.
-        progress: display of the progress.
+    """A running program; holds the store shared until it is closed. `run` is the id of the Dagster run, the parent of all its recorded runs.
 
     Attributes:
         outcomes: outcomes by asset, in execution order.
         gates: outcomes of the release's gates, once evaluated.
         selection: roles of the KPI reports on selection frames, once the gates are evaluated.
-        sealed: the build, once sealed.
         failure: the error that finally stopped an asset or the release.
-        interrupted: whether the run was interrupted.
     """
 
     def __init__(self, program: ResolvedProgram, workspace: Workspace, host: PluginHost, *, run: str, progress: Progress | None = None) -> None:
@@ -91,10 +85,7 @@ class Session:
     def ensure(self, name: str) -> Outcome:
         """Return an asset's outcome: from this session, from the record, or by running its stage now.
 
-        Raises:
-            NegativeVerdict: a blocking check rejected an input.
-            UsageError: bad input.
-            RunFailed: the stage failed.
+        Raises NegativeVerdict if a blocking check rejected an input, UsageError for bad input, RunFailed if the stage failed.
         """
         if name not in self.outcomes:
             task = self._task(self.program.asset(name))  # ensures the inputs first, with progress of their own

@@ -58,11 +58,7 @@ def command(host: str, port: int, workspace: NamedWorkspace) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; opened here instead of in uvicorn for a clear error, and to know the port chosen for 0.
-
-    Raises:
-        UsageError: the address is not one of this machine, or the port is in use.
-    """
+    """Return a listening socket; opened here instead of in uvicorn to know the port chosen for 0. Raise UsageError if it can't be bound."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)

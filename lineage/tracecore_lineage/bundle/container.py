@@ -87,11 +87,7 @@ class ContainerWriter:
 
 
 class Container:
-    """An open container. Opening checks the whole directory; an entry's header and checksum are checked while it is read.
-
-    Raises:
-        NotABundle: the file can't be read, or is not a zip in the one valid form.
-    """
+    """An open container; raises NotABundle unless the file is a zip in the one valid form. Entries' checksums are checked when they are read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -154,11 +150,7 @@ class Container:
         differs(name, wanted, got)
 
     def whole(self, name: str, most: int, expected: str | None = None) -> bytes:
-        """Return all bytes of an entry.
-
-        Raises:
-            NotABundle: the entry is missing, larger than `most` bytes, or damaged.
-        """
+        """Return all bytes of an entry; raise NotABundle if it is missing, larger than `most` bytes, or damaged."""
         if name not in self._entries:
             raise self._bad(f"it has no '{name}'")
         if self.size(name) > most:

@@ -40,7 +40,7 @@ class Manifest:
         checkpoint: signed note over the ledger.
         keys: public keys of the workspace, PEM by key id.
         stored: refs of the versions whose bytes are in the bundle.
-        entries: every entry except manifest and signatures, in file order.
+        entries: entries in file order, except manifest and signatures.
     """
 
     build: str
@@ -78,11 +78,7 @@ class Manifest:
 
 
 def read_manifest(data: bytes, where: str) -> Manifest:
-    """Parse a manifest; `where` names the file in errors.
-
-    Raises:
-        NotABundle: not a manifest, or one written by a newer tracecore.
-    """
+    """Parse a manifest; raise NotABundle, with `where` as the file's name, if it is invalid or of a newer tracecore."""
 
     def bad(why: str) -> NotABundle:
         return NotABundle(f"{where} can't be read as a bundle: {why}.")
@@ -151,11 +147,7 @@ def sign(data: bytes, key: PrivateKey) -> bytes:
 
 
 def read_signatures(manifest: bytes, signatures: bytes | Sequence[Mapping[str, str]], where: str) -> Opened:
-    """Parse the signatures over a manifest, without verifying them; `where` names the file in errors.
-
-    Raises:
-        NotABundle: not a nonempty DSSE signature list in canonical form.
-    """
+    """Parse the signatures over a manifest, without verifying them; raise NotABundle unless they are a nonempty canonical DSSE list."""
     try:
         found = _signatures(signatures)
     except (StrictJSONError, CheckpointError, ValueError, TypeError, KeyError, AttributeError, binascii.Error) as error:

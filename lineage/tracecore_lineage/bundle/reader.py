@@ -43,11 +43,7 @@ class Bundle:
     signatures: Opened
 
     def parts(self, differs: Differs) -> tuple[pruned_tree.Part, ...]:
-        """Return the parts of the pruned ledger.
-
-        Raises:
-            NotABundle: the entry can't be parsed.
-        """
+        """Return the parts of the pruned ledger; raise NotABundle if they can't be parsed."""
         data = self._small(TREE, _MOST_TREE, differs)
         try:
             return _read_tree(data)
@@ -55,11 +51,7 @@ class Bundle:
             raise self.bad(f"its {TREE} can't be read: {error}") from None
 
     def leaves(self, parts: Sequence[pruned_tree.Part], differs: Differs) -> list[ledger.Leaf]:
-        """Return the bundle's events with their positions, times and ids in the pruned ledger.
-
-        Raises:
-            NotABundle: their total size differs from the pruned ledger.
-        """
+        """Return the events with their ledger positions, times and ids; raise NotABundle if their total size differs from the pruned ledger."""
         kept = list(pruned_tree.kept(parts))
         if sum(part.size for _, part in kept) != self.container.size(EVENTS):
             raise self.bad(f"its {EVENTS} are not as many bytes as its {TREE} says")
@@ -71,11 +63,9 @@ class Bundle:
         return found
 
     def unpack(self, folder: Path, differs: Differs, progress: Progress | None = None) -> None:
-        """Write the bundle's stored files below a new folder, each with fsync.
+        """Write the stored files below a new folder, each with fsync.
 
-        Raises:
-            NotABundle: two names conflict, such as `a` and `a/b`.
-            UsageError: the disk is full.
+        Raises NotABundle if two names conflict (`a`, `a/b`), UsageError if the disk is full.
         """
         files = [entry for entry in self.manifest.entries if entry.name.startswith(STORE)]
         total, done = sum(entry.size for entry in files), 0
@@ -117,11 +107,7 @@ def _read_tree(data: bytes) -> tuple[pruned_tree.Part, ...]:
 
 @contextmanager
 def open_bundle(path: Path) -> Iterator[Bundle]:
-    """Open a bundle for the duration of a block and check the names, order and sizes of its entries.
-
-    Raises:
-        NotABundle: this tracecore can't read the file.
-    """
+    """Open a bundle for the duration of a block; raise NotABundle if it can't be read or its entries are not those of the manifest."""
     container = Container(path)
     try:
         data = container.whole(MANIFEST, _MOST_MANIFEST)

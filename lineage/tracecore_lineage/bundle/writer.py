@@ -46,13 +46,10 @@ _NOT_ABOUT_IT = ("tracecore.environment", "tracecore.bug", JOB, *_OF_KEYS)
 
 
 def events_behind(connection: Connection, own: LedgerName, trace: Trace, prefix: Prefix, *, since: bool = True) -> dict[str, int]:
-    """Return the events that a sealed build's trace depends on: ledger positions by event id.
+    """Return ledger positions, by event id, of the events that a sealed build's trace depends on.
 
-    These are all events of its runs, checks, environments and dataset descriptions, and the imports that brought them in.
-
-    Args:
-        prefix: ledger prefix that the build was sealed over.
-        since: add later key changes, and later facts about its versions (cosignatures, erasures).
+    These are all events of its runs, checks, environments and dataset descriptions, and the imports that brought them in. `since` adds later key
+    changes, and later facts about its versions (cosignatures, erasures). `prefix` is the ledger prefix that the build was sealed over.
     """
     reader = Reader(connection, prefix)
     refs = [node["ref"] for node in trace["nodes"]]
@@ -159,10 +156,8 @@ class _Plan:
 def export_bundle(record: RecordWriter, build: str, path: Path, *, progress: Progress | None = None) -> Exported:
     """Write a sealed build into one file that verifies without this workspace; an imported build is written byte for byte as it came.
 
-    An existing file is replaced only on success.
-
     Raises:
-        UsageError: no such build, or the file can't be written.
+        UsageError: no such build, or the file can't be written; an existing file is replaced only on success.
         NegativeVerdict: catalog, ledger or store differ from what the build records.
     """
     with share_store(record.workspace.locks):  # nothing is erased while it is copied

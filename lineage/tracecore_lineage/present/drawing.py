@@ -133,11 +133,7 @@ _FILE_WIDTH = 900
 
 
 def picture_of(scene: Scene) -> Image:
-    """Draw a scene as one image, with a contact sheet for several frames or files.
-
-    Raises:
-        UsageError: none of its images can be decoded.
-    """
+    """Draw a scene as one image, a contact sheet for several; raise UsageError if none of its images can be decoded."""
     count = len(scene.pictures or scene.views)
     if scene.pictures:
         drawn_tiles = [draw_tile(AnnotatedImage(path.read_bytes(), path.name), _FILE_WIDTH) for path in scene.pictures]
@@ -158,11 +154,7 @@ _LINKS = (0, 1, 2, 3, 0, 4, 5, 1, 5, 6, 2, 6, 7, 3, 7, 4)  # one strip over all 
 
 
 def write_rerun(views: Sequence[View], path: Path, name: str) -> None:
-    """Write views to an .rrd file; `name` is the viewer's recording id.
-
-    Raises:
-        UsageError: Rerun is not installed.
-    """
+    """Write views to an .rrd file, with `name` as recording id; raise UsageError if Rerun is not installed."""
     try:
         import rerun as rr
     except ImportError as error:

@@ -33,15 +33,9 @@ class Scene:
 
 
 def find_scene(workspace: Workspace, database: Database, text: str, *, count: int, drive: str | None = None, labels: str | None = None) -> Scene:
-    """Find what to draw for a ref.
+    """Find what to draw for a ref: at most `count` frames, only of `drive`, with the label batch `labels` instead of the related one.
 
-    Args:
-        count: maximum number of frames.
-        drive: only frames of this drive.
-        labels: ref of the label batch to draw, instead of the related one.
-
-    Raises:
-        UsageError: an unknown ref or drive, `labels` of another kind, or nothing to draw.
+    Raises UsageError for an unknown ref or drive, `labels` of another kind, or nothing to draw.
     """
     try:
         kind = parse_ref(text).kind

@@ -61,8 +61,7 @@ class QueryTable:
 def tables(connection: Connection, *, build: str | None = None, as_of: str | None = None) -> list[QueryTable]:
     """Return the tables available to a query, sorted by name: the newest version of each name, or those that a build depends on.
 
-    Raises:
-        UsageError: no such build (names the nearest match), or both a build and a time.
+    Raises UsageError for an unknown build, or if both a build and a time are given.
     """
     if build is not None and as_of is not None:
         raise UsageError("A build depends on the same versions for ever: expected --build or --as-of, found both.")

@@ -213,10 +213,7 @@ def _line(name: str, words: Sequence[str], marks: Sequence[tuple[str, str]] = ()
 
 
 def sealed_of(recorder: RecordWriter, trace: Trace) -> Sealed | None:
-    """Return a build's seal, verified with the keys of the workspace that sealed it; None if the trace is not of a build.
-
-    If the approver's name was deleted or differs from the sealed one, the pseudonym is shown.
-    """
+    """Return a build's seal, verified with the keys of the workspace that sealed it; None if the trace is not of a build."""
     ref = trace["root"]
     if not ref.startswith("build/"):
         return None

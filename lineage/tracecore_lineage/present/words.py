@@ -150,12 +150,7 @@ def training_in_words(unknowns: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def kpis_in_words(gates: Sequence[Mapping[str, Any]], kpis: Mapping[str, Kpi]) -> list[Words]:
-    """Describe the KPIs with gates, other failed gates, and the remaining headline KPIs.
-
-    Args:
-        gates: outcomes of the release's gates, as in the seal.
-        kpis: KPIs of the build's reports, by the names that gates use.
-    """
+    """Describe the KPIs with gates, other failed gates, and the remaining headline KPIs; `kpis` are keyed by the names that gates use."""
     words: list[Words] = []
     shown: set[Kpi] = set()
     for gate in gates:

@@ -37,13 +37,9 @@ __all__ = ["carry_out", "exclusive_store", "finish_promised", "promise", "rewrit
 
 @contextmanager
 def exclusive_store(record: RecordWriter, doing: str) -> Iterator[None]:
-    """Hold the store lock exclusively for a block, with no live run and a catalog that agrees with the ledger.
+    """Hold the store lock exclusively for a block; raise NegativeVerdict if anything is live or the catalog differs from the ledger.
 
-    Args:
-        doing: participle for errors, such as "pruned".
-
-    Raises:
-        NegativeVerdict: a run, build or export is live, or the catalog differs from the ledger.
+    `doing` is a participle for errors, such as "pruned".
     """
     with own_store(record.workspace.locks) as held:
         _refuse_untrue(record, doing)
@@ -158,9 +154,7 @@ def _bare(commit: bytes, names: Collection[str], drives: Collection[str]) -> byt
 def rewritten_commits(store: Store, stored: Iterable[Artifact], data: Iterable[str], drives: Collection[str]) -> Iterator[ErasedFile]:
     """Yield the Delta commits whose statistics contain values of erased rows, with the digest of their rewritten form.
 
-    Args:
-        stored: versions whose tables are searched.
-        data: paths of the erased data files, relative to the store's root.
+    `stored` are versions of the tables to search, `data` the erased data files relative to the store's root.
     """
     names = _by_table(data)
     for artifact in newest_of_tables(stored):

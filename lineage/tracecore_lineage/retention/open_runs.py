@@ -58,10 +58,7 @@ def claim_dead(record: RecordWriter, run: OpenRun) -> Iterator[bool]:
 
 
 def lock_was_lost(record: RecordWriter, run: OpenRun) -> bool:
-    """Whether the server restarted after the run started on another host, which may have lost a live run's lock.
-
-    The run takes its lock again at its next write. Until then only its own host can distinguish it from a dead one.
-    """
+    """Whether the server restarted after a run on another host started, so that its lock may be lost; only that host knows whether it is live."""
     since = record.live.since()
     if since is None or datetime.fromisoformat(run.started_at) > since + _CLOCKS:
         return False

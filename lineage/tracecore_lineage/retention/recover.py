@@ -21,13 +21,7 @@ WHY = "Its process is gone: closed by 'tracecore recover'."
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """Result of a recovery, as run ids.
-
-    Attributes:
-        live: open runs left unchanged: their process lives, or may live on another host.
-        removed: runs whose staging was deleted.
-        finished: completed erasures.
-    """
+    """Result of a recovery, as run ids: closed runs, open runs that may be live, runs whose staging was deleted, completed erasures."""
 
     aborted: tuple[str, ...]
     live: tuple[str, ...]
@@ -38,10 +32,7 @@ class Recovered:
 def recover(record: RecordWriter) -> Recovered:
     """Close every run of a dead process, delete its staging, and complete interrupted key rotations and erasures.
 
-    An erasure is left for the next call while a build is running.
-
-    Raises:
-        UsageError: the workspace can't be written.
+    An erasure is left for the next call while a build is running. Raises UsageError if the workspace can't be written.
     """
     aborted: list[str] = []
     live: dict[str, None] = {}

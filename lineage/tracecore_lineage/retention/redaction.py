@@ -64,10 +64,7 @@ def is_sqlite(path: Path) -> bool:
 def scrub_pictures(path: Path, sentence: str) -> int:
     """Replace every data URI in an SQLite file by a sentence, irrecoverably; return the number of changed values.
 
-    A picture doesn't record which drives it shows, so all are removed.
-
-    Raises:
-        UsageError: another process has the file open and blocks the cleanup.
+    A picture doesn't record which drives it shows, so all are removed. Raises UsageError if another process blocks the file.
     """
     connection = sqlite3.connect(path, timeout=_BUSY_MS / 1000, isolation_level=None)
     try:

@@ -40,11 +40,7 @@ class Cosigned:
 
 
 def draft_policy(record: RecordWriter, threshold: int, signers: Sequence[PublicKey]) -> KeyPolicy:
-    """Return a new policy that would succeed the one in force, without recording it.
-
-    Raises:
-        UsageError: a signer is given twice, or the threshold can't be reached.
-    """
+    """Return a new policy to succeed the one in force; raise UsageError if a signer is given twice or the threshold can't be reached."""
     keys = sorted(signers, key=lambda key: key.id)
     twice = [key.id for key, other in pairwise(keys) if key.id == other.id]
     if twice:
@@ -126,11 +122,7 @@ def cosign(record: RecordWriter, name: str, signing: Sequence[PrivateKey] = (), 
 
 
 def add_signature(envelope: Mapping[str, Any], signing: Sequence[PrivateKey]) -> dict[str, Any]:
-    """Return an envelope with further signatures added; needs no workspace, so a signer can run it on another machine.
-
-    Raises:
-        EnvelopeError: not a canonical DSSE envelope.
-    """
+    """Return an envelope with further signatures added, without a workspace; raise EnvelopeError if it is not a canonical DSSE envelope."""
     opened = open_envelope(envelope)
     signed = {"payload": envelope["payload"], "payloadType": envelope["payloadType"], "signatures": list(envelope["signatures"])}
     for key in signing:
@@ -186,10 +178,9 @@ def _foreign(
     what: str,
     own: Iterable[tuple[str, bytes]] = (),
 ) -> list[tuple[PublicKey, bytes]]:
-    """Return the signatures in an envelope signed elsewhere, without those in `own`; key ids in it are ignored, as tools differ in them.
+    """Return the signatures in an envelope signed elsewhere, except those in `own`; key ids are ignored, since tools format them differently.
 
-    Raises:
-        UsageError: not an envelope, another payload, or a signature by none of the `allowed` keys.
+    Raises UsageError for an invalid envelope, another payload, or a signature by none of the `allowed` keys.
     """
     try:
         found = canonical_base64(envelope["payload"])

@@ -54,12 +54,7 @@ def verify_bundle(
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Content of a verified bundle, valid while its temporary folder exists.
-
-    Attributes:
-        artifacts: versions with bytes in the bundle.
-        sources: source files of plugins in the bundle.
-    """
+    """Content of a verified bundle, valid while its temporary folder exists; `sources` are source files of plugins."""
 
     proof: Proof
     shown: Replayed

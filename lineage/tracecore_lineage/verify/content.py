@@ -30,11 +30,7 @@ _FORM = "a tombstone as docs/formats/tombstone.md says"
 
 
 def erased_on_purpose(connection: Connection, own: LedgerName, history: History, trust: Trust, findings: Findings) -> Tombstones:
-    """Return the valid tombstones, which excuse missing bytes; report invalid ones and unfinished erasures as failures.
-
-    Args:
-        connection: to a catalog already compared with the ledger.
-    """
+    """Return the valid tombstones, which excuse missing bytes; report invalid ones and unfinished erasures. The catalog must be verified before."""
     promised: dict[str, int] = {}
     done: dict[str, Erasure] = {}
     for event in history.erasures:
@@ -99,9 +95,7 @@ def check_content(
 ) -> None:
     """Verify the digests of stored versions in parallel, and report each differing file in the order of `artifacts`.
 
-    Args:
-        artifacts: versions to verify; one stored at two places is listed twice.
-        erased: tombstones, whose files are not failures when missing.
+    A version stored at two places is listed twice. Files in the tombstones `erased` may be missing.
     """
     known = Tombstones() if erased is None else erased
     failures: dict[int, list[StoreFailure]] = {}

@@ -34,13 +34,7 @@ class SealEvent:
 
 @dataclass(frozen=True, slots=True)
 class KeyChange:
-    """A key named by the ledger: the first, a successor, or one of a further host.
-
-    Attributes:
-        verb: verb of the recording job: `init`, `key_rotate` or `key_add`.
-        old: id of the preceding or vouching key.
-        signature: base64, by the old key; None if unsigned.
-    """
+    """A key named by the ledger: the first, a successor, or one of a further host; `signature` is base64 by the key `old`, None if unsigned."""
 
     verb: str
     old: str | None

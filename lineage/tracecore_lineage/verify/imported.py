@@ -195,14 +195,9 @@ def _check_nested(build: str, facet: Mapping[str, object], leaf: ledger.Leaf, fi
 
 
 def check_imports(connection: Connection, imports: Iterable[Import], pins: Pins | None, findings: Findings) -> tuple[ErasedFile, ...]:
-    """Verify builds sealed in other workspaces; their keys are trusted for them only.
+    """Verify builds sealed in other workspaces and imported here; their keys (`pins`, else those in the bundle) are trusted for them only.
 
-    Args:
-        imports: imports of this workspace.
-        pins: trusted keys; None trusts those that came with each build, which the ledger names.
-
-    Returns:
-        Commits of Delta logs rewritten by other workspaces before the export, by their paths here.
+    Returns commits of Delta logs rewritten by other workspaces before the export, by their paths here.
     """
     commits: list[ErasedFile] = []
     for each in imports:

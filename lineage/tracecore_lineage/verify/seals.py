@@ -216,11 +216,7 @@ def check_head(head: StoredHead, history: History, own: LedgerName, trust: Trust
 
 
 def read_attestations(path: Path) -> list[dict[str, Any]]:
-    """Read a file of attestations, one JSON envelope per line.
-
-    Raises:
-        UsageError: the file can't be read, or a line is not a JSON object.
-    """
+    """Read a file of attestations, one JSON envelope per line; raise UsageError if it can't be read or a line is not a JSON object."""
     found: list[dict[str, Any]] = []
     try:
         lines = path.read_bytes().splitlines()
@@ -238,11 +234,7 @@ def read_attestations(path: Path) -> list[dict[str, Any]]:
 
 
 def check_attestations(envelopes: list[dict[str, Any]], connection: Connection, trace: Trace, trust: Trust, findings: Findings) -> None:
-    """Verify attestations of the traced build against the record.
-
-    Raises:
-        UsageError: the trace is not of a build.
-    """
+    """Verify attestations of the traced build against the record; raise UsageError if the trace is not of a build."""
     root = trace["root"]
     sealed = seal.sealed_build(connection, parse_ref(root).segments[0]) if root.startswith("build/") else None
     if sealed is None:

@@ -31,12 +31,7 @@ class Pins:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Trusted keys.
-
-    Attributes:
-        keys: every key whose signature is accepted.
-        families: for each pinned key, the ids of the keys linked to it by rotations, its own included.
-    """
+    """Trusted keys; `families` are, for each pinned key, the ids of the keys linked to it by rotations, its own included."""
 
     keys: tuple[PublicKey, ...]
     pins: Pins | None
@@ -66,11 +61,7 @@ class Trust:
 
 
 def read_key(path: Path) -> PublicKey:
-    """Read a public key file.
-
-    Raises:
-        UsageError: no such file, or not an Ed25519 public key.
-    """
+    """Read a public key file; raise UsageError if it can't be read or is not an Ed25519 public key in PEM."""
     try:
         return PublicKey.from_pem(path.read_bytes(), str(path))
     except OSError as error:
@@ -80,8 +71,7 @@ def read_key(path: Path) -> PublicKey:
 def read_pins(paths: Sequence[Path], threshold: int | None) -> Pins | None:
     """Read pinned keys; None without paths. Without a threshold all of them must have signed.
 
-    Raises:
-        UsageError: a key can't be read or is given twice, or the threshold can't be met.
+    Raises UsageError if a key can't be read or is given twice, or the threshold can't be met.
     """
     keys = [read_key(path) for path in paths]
     if not keys:
