@@ -18,7 +18,7 @@ _DETECTIONS = 100
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Precision at 101 recalls from 0 to 1, at an overlap of 0.5."""
+    """Precision at 101 recall levels from 0 to 1, at IoU 0.5."""
 
     recall: tuple[float, ...]
     precision: tuple[float, ...]
@@ -26,12 +26,11 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """What COCO's protocol gives for some frames; None where a class has no object.
+    """Results of COCO's protocol by area range (`AREAS`) and class index, curves by class over all areas; None for a class without objects.
 
     Attributes:
-        ap50: by area range and class: average precision at an overlap of 0.5.
-        ap: likewise, mean over overlaps of 0.5, 0.55, ... 0.95.
-        curves: by class, over all areas.
+        ap50: average precision at IoU 0.5.
+        ap: mean over IoU 0.5, 0.55, ... 0.95.
     """
 
     ap50: Mapping[str, tuple[float | None, ...]]
@@ -40,11 +39,7 @@ class Precision:
 
 
 def average_precision(frames: Sequence[Frame], truth: Mapping[str, GroundTruth], seen: Mapping[str, Detections], classes: int) -> Precision:
-    """Evaluate detections on frames.
-
-    Args:
-        seen: by frame ref; at most the 100 best of each class and frame count, as COCO has it.
-    """
+    """Return average precision and precision-recall curves; only the 100 best detections per class and frame count, as in COCO."""
     from faster_coco_eval import COCO, COCOeval_faster
 
     images = [{"id": number, "width": frame.width, "height": frame.height} for number, frame in enumerate(frames)]
@@ -80,12 +75,12 @@ def average_precision(frames: Sequence[Frame], truth: Mapping[str, GroundTruth],
 
 
 def _annotation(id_: int, image: int, class_: int, box: NDArray[np.float64], area: float) -> dict[str, object]:
-    # Ids from 1: in pycocotools a match with annotation 0 reads as no match.
+    # Ids start at 1: pycocotools reads a match with annotation 0 as no match.
     return {"id": id_ + 1, "image_id": image, "category_id": class_, "bbox": [float(value) for value in box], "area": area}
 
 
 def _nothing_seen(frames: Sequence[Frame], truth: Mapping[str, GroundTruth], classes: int) -> Precision:
-    """Without any detection every class that has objects is at 0; the library takes no empty list."""
+    """Return AP 0 for every class that has objects, None for the others: the library refuses an empty list of detections."""
     from tracecore_evaluation.detections import size_of
 
     def present(class_: int, area: str) -> bool:
@@ -106,4 +101,4 @@ def _mean(values: NDArray[np.float64]) -> float | None:
 
 
 def _silent(*_: object) -> None:
-    """Keep the library's tables off the terminal."""
+    """Discard what the library would print."""

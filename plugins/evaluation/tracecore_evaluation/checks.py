@@ -15,13 +15,13 @@ __all__ = ["KpisAboveBaseline", "KpisFinite"]
 
 
 class KpisFinite(tc.Check):
-    """Every KPI of a report is a number that its sort of figure can be: a share from 0 to 1, an error or a rate from 0 on."""
+    """Check that a report has at least one KPI and that each is a finite number within its range."""
 
     name = "kpis_finite"
     description = "The report has KPIs, and each is a number that it can be: a share from 0 to 1, an error or a rate from 0 on."
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Read `report.json` strictly: NaN is refused by the reader itself."""
+        """Read `report.json` as strict JSON (NaN and Infinity are refused) and compare each KPI with its range; null values are skipped."""
         try:
             values = _report(context)["values"]
         except (StrictJSONError, OSError, KeyError) as error:
@@ -43,14 +43,14 @@ def _possible(name: str, value: Any) -> bool:
 
 
 class KpisAboveBaseline(tc.Check):
-    """The model beats the trivial baseline in every head's headline KPI."""
+    """Check that every headline KPI is better than the trivial baseline's."""
 
     name = "kpis_above_baseline"
     description = "Each headline KPI is better than the baseline's, which has never looked at a picture."
     severity = Severity.WARN
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Compare the headline KPIs (more is better, of errors and rates less), and name the classes that are not above the baseline."""
+        """Compare the headline KPIs with the baseline's; the message lists the classes whose AP50 is not above the baseline's."""
         report = _report(context)
         values, baseline = report["values"], report["baseline"]["values"]
         compared = {

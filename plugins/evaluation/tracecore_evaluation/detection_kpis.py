@@ -1,4 +1,4 @@
-"""The stage `detection-kpis`: how good each head of a model is on labeled frames, by class and slice, and every mistake it makes."""
+"""The stage `detection-kpis`: KPIs of each head of a model on labeled frames, by class and slice, and every mistake it makes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class DetectionKpis(tc.Stage):
         samples: int = tc.Field(12, ge=1, le=60, description="frames on the sheet of sample pictures")
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Look, compare, report."""
+        """Run the model, evaluate it and the baseline, and write the report, the mistakes and the detections."""
         model = context.read(self.model)
         config = read_config(model)
         limits = Limits(Thresholds(params.score, params.iou), params.path_within, params.off_path)
@@ -69,7 +69,7 @@ class DetectionKpis(tc.Stage):
         samples = Samples(sample_frames(frames, params.samples))
         answers = detect(detector, config, context.read(self.frames), frames, context.progress, samples.look)
         judged = evaluate(frames, labels, answers, config, limits, slicing)
-        # The baseline's scores are shares of frames, so all of its boxes count.
+        # The baseline's scores are shares of frames, not confidences, so all of its boxes count.
         for_baseline = Limits(Thresholds(0.0, params.iou), params.path_within, params.off_path)
         trivial = baseline_predictions(frames, labels, config)
         baseline = evaluate(frames, labels, trivial, config, for_baseline, slicing)
@@ -118,7 +118,7 @@ class DetectionKpis(tc.Stage):
             context.unknown(what, why, port=self.report)
 
     def _detector(self, context: tc.Context, model: Path, config: ModelConfig) -> tuple[Detector, list[tuple[str, str]]]:
-        """Return the engine where it can be executed, else the graph that it was compiled from; and why the engine was not executed."""
+        """Return a detector and the unknowns about it: the engine if it can run here, else the ONNX graph it was compiled from."""
         engine, artifact = context.read(self.engine), context.artifact(self.engine)
         if engine is None or artifact is None:
             return OnnxDetector(model, config.outputs, context.threads), []

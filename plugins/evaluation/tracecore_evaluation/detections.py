@@ -1,4 +1,4 @@
-"""Evaluated frames, their true boxes, and detected boxes; a box is x, y, width, height in px of the recorded image."""
+"""Evaluated frames, their true boxes, and detected boxes. A box is x, y, width, height in px of the recorded image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 __all__ = ["SIZES", "Detections", "Frame", "GroundTruth", "iou_matrix", "size_of"]
 
 SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
-"""COCO's ranges of object area in px^2."""
+"""COCO's ranges of object area, px^2: lower bound inclusive, upper exclusive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,9 @@ class Frame:
     """An evaluated frame.
 
     Attributes:
-        slices: its value by dimension that is sliced by, where known.
-        conditions: all that the drive and the labels say of it, by name (time_of_day, region, weather).
-        clock: `measured`, or what its drive says of its clock (synthetic, index).
+        slices: value for each dimension that is sliced by, where known.
+        conditions: conditions from the drive and the labels, by name (time_of_day, region, weather).
+        clock: `measured`, `synthetic`, or `index` if `timestamp_ns` only numbers the frames.
     """
 
     id: str
@@ -38,12 +38,12 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class GroundTruth:
-    """The true boxes of one frame [n, 4].
+    """The n true boxes of one frame; `boxes` is [n, 4], areas are in px^2.
 
     Attributes:
-        crowd: whether a box covers many objects, or one that a person could not have labeled: neither found nor missed.
-        known_distances: from the vehicle, m, NaN where unknown; empty where none is known.
-        known_tracks: the objects' tracks; empty where none is known.
+        crowd: whether a box covers many objects, or one that a person could not have labeled; it counts neither as found nor as missed.
+        known_distances: distance from the vehicle, m, NaN where unknown; empty if all are unknown.
+        known_tracks: track of each object, None where unknown; empty if all are unknown.
     """
 
     boxes: NDArray[np.float64]
@@ -64,7 +64,7 @@ class GroundTruth:
         return self.known_tracks[row] if self.known_tracks else None
 
     def take(self, rows: NDArray[np.int64]) -> GroundTruth:
-        """Return some of the boxes."""
+        """Return the boxes at the given row indices."""
         chosen = rows.tolist()
         return GroundTruth(
             self.boxes[rows],
@@ -79,7 +79,7 @@ class GroundTruth:
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """A detector's boxes on one frame [n, 4], best score first."""
+    """The n detections on one frame, by descending score; `boxes` is [n, 4]."""
 
     boxes: NDArray[np.float64]
     scores: NDArray[np.float64]
@@ -87,29 +87,29 @@ class Detections:
 
     @property
     def areas(self) -> NDArray[np.float64]:
-        """Of the boxes, px^2."""
+        """Areas of the boxes, px^2."""
         return np.asarray(self.boxes[:, 2] * self.boxes[:, 3])
 
     def above(self, score: float) -> Detections:
-        """Return the boxes of at least a score."""
+        """Return the detections that score at least `score`."""
         return self.of(self.scores >= score)
 
     def of(self, kept: NDArray[np.bool_]) -> Detections:
-        """Return some of the boxes."""
+        """Return the detections selected by a mask [n]."""
         return Detections(self.boxes[kept], self.scores[kept], self.classes[kept])
 
     def first(self, count: int) -> Detections:
-        """Return at most so many of the boxes, the best."""
+        """Return the first `count` detections, which score best."""
         return Detections(self.boxes[:count], self.scores[:count], self.classes[:count])
 
 
 def size_of(area: float) -> str:
-    """Return the name of an area's range."""
+    """Return the name of COCO's size range (small, medium, large) for an area in px^2."""
     return next((name for name, (low, high) in SIZES.items() if low <= area < high), "large")
 
 
 def iou_matrix(a: NDArray[np.float64], b: NDArray[np.float64], crowd: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
-    """Return the overlap of each box of `a` with each of `b` [n, m]: intersection over union, over the box of `a` only where `b` is a crowd."""
+    """Return the IoU of each box of `a` with each of `b` [n, m]; where `b` is a crowd, the intersection over the area of `a` instead."""
     left_top = np.maximum(a[:, None, :2], b[None, :, :2])
     right_bottom = np.minimum(a[:, None, :2] + a[:, None, 2:], b[None, :, :2] + b[None, :, 2:])
     shared = np.clip(right_bottom - left_top, 0, None).prod(axis=2)

@@ -1,4 +1,4 @@
-"""The page of a report of level 2."""
+"""The page and the specific JSON members of a level 2 report."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _operating(operating: OperatingScores) -> list[str]:
 
 
 def details(driving: Driving, time: Time, operating: OperatingScores) -> dict[str, Any]:
-    """Return the members of report.json that only this report has."""
+    """Return the members of report.json that only level 2 has."""
     counts = Counter(each.type for each in driving.episodes)
     return {
         "counts": {kind: counts[kind] for kind in KINDS},
@@ -78,7 +78,7 @@ def details(driving: Driving, time: Time, operating: OperatingScores) -> dict[st
 
 
 def operating_facet(operating: OperatingScores) -> dict[str, JSON]:
-    """Return the scores from which on detections are tracked, and what chose them."""
+    """Return the operating scores and how they were chosen, for report.json and the facet."""
     chosen_by = CRITERION if operating.frames else "the parameter 'score'"
     return {"by_class": dict(operating.by_class), "chosen_by": chosen_by, "selection_frames": operating.frames, "selection_mota": operating.mota}
 

@@ -1,4 +1,4 @@
-"""Driving: evaluated frames as stretches without a break, and how long was driven."""
+"""Driving time: splitting evaluated frames into continuous stretches and summing how long was driven."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from tracecore_evaluation.detections import Frame
 __all__ = ["BY_INDEX", "MOST_SECONDS", "Time", "driven", "seconds_between", "stretches"]
 
 MOST_SECONDS = 2.0
-"""Frames farther apart are not one drive without a break: the time between them doesn't count."""
+"""Frames of a drive that are farther apart have a break between them; its time doesn't count."""
 
 DriveTime = tuple[str, int]
-"""A drive and a timestamp."""
+"""A drive's name and a timestamp."""
 
 BY_INDEX = 0.5
-"""Seconds that a frame without a clock is taken to last: for tracking and for how long something is wrong, never for a rate."""
+"""Assumed duration in s of a frame without a clock; used for tracking and episodes, never for a rate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Time:
-    """How long was driven: a drive's frames of one moment, by any camera, last until its next frames, the last ones as long as those before.
+    """Driving time. A moment is a timestamp of a drive; it lasts until the drive's next moment, or as long as the previous one if a break follows.
 
     Attributes:
-        lasting: seconds by drive and timestamp, of drives with a clock.
-        slices: the moments of each slice: of each of its frames all until the next frame of the same camera.
+        lasting: seconds by moment, for drives with a clock.
+        slices: by slice, the moments from each of its frames until the next frame of the same camera.
     """
 
     lasting: Mapping[DriveTime, float]
@@ -35,7 +35,7 @@ class Time:
 
     @property
     def drives(self) -> dict[str, float]:
-        """Seconds by drive; drives without a clock have none."""
+        """Seconds by drive; drives without a clock are missing."""
         found: dict[str, float] = {}
         for (drive, _), seconds in self.lasting.items():
             found[drive] = found.get(drive, 0.0) + seconds
@@ -43,7 +43,7 @@ class Time:
 
 
 def stretches(frames: Sequence[Frame]) -> Iterator[list[Frame]]:
-    """Yield the frames of each camera of each drive, split where more than `MOST_SECONDS` lie between two."""
+    """Yield the frames of each camera of each drive in order of time, split at gaps of more than `MOST_SECONDS`."""
     ordered = sorted(frames, key=lambda frame: (frame.drive, frame.sensor, frame.timestamp_ns))
     for _, group in groupby(ordered, key=lambda frame: (frame.drive, frame.sensor)):
         stretch: list[Frame] = []
@@ -56,16 +56,16 @@ def stretches(frames: Sequence[Frame]) -> Iterator[list[Frame]]:
 
 
 def seconds_between(before: Frame, after: Frame) -> float:
-    """Return the time between two frames of a drive."""
+    """Return the seconds between two frames of a drive; `BY_INDEX` per index step without a clock."""
     if after.clock == "index":
         return BY_INDEX * (after.timestamp_ns - before.timestamp_ns)
     return (after.timestamp_ns - before.timestamp_ns) / 1e9
 
 
 def driven(frames: Sequence[Frame], slices: Mapping[str, Sequence[Frame]]) -> Time:
-    """Sum driving time up: the time from a frame to the next of its camera belongs to the slices of the first of them.
+    """Return the driving time of frames and of each slice; the time from a frame to its camera's next one belongs to the slices of the former.
 
-    The last frame before a break lasts as long as the one before it, so that a camera of any rate drives as long over the same time.
+    The last frame before a break lasts as long as the one before it, so that the total does not depend on a camera's frame rate.
     """
     ends = {frame.id: end for stretch in stretches(frames) for frame, end in zip(stretch, _ends(stretch), strict=True)}
     times: dict[str, list[int]] = {}
@@ -82,7 +82,7 @@ def driven(frames: Sequence[Frame], slices: Mapping[str, Sequence[Frame]]) -> Ti
 
 
 def _ends(stretch: Sequence[Frame]) -> list[int]:
-    """Return when each frame of a camera ends, in the unit of its clock; a moment at least."""
+    """Return the end of each frame of a stretch in the unit of its clock, at least 1 after its start."""
     times = [frame.timestamp_ns for frame in stretch]
     ends = [max(after, before + 1) for before, after in pairwise(times)]
     return [*ends, times[-1] + max(times[-1] - times[-2] if len(times) > 1 else 0, 1)]

@@ -1,10 +1,10 @@
-"""Evaluation of all heads of a model, or of the trivial baseline, frame by frame (level 1), on the frames labeled for each head.
+"""Frame-by-frame evaluation (level 1) of all heads of a model, or of the trivial baseline, each head on the frames labeled for it.
 
-The baseline predicts each class's mean box over the labels of other frames; its score is the share of those frames that hold the class. It has
-never seen an image: a detector that is not clearly above it has learned nothing more.
+The baseline never sees an image: it predicts each class's mean box over the labels of other frames, scored by the share of those frames that contain
+the class. A detector that is not clearly better has learned nothing more.
 
-`frame_measure` gives the headline KPIs for units (drives, blocks of time) weighted freely; confidence intervals are made from it. Matching is by
-frame and does not change with the weights, so it is done once.
+`frame_measure` returns the headline KPIs for arbitrarily weighted units (drives or blocks of time), which confidence intervals need. Matching does
+not depend on the weights and is done once.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ BASELINE = (
 
 
 def mean_boxes(frames: Sequence[Frame], boxes: Sequence[MeanBox | None]) -> dict[str, Detections]:
-    """Return the baseline's detections by frame ref."""
+    """Return the baseline's detections by frame ref: each class's mean box scaled to the frame."""
     known = sorted(((box.share, class_, box.box) for class_, box in enumerate(boxes) if box is not None), key=lambda entry: (-entry[0], entry[1]))
     shares = np.array([box for _, _, box in known], dtype=np.float64).reshape(-1, 4)
     scores = np.array([share for share, _, _ in known], dtype=np.float64)
@@ -52,7 +52,7 @@ def mean_boxes(frames: Sequence[Frame], boxes: Sequence[MeanBox | None]) -> dict
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What counts: boxes by `thresholds`; an error of the path of at most `path_within` m is within, a mean error above `off_path` m a mistake."""
+    """Limits, in m, for an error of a path to count as within, and for a frame's mean error to be a mistake (`off_path`); thresholds of boxes."""
 
     thresholds: Thresholds
     path_within: float
@@ -61,7 +61,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class FrameEvaluation:
-    """What judging found, by head; empty for a head that the model has not."""
+    """KPIs by head; empty for a head that the model doesn't have."""
 
     obstacles: Kpis
     path: PathKpis
@@ -69,17 +69,17 @@ class FrameEvaluation:
 
     @property
     def values(self) -> dict[str, float | None]:
-        """All KPIs by name."""
+        """KPIs of all heads by name."""
         return {**self.obstacles.values, **self.path.values, **self.light.values}
 
     @property
     def slices(self) -> dict[str, int | None]:
-        """Frames by slice; None for slices of objects."""
+        """Number of frames by slice; None for slices of objects."""
         return {**self.light.slices, **self.path.slices, **self.obstacles.slices}
 
 
 def evaluate(frames: Sequence[Frame], labels: Labels, answers: Predictions, config: ModelConfig, limits: Limits, slicing: Slicing) -> FrameEvaluation:
-    """Judge answers, each head on the frames that are labeled for it."""
+    """Compare predictions with labels, each head on the frames that are labeled for it and have a prediction."""
     boxes = [frame for frame in frames if frame.id in labels.truth and frame.id in answers.seen]
     paths = [frame for frame in frames if frame.id in labels.paths and frame.id in answers.paths]
     lights = [frame for frame in frames if frame.id in labels.lights and frame.id in answers.lights]
@@ -92,7 +92,7 @@ def evaluate(frames: Sequence[Frame], labels: Labels, answers: Predictions, conf
 
 
 def baseline_predictions(frames: Sequence[Frame], labels: Labels, config: ModelConfig) -> Predictions:
-    """Return the trivial baseline: mean boxes, straight ahead, and the most frequent state of the labeled frames that are not evaluated."""
+    """Return the baseline's predictions: mean boxes, a straight path, and the most frequent light state of labeled frames that are not evaluated."""
     light = None if labels.usual_state is None else np.eye(len(config.states))[labels.usual_state]
     return Predictions(
         mean_boxes(frames, labels.elsewhere),
@@ -102,18 +102,18 @@ def baseline_predictions(frames: Sequence[Frame], labels: Labels, config: ModelC
 
 
 def mean_path_predictions(frames: Sequence[Frame], labels: Labels) -> Predictions:
-    """Return the mean path of the labeled frames that are not evaluated, on every frame; nothing where there are none."""
+    """Return, for every frame, the mean path of the labeled frames that are not evaluated; empty if there are none."""
     return Predictions() if labels.mean_path is None else Predictions(paths={frame.id: labels.mean_path for frame in frames})
 
 
 _RECALLS = np.linspace(0, 1, 101)
-_BEST = 100  # detections of a class and frame that count for AP, as COCO has it
+_BEST = 100  # detections per class and frame that count for AP, as in COCO
 _OVERLAP = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class _Class:
-    """The detections of one class over all frames, best first: score, whether it hits, and its unit; and the objects of each unit."""
+    """The n detections of one class, by descending score: hit or not [n], unit index [n]; and the number of true objects by unit [units]."""
 
     scores: NDArray[np.float64]
     hits: NDArray[np.bool_]
@@ -121,7 +121,7 @@ class _Class:
     objects: NDArray[np.int64]
 
     def ap50(self, weights: Weights) -> float | None:
-        """Average precision over 101 recalls (COCO's), each unit counted as often as its weight."""
+        """Return COCO's average precision over 101 recall levels, with units weighted; None without objects."""
         objects = int(weights @ self.objects)
         if not objects:
             return None
@@ -133,7 +133,7 @@ class _Class:
         return float(np.append(envelope, 0.0)[places].mean())
 
     def shares(self, weights: Weights, score: float) -> tuple[float | None, float | None]:
-        """Precision and recall at a score."""
+        """Return precision and recall at a score, with units weighted; None if undefined."""
         counted = weights[self.units] * (self.scores >= score)
         hits, given, objects = int(counted @ self.hits), int(counted.sum()), int(weights @ self.objects)
         return (hits / given if given else None), (hits / objects if objects else None)
@@ -149,11 +149,7 @@ def frame_measure(
     within: float,
     units: Units,
 ) -> Measure:
-    """Return the measure: from weights of units to the headline KPIs.
-
-    Args:
-        within: limit of `path_within`, m.
-    """
+    """Return a function from unit weights to the headline KPIs of level 1; `within` is the limit of `path_within`, m."""
     boxes = [frame for frame in frames if frame.id in labels.truth]
     classes = {name: _class(boxes, labels, answers, units, class_, thresholds) for class_, name in enumerate(config.classes)}
     at_overlap = classes if thresholds.iou == _OVERLAP else None
@@ -174,7 +170,7 @@ def frame_measure(
             found["map50"] = float(np.mean(known)) if known else None
         if paths:
             times = weights[[unit_of[id_] for id_ in paths]]
-            # A jackknife does not reach its level for a percentile, so there is none of `path_error.p95`.
+            # A jackknife interval of a percentile does not reach its nominal coverage, so `path_error.p95` is left out.
             of_paths = path_errors(np.repeat(np.stack(errors), times, axis=0).ravel(), within)
             found.update((name, of_paths[name]) for name in ("path_error.mean", "path_within"))
         if right:

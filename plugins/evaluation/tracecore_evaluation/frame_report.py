@@ -1,4 +1,4 @@
-"""The page of a report of level 1: what each head is worth, frame by frame."""
+"""The page and the specific JSON members of a level 1 report."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def page(
 
 
 def details(judged: FrameEvaluation, baseline: FrameEvaluation, mean_path: FrameEvaluation, config: ModelConfig, limits: Limits) -> dict[str, Any]:
-    """Return the members of report.json that only this report has."""
+    """Return the members of report.json that only level 1 has."""
     return {
         "classes": list(config.classes),
         "thresholds": {

@@ -1,4 +1,4 @@
-"""Ground truth of the evaluated frames, read from the frame and label tables: labels in their last revision, and how far they were reviewed."""
+"""Ground truth read from the frame and label tables: last revisions of labels, and how far they were reviewed."""
 
 from __future__ import annotations
 
@@ -32,13 +32,7 @@ _CHANGED = {"corrected", "rejected", "added"}
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """How far the labels of the evaluated frames were reviewed.
-
-    Attributes:
-        gold: of how many every label is of tier gold.
-        unknown: of how many some label has no tier, so that no review is recorded.
-        changed: of these, those that it corrected, rejected or added.
-    """
+    """Review status of frames: how many are labeled, all gold, or have a label without a tier; and how many labels have a verdict or were changed."""
 
     frames: int
     gold: int
@@ -48,23 +42,22 @@ class Review:
 
     @property
     def noise(self) -> float | None:
-        """Share of reviewed labels that the review changed: how wrong labels are that were not reviewed; None without any reviewed."""
+        """Share of reviewed labels that the review changed, an estimate of the error rate of unreviewed labels; None if none were reviewed."""
         return self.changed / self.reviewed if self.reviewed else None
 
 
 def read_rows(table: Any) -> list[Row]:
-    """Read the labels in order of frame and label, each in its last revision; a column that an earlier version lacks is null."""
+    """Return the last revision of each label, in order of frame and label; columns that an older table lacks are None."""
     kept = [name for name in _COLUMNS if name in table.schema.names]
     rows: list[dict[str, Any]] = last_revisions(dict.fromkeys(_COLUMNS) | found for found in table.to_table(columns=kept).to_pylist())
     return [*rows]
 
 
 def true_rows(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows that count as truth.
+    """Return the rows that count as ground truth.
 
-    A rejected label does not count; that its frame was reviewed does, so a box becomes a row of geometry `none`. An object that a person could
-    not have labeled (`ignore`), and one that has only an outline, count as a crowd does: neither found nor missed; a path or tag of
-    this sort judges nothing.
+    A rejected box becomes a row of geometry `none`, which keeps its frame labeled; other rejected labels are dropped. Objects marked `ignore` and
+    outlines count as crowds, neither found nor missed; paths and tags marked `ignore` are dropped.
     """
     return [_true(row) for row in rows if row["geometry"] == "box2d" or (row["qa"] != "rejected" and not (row["ignore"] and _of_frame(row)))]
 
@@ -80,11 +73,7 @@ def _of_frame(row: Row) -> bool:
 
 
 def review_of(rows: Sequence[Row], frames: Collection[str]) -> Review:
-    """Return how far the labels of frames were reviewed.
-
-    Args:
-        rows: of the label table, each label in its last revision, rejected ones too.
-    """
+    """Return the review status of the labels of `frames`, from the last revisions of all labels, including rejected ones."""
     tiers: dict[str, set[str | None]] = {}
     verdicts: list[str] = []
     for row in rows:
@@ -96,7 +85,7 @@ def review_of(rows: Sequence[Row], frames: Collection[str]) -> Review:
 
 
 def distances_of(rows: Sequence[Row]) -> dict[tuple[str, str], float]:
-    """Return how far objects are from the sensor or vehicle their cuboid is measured from, m, by frame ref and track."""
+    """Return the distance of each object with a cuboid from the cuboid's origin, m, by frame ref and track."""
     found: dict[tuple[str, str], float] = {}
     for row in rows:
         if row["geometry"] == "cuboid" and row["track"] is not None and row["cuboid"]:
@@ -107,14 +96,14 @@ def distances_of(rows: Sequence[Row]) -> dict[tuple[str, str], float]:
 T = TypeVar("T")
 
 LIGHT = "light_state"
-"""Category of the tags that say a light's state."""
+"""Category of tags with a traffic light's state."""
 
 _FRAME_COLUMNS = ["frame_id", "drive", "sensor", "timestamp_ns", "width", "height", "clock"]
 
 
 @dataclass(frozen=True, slots=True)
 class MeanBox:
-    """The mean box of a class, as shares of the image's width and height [x, y, width, height], and the share of frames that hold the class."""
+    """A class's mean box [x, y, width, height] as shares of the image's width and height, and the share of frames that contain the class."""
 
     box: tuple[float, float, float, float]
     share: float
@@ -122,18 +111,18 @@ class MeanBox:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What the labels say.
+    """Ground truth by head, and statistics of the labeled frames that are not evaluated ("other frames").
 
     Attributes:
-        truth: by frame ref, for each evaluated frame on which boxes were looked for.
-        paths: by ref of each evaluated frame with a path: how far to the left the way is at the model's distances, m, NaN beyond its end.
-        lights: by ref of each evaluated frame with a light's state that the model knows: its index.
-        foreign: boxes of evaluated frames by class that the model doesn't know.
-        foreign_states: evaluated frames by state that the model doesn't know.
-        elsewhere: per class index, its mean box on the labeled frames that are not evaluated, None where it has no box there.
-        mean_path: the mean of the paths on those frames, None without any.
-        usual_state: index of the state most frequent on those frames, None without any.
-        frames_elsewhere: how many those frames are.
+        truth: true boxes by ref, for each evaluated frame with box labels.
+        paths: lateral offset at the model's distances by ref, m, NaN beyond the path's end.
+        lights: index of the light's state by ref, where the model has that state.
+        foreign: number of boxes on evaluated frames by class that the model doesn't have.
+        foreign_states: number of evaluated frames by state that the model doesn't have.
+        elsewhere: mean box of each class on other frames; None if it has none there.
+        mean_path: mean path of other frames; None without any.
+        usual_state: index of the most frequent state on other frames; None without any.
+        frames_elsewhere: number of other frames.
     """
 
     truth: Mapping[str, GroundTruth]
@@ -147,12 +136,12 @@ class Labels:
     frames_elsewhere: int
 
     def speaks_of(self, frame: str) -> bool:
-        """Return whether anything that the model is judged by is labeled on a frame."""
+        """Whether a frame is labeled for at least one head."""
         return frame in self.truth or frame in self.paths or frame in self.lights
 
 
 def read_frames(table: Any, labels: Sequence[Row] = ()) -> list[Frame]:
-    """Read which frames a table holds, in order of drive, sensor and time, with all that their drives and the labels say of their conditions."""
+    """Read a frame table in order of drive, sensor and time; conditions come from the drives and the labels."""
     columns = [*_FRAME_COLUMNS, *(name for name in CONDITION_COLUMNS if name in table.schema.names)]
     read = table.to_table(columns=columns).sort_by([("drive", "ascending"), ("sensor", "ascending"), ("timestamp_ns", "ascending")])
     conditions = frame_conditions(read, labels)
@@ -161,17 +150,17 @@ def read_frames(table: Any, labels: Sequence[Row] = ()) -> list[Frame]:
 
 
 def read_labels(rows: Sequence[Row], frames: Sequence[Frame], config: ModelConfig) -> Labels:
-    """Read what is true of frames.
+    """Read the ground truth of frames from rows that `true_rows` returned.
 
     Raises:
-        UsageError: no evaluated frame is labeled, or a box is not finite.
+        UsageError: none of the frames is labeled, or a box is not finite.
     """
     evaluated = {frame.id for frame in frames}
     index = {name: number for number, name in enumerate(config.classes)}
     by_frame: dict[str, list[Row]] = {row["frame_id"]: [] for row in rows if row["geometry"] in {"box2d", "none"}}
     foreign: Counter[str] = Counter()
     for row in rows:
-        # Without boxes, outlines do not show what boxes a frame has; with boxes they are crowds.
+        # On a frame without box labels an outline is skipped; on others it is a crowd.
         if row["geometry"] not in {"box2d", "polygon"} or row["frame_id"] not in by_frame:
             continue
         if not all(row[side] is not None and math.isfinite(row[side]) for side in ("x", "y", "width", "height")):

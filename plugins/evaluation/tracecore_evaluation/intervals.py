@@ -1,10 +1,10 @@
-"""Confidence intervals: what a KPI could have been on other drives of the same kind, or on other times of the same drives.
+"""Confidence intervals of KPIs over other drives of the same kind, or over other times of the same drives.
 
-Frames of one drive are not independent samples, so the units are whole drives; of fewer than `LEAST_DRIVES` they are blocks of 10 s of driving, and
-the interval then covers what these drives could have shown, not what other drives would. The interval is the KPI plus or minus Student's t (units - 1
-degrees of freedom) times the jackknife's standard error, each unit left out once, on a logarithmic scale where the figure has one (Efron and Stein
-1981; for few clusters see MacKinnon, Nielsen and Webb, Fast and reliable jackknife and bootstrap methods for cluster-robust inference, 2023).
-Percentiles of a bootstrap by unit, the usual way, cover 73 % at 3 units where 95 % is meant.
+Frames of one drive are not independent samples, so the units are whole drives; with fewer than `LEAST_DRIVES` they are blocks of 10 s of driving, and
+the interval covers what these drives could have shown, not what other drives would. The interval is the KPI plus or minus Student's t (units - 1
+degrees of freedom) times the jackknife's standard error (each unit left out once), on a logarithmic or logit scale where the KPI allows one (Efron
+and Stein 1981; for few clusters MacKinnon, Nielsen and Webb, Fast and reliable jackknife and bootstrap methods for cluster-robust inference, 2023).
+The usual percentile bootstrap by unit covers only 73 % at 3 units instead of 95 %.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ __all__ = ["BY_DRIVE", "LEAST_DRIVES", "LEAST_UNITS", "LEVEL", "Measure", "Units
 BY_DRIVE = "drive"
 LEVEL = 0.95
 LEAST_DRIVES = 5
-"""Of fewer drives the units are blocks of time."""
+"""With fewer drives the units are blocks of time."""
 
 LEAST_UNITS = 3
-"""Of fewer units nothing is said."""
+"""With fewer units there is no interval."""
 
 _BLOCK_SECONDS = 10
 _EQUAL = 1e-12
@@ -38,38 +38,32 @@ _EQUAL = 1e-12
 Scale = Callable[[Any], Any]
 
 Weights = NDArray[np.int64]
-"""How often each unit counts."""
+"""How often each unit counts [units]."""
 
 Measure = Callable[[Weights], Mapping[str, float | None]]
-"""Gives KPIs by name for units counted as often as the weights say; None where that leaves one undefined."""
+"""Returns KPIs by name for weighted units; None for a KPI that is undefined with these weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """The units that intervals are made from.
-
-    Attributes:
-        by: what they are: `drive`, `10 s blocks`, or `20-frame blocks` where there is no clock.
-        of: number of the unit of each moment, a drive and a timestamp.
-        count: how many there are.
-    """
+    """The resampling units of intervals: kind (`drive`, `10 s blocks`, `20-frame blocks`), unit index by (drive, timestamp), and number of units."""
 
     by: str
     of: Mapping[tuple[str, int], int]
     count: int
 
     def number(self, frame: Frame) -> int:
-        """Return the number of a frame's unit."""
+        """Return the index of a frame's unit."""
         return self.of[frame.drive, frame.timestamp_ns]
 
     @property
     def known(self) -> bool:
-        """Whether there are enough for an interval."""
+        """Whether there are enough units for an interval."""
         return self.count >= LEAST_UNITS
 
 
 def units_of(frames: Sequence[Frame]) -> Units:
-    """Return the units of frames: drives, or blocks of each drive's time where there are fewer than `LEAST_DRIVES`."""
+    """Group frames into units: drives, or blocks of each drive's time if there are fewer than `LEAST_DRIVES` drives."""
     begins: dict[str, int] = {}
     for frame in frames:
         begins[frame.drive] = min(begins.get(frame.drive, frame.timestamp_ns), frame.timestamp_ns)
@@ -90,10 +84,9 @@ def _in_frames() -> str:
 
 
 def intervals(measure: Measure, units: Units, hours: Mapping[str, float] | None = None) -> dict[str, tuple[float, float]]:
-    """Return the 95 % interval of each KPI that a measure gives; none of a KPI of which fewer than `LEAST_UNITS` units have something to count.
+    """Return the 95 % interval of each KPI of a measure; KPIs that fewer than `LEAST_UNITS` units have a value for are left out.
 
-    Args:
-        hours: of KPIs that are counts by hour: of how many hours. Their interval is never narrower than that of independent events (Garwood 1936).
+    `hours` gives the driving hours behind each rate per hour, whose interval is at least that of independent events (Garwood 1936).
     """
     if not units.known:
         return {}
@@ -102,13 +95,11 @@ def intervals(measure: Measure, units: Units, hours: Mapping[str, float] | None 
 
 
 def gains(measure: Measure, baseline: Measure, units: Units, hours: Mapping[str, float] | None = None) -> dict[str, tuple[float, float]]:
-    """Return the 95 % interval of how much less than the baseline's each error and rate is, both on the same units: above 0 where it is better.
+    """Return the 95 % interval of (baseline - value) of each KPI where less is better; above 0 means better than the baseline.
 
-    An error or a rate has the scale of its drives, and the baseline's has it too: how far a road bends, how much is on it. 5,000 to 9,000 mistakes an
-    hour and a baseline of 8,000 say little side by side, and that it is a quarter less on every drive says much. A share has a scale of its own.
-
-    Args:
-        hours: as for `intervals`: by fewer mistakes than chance would leave out, nothing is better.
+    Both are measured on the same units, since the size of an error or a rate depends on the drive (bends, traffic): the intervals of 5,000 to 9,000
+    mistakes per hour and of a baseline of 8,000 overlap, though the model may be a quarter better on every drive. Shares don't need this. `hours` is
+    as for `intervals`.
     """
 
     def gained(weights: Weights) -> dict[str, float | None]:
@@ -130,7 +121,7 @@ def _less(value: float | None, trivial: float | None) -> float | None:
 
 
 def _left_out(measure: Measure, units: Units) -> Iterator[tuple[str, float, NDArray[np.float64], int]]:
-    """Return each KPI of which enough units have something to count: name, value, values without each unit, and how many units those are."""
+    """Yield (name, value, values with each unit left out, number of units with a value) of each KPI with a value on at least `LEAST_UNITS` units."""
     every = np.ones(units.count, dtype=np.int64)
     without: dict[str, list[float]] = {}
     telling: Counter[str] = Counter()
@@ -147,11 +138,12 @@ def _left_out(measure: Measure, units: Units) -> Iterator[tuple[str, float, NDAr
 
 
 def _interval(figure: tc.KpiSpec, value: float, others: NDArray[np.float64], count: int, hours: float | None) -> tuple[float, float]:
-    """Return the interval of a KPI.
+    """Return the jackknife interval of a KPI, limited to its range.
 
     Args:
-        others: without each of them.
-        count: of units that have something to count: where there is nothing, leaving the unit out shows nothing of how units differ.
+        others: values with each unit left out.
+        count: number of units that have a value; the others show nothing of how units differ.
+        hours: driving hours if the KPI is a rate per hour.
     """
     from scipy import stats
 
@@ -164,14 +156,14 @@ def _interval(figure: tc.KpiSpec, value: float, others: NDArray[np.float64], cou
         fewest = float(stats.chi2.ppf((1 - LEVEL) / 2, 2 * events)) / 2 if events else 0.0
         low, high = min(low, fewest / hours), max(high, float(stats.chi2.ppf((1 + LEVEL) / 2, 2 * events + 2)) / 2 / hours)
     elif reach < _EQUAL and np.isfinite(figure.most):
-        # Units that are all alike say no more than this: at most this share of all units is not (Clopper and Pearson 1934).
+        # If all units agree, this is the upper bound on the share of units that differ (Clopper and Pearson 1934).
         unlike = 1 - ((1 - LEVEL) / 2) ** (1 / count)
         low, high = value - unlike * max(value - max(figure.least, 0.0), 0.0), value + unlike * (figure.most - value)
     return max(low, figure.least), min(high, figure.most)
 
 
 def _scale(figure: tc.KpiSpec, values: NDArray[np.float64]) -> tuple[Scale, Scale]:
-    """Return the scale on which a figure's errors are even on both sides, and the way back: log odds of shares, logarithm of errors and rates."""
+    """Return the transform under which a KPI's errors are symmetric, and its inverse: logit for shares, log for errors and rates, else identity."""
     if figure.least == 0 and figure.most == 1 and ((values > 0) & (values < 1)).all():
         return (lambda share: np.log(share / (1 - share))), (lambda odds: 1 / (1 + np.exp(-odds)))
     if figure.least == 0 and np.isinf(figure.most) and (values > 0).all():

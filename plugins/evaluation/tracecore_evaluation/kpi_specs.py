@@ -1,4 +1,4 @@
-"""The KPIs that this plugin reports: unit, which direction is better, the range of values, and which of them are headlines."""
+"""Specs of the KPIs that this plugin reports: unit, direction, range, level, and whether a KPI is a headline."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ KPIS = {
         tc.KpiSpec("idf1", "F1 of identities over tracks.", headline=True, level=2),
     )
 }
-"""By name; what none of them names is a share."""
+"""Specs by KPI or family name; a name without an entry is a share from 0 to 1."""
 
 
 def kpi_of(name: str) -> tc.KpiSpec:
-    """Return the KPI or family that a name belongs to."""
+    """Return the spec of a KPI or of the family its name belongs to; a share from 0 to 1 if none is registered."""
     return spec_of(name, KPIS) or _SHARE
 
 
 def headline(names: Collection[str], level: int) -> list[str]:
-    """Return the headline KPIs of a level among names."""
+    """Return those of `names` that are headline KPIs of a level, in the order of `KPIS`."""
     return [spec.name for spec in KPIS.values() if spec.headline and spec.level == level and spec.name in names]
 
 
 def better(name: str, value: float, other: float) -> bool:
-    """Whether one value of a KPI is better than another."""
+    """Whether a KPI's `value` is strictly better than `other`."""
     return value < other if kpi_of(name).less_is_better else value > other
 
 
 def lower_is_better(names: Iterable[str]) -> list[str]:
-    """Return the families (first parts of names) of which less is better."""
+    """Return the sorted first parts of `names` (`path_error` of `path_error.mean`) for which a lower value is better."""
     return sorted({name.partition(".")[0] for name in names if kpi_of(name).less_is_better})
 
 
 def parts_of(names: Collection[str], classes: Sequence[str]) -> dict[str, list[str]]:
-    """Return, for each KPI over all frames that is the mean of one KPI a class, the names of those."""
+    """Map each mean KPI in `names` (`map50`, `map`) to the KPIs per class that it averages."""
     return {mean: [f"{part}.{name}" for name in classes] for mean, part in {"map50": "ap50", "map": "ap"}.items() if mean in names}

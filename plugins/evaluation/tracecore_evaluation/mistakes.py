@@ -1,6 +1,7 @@
-"""Mistakes as rows of the event table, each leading back to its frame and label: those of single frames, and those of driving as episodes.
+"""Mistakes as rows of the event table, each with its frame and label: single-frame mistakes, and episodes while driving.
 
-An episode is something wrong for some time without a break, one mistake however long it lasts; an object that is lost is one mistake, however often.
+An episode is a continuous time in which something is wrong; it is one mistake however long it lasts. A lost object is one mistake however often it
+is lost.
 """
 
 from __future__ import annotations
@@ -43,15 +44,15 @@ __all__ = [
 ]
 
 PATH = "path"
-"""Category of mistakes about the path."""
+"""Category of path mistakes."""
 
 
 def frame_mistakes(
     frames: Sequence[Frame], labels: Labels, answers: Predictions, judged: FrameEvaluation, config: ModelConfig, limits: Limits, slicing: Slicing
 ) -> list[dict[str, Any]]:
-    """Return the mistakes on evaluated frames, in order of frame; see `mistakes_table` for the rows.
+    """Return the single-frame mistakes in order of frame, as rows for `mistakes_table`.
 
-    A box that hits nothing but overlaps an object of another class enough is one mistake, `wrong_class`, and takes that object's miss with it.
+    A false box that overlaps an object of another class enough is one mistake, `wrong_class`; that object is then not listed as a miss.
     """
     rows: list[dict[str, Any]] = []
     for frame in frames:
@@ -104,17 +105,14 @@ def _object(truth: GroundTruth, row: int) -> dict[str, Any]:
 
 
 def whole_frame(frame: Frame) -> list[float]:
-    """Return the box of a mistake about the whole frame."""
+    """Return the box that covers a whole frame."""
     return [0.0, 0.0, float(frame.width), float(frame.height)]
 
 
 def mistake_row(frame: Frame, type_: str, category: str, box: Sequence[float], slicing: Slicing, **facts: Any) -> dict[str, Any]:
-    """Return one row, but for its id.
+    """Return an event row without its id, for a box x, y, width, height in px.
 
-    Args:
-        type_: one of `EVENT_TYPES`.
-        box: x, y, width, height, px.
-        **facts: further columns; `area` (px^2) of the object where it differs from its box's.
+    `facts` are further columns, and `area` (px^2) if the object's area differs from its box's.
     """
     x, y, width, height = box
     where = {"drive": frame.drive, "sensor": frame.sensor, "timestamp_ns": frame.timestamp_ns, "frame_id": frame.id}
@@ -126,20 +124,20 @@ def mistake_row(frame: Frame, type_: str, category: str, box: Sequence[float], s
 
 
 def mistakes_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
-    """Make the table of events, each with an id that is the digest of its content."""
+    """Return the event table of rows, and set each row's `event_id` in place to a digest of its content."""
     twice: dict[str, int] = {}
     for event in rows:
         content = {name: str(value) if name == "timestamp_ns" else value for name, value in event.items() if value is not None}
         digest = hex_of(digest_json(content))
         twice[digest] = twice.get(digest, 0) + 1
-        # Two detections may agree in every bit; the second is another event all the same.
+        # Two detections may be identical; they still are two events.
         event["event_id"] = (digest if twice[digest] == 1 else hex_of(digest_json([digest, twice[digest]])))[:32]
     return table_of(EVENTS, rows)
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One mistake: the frame it begins on, the last it is seen on, and its row of the table of events, but for its id."""
+    """One mistake while driving: its first and last frame, and its event row without the id."""
 
     first: Frame
     last: Frame
@@ -147,32 +145,28 @@ class Episode:
 
     @property
     def type(self) -> str:
-        """What sort of mistake."""
+        """Type of the mistake, one of `EVENT_TYPES`."""
         return str(self.row["type"])
 
     @property
     def category(self) -> str:
-        """Class of the object, or what the mistake is about."""
+        """Class of the object, or the category of a path or light mistake."""
         return str(self.row["category"])
 
     @property
     def seconds(self) -> float | None:
-        """From its first frame to its last; None without a clock."""
+        """Seconds from the first frame to the last; None without a clock."""
         return None if self.first.clock == "index" else seconds_between(self.first, self.last)
 
 
 def lasting(frames: Sequence[Frame]) -> list[float]:
-    """Return how long each frame of a stretch lasts, s: until the next one; the last one as long as the one before it."""
+    """Return the seconds from each frame of a stretch to the next; the last frame lasts as long as the one before it."""
     seconds = [seconds_between(before, after) for before, after in pairwise(frames)]
     return [*seconds, seconds[-1] if seconds else 0.0]
 
 
 def runs(wrong: Sequence[bool | None], seconds: Sequence[float], least: float) -> Iterator[tuple[int, int]]:
-    """Return (first, last) of each run of True that lasts long enough; None (nothing is known) breaks a run as False does.
-
-    Args:
-        least: seconds that a run has to last.
-    """
+    """Yield the (first, last) indices of each run of True whose `seconds` sum to at least `least`; None (unknown) ends a run as False does."""
     begun: int | None = None
     for place, value in enumerate([*wrong, False]):
         if value and begun is None:
@@ -186,9 +180,9 @@ def runs(wrong: Sequence[bool | None], seconds: Sequence[float], least: float) -
 def lost_tracks(
     stretch: Sequence[Frame], moments: Sequence[TrackedFrame], scores: Scores, config: ModelConfig, least: float, slicing: Slicing
 ) -> Iterator[Episode]:
-    """Return the objects that count and are not followed for at least so many seconds: each once, with the longest time it was lost.
+    """Yield one episode for each relevant object that is not followed for at least `least` s: the longest time it was lost.
 
-    Once, because else a perception that sees an object now and then would make more mistakes than one that never does.
+    Only the longest counts: otherwise a perception that sees an object intermittently would make more mistakes than one that never does.
     """
     places: dict[str, list[tuple[int, int]]] = {}
     for place, moment in enumerate(moments):
@@ -220,14 +214,14 @@ def lost_tracks(
 
 
 def seen_track(stretch: Sequence[Frame], number: int) -> str:
-    """Return the name of a track that the tracker hands on, unique in its drive and sensor."""
+    """Return the name of a computed track, unique within its drive and sensor."""
     return f"seen-{stretch[0].timestamp_ns}-{number}"
 
 
 def false_tracks(
     stretch: Sequence[Frame], moments: Sequence[TrackedFrame], scores: Scores, config: ModelConfig, slicing: Slicing
 ) -> Iterator[Episode]:
-    """Yield the confirmed tracks that are on nothing."""
+    """Yield an episode for each confirmed track that never overlapped anything labeled."""
     for number, places in scores.nothing.items():
         tracked = moments[places[0]].tracked
         at = tracked.numbers.index(number)
@@ -240,7 +234,7 @@ def false_tracks(
 def wrong_states(
     stretch: Sequence[Frame], labels: Labels, said: Mapping[str, int], config: ModelConfig, least: float, slicing: Slicing
 ) -> Iterator[Episode]:
-    """Yield when the state of the light was wrong for at least so many seconds."""
+    """Yield an episode for each time the light's state was wrong for at least `least` s."""
     wrong = [labels.lights[frame.id] != said[frame.id] if frame.id in labels.lights and frame.id in said else None for frame in stretch]
     for first, last in runs(wrong, lasting(stretch), least):
         frame = stretch[first]
@@ -251,7 +245,7 @@ def wrong_states(
 def wrong_paths(
     stretch: Sequence[Frame], labels: Labels, said: Mapping[str, NDArray[np.float64]], limit: float, least: float, slicing: Slicing
 ) -> Iterator[Episode]:
-    """Yield when the path's mean error was above a limit for at least so many seconds."""
+    """Yield an episode for each time the path's mean error was above `limit` m for at least `least` s."""
     errors = [_error(labels.paths.get(frame.id), said.get(frame.id)) for frame in stretch]
     for first, last in runs([None if error is None else error > limit for error in errors], lasting(stretch), least):
         frame = stretch[first]

@@ -1,4 +1,4 @@
-"""The stage `mistakes-per-hour`: what a perception gets wrong while driving, in episodes, per hour."""
+"""The stage `mistakes-per-hour`: mistakes of the perception while driving, counted as episodes per hour."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class MistakesPerHour(tc.Stage):
         distances: tuple[float, ...] = tc.Field((15.0, 30.0), description="bounds of the ranges of distance in the events' conditions, m")
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Track, compare, count."""
+        """Track the detections, compare the tracks with the labels, and write the report, the mistakes and the tracks."""
         every = read_rows(context.read(self.labels))
         rows = true_rows(every)
         known = read_frames(context.read(self.frames), every)
@@ -81,7 +81,7 @@ class MistakesPerHour(tc.Stage):
         settings = TrackerSettings(params.association, params.motion, params.confirm, params.coast)
         rules = Rules(params.iou, params.episode, params.off_path, Relevance(params.distance, params.height))
         operating = self._operating(context, spoken_of, settings, rules, params.score)
-        # What no frame is labeled for has no mistakes that could be found: no KPI, not one of 0.
+        # Mistakes of a head without labels can't be found, so it gets no KPI instead of a 0.
         labeled = {"obstacles": labels.truth, "path": labels.paths, "light": labels.lights}
         config = spoken_of.only([head for head, of_frames in labeled.items() if any(frame.id in of_frames for frame in frames)])
         slices = slice_names(frames, endings(config.classes))
@@ -130,7 +130,7 @@ class MistakesPerHour(tc.Stage):
             context.unknown(what, why, port=self.report)
 
     def _operating(self, context: tc.Context, config: ModelConfig, settings: TrackerSettings, rules: Rules, otherwise: float) -> OperatingScores:
-        """Choose the operating scores on the selection frames; the parameter's where none are wired."""
+        """Choose the operating scores on the selection frames; return the parameter's score for every class if none are wired."""
         detections, frames, labels = (context.read(port) for port in (self.selection_detections, self.selection_frames, self.selection_labels))
         if detections is None and frames is None and labels is None:
             return OperatingScores(dict.fromkeys(config.classes, otherwise))

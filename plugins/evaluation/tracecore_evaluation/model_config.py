@@ -1,4 +1,4 @@
-"""What a model's `config.json` says of its input, its heads and its classes."""
+"""Reading a model's `config.json`: input size, heads and classes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 __all__ = ["OUTPUTS", "ModelConfig", "read_config"]
 
 OUTPUTS = ("boxes", "scores", "classes")
-"""Outputs of the head `obstacles`, which is all that a model without `heads` has."""
+"""Graph outputs of the head `obstacles`, the only head of a model whose config.json has no `heads`."""
 
 _KNOWN = {"channels": 3, "layout": "NCHW", "range": "0..1 RGB", "resize": "stretch"}
 _HEADS = {"obstacles": OUTPUTS, "path": ("path",), "light": ("light",)}
@@ -22,13 +22,13 @@ _HEADS = {"obstacles": OUTPUTS, "path": ("path",), "light": ("light",)}
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """A model's input size in px, and what its heads speak of.
+    """A model's input size in px, and what each of its heads predicts.
 
     Attributes:
-        classes: of obstacles, by index; empty without that head.
-        ahead: distances ahead of the vehicle, m, at which the head `path` says how far to the left the way is; empty without it.
-        states: of the light, by index; empty without the head `light`.
-        unjudged: heads that nothing here judges.
+        classes: obstacle classes by index; empty without the head `obstacles`.
+        ahead: distances ahead, m, ascending, at which the head `path` predicts the lateral offset; empty without that head.
+        states: light states by index; empty without the head `light`.
+        unjudged: sorted names of heads that this evaluation does not support.
     """
 
     height: int
@@ -40,22 +40,22 @@ class ModelConfig:
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """Names of the heads."""
+        """Names of the evaluated heads."""
         said = {"obstacles": self.classes, "path": self.ahead, "light": self.states}
         return tuple(head for head in _HEADS if said[head])
 
     def only(self, heads: Collection[str]) -> ModelConfig:
-        """Return the configuration with some of the heads only."""
+        """Return a copy that keeps only the named heads."""
         of_boxes, of_path, of_light = (head in heads for head in _HEADS)
         return replace(self, classes=self.classes if of_boxes else (), ahead=self.ahead if of_path else (), states=self.states if of_light else ())
 
     def spoken_of(self) -> dict[str, JSON]:
-        """Return what the heads speak of, for the record."""
+        """Return the heads, classes, distances and states as recorded in a facet."""
         return {"heads": [*self.heads], "classes": [*self.classes], "ahead_m": [*self.ahead], "states": [*self.states]}
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of the graph's outputs that are judged."""
+        """Names of the graph's outputs that the evaluated heads use."""
         return tuple(output for head in self.heads for output in _HEADS[head])
 
 
@@ -63,8 +63,8 @@ def read_config(model: Path) -> ModelConfig:
     """Read the `config.json` of a model directory.
 
     Raises:
-        UsageError: it is missing or broken, has no head that can be judged, or asks for an input that is not made here: a wrong input would only
-            show as bad KPIs.
+        UsageError: the file is missing or invalid, has no supported head, or describes an input other than RGB 0..1, NCHW, stretched; feeding a model
+            the wrong input would only show as bad KPIs.
     """
     path = model / "config.json"
     try:

@@ -1,11 +1,11 @@
-"""KPIs of the obstacles: average precision, precision and recall, by class and slice, and the matching of detections with objects behind them.
+"""KPIs of the head `obstacles`: average precision, precision and recall by class and slice, and matching of detections with objects.
 
-Names: `ap50.<class>`, `ap.<class>`, `precision.<class>`, `recall.<class>`, each with `.<slice>` for a part of the frames or objects
-(`recall.pedestrian.night`), and `map50`, `map`, the means of `ap50` and `ap` over the classes that have objects. A slice by distance has only
-recall: a false box has no distance.
+Names: `ap50.<class>`, `ap.<class>`, `precision.<class>`, `recall.<class>`, each with `.<slice>` for a subset of frames or objects
+(`recall.pedestrian.night`), and `map50`, `map`, the means of `ap50` and `ap` over the classes that have objects. Slices by distance have only
+recall, since a false box has no distance.
 
-Matching follows COCO (Lin et al. 2014, pycocotools `evaluateImg`): in order of score each detection takes the free object of its class that it
-overlaps most, if by enough; a detection left over that lies on a crowd is neither right nor wrong.
+Matching follows COCO (Lin et al. 2014, pycocotools `evaluateImg`): in order of score each detection takes the unmatched object of its class with the
+greatest sufficient overlap; a detection left over that lies on a crowd counts neither as right nor as wrong.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ __all__ = ["Counts", "Kpis", "Match", "Thresholds", "kpis", "match"]
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The outcome on one frame.
+    """Matching of the n detections and m objects of one frame.
 
     Attributes:
-        hit: per detection, the row of the object it takes, -1 for a false positive, -2 where it is on a crowd.
-        found: per object, whether a detection took it; never for a crowd.
-        overlap_seen: per detection, its greatest overlap with any object of any class.
-        overlap_true: per object, its greatest overlap with any detection of any class.
-        overlap_other: of each detection with each object of another class; 0 for objects of its own class, and crowds.
+        hit: row of the object each detection takes; -1 for a false positive, -2 on a crowd [n].
+        found: whether a detection took each object; False for crowds [m].
+        overlap_seen: greatest overlap of each detection with any object [n].
+        overlap_true: greatest overlap of each object with any detection [m].
+        overlap_other: overlap of each detection with each object of another class; 0 for the same class and crowds [n, m].
     """
 
     hit: NDArray[np.int64]
@@ -42,13 +42,16 @@ class Match:
     overlap_other: NDArray[np.float64]
 
     def other_class(self, row: int, iou: float) -> int | None:
-        """Return the object of another class that a false positive was put on: the one it overlaps most, missed ones first; None without any."""
+        """Return the row of the object of another class that a false positive overlaps by at least `iou`, or None.
+
+        Missed objects are preferred to found ones, then greater overlap.
+        """
         near = np.flatnonzero(self.overlap_other[row] >= iou).tolist()
         return min(near, key=lambda column: (bool(self.found[column]), -self.overlap_other[row, column], column)) if near else None
 
 
 def match(seen: Detections, truth: GroundTruth, iou: float) -> Match:
-    """Match detections, best first, with true objects."""
+    """Match detections with true objects of one frame, in order of score; `iou` is the least overlap of a hit."""
     overlaps = iou_matrix(seen.boxes, truth.boxes, truth.crowd)
     hit = np.full(len(seen.scores), -1, dtype=np.int64)
     found = np.zeros(len(truth.classes), dtype=bool)
@@ -66,7 +69,7 @@ def match(seen: Detections, truth: GroundTruth, iou: float) -> Match:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """What precision, recall and events count as a detection and as a hit."""
+    """Least score of a detection and least overlap of a hit, for precision, recall and events."""
 
     score: float
     iou: float
@@ -82,22 +85,25 @@ class Counts:
 
     @property
     def precision(self) -> float | None:
-        """Share of detections that hit; None without any."""
+        """Share of detections that are hits; None without detections."""
         return self.hits / (self.hits + self.false_positives) if self.hits + self.false_positives else None
 
     @property
     def recall(self) -> float | None:
-        """Share of objects that were found; None without any."""
+        """Share of objects that were found; None without objects."""
         return self.hits / (self.hits + self.misses) if self.hits + self.misses else None
 
 
 @dataclass(frozen=True, slots=True)
 class Kpis:
-    """The KPIs of one detector's boxes.
+    """Obstacle KPIs of one detector.
 
     Attributes:
-        values: by name; None where a class has no object (or, for precision, no detection).
-        curves: by class, over all frames.
+        values: KPIs by name; None if a class has no object or, for precision, no detection.
+        counts: hits and errors by class, over all frames.
+        curves: precision-recall curve by class, over all frames.
+        slices: number of frames by slice; None for slices of objects.
+        matches: matching by frame ref.
     """
 
     values: dict[str, float | None] = field(default_factory=dict)
@@ -115,11 +121,7 @@ def kpis(
     thresholds: Thresholds,
     slicing: Slicing | None = None,
 ) -> Kpis:
-    """Compare what a detector sees with what is true.
-
-    Args:
-        slicing: how objects are sliced; by size where None. Frames know their own slices.
-    """
+    """Compare detections with true boxes, both by frame ref; `slicing` None slices objects by size only. Frames carry their own slices."""
     slicing = slicing or Slicing()
     sizes = tuple(SIZES) if slicing.sizes else ()
     found = Kpis(matches={frame.id: match(seen[frame.id].above(thresholds.score), truth[frame.id], thresholds.iou) for frame in frames})
@@ -173,7 +175,7 @@ def _count(
     score: float,
     size: str | None,
 ) -> list[Counts]:
-    """Sum matches up by class; by size an object counts where its area lies, and a false positive where its box's does."""
+    """Count hits, misses and false positives by class; for one size if `size` is given, by the area of the object or of the false box."""
     counts = [Counts() for _ in classes]
     for frame in frames:
         of_truth, of_match, detections = truth[frame.id], matches[frame.id], seen[frame.id].above(score)

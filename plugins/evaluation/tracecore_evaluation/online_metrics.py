@@ -1,4 +1,4 @@
-"""Online metrics (level 2), of a perception while driving: tracks, episodes and rates per hour; and the table of tracks behind them."""
+"""Online metrics (level 2) of a perception while driving: tracks, episodes, rates per hour, and the table of tracks."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ __all__ = [
 ]
 
 KINDS = ("lost_track", "false_track", "wrong_state", "off_path")
-"""What a mistake of the perception while driving can be."""
+"""Types of mistakes while driving."""
 
 Counts = NDArray[np.int64]
-"""Counts of tracking, in the order of `COUNTS`."""
+"""Tracking counts in the order of `COUNTS`."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrackedStretch:
-    """A stretch, what a tracker made of the detections on it, and how well its tracks follow the objects."""
+    """A stretch with the tracks computed from its detections, and their scores."""
 
     stretch: Stretch
     moments: Sequence[TrackedFrame]
@@ -66,12 +66,12 @@ class TrackedStretch:
 
 @dataclass(frozen=True, slots=True)
 class Driving:
-    """What was found over all drives.
+    """Mistakes and tracks over all drives; tracks of the drives in `untracked` and `repeated` were computed from the labels' boxes.
 
     Attributes:
-        followed: every stretch on which boxes were looked for.
-        untracked: drives whose labels name no tracks, so that their boxes were tracked here.
-        repeated: drives whose labels name one track twice on a frame, so that their boxes were tracked here too.
+        followed: every stretch with box labels.
+        untracked: drives whose labels have no tracks.
+        repeated: drives whose labels use one track twice on a frame.
     """
 
     episodes: tuple[Episode, ...]
@@ -80,7 +80,7 @@ class Driving:
     repeated: tuple[str, ...]
 
     def by_drive(self) -> dict[str, Counts]:
-        """Return the counts of tracking, summed by drive."""
+        """Return the tracking counts summed by drive."""
         found: dict[str, Counts] = {}
         for each in self.followed:
             name = each.stretch.frames[0].drive
@@ -90,14 +90,7 @@ class Driving:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is wrong, and when it is a mistake.
-
-    Attributes:
-        iou: least overlap at which a track follows an object.
-        episode: seconds that something must be wrong for.
-        off_path: mean lateral error of a path above which it is wrong, m.
-        relevance: which objects have to be seen.
-    """
+    """What counts as a mistake: an object not followed with overlap `iou`, or a path more than `off_path` m off on average, for at least `episode` s."""
 
     iou: float
     episode: float
@@ -106,9 +99,9 @@ class Rules:
 
 
 def true_stretches(frames: Sequence[Frame], labels: Labels, settings: TrackerSettings, relevance: Relevance) -> list[Stretch]:
-    """Return what is true of every stretch of frames on which boxes were looked for.
+    """Return the ground truth of every stretch of frames with box labels.
 
-    The boxes of a drive whose labels name no tracks, or name one twice on a frame, are tracked here.
+    Tracks are computed from the boxes of drives whose labels have no tracks, or use one twice on a frame.
     """
     here = untracked(frames, labels.truth) | repeated(frames, labels.truth)
     boxed = [frame for frame in frames if frame.id in labels.truth]
@@ -118,7 +111,7 @@ def true_stretches(frames: Sequence[Frame], labels: Labels, settings: TrackerSet
 def drive(
     frames: Sequence[Frame], labels: Labels, answers: Predictions, config: ModelConfig, settings: TrackerSettings, rules: Rules, slicing: Slicing
 ) -> Driving:
-    """Drive through the frames with a perception, and list what it got wrong."""
+    """Track predictions over all frames, compare them with the labels, and return the mistakes in order of drive and time."""
     episodes: list[Episode] = []
     tracked: list[TrackedStretch] = []
     said = {id_: int(np.argmax(probabilities)) for id_, probabilities in answers.lights.items()}
@@ -141,22 +134,17 @@ def drive(
 
 
 def rates(driving: Driving, time: Time, slices: Mapping[str, Sequence[Frame]], config: ModelConfig, units: Units) -> dict[str, float | None]:
-    """Return the KPIs: mistakes per hour in all, by sort, by class and by slice, MOTA and IDF1."""
+    """Return the KPIs of level 2: mistakes per hour in total, by type, by class and by slice, MOTA and IDF1."""
     return dict(driving_measure(driving, time, slices, config, units)(np.ones(units.count, dtype=np.int64)))
 
 
 def hours_of(names: Sequence[str], time: Time) -> dict[str, float]:
-    """Return of how many hours of driving those KPIs are that are mistakes per hour."""
+    """Return the total driving hours for each of `names` that is a rate of mistakes per hour."""
     return {name: sum(time.lasting.values()) / 3600 for name in names if name.startswith("mistakes_per_hour.")}
 
 
 def driving_measure(driving: Driving, time: Time, slices: Mapping[str, Sequence[Frame]], config: ModelConfig, units: Units) -> Measure:
-    """Return the measure of level 2: from weights of units to its KPIs.
-
-    Args:
-        slices: frames by slice; a mistake belongs to the slices of the frame it begins on.
-        units: of the evaluated frames; a mistake belongs to the unit of the frame it begins on.
-    """
+    """Return a function from unit weights to the KPIs of level 2. A mistake belongs to the unit and the slices of the frame it begins on."""
     names = [kind for kind in KINDS if _judged(kind, config)] + list(config.classes)
     in_slice = {name: {frame.id for frame in members} for name, members in slices.items()}
     table = {f"{name}{end}": np.zeros(units.count, dtype=np.int64) for name in ("total", *names) for end in ("", *(f".{part}" for part in slices))}
@@ -186,7 +174,7 @@ def driving_measure(driving: Driving, time: Time, slices: Mapping[str, Sequence[
 
 
 def tracking_kpis(counts: Counts) -> dict[str, float | None]:
-    """Return MOTA and IDF1; None where there is nothing to count."""
+    """Return MOTA and IDF1 from tracking counts; None if there is nothing to count."""
     objects, boxes, misses, false_boxes, switches, identical = counts.tolist()
     return {
         "mota": 1 - (misses + false_boxes + switches) / objects if objects else None,
@@ -210,10 +198,10 @@ _SIDES = ("x", "y", "width", "height")
 
 
 def tracks_table(driving: Driving, config: ModelConfig) -> pa.Table:
-    """Return every true box and every box of a track, in order of drive, sensor and time.
+    """Return every true box and every tracked box, in order of drive, sensor and time.
 
-    MOTA and IDF1 are those of the rows that are `counted`, each drive and sensor for itself, their counts summed. After a break a true object is
-    another track (`…/2`), as it is for the tracker.
+    Rows that are `counted` reproduce MOTA and IDF1 (counted per drive and sensor, then summed). After a break a true object becomes another track
+    (`…/2`), as it does for the tracker.
     """
     rows: list[dict[str, Any]] = []
     begun: Counter[tuple[str, str]] = Counter()

@@ -1,7 +1,7 @@
-"""The operating score of level 2: from which score on a detection is tracked, chosen by class on frames that are not measured.
+"""The operating score of level 2: the least score at which detections are tracked, chosen per class on selection frames.
 
-For each class the score with the greatest MOTA on the selection frames, which is the one with the fewest misses, false boxes and switches; of equal
-ones the highest. Classes never mix in tracking, so each is chosen by itself.
+For each class it is the candidate (0.05, 0.10, ... 0.95) with the greatest MOTA, that is the fewest misses, false boxes and switches; on a tie the
+highest. Tracking never mixes classes, so each is chosen independently.
 """
 
 from __future__ import annotations
@@ -30,13 +30,12 @@ _WRONG = [COUNTS.index(name) for name in ("misses", "false_boxes", "switches")]
 
 @dataclass(frozen=True, slots=True)
 class OperatingScores:
-    """From which score on detections are tracked.
+    """The least score of a tracked detection, by class, and how it was chosen.
 
     Attributes:
-        by_class: least score by class.
-        frames: how many selection frames chose them; 0 where none did.
-        mota: on these frames, with these scores; None where nothing is to be seen on them.
-        unchosen: classes without an object on the selection frames, which keep the parameter's score.
+        frames: number of selection frames; 0 if the scores are the parameter's.
+        mota: MOTA on the selection frames at these scores; None if they have no object that must be seen.
+        unchosen: classes without such an object on the selection frames; they use the parameter's score.
     """
 
     by_class: Mapping[str, float]
@@ -46,7 +45,7 @@ class OperatingScores:
 
 
 def above(answers: Predictions, scores: Mapping[str, float], config: ModelConfig) -> Predictions:
-    """Return answers without the boxes below the score of their class."""
+    """Return the predictions without boxes that score below the threshold of their class."""
     return Predictions(_above(answers.seen, np.array([scores[name] for name in config.classes])), answers.paths, answers.lights)
 
 
@@ -57,12 +56,7 @@ def _above(seen: Mapping[str, Detections], least: NDArray[np.float64]) -> dict[s
 def choose_scores(
     frames: Sequence[Frame], labels: Labels, answers: Predictions, config: ModelConfig, settings: TrackerSettings, rules: Rules, otherwise: float
 ) -> OperatingScores:
-    """Choose the score of each class.
-
-    Args:
-        rules: what follows an object, and which have to be seen.
-        otherwise: score of a class without an object to see on these frames.
-    """
+    """Choose the operating score of each class on selection frames; `otherwise` is that of a class without an object that must be seen on them."""
     stretches = true_stretches(frames, labels, settings, rules.relevance)
     counts = np.zeros((len(config.classes), len(_CANDIDATES), len(COUNTS)), dtype=np.int64)
     for number, score in enumerate(_CANDIDATES):

@@ -1,10 +1,10 @@
-"""KPIs of the path and of the light's state.
+"""KPIs of the heads `path` and `light`.
 
 Path: `path_error.mean` and `path_error.p95` (mean and 95th percentile of the absolute lateral error in m, over all frames and distances) and
-`path_within` (share of those errors that are at most a limit), each with `.at_<distance>m` for one distance ahead or `.<slice>` for a part of the
-frames. Labels have a path as points along the way; `lateral` turns them into how far to the left it lies at given distances, as models predict it.
+`path_within` (share of errors up to a limit), each with `.at_<distance>m` for one distance ahead or `.<slice>` for a subset of frames. Labels have a
+path as points; `lateral` converts them to lateral offsets at given distances, the form that models predict.
 
-Light: `light.accuracy`, `light.precision.<state>`, `light.recall.<state>`, `light.f1.<state>`, each with `.<slice>` for a part of the frames.
+Light: `light.accuracy`, `light.precision.<state>`, `light.recall.<state>`, `light.f1.<state>`, each with `.<slice>` for a subset of frames.
 """
 
 from __future__ import annotations
@@ -20,21 +20,15 @@ from tracecore_evaluation.slices import endings, slice_names
 
 __all__ = ["LightKpis", "PathKpis", "lateral", "light_kpis", "path_errors", "path_kpis", "points_of"]
 
-_DRAWN_ON = 0.1  # share of a distance by which a path's last piece may be drawn on
+_DRAWN_ON = 0.1  # share of a distance by which a path may be extrapolated
 
 
 def lateral(path: Sequence[float], ahead: Sequence[float]) -> NDArray[np.float64]:
-    """Return y of a path at distances x ahead, m.
+    """Return the lateral offset y (left) of a path at ascending distances x ahead, in m; NaN beyond the path's end.
 
-    The way begins at the vehicle's origin and counts as far as it leads forward and its points are finite; where it ends, its last piece is drawn on
-    a little, for in a bend 30 m of way end short of 30 m ahead.
-
-    Args:
-        path: x ahead and y to the left by turns, m, in the vehicle's frame.
-        ahead: distances, m, ascending.
-
-    Returns:
-        y at each distance, NaN beyond the path's end.
+    `path` is x, y alternating, in the vehicle's frame. It starts at the vehicle's origin and is used up to the first point that is not finite or does
+    not lead forward. Unless it turns back, its last segment is extrapolated by up to a tenth of the distance: 30 m of path in a bend end short of x =
+    30 m.
     """
     points = np.asarray(path[: len(path) // 2 * 2], dtype=np.float64).reshape(-1, 2)
     broken = np.flatnonzero(~np.isfinite(points).all(axis=1))
@@ -56,7 +50,7 @@ def lateral(path: Sequence[float], ahead: Sequence[float]) -> NDArray[np.float64
 
 
 def points_of(ahead: Sequence[float], left: Sequence[float]) -> list[float]:
-    """Return a path as tables hold it, x and y by turns, of y at distances ahead."""
+    """Return a path in table form, x and y alternating, from offsets `left` at distances `ahead`, m."""
     return [float(value) for pair in zip(ahead, left, strict=True) for value in pair]
 
 
@@ -65,11 +59,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class PathKpis:
-    """The KPIs of one model's path.
+    """Path KPIs of one model by name (None without known errors), and number of frames by slice.
 
     Attributes:
-        values: by name; None where nothing is known.
-        errors: by frame ref: absolute lateral error at each distance, m, NaN where the true path is not known so far.
+        errors: absolute lateral error at each distance by frame ref, m; NaN where the true path is unknown.
     """
 
     values: dict[str, float | None] = field(default_factory=dict)
@@ -78,12 +71,7 @@ class PathKpis:
 
 
 def path_kpis(frames: Sequence[Frame], truth: Mapping[str, Floats], said: Mapping[str, Floats], ahead: Sequence[float], limit: float) -> PathKpis:
-    """Compare the path that a model says with the one that was driven.
-
-    Args:
-        truth: y to the left at each distance by frame ref, m, NaN where not known.
-        limit: what counts as within, m.
-    """
+    """Compare predicted lateral offsets with the true ones, both in m by frame ref; errors up to `limit` m are within."""
     found = PathKpis(errors={frame.id: np.abs(said[frame.id] - truth[frame.id]) for frame in frames})
     for name, members in {"": frames, **slice_names(frames)}.items():
         errors = np.stack([found.errors[frame.id] for frame in members]) if members else np.empty((0, len(ahead)))
@@ -98,7 +86,7 @@ def path_kpis(frames: Sequence[Frame], truth: Mapping[str, Floats], said: Mappin
 
 
 def path_errors(errors: Floats, limit: float) -> dict[str, float | None]:
-    """Sum absolute errors up; None where there are none."""
+    """Return mean, 95th percentile and share within the limit of absolute errors, ignoring NaN; None if there are none."""
     known = errors[~np.isnan(errors)]
     if not len(known):
         return dict.fromkeys(("path_error.mean", "path_error.p95", "path_within"))
@@ -111,11 +99,10 @@ def path_errors(errors: Floats, limit: float) -> dict[str, float | None]:
 
 @dataclass(frozen=True, slots=True)
 class LightKpis:
-    """The KPIs of one model's light state.
+    """Light KPIs of one model by name (None if there is nothing to count), and number of frames by slice.
 
     Attributes:
-        values: by name; None where there is nothing to count.
-        confusion: [true state, predicted state], over all frames.
+        confusion: number of frames by [true state, predicted state].
     """
 
     values: dict[str, float | None] = field(default_factory=dict)
@@ -124,7 +111,7 @@ class LightKpis:
 
 
 def light_kpis(frames: Sequence[Frame], truth: Mapping[str, int], said: Mapping[str, int], states: Sequence[str]) -> LightKpis:
-    """Compare the state that a model says with the true one."""
+    """Compare predicted light states with the true ones, both as indices of `states` by frame ref."""
     found = LightKpis(confusion=_confusion(frames, truth, said, len(states)))
     for name, members in {"": frames, **slice_names(frames, (*SIZES, *endings(states)))}.items():
         suffix = f".{name}" if name else ""

@@ -1,4 +1,4 @@
-"""What this plugin brings: a stage for each level of evaluation, and the checks of their reports."""
+"""Hook implementations of this plugin: its two evaluation stages, checks, facets and KPIs."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def tracecore_register_checks() -> list[tc.Check]:
 
 @tc.hookimpl
 def tracecore_register_facets() -> list[tc.FacetSpec]:
-    """Return the facets of detections and of mistakes."""
+    """Return the facets of detection tables and event tables."""
     return [DETECTIONS_FACET, EVENTS_FACET]
 
 
 @tc.hookimpl
 def tracecore_register_kpis() -> list[tc.KpiSpec]:
-    """Return the KPIs of both levels."""
+    """Return the specs of all KPIs of levels 1 and 2."""
     return list(KPIS.values())

@@ -1,4 +1,4 @@
-"""Predictions of a model: made by running it on images, written as the table of detections, and read back from that table."""
+"""Predictions of a model: made by running it on images, written as a table of detections, and read back from one."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ Outputs = Mapping[str, NDArray[Any]]
 
 
 class Detector(Protocol):
-    """Runs a model."""
+    """A callable that runs a model on one image."""
 
     executed_with: str
 
     def __call__(self, image: NDArray[np.float32]) -> Outputs:
-        """Return what the heads say of an image [3, H, W], by output.
+        """Return the model's outputs for an image [3, H, W], by name.
 
         `boxes` [K, 4] as x1, y1, x2, y2 in input px, `scores` [K], `classes` [K], `path` [P] in m to the left, `light` [S] probabilities.
         """
@@ -46,13 +46,7 @@ class Detector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What a model says of frames, by frame ref.
-
-    Attributes:
-        seen: boxes in recorded px.
-        paths: how far to the left the way is at the model's distances, m.
-        lights: probability of each state.
-    """
+    """A model's predictions by frame ref: boxes in px of the recorded image, lateral path offsets to the left in m, light state probabilities."""
 
     seen: dict[str, Detections] = field(default_factory=dict)
     paths: dict[str, NDArray[np.float64]] = field(default_factory=dict)
@@ -60,11 +54,7 @@ class Predictions:
 
 
 class OnnxDetector:
-    """A model's ONNX graph on the CPU.
-
-    Args:
-        threads: intra-op threads; the same number gives the same bits.
-    """
+    """Runs `model.onnx` of a directory on the CPU; results are bit-identical for the same number of intra-op threads."""
 
     def __init__(self, model: Path, outputs: Sequence[str], threads: int) -> None:
         import onnxruntime
@@ -89,7 +79,7 @@ class OnnxDetector:
         self.executed_with = f"onnxruntime {onnxruntime.__version__}, CPU"
 
     def __call__(self, image: NDArray[np.float32]) -> Outputs:
-        """Run the model on one image at a time, so that no answer depends on other frames; a graph with a fixed batch gets the image repeated."""
+        """Run one image [3, H, W]; a graph with a fixed batch size gets copies of it, so that no result depends on other frames."""
         results = self._session.run(self._outputs, {"image": np.repeat(image[None], self._batch, axis=0)})
         return {name: result[0] for name, result in zip(self._outputs, results, strict=True)}
 
@@ -102,10 +92,10 @@ def detect(
     progress: Callable[[int, int], None],
     look: Callable[[Frame, bytes], None],
 ) -> Predictions:
-    """Run a model over frames.
+    """Run a model on frames of a frame table; `look` receives each frame and its encoded image, `progress` the numbers of frames done and in all.
 
     Raises:
-        RunFailed: it says what can't be.
+        RunFailed: an output is not finite, or doesn't match the model's config.json.
     """
     found = Predictions()
     for done, (frame, data, encoding) in enumerate(_pictures(table, frames), 1):
@@ -152,11 +142,11 @@ def _sized(values: NDArray[Any], count: int, name: str, key: str) -> NDArray[np.
 
 
 FLOOR = 0.05
-"""Least score of a box that is handed on."""
+"""Least score of a box in the table of detections."""
 
 
 def detections_table(frames: Sequence[Frame], answers: Predictions, config: ModelConfig) -> pa.Table:
-    """Return what a model sees on frames: boxes of at least `FLOOR`, best first, then the path and the light's state."""
+    """Return the table of detections: per frame, boxes of at least `FLOOR` by descending score, then the path, then the light's state."""
     rows: list[dict[str, Any]] = []
     for frame in frames:
         where = {"drive": frame.drive, "sensor": frame.sensor, "timestamp_ns": frame.timestamp_ns, "frame_id": frame.id}
@@ -188,13 +178,14 @@ def read_detections(table: Any, facet: Mapping[str, Any], labels: Sequence[Row])
     """Read a table of detections.
 
     Args:
-        facet: its facet `tracecore_detections`, which names the classes, distances and states; empty where not recorded: then those of the labels.
+        facet: the table's facet `tracecore_detections`, which lists classes, distances and states; if it lacks them, they are taken from the rows.
+        labels: label rows, which add classes and states if the facet lacks them.
 
     Returns:
-        What the perception speaks of, what it says by frame ref, and the refs of all frames it looked at.
+        The model's heads, its predictions, and the refs of all frames it was run on.
 
     Raises:
-        UsageError: the table is empty, or has a box or score that is not a number.
+        UsageError: the table is empty, or a box or score is not finite.
     """
     rows = sorted(table.to_table(columns=_COLUMNS).to_pylist(), key=lambda row: (row["frame_id"], row["number"]))
     if not rows:

@@ -1,6 +1,6 @@
-"""What every KPI report has: report.json for programs, report.md for people, a facet for the record.
+"""Members that every KPI report has, in report.json, report.md and the facet.
 
-None holds a time or a path, so that the same KPIs give the same bytes.
+Reports contain no time and no path, so that equal KPIs give equal bytes.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ Intervals = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What every report says.
+    """Content of a KPI report of either level.
 
     Attributes:
-        level: 1 frame by frame, 2 by mistakes of the perception while driving.
-        values: KPIs by name, None where there is nothing to count.
-        baseline: the same of what has looked at nothing.
-        headline: the headline KPIs, each to be better than the baseline.
+        level: 1 for frame by frame, 2 for mistakes while driving.
+        values: KPIs by name, None if there is nothing to count.
+        baseline: the trivial baseline's KPIs, likewise.
+        headline: names of the headline KPIs.
         intervals: 95 % intervals by KPI.
-        gains: the same of how much less than the baseline's errors and rates are.
-        slices: frames by slice; None for slices of objects.
-        unknowns: facts that could not be assessed, and why.
+        gains: 95 % intervals of how much lower errors and rates are than the baseline's, by KPI.
+        slices: number of frames by slice; None for slices of objects.
+        unknowns: (what, why) of what could not be evaluated.
     """
 
     level: int
@@ -63,11 +63,7 @@ class Findings:
 
 
 def write_report(folder: Path, findings: Findings, page: Sequence[str], **more: Any) -> None:
-    """Write report.json and report.md.
-
-    Args:
-        **more: further keys of report.json; a mapping given as `baseline` is added to the baseline's own keys.
-    """
+    """Write report.json and report.md (lines `page`); `more` are further members of report.json, its `baseline` merged with the baseline's own."""
     of_baseline = {"what": findings.baseline_is, "values": findings.baseline} | dict(more.pop("baseline", {}))
     document = _shared(findings) | {
         "v": 1,
@@ -85,17 +81,13 @@ def write_report(folder: Path, findings: Findings, page: Sequence[str], **more: 
 
 
 def facet(findings: Findings, classes: Sequence[str] = ()) -> dict[str, JSON]:
-    """Return the members of the facet `KPIS_FACET`; traits of the registered KPIs are added when it is recorded.
-
-    Args:
-        classes: that the means of level 1 are over.
-    """
+    """Return the members of the facet `KPIS_FACET` (the KPIs' specs are added when it is recorded); `map50` and `map` average over `classes`."""
     parts = {name: [*parts] for name, parts in parts_of(findings.values, classes).items()}
     return _shared(findings) | {"values": _known(findings.values), "baseline": _known(findings.baseline), "parts": parts}
 
 
 def _shared(findings: Findings) -> dict[str, JSON]:
-    """Return what report.json and the facet both have."""
+    """Return the members that report.json and the facet have in common."""
     review = findings.review
     return {
         "executed_with": findings.executed_with,
@@ -117,7 +109,7 @@ def _shared(findings: Findings) -> dict[str, JSON]:
 
 
 def events_facet(counts: Mapping[str, int], score: float, iou: float) -> dict[str, JSON]:
-    """Return the members of the facet `EVENTS_FACET`: mistakes counted by type."""
+    """Return the members of the facet `EVENTS_FACET`: number of mistakes by type, and the thresholds."""
     return {"counts": dict(sorted(counts.items())), "score": score, "iou": iou}
 
 
@@ -126,7 +118,7 @@ def _known(values: Values) -> dict[str, JSON]:
 
 
 def headline_table(findings: Findings) -> list[str]:
-    """Return the table that a report begins with: each headline KPI, its interval and the baseline's value."""
+    """Return the first table of a report as Markdown lines: headline KPIs with interval, baseline, and gain over it."""
     lines = [f"| KPI | value | {interval_words(findings)} | baseline | better by | better is |", "|---|---|---|---|---|---|"]
     for name in findings.headline:
         figure = kpi_of(name)
@@ -142,7 +134,7 @@ def headline_table(findings: Findings) -> list[str]:
 
 
 def interval_words(findings: Findings) -> str:
-    """Return the heading of a column of intervals."""
+    """Return the heading of a table column of intervals."""
     return f"{LEVEL:.0%} interval by {findings.interval_by}".replace("%", " %")
 
 
@@ -155,16 +147,16 @@ def _review_words(review: Review) -> str:
 
 
 def closing(findings: Findings, pictures: Mapping[str, str]) -> list[str]:
-    """Return how a report ends: what is unknown, and its pictures (title by file)."""
+    """Return the last sections of a report as Markdown lines: unknowns, then pictures (`pictures` maps file to title)."""
     lines = ["", "## Unknown", "", *(f"- {what}: {why}" for what, why in findings.unknowns)] if findings.unknowns else []
     return [*lines, *(line for file, title in pictures.items() for line in ("", f"![{title}]({file})"))]
 
 
 def cell(value: float | None) -> str:
-    """Format a figure for a table."""
+    """Format a value with three decimals; `-` for None."""
     return "-" if value is None else f"{value:.3f}"
 
 
 def cells(values: Sequence[float | None]) -> str:
-    """Return figures as cells of a table."""
+    """Format values as cells of a Markdown table row."""
     return " | ".join(cell(value) for value in values)

@@ -1,4 +1,4 @@
-"""Pictures of KPI reports: plots, and sample frames with predictions; equal KPIs give equal PNG bytes (no version, no date inside)."""
+"""Pictures of KPI reports: plots, and sample frames with predictions. Equal KPIs give equal PNG bytes (no version or date inside)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _GRAY = "#b0b0b0"
 
 
 def plot_level_1(folder: Path, judged: FrameEvaluation, baseline: FrameEvaluation, config: ModelConfig) -> dict[str, str]:
-    """Plot what each head is worth; gives title by file."""
+    """Write the plots of each head into `folder`, and return their titles by file name."""
     made: dict[str, str] = {}
     if config.classes:
         _precision_recall(folder / "precision_recall.png", judged.obstacles)
@@ -94,7 +94,7 @@ def _confusion(path: Path, counts: Sequence[Sequence[int]], states: Sequence[str
 
 
 def _axes(width: float, height: float) -> tuple[Any, Any]:
-    """Return a figure of a size in inches and its axes."""
+    """Return a matplotlib figure of the given size in inches, and its axes."""
     # No pyplot: it keeps figures alive for the whole process and asks for a display.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -105,7 +105,7 @@ def _axes(width: float, height: float) -> tuple[Any, Any]:
 
 
 def _save(figure: Any, path: Path) -> None:
-    """Write a figure as PNG."""
+    """Write a figure as PNG without metadata."""
     figure.savefig(path, format="png", metadata={"Software": None, "Creation Time": None})
 
 
@@ -114,13 +114,13 @@ _COLUMNS = 3
 
 
 def sample_frames(frames: Sequence[Frame], count: int) -> list[Frame]:
-    """Choose frames evenly, so that none is picked for its result."""
+    """Return up to `count` evenly spaced frames, chosen independently of results."""
     rows = np.unique(np.linspace(0, len(frames) - 1, num=min(count, len(frames))).round().astype(int))
     return [frames[row] for row in rows.tolist()]
 
 
 class Samples:
-    """Keeps the pictures of some frames while the model runs, and draws them on one sheet."""
+    """Collects the pictures of some frames while the model runs, and draws them as a contact sheet."""
 
     def __init__(self, frames: Sequence[Frame]) -> None:
         self._frames = frames
@@ -128,15 +128,15 @@ class Samples:
         self._pictures: dict[str, bytes] = {}
 
     def look(self, frame: Frame, image: bytes) -> None:
-        """Keep a frame's encoded picture if it is one of the samples."""
+        """Store a frame's encoded picture if it is one of the samples."""
         if frame.id in self._wanted:
             self._pictures[frame.id] = image
 
     def draw(self, path: Path, labels: Labels, answers: Predictions, config: ModelConfig, score: float) -> None:
-        """Draw the sheet.
+        """Write the contact sheet as PNG.
 
-        True boxes are dashed, detections of at least a score have their class and score; the small plan on the right shows the true way (white) and
-        the predicted one (pink) from above; the state of the light is in the corner.
+        True boxes are dashed; detections of at least `score` show their class and score. A plan at the right edge shows the true path (white) and the
+        predicted one (pink) from above; the light's state is in the corner.
         """
         tiles = []
         for frame in self._frames:
@@ -181,7 +181,10 @@ def _light(frame: Frame, labels: Labels, answers: Predictions, config: ModelConf
 
 
 def _path(frame: Frame, labels: Labels, answers: Predictions, config: ModelConfig) -> tuple[list[Line], list[tuple[str, str]]]:
-    """Draw the way from above at the right edge of the picture, as high as 45 % of it for the farthest distance; sideways it is drawn to scale."""
+    """Return the lines of the path plan at the picture's right edge, and a note with the mean error.
+
+    The plan is to scale in both directions; the farthest distance takes 45 % of the picture's height.
+    """
     if frame.id not in answers.paths:
         return [], []
     scale = 0.45 * frame.height / config.ahead[-1]
@@ -203,7 +206,7 @@ def _path(frame: Frame, labels: Labels, answers: Predictions, config: ModelConfi
 
 
 def plot_timeline(path: Path, frames: Sequence[Frame], driving: Driving) -> None:
-    """Plot each drive as a line over time, with its mistakes as bars, a color a sort; by number of frame where there is no clock."""
+    """Plot each drive as a line over time and its mistakes as bars colored by type; the axis is the frame number for drives without a clock."""
     by_drive: dict[str, list[Frame]] = {}
     for frame in sorted(frames, key=lambda frame: (frame.drive, frame.timestamp_ns)):
         by_drive.setdefault(frame.drive, []).append(frame)

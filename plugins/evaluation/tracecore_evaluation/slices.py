@@ -1,7 +1,7 @@
-"""Slices: parts of the evaluated frames, or of their objects, that get KPIs of their own.
+"""Slices: subsets of the evaluated frames or objects that get their own KPIs.
 
-A program names the dimensions (`slices: [time_of_day, region, distance, size]`). Frames are sliced by `drive` or by any of their conditions, which
-are what the drive's metadata and the labels say of them (`time_of_day`, `region`, `weather`, ...); objects by `distance` and `size`.
+A program names the dimensions (`slices: [time_of_day, region, distance, size]`). Frames are sliced by `drive` or by any condition from the drive's
+metadata or the labels (`time_of_day`, `region`, `weather`, ...); objects by `distance` and `size`.
 """
 
 from __future__ import annotations
@@ -17,17 +17,12 @@ from tracecore_schemas.conditions import OF_OBJECTS
 
 __all__ = ["Slicing", "endings", "read_slicing", "slice_names", "sliced"]
 
-_OF_FRAMES = ("time_of_day", "region", "drive")  # dimensions that may be asked for though no frame has one; it is then stated
+_OF_FRAMES = ("time_of_day", "region", "drive")  # accepted even if no frame has a value; the report then states an unknown
 
 
 @dataclass(frozen=True, slots=True)
 class Slicing:
-    """How frames and objects are sliced.
-
-    Attributes:
-        sizes: whether objects are sliced by COCO's sizes.
-        bounds: where one range of distances ends and the next begins, m, ascending; empty for no slices by distance.
-    """
+    """Dimensions of frames to slice by, whether to slice objects by COCO's sizes, and ascending boundaries of distance ranges, m (may be empty)."""
 
     frames: tuple[str, ...] = ("time_of_day", "region", "drive")
     sizes: bool = True
@@ -35,17 +30,17 @@ class Slicing:
 
     @property
     def distances(self) -> tuple[str, ...]:
-        """Names of the ranges of distance, near first: `0-15m`, `15-30m`, `over-30m`."""
+        """Names of the distance ranges, nearest first: `0-15m`, `15-30m`, `over-30m`."""
         return tuple(self.distance_of(low) for low in (0.0, *self.bounds)) if self.bounds else ()
 
     def distance_of(self, distance: float) -> str:
-        """Return the name of a distance's range; a bound belongs to the farther one."""
+        """Return the name of the range that a distance in m falls in; a boundary belongs to the farther range."""
         edges = (0.0, *self.bounds, math.inf)
         low, high = next((low, high) for low, high in pairwise(edges) if distance < high)
         return f"{low:g}-{high:g}m" if high < math.inf else f"over-{low:g}m"
 
     def conditions(self, frame: Frame, *, area: float | None = None, distance: float | None = None) -> dict[str, str]:
-        """Return all that is known of where a mistake happened, by dimension, whichever dimensions are sliced by."""
+        """Return the frame's conditions plus the object's `size` (from `area`, px^2) and `distance` range (from `distance`, m) where known."""
         known = dict(frame.conditions)
         if area is not None:
             known["size"] = size_of(area)
@@ -55,11 +50,7 @@ class Slicing:
 
 
 def read_slicing(dimensions: Sequence[str], bounds: Sequence[float], frames: Sequence[Frame]) -> Slicing:
-    """Read a program's dimensions.
-
-    Raises:
-        UsageError: an unknown dimension, or bounds that don't ascend.
-    """
+    """Return a program's slicing; raises UsageError for an unknown dimension, or bounds that are not positive and ascending."""
     known = {*_OF_FRAMES, *OF_OBJECTS, *(name for frame in frames for name in frame.conditions)}
     for name in dimensions:
         if name not in known:
@@ -71,7 +62,7 @@ def read_slicing(dimensions: Sequence[str], bounds: Sequence[float], frames: Seq
 
 
 def sliced(frames: Sequence[Frame], dimensions: Sequence[str]) -> list[Frame]:
-    """Return frames with the slices that they are in."""
+    """Return copies of the frames with `slices` set: their value for each of `dimensions` that they have."""
     return [replace(frame, slices={name: said[name] for name in dimensions if name in said}) for frame in frames for said in [_said(frame)]]
 
 
@@ -80,11 +71,7 @@ def _said(frame: Frame) -> dict[str, str]:
 
 
 def slice_names(frames: Sequence[Frame], reserved: Iterable[str] = SIZES) -> dict[str, list[Frame]]:
-    """Return the frames of each slice by its name: the value itself (`night`), behind its dimension where two dimensions share a value.
-
-    Args:
-        reserved: names of the slices by object, and whatever else a slice must not be called.
-    """
+    """Group frames by slice name: the value itself (`night`), or `<dimension>-<value>` if the value is ambiguous or in `reserved`."""
     found: dict[tuple[str, str], list[Frame]] = {}
     for frame in frames:
         for dimension, value in frame.slices.items():
@@ -94,5 +81,5 @@ def slice_names(frames: Sequence[Frame], reserved: Iterable[str] = SIZES) -> dic
 
 
 def endings(names: Collection[str]) -> set[str]:
-    """Return what some names add to others (`night` where there are a class `car` and a class `car.night`): no slice may be called so."""
+    """Return suffixes that extend one name to another (`night` for classes `car` and `car.night`); as slice names they would be ambiguous."""
     return {longer.removeprefix(f"{name}.") for name in names for longer in names if longer.startswith(f"{name}.")}

@@ -1,7 +1,7 @@
-"""Executing a TensorRT engine, where there are a GPU it was built for and the runtime it was built with.
+"""Running a TensorRT engine, if the GPU it was built for and the runtime it was built with are available.
 
-An engine file is native code: before it is deserialized its bytes are compared with the SHA-256 that the record has of it, and without a fitting
-GPU and runtime it is not touched at all. Device memory is handled through CUDA's driver library, which is there wherever a GPU can be used.
+An engine file is native code: its bytes are compared with the recorded SHA-256 before it is deserialized, and it is not read at all without a
+matching GPU and runtime. Device memory is handled through CUDA's driver library, which every machine with a usable GPU has.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _RUNTIMES = {"tensorrt-rtx": "tensorrt_rtx", "tensorrt": "tensorrt"}
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR, cuda.h
 
 
-class NotExecutable(Exception):  # says why, no error of anyone's
-    """Why an engine can't be executed here; the message is one sentence."""
+class NotExecutable(Exception):  # not an error of the user or the program
+    """Raised if an engine can't be run on this machine; the message is one sentence with the reason."""
 
 
 def compiled_network(artifact: Artifact) -> str | None:
-    """Return the digest of the ONNX graph that an engine was compiled from; None where its facet `tracecore_engine` does not say."""
+    """Return the digest of the ONNX graph that an engine was compiled from; None if its facet `tracecore_engine` doesn't record it."""
     facet: Any = artifact.facets.get("tracecore_engine", {})
     onnx = facet.get("onnx")
     digest = onnx.get("digest") if isinstance(onnx, dict) else None
@@ -42,14 +42,11 @@ def compiled_network(artifact: Artifact) -> str | None:
 
 
 def engine_detector(folder: Path, artifact: Artifact, outputs: Sequence[str] = OUTPUTS) -> EngineDetector:
-    """Load an engine.
-
-    Args:
-        artifact: its recorded identity: the facet `tracecore_engine` lists its files, and what it was built with and for.
+    """Load an engine as a detector; the artifact's facet `tracecore_engine` lists its files, builder version and compute capability.
 
     Raises:
-        NotExecutable: no GPU, no runtime, or the wrong one of them.
-        RunFailed: the file is not what was recorded, or the runtime refuses it.
+        NotExecutable: the GPU or the runtime is missing or doesn't match.
+        RunFailed: the file differs from the recorded one, or the runtime refuses it.
     """
     facet: Any = artifact.facets.get("tracecore_engine", {})
     cuda = _Cuda()
@@ -78,7 +75,7 @@ def engine_detector(folder: Path, artifact: Artifact, outputs: Sequence[str] = O
 
 
 class EngineDetector:
-    """A model's engine on the GPU."""
+    """Runs a model's TensorRT engine on the first GPU."""
 
     def __init__(self, data: bytes, runtime: ModuleType, cuda: _Cuda, outputs: Sequence[str], executed_with: str) -> None:
         self.executed_with = executed_with
@@ -92,7 +89,7 @@ class EngineDetector:
         self._numpy = {runtime.float32: np.float32, runtime.float16: np.float16, runtime.int64: np.int64, runtime.int32: np.int32}
 
     def __call__(self, image: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-        """Look at one image [3, H, W]; numbers come as the ONNX graph has them, whatever precision the engine gives them in."""
+        """Run one image [3, H, W]; outputs are converted to the ONNX graph's dtypes, float32 and int64."""
         given = {name: result[0] for name, result in zip(self._outputs, self._run(image[None]), strict=True)}
         return {name: value.astype(np.float32 if value.dtype.kind == "f" else np.int64) for name, value in given.items()}
 
@@ -122,7 +119,7 @@ class EngineDetector:
 
 
 class _Cuda:
-    """The few calls of CUDA's driver that executing needs, on the first GPU; its primary context is made current."""
+    """The CUDA driver calls that inference needs, on the first GPU, whose primary context is made current."""
 
     def __init__(self) -> None:
         try:

@@ -1,11 +1,11 @@
-"""A simple tracker: boxes of single frames become tracks of objects over time, as a perception API hands them on.
+"""A simple tracker that turns boxes of single frames into tracks over time.
 
-Source: SORT (Bewley et al., Simple Online and Realtime Tracking, ICIP 2016, arXiv:1602.00763): boxes are predicted by constant velocity, assigned to
-new detections of the same class by greatest overlap (Hungarian method), confirmed after a time of detections and dropped after a time without one. In
-place of SORT's Kalman filter each side of the box has an alpha-beta filter (Kalata 1984): two constants instead of covariances. Boxes are widened
-before they are compared, as in BIoU (Yang et al., Hard to Track Objects with Irregular Motions and Similar Appearances?, WACV 2023,
-arXiv:2211.14317): at a few frames a second what is near does not overlap itself from one frame to the next. Times are in seconds where SORT counts
-frames: the same scene gives the same tracks whatever the camera's rate.
+Source: SORT (Bewley et al., Simple Online and Realtime Tracking, ICIP 2016, arXiv:1602.00763): boxes are predicted at constant velocity, assigned to
+new detections of the same class by greatest overlap (Hungarian method), confirmed after a time of detections and dropped after a time without one.
+Differences: an alpha-beta filter (Kalata 1984) per box coordinate replaces the Kalman filter, which needs two constants instead of covariances; boxes
+are enlarged before they are compared, as in BIoU (Yang et al., Hard to Track Objects with Irregular Motions and Similar Appearances?, WACV 2023,
+arXiv:2211.14317), since near objects may not overlap themselves at a few frames per second; times are in seconds, not frames, so that tracks do not
+depend on the frame rate.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from tracecore_evaluation.detections import Detections, iou_matrix
 
 __all__ = ["Tracked", "Tracker", "TrackerSettings", "assign"]
 
-_ALPHA = 0.8  # how much of what a box is off its prediction goes into its place
-_SECONDS = 1.0  # over which the velocity is averaged, or over the track's own age while that is less
+_ALPHA = 0.8  # share of the prediction error that corrects the box's position
+_SECONDS = 1.0  # time over which the velocity is averaged; less for younger tracks
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class TrackerSettings:
-    """How tracks begin and end; all times are in seconds, so that a camera of another rate is tracked alike.
+    """How tracks begin and end. All times are in seconds, so that results do not depend on the frame rate.
 
     Attributes:
-        iou: least overlap of a detection with a track's predicted box, both widened.
-        motion: by how much boxes are widened on each side, of their width and height, for each second since the track was last detected.
-        confirm: seconds of detections that confirm a track, counted from its first; unconfirmed ones are not handed on.
+        iou: least overlap of a detection with a track's predicted box, both enlarged.
+        motion: enlargement of boxes on each side, as a share of their width and height, per second since the track's last detection.
+        confirm: seconds of detections, from the first one, after which a track is confirmed and output.
         coast: seconds without a detection after which a track ends.
     """
 
@@ -45,7 +45,7 @@ class TrackerSettings:
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """The confirmed tracks that were detected on one frame: numbers, rows of their detections, boxes [n, 4] in px, classes, scores."""
+    """The confirmed tracks detected on one frame; `rows` are the indices of their detections, `boxes` is [n, 4] in px."""
 
     numbers: tuple[int, ...]
     rows: tuple[int, ...]
@@ -54,7 +54,7 @@ class Tracked:
     scores: Floats
 
     def take(self, rows: NDArray[np.int64]) -> Tracked:
-        """Return some of the tracks."""
+        """Return the tracks at the given row indices."""
         numbers, of_detections = (tuple(values[row] for row in rows.tolist()) for values in (self.numbers, self.rows))
         return Tracked(numbers, of_detections, self.boxes[rows], self.classes[rows], self.scores[rows])
 
@@ -65,10 +65,10 @@ class _Track:
     class_: int
     box: Floats
     velocity: Floats  # px per second, of x, y, width, height
-    detected: float = 0.0  # seconds, from its first detection on
+    detected: float = 0.0  # seconds from the first detection to the last
     silent: float = 0.0  # seconds since it was last detected
     score: float = 0.0
-    row: int = 0  # of its detection among the frame's
+    row: int = 0  # index of its detection on the last frame it was detected on
 
     def predict(self, seconds: float) -> None:
         self.box = self.box + self.velocity * seconds
@@ -85,7 +85,7 @@ class _Track:
 
 
 class Tracker:
-    """Tracks the objects of one camera, frame by frame."""
+    """Multi-object tracker of one camera; call `step` for each frame in order."""
 
     def __init__(self, settings: TrackerSettings) -> None:
         self._settings = settings
@@ -93,11 +93,7 @@ class Tracker:
         self._begun = 0
 
     def step(self, seen: Detections, seconds: float) -> Tracked:
-        """Take the detections of the next frame.
-
-        Args:
-            seconds: since the frame before.
-        """
+        """Update the tracks with the detections of the next frame, `seconds` later, and return the confirmed tracks that were detected on it."""
         for track in self._tracks:
             track.predict(seconds)
         self._tracks = [track for track in self._tracks if track.silent <= self._settings.coast]
@@ -121,7 +117,7 @@ class Tracker:
         )
 
     def _overlaps(self, seen: Detections) -> Floats:
-        """Return the overlap of each track's predicted box with each detection, both widened by how far the track may have moved unseen."""
+        """Return the IoU [tracks, detections] of predicted and detected boxes, enlarged by the motion possible since each track's last detection."""
         rows = [
             iou_matrix(_widened(track.box[None], self._settings.motion * track.silent), _widened(seen.boxes, self._settings.motion * track.silent))
             for track in self._tracks
@@ -134,10 +130,10 @@ def _widened(boxes: Floats, by: float) -> Floats:
 
 
 def assign(overlaps: Floats, allowed: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Pair rows with columns so that there are as many pairs as can be, and of those the sum of overlaps is greatest (Hungarian method)."""
+    """Pair rows with columns: as many allowed pairs as possible, and among those the greatest sum of overlaps (Hungarian method)."""
     from scipy.optimize import linear_sum_assignment
 
-    # A pair is worth more than all overlaps together can be.
+    # One more pair outweighs the sum of all overlaps.
     worth: Floats = np.where(allowed, overlaps + 1 + min(overlaps.shape), 0.0)
     rows, columns = linear_sum_assignment(worth, maximize=True)
     return [(int(row), int(column)) for row, column in zip(rows, columns, strict=True) if allowed[row, column]]

@@ -1,8 +1,8 @@
-"""How well tracks follow objects (MOTA and IDF1), and the true tracks they are compared with: those of labeled objects that have to be detected.
+"""Tracking metrics (MOTA and IDF1) and the true tracks that they compare with.
 
-Sources: CLEAR MOT (Bernardin and Stiefelhagen 2008): what was paired on the frame before stays paired while it overlaps enough, the rest is paired by
+Sources: CLEAR MOT (Bernardin and Stiefelhagen 2008): pairs of the previous frame stay paired while they overlap enough, the rest is paired by
 greatest overlap; MOTA = 1 - (misses + false boxes + switches) / objects. Identity scores (Ristani et al. 2016): IDF1 = 2 IDTP / (objects + boxes),
-with IDTP the most boxes that pairing each true track with one track can explain.
+where IDTP is the greatest number of boxes that a one-to-one pairing of true and computed tracks explains.
 """
 
 from __future__ import annotations
@@ -20,17 +20,12 @@ from tracecore_evaluation.tracker import Tracked, Tracker, TrackerSettings, assi
 __all__ = ["COUNTS", "Relevance", "Scores", "Stretch", "TrackedFrame", "followed", "moments_of", "of_class", "repeated", "true_stretch", "untracked"]
 
 COUNTS = ("objects", "boxes", "misses", "false_boxes", "switches", "identical")
-"""What is counted on each frame, see `Scores`."""
+"""Counts of each frame, see `Scores`."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrackedFrame:
-    """One frame: its true boxes and their tracks, which of them count, and the tracks that follow them.
-
-    Attributes:
-        relevant: which count; of the others it doesn't matter whether they are seen.
-        tracked: what the tracker hands on.
-    """
+    """The true boxes of one frame, their track names, whether each must be seen (others don't count), and the tracks that the tracker outputs."""
 
     truth: GroundTruth
     names: tuple[str, ...]
@@ -40,15 +35,15 @@ class TrackedFrame:
 
 @dataclass(slots=True)
 class Scores:
-    """Counts of one stretch of driving, and what was seen of it.
+    """Tracking counts of one stretch.
 
     Attributes:
-        by_moment: [moments, 6], in the order of `COUNTS`: true boxes that count, boxes of tracks that count (those on what doesn't count don't), true
-            boxes without a track, boxes of tracks on nothing, how often another track follows an object than before, and boxes that the best pairing
-            of tracks over the whole stretch explains (IDTP).
-        seen: by moment, whether each true box is followed.
-        counted: by moment, whether each box of a track counts.
-        nothing: numbers of tracks that never overlapped anything labeled, with the moments they were there.
+        by_moment: [frames, 6], in the order of `COUNTS`: relevant true boxes; tracked boxes that count (not those on irrelevant objects); relevant
+            true boxes without a track; tracked boxes on nothing; changes of the track that follows an object; boxes that the best pairing of tracks
+            explains over the whole stretch (IDTP).
+        seen: per frame, whether each true box is followed.
+        counted: per frame, whether each tracked box counts.
+        nothing: track numbers that never overlapped anything labeled, with the indices of their frames.
     """
 
     by_moment: NDArray[np.int64]
@@ -58,11 +53,11 @@ class Scores:
 
 
 NOTHING = 0.1
-"""A track that overlaps whatever is labeled by less is on nothing; one that overlaps it by more, but too little to follow it, is merely imprecise."""
+"""Overlap with any label below which a track is on nothing; between this and the least overlap of a hit it is merely imprecise."""
 
 
 def followed(moments: Sequence[TrackedFrame], iou: float) -> Scores:
-    """Follow the objects of one camera over a stretch of driving."""
+    """Score the tracks of one camera's stretch against the true tracks; `iou` is the least overlap at which a track follows an object."""
     found = Scores(np.zeros((len(moments), len(COUNTS)), dtype=np.int64))
     last: dict[str, int] = {}
     explained: dict[tuple[str, int], list[int]] = {}
@@ -101,7 +96,7 @@ def followed(moments: Sequence[TrackedFrame], iou: float) -> Scores:
 
 
 def _allowed(moment: TrackedFrame, iou: float) -> NDArray[np.bool_]:
-    """Return which tracks (rows) overlap which true boxes (columns) of their class enough."""
+    """Return [tracks, true boxes] whether each track overlaps each true box of its class enough; False for crowds."""
     overlaps = iou_matrix(moment.tracked.boxes, moment.truth.boxes)
     return np.asarray(_same_class(moment) & ~moment.truth.crowd[None] & (overlaps >= iou))
 
@@ -111,7 +106,7 @@ def _same_class(moment: TrackedFrame) -> NDArray[np.bool_]:
 
 
 def _pairs(moment: TrackedFrame, allowed: NDArray[np.bool_], last: Mapping[str, int]) -> list[tuple[int, int]]:
-    """Pair tracks with true boxes: as on the frame before where that is still allowed, the others by greatest overlap."""
+    """Pair tracks with true boxes as (track row, box row): as on the previous frame where still allowed, the rest by greatest overlap."""
     free = allowed.copy()
     row_of = {number: row for row, number in enumerate(moment.tracked.numbers)}
     kept: list[tuple[int, int]] = []
@@ -125,9 +120,9 @@ def _pairs(moment: TrackedFrame, allowed: NDArray[np.bool_], last: Mapping[str, 
 
 
 def _best(explained: Mapping[tuple[str, int], list[int]]) -> Iterator[list[int]]:
-    """Return the moments that each pair of the best pairing of objects with tracks explains.
+    """Yield the frame indices that each pair of the best one-to-one pairing of objects with tracks explains.
 
-    Objects and tracks that are linked by no other are paired by themselves: over a long drive the table of all with all would not fit into memory.
+    Each connected component is solved separately: the full matrix of a long drive would not fit into memory.
     """
     from scipy.optimize import linear_sum_assignment
     from scipy.sparse import coo_array
@@ -156,13 +151,13 @@ _NOTHING = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, dtype=np.int64)
 
 @dataclass(frozen=True, slots=True)
 class Relevance:
-    """Which objects have to be seen: those within `distance` m, and where the distance is unknown, those at least `height` px high."""
+    """Which objects must be seen: those within `distance` m, or, where the distance is unknown, those at least `height` px high."""
 
     distance: float
     height: float
 
     def of(self, truth: GroundTruth) -> NDArray[np.bool_]:
-        """Whether each true box counts; crowds never do."""
+        """Return whether each true box must be seen; False for crowds."""
         known = [truth.distance(row) for row in range(len(truth.ids))]
         near = [high >= self.height if far is None else far <= self.distance for far, high in zip(known, truth.boxes[:, 3].tolist(), strict=True)]
         return np.array(near, dtype=bool) & ~truth.crowd
@@ -170,7 +165,7 @@ class Relevance:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Frames of one camera without a break on which boxes were looked for: by frame its true boxes, their tracks, and which of them count."""
+    """Consecutive frames of one camera with box labels; per frame, its true boxes, their tracks, and whether each must be seen."""
 
     frames: tuple[Frame, ...]
     truths: tuple[GroundTruth, ...]
@@ -179,7 +174,7 @@ class Stretch:
 
 
 def untracked(frames: Sequence[Frame], truth: Mapping[str, GroundTruth]) -> set[str]:
-    """Return the drives with objects of which none names its track."""
+    """Return the drives whose labels have objects but no track at all."""
     named: dict[str, bool] = {}
     for frame in frames:
         of_frame = truth.get(frame.id)
@@ -190,7 +185,7 @@ def untracked(frames: Sequence[Frame], truth: Mapping[str, GroundTruth]) -> set[
 
 
 def repeated(frames: Sequence[Frame], truth: Mapping[str, GroundTruth]) -> set[str]:
-    """Return the drives with a frame on which one track has two boxes, so that it can't be one object's."""
+    """Return the drives with a frame on which one track has two boxes."""
     found = set()
     for frame in frames:
         of_frame = truth.get(frame.id)
@@ -203,24 +198,19 @@ def repeated(frames: Sequence[Frame], truth: Mapping[str, GroundTruth]) -> set[s
 def true_stretch(
     frames: Sequence[Frame], truth: Mapping[str, GroundTruth], settings: TrackerSettings, relevance: Relevance, *, track: bool
 ) -> Stretch:
-    """Return what is true of a stretch.
-
-    Args:
-        frames: without a break, all of one camera.
-        track: whether the labels' tracks are computed from the boxes, in place of those that the labels name.
-    """
+    """Return the ground truth of consecutive frames of one camera; `track` computes tracks from the boxes instead of using those of the labels."""
     truths = tuple(truth[frame.id] for frame in frames)
     names = tuple(_tracked(frames, truths, settings) if track else map(_named, truths))
     return Stretch(tuple(frames), truths, names, tuple(relevance.of(each) for each in truths))
 
 
 def _named(truth: GroundTruth) -> tuple[str, ...]:
-    """Name the tracks of boxes; a box without one, or a crowd, is a track of its own, on its frame only."""
+    """Return the track of each box; a crowd or a box without a track gets its own label id as a track of one frame."""
     return tuple((None if truth.crowd[row] else truth.track(row)) or truth.ids[row] for row in range(len(truth.ids)))
 
 
 def _tracked(frames: Sequence[Frame], truths: Sequence[GroundTruth], settings: TrackerSettings) -> Iterator[tuple[str, ...]]:
-    """Track boxes: each counts as a detection, and one is enough."""
+    """Yield the computed track of each true box, frame by frame; a single box is enough to start a track."""
     tracker = Tracker(replace(settings, confirm=0.0))
     before = frames[0]
     for frame, truth in zip(frames, truths, strict=True):
@@ -231,7 +221,7 @@ def _tracked(frames: Sequence[Frame], truths: Sequence[GroundTruth], settings: T
 
 
 def moments_of(stretch: Stretch, seen: Mapping[str, Detections], settings: TrackerSettings) -> list[TrackedFrame]:
-    """Return a stretch with what a tracker makes of the detections on it."""
+    """Run a tracker over a stretch's detections (by frame ref), and return each frame with its true boxes and tracks."""
     tracker = Tracker(settings)
     moments = []
     before = stretch.frames[0]
@@ -242,7 +232,7 @@ def moments_of(stretch: Stretch, seen: Mapping[str, Detections], settings: Track
 
 
 def of_class(moment: TrackedFrame, class_: int) -> TrackedFrame:
-    """Return the boxes and tracks of one class."""
+    """Return a copy with only the true boxes and tracks of one class index."""
     truth, tracked = moment.truth, moment.tracked
     true, seen = np.flatnonzero(truth.classes == class_), np.flatnonzero(tracked.classes == class_)
     return TrackedFrame(truth.take(true), tuple(moment.names[row] for row in true.tolist()), moment.relevant[true], tracked.take(seen))

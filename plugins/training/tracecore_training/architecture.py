@@ -1,8 +1,8 @@
-"""The network: one backbone with up to three heads, small enough to train on two CPU cores; decoding is inside the exported graph.
+"""The network: one backbone with up to three heads, small enough to train on two CPU cores. Decoding is part of the exported graph.
 
-Obstacles are found by CenterNet's idea (Zhou et al., 'Objects as Points', 2019): a heat map per class whose peaks are object centers, and at each
-cell the distances to the four sides of its box (as in FCOS, Tian et al. 2019). Peaks are found by max pooling, so that no box suppression is needed
-and the whole of it exports to ONNX.
+Obstacles follow CenterNet (Zhou et al., 'Objects as Points', 2019): a heat map per class whose peaks are object centers, and at each cell the
+distances to the four sides of its box (as in FCOS, Tian et al. 2019). Max pooling finds the peaks, so no non-maximum suppression is needed and the
+whole network exports to ONNX.
 """
 
 from __future__ import annotations
@@ -34,24 +34,25 @@ __all__ = [
 
 
 def decode(logits: Tensor, sides: Tensor, *, detections: int, window: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Turn maps into the K best boxes of each image: peaks of the heat maps, and the box that each peak's cell speaks of.
+    """Return the K best boxes of each image, taken at the peaks of the heat maps.
 
     Args:
         logits: [N, C, h, w].
-        sides: [N, 4, h, w] in input pixels.
+        sides: [N, 4, h, w] in input px.
+        window: side of the square of cells in which only the greatest score is a peak.
 
     Returns:
-        boxes [N, K, 4], scores [N, K], classes [N, K] int64.
+        boxes [N, K, 4] as x1, y1, x2, y2 in input px, scores [N, K], classes [N, K] int64.
     """
     _, classes, height, width = logits.shape
-    # peaks are sought among the logits: a runtime that takes a sigmoid twice may round it two ways, and a peak would not equal itself
+    # peaks are found in the logits: a runtime that computes a sigmoid twice may round it differently, so a peak might not equal itself
     peaks = functional.max_pool2d(logits, window, 1, window // 2)
     scores = logits.sigmoid()
     kept = torch.where(logits == peaks, scores, torch.zeros_like(scores)).flatten(1)
     area = height * width
     best, index = kept.topk(min(detections, classes * area), dim=1)
     cell = index % area
-    # half a divisor is added: the division is done in floats, and a graphics card's 3.0 may be 2.9999999
+    # half a divisor is added: the division is done in floats, and a GPU may compute 2.9999999 for 3.0
     category = torch.div(index - cell + area // 2, area, rounding_mode="floor")
     column = cell % width
     row = torch.div(cell - column + width // 2, width, rounding_mode="floor")
@@ -66,14 +67,14 @@ def decode(logits: Tensor, sides: Tensor, *, detections: int, window: int) -> tu
 
 _PATH_CHANNELS = 32
 _LIGHT_CHANNELS = 32
-_OPENING = 0.5  # m to the side that half an image's width spans at 1 m ahead, before training: of a camera that sees about 53 degrees
+_OPENING = 0.5  # initial lateral offset in m of the image's edge at 1 m ahead: a field of view of about 53 degrees
 
 
 class PathHead(nn.Module):
-    """Predict where the vehicle drives next: its lateral offset at given distances.
+    """Predicts the lateral offset of the vehicle's path at given distances.
 
-    For each distance a map says where in the image that point of the path is; its mean column, weighted, is a straight measure of the meters to the
-    left (a differentiable argmax, as in DSNT, Nibali et al. 2018). What is learned at one column holds at all others, so that few frames teach much.
+    For each distance a heat map marks where in the image that point of the path is; the offset is linear in its mean column (a differentiable argmax,
+    as in DSNT, Nibali et al. 2018). What is learned at one column applies to all others, so few frames are enough.
     """
 
     columns: Tensor
@@ -82,7 +83,7 @@ class PathHead(nn.Module):
         super().__init__()
         rows, columns = (torch.linspace(-1, 1, count) for count in size)
         self.look = nn.Conv2d(channels, _PATH_CHANNELS, 3, 1, 1, bias=False)
-        # convolutions don't know where they are, and a point of the road is as far away as its row says
+        # convolutions are translation-invariant, but the distance of a road point depends on its row
         slopes = torch.randn(_PATH_CHANNELS, 2, 1, 1)
         self.place = nn.Parameter(slopes[:, 0] * rows[:, None] + slopes[:, 1] * columns[None, :])
         self.norm = nn.BatchNorm2d(_PATH_CHANNELS)
@@ -92,7 +93,7 @@ class PathHead(nn.Module):
         self.register_buffer("columns", columns.repeat(size[0]), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return meters to the left at each distance, [N, P], from a map [N, C, H/8, W/8]."""
+        """Return lateral offsets in m to the left [N, P] from features [N, C, H/8, W/8]."""
         seen = functional.relu(self.norm(self.look(features)) + self.place)
         where = self.points(seen).flatten(2).softmax(dim=2)
         column = (where * self.columns).sum(dim=2)
@@ -101,27 +102,27 @@ class PathHead(nn.Module):
 
 
 class LightHead(nn.Module):
-    """Classify the state of the light that counts for the vehicle's lane.
+    """Classifies the state of the traffic light for the vehicle's lane.
 
-    A light far ahead is a few pixels wide: its color is read from the finest map at the place where the head looks, for a mean over the image would
-    drown it. Where to look is an attention over all places, and the strongest answer of any place counts too.
+    A distant light is a few pixels wide and would vanish in a mean over the image: its color is read from the finest map, weighted by an attention
+    over all places, together with the maximum over all places.
     """
 
     def __init__(self, channels: int, states: int, width: float) -> None:
         super().__init__()
         hidden = channels_of(_LIGHT_CHANNELS, width)
-        # what it reads has looked around already: each place by itself is enough, and a ninth of the work
+        # the features already have context, so a 1x1 convolution is enough, at a ninth of the cost
         self.look = nn.Sequential(nn.Conv2d(channels, hidden, 1, bias=False), nn.BatchNorm2d(hidden), nn.ReLU(inplace=True))
         self.where = nn.Conv2d(hidden, 1, 1)
         self.state = nn.Linear(2 * hidden, states)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logits of the states [N, S] and those of where it looks [N, h, w], from a map [N, C, h, w]."""
+        """Return the state logits [N, S] and the attention logits [N, h, w] from features [N, C, h, w]."""
         seen = self.look(features)
         focus = self.where(seen).squeeze(1)
         attention = focus.flatten(1).softmax(dim=1)
         read = (seen.flatten(2) * attention[:, None]).sum(dim=2)
-        # the strongest answer of all places: without boxes that teach where to look, this is what finds the place
+        # the maximum over all places finds the light if no boxes teach the attention
         strongest = seen.amax(dim=(2, 3))
         return self.state(torch.cat([read, strongest], dim=1)), focus
 
@@ -133,7 +134,7 @@ MULTITASK = "multitask"
 """Name of the model with any heads in the same group."""
 
 _HEAD = 32
-_PRIOR = 0.05  # score of every cell before training: without it the first steps drown in the loss of empty cells
+_PRIOR = 0.05  # initial score of every cell; otherwise the loss of empty cells dominates the first steps
 _MAX_LOG_DISTANCE = 4.5  # e^4.5 cells of 4 px are 360 px: wider than any half box, and exp can't overflow
 
 
@@ -142,11 +143,11 @@ class Maps:
     """Outputs of the heads before decoding; None for a head that isn't built.
 
     Attributes:
-        centers: logits of the class heat maps [N, C, H/4, W/4].
-        sides: distances from each cell's center to its box's left, top, right and bottom side in input pixels [N, 4, H/4, W/4].
-        path: meters to the left at each distance [N, P].
-        light: logits of the states [N, S].
-        focus: logits of the places where the light may be [N, H/4, W/4].
+        centers: class heat map logits [N, C, H/4, W/4].
+        sides: distances from each cell's center to the left, top, right and bottom of its box in input px [N, 4, H/4, W/4].
+        path: lateral offset in m to the left at each distance [N, P].
+        light: state logits [N, S].
+        focus: attention logits of the light's place [N, H/4, W/4].
     """
 
     centers: Tensor | None = None
@@ -157,17 +158,17 @@ class Maps:
 
 
 class MultiTask(Backbone):
-    """Answer up to three questions about RGB images at once.
+    """A model with up to three heads on one backbone: obstacles, path and light.
 
-    The obstacle head's layers are siblings of the body's, by the names they have had since there was no other head: older weights fit.
+    The obstacle head's layers are attributes of this module, not of a submodule, which keeps their names compatible with older weights.
 
     Args:
-        classes: number of classes of obstacles C; 0 builds no obstacle head.
-        ahead_m: P distances at which the path is predicted, m; none builds no path head.
-        states: number of states of a light S; 0 builds no light head.
-        size: height and width of the input, px; the path head knows its places.
-        width: multiplies every channel count.
-        detections: K, how many boxes each image gives, best first.
+        classes: number of obstacle classes C; 0 for no obstacle head.
+        ahead_m: P distances at which the path is predicted, m; empty for no path head.
+        states: number of light states S; 0 for no light head.
+        size: height and width of the input, px.
+        width: factor on all channel counts.
+        detections: number of boxes per image, K.
         window: side of the square of cells in which only the greatest score is a peak; odd.
     """
 
@@ -197,11 +198,7 @@ class MultiTask(Backbone):
         self.light = LightHead(2 * self.channels + (head if classes else 0), states, width) if states else None
 
     def maps(self, image: Tensor) -> Maps:
-        """Return what the heads say, undecoded.
-
-        Args:
-            image: [N, 3, H, W] RGB, 0 to 1; H and W are multiples of 16.
-        """
+        """Return the heads' outputs before decoding, for images [N, 3, H, W], RGB 0 to 1; H and W are multiples of 16."""
         features = self.features(image)
         centers = sides = light = focus = None
         seen = [features.fine, features.near]
@@ -216,10 +213,10 @@ class MultiTask(Backbone):
         return Maps(centers, sides, path, light, focus)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return the answers about each image, those of absent heads left out.
+        """Return the decoded outputs for images [N, 3, H, W], without those of missing heads.
 
         Returns:
-            boxes [N, K, 4] (x1, y1, x2, y2 in input pixels, inside the image), scores [N, K] (0 to 1, best first), classes [N, K] (int64);
+            boxes [N, K, 4] (x1, y1, x2, y2 in input px, inside the image), scores [N, K] (0 to 1, best first), classes [N, K] (int64);
             path [N, P] in m to the left; light [N, S], probabilities.
         """
         maps = self.maps(image)
@@ -234,34 +231,20 @@ class MultiTask(Backbone):
 
 
 class CenterDetector(MultiTask):
-    """Find objects in RGB images: the model with only the obstacle head."""
+    """A model with only the obstacle head."""
 
     def __init__(self, classes: int, *, width: float = 1.0, detections: int = 100, window: int = 3) -> None:
         super().__init__(classes, width=width, detections=detections, window=window)
 
 
 def center_detector(config: Mapping[str, Any]) -> CenterDetector:
-    """Build the detector that a model's `config.json` describes (entry point `center-detector` of group `tracecore.models`).
-
-    Args:
-        config: the whole of `config.json`: `classes`, `architecture.width`, `decode.detections`, `decode.window`.
-
-    Returns:
-        The module, its weights not yet loaded.
-    """
+    """Build the obstacle detector of a `config.json` (entry point `center-detector` of group `tracecore.models`), without loading weights."""
     decoding = config["decode"]
     return CenterDetector(len(config["classes"]), width=config["architecture"]["width"], detections=decoding["detections"], window=decoding["window"])
 
 
 def multitask(config: Mapping[str, Any]) -> MultiTask:
-    """Build the model that a `config.json` describes (entry point `multitask` of group `tracecore.models`).
-
-    Args:
-        config: the whole of `config.json`: `heads`, `input`, `architecture.width`, and `decode` where there is an obstacle head.
-
-    Returns:
-        The module, its weights not yet loaded.
-    """
+    """Build the model of a `config.json` (entry point `multitask` of group `tracecore.models`), without loading weights."""
     heads, shape = config["heads"], config["input"]
     obstacles = config["decode"] if "obstacles" in heads else {}
     return MultiTask(

@@ -1,4 +1,4 @@
-"""Changes to training images that leave what they show the same: mirror, zoom, shift, light."""
+"""Augmentation of training images and their boxes: mirror, zoom, shift and color changes."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from tracecore_training.targets import IGNORED
 
 __all__ = ["Augmentation", "Changes", "change_images", "draw_changes", "move_boxes"]
 
-_LEAST_VISIBLE = 0.3  # share of a box that must still be seen for it to be an example; below, nothing there counts
+_LEAST_VISIBLE = 0.3  # visible share below which a box becomes `IGNORED`
 _LEAST_SIDE = 1.5  # px
 
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How far images are changed.
+    """How strongly images are augmented.
 
     Attributes:
         flip: share of images mirrored left to right.
-        zoom: greatest factor by which an image is enlarged; it is shrunk by its square root at most.
-        jitter: how far brightness, contrast and color go, 0 not at all.
-        zoomed: share of images that are zoomed; below 1 the first of a batch never is.
+        zoom: greatest enlargement; images shrink by at most its square root.
+        jitter: strength of changes of brightness, contrast and color; 0 for none.
+        zoomed: share of images that are zoomed; below 1 the first image of a batch never is.
     """
 
     flip: float
@@ -38,14 +38,14 @@ class Augmentation:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What is done to each image of a batch.
+    """Random changes of a batch of N images.
 
     Attributes:
         mirrored: [N] bool.
-        whole: [N] bool, whether the image is shown as it was taken, mirrored or not: zoomed, it no longer shows where the vehicle goes.
-        scale: [N] factor by which it is enlarged.
-        shift: [N, 2] what part of it is shown, across and down, in sampling coordinates.
-        relight: [N, 4] from -1 to 1: gamma, contrast, saturation, warmth.
+        whole: [N] bool, not zoomed; a zoomed image no longer shows where the vehicle goes.
+        scale: [N] enlargement.
+        shift: [N, 2] center of the visible part, x and y, in sampling coordinates (-1 to 1).
+        relight: [N, 4], -1 to 1: gamma, contrast, saturation, warmth.
     """
 
     mirrored: Tensor
@@ -56,27 +56,23 @@ class Changes:
 
 
 def draw_changes(count: int, how: Augmentation, generator: torch.Generator) -> Changes:
-    """Decide what is done to each image of a batch; `generator` is the one source of chance."""
+    """Draw random changes for a batch of `count` images; all randomness comes from `generator`."""
     chance = torch.rand(count, 8, generator=generator)
     zoomed = (chance[:, 1] < how.zoomed) & (how.zoom > 1)
     if how.zoomed < 1:
         zoomed[0] = False  # a batch of only zoomed images would teach neither path nor light
     place = torch.where(zoomed, chance[:, 1] / max(how.zoomed, 1e-9), torch.full((count,), 1 / 3))  # at a third the factor is 1
     scale = torch.where(zoomed, torch.exp(math.log(how.zoom) * (1.5 * place - 0.5)), torch.ones(count))  # 1/sqrt(zoom) to zoom
-    # the part of the picture that is shown: all positions that stay inside it (or hold all of it) are equally likely
+    # uniform over all positions where the visible part is inside the image, or the image inside the visible part
     shift = (2 * chance[:, 2:4] - 1) * (1 - 1 / scale)[:, None]
     return Changes(chance[:, 0] < how.flip, ~zoomed, scale, shift, 2 * chance[:, 4:] - 1)
 
 
 def change_images(images: NDArray[np.uint8], changes: Changes, how: Augmentation) -> Tensor:
-    """Change a batch of images.
-
-    Returns:
-        [N, 3, H, W] float32 0 to 1, in channels-last memory.
-    """
+    """Apply changes to images [N, H, W, 3] uint8; return [N, 3, H, W] float32, 0 to 1, in channels-last memory."""
     batch = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
     if how.flip or how.zoom > 1:
-        # an image shown whole is mirrored exactly, without the work of sampling it anew
+        # an image that isn't zoomed is flipped exactly, without resampling
         batch = torch.where((changes.whole & changes.mirrored)[:, None, None, None], batch.flip(3), batch)
         if (zoomed := ~changes.whole).any():
             batch[zoomed] = _sample(batch[zoomed], changes, zoomed)
@@ -86,7 +82,7 @@ def change_images(images: NDArray[np.uint8], changes: Changes, how: Augmentation
 
 
 def _sample(batch: Tensor, changes: Changes, chosen: Tensor) -> Tensor:
-    """Show the chosen part of each of some images, mirrored or not."""
+    """Resample the images at mask `chosen` (`batch` has only these): crop or pad by scale and shift, and mirror."""
     affine = torch.zeros(len(batch), 2, 3)
     affine[:, 0, 0], affine[:, 0, 2] = torch.where(changes.mirrored, -1.0, 1.0)[chosen] / changes.scale[chosen], changes.shift[chosen, 0]
     affine[:, 1, 1], affine[:, 1, 2] = 1 / changes.scale[chosen], changes.shift[chosen, 1]
@@ -97,14 +93,7 @@ def _sample(batch: Tensor, changes: Changes, chosen: Tensor) -> Tensor:
 def move_boxes(
     boxes: list[NDArray[np.float32]], indices: list[NDArray[np.int64]], changes: Changes, *, height: int, width: int
 ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.int64]]]:
-    """Move boxes with what they show.
-
-    Args:
-        boxes: per image [B, 4] in pixels.
-
-    Returns:
-        The boxes that are still seen, and their classes; of one mostly cut off, `IGNORED`.
-    """
+    """Apply changes to boxes, per image [B, 4] in px; return the visible boxes, clipped, with their classes (`IGNORED` if mostly cut off)."""
     moved = [
         _move(of_image, classes, bool(changes.mirrored[n]), float(changes.scale[n]), changes.shift[n].numpy(), height, width)
         for n, (of_image, classes) in enumerate(zip(boxes, indices, strict=True))
@@ -113,7 +102,7 @@ def move_boxes(
 
 
 def _relight(batch: Tensor, chance: Tensor, jitter: float) -> Tensor:
-    """Change gamma (so that day may look like dusk), contrast, saturation and the balance of red and blue."""
+    """Change gamma (daylight may look like dusk), contrast, saturation and the balance of red and blue; `chance` is [N, 4], -1 to 1."""
     gamma, contrast, saturation, warmth = (torch.exp(jitter * chance[:, n])[:, None, None, None] for n in range(4))
     batch = batch.clamp(1e-4, 1).pow(gamma.square())
     gray = batch.mean(dim=1, keepdim=True)
@@ -127,7 +116,7 @@ def _relight(batch: Tensor, chance: Tensor, jitter: float) -> Tensor:
 def _move(
     boxes: NDArray[np.float32], indices: NDArray[np.int64], mirrored: bool, scale: float, shift: NDArray[np.float32], height: int, width: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Move boxes as the sampling grid moves the picture: a grid coordinate g in -1..1 shows the source at a*g + shift."""
+    """Apply one image's changes to its boxes: sampling coordinate g (-1 to 1) shows source coordinate ±g / scale + shift."""
     if not len(boxes):
         return boxes, indices
     sign = -1.0 if mirrored else 1.0

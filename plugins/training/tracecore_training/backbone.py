@@ -1,4 +1,4 @@
-"""The backbone that all heads share: a small convolutional pyramid, fine enough for far objects, deep enough to see the whole image at once."""
+"""The backbone that all heads share: a small convolutional feature pyramid with stride 4 for far objects and context of the whole image."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _CHANNELS = (16, 24, 48, 96, 128)  # at strides 2, 4, 8, 16, 32, for width 1
 
 
 class Features(NamedTuple):
-    """What heads see of images.
+    """Feature maps of a batch of images.
 
     Attributes:
-        fine: [N, C4, H/4, W/4], with what coarser maps know of each place.
-        near: [N, C4, H/4, W/4], of a small neighborhood: colors are still sharp there.
+        fine: [N, C4, H/4, W/4], with context from the coarser maps.
+        near: [N, C4, H/4, W/4], with a small receptive field, which keeps colors sharp.
         middle: [N, C8, H/8, W/8], with context of the whole image.
     """
 
@@ -30,18 +30,18 @@ class Features(NamedTuple):
 
 
 def channels_of(count: int, width: float) -> int:
-    """Multiply a channel count, to a whole number of eights."""
+    """Return a channel count scaled by `width`, rounded to a multiple of 8, at least 8."""
     return max(8, int(count * width / 8 + 0.5) * 8)
 
 
 def convolution(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:
-    """Return a 3x3 convolution, its norm and its rectifier."""
+    """Return a 3x3 convolution with batch norm and ReLU."""
     layer = nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False)
     return nn.Sequential(layer, nn.BatchNorm2d(channels_out), nn.ReLU(inplace=True))
 
 
 class _Residual(nn.Module):
-    """Two 3x3 convolutions around a shortcut."""
+    """A residual block of two 3x3 convolutions."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class _Residual(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Turn images into features."""
+    """Convolutional feature pyramid; `width` scales all channel counts."""
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class Backbone(nn.Module):
         self.lateral8 = nn.Conv2d(c8, c4, 1)
 
     def features(self, image: Tensor) -> Features:
-        """Return the features of images."""
+        """Return the feature maps of images [N, 3, H, W], RGB 0 to 1."""
         near = self.stage4((image - 0.5) * 4)
         at8 = self.stage8(near)
         at16 = self.stage16(at8)
@@ -81,5 +81,5 @@ class Backbone(nn.Module):
 
 
 def _enlarge(coarse: Tensor, like: Tensor) -> Tensor:
-    # twice, then cut: a whole factor means the same to every runtime, a resize to 11 of 6 rows doesn't
+    # upsample by 2, then crop: runtimes agree on integer factors, but not on a resize of 6 rows to 11
     return functional.interpolate(coarse, scale_factor=2.0, mode="nearest")[:, :, : like.shape[2], : like.shape[3]]

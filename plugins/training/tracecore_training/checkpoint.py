@@ -1,7 +1,7 @@
-"""The whole state of a training on disk, so that a killed one goes on to the very weights it would have had.
+"""Checkpoints of a training: a killed run resumes to bit-identical weights.
 
-One safetensors file, no pickle. Its name contains the digest of its bytes; it is written under another name, synced and renamed, so that a file
-of that name is whole.
+A checkpoint is one safetensors file (no pickle) with the digest of its bytes in its name. It is written under a temporary name, synced and renamed,
+so that a file with a final name is complete.
 """
 
 from __future__ import annotations
@@ -27,16 +27,12 @@ from tracecore_training.model_files import Curves
 __all__ = ["Checkpoints", "TrainingState"]
 
 _NAME = re.compile(r"step-(\d{9})-([0-9a-f]{64})\.safetensors")
-_FACTS = "tracecore"  # key of the state other than tensors, as JSON, in the file's metadata
+_FACTS = "tracecore"  # key in the file's metadata of all state but tensors, as JSON
 
 
 @dataclass(slots=True)
 class TrainingState:
-    """Everything that the next step depends on.
-
-    Attributes:
-        order: frames of the pass begun that have not been seen yet.
-    """
+    """The complete state that the next step depends on; `order` has the frames not yet used in the current epoch."""
 
     model: MultiTask
     average: MultiTask
@@ -48,23 +44,23 @@ class TrainingState:
 
 
 class Checkpoints:
-    """Keeps the newest state of one training in a folder.
+    """The newest checkpoint of one training in a folder.
 
     Args:
-        folder: of this very training: code, inputs, parameters and seed are the same for all that lies there.
+        folder: used only by runs of the same training: equal code, inputs, parameters and seed.
         every: steps between checkpoints; 0 keeps none.
-        threads: of this run. Another count gives other sums: its checkpoints are of another training.
+        threads: thread count of this run; checkpoints with another one are not used, since it changes rounding.
     """
 
     def __init__(self, folder: Path, *, every: int, threads: int, log: logging.Logger) -> None:
         self._folder = folder
         self._every = every
-        # torch rounds differently with other vector instructions, too
+        # rounding also depends on the CPU's vector instructions
         self._made_with = {"threads": threads, "cpu": torch.backends.cpu.get_cpu_capability()}
         self._log = log
 
     def keep(self, state: TrainingState) -> None:
-        """Write the state, if it is time to; an older one goes only when the new one is on the disk."""
+        """Write a checkpoint if one is due at this step, then delete older ones."""
         if not self._every or state.step % self._every:
             return
         facts = {"made_with": self._made_with, "step": state.step, "order": state.order, "curves": asdict(state.curves)}
@@ -82,7 +78,10 @@ class Checkpoints:
                 other.unlink()
 
     def resume(self, state: TrainingState) -> int | None:
-        """Bring a state to where the newest whole checkpoint left it, and give its step; None where there is none."""
+        """Restore the newest intact checkpoint into `state` in place and return its step; None if there is none.
+
+        Damaged or incompatible checkpoints are skipped and logged.
+        """
         for path in sorted(self._folder.glob("step-*.safetensors"), reverse=True):
             named = _NAME.fullmatch(path.name)
             if named is None or hashlib.sha256(path.read_bytes()).hexdigest() != named[2]:
@@ -108,7 +107,7 @@ class Checkpoints:
         state.average.load_state_dict(_under("average", tensors))
         for number, parameter in enumerate(_parameters(state.optimizer)):
             moments = _under(f"optimizer.{number}", tensors)
-            # in the parameter's own memory order, which the fused step takes for granted
+            # in the parameter's memory format, which the fused optimizer step assumes
             state.optimizer.state[parameter] = {
                 name: value if value.ndim == 0 else torch.empty_like(parameter).copy_(value) for name, value in moments.items()
             }

@@ -1,4 +1,4 @@
-"""The check `losses_finite`: a training with losses that are not numbers has learned nothing."""
+"""The check `losses_finite` of imported trainings."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["LossesFinite"]
 
 
 class LossesFinite(tc.Check):
-    """Read the results that a run left, and refuse those whose losses are nan or infinite in any epoch."""
+    """Check that no loss of an imported training is NaN or infinite in any epoch."""
 
     name = "losses_finite"
     description = "Every loss of a training taken over is a finite number in every epoch."
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Read `evidence/results.csv` of the model, not its facet."""
+        """Check `evidence/results.csv` of the model itself, not the model's facet."""
         path = Path(context.read()) / "evidence" / RESULTS
         if not path.is_file():
             return tc.CheckResult(False, f"The model holds no evidence/{RESULTS}, so nothing is known of its losses.")

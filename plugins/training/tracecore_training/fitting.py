@@ -1,4 +1,4 @@
-"""From what a stage was asked to a model on disk: read, train, write, describe. Both training stages are this, with other settings."""
+"""Training of a model from a stage's settings: read the data, train, write the files, describe the result. Both training stages use it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["Lights", "Obstacles", "Paths", "Settings", "fit"]
 
 @dataclass(frozen=True, slots=True)
 class Obstacles:
-    """The obstacle head: which classes (all that the labels hold, without), how many boxes per image, and the weights of its losses."""
+    """Settings of the obstacle head: classes (empty for all in the labels), boxes per image, and weights of its loss terms."""
 
     classes: tuple[str, ...] = ()
     detections: int = 100
@@ -35,7 +35,7 @@ class Obstacles:
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """The path head: at which distances, m, and the weight of its loss."""
+    """Settings of the path head: distances ahead in m, and weight of its loss."""
 
     ahead_m: tuple[float, ...]
     weight: float
@@ -43,7 +43,7 @@ class Paths:
 
 @dataclass(frozen=True, slots=True)
 class Lights:
-    """The light head: which states, the class of the boxes that show where to look, and the weights of its losses."""
+    """Settings of the light head: states, the class of boxes that teach it where to look, and weights of its loss terms."""
 
     states: tuple[str, ...]
     weight: float
@@ -53,11 +53,13 @@ class Lights:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a training stage was asked.
+    """Settings of a training.
 
     Attributes:
+        build: returns the untrained model for a `config.json`.
         size: height and width of the input, px.
-        checkpoint_every: steps between checkpoints; 0 keeps none.
+        width: factor on all channel counts.
+        checkpoint_every: steps between checkpoints; 0 for none.
     """
 
     entry_point: str
@@ -74,7 +76,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """A head in training: its objective, and the facet's figures about its examples."""
+    """A head in training: its objective, and what the facet states about its examples."""
 
     name: str
     objective: Objective
@@ -93,13 +95,10 @@ def fit(
     log: logging.Logger,
     progress: Callable[[int, int, str], None],
 ) -> dict[str, Any]:
-    """Train a model and write its files.
-
-    Returns:
-        The facet `tracecore_training`.
+    """Train a model, write its files to `folder`, and return the facet `tracecore_training`; checkpoints go to `scratch`.
 
     Raises:
-        UsageError: there is nothing to learn for a head.
+        UsageError: a head has nothing to learn.
         RunFailed: an image can't be decoded, or a loss is not finite.
     """
     height, width = settings.size

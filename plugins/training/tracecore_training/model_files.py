@@ -1,7 +1,4 @@
-"""The files of a model: weights, `config.json`, and training curves (each point is the mean over the steps since the one before).
-
-No time of day in any of them, so that the same training gives the same bytes.
-"""
+"""The files of a model: weights, `config.json` and training curves. They contain no timestamps, so the same training gives the same bytes."""
 
 from __future__ import annotations
 
@@ -22,12 +19,12 @@ __all__ = ["OUTPUTS", "Curves", "model_config", "write_model"]
 
 @dataclass(slots=True)
 class Curves:
-    """Losses over steps, as they are drawn.
+    """Training curves; each point is the mean over the steps since the previous one.
 
     Attributes:
-        losses: of each point, by term; `` is their weighted sum.
-        sums: of the steps since the last point.
-        since: how many those are.
+        losses: points by loss term; the key `` is the weighted sum.
+        sums: sums by term since the last point.
+        since: number of steps since the last point.
     """
 
     step: list[int]
@@ -38,18 +35,18 @@ class Curves:
 
     @classmethod
     def of(cls, terms: Iterable[str]) -> Curves:
-        """Begin curves of the whole loss and of each term."""
+        """Return empty curves for the total loss and each term."""
         names = ["", *terms]
         return cls([], [], {name: [] for name in names}, dict.fromkeys(names, 0.0))
 
     def add(self, losses: Mapping[str, float]) -> None:
-        """Add the losses of one step."""
+        """Add the losses of one step, by term."""
         for name, value in losses.items():
             self.sums[name] += value
         self.since += 1
 
     def close(self, step: int, learning_rate: float) -> None:
-        """Make a point of the steps since the last one."""
+        """Append a point with the means since the last one."""
         self.step.append(step)
         self.learning_rate.append(learning_rate)
         for name, values in self.losses.items():
@@ -58,7 +55,7 @@ class Curves:
         self.since = 0
 
     def last(self, term: str) -> float:
-        """Return the last point of a term."""
+        """Return the last point of a term's loss."""
         return self.losses[term][-1]
 
     def document(self) -> dict[str, Any]:
@@ -73,10 +70,10 @@ class Curves:
 
 
 _ARCHITECTURE = "tracecore_training.architecture"
-"""This plugin's distribution: the digest of its sources identifies the architecture's code."""
+"""Module whose source digest is recorded as the architecture's code version."""
 
 OUTPUTS = {"obstacles": ("boxes", "scores", "classes"), "path": ("path",), "light": ("light",)}
-"""What each head answers, in the order in which a model's forward gives it."""
+"""Output names of each head, in the order that a model's `forward` returns them."""
 
 
 def model_config(
@@ -90,12 +87,14 @@ def model_config(
     ahead_m: Sequence[float] = (),
     states: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the content of `config.json`: everything needed to build the module again and to read its outputs.
+    """Return the content of `config.json`: all that is needed to rebuild the module and to interpret its outputs.
 
     Args:
-        classes: names of obstacles by index; without, there is no obstacle head.
-        ahead_m: distances at which the path is predicted, m; without, there is no path head.
-        states: of the light, by index; without, there is no light head.
+        classes: obstacle classes by index; empty for no obstacle head.
+        multiplier: factor on all channel counts.
+        detections: boxes per image.
+        ahead_m: distances at which the path is predicted, m; empty for no path head.
+        states: light states by index; empty for no light head.
     """
     every: dict[str, dict[str, list[Any]]] = {
         "obstacles": {"classes": list(classes)},

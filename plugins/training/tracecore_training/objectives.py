@@ -1,4 +1,4 @@
-"""What each head learns of a batch: one objective per head with the terms of its loss, all trained by the same loop."""
+"""Loss functions of the heads, and the batches that they are computed on."""
 
 from __future__ import annotations
 
@@ -36,30 +36,20 @@ __all__ = [
 
 
 def center_loss(logits: Tensor, targets: Targets) -> Tensor:
-    """Judge heat maps: the focal loss of CenterNet (Zhou et al. 2019, equation 1; alpha 2, beta 4), a mean over objects.
-
-    Args:
-        logits: [N, C, h, w].
-
-    Returns:
-        A scalar.
-    """
+    """Return the focal loss of heat map logits [N, C, h, w] (CenterNet, Zhou et al. 2019, equation 1; alpha 2, beta 4), averaged over objects."""
     probability = logits.sigmoid()
     positive = (targets.heat == 1).to(logits.dtype)
-    # log(p) and log(1-p) from the logits: exact where the sigmoid has saturated
+    # log(p) and log(1-p) from the logits stay exact where the sigmoid saturates
     hit = functional.logsigmoid(logits) * (1 - probability).square() * positive
     miss = functional.logsigmoid(-logits) * probability.square() * (1 - targets.heat).pow(4) * (1 - positive)
     return -((hit + miss) * targets.counted).sum() / max(targets.objects, 1)
 
 
 def side_loss(sides: Tensor, targets: Targets) -> Tensor:
-    """Judge boxes: one minus the generalized IoU (Rezatofighi et al. 2019), weighted by cell.
+    """Return the box loss, 0 to 2: one minus the generalized IoU (Rezatofighi et al. 2019), averaged with the cells' weights; 0 without objects.
 
     Args:
         sides: [N, 4, h, w], distances to left, top, right, bottom in px.
-
-    Returns:
-        A scalar, 0 to 2; 0 where the batch holds no object.
     """
     left, top, right, bottom = sides.unbind(1)
     want_left, want_top, want_right, want_bottom = targets.sides.unbind(1)
@@ -71,15 +61,12 @@ def side_loss(sides: Tensor, targets: Targets) -> Tensor:
 
 
 def path_loss(offsets: Tensor, wanted: Tensor, scale: Tensor) -> Tensor:
-    """Return the loss of paths: smooth L1 (Girshick 2015, equation 3) in units of each distance's own scale, a mean over known values.
+    """Return the smooth L1 loss (Girshick 2015, equation 3) of lateral offsets in units of `scale`, averaged over known values; 0 without any.
 
     Args:
         offsets: [N, P] m to the left.
         wanted: [N, P]; NaN where unknown.
         scale: [P] m.
-
-    Returns:
-        A scalar; 0 where nothing in the batch is known.
     """
     known = wanted.isfinite()
     apart = (offsets - torch.where(known, wanted, offsets.detach())) / scale
@@ -87,53 +74,48 @@ def path_loss(offsets: Tensor, wanted: Tensor, scale: Tensor) -> Tensor:
 
 
 def light_loss(logits: Tensor, states: Tensor, weights: Tensor) -> Tensor:
-    """Return the loss of the light's state: cross entropy, weighted by state, a mean over the images with a known state.
+    """Return the weighted cross entropy of light states, averaged over images with a known state; 0 without any.
 
     Args:
         logits: [N, S].
-        states: [N] index of the state; -1 where unknown.
-        weights: [S], how much an image of each state counts.
-
-    Returns:
-        A scalar; 0 where nothing in the batch is known.
+        states: [N] state index; -1 where unknown.
+        weights: [S], weight of each state.
     """
     known = states >= 0
-    # chosen by a product, not by an index: torch's own cross entropy has no deterministic form for every device
+    # a product instead of an index, since torch's cross entropy is not deterministic on every device
     wanted = functional.one_hot(states.clamp(min=0), len(weights)).to(logits.dtype) * weights * known[:, None]
     return -(wanted * logits.log_softmax(dim=1)).sum() / wanted.sum().clamp(min=1e-6)
 
 
 def focus_loss(focus: Tensor, wanted: Tensor) -> Tensor:
-    """Judge where the light head looks: minus the log of the attention that lies on the light, a mean over the images that show one.
+    """Return minus the log of the attention on the light's cells, averaged over images that show one; 0 without any.
 
     Args:
+        focus: [N, h, w], attention logits.
         wanted: [N, h, w] bool, the cells of the light.
-
-    Returns:
-        A scalar; 0 where no image shows one.
     """
     logits, cells = focus.flatten(1), wanted.flatten(1)
     shown = cells.any(dim=1)
-    # an image without a light gets all of its cells: the same sum on both sides, so no cost and no pull
+    # an image without a light gets all cells, so that both sums are equal: no loss and no gradient
     on_light = logits.masked_fill(~(cells | ~shown[:, None]), float("-inf")).logsumexp(dim=1)
     return (logits.logsumexp(dim=1) - on_light).sum() / shown.sum().clamp(min=1)
 
 
-_LEAST_SCALE = 0.1  # m: training on straight roads only must not make millimeters weigh
-_GREATEST_WEIGHT = 6.0  # of a rare state: a handful of frames must not lead the whole training
+_LEAST_SCALE = 0.1  # m; keeps training on straight roads from overweighting millimeters
+_GREATEST_WEIGHT = 6.0  # keeps a few frames of a rare state from dominating the training
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Changed images and their labels.
+    """Augmented images and their labels.
 
     Attributes:
         images: [N, 3, H, W] float32, 0 to 1.
-        boxes: per image [B, 4] in px.
-        indices: per image [B] class index.
-        looked_at: [N] bool, whether obstacles were looked for.
-        paths: [N, P] m to the left; NaN where unknown, or where the image no longer shows it.
-        states: [N] index of the light's state; -1 where unknown, or where the image may no longer show it.
+        boxes: per image [B, 4], x1, y1, x2, y2 in px.
+        indices: per image [B], class index or `IGNORED`.
+        looked_at: [N] bool, whether all objects are labeled.
+        paths: [N, P] m to the left; NaN where unknown or the image is zoomed.
+        states: [N] light state index; -1 where unknown or the image is zoomed.
     """
 
     images: Tensor
@@ -145,9 +127,9 @@ class Batch:
 
 
 def draw_batch(examples: Examples, chosen: list[int], how: Augmentation, generator: torch.Generator) -> Batch:
-    """Take frames and change them, with their labels.
+    """Return the `chosen` examples, augmented with their labels.
 
-    A mirrored image's path is mirrored too. A zoomed image counts for boxes only: it shows neither where the road lies nor all lights.
+    A mirrored image's path is mirrored too. A zoomed image teaches boxes only: it may not show the road's direction or all lights.
     """
     changes = draw_changes(len(chosen), how, generator)
     images = change_images(examples.images[chosen], changes, how)
@@ -160,19 +142,19 @@ def draw_batch(examples: Examples, chosen: list[int], how: Augmentation, generat
 
 
 class Objective(Protocol):
-    """What one head is to learn."""
+    """The loss of one head."""
 
     @property
     def weights(self) -> Mapping[str, float]:
-        """How much each term counts, by the term's name."""
+        """Weight of each loss term, by name."""
 
     def terms(self, maps: Maps, batch: Batch) -> dict[str, Tensor]:
-        """Return each term of the loss, a scalar, in the order of `weights`."""
+        """Return the unweighted loss terms, scalars, in the order of `weights`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObstacleObjective:
-    """Boxes: where centers are, and how far their sides."""
+    """Loss of the obstacle head: box centers and sides."""
 
     classes: int
     weights: Mapping[str, float]
@@ -188,11 +170,7 @@ class ObstacleObjective:
 
 @dataclass(frozen=True, slots=True)
 class PathObjective:
-    """The path: how far to the left at each distance.
-
-    Attributes:
-        scale: [P] m, one unit of each distance.
-    """
+    """Loss of the path head; `scale` [P], m, is the unit of each distance's offset."""
 
     scale: Tensor
     weights: Mapping[str, float]
@@ -205,11 +183,11 @@ class PathObjective:
 
 @dataclass(frozen=True, slots=True)
 class LightObjective:
-    """The light's state, and where in the image it is.
+    """Loss of the light head: the state, and the place of the light.
 
     Attributes:
-        states: [S], how much an image of each state counts.
-        where: index of the class whose boxes show where the light is; None teaches no place.
+        states: [S], weight of each state.
+        where: index of the class whose boxes show the light's place; None to not teach the place.
     """
 
     states: Tensor
@@ -217,7 +195,7 @@ class LightObjective:
     where: int | None = None
 
     def terms(self, maps: Maps, batch: Batch) -> dict[str, Tensor]:
-        """Return the term `light`, and `focus` where that is taught."""
+        """Return the term `light`, and `focus` if the place is taught."""
         assert maps.light is not None  # the model was built with this head
         assert maps.focus is not None
         terms = {"light": light_loss(maps.light, batch.states, self.states)}
@@ -227,22 +205,14 @@ class LightObjective:
 
 
 def path_scale(paths: NDArray[np.float32]) -> Tensor:
-    """Return the scale of each distance: the root mean square of the known values there, 0.1 m at least.
-
-    Args:
-        paths: [F, P] m; NaN where unknown.
-    """
+    """Return the root mean square of known offsets at each distance [P], at least 0.1 m, for paths [F, P] in m with NaN where unknown."""
     known = np.isfinite(paths)
     squares = np.where(known, paths, 0).astype(np.float64) ** 2
     return torch.from_numpy(np.sqrt(squares.sum(axis=0) / known.sum(axis=0).clip(1)).clip(_LEAST_SCALE).astype(np.float32))
 
 
 def state_weights(states: NDArray[np.int64], count: int) -> Tensor:
-    """Return each state the weight that all states would need to count alike, 6 at most; 0 to one that no frame shows.
-
-    Args:
-        states: [F] index of the state, or -1.
-    """
+    """Return weights [S] that balance the states, at most 6, 0 for a state on no frame; `states` is [F], a state index or -1."""
     frames = np.bincount(states[states >= 0], minlength=count)
     alike = frames.sum() / max(1, int((frames > 0).sum()))
     return torch.from_numpy(np.where(frames > 0, np.minimum(alike / frames.clip(1), _GREATEST_WEIGHT), 0).astype(np.float32))

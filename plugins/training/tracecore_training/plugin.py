@@ -1,4 +1,4 @@
-"""What this plugin brings to tracecore: three training stages and the check `losses_finite`."""
+"""Hook implementations of this plugin: its three training stages, the check `losses_finite`, and the training facet."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["tracecore_register_checks", "tracecore_register_facets", "tracecore_
 
 @tc.hookimpl
 def tracecore_register_stages() -> list[type[tc.Stage]]:
-    """Return the training stages, and the one that takes a finished training over."""
+    """Return the two training stages and the stage that imports a finished training."""
     return [TorchDetector, TorchMultitask, UltralyticsRun]
 
 
 @tc.hookimpl
 def tracecore_register_checks() -> list[tc.Check]:
-    """Return the check that a training taken over has losses that are numbers."""
+    """Return the check `losses_finite`."""
     return [LossesFinite()]
 
 
 @tc.hookimpl
 def tracecore_register_facets() -> list[tc.FacetSpec]:
-    """Return the facet of a training."""
+    """Return the facet `tracecore_training`."""
     return [TRAINING_FACET]

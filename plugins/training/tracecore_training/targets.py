@@ -1,4 +1,4 @@
-"""Training targets of the detector: heat maps and box sides from labeled boxes."""
+"""Training targets of the obstacle and light heads, drawn from labeled boxes."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ IGNORED = -1
 What is found inside it counts neither for nor against.
 """
 
-_REACH = 0.54  # share of a box that its Gaussian covers, and 3 standard deviations of a whole extent (TTFNet, Liu et al. 2019, section 3.2)
+_REACH = 0.54  # share of a box that its Gaussian covers, up to 3 standard deviations (TTFNet, Liu et al. 2019, section 3.2)
 
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """Targets of one batch.
+    """Training targets of one batch; `objects` is the number of boxes drawn.
 
     Attributes:
-        heat: [N, C, h, w], 1 at each object's center cell and falling off around it.
-        counted: [N, 1, h, w], 0 where nothing counts.
-        sides: [N, 4, h, w], distances to the box's sides in input pixels, where `weight` is above 0.
-        weight: [N, h, w], how much each cell's box counts: each object's cells sum to about the log of its area.
+        heat: [N, C, h, w], 1 at each object's center cell, with a Gaussian around it.
+        counted: [N, 1, h, w], 0 where the heat map loss is ignored.
+        sides: [N, 4, h, w], distances to the left, top, right and bottom of the box in input px; valid where `weight` is above 0.
+        weight: [N, h, w], weight of each cell in the box loss; an object's cells sum to about the log of its area.
     """
 
     heat: Tensor
@@ -51,17 +51,14 @@ def draw_targets(
     stride: int,
     looked_at: NDArray[np.bool_] | None = None,
 ) -> Targets:
-    """Draw the targets of a batch.
+    """Return the targets of a batch.
 
-    Every cell near an object's center learns its box, not only the center itself: many times the examples per step (TTFNet, Liu et al. 2019).
+    All cells near an object's center learn its box, which gives many more examples per step than the center cell does (TTFNet, Liu et al. 2019).
 
     Args:
-        boxes: per image [B, 4], x1, y1, x2, y2 in input pixels.
-        classes: per image [B], index of the class, or `IGNORED`.
-        looked_at: [N], whether objects were labeled there: an image that was not labeled counts neither for nor against; all were, without.
-
-    Returns:
-        The targets.
+        boxes: per image [B, 4], x1, y1, x2, y2 in input px.
+        classes: per image [B], class index or `IGNORED`.
+        looked_at: [N] bool, whether all objects of the image are labeled; only the boxes count on others. None means all are.
     """
     rows, columns = height // stride, width // stride
     heat = np.zeros((len(boxes), count, rows, columns), np.float32)
@@ -74,7 +71,7 @@ def draw_targets(
     center_y = np.arange(rows, dtype=np.float32) * stride + stride / 2
     objects = 0
     for image, (of_image, classes_of_image) in enumerate(zip(boxes, classes, strict=True)):
-        # the largest first: where objects overlap, the cell learns the smallest, which is mostly the nearer one's part or the harder one
+        # largest first: where objects overlap, cells learn the smallest, which is usually the nearer or harder one
         areas = (of_image[:, 2] - of_image[:, 0]) * (of_image[:, 3] - of_image[:, 1])
         for number in np.argsort(-areas, kind="stable"):
             x1, y1, x2, y2 = (float(value) for value in of_image[number])
@@ -94,19 +91,17 @@ def draw_targets(
             sides[image, 2, y_from:y_to, x_from:x_to] = x2 - center_x[x_from:x_to]
             sides[image, 3, y_from:y_to, x_from:x_to] = (y2 - center_y[y_from:y_to])[:, None]
             objects += 1
-    counted = np.maximum(counted, heat.max(axis=1, keepdims=True) == 1)  # a real object still counts, inside a crowd as on a frame known in part
+    counted = np.maximum(counted, heat.max(axis=1, keepdims=True) == 1)  # centers of objects always count, even inside a crowd
     return Targets(torch.from_numpy(heat), torch.from_numpy(counted), torch.from_numpy(sides), torch.from_numpy(weight), objects)
 
 
 def draw_focus(boxes: list[NDArray[np.float32]], classes: list[NDArray[np.int64]], where: int, shape: Sequence[int]) -> Tensor:
-    """Draw the cells of the largest box of one class: of several lights that one counts first which is nearest.
+    """Return the cells of each image's largest box of class `where`, usually the nearest light, as [N, h, w] bool; all False without one.
 
     Args:
-        boxes: per image [B, 4], x1, y1, x2, y2 in input pixels.
-        classes: per image [B], index of the class, or `IGNORED`.
-
-    Returns:
-        [N, h, w] bool; all false where an image has no such box.
+        boxes: per image [B, 4], x1, y1, x2, y2 in input px.
+        classes: per image [B], class index or `IGNORED`.
+        shape: N, h, w.
     """
     cells = np.zeros(tuple(shape), np.bool_)
     for image, (of_image, of_class) in enumerate(zip(boxes, classes, strict=True)):
@@ -119,7 +114,7 @@ def draw_focus(boxes: list[NDArray[np.float32]], classes: list[NDArray[np.int64]
 
 
 def _bell(center: int, extent: float, cells: int) -> tuple[NDArray[np.float32], int, int]:
-    """Return a Gaussian around a cell along one axis, cut to the map, and where it lies (from, to)."""
+    """Return a Gaussian around a cell along one axis, cropped to the map, and its range (start, stop)."""
     radius = int(extent / 2 * _REACH)
     sigma = (2 * radius + 1) / 6
     start, stop = max(center - radius, 0), min(center + radius + 1, cells)

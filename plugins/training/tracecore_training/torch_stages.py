@@ -1,4 +1,4 @@
-"""The stages `torch-detector` and `torch-multitask`: their ports and parameters; training itself is imported when a stage runs."""
+"""The stages `torch-detector` and `torch-multitask`: their ports and parameters. Training code is imported when a stage runs."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ Distances = Annotated[tuple[float, ...], AfterValidator(_distances_that_grow)]
 
 
 class TrainingStage(tc.Stage):
-    """A stage that learns from labeled frames; what is learned is its own."""
+    """Base of stages that train a model on labeled frames."""
 
     kind = tc.StageKind.TRAIN
     frames = tc.Input(table=tc.FRAMES, description="frames to learn from, with their images")
@@ -75,7 +75,7 @@ class TrainingStage(tc.Stage):
     model = tc.Output("model", description="model.safetensors, config.json and curves.json")
 
     def learn(self, context: tc.Context, settings: Settings) -> None:
-        """Fit a model, write it, and describe how it was trained."""
+        """Train a model with the given settings, write it, and record the facet `tracecore_training`."""
         # torch takes seconds to import: only where it is used
         from tracecore_training.fitting import fit
 
@@ -118,7 +118,7 @@ class TorchDetector(TrainingStage):
         checkpoint_every: int = tc.Field(100, ge=0, description="steps after which the state is kept against a kill; 0 keeps none")
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Read, train, write."""
+        """Train a model with the obstacle head only."""
         # torch takes seconds to import: only where it is used
         from tracecore_training.architecture import ENTRY_POINT, center_detector
         from tracecore_training.augmentation import Augmentation
@@ -227,7 +227,7 @@ class TorchMultitask(TrainingStage):
         checkpoint_every: int = tc.Field(100, ge=0, description="steps after which the state is kept against a kill; 0 keeps none")
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Read, train, write."""
+        """Train a model with the heads that the parameters name."""
         # torch takes seconds to import: only where it is used
         from tracecore_training.architecture import MULTITASK, multitask
         from tracecore_training.augmentation import Augmentation

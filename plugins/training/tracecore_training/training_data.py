@@ -1,4 +1,4 @@
-"""The training data of a run: labels by frame in their last revision, and the labeled frames decoded and shrunk once, in memory."""
+"""Training data: last revisions of labels by frame, and the labeled frames decoded and resized once, in memory."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from tracecore_training.targets import IGNORED
 __all__ = ["LIGHT_STATE", "UNSAID", "Examples", "LabelTable", "offsets_at", "read_examples", "read_labels", "shrink"]
 
 LIGHT_STATE = "light_state"
-"""Category of the tags for the state of the light that counts for the vehicle's lane."""
+"""Category of tags with the state of the traffic light for the vehicle's lane."""
 
 _COLUMNS = [
     "frame_id", "label_id", "revision", "geometry", "category", "x", "y", "width", "height", "crowd", "ignore", "image_width", "image_height", "qa",
     "path", "value",
 ]  # fmt: skip
 _GEOMETRIES = {"boxes": ("box2d", "none", "polygon"), "paths": ("path",), "states": ("tag",)}
-_BEYOND = 0.1  # share of a distance by which a path's last piece may be drawn on: in a curve 30 m of way end before 30 m ahead
+_BEYOND = 0.1  # share of a distance by which a path may be extrapolated: in a curve 30 m of path end short of x = 30 m
 
 Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class LabelTable:
-    """Labels by frame.
+    """Labels by frame id.
 
     Attributes:
-        boxes: per frame id [B, 4], x1, y1, x2, y2 as shares of the image's width and height; empty for a frame that was looked at and holds nothing.
-        indices: per frame id [B], index into `classes` or `IGNORED`.
-        paths: per frame id [P], m to the left at each distance ahead; NaN where the path doesn't reach.
-        states: per frame id, index of the light's state.
-        partial: frames of which a box was left out: the boxes that are left are learned from, but the rest of the frame is not known to be empty.
-        unusable: labels that nothing can be learned from (a box without a size, a state that isn't asked for), and rejected ones, by reason.
+        boxes: [B, 4], x1, y1, x2, y2 as shares of the image's width and height; empty for a frame labeled as having no object.
+        indices: [B], index into `classes` or `IGNORED`.
+        paths: [P], m to the left at each distance; NaN where the path doesn't reach.
+        states: light state index.
+        partial: frames with an unusable box; their other boxes are used, but the rest of the frame is not known to be empty.
+        unusable: number of labels left out (no valid box, other state, rejected), by reason.
     """
 
     classes: tuple[str, ...]
@@ -56,30 +56,29 @@ class LabelTable:
 
     @property
     def frames(self) -> set[str]:
-        """Every frame with a label."""
+        """Ids of all frames with a label."""
         return self.boxes.keys() | self.paths.keys() | self.states.keys()
 
 
 def read_labels(
     labels: Any, classes: Sequence[str] = (), *, obstacles: bool = True, ahead_m: Sequence[float] = (), states: Sequence[str] = ()
 ) -> LabelTable:
-    """Read what heads learn from.
+    """Read the labels for the wanted heads.
+
+    Boxes of other categories are left out, but their frames still count as labeled. Paths and states marked `ignore` are left out. An outline becomes
+    an `IGNORED` box on a frame with box labels, and is left out on others.
 
     Args:
-        classes: which categories of boxes to learn; all of the labels, sorted, without.
-        ahead_m: distances ahead at which paths are wanted; none without.
-        states: states of the light that are wanted; none without.
-
-    Returns:
-        The labels by frame. A box of another category leaves its frame a labeled one; of an object to be ignored neither a path nor a state counts.
-        An outline is ignored on a frame with boxes, and does not make its frame a labeled one.
+        classes: categories of boxes to learn; empty for all in the labels, sorted.
+        ahead_m: distances ahead for paths, m; empty for no paths.
+        states: light states; empty for none.
 
     Raises:
-        UsageError: a wanted class has no label, or something wanted isn't there at all.
+        UsageError: a wanted class or head has no label.
     """
     wanted = [name for name, asked in (("boxes", obstacles), ("paths", ahead_m), ("states", states)) if asked]
     geometries = [geometry for name in wanted for geometry in _GEOMETRIES[name]]
-    known = [name for name in _COLUMNS if name in labels.schema.names]  # a column that an earlier version lacks is null
+    known = [name for name in _COLUMNS if name in labels.schema.names]  # a column that an older table lacks is null
     table = labels.to_table(columns=known, filter=pc.field("geometry").isin(geometries))
     last = last_revisions(dict.fromkeys(_COLUMNS) | row for row in table.to_pylist())
     rows = [row for row in last if row["qa"] != "rejected"]
@@ -110,13 +109,13 @@ def _boxes(rows: Sequence[Row], classes: Sequence[str], unusable: dict[str, int]
     unusable["labels_without_a_box"] = 0
     for row in sorted(rows, key=_is_outline):
         if _is_outline(row) and row["frame_id"] not in boxes:
-            continue  # outlines do not show what boxes a frame has
+            continue  # without box labels, outlines don't show all objects of a frame
         of_frame, kinds = boxes.setdefault(row["frame_id"], []), indices.setdefault(row["frame_id"], [])
         if row["geometry"] == "none" or not (row["crowd"] or row["category"] in chosen):
             continue
         x, y, width, height = (float("nan") if row[name] is None else row[name] for name in ("x", "y", "width", "height"))
         corners = np.array([x / row["image_width"], y / row["image_height"], (x + width) / row["image_width"], (y + height) / row["image_height"]])
-        corners = corners.clip(0, 1)  # labels may reach a little over the edge
+        corners = corners.clip(0, 1)  # labels may extend slightly past the edge
         if not np.isfinite(corners).all() or corners[2] <= corners[0] or corners[3] <= corners[1]:
             unusable["labels_without_a_box"] += 1
             partial.add(row["frame_id"])
@@ -133,7 +132,7 @@ def _boxes(rows: Sequence[Row], classes: Sequence[str], unusable: dict[str, int]
 
 
 def _is_outline(row: Row) -> bool:
-    """Whether a row is an outline without a box of its own: the object is there, but its box is not what the others of its frame are."""
+    """Whether a row is a polygon: an object without a box label."""
     return bool(row["geometry"] == "polygon")
 
 
@@ -162,13 +161,10 @@ def _states(rows: Sequence[Row], states: Sequence[str], unusable: dict[str, int]
 
 
 def offsets_at(path: Sequence[float], ahead_m: Sequence[float]) -> NDArray[np.float32]:
-    """Return how far to the left a path lies at distances ahead.
+    """Return the lateral offsets [P] of a path at distances ahead, m to the left; NaN where the path ends or turns back before.
 
     Args:
-        path: x ahead and y to the left by turns, m, from the vehicle's origin on.
-
-    Returns:
-        [P] meters; NaN where the path ends, or turns back, before.
+        path: x (ahead) and y (left) alternating, m, from the vehicle's origin on.
     """
     points = [(0.0, 0.0), *((float(path[n]), float(path[n + 1])) for n in range(0, len(path) - 1, 2))]
     offsets = np.full(len(ahead_m), np.nan, np.float32)
@@ -186,23 +182,23 @@ def offsets_at(path: Sequence[float], ahead_m: Sequence[float]) -> NDArray[np.fl
 
 
 UNSAID = -1
-"""Index of the light's state on a frame where it is unknown."""
+"""State index of a frame whose light state is unknown."""
 
 _FRAME_COLUMNS = ["drive", "sensor", "timestamp_ns", "frame_id", "encoding", "image"]
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """What is trained on.
+    """Training examples in order of drive, sensor and time.
 
     Attributes:
-        images: [F, H, W, 3] uint8 RGB, shrunk to the input's size, in order of drive, sensor and time.
-        boxes: per image [B, 4] in input pixels.
+        images: [F, H, W, 3] uint8 RGB, resized to the input's size.
+        boxes: per image [B, 4], x1, y1, x2, y2 in input px.
         indices: per image [B], index into `classes` or `IGNORED`.
-        looked_at: [F], whether obstacles were labeled there and every box is known: what is outside the boxes is empty then.
+        looked_at: [F] bool, whether all objects are labeled, so that the area outside the boxes is known to be empty.
         paths: [F, P] m to the left at each distance; NaN where unknown.
-        states: [F] index of the light's state, or `UNSAID`.
-        ignored: what was left out, counted by reason.
+        states: [F] light state index, or `UNSAID`.
+        ignored: number of frames and labels left out, by reason.
     """
 
     classes: tuple[str, ...]
@@ -216,15 +212,12 @@ class Examples:
 
     @property
     def objects(self) -> int:
-        """How many boxes are learned from."""
+        """Number of boxes to learn from, without `IGNORED` ones."""
         return sum(int((indices != IGNORED).sum()) for indices in self.indices)
 
 
 def read_examples(frames: Any, labels: LabelTable, *, height: int, width: int) -> Examples:
-    """Decode and shrink the labeled frames; a frame without any label row is left out, since it is not known to be empty.
-
-    Returns:
-        The examples.
+    """Decode and resize the labeled frames; frames without any label are left out, since they are not known to be empty.
 
     Raises:
         UsageError: no frame has a label.
@@ -268,5 +261,5 @@ def read_examples(frames: Any, labels: LabelTable, *, height: int, width: int) -
 
 
 def shrink(image: NDArray[np.uint8], *, height: int, width: int) -> NDArray[np.uint8]:
-    """Stretch an image to the input's size as `input.resize` of `config.json` names it: Pillow's bilinear filter, which averages when it shrinks."""
+    """Stretch an image to the input's size with Pillow's antialiased bilinear filter, as `input.resize` of `config.json` states."""
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))

@@ -1,4 +1,4 @@
-"""The training loop, for any heads: AdamW with warm-up, decay and averaged weights; torch's global state pinned, so a seed gives the same bytes."""
+"""The training loop for any heads: AdamW with warm-up, decay and averaged weights. Torch's global state is fixed, so a seed gives the same bytes."""
 
 from __future__ import annotations
 
@@ -25,15 +25,12 @@ __all__ = ["Decay", "Schedule", "Trained", "reproducible", "train"]
 
 @contextmanager
 def reproducible(*, seed: int, threads: int) -> Iterator[torch.Generator]:
-    """Pin threads, deterministic algorithms and the seed, and restore what was before.
+    """Fix torch's thread count, deterministic mode and seed (any integer, modulo 2^64), and restore the previous settings on exit.
 
-    Sums over threads differ between thread counts, so the count is part of what makes a training the same again.
-
-    Args:
-        seed: any integer; taken modulo 2^64.
+    The thread count matters since it changes rounding.
 
     Yields:
-        The one generator that everything random draws from.
+        The generator that all randomness must come from.
     """
     before_threads = torch.get_num_threads()
     before_mode = torch.get_deterministic_debug_mode()
@@ -41,9 +38,9 @@ def reproducible(*, seed: int, threads: int) -> Iterator[torch.Generator]:
     with torch.random.fork_rng(devices=[]):
         try:
             torch.set_num_threads(threads)
-            # the same as use_deterministic_algorithms(True), which imports torch's compiler for seconds besides
+            # like use_deterministic_algorithms(True), but without its slow import of torch's compiler
             torch.set_deterministic_debug_mode("error")
-            # layers draw their first weights from the global generator
+            # layers initialize their weights from the global generator
             torch.manual_seed(seed % 2**64)
             yield generator
         finally:
@@ -54,18 +51,18 @@ def reproducible(*, seed: int, threads: int) -> Iterator[torch.Generator]:
 Decay = Literal["cosine", "constant", "step"]
 
 _GREATEST_NORM = 20.0
-_POINTS = 200  # of a curve
-_STEP_DOWN, _STEP_FACTOR = 3, 0.1  # `step`: a tenth after each third
+_POINTS = 200  # per curve
+_STEP_DOWN, _STEP_FACTOR = 3, 0.1  # decay `step` multiplies the rate by 0.1 after each third
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how fast.
+    """Number of steps, batch size and learning rate schedule.
 
     Attributes:
         warm_up: share of the steps in which the learning rate rises.
-        ema: how much of the averaged weights each step keeps; 0 takes the last weights as they are.
-        decay: how the learning rate falls after the warm-up: in a cosine to 0, not at all, or to a tenth after each third.
+        ema: decay of the weights' moving average; 0 takes the last weights.
+        decay: after the warm-up: cosine to 0, constant, or a tenth after each third.
     """
 
     steps: int
@@ -77,7 +74,7 @@ class Schedule:
     decay: Decay = "cosine"
 
     def rate(self, step: int) -> float:
-        """Return the learning rate of a step, from 0."""
+        """Return the learning rate of a step, counted from 0."""
         rising = max(1, round(self.steps * self.warm_up))
         if step < rising:
             return self.learning_rate * (step + 1) / rising
@@ -91,11 +88,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a training gave.
-
-    Attributes:
-        resumed_at: steps that a killed run had done already, None where nothing was resumed.
-    """
+    """The trained model with averaged weights, its curves, and the step that it resumed from (None if it didn't)."""
 
     model: MultiTask
     curves: Curves
@@ -112,10 +105,10 @@ def train(
     progress: Callable[[int, int, str], None],
     checkpoints: Checkpoints | None = None,
 ) -> Trained:
-    """Train a model in place.
+    """Train a model in place, and return one with averaged weights.
 
     Args:
-        checkpoints: where the state is kept against a kill, and where a killed run's is found; the weights are the same with and without.
+        checkpoints: where the state is saved, and resumed from; doesn't change the resulting weights.
 
     Raises:
         RunFailed: a loss or the gradient is not finite.
@@ -153,7 +146,7 @@ def train(
 
 
 def _descend(model: MultiTask, optimizer: torch.optim.Optimizer, terms: dict[str, tuple[float, Tensor]], step: int, steps: int) -> float:
-    """Take one step down the weighted sum of the terms, and give that sum."""
+    """Take one optimizer step on the weighted sum of loss terms (weight, loss), and return that sum."""
     for name, (_, term) in terms.items():
         _demand_finite(f"{name} loss", term, step, steps)
     total = torch.stack([weight * term for weight, term in terms.values()]).sum()
@@ -175,7 +168,7 @@ def _demand_finite(term: str, value: Tensor, step: int, steps: int) -> None:
 
 @torch.no_grad()
 def _average(average: MultiTask, model: MultiTask, keep: float, step: int) -> None:
-    """Move the averaged weights towards the model's: by much at first, when the model changes by much."""
+    """Update the moving average of the weights in place; its decay starts low, since the model changes fast at first."""
     weight = 1 - min(keep, (1 + step) / (10 + step))
     for mean, value in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
         if mean.is_floating_point():

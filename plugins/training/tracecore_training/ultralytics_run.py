@@ -1,4 +1,4 @@
-"""The stage `ultralytics-run`: a finished YOLOv8 training imported from its `results.csv`, `args.yaml` and `data.yaml`, as evidence."""
+"""The stage `ultralytics-run`: imports a finished YOLOv8 training from its `results.csv`, `args.yaml` and `data.yaml`, as evidence."""
 
 from __future__ import annotations
 
@@ -29,28 +29,23 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(n
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """The columns of `results.csv`.
-
-    Attributes:
-        epochs: numbers as written, one a row.
-        columns: values by column name, in the file's order; NaN and infinities as in the file.
-    """
+    """The columns of `results.csv`: epoch numbers, and the other columns' values by name in the file's order, including NaN and infinities."""
 
     epochs: list[int]
     columns: dict[str, list[float]]
 
     @property
     def losses(self) -> dict[str, list[float]]:
-        """The columns that are losses (`train/box_loss`)."""
+        """Columns of losses (`train/box_loss`)."""
         return {name: values for name, values in self.columns.items() if name.endswith("loss")}
 
     @property
     def metrics(self) -> dict[str, list[float]]:
-        """The columns of the model's metrics (`metrics/mAP50(B)`)."""
+        """Columns of metrics (`metrics/mAP50(B)`)."""
         return {name: values for name, values in self.columns.items() if name.startswith("metrics/")}
 
     def not_finite(self) -> dict[str, list[int]]:
-        """Return the epochs in which a loss is not finite, by loss."""
+        """Return, for each loss that is not finite in some epoch, those epochs."""
         found = {
             name: [epoch for epoch, value in zip(self.epochs, values, strict=True) if not math.isfinite(value)]
             for name, values in self.losses.items()
@@ -62,7 +57,7 @@ def read_results(path: Path) -> Results:
     """Read `results.csv`.
 
     Raises:
-        UsageError: it isn't such a file, or that of more than one training; the line is named.
+        UsageError: the file is not a valid results.csv, or contains more than one training; the message names the line.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -102,11 +97,7 @@ def _row(name: str, number: int, line: list[str], expected: int) -> list[float]:
 
 
 def read_args(path: Path) -> Mapping[str, Any]:
-    """Read `args.yaml`.
-
-    Raises:
-        UsageError: it isn't such a file.
-    """
+    """Read `args.yaml`; raises UsageError if it is not a mapping."""
     args = _yaml(path, yaml.SafeLoader, "the settings of a training")
     if not isinstance(args, Mapping):
         raise UsageError(f"{path.name} is not an args.yaml of an Ultralytics run: expected names and values, found {type(args).__name__}.")
@@ -114,11 +105,7 @@ def read_args(path: Path) -> Mapping[str, Any]:
 
 
 def read_classes(path: Path) -> list[str]:
-    """Read the class names of a `data.yaml`, in the order of their numbers: a list, or names by number.
-
-    Raises:
-        UsageError: it isn't such a file.
-    """
+    """Read the class names of a `data.yaml` by index, from a list or a mapping; raises UsageError if it has neither."""
     # Read as texts: a class called `no` or `2` is neither a boolean nor a number.
     document = _yaml(path, yaml.BaseLoader, "the classes of a data set")
     names = document.get("names") if isinstance(document, Mapping) else None
@@ -155,7 +142,7 @@ class UltralyticsRun(tc.Stage):
         paths: tuple[str, ...] = tc.Field((), description="the run's folder (runs/detect/train); a data.yaml next to it names the classes")
 
     def run(self, context: tc.Context, params: Params) -> None:  # noqa: ARG002  # the kernel finds the files that params name
-        """Keep and read each file, and record what none of them states as unknown."""
+        """Copy the run's files into `evidence/`, write config and curves, and record as unknown what the files don't state."""
         sources = context.files(self.files)
         named = {source.name: source for source in sources}
         if RESULTS not in named:
@@ -196,7 +183,7 @@ def _text(args: Mapping[str, Any], name: str) -> str | None:
 
 
 def _file(args: Mapping[str, Any], name: str) -> str | None:
-    """Return the name of a file that a setting names: its path on another machine is not part of the record."""
+    """Return the file name of a path in a setting, without its folder, which is of another machine; None if it is not set."""
     text = _text(args, name)
     return None if text is None else PureWindowsPath(text).name
 
@@ -207,7 +194,7 @@ def _whole(args: Mapping[str, Any], name: str) -> int | None:
 
 
 def _curves(results: Results) -> dict[str, Any]:
-    """Return the columns as curves; numbers that are not finite are null, which JSON can't express."""
+    """Return the columns as curves; values that are not finite become null, since JSON can't express them."""
     series = [{"name": name, "values": [value if math.isfinite(value) else None for value in values]} for name, values in results.columns.items()]
     return {"v": 1, "type": "tracecore.curves", "x": {"name": "epoch", "values": results.epochs}, "series": series}
 
