@@ -1,8 +1,8 @@
-"""Half precision in the graph itself: engines are built strongly typed, so what the graph says is what the engine computes.
+"""Conversion of ONNX graphs to half precision. Engines are strongly typed, so they compute in the types of the graph.
 
-Only what lies between the first and the last convolutions becomes half precision. What is done to the image before, and the decoding of boxes and
-scores, stay single: half precision has too few bits for means, pixels and ranks. (`onnxruntime.transformers.float16` was tried: what it gave was
-neither sorted nor well typed.)
+Only the nodes between the first and the last convolutions become half precision. Preprocessing and the decoding of boxes and scores stay single: half
+precision has too few bits for means, pixel coordinates and ranks. (`onnxruntime.transformers.float16` was tried, but its result was neither sorted
+topologically nor well typed.)
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ __all__ = ["computes_in_half", "to_half"]
 _KNOWN = frozenset(
     {"Add", "AveragePool", "Clip", "Concat", "Conv", "GlobalAveragePool", "LeakyRelu", "MaxPool", "Mul", "Relu", "Resize", "Sigmoid", "Slice", "Sub"}
 )
-"""Operators that give what type they get, and whose weights are of that type too."""
+"""Operators whose inputs, weights and outputs have the same type."""
 
 _FIRST_ALONE = frozenset({"Resize", "Slice"})
-"""Operators of which only the first input is data: the scales of a Resize and the bounds of a Slice keep their types."""
+"""Operators whose first input only is converted: the scales of a Resize and the bounds of a Slice keep their types."""
 
 _GREATEST = float(np.finfo(np.float16).max)
 
 
 def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy of a graph whose convolutional part computes in half precision; its inputs and outputs stay single.
+    """Return a copy of a model whose convolutional part computes in half precision; inputs and outputs stay single.
 
     Raises:
-        UsageError: an operator between convolutions isn't known here.
-        RunFailed: a weight doesn't fit half precision.
+        UsageError: an operator between convolutions is not supported.
+        RunFailed: a weight exceeds the range of half precision.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
@@ -41,7 +41,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     body = _between_convolutions(graph)
     weights = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT}
     made = {name for node in graph.node if _key(node) in body for name in node.output}
-    # what the body gives and anything else takes goes back to single precision
+    # outputs of the body that other nodes read are cast back to single precision
     taken = {name for node in graph.node if _key(node) not in body for name in node.input} | {value.name for value in graph.output}
     halved: dict[str, TensorProto] = {}
     entered: set[str] = set()
@@ -59,22 +59,20 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
         nodes.extend(_cast(_half(name), name, TensorProto.FLOAT) for name in given if name in taken)
     used = {name for node in nodes for name in node.input}
     kept = [tensor for tensor in (*graph.initializer, *halved.values()) if tensor.name in used]
-    rebuilt = helper.make_graph(
-        nodes, graph.name, graph.input, graph.output, kept
-    )  # without value_info: the types there are those of single precision
+    rebuilt = helper.make_graph(nodes, graph.name, graph.input, graph.output, kept)  # without value_info, whose types are those of single precision
     result.graph.CopyFrom(rebuilt)
     onnx.checker.check_model(result, full_check=True)
     return result
 
 
 def computes_in_half(model: onnx.ModelProto) -> bool:
-    """Whether any weight of a graph, or anything that it casts, is in half precision."""
+    """Whether any weight of a model, or any Cast, is in half precision."""
     casts = (attribute.i for node in model.graph.node if node.op_type == "Cast" for attribute in node.attribute if attribute.name == "to")
     return TensorProto.FLOAT16 in {*(tensor.data_type for tensor in model.graph.initializer), *casts}
 
 
 def _halve_node(node: NodeProto, made: set[str], weights: dict[str, TensorProto]) -> tuple[dict[str, TensorProto], list[str]]:
-    """Make one node take and give half precision; give the weights it then needs, and what arrives from outside, by their single names."""
+    """Convert one node in place; return its converted weights by single-precision name, and the other inputs that need a cast."""
     if node.op_type not in _KNOWN:
         raise UsageError(f"The graph can't be made fp16: it has operator {node.op_type} ({node.name}) between convolutions. Convert to fp32.")
     halved: dict[str, TensorProto] = {}
@@ -109,7 +107,7 @@ def _cast(source: str, target: str, type_: int) -> NodeProto:
 
 
 def _between_convolutions(graph: onnx.GraphProto) -> set[str]:
-    """Return the key of every node that lies after one convolution and before another, and of the convolutions."""
+    """Return the keys of all convolutions and of all nodes that lie after one convolution and before another."""
     makers = {name: node for node in graph.node for name in node.output}
     takers: dict[str, list[NodeProto]] = {}
     for node in graph.node:
@@ -133,5 +131,5 @@ def _reached(starts: list[NodeProto], onward: Callable[[NodeProto], list[NodePro
 
 
 def _key(node: NodeProto) -> str:
-    """Return the key of a node: names may be left out, but each output has one producer."""
+    """Return the node's first named output, which identifies it; node names are optional."""
     return next(filter(None, node.output), "")

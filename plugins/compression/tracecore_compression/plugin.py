@@ -1,4 +1,4 @@
-"""What this plugin brings to tracecore: the stage `precision`."""
+"""Hook implementations of this plugin: the stage `precision` and its facet."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["tracecore_register_facets", "tracecore_register_stages"]
 
 @tc.hookimpl
 def tracecore_register_stages() -> list[type[tc.Stage]]:
-    """Return the stages that make a model smaller."""
+    """Return the stage `precision`."""
     return [Precision]
 
 
 @tc.hookimpl
 def tracecore_register_facets() -> list[tc.FacetSpec]:
-    """Return the facet of a model's precision."""
+    """Return the facet `tracecore_precision`."""
     return [PRECISION_FACET]

@@ -1,4 +1,4 @@
-"""The stage `precision`: an ONNX model in, the same model in another precision out, and how far the two answer alike."""
+"""The stage `precision`: converts an ONNX model to another precision and compares both."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Precision(tc.Stage):
         )
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Convert, compare, write."""
-        # onnx takes long to import: only where it is used
+        """Convert the model, compare it with its source, and write it."""
+        # onnx is slow to import
         import onnx
 
         from tracecore.parity import reach_of

@@ -1,6 +1,6 @@
-"""Appearance of mistakes: a few dozen numbers of the picture around its box, and groups split by them where the split is clear.
+"""Appearance of mistakes: a few dozen numbers of the image around the box, and groups split by them where the split is clear.
 
-No network: numbers are counted and transformed from only the crop and rounded, so that the same pictures give the same clusters on any machine.
+No neural network is used; numbers are computed from the crop alone and rounded, so that equal images give equal clusters on any machine.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ __all__ = ["PLAIN", "Appearance", "Part", "appearance_of", "crop_box", "split_by
 Floats = NDArray[np.float64]
 
 PLAIN = ("luma", "contrast", "warmth", "slenderness", "side")
-"""Numbers that people have words for, in the order of `Looks.plain`."""
+"""Columns of `Appearance.plain`, which have names in plain words."""
 
-_SIDE = 16  # px of the small picture that is counted
-_MARGIN = 0.15  # of the box on each side: an object's surroundings are part of its appearance
+_SIDE = 16  # px, side of the crop after resizing
+_MARGIN = 0.15  # share of the box added on each side, since surroundings are part of the appearance
 _BINS = 8
 _WAVES = 4
 _DECIMALS = 6
@@ -35,12 +35,12 @@ _DECIMALS = 6
 
 @dataclass(frozen=True, slots=True)
 class Appearance:
-    """The appearance of mistakes, by their row.
+    """Appearance of n mistakes.
 
     Attributes:
-        features: for distances, one block of numbers after the other [n, features].
-        plain: luma 0 to 1, contrast (its deviation), warmth (red minus blue), slenderness (log height over width), side (-1 left, 1 right) [n, 5].
-        rows: rows of the mistakes that could be looked at.
+        features: features for distances [n, features].
+        plain: luma 0 to 1, contrast (its standard deviation), warmth (red - blue), slenderness (log height / width), side (-1 left, 1 right) [n, 5].
+        rows: rows of these mistakes in the event table.
     """
 
     features: Floats
@@ -49,11 +49,7 @@ class Appearance:
 
 
 def appearance_of(frames: Any, mistakes: Sequence[Mistake], progress: Callable[[int, int, str], None]) -> Appearance:
-    """Look at every mistake whose frame's image is there; each image is decoded once.
-
-    Args:
-        frames: the frame table, a `pyarrow.dataset.Dataset`.
-    """
+    """Compute the appearance of every mistake whose image is in the frame table (a `pyarrow.dataset.Dataset`) and can be decoded."""
     by_frame: dict[str, list[Mistake]] = {}
     for mistake in mistakes:
         by_frame.setdefault(mistake.frame_id, []).append(mistake)
@@ -75,7 +71,7 @@ def appearance_of(frames: Any, mistakes: Sequence[Mistake], progress: Callable[[
 
 
 def crop_box(box: Sequence[float], size: tuple[int, int], margin: float) -> tuple[int, int, int, int]:
-    """Return left, top, right, bottom of a box with some of its surroundings, inside an image of (width, height), at least 2 px each way."""
+    """Return left, top, right, bottom of a box enlarged by `margin` on each side, inside an image of (width, height), at least 2 px each way."""
     x, y, width, height = box
     left, top = int(max(0, min(size[0] - 2, x - margin * width))), int(max(0, min(size[1] - 2, y - margin * height)))
     right = int(min(size[0], max(left + 2, round(x + (1 + margin) * width))))
@@ -101,7 +97,7 @@ def _numbers(image: Image.Image, box: Sequence[float]) -> tuple[Floats, Floats]:
     centered = (luma - luma.mean()) / max(contrast, 0.02)
     down, across = np.gradient(centered)
     strength = np.hypot(down, across)
-    direction = np.mod(np.arctan2(down, across), np.pi)  # an edge has no front: dark to bright is as bright to dark
+    direction = np.mod(np.arctan2(down, across), np.pi)  # modulo pi: dark to bright counts as bright to dark
     edges, _ = np.histogram(direction, bins=_BINS, range=(0, np.pi), weights=strength)
     brightness, _ = np.histogram(luma, bins=_BINS, range=(0, 1))
     red_blue, green = float((rgb[..., 0] - rgb[..., 2]).mean()), float((rgb[..., 1] - rgb[..., [0, 2]].mean(axis=2)).mean())
@@ -119,8 +115,8 @@ def _numbers(image: Image.Image, box: Sequence[float]) -> tuple[Floats, Floats]:
 
 
 _MOST = 3
-_BETTER = 0.1  # of silhouette, for a further part: few clusters are better than fine ones
-_SEEN = 800  # Ward's method takes the square of them in memory and time: the rest go to the nearest part
+_BETTER = 0.1  # silhouette that a further part must gain: few clusters are preferred
+_SEEN = 800  # Ward's method is quadratic in memory and time; further mistakes join the nearest part
 _WORDS = {
     "luma": ("dark", "bright"),
     "contrast": ("faint", "contrasting"),
@@ -128,24 +124,26 @@ _WORDS = {
     "slenderness": ("wide", "tall"),
     "side": ("on the left", "on the right"),
 }
-_DISTINCT = 0.6  # standard deviations between a part and the others from which a word distinguishes them
+_DISTINCT = 0.6  # difference of means in standard deviations at which a word applies
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Mistakes of one group that look alike; `words` say how they differ from the group's others, empty where the group is one part."""
+    """Mistakes of a group that look alike, and words for how they differ from its other parts; empty if the group has one part."""
 
     members: tuple[Mistake, ...]
     words: tuple[str, ...] = ()
 
 
 def split_by_appearance(members: Sequence[Mistake], looks: Appearance, least: int, clear: float, seed: int) -> list[Part]:
-    """Cut a group by Ward's hierarchical clustering of its appearance; the number of parts with the best silhouette, where that is clear enough.
+    """Split a group by Ward's hierarchical clustering into the number of parts with the best silhouette; return one part if no split is clear.
+
+    Mistakes without an image stay with the largest part.
 
     Args:
-        least: mistakes that make a part.
-        clear: least mean silhouette of a cut (Rousseeuw 1987: -1 to 1, above 0.25 there is some structure).
-        seed: decides which mistakes of a large group are compared in full.
+        least: fewest mistakes of a part.
+        clear: least mean silhouette of a split (Rousseeuw 1987: -1 to 1; above 0.25 there is some structure).
+        seed: selects a sample of a large group.
     """
     place = {row: number for number, row in enumerate(looks.rows)}
     seen = [member for member in members if member.row in place]
@@ -193,7 +191,7 @@ def _cut(features: NDArray[np.float64], least: int, clear: float, seed: int) -> 
 
 
 def _silhouette(distances: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """Return the mean over all of (nearest other part - own part) / the greater of both, by mean distance."""
+    """Return the mean of (b - a) / max(a, b), with a the mean distance to the own part and b that to the nearest other part; -1 for one part."""
     names = np.unique(labels)
     if len(names) < 2:
         return -1.0
@@ -218,7 +216,7 @@ def _nearest(features: NDArray[np.float64], sample: NDArray[np.float64], labels:
 
 
 def _words(plain: NDArray[np.float64], own: NDArray[np.bool_]) -> tuple[str, ...]:
-    """Return the words that distinguish a part from the others: at most two, the plainest first."""
+    """Return up to two words that distinguish a part from the others, the most distinctive first."""
     spread = np.maximum(plain.std(axis=0), 1e-6)
     apart = (plain[own].mean(axis=0) - plain[~own].mean(axis=0)) / spread
     order = sorted(range(len(apart)), key=lambda number: (-abs(round(float(apart[number]), 6)), number))

@@ -1,4 +1,4 @@
-"""Clusters of mistakes: named, measured against all frames of their conditions, ranked from the worst."""
+"""Clusters of mistakes: named, related to all frames with their conditions, and ranked, the worst first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tracecore_diagnosis.mistakes import Mistake
 __all__ = ["NO_OBJECT", "Cluster", "Limits", "cluster_name", "clusters_of", "plural", "slug", "type_words"]
 
 NO_OBJECT = frozenset({"off_path", "wrong_state"})
-"""Types of mistakes about a whole frame: they ask for frames, not for objects of a class."""
+"""Types of mistakes that concern a whole frame instead of an object."""
 
 _ORDER = ("time_of_day", "size", "distance", "region")
 _SLUG = 80
@@ -37,14 +37,14 @@ def plural(category: str) -> str:
 
 
 def type_words(type_: str, category: str, confusion: str | None = None) -> str:
-    """Return what kind of mistake it is: `missed pedestrians`."""
+    """Return a mistake's type and class in words: `missed pedestrians`."""
     template = _TYPES.get(type_, type_.replace("_", " ") + " of {many}")
     words = template.format(many=plural(category), one=category.replace("_", " "))
     return f"{words}: {confusion}" if confusion else words
 
 
 def cluster_name(type_: str, category: str, conditions: Mapping[str, str], words: Sequence[str], *, remainder: bool) -> str:
-    """Name a cluster: `missed pedestrians, night, small, JP`."""
+    """Return the name of a cluster: `missed pedestrians, night, small, JP`."""
     dimensions = [*(name for name in _ORDER if name in conditions), *sorted(set(conditions) - {*_ORDER, CONFUSION})]
     parts = [conditions[name].replace("_", " ") for name in dimensions]
     head = ("other " if remainder else "") + type_words(type_, category, conditions.get(CONFUSION))
@@ -52,21 +52,23 @@ def cluster_name(type_: str, category: str, conditions: Mapping[str, str], words
 
 
 def slug(text: str) -> str:
-    """Write a name for file names: lower case, digits and dashes."""
+    """Return a name as lower-case letters, digits and dashes, at most 80 characters, for use in file names."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:_SLUG].strip("-") or "cluster"
 
 
-_LIFT = (0.2, 5.0)  # a lift beyond these says more of few frames than of the perception
+_LIFT = (0.2, 5.0)  # range of lift in scores; values beyond it come from too few frames
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What makes a cluster.
+    """Parameters of clustering.
 
     Attributes:
-        dimensions: conditions, the one to keep longest first.
-        weights: what a mistake of a type or class weighs; 1 where not named.
-        telling: least lift of a condition of the frame for it to tell clusters apart.
+        least: fewest mistakes of a cluster.
+        dimensions: conditions, the most important first.
+        clear: least silhouette to split a group by appearance.
+        weights: weight of a mistake by type or class; 1 by default.
+        telling: least lift at which a condition of the frame is used.
     """
 
     least: int
@@ -78,19 +80,20 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Mistakes that are alike.
+    """Similar mistakes.
 
     Attributes:
         rank: 1 for the worst.
-        conditions: that all its mistakes share.
-        frame_conditions: those of them that are the frame's.
+        conditions: conditions that all mistakes share.
+        frame_conditions: those that belong to the frame.
+        words: how they look different from others with these conditions.
         members: the mistakes, the clearest first.
-        frames: how many frames show one of them.
-        of: how many frames that are labeled for such mistakes meet its conditions, as far as the frame table has them.
+        frames: number of frames with one of them.
+        of: number of frames that meet `frame_conditions` and are labeled for such mistakes.
+        objects: number of labeled objects of the class on these; None if unknown or the mistakes concern whole frames.
         rate: `frames` as a share of `of`.
-        objects: how many labeled objects of its class these hold, None where unknown or the mistake is about whole frames.
-        lift: how many times as often such mistakes happen under these conditions of the frame as on all frames, by chance to make them.
-        score: what it is ranked by: mistakes x weight x lift, the lift kept within 0.2 to 5.
+        lift: rate of such mistakes per chance on frames that meet `frame_conditions`, relative to all frames.
+        score: ranking score: mistakes x weight x lift, the lift limited to 0.2 to 5.
     """
 
     id: str
@@ -111,26 +114,23 @@ class Cluster:
 
     @property
     def wanted_conditions(self) -> dict[str, str]:
-        """Those of its conditions that more data can be asked for by: not what was taken for what."""
+        """The conditions without `confusion`, which new data can't be selected by."""
         return {name: value for name, value in self.conditions.items() if name != CONFUSION}
 
 
 def clusters_of(mistakes: Sequence[Mistake], chances: Exposure, looks: Appearance, limits: Limits, seed: int) -> tuple[list[Cluster], list[Mistake]]:
-    """Cluster mistakes by conditions, then by appearance.
+    """Cluster mistakes by conditions, then by appearance; return the clusters, the worst first, and the mistakes in none.
 
     Args:
-        chances: to make them: the evaluated frames and their labeled objects.
-        seed: for groups too large to be compared in full.
-
-    Returns:
-        The clusters, the worst first, and the mistakes that are like too few others.
+        chances: exposure that rates and lifts relate to.
+        seed: selects a sample of groups too large to be compared in full.
     """
     dimensions = informative_dimensions(mistakes, limits.dimensions, chances, least=limits.least, telling=limits.telling)
     groups, left = group_by_conditions(mistakes, dimensions, limits.least)
     found = [
         _measured(group, part, mistakes, chances, limits)
         for group in groups
-        # Looks say less than conditions do: a part takes twice as many mistakes.
+        # Appearance is weaker evidence than conditions, so a part needs twice as many mistakes.
         for part in split_by_appearance(group.members, looks, 2 * limits.least, limits.clear, seed)
     ]
     found.sort(key=lambda cluster: (-cluster.score, cluster.name, cluster.members[0].row))

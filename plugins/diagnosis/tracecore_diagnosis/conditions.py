@@ -1,7 +1,7 @@
-"""The conditions mistakes were made under: which of them make a difference, and mistakes grouped by them as finely as their number allows.
+"""Conditions of mistakes: which of them matter, and mistakes grouped by them as finely as their number allows.
 
-Mistakes are counted against the exposure to them. For what can be missed that is the labeled objects of its class, where there are labels: a street
-with more pedestrians has more missed ones and says nothing of the perception. For everything else each frame counts once.
+Mistakes are related to the chances to make them. For mistakes that miss an object, these are the labeled objects of its class, if there are labels: a
+street with more pedestrians has more missed ones without the perception being worse. For all others each frame counts once.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from tracecore_diagnosis.mistakes import FrameFacts, Mistake, condition_names
 __all__ = ["CONFUSION", "Exposure", "Group", "group_by_conditions", "informative_dimensions", "lift_of"]
 
 _CAN_BE_MISSED = frozenset({"miss", "wrong_class", "lost_track"})
-_JUDGED_BY = {"off_path": "path", "wrong_state": "tag"}  # labels of this geometry; everything else by boxes
+_JUDGED_BY = {"off_path": "path", "wrong_state": "tag"}  # geometry of the labels that reveal a mistake; `box2d` for other types
 
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """Chances to make mistakes.
+    """Chances to make mistakes: the evaluated frames and their labeled objects.
 
     Attributes:
-        objects: labeled objects of evaluated frames by (frame ref, class); None without labels.
-        of_frames: names of the conditions that are the frame's, not the object's.
-        labeled_for: refs of the frames that have labels of a geometry (box2d, path, tag); where there are none, all frames are taken to be judged.
+        objects: number of labeled objects by (frame ref, class); None without labels.
+        of_frames: names of conditions that belong to the frame, not the object.
+        labeled_for: refs of the frames with labels by geometry (box2d, path, tag); a missing geometry means that all frames are taken to be labeled.
     """
 
     frames: Mapping[str, FrameFacts]
@@ -37,31 +37,31 @@ class Exposure:
     def of(
         cls, frames: Mapping[str, FrameFacts], objects: Mapping[tuple[str, str], int] | None, labeled_for: Mapping[str, Collection[str]] | None = None
     ) -> Exposure:
-        """Return the chances on evaluated frames."""
+        """Return the exposure of evaluated frames."""
         return cls(frames, objects, condition_names(frames), labeled_for or {})
 
     def judged(self, type_: str) -> Mapping[str, FrameFacts]:
-        """Return the frames on which a mistake of a type could be found: those that are labeled for it."""
+        """Return the frames on which a mistake of a type could be found: those labeled for it."""
         labeled = self.labeled_for.get(_JUDGED_BY.get(type_, "box2d"))
         return {id_: frame for id_, frame in self.frames.items() if id_ in labeled} if labeled else self.frames
 
     def counts_objects(self, type_: str) -> bool:
-        """Return whether mistakes of a type are counted against labeled objects."""
+        """Whether mistakes of a type are related to labeled objects instead of frames."""
         return self.objects is not None and type_ in _CAN_BE_MISSED
 
     def among(self, type_: str, category: str, frames: Iterable[str]) -> int:
-        """Return the chances on some frames."""
+        """Return the number of chances on some frames: labeled objects of a class, or frames."""
         if not self.counts_objects(type_):
             return len(set(frames))
         return self.labeled(category, frames)
 
     def labeled(self, category: str, frames: Iterable[str]) -> int:
-        """Return how many labeled objects of a class some frames hold."""
+        """Return the number of labeled objects of a class on some frames."""
         return sum((self.objects or {}).get((id_, category), 0) for id_ in frames)
 
 
 def lift_of(mistakes: Sequence[Mistake], type_: str, category: str, conditions: Mapping[str, str], chances: Exposure) -> float:
-    """Return how many times as often mistakes happen under conditions of the frame as on all frames, per exposure; 1 where unknown."""
+    """Return the rate of mistakes per chance on frames that meet `conditions`, relative to that on all frames; 1 if unknown."""
     judged = chances.judged(type_)
     exposed = {id_ for id_, frame in judged.items() if conditions.items() <= frame.conditions.items()}
     all_chances, chances_here = chances.among(type_, category, judged), chances.among(type_, category, exposed)
@@ -75,10 +75,9 @@ def lift_of(mistakes: Sequence[Mistake], type_: str, category: str, conditions: 
 def informative_dimensions(
     mistakes: Sequence[Mistake], dimensions: Sequence[str], chances: Exposure, *, least: int, telling: float
 ) -> dict[tuple[str, str], tuple[str, ...]]:
-    """Return, by type and class, the dimensions to group mistakes by, without conditions of the frame that make no difference.
+    """Return, by type and class, the dimensions to group mistakes by: all of the object, and those of the frame that make a difference.
 
-    Args:
-        telling: least lift of some value of a dimension for it to be kept.
+    A dimension of the frame is kept if one of its values with at least `least` mistakes has a lift of at least `telling`.
     """
     kinds: dict[tuple[str, str], list[Mistake]] = {}
     for mistake in mistakes:
@@ -96,16 +95,15 @@ def informative_dimensions(
 
 
 CONFUSION = "confusion"
-"""The dimension of what was taken for what: of mistaken classes and light states."""
+"""Dimension of confused classes and light states (`red seen as green`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Mistakes of one type and class under the same conditions.
+    """Mistakes of one type and class that share conditions by dimension, which may include `confusion`.
 
     Attributes:
-        conditions: by dimension the value that all of them share; `confusion` may be among them.
-        remainder: whether mistakes under narrower conditions of these went to groups of their own.
+        remainder: whether mistakes with these and further conditions are in other groups.
     """
 
     type: str
@@ -118,17 +116,13 @@ class Group:
 def group_by_conditions(
     mistakes: Sequence[Mistake], dimensions: Mapping[tuple[str, str], Sequence[str]], least: int
 ) -> tuple[list[Group], list[Mistake]]:
-    """Group mistakes by type, class and conditions.
+    """Group mistakes by type, class and conditions; return the groups, and the mistakes that are too few even by type and class.
 
-    The narrowest groups come first: those that agree in every dimension. Where they are too few, the last dimension is let go and they are counted
-    together, and so on, so that each mistake is in the narrowest group that has enough of them.
+    Mistakes that agree in every dimension are grouped first. If they are fewer than `least`, the last dimension is dropped, and so on, so that each
+    mistake is in the most specific group with enough mistakes.
 
     Args:
-        dimensions: by type and class the conditions to group by, the one to keep longest first.
-        least: mistakes that make a group.
-
-    Returns:
-        The groups, and the mistakes that are too few even by type and class.
+        dimensions: by type and class, conditions to group by, the most important first.
     """
     groups: list[Group] = []
     left = list(mistakes)

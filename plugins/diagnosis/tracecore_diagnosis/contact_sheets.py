@@ -1,4 +1,4 @@
-"""Contact sheets: for each cluster, the detections (solid) against the ground truth (dashed), on the whole frame and closer."""
+"""Contact sheets of clusters: example mistakes with detections (solid) and ground truth (dashed), as whole frame and close-up."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ LEGEND = "orange, solid: seen · green, dashed: true · red: the mistake itself 
 _SEEN, _TRUE, _WRONG = "#ff9f1c", "#2ee66b", "#ff2d55"
 _WIDTH = 320
 _HEAD = 34
-_CLOSER = (3.0, 2.0)  # times the box, across and up: enough around it to see its surroundings
-_NARROWEST = 0.12  # of the frame's width: nearer than that there are only pixels
+_CLOSER = (3.0, 2.0)  # size of a close-up in widths and heights of the box, which shows its surroundings
+_NARROWEST = 0.12  # least width of a close-up as a share of the frame's; less would show only pixels
 _NOT_SEEN = frozenset({"miss", "lost_track"})
 
 
 @dataclass(frozen=True, slots=True)
 class SheetContent:
-    """Sources of the sheets: images, facts and scenes by frame ref, and the cameras' calibrations."""
+    """Sources of the sheets: encoded images, facts and scenes by frame ref, and the cameras' calibrations."""
 
     images: Mapping[str, bytes]
     frames: Mapping[str, FrameFacts]
@@ -38,12 +38,12 @@ class SheetContent:
 
 
 def sheet_name(cluster: Cluster) -> str:
-    """Return the file name of a cluster's sheet inside the request."""
+    """Return the path of a cluster's sheet relative to the request's folder."""
     return f"sheets/{cluster.rank:02d}-{cluster.id}.png"
 
 
 def examples_of(cluster: Cluster, count: int) -> list[Mistake]:
-    """Choose mistakes to show: the clearest of each drive by turns, no frame twice."""
+    """Return up to `count` mistakes of a cluster on different frames: the clearest of each drive in turn."""
     by_drive: dict[str, list[Mistake]] = {}
     seen: set[str] = set()
     for mistake in cluster.members:
@@ -56,11 +56,7 @@ def examples_of(cluster: Cluster, count: int) -> list[Mistake]:
 
 
 def draw_sheet(path: Path, cluster: Cluster, examples: Sequence[Mistake], gallery: SheetContent) -> int:
-    """Draw the sheet of a cluster and write it as PNG.
-
-    Returns:
-        How many examples are on it; without any there is no file.
-    """
+    """Write a cluster's sheet as PNG; return the number of examples on it, 0 (and no file) if no image is available."""
     tiles = []
     for mistake in examples:
         image = gallery.images.get(mistake.frame_id)
@@ -112,7 +108,7 @@ def _paths(frame: FrameFacts, scene: Scene, gallery: SheetContent) -> list[Line]
     lines = []
     if scene.true_path:
         points = camera.ground(scene.true_path)
-        # Every other piece: a dashed line.
+        # Every other segment, for a dashed line.
         for start, end in itertools.pairwise(points):
             lines += [Line((_between(start, end, at / 8), _between(start, end, (at + 1) / 8)), _TRUE) for at in range(0, 8, 2)]
     if scene.seen_path:
@@ -125,7 +121,7 @@ def _between(start: tuple[float, float], end: tuple[float, float], share: float)
 
 
 def _closer(mistake: Mistake, image: bytes, gallery: SheetContent) -> AnnotatedImage:
-    """Cut the neighborhood of the mistake's box out, in the frame's own proportions."""
+    """Return a close-up of the mistake's box with the frame's aspect ratio."""
     with Image.open(io.BytesIO(image)) as opened:
         whole = upright(opened).convert("RGB")
     x, y, width, height = mistake.box
@@ -135,7 +131,7 @@ def _closer(mistake: Mistake, image: bytes, gallery: SheetContent) -> AnnotatedI
     top = int(min(max(0.0, y + height / 2 - high / 2), whole.height - high))
     cut = whole.crop((left, top, left + max(2, int(wide)), top + max(2, int(high))))
     buffer = io.BytesIO()
-    cut.save(buffer, "BMP")  # read back at once: compressing it would only take time
+    cut.save(buffer, "BMP")  # read back at once, so compression is useless
     scene = gallery.scenes[mistake.frame_id]
     marks = [Mark(mark.x - left, mark.y - top, mark.width, mark.height, mark.label, mark.color, mark.dashed) for mark in _marks(mistake, scene)]
     of_object = " ".join(mistake.of_object.values())

@@ -1,4 +1,4 @@
-"""The data request: one want per cluster and per bug report; its Markdown page, and the check `request_usable`."""
+"""The data request, with one want per cluster and per bug report; its Markdown page; and the check `request_usable`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FACET = "tracecore_bug"
 
 @dataclass(frozen=True, slots=True)
 class Bug:
-    """A bug report: its id, what it says, the frames it names and the build it was seen in."""
+    """A bug report: its id and text, refs of frames that it names, and the build it was found in."""
 
     id: str
     text: str
@@ -33,10 +33,10 @@ class Bug:
 
 
 def read_bugs(refs: Sequence[str], lineage: tc.Lineage) -> list[Bug]:
-    """Read bug reports from the record, each once, in the order asked for.
+    """Read bug reports from the record, in the order of `refs` without duplicates.
 
     Raises:
-        UsageError: a ref of another kind, or of a bug that is not recorded.
+        UsageError: a ref is not of a bug, or the bug is not recorded.
     """
     return [_read(ref, lineage) for ref in dict.fromkeys(refs)]
 
@@ -70,7 +70,7 @@ def request_of(
     dimensions: Sequence[str],
     count: int,
 ) -> DataRequest:
-    """Make the request: bugs first, for a person met them on the road, then clusters by rank."""
+    """Return the data request: bugs first, since people met them on the road, then clusters by rank; each want asks for `count` frames."""
     wants = [_of_bug(bug, frames, dimensions, count) for bug in bugs]
     for cluster in clusters:
         own = {member.frame_id for member in cluster.members}
@@ -100,7 +100,7 @@ def _of_bug(bug: Bug, frames: Mapping[str, FrameFacts], dimensions: Sequence[str
 
 
 def why(cluster: Cluster) -> str:
-    """Return one sentence about what was seen."""
+    """Return one sentence that states how often a cluster's mistakes were found."""
     members = len(cluster.members)
     where = " and ".join(f"{name.replace('_', ' ')} {value}" for name, value in cluster.frame_conditions.items())
     frames = f"{cluster.frames} of the {cluster.of} evaluated frames" + (f" of {where}" if where else "")
@@ -111,12 +111,13 @@ def why(cluster: Cluster) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RequestSummary:
-    """Contents of the request's page.
+    """Content of the request's page.
 
     Attributes:
-        unasked: clusters of lower rank, for which nothing is asked.
-        drawn: by cluster id, how many examples its sheet shows; 0 where there is none.
-        unclustered: mistakes like too few others.
+        asked: clusters with a want.
+        unasked: clusters of lower rank without one.
+        drawn: number of examples on a cluster's sheet by id; 0 without a sheet.
+        unclustered: number of mistakes in no cluster.
     """
 
     request: DataRequest
@@ -128,7 +129,7 @@ class RequestSummary:
 
 
 def page(found: RequestSummary) -> str:
-    """Write the request as a page of Markdown."""
+    """Return the request's Markdown page."""
     return "\n".join(["# Data request", "", *_summary(found), *(line for want in found.request.wants for line in _want(want, found))]) + "\n"
 
 
@@ -165,13 +166,13 @@ def _want(want: Want, found: RequestSummary) -> Iterator[str]:
 
 
 class RequestUsable(tc.Check):
-    """A data request is what its schema says, and each want can be chosen by."""
+    """Check that a data request is valid, no want is repeated, and each has conditions or example frames."""
 
     name = "request_usable"
     description = "request.json is a data request, no want stands twice, and each has conditions or frames to go by."
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Read the request as curation would."""
+        """Validate request.json as the stage that consumes it would."""
         file = context.read() / FILE
         try:
             request = DataRequest.model_validate(loads_strict(file.read_bytes()))

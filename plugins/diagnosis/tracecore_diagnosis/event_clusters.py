@@ -1,4 +1,4 @@
-"""The stage `event-clusters`: what mistakes have in common, what that looks like, and what data would help."""
+"""The stage `event-clusters`: clusters mistakes, shows examples, and requests data that would help."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class EventClusters(tc.Stage):
         bugs: tuple[str, ...] = tc.Field((), description="refs of bug reports (bug/<id>), each a want of its own")
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Cluster, rank, draw, ask."""
+        """Cluster and rank the mistakes, draw the sheets, and write the data request."""
         bugs = read_bugs(params.bugs, context.lineage)
         table = context.read(self.frames)
         labels = context.read(self.labels)
@@ -145,7 +145,7 @@ class EventClusters(tc.Stage):
         table: Any,
         frames: Mapping[str, FrameFacts],
     ) -> dict[str, int]:
-        """Draw the sheets; give how many examples each shows."""
+        """Draw the clusters' sheets; return the number of examples on each by cluster id."""
         shown = {mistake.frame_id for cluster in clusters for mistake in examples[cluster.id]} & frames.keys()
         wanted = pc.field("frame_id").isin(pa.array(sorted(shown), type=pa.string()))
         images = table.to_table(columns=["frame_id", "image"], filter=wanted)
@@ -164,7 +164,7 @@ class EventClusters(tc.Stage):
         return drawn
 
     def _score(self, context: tc.Context) -> float:
-        """Return the least score of a detection: the one that the events were found by, where they say it."""
+        """Return the least score of drawn detections: the threshold recorded with the events, else 0.3."""
         artifact = context.artifact(self.events)
         facet = artifact.facets.get("tracecore_events") if artifact else None
         score = facet.get("score") if isinstance(facet, Mapping) else None

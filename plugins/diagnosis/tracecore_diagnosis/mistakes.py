@@ -1,4 +1,4 @@
-"""Mistakes of the perception, and the evaluated frames with their ground truth and detections, read from the tables."""
+"""Mistakes, and the evaluated frames with ground truth and detections, read from tables."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _CONFUSED = frozenset({"wrong_class", "wrong_state"})
 
 @dataclass(frozen=True, slots=True)
 class FrameFacts:
-    """One frame of the evaluated table, without its image; its conditions are all that its drive and the labels say of it."""
+    """One evaluated frame without its image; conditions come from its drive and its labels."""
 
     id: str
     drive: str
@@ -47,15 +47,15 @@ class FrameFacts:
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One row of the events.
+    """One row of the event table.
 
     Attributes:
-        row: its place in the joined table.
+        row: index in the joined table.
         box: x, y, width, height in px of the recorded image.
-        clarity: how clear a case it is, the greater the clearer, among mistakes of one type.
-        confusion: what was taken for what (`red seen as green`), None where nothing was confused.
-        conditions: of its frame and object, by dimension.
-        of_object: those of them that are the object's only.
+        clarity: how obvious the mistake is; comparable among mistakes of one type.
+        confusion: what was confused (`red seen as green`); None if nothing was.
+        conditions: of the frame and the object, by dimension.
+        of_object: conditions of the object only.
     """
 
     row: int
@@ -74,18 +74,15 @@ class Mistake:
     of_object: Mapping[str, str]
 
     def says(self, dimension: str) -> str | None:
-        """Return its value of a dimension; `confusion` is one."""
+        """Return the value of a dimension, which may be `confusion`; None if unknown."""
         return self.confusion if dimension == "confusion" else self.conditions.get(dimension)
 
 
 def join_events(*tables: Any) -> pa.Table:
-    """Return the mistakes of several event sets as one table, ordered by frame and id, each once.
-
-    Args:
-        tables: `pyarrow.dataset.Dataset` of the columns of EVENTS; None is left out.
+    """Return the mistakes of several event tables (`pyarrow.dataset.Dataset` or None), ordered by frame and id without duplicates.
 
     Raises:
-        UsageError: a table lacks columns that every event has.
+        UsageError: a table lacks required columns.
     """
     parts = []
     for table in tables:
@@ -99,7 +96,7 @@ def join_events(*tables: Any) -> pa.Table:
                 f"This is not an event set: the table has no column {', '.join(missing)}. Wire 'events' to an event_set, such as kpis.events."
             )
         known: pa.Table = table.to_table(columns=[name for name in EVENTS.names if name in table.schema.names])
-        # Events of an older version lack the columns added since.
+        # Tables of older versions lack newer columns.
         for column in EVENTS.schema:
             if column.name not in known.schema.names:
                 nothing: list[Any] = [None if column.nullable else []] * len(known)
@@ -111,7 +108,7 @@ def join_events(*tables: Any) -> pa.Table:
 
 
 def frames_of(frames: Any, labels: Any = None) -> dict[str, FrameFacts]:
-    """Read what is known of every frame by ref, in order of ref."""
+    """Read the facts of all frames, by ref in order of ref."""
     columns = [*_FRAME_COLUMNS, *(name for name in CONDITION_COLUMNS if name in frames.schema.names)]
     table = frames.to_table(columns=columns).sort_by("frame_id")
     has_attributes = labels is not None and "frame_attributes" in labels.schema.names
@@ -127,7 +124,7 @@ def condition_names(frames: Mapping[str, FrameFacts]) -> frozenset[str]:
 
 
 def mistakes_of(events: pa.Table, frames: Mapping[str, FrameFacts]) -> list[Mistake]:
-    """Read the rows of the joined table; what frames know of conditions decides, so that mistakes and chances are counted by the same."""
+    """Return the rows of the joined table; the frames' conditions override those in the events, so that mistakes and exposure agree."""
     names = condition_names(frames)
     return [_mistake(number, row, frames.get(row["frame_id"]), names) for number, row in enumerate(events.to_pylist())]
 
@@ -156,7 +153,7 @@ def _mistake(number: int, row: Mapping[str, Any], frame: FrameFacts | None, of_f
 
 
 def _clarity(row: Mapping[str, Any]) -> float:
-    """A sure false alarm, a far miss of the path, a large object that nothing overlaps: there it is plainest what went wrong."""
+    """Return the error or score, else the area without overlap: a confident false box, a large path error or a large missed object is obvious."""
     if row["error"] is not None:
         return float(row["error"])
     if row["score"] is not None:
@@ -165,7 +162,7 @@ def _clarity(row: Mapping[str, Any]) -> float:
 
 
 LIGHT = "light_state"
-"""Category of the tags that say a light's state."""
+"""Category of tags with a traffic light's state."""
 
 _JUDGED_COLUMNS = ["frame_id", "label_id", "revision", "geometry", "category", "qa", "ignore"]
 _SEEN_COLUMNS = ["frame_id", "number", "geometry", "category", "score", "x", "y", "width", "height", "path", "value"]
@@ -174,7 +171,7 @@ _TRUE_COLUMNS = ["frame_id", "label_id", "revision", "geometry", "category", "x"
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A box on a frame, px."""
+    """A box on a frame in px of the recorded image; a label has no score."""
 
     x: float
     y: float
@@ -186,7 +183,7 @@ class Box:
 
 @dataclass(slots=True)
 class Scene:
-    """Everything known of one frame: boxes and paths (flat x, y in m) that are true and that were seen, what its tags say."""
+    """True and detected boxes, paths (x, y alternating, m) and tags of one frame."""
 
     true: list[Box] = field(default_factory=list)
     seen: list[Box] = field(default_factory=list)
@@ -197,7 +194,7 @@ class Scene:
 
 
 def scenes_of(frames: Collection[str], labels: Any, detections: Any, score: float) -> dict[str, Scene]:
-    """Read what is known of some frames."""
+    """Read labels and detections of some frames, without detected boxes that score below `score`."""
     scenes = {id_: Scene() for id_ in sorted(frames)}
     for row in _rows(labels, _TRUE_COLUMNS, frames):
         _take(scenes[row["frame_id"]], row, true=True)
@@ -208,7 +205,7 @@ def scenes_of(frames: Collection[str], labels: Any, detections: Any, score: floa
 
 
 def labeled_objects(labels: Any, frames: Collection[str]) -> dict[tuple[str, str], int] | None:
-    """Count the labeled objects of frames that have to be seen by (frame ref, class); None without labels."""
+    """Count the labeled objects of frames by (frame ref, class), without crowds and ignored ones; None without labels."""
     if labels is None:
         return None
     found: Counter[tuple[str, str]] = Counter()
@@ -219,25 +216,25 @@ def labeled_objects(labels: Any, frames: Collection[str]) -> dict[tuple[str, str
 
 
 def frames_labeled_for(labels: Any) -> dict[str, set[str]]:
-    """Return the refs of the frames that have labels of a geometry, by geometry: box2d (or that there is no object), path, tag of the light."""
+    """Return the refs of labeled frames by geometry: box2d (including frames labeled as empty), path, and tag (light state only)."""
     found: dict[str, set[str]] = {}
     columns = [] if labels is None else [name for name in _JUDGED_COLUMNS if name in labels.schema.names]
     for row in last_revisions(labels.to_table(columns=columns).to_pylist()) if columns else ():
-        boxes = row["geometry"] in {"box2d", "none"}  # a rejected box was looked at all the same
+        boxes = row["geometry"] in {"box2d", "none"}  # a rejected box still means that the frame was reviewed
         if boxes or (row.get("qa") != "rejected" and not row.get("ignore") and (row["geometry"] == "path" or row["category"] == LIGHT)):
             found.setdefault("box2d" if boxes else row["geometry"], set()).add(row["frame_id"])
     return found
 
 
 def _rows(table: Any, columns: Sequence[str], frames: Collection[str]) -> list[Mapping[str, Any]]:
-    """Return the rows of some frames in a fixed order: detections by number, labels in their last revision where that was not rejected."""
+    """Return the rows of some frames: detections ordered by number, labels in their last revision without rejected and ignored ones."""
     if table is None:
         return []
     wanted = pc.field("frame_id").isin(pa.array(sorted(frames), type=pa.string()))
     known = [name for name in columns if name in table.schema.names]
     rows: list[Mapping[str, Any]] = table.to_table(columns=known, filter=wanted).to_pylist()
     if "label_id" in known:
-        # What a person could not have labeled is neither right nor wrong: it is not counted, and not drawn as true.
+        # Objects marked `ignore` count neither as right nor as wrong, and are not drawn.
         return [row for row in last_revisions(rows) if row.get("qa") != "rejected" and not row.get("ignore")]
     return sorted(rows, key=lambda row: (row["frame_id"], row["number"]))
 

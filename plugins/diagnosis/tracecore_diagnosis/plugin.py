@@ -1,4 +1,4 @@
-"""What this plugin brings: the stage that clusters mistakes and the check of its data request."""
+"""Hook implementations of this plugin: the stage `event-clusters`, the check `request_usable`, two facets and a table type."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def tracecore_register_checks() -> list[tc.Check]:
 
 @tc.hookimpl
 def tracecore_register_facets() -> list[tc.FacetSpec]:
-    """Return the facets of clusters and of a data request."""
+    """Return the facets of clusters and of data requests."""
     return [CLUSTERS_FACET, REQUEST_FACET]
 
 

@@ -90,7 +90,7 @@ class Driving:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What counts as a mistake: an object not followed with overlap `iou`, or a path more than `off_path` m off on average, for at least `episode` s."""
+    """What counts as a mistake: an object not followed with overlap `iou`, or a path off by more than `off_path` m, for at least `episode` s."""
 
     iou: float
     episode: float

@@ -1,1 +1,1 @@
-"""Evidence in others' formats: exporters, an importer, a journal and a gate."""
+"""Exporters to and an importer from other formats, a journal and a gate: stages of the tracecore plugin."""

@@ -1,9 +1,8 @@
-"""The export format `cyclonedx`: a build as a machine-learning bill of materials, CycloneDX 1.6 as JSON.
+"""The export format `cyclonedx`: a build as a machine-learning bill of materials, CycloneDX 1.6 JSON.
 
-Models and engines are components of type `machine-learning-model`, everything else that was read or written is `data`, the plugins that ran are
-`library`. Inputs of artifacts are dependencies, and of a model also the pedigree of the models it comes from. A component's SHA-256 is the
-identity that tracecore gives it: of a file its bytes', of a directory or table that of its canonical manifest; the property `tracecore:media` states
-which.
+Models and engines are components of type `machine-learning-model`, other artifacts `data`, and the plugins that ran `library`. A component depends on
+the artifacts that its run read; those of a model that are models are also its pedigree. The SHA-256 of a component is the artifact's digest: of a
+file's bytes, or of the canonical manifest of a directory or table; the property `tracecore:media` states which.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ Manifest = Mapping[str, Any]
 
 
 class CycloneDx(tc.Exporter):
-    """A build as a machine-learning bill of materials."""
+    """Exporter of a build as a machine-learning bill of materials."""
 
     name = "cyclonedx"
     description = "CycloneDX 1.6 ML-BOM as JSON: models, engines and data with hashes, pedigree and dependencies."
@@ -46,7 +45,7 @@ class CycloneDx(tc.Exporter):
 
 
 def bom_of(graph: Graph, manifest: Manifest) -> Bom:
-    """Put a build's bill of materials together."""
+    """Return the bill of materials of a build's trace and seal manifest."""
     from cyclonedx.model.bom import Bom, BomMetaData
 
     root: str = graph.trace["root"]
@@ -56,7 +55,7 @@ def bom_of(graph: Graph, manifest: Manifest) -> Bom:
     whole = _build(graph, manifest)
     made = datetime.fromisoformat(manifest["sealed_at"])
     metadata = BomMetaData(component=whole, timestamp=made, tools=_tools(), properties=[_property("gaps", len(graph.trace["gaps"]))])
-    # From the build's own digest and time: a bill of the same build is the same bill.
+    # Derived from the build's ref, so that the same build gives the same serial number.
     bom = Bom(components=[*components.values(), *plugins.values()], metadata=metadata, serial_number=uuid.uuid5(_SERIALS, root))
     bom.register_dependency(whole, [components[each["ref"]] for each in manifest["artifacts"] if each["ref"] in components])
     for ref, component in components.items():
@@ -147,7 +146,7 @@ def _hashes(digest: str) -> list[HashType]:
     from cyclonedx.model import HashAlgorithm, HashType
 
     text = digest.rpartition(":")[2]
-    # Another producer's version may not be a SHA-256 (md5, a number): it is only the version then.
+    # The version of an external dataset may not be a SHA-256 (md5, a number); then there is no hash.
     is_sha256 = len(text) == 64 and set(text) <= set("0123456789abcdef")
     return [HashType(alg=HashAlgorithm.SHA_256, content=text)] if is_sha256 else []
 

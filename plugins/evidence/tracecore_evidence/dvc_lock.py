@@ -1,8 +1,9 @@
-"""The import format `dvc`: a project's `dvc.lock` as OpenLineage events, one run a stage.
+"""The import format `dvc`: a project's `dvc.lock` as OpenLineage events, one run per stage.
 
-https://dvc.org/doc/user-guide/project-structure/dvcyaml-files#dvclock-file. Each stage becomes one COMPLETE whose inputs are its dependencies and
-whose outputs are its outs, as datasets of the namespace `dvc` with the hash that DVC took as version: `external/dvc/<path>@md5:<hex>`. A lock file
-names inputs and outputs, but no times and no users: the time of every event is the Unix epoch, so that the same file always gives the same events.
+https://dvc.org/doc/user-guide/project-structure/dvcyaml-files#dvclock-file. Each stage becomes a COMPLETE event with its dependencies as inputs and
+        its
+outs as outputs: datasets of the namespace `dvc` with DVC's hash as version, `external/dvc/<path>@md5:<hex>`. A lock file has no times and no users:
+each event has the time of the Unix epoch, so that the same file always gives the same events.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ _HASHES = ("md5", "etag", "checksum")
 
 
 class Dvc(tc.Importer):
-    """A project's `dvc.lock` as OpenLineage events."""
+    """Importer of a project's `dvc.lock`."""
 
     name = "dvc"
     description = "A dvc.lock: each stage a run, its dependencies and outs datasets external/dvc/<path>@md5:<hex>."
 
     def events(self, source: Path) -> list[Mapping[str, Any]]:
-        """Return an event a stage.
+        """Return one event per stage.
 
         Raises:
-            UsageError: no lock file of DVC's schema 2.0, or a stage of it that can't be understood.
+            UsageError: the file is not a lock file of DVC's schema 2.0, or a stage is malformed.
         """
         try:
             lock = YAML(typ="safe", pure=True).load(source.read_text(encoding="utf-8-sig"))
@@ -55,7 +56,11 @@ class Dvc(tc.Importer):
 
 
 def events_of(stages: Mapping[str, Any], file: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the events of a lock file's stages, in its order."""
+    """Yield the event of each stage of a lock file, in its order; `file` is its name for error messages.
+
+    Raises:
+        UsageError: a stage is malformed.
+    """
     for name, stage in stages.items():
         if not isinstance(stage, Mapping):
             raise tc.UsageError(f"{file}: stage '{name}': expected a mapping with cmd, deps and outs, found {type(stage).__name__}.")
@@ -74,7 +79,7 @@ def events_of(stages: Mapping[str, Any], file: str) -> Iterator[Mapping[str, Any
             "eventTime": _EPOCH,
             "producer": _PRODUCER,
             "schemaURL": _SCHEMA,
-            # The same stage with the same inputs and outputs is the same run, whichever lock file says so.
+            # Derived from the content: the same stage in another lock file is the same run.
             "run": {"runId": str(uuid.uuid5(_RUNS, jcs(content).decode())), "facets": facets},
             "job": {
                 "namespace": _NAMESPACE,
@@ -94,7 +99,7 @@ def _datasets(stage: Mapping[str, Any], key: str, where: str) -> list[dict[str, 
 
 
 def _dataset(entry: Any, where: str) -> dict[str, Any]:
-    """Return the dataset of one dependency or out; one without a hash has no version, which the record shows as a gap."""
+    """Return the dataset of one dependency or out; without a hash it has no version, which the record shows as a gap."""
     if not isinstance(entry, Mapping) or not isinstance(entry.get("path"), str):
         raise tc.UsageError(f"{where}: expected a path in each of deps and outs, found {entry!r}.")
     found = next(((name, entry[name]) for name in _HASHES if entry.get(name)), None)
@@ -103,7 +108,7 @@ def _dataset(entry: Any, where: str) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Turn what YAML holds into JSON: keys are texts, and what JSON has no word for (a date) is one too."""
+    """Convert parsed YAML to JSON values: keys, dates and integers of 2^53 and more become strings."""
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -1,6 +1,6 @@
-"""The journal: a line of JSON for each run that starts or ends and each build that is sealed, in the file that TRACECORE_JOURNAL names.
+"""The journal: a file, named by TRACECORE_JOURNAL, with a line of JSON for each run that starts or ends and each build that is sealed.
 
-For observers outside (a log shipper, a wall display). It is not part of the record: what it lacks, the record still has.
+It is for external observers (a log shipper, a dashboard) and not part of the record, which is complete without it.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ __all__ = ["append_line", "tracecore_build_sealed", "tracecore_run_finished", "t
 
 @tc.hookimpl
 def tracecore_run_started(run: tc.RunSummary, settings: Mapping[str, str]) -> None:
-    """Note that a run started."""
+    """Append that a run started."""
     _note(settings, "run_started", {"run": run.id, "job": run.job, "stage": run.stage, "plugin": run.plugin})
 
 
 @tc.hookimpl
 def tracecore_run_finished(run: tc.RunSummary, settings: Mapping[str, str]) -> None:
-    """Note how a run ended, and what it made."""
+    """Append a run's final state, outputs and error."""
     ended: dict[str, Any] = {"run": run.id, "job": run.job, "state": run.state.value, "outputs": list(run.outputs), "error": run.error}
     _note(settings, "run_finished", ended)
 
 
 @tc.hookimpl
 def tracecore_build_sealed(build: tc.BuildSummary, settings: Mapping[str, str]) -> None:
-    """Note that a build was sealed, and by which gates."""
+    """Append that a build was sealed, with the results of its gates."""
     gates = [{"name": gate.name, "passed": gate.passed, "waived": gate.waived} for gate in build.gates]
     _note(settings, "build_sealed", {"build": build.ref, "position": build.position, "gates": gates})
 
@@ -44,9 +44,9 @@ def _note(settings: Mapping[str, str], event: str, said: Mapping[str, Any]) -> N
 
 
 def append_line(path: Path, value: Mapping[str, Any]) -> None:
-    """Append a line that is there whole or, after a crash, ends before the next one begins.
+    """Append a value as one line of JSON and fsync; a line left incomplete by a crash is terminated first.
 
-    One write to a file opened for appending keeps the lines of several processes apart; fsync makes each outlive a power cut.
+    A single write to a file opened with O_APPEND keeps lines of concurrent processes separate.
     """
     line = json.dumps(value, ensure_ascii=False, allow_nan=False).encode() + b"\n"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)

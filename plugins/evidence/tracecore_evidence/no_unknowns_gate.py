@@ -1,4 +1,4 @@
-"""The gate `no-unknowns`: nothing may be unknown but what the program says may."""
+"""The gate `no-unknowns`: no unknowns except those that the program allows."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class NoUnknowns(tc.Gate):
     description = "No fact is unknown but those that the program excepts by name."
 
     def check_requirement(self, requirement: Mapping[str, Any]) -> None:
-        """Refuse another key than `except`, and a value that is not a list of names."""
+        """Raise UsageError for a key other than `except`, or a value that is not a list of names."""
         _excepted(requirement)
 
     def evaluate(self, evidence: tc.GateEvidence, requirement: Mapping[str, Any]) -> tc.GateResult:
-        """Count what is unknown beyond the exceptions."""
+        """Pass if every unknown matches an exception; `measured` is the number of others."""
         excepted = _excepted(requirement)
         counted = [(ref, unknown) for ref, unknown in evidence.unknowns if not any(fnmatchcase(unknown.what, name) for name in excepted)]
         left_out = len(evidence.unknowns) - len(counted)

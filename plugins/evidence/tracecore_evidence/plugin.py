@@ -1,4 +1,4 @@
-"""What this plugin brings: evidence in others' formats, a journal of what happens, and the gate `no-unknowns`."""
+"""Hook implementations of this plugin: two export formats, an import format, a journal and the gate `no-unknowns`."""
 
 from __future__ import annotations
 

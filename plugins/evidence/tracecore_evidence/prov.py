@@ -1,6 +1,6 @@
-"""The export format `prov`: a build's trace as a W3C PROV document, PROV-JSON.
+"""The export format `prov`: a build's trace as W3C PROV-JSON.
 
-An artifact is an entity, a run an activity that used and generated entities, a plugin a software agent, the approver (a pseudonym) a person.
+Artifacts are entities, runs are activities that used and generated them, plugins are software agents, and the approver (a pseudonym) is a person.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NAMESPACE = "urn:tracecore:"
 
 
 class Prov(tc.Exporter):
-    """A build's trace as W3C PROV."""
+    """Exporter of a build's trace as W3C PROV."""
 
     name = "prov"
     description = "W3C PROV as PROV-JSON: entities, activities and agents, and what used and generated what."
@@ -36,7 +36,7 @@ class Prov(tc.Exporter):
 
 
 def document_of(graph: Graph, manifest: Mapping[str, Any]) -> ProvDocument:
-    """Put a build's PROV document together."""
+    """Return the PROV document of a build's trace and seal manifest."""
     from prov.model import ProvDocument
 
     document = ProvDocument()
@@ -78,5 +78,5 @@ def _time(text: str | None) -> datetime | None:
 
 
 def _id(ref: str) -> str:
-    """Return the qualified name of a ref: percent-encoded once more, as PROV's local names take neither '/' nor '@' everywhere."""
+    """Return a ref as a qualified name, fully percent-encoded: some PROV tools reject '/' and '@' in local names."""
     return f"tc:{quote(ref, safe='')}"

@@ -1,4 +1,4 @@
-"""The two builders of engines behind one face: data-centre `tensorrt`, and `tensorrt-rtx`, which builds ahead of time for GPUs that aren't here."""
+"""One interface to both engine builders: `tensorrt`, for the local GPU, and `tensorrt-rtx`, which builds ahead of time for other GPUs."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ INSTALL = (
     "the data-centre builder comes from NVIDIA's own index: pip install tensorrt --extra-index-url https://pypi.nvidia.com."
 )
 VERBOSITY = "DETAILED"
-"""What an engine tells its inspector. It changes the engine's bytes, so it is the same for all of them and part of the recipe."""
+"""Profiling verbosity of all engines. It changes the engine's bytes, so it is part of the recipe."""
 _NARROW = {"fp4": "fp4", "int4": "int4", "fp8": "fp8", "int8": "int8", "bf16": "bf16", "half": "fp16"}
 _NO_CAPABILITY = frozenset({"NONE", "CURRENT"})
-_TAKEN_CARE_OF = ("Int64 binding",)  # a warning for code that binds outputs: their types are read from the engine here, and recorded
+_TAKEN_CARE_OF = ("Int64 binding",)  # irrelevant warnings: output types are read from the engine and recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class Builder:
     """An installed builder.
 
     Attributes:
-        name: of its distribution: `tensorrt` or `tensorrt-rtx`.
-        ahead: whether it builds for GPUs that aren't here.
+        name: distribution name, `tensorrt` or `tensorrt-rtx`.
+        ahead: whether it builds ahead of time for GPUs of other machines.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Builder:
     ahead: bool
 
     def targets(self) -> list[str]:
-        """Name the compute capabilities it can build for ahead of time (`SM89`); none for a builder that builds for the GPU that is there."""
+        """Return the compute capabilities it builds for ahead of time, ascending (`SM89`); empty if it builds for the local GPU only."""
         capability = getattr(self.module, "ComputeCapability", None)
         names = [name for name in getattr(capability, "__members__", {}) if name not in _NO_CAPABILITY]
         return sorted(names, key=lambda name: int(re.sub(r"\D", "", name))) if self.ahead else []
@@ -49,11 +49,11 @@ class Builder:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """An engine and what can be known of it without running it.
+    """An engine, and what is known of it without running it.
 
     Attributes:
-        layers: of the network before the builder fused it: count, by type, by type of what they give.
-        messages: how many lines the builder logged, by severity.
+        layers: layers before fusion: count, number by type, number by output type.
+        messages: number of lines that the builder logged, by severity.
     """
 
     engine: bytes
@@ -65,19 +65,16 @@ class Built:
 
     @property
     def precision(self) -> str:
-        """The narrowest type that its layers give, `fp16` for half precision; `fp32` or `tf32` where that is single."""
+        """The narrowest output type of its layers (`fp16` for half precision); `tf32` or `fp32` if all are single precision."""
         given = self.layers["output_types"]
         return next((name for kind, name in _NARROW.items() if kind in given), "tf32" if "TF32" in self.flags else "fp32")
 
 
 def choose_builder(wanted: str, targets: Sequence[str], present: str | None, log: logging.Logger) -> Builder:
-    """Choose a builder: the data-centre one where it is installed and the target is the GPU that is here, else the one that builds ahead of time.
-
-    Args:
-        wanted: `auto`, `tensorrt` or `tensorrt-rtx`.
+    """Return `tensorrt` if it is installed and the only target is the local GPU, else `tensorrt-rtx`; `wanted` other than `auto` limits the choice.
 
     Raises:
-        UsageError: none is installed, or none can build for the targets.
+        UsageError: no builder is installed, or none can build for the targets.
     """
     reasons = []
     for name in ("tensorrt", "tensorrt-rtx") if wanted == "auto" else (wanted,):
@@ -108,18 +105,18 @@ def build(
     workspace_mib: int | None,
     log: logging.Logger,
 ) -> Built:
-    """Build an engine. The network is strongly typed: it computes in the types that the graph names, and in no others.
+    """Build a strongly typed engine, which computes in exactly the types that the graph names.
 
     Args:
-        graph: ONNX.
-        targets: compute capabilities, one engine for all of them.
-        tf32: whether factors in single precision may be rounded to TF32.
-        batch: most images at once, where the graph leaves their number open.
-        optimization: 0 quick to 5 thorough.
-        workspace_mib: most memory for scratch on the GPU; the builder's own limit without.
+        graph: serialized ONNX model.
+        targets: compute capabilities, all served by one engine.
+        tf32: whether single-precision factors may be rounded to TF32.
+        batch: greatest batch size, if the graph leaves it open.
+        optimization: builder level, 0 (quick) to 5 (thorough).
+        workspace_mib: limit of scratch memory on the GPU; None for the builder's own.
 
     Raises:
-        RunFailed: the builder refuses the graph or gives no engine.
+        RunFailed: the builder refuses the graph or returns no engine.
     """
     trt = builder.module
     logger = run_logger(trt, log)
@@ -140,7 +137,7 @@ def build(
         for place, target in enumerate(targets):
             config.set_compute_capability(getattr(trt.ComputeCapability, target), place)
     inputs = _profile(make, config, network, batch)
-    # what it is made of is read now: an engine can be neither opened nor inspected without a GPU
+    # layers are read from the network, since an engine can't be inspected without a GPU
     layers = _layers(network)
     outputs = [_tensor(network.get_output(number)) for number in range(network.num_outputs)]
     serialized = make.build_serialized_network(network, config)
@@ -151,7 +148,7 @@ def build(
 
 
 def _profile(make: Any, config: Any, network: Any, batch: int) -> list[dict[str, Any]]:
-    """Set the number of images that the engine is built for, where the graph leaves it open."""
+    """Add an optimization profile for an open batch size, and return the descriptions of the inputs."""
     inputs = []
     profile = make.create_optimization_profile()
     open_ = False
@@ -188,7 +185,7 @@ def _layers(network: Any) -> dict[str, Any]:
 
 
 def run_logger(trt: ModuleType, log: logging.Logger) -> Any:
-    """Return a logger of the builder's own kind that hands every line on to the run's log, under the builder's name."""
+    """Return an instance of the builder's logger class that forwards to a child of `log`, counts lines by severity and keeps the last error."""
     levels = {
         trt.ILogger.Severity.INTERNAL_ERROR: logging.ERROR,
         trt.ILogger.Severity.ERROR: logging.ERROR,
@@ -200,7 +197,7 @@ def run_logger(trt: ModuleType, log: logging.Logger) -> Any:
     named = log.getChild(trt.__name__)
 
     class RunLogger(trt.ILogger):  # type: ignore[misc, name-defined]  # the base comes from whichever builder is installed
-        """Hands on, counts, and keeps the last error for the failure's sentence."""
+        """Forwards and counts lines, and keeps the last error for error messages."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)

@@ -1,4 +1,4 @@
-"""Running an engine on a GPU of this machine, where there is one that it was built for."""
+"""Running an engine on this machine's GPU."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["inspect_engine", "present_capability", "run_engine", "why_not_execut
 
 
 def present_capability() -> str | None:
-    """Return the compute capability of this machine's GPU in the builders' words (`SM89`), None without one."""
+    """Return the compute capability of this machine's GPU in the builders' notation (`SM89`); None without a GPU."""
     found = accelerator()
     number = re.search(r"(\d+)\.(\d+)$", found) if found else None
     return f"SM{number[1]}{number[2]}" if number else None
 
 
 def why_not_executed(targets: list[str], present: str | None) -> str | None:
-    """Return why an engine can't be run here; None where it can."""
+    """Return why an engine for `targets` can't be run here, as a sentence; None if it can."""
     if present is None:
         return f"There is no GPU of {', '.join(targets)} on this machine: it has none."
     if present not in targets:
@@ -38,11 +38,9 @@ def why_not_executed(targets: list[str], present: str | None) -> str | None:
 
 
 def run_engine(builder: Builder, engine: bytes, images: NDArray[np.float32], *, log: logging.Logger) -> Answers:
-    """Run an engine that was built just now, one image at a time.
+    """Run a just-built engine on images [N, 3, H, W], one at a time.
 
-    Args:
-        engine: its bytes. Native code: only ever one's own.
-        images: [N, 3, H, W].
+    Engines are native code: never pass bytes that this process did not build.
 
     Raises:
         RunFailed: the engine can't be opened, or fails.
@@ -78,10 +76,7 @@ def run_engine(builder: Builder, engine: bytes, images: NDArray[np.float32], *, 
 
 
 def inspect_engine(builder: Builder, engine: bytes, *, log: logging.Logger) -> str:
-    """Return the layers of an engine that was just built, as JSON.
-
-    Args:
-        engine: its bytes. Native code: only ever one's own.
+    """Return the layers of a just-built engine as JSON text; never pass bytes that this process did not build.
 
     Raises:
         RunFailed: the engine can't be opened.

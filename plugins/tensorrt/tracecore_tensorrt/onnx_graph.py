@@ -1,4 +1,4 @@
-"""The ONNX graph of a model: exported by torch, stripped of the paths it was made in, so that two clones give the same bytes."""
+"""The ONNX graph of a model, exported by torch without file paths, so that different checkouts give the same bytes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,10 @@ _BATCH = "N"
 
 
 def export_graph(module: Any, *, outputs: Sequence[str], height: int, width: int, opset: int) -> onnx.ModelProto:
-    """Export a model with its decoding, for any number of images.
-
-    Returns:
-        The checked graph, weights inside, stripped.
-    """
+    """Export a module with a dynamic batch size; return the checked graph with its weights, stripped of paths."""
     import torch
 
-    # two images, not one: the exporter takes a size of 1 for a constant
+    # a batch of two, since the exporter treats a size of 1 as constant
     example = torch.zeros(2, 3, height, width)
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
@@ -48,16 +44,9 @@ def export_graph(module: Any, *, outputs: Sequence[str], height: int, width: int
 
 
 def strip(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Remove documentation and metadata at every level: torch writes stack traces with absolute paths there.
-
-    Args:
-        model: changed in place.
-
-    Returns:
-        The same model.
-    """
+    """Remove documentation and metadata at every level in place, and return the model; torch writes stack traces with absolute paths there."""
     _clear(model)
-    # '2.13.0+cpu' and '2.13.0+cu130' export the same graph
+    # drop the local version: '2.13.0+cpu' and '2.13.0+cu130' export the same graph
     model.producer_version = model.producer_version.partition("+")[0]
     return model
 
@@ -72,7 +61,7 @@ def _clear(message: Message) -> None:
 
 
 def describe(model: onnx.ModelProto) -> dict[str, Any]:
-    """Return what a graph is: versions, operators, inputs and outputs with their shapes."""
+    """Return a graph's versions, operator counts, number of weights, inputs and outputs."""
     operators = Counter(node.op_type for node in model.graph.node)
     return {
         "opset": next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),
@@ -101,7 +90,7 @@ def _value(value: onnx.ValueInfoProto) -> dict[str, Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's notes to its own developers off the terminal."""
+    """Suppress the exporter's log messages and deprecation warnings."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

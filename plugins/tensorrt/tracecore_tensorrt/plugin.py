@@ -1,4 +1,4 @@
-"""What this plugin brings to tracecore: the stages `onnx` and `tensorrt`."""
+"""Hook implementations of this plugin: the stages `onnx` and `tensorrt`, and the facet of an exported graph."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["tracecore_register_facets", "tracecore_register_stages"]
 
 @tc.hookimpl
 def tracecore_register_stages() -> list[type[tc.Stage]]:
-    """Return the export and the compile stage."""
+    """Return the stages `onnx` and `tensorrt`."""
     return [Onnx, TensorRT]
 
 
 @tc.hookimpl
 def tracecore_register_facets() -> list[tc.FacetSpec]:
-    """Return the facet of an exported graph."""
+    """Return the facet `tracecore_onnx`."""
     return [ONNX_FACET]

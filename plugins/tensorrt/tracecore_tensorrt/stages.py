@@ -1,4 +1,4 @@
-"""The stages `onnx` (a trained model in, one ONNX file out) and `tensorrt` (an ONNX model in, an engine out), compared with their source."""
+"""The stages `onnx` (trained model to ONNX file) and `tensorrt` (ONNX model to engine), each compared with its source."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Onnx(tc.Stage):
         opset: int = tc.Field(20, ge=18, le=22, description="ONNX operator set")
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Export, check, compare, write."""
+        """Export the model, compare it with torch, and write it."""
         # torch takes seconds to import: only where it is used
         import torch
 
@@ -124,12 +124,12 @@ class TensorRT(tc.Stage):
 
         @property
         def targets(self) -> list[str]:
-            """The compute capabilities in ascending order: their order in the program means nothing."""
+            """The compute capabilities in ascending order, whatever their order in the program."""
             return [self.target] if isinstance(self.target, str) else sorted(self.target, key=lambda target: int(target[2:]))
 
         @property
         def settings(self) -> dict[str, Any]:
-            """Return the builder's settings, as the recipe names them."""
+            """The builder's settings as they enter the recipe digest."""
             return {
                 "tf32": self.tf32,
                 "batch": self.batch,
@@ -139,7 +139,7 @@ class TensorRT(tc.Stage):
             }
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Build, then run where that can be."""
+        """Build the engine, and compare it with its source if it can run here."""
         # the builder and onnx take long to import: only where they are used
         import onnx
 
@@ -200,7 +200,10 @@ class TensorRT(tc.Stage):
     def _execute(
         self, context: tc.Context, params: Params, builder: Builder, built: Built, network: bytes, config: dict[str, Any], present: str | None
     ) -> dict[str, Any]:
-        """Compare an engine with the network it was built from where this machine can, and return whether it could."""
+        """Run the engine if this machine can and compare it with its network; return the facet's members about execution.
+
+        Raises RunFailed if the engine's outputs are beyond the tolerances.
+        """
         from tracecore.parity import judge, reach_of
         from tracecore_tensorrt.engine_runtime import inspect_engine, run_engine, why_not_executed
 
@@ -235,10 +238,9 @@ def _read_onnx(folder: Path) -> bytes:
 
 
 def recipe_digest(network: bytes, config: dict[str, Any], builder: str, version: str, targets: list[str], inspector: str) -> str:
-    """Return the digest of what an engine is made by: two engines of one recipe are the same to an auditor, though their bytes differ.
+    """Return the digest of everything an engine is built from; engines with the same recipe are equivalent, though their bytes differ.
 
-    Args:
-        targets: compute capabilities, in ascending order.
+    `targets` must be in ascending order.
     """
     return digest_json(
         {

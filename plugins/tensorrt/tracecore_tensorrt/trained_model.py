@@ -1,4 +1,4 @@
-"""Trained models as stages hand them on: weights and what they mean, built again without importing the plugin that trained them."""
+"""Loading trained models: weights and architecture, without importing the plugin that trained them."""
 
 from __future__ import annotations
 
@@ -17,16 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["GROUP", "Detector", "load_detector", "read_config"]
 
 GROUP = "tracecore.models"
-"""Entry-point group of architectures: a name gives a factory from `config.json` to a module whose forward gives boxes, scores and classes."""
+"""Entry-point group of architectures: factories from the content of `config.json` to a module."""
 
 
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """A model, ready to be run or exported.
-
-    Attributes:
-        source_digest: of the code that the architecture was built from now; `config` says which it was trained with.
-    """
+    """A loaded model; `source_digest` is that of the installed architecture code."""
 
     module: nn.Module
     config: dict[str, Any]
@@ -34,7 +30,7 @@ class Detector:
 
     @property
     def doubt(self) -> str | None:
-        """Warn where the architecture's code changed since the training; its weights may fit and mean something else."""
+        """A warning if the architecture's code changed since training, so that fitting weights may mean something else; else None."""
         trained_with = self.config["architecture"].get("source_digest")
         if trained_with == self.source_digest:
             return None
@@ -45,7 +41,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """Read a model's `config.json`.
 
     Raises:
-        UsageError: it is missing, broken, or lacks what is needed to run the model.
+        UsageError: the file is missing or invalid, or lacks what is needed to run the model.
     """
     try:
         config: dict[str, Any] = loads_strict((folder / "config.json").read_bytes())
@@ -63,7 +59,7 @@ def load_detector(folder: Path) -> Detector:
     """Build a model's architecture and load its weights.
 
     Raises:
-        UsageError: no installed plugin has its architecture, or the weights don't fit it.
+        UsageError: no installed plugin has the architecture, or the weights don't fit it.
     """
     import safetensors
     import torch
@@ -72,7 +68,7 @@ def load_detector(folder: Path) -> Detector:
     config = read_config(folder)
     entry = _architecture(config["architecture"]["entry_point"])
     try:
-        # Building draws first weights, which are overwritten: the process's own random state must not move.
+        # Building initializes weights randomly; this must not change the process's random state.
         with torch.random.fork_rng(devices=[]):
             module: nn.Module = entry.load()(config)
         module.load_state_dict(load_file(folder / "model.safetensors"))
