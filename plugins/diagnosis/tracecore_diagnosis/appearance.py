@@ -1,6 +1,6 @@
 """Appearance of mistakes: a few dozen numbers of the image around the box, and groups split by them where the split is clear.
 
-No neural network is used; numbers are computed from the crop alone and rounded, so that equal images give equal clusters on any machine.
+No neural network is used; numbers are computed only from the crop and rounded, so that equal images give equal clusters on any machine.
 """
 
 from __future__ import annotations

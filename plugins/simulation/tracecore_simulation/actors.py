@@ -1,4 +1,4 @@
-"""Road users and parked vehicles of a town: generated from a seed, moved by rules."""
+"""Road users and parked cars of a town, generated from a seed and moved by rules."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tracecore_simulation.town import CURB, LANE, SIDEWALK, Actor, Crossing, Ego
 __all__ = ["Cast", "Clear", "Wishes"]
 
 Clear = Callable[[float], bool]
-"""Whether something may be placed at the curb at a distance along the road."""
+"""Returns whether the curb is free for objects at a distance along the road, m."""
 _PARKED = 4.75  # m from the middle of the road to the middle of a parked car
 _BIKE_LANE = 3.05  # m
 _STREET_LANE = 1.8  # m from the middle of a crossing street
-_ON_ROAD = 4.4  # m from the middle: a pedestrian there is in the way
+_ON_ROAD = 4.4  # m from the middle of the road: a nearer pedestrian is in the way
 _BODY_SHARES = (0.34, 0.33, 0.22, 0.11)
 _PAINTS: tuple[Color, ...] = (
     (196, 200, 204), (40, 44, 52), (150, 30, 34), (34, 66, 130), (224, 224, 218),
@@ -38,22 +38,20 @@ _HAIR: tuple[Color, ...] = ((30, 24, 22), (84, 56, 36), (170, 130, 80), (120, 12
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the driver of the recording car likes: a speed in m/s, and how slowly it wavers in s."""
+    """The ego driver's desired speed, m/s, and the time scale of its variation, s."""
 
     cruise: float
     rhythm: float
 
 
 class Cast:
-    """Gathers the actors of a drive.
+    """Generates the actors of a drive; all randomness comes from `rng`.
 
     Args:
-        rng: the only source of chance.
-        side: of the road one drives on: 1 right, -1 left.
-        crossings: where one may have to stop.
-        seconds: how long the drive is.
-        reach: how far the drive sees, m along the road.
-        clear: where something may be placed at the curb.
+        side: side of the road for driving: 1 right, -1 left.
+        seconds: duration of the drive.
+        reach: length of road to populate, m.
+        clear: whether objects may be placed at the curb.
     """
 
     def __init__(self, rng: np.random.Generator, side: int, crossings: Sequence[Crossing], seconds: float, reach: float, clear: Clear) -> None:
@@ -62,7 +60,7 @@ class Cast:
         self._walks: dict[int, list[tuple[float, float]]] = {}
 
     def ego(self, wishes: Wishes) -> Ego:
-        """Drive the recording car behind another one; people cross where it comes near."""
+        """Return the recording car, driven behind another car that is added; pedestrians are added who cross as it comes near."""
         start, faster = self._between(22, 34), self._between(0.99, 1.06)
         for number, crossing in enumerate(self._crossings):
             arrival = self._arrival(wishes, crossing)
@@ -74,7 +72,7 @@ class Cast:
         return Ego(self._side, drive(0.0, wishes.cruise, self._seconds, stops=stops, leader=leader, gap=FRONT + 2.5, front=FRONT, pulse=pulse))
 
     def park_cars(self) -> None:
-        """Leave cars at both curbs."""
+        """Add parked cars at both curbs."""
         for where in (-1, 1):
             along = self._between(6, 16)
             while along < self._reach:
@@ -84,7 +82,7 @@ class Cast:
                 along += self._between(5.8, 9.0) if self._rng.random() < 0.75 else self._between(14, 30)
 
     def meet_cars(self) -> None:
-        """Let others come towards us; they stop where we do."""
+        """Add oncoming cars, which stop for the same lights and pedestrians."""
         along, leader = self._between(25, 45), None
         while along < self._reach * 1.7:
             motion = self._towards(along, self._between(6, 9), leader, 2.3)
@@ -93,7 +91,7 @@ class Cast:
             along += self._between(20, 55)
 
     def cross_cars(self) -> None:
-        """Let cars pass on the crossing streets while we have red."""
+        """Add cars on the crossing streets that pass while the ego has red."""
         for crossing in self._crossings:
             if crossing.street is None or crossing.signal is None:
                 continue
@@ -105,7 +103,7 @@ class Cast:
                     self._car(-speed * passes, steady(lane, 0.0), math.copysign(math.pi / 2, speed), crossing=speed)
 
     def walk(self) -> None:
-        """Let people walk on the sidewalks, some in pairs."""
+        """Add pedestrians on the sidewalks, some in pairs."""
         for where in (-1, 1):
             along = self._between(5, 12)
             while along < self._reach:
@@ -118,7 +116,7 @@ class Cast:
                 along += self._between(7, 20)
 
     def ride(self) -> None:
-        """Add bicyclists on our side, which we overtake slowly, and on the other."""
+        """Add bicyclists on the ego's side, slower than it, and oncoming ones."""
         stops = [Stop(crossing.along - 3.0, _red(crossing)) for crossing in self._crossings if crossing.signal]
         place, leader = self._reach * 0.55, None
         for _ in range(int(self._rng.integers(2, 4))):
@@ -133,7 +131,7 @@ class Cast:
             along += self._between(26, 60)
 
     def _walk_across(self, crossing: Crossing, arrival: float) -> list[tuple[float, float]]:
-        """Let people cross, with red where there are lights, else about when we come; give when each is in the way."""
+        """Add pedestrians who cross, at red lights or near the ego's arrival; return when each is in the way, (from, to) in s."""
         starts = []
         if crossing.signal is not None:
             for start, _ in crossing.signal.reds(self._seconds):
@@ -151,7 +149,7 @@ class Cast:
         return found
 
     def _arrival(self, wishes: Wishes, crossing: Crossing) -> float:
-        """Return about when the ego comes to a crossing, s."""
+        """Return the approximate time of the ego's arrival at a crossing, s."""
         stops = [Stop(other.along - 3.0, _red(other)) for other in self._crossings if other.signal is not None and other.along < crossing.along]
         motion = drive(0.0, wishes.cruise, self._seconds, stops=stops, front=FRONT)
         return next((0.05 * step for step, along in enumerate(motion.alongs) if along > crossing.along - 10), self._seconds)
@@ -161,7 +159,7 @@ class Cast:
         return lambda t: red(t) or any(start <= t <= end for start, end in walks)
 
     def _towards(self, along: float, speed: float, leader: Motion | None, front: float) -> Motion:
-        """Drive someone towards us, along a way that is ours backwards."""
+        """Return the motion of an oncoming road user, measured in its own direction, that is along the road reversed."""
         stops = []
         for number, crossing in enumerate(self._crossings):
             line = crossing.along + 3.0 if crossing.street is None else 2 * crossing.street - crossing.along + 3.0

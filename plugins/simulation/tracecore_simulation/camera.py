@@ -1,4 +1,4 @@
-"""The camera, a pinhole above the road, and its canvas: colors, what emits light, and which object each pixel shows."""
+"""The pinhole camera above the road, and its canvas with colors, light sources and the object that each pixel shows."""
 
 from __future__ import annotations
 
@@ -12,23 +12,15 @@ from PIL import Image, ImageDraw
 __all__ = ["FINER", "NEAR", "NUMBERS", "Camera", "Canvas", "Color", "Point2", "Point3"]
 
 Point3 = tuple[float, float, float]
-"""x to the right, y up from the road, z ahead; meters from the point of the road below the camera."""
+"""x right, y up, z ahead; m from the point on the road below the camera."""
 Point2 = tuple[float, float]
-"""u to the right, v down; pixels."""
-NEAR = 1.2  # m: what is nearer is cut off
+"""u right, v down; px."""
+NEAR = 1.2  # m: distance of the near plane
 
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """A pinhole camera.
-
-    Attributes:
-        width: px.
-        height: px.
-        focal: px.
-        horizon: row of the horizon, px; it moves a little as the car pitches.
-        eye: height above the road, m.
-    """
+    """A pinhole camera; width, height, focal length and row of the horizon are in px, the height above the road is in m."""
 
     width: int
     height: int
@@ -37,13 +29,13 @@ class Camera:
     eye: float = 1.5
 
     def project(self, point: Point3) -> Point2:
-        """Return the pixel of a point ahead."""
+        """Return the pixel of a point in front of the camera."""
         x, y, z = point
         scale = self.focal / max(z, 1e-3)
         return self.width / 2 + scale * x, self.horizon + scale * (self.eye - y)
 
     def polygon(self, points: Sequence[Point3]) -> list[Point2]:
-        """Project a flat polygon, cut at the near plane; empty where nothing of it is ahead."""
+        """Project a flat polygon, clipped at the near plane; empty if it is behind."""
         if all(point[2] >= NEAR for point in points):
             return [self.project(point) for point in points]
         cut: list[Point3] = []
@@ -59,45 +51,42 @@ class Camera:
 Color = tuple[int, int, int]
 _SKY = 255
 NUMBERS = 254
-"""Objects of one frame at most: their numbers are bytes, 0 is the ground and 255 the sky."""
-FINER = 2  # drawn at twice the size, then averaged: edges without steps
+"""Most objects of a frame: their numbers are bytes, with 0 for the ground and 255 for the sky."""
+FINER = 2  # antialiasing: drawn at twice the size, then averaged
 
 
 class Canvas:
-    """One frame while it is drawn, back to front.
+    """One frame while it is drawn, back to front; coordinates are px of the finished picture.
 
     Args:
-        width: of the finished picture, px.
-        height: px.
-        glowing: whether things may glow (dusk and night); by day that layer is left out.
+        glowing: whether to keep a layer of emitted light (dusk and night).
     """
 
     def __init__(self, width: int, height: int, *, glowing: bool) -> None:
         self.width, self.height = width, height
         size = (width * FINER, height * FINER)
         self._image = Image.new("RGB", size)
-        self._solid, self._clear = ImageDraw.Draw(self._image), ImageDraw.Draw(self._image, "RGBA")  # blending costs more than covering
+        self._solid, self._clear = ImageDraw.Draw(self._image), ImageDraw.Draw(self._image, "RGBA")  # drawing with alpha is slower
         self._glow_image = Image.new("RGB", size) if glowing else None
         self._glow = ImageDraw.Draw(self._glow_image) if self._glow_image else None
         self._ids_image = Image.new("L", (width, height), _SKY)
         self._ids = ImageDraw.Draw(self._ids_image)
         self.subject = 0
-        """Number of the object being drawn; 0 for scenery."""
+        """Number of the object being drawn; 0 for the ground and parts that belong to no object."""
         self._drawn: tuple[float, float, float, float] | None = None
 
     def paint(self, pixels: npt.NDArray[np.uint8], rows: int) -> None:
-        """Stretch a background over so many rows of the finished picture, from its top on."""
+        """Stretch a background image over the top rows of the picture."""
         self._image.paste(Image.fromarray(pixels).resize((self._image.width, rows * FINER), Image.Resampling.BILINEAR))
 
     def polygon(self, points: Sequence[Point2], color: Color, *, glow: Color | None = None, alpha: int = 255, inside: bool = False) -> None:
         """Fill a polygon.
 
         Args:
-            points: corners in px of the finished picture.
-            color: its color by daylight.
-            glow: the light it gives off by itself.
-            alpha: 0 clear to 255 opaque.
-            inside: whether it lies within what was drawn before and changes only its color: a window, a mark on the road, a shadow.
+            color: color by daylight.
+            glow: color of emitted light.
+            alpha: 0 transparent to 255 opaque.
+            inside: whether to change only the colors of what was drawn before, not the object number: a window, a road marking, a shadow.
         """
         if len(points) < 3 or not self._visible(points):
             return
@@ -112,7 +101,7 @@ class Canvas:
             self._ids.polygon(list(points), fill=self.subject)
 
     def ellipse(self, center: Point2, rx: float, ry: float, color: Color, *, glow: Color | None = None, inside: bool = False) -> None:
-        """Fill an ellipse of half axes `rx` and `ry`, in px of the finished picture."""
+        """Fill an ellipse with half axes `rx` and `ry`; arguments are as for `polygon`."""
         u, v = center
         if rx <= 0.2 or ry <= 0.2 or not self._visible([(u - rx, v - ry), (u + rx, v + ry)]):
             return
@@ -124,7 +113,7 @@ class Canvas:
             self._ids.ellipse([u - rx, v - ry, u + rx, v + ry], fill=self.subject)
 
     def limb(self, start: Point2, end: Point2, thickness: float, color: Color) -> None:
-        """Draw a straight limb: a bar with a width in px."""
+        """Draw a straight bar of the given thickness."""
         du, dv = end[0] - start[0], end[1] - start[1]
         length = max((du * du + dv * dv) ** 0.5, 1e-6)
         nu, nv = -dv / length * thickness / 2, du / length * thickness / 2
@@ -132,7 +121,7 @@ class Canvas:
         self.polygon(bar, color)
 
     def begin(self, subject: int) -> None:
-        """Begin to draw an object, or scenery (0)."""
+        """Start drawing the object with a number; 0 for none."""
         self.subject, self._drawn = subject, None
 
     def _visible(self, points: Sequence[Point2]) -> bool:
@@ -147,17 +136,17 @@ class Canvas:
         return seen
 
     def marked(self) -> npt.NDArray[np.uint8]:
-        """Return the number of the object that each pixel shows, 0 for scenery and sky, (height, width)."""
+        """Return the number of the object that each pixel shows, 0 for ground and sky, (height, width)."""
         found = np.array(self._ids_image)
         found[found == _SKY] = 0
         return found
 
     def sky(self) -> npt.NDArray[np.bool_]:
-        """Return, for each pixel, whether it shows only sky, (height, width)."""
+        """Return whether each pixel shows the sky, (height, width)."""
         return np.asarray(np.asarray(self._ids_image) == _SKY)
 
     def count(self) -> int:
-        """Count the pixels that show the object being drawn now."""
+        """Return the number of pixels that show the object being drawn."""
         if self._drawn is None:
             return 0
         left, top, right, bottom = self._drawn
@@ -165,14 +154,14 @@ class Canvas:
         return int(self._ids_image.crop(box).histogram()[self.subject])
 
     def colors(self) -> npt.NDArray[np.float32]:
-        """Return the colors by daylight, (height, width, 3), 0 to 1."""
+        """Return the daylight colors, (height, width, 3), 0 to 1."""
         return _unit(self._image)
 
     def glows(self) -> npt.NDArray[np.float32] | None:
-        """Return the light that things give off by themselves, (height, width, 3), 0 to 1; None by day."""
+        """Return the emitted light, (height, width, 3), 0 to 1; None by day."""
         return None if self._glow_image is None else _unit(self._glow_image)
 
 
 def _unit(image: Image.Image) -> npt.NDArray[np.float32]:
-    """Average an image down to the finished size, 0 to 1."""
+    """Return an image averaged down to the finished size, 0 to 1."""
     return np.asarray(image.reduce(FINER), dtype=np.float32) * np.float32(1 / 255)

@@ -1,4 +1,4 @@
-"""Cars: faces in space, shaded by the sun's direction, with windows, wheels and lights."""
+"""Drawing of cars: shaded 3D faces with windows, wheels and lights."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _TIRE: Color = (22, 22, 24)
 _HUB: Color = (120, 122, 126)
 _PLATE: Color = (226, 226, 220)
 _BUMPER: Color = (40, 40, 44)
-_TOO_FINE = (_REFLECTION, _PLATE, _BUMPER)  # not to be seen from afar
-_SUN = (0.45, 0.75, -0.48)  # direction of the sun from a face: to the right, above, behind the camera
+_TOO_FINE = (_REFLECTION, _PLATE, _BUMPER)  # colors of details that are not drawn far away
+_SUN = (0.45, 0.75, -0.48)  # direction to the sun: right, above, behind the camera
 
 
 @dataclass(frozen=True, slots=True)
 class CarBody:
-    """The shape of a car, in meters.
+    """The shape of a car, m.
 
-    `cabin` gives the z of its glass house as parts of the length: rear foot, rear edge of the roof, front edge of the roof, front foot.
+    `cabin` has the z of its windows as shares of the length: rear foot, rear edge of the roof, front edge of the roof, front foot.
     """
 
     length: float
@@ -55,7 +55,7 @@ def _shade(color: Color, normal: Point3) -> Color:
 
 
 def _faces(body: CarBody, paint: Color, *, braking: bool, lamps: bool) -> list[_Face]:
-    """Build a car that looks along +z, its middle at the origin."""
+    """Return the faces of a car that points along +z, centered at the origin."""
     half, w, top, low, belt = body.length / 2, body.width / 2, body.height, 0.28, body.belt
     foot_r, roof_r, roof_f, foot_f = (part * body.length for part in body.cabin)
     inner = w * 0.80
@@ -124,12 +124,8 @@ def draw_car(
     """Draw one car.
 
     Args:
-        canvas: where.
-        camera: from where.
-        place: middle of its footprint, m.
-        heading: 0 looks away from the camera, pi towards it; radians, to the right.
-        body: its shape.
-        paint: its color.
+        place: center of its footprint, m.
+        heading: radians to the right; 0 points away from the camera, pi towards it.
         braking: whether its brake lights are on.
         lamps: whether its lights are on.
     """
@@ -168,7 +164,7 @@ def draw_car(
 
 
 def _normal(corners: list[Point3], outward: Point3) -> Point3:
-    """Return the unit normal of a flat face that points away from the middle of the car."""
+    """Return the unit normal of a flat face on the side of `outward`."""
     (ax, ay, az), (bx, by, bz), (cx, cy, cz) = corners[:3]
     ux, uy, uz, vx, vy, vz = bx - ax, by - ay, bz - az, cx - ax, cy - ay, cz - az
     nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx

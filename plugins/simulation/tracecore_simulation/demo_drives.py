@@ -1,4 +1,4 @@
-"""The command `tracecore draw-drives` and its function: a few small drives with labels, real MCAP and JPEG, made from a seed."""
+"""The command `tracecore draw-drives` and its function: a few small labeled drives as MCAP and COCO files, generated from a seed."""
 
 from __future__ import annotations
 
@@ -20,14 +20,7 @@ LABELS = "labels.coco.json"
 
 @dataclass(frozen=True, slots=True)
 class DrawnDrives:
-    """What was drawn.
-
-    Attributes:
-        drives: the MCAP files, in the order of the plan.
-        labels: the COCO file.
-        frames: camera frames in all.
-        boxes: labels in all.
-    """
+    """Paths of the MCAP files, in the order of the plan, and of the COCO file; total numbers of camera frames and boxes."""
 
     drives: tuple[Path, ...]
     labels: Path
@@ -44,21 +37,20 @@ def draw_drives(
     size: tuple[int, int] = (480, 270),
     progress: Callable[[int, int], None] | None = None,
 ) -> DrawnDrives:
-    """Write a few small drives: the same bytes for the same seed, wherever they lie.
+    """Write a few small drives and their labels into a folder; the same seed gives the same bytes.
 
-    The first drives are by day, at night, at dusk, by day and at night, each in another city, on another day; every drive has a measured clock and
-    GNSS, so that a split by drive can be shown to leak neither place nor time.
+    The drives are by day, at night, at dusk, by day, at night, and so on, each in another city on another day, and have a measured clock and GNSS, so
+    that a split by drive can be shown to leak neither place nor time.
 
     Args:
-        out: folder for `<drive>.mcap` and `labels.coco.json`; made where missing.
-        seed: the only source of chance.
-        drives: how many drives.
-        frames: camera frames of each, two a second.
-        size: (width, height) of the pictures in px.
+        out: folder for `<drive>.mcap` and `labels.coco.json`; created if missing.
+        drives: number of drives.
+        frames: camera frames per drive, at two per second.
+        size: (width, height) of the pictures, px.
         progress: called with (frames done, frames in all).
 
     Raises:
-        UsageError: counts or sizes that no drive can have.
+        UsageError: a count or size is too small.
     """
     from importlib.metadata import version
 

@@ -1,6 +1,6 @@
-"""Drives: planned (where and when each takes place, so that a split by drive shares neither), driven and recorded as MCAP with their ground truth.
+"""Drives: planned so that no two share place or time, simulated, and recorded as MCAP with ground truth.
 
-Each drive is made by itself, so that several threads give the same bytes as one.
+Each drive is generated independently, so that any number of threads gives the same bytes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SCENARIOS: dict[str, tuple[str, ...]] = {
     "dusk": ("dusk",),
     "night": ("night",),
 }
-"""Sets of scenarios: the times of day that drives go through by turns."""
+"""Sets of scenarios: the times of day of consecutive drives, in a cycle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +56,24 @@ _REGIONS = (
     _Region("SE", "gothenburg", 57.7089, 11.9746, 1, 2, "mast"),
     _Region("AU", "melbourne", -37.8136, 144.9631, -1, 11, "mast"),
 )
-_WEATHERS = ("clear", "clear", "overcast", "rain", "clear", "fog", "clear", "overcast", "rain", "clear", "clear")  # as many as no cycle of times
+_WEATHERS = ("clear", "clear", "overcast", "rain", "clear", "fog", "clear", "overcast", "rain", "clear", "clear")  # 11: coprime to cycles of times
 _HOURS = {"day": 11, "dusk": 18, "night": 21}  # local time
 
 
 @dataclass(frozen=True, slots=True)
 class DrivePlan:
-    """One drive to be made.
+    """A planned drive.
 
     Attributes:
-        name: of the drive, and of its file.
-        region: ISO 3166 code and city.
+        name: of the drive and its file.
+        region: country code (ISO 3166) and city.
         time_of_day: day, dusk or night.
         weather: clear, overcast, rain or fog.
-        side: of the road one drives on: 1 right, -1 left.
-        lights: how its traffic lights are mounted (`layout.LIGHT_STYLES`).
-        latitude: where it starts, degrees north.
-        longitude: where it starts, degrees east.
-        start: when it starts.
-        number: its place in the plan, from 0.
+        side: side of the road for driving: 1 right, -1 left.
+        lights: mounting of traffic lights (`layout.LIGHT_STYLES`).
+        latitude: of the start, degrees north.
+        longitude: of the start, degrees east.
+        number: index in the plan.
     """
 
     name: str
@@ -90,17 +89,14 @@ class DrivePlan:
 
     @property
     def start_ns(self) -> int:
-        """When it starts, in ns since the Unix epoch."""
+        """Start time in ns since the Unix epoch."""
         return int(self.start.timestamp()) * 1_000_000_000
 
 
 def plan_drives(count: int, scenarios: str = "mixed", first: int = 0) -> list[DrivePlan]:
-    """Plan drives through seven cities, by turns by day, dusk and night; each further round is on later days and 5 km away.
+    """Plan `count` drives, the first with number `first`, cycling through seven cities and the times of day of a set of `SCENARIOS`.
 
-    Args:
-        count: how many.
-        scenarios: which set of `SCENARIOS`.
-        first: number of the first one; the drives before it are as if they had been driven already.
+    Drives in the same city are 5 km and at least three weeks apart.
     """
     times = SCENARIOS[scenarios]
     found = []
@@ -125,20 +121,19 @@ def plan_drives(count: int, scenarios: str = "mixed", first: int = 0) -> list[Dr
     return found
 
 
-_SIGNAL_RATE, _FIXES = 20.0, 5  # a second; one fix each so many signals
+_SIGNAL_RATE, _FIXES = 20.0, 5  # signals per second; one GNSS fix per so many signals
 _SECOND = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What all drives share.
+    """Settings shared by all drives.
 
     Attributes:
-        seed: with a plan's number, the only source of chance.
-        frames: camera frames of each drive.
-        size: (width, height) of the pictures in px.
-        frames_per_second: of the camera, and of the LiDAR.
-        lidar: whether there is a LiDAR.
+        seed: with a plan's number, the only source of randomness.
+        frames: camera frames per drive.
+        size: (width, height) of the pictures, px.
+        frames_per_second: rate of camera and LiDAR.
     """
 
     seed: int
@@ -149,7 +144,7 @@ class Settings:
 
     @property
     def seconds(self) -> float:
-        """How long a drive is."""
+        """Duration of a drive."""
         return self.frames / self.frames_per_second
 
 
@@ -158,11 +153,10 @@ class Drive:
     """A recorded drive.
 
     Attributes:
-        plan: where and when.
-        file: its file's name.
-        frames: what is true of each frame.
-        actors: how many of each class there are in its town, seen or not.
-        meters: how far it goes.
+        file: name of its file.
+        frames: ground truth of each frame.
+        actors: number of actors and objects in its town by class, visible or not.
+        meters: length.
     """
 
     plan: DrivePlan
@@ -173,16 +167,9 @@ class Drive:
 
 
 def record_drive(path: Path, plan: DrivePlan, settings: Settings, done: Callable[[], None] | None = None) -> Drive:
-    """Drive a plan and write its file, whole or not at all.
-
-    Args:
-        path: of the MCAP file.
-        plan: where and when.
-        settings: what all drives share.
-        done: called after each frame.
-    """
+    """Simulate a plan and write its MCAP file to `path` atomically; `done` is called after each frame."""
     town = lay_out(np.random.default_rng([settings.seed, plan.number]), side=plan.side, seconds=settings.seconds, lights=plan.lights)
-    grain, echoes, noise = (np.random.default_rng([settings.seed, plan.number, stream]) for stream in (1, 2, 3))  # each its own chance
+    grain, echoes, noise = (np.random.default_rng([settings.seed, plan.number, stream]) for stream in (1, 2, 3))  # independent random streams
     recording = Recording(_metadata(plan, settings), lidar=settings.lidar)
     recording.mounting(plan.start_ns, town.mount, settings.size, lidar=settings.lidar)
     signals = CarSignals(town, plan.latitude, plan.longitude)
@@ -207,7 +194,7 @@ def record_drive(path: Path, plan: DrivePlan, settings: Settings, done: Callable
 
 
 def _signal(recording: Recording, signals: CarSignals, start_ns: int, number: int, noise: np.random.Generator) -> None:
-    """Record what the car measures of itself at one moment."""
+    """Record the vehicle's signals of one moment."""
     t = number / _SIGNAL_RATE
     time = start_ns + round(t * _SECOND)
     recording.signal(STATE, time, signals.state(t))
@@ -241,20 +228,15 @@ def _metadata(plan: DrivePlan, settings: Settings) -> dict[str, str]:
 
 
 _Task = tuple[Path, DrivePlan, Settings]
-"""What `record_drive` takes."""
+"""Arguments of `record_drive`."""
 
 
 def record_drives(
     folder: Path, plans: Sequence[DrivePlan], settings: Settings, *, threads: int = 1, progress: Callable[[int, int, str], None] | None = None
 ) -> list[Drive]:
-    """Record drives into a folder, in the order of their plans.
+    """Record drives as `<drive>.mcap` in a folder; return them in the order of their plans. The files are the same for any number of threads.
 
-    Args:
-        folder: for `<drive>.mcap`.
-        plans: where and when.
-        settings: what all share.
-        threads: how many may work at once; the files are the same for any number.
-        progress: called with (frames done, frames in all, name of the drive).
+    `progress` is called with (frames done, frames in all, name of the drive).
     """
     total, frames = len(plans) * settings.frames, 0
 
@@ -271,7 +253,7 @@ def record_drives(
 
 
 def _in_threads(tasks: Sequence[_Task], threads: int, done: Callable[[Drive], None]) -> list[Drive]:
-    """Share tasks out among threads. Not among processes: what another process loads would not be among what the run depends on."""
+    """Record drives in threads. Processes are not used: the modules that they load would be missing from the run's recorded dependencies."""
     with ThreadPoolExecutor(threads) as pool:
         running = [pool.submit(record_drive, *task) for task in tasks]
         for future in as_completed(running):

@@ -1,4 +1,4 @@
-"""The town in the recording car's frame: where points lie, the cuboids of objects, and the blocks that a LiDAR sees of them."""
+"""The town in the recording car's frame: positions, cuboids of objects, and blocks for the LiDAR."""
 
 from __future__ import annotations
 
@@ -29,15 +29,11 @@ __all__ = [
 
 
 class View:
-    """Where things are, as the camera sees them; what all points share is worked out once.
-
-    Args:
-        town: of the drive.
-        t: seconds since its start.
+    """Converts positions on the road to the camera's or vehicle's frame at time t (s).
 
     Attributes:
-        along: of the rear axle, m along the road.
-        heading: where the car points, radians to the right of north.
+        along: position of the rear axle along the road, m.
+        heading: of the car, radians to the right of north.
     """
 
     def __init__(self, town: Town, t: float) -> None:
@@ -50,7 +46,7 @@ class View:
         self._points, self._first, self._last = town.road.points(), town.road.first(), len(town.road.points()) - 2
 
     def __call__(self, across: float, along: float, up: float = 0.0) -> Point3:
-        """Return a place of the road as the camera sees it: x to its right, z ahead, m."""
+        """Return a road position in the camera's frame: x right, y up, z ahead, m."""
         offset = along - self._first
         index = int(offset)
         if index > self._last:
@@ -65,36 +61,32 @@ class View:
         return x * self._cos - z * self._sin, up, x * self._sin + z * self._cos
 
     def vehicle(self, across: float, along: float, up: float = 0.0) -> tuple[float, float, float]:
-        """Return a place of the road in the vehicle's frame: x ahead of the rear axle, y to the left, z up, m."""
+        """Return a road position in the vehicle's frame: x ahead of the rear axle, y left, z up, m."""
         x, _, z = self(across, along)
         return z + CAMERA_PLACE[0], CAMERA_PLACE[1] - x, up
 
     def turn(self, along: float, turned: float = 0.0) -> float:
-        """Return where something looks, radians to the right of where the car points."""
+        """Return the heading of an object relative to the car's, radians to the right."""
         return self.town.road.heading(along) - self.heading + turned
 
 
 Cuboid = tuple[float, float, float, float, float, float, float, float, float, float]
 """Center x y z, rotation quaternion x y z w, size along x y z (ASAM OpenLABEL), in the vehicle's frame, m."""
 HEAD = (0.30, 0.44, 1.18)
-"""Of a traffic light with its backing board: depth, width, height, m."""
-_POST = 0.07  # m, half of a post's thickness
-_INSIDE = 0.04  # m: what a LiDAR hits lies this far inside the cuboid, so that its noise does not carry points out of it
+"""Depth, width and height of a traffic light head with its backing board, m."""
+_POST = 0.07  # m: half the thickness of a post
+_INSIDE = 0.04  # m: blocks are this much smaller than cuboids, so that noise doesn't move points outside
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """An upright box, in the vehicle's frame.
+    """An upright box in the vehicle's frame: center x, y and half sizes in m, bottom and top in m above the road.
 
     Attributes:
-        x: of its middle, m.
-        y: of its middle, m.
         yaw: radians to the left of straight ahead.
-        long: half its length along its own x, m.
+        long: half its length, m.
         wide: half its width, m.
-        low: its bottom, m above the road.
-        high: its top, m.
-        shine: how much of the laser's light it sends back, 0 to 1.
+        shine: reflectivity, 0 to 1.
     """
 
     x: float
@@ -108,7 +100,7 @@ class Block:
 
 
 def actor_size(actor: Actor) -> tuple[float, float, float]:
-    """Return length, width and height of a car, a pedestrian or a bicyclist with the bicycle, m."""
+    """Return length, width and height of an actor, m; a bicyclist includes the bicycle."""
     if actor.category == "car":
         body = BODIES[actor.body]
         return body.length, body.width, body.height
@@ -118,7 +110,7 @@ def actor_size(actor: Actor) -> tuple[float, float, float]:
 
 
 def actor_cuboid(view: View, actor: Actor) -> Cuboid:
-    """Return the cuboid of a car, a pedestrian or a bicyclist with the bicycle."""
+    """Return the cuboid of an actor; a bicyclist includes the bicycle."""
     across, along = actor.place(view.t)
     size = actor_size(actor)
     return _upright(view.vehicle(across, along, size[2] / 2), -view.turn(along, actor.turned), size)
@@ -150,7 +142,7 @@ def plate_of(sign: RoadSign) -> tuple[float, float, float]:
 
 
 def actor_blocks(cuboid: Cuboid, actor: Actor) -> Iterator[Block]:
-    """Yield what a LiDAR sees of someone: the body and the cabin of a car, a trunk and legs of a person, a bicycle below a bicyclist."""
+    """Yield the blocks of an actor: body and cabin of a car; trunk, head and legs of a person; and the bicycle."""
     x, y, z, yaw, (long, wide, high) = cuboid[0], cuboid[1], cuboid[2], _yaw(cuboid), cuboid[7:]
     top = z + high / 2 - _INSIDE
     if actor.category == "car":
@@ -170,21 +162,21 @@ def actor_blocks(cuboid: Cuboid, actor: Actor) -> Iterator[Block]:
 
 
 def sign_blocks(view: View, sign: RoadSign, cuboid: Cuboid) -> Iterator[Block]:
-    """Yield what a LiDAR sees of a sign: its plate, which shines back, and its post."""
+    """Yield the blocks of a sign: its retroreflective plate and its post."""
     x, y, z, yaw, (_, wide, high) = cuboid[0], cuboid[1], cuboid[2], _yaw(cuboid), cuboid[7:]
     yield Block(x, y, yaw, 0.005, wide / 2 * 0.9, z - high / 2 * 0.9, z + high / 2 * 0.9, 0.95)
     yield _post(view, sign.lateral, sign.along, z - high / 2)
 
 
 def light_blocks(view: View, light: TrafficLight, cuboid: Cuboid) -> Iterator[Block]:
-    """Yield what a LiDAR sees of a traffic light: its head and its post."""
+    """Yield the blocks of a traffic light: its head and its post."""
     x, y, z, yaw, (long, wide, high) = cuboid[0], cuboid[1], cuboid[2], _yaw(cuboid), cuboid[7:]
     yield Block(x, y, yaw, long / 2 - _INSIDE, wide / 2 - _INSIDE, z - high / 2 + _INSIDE, z + high / 2 - _INSIDE, 0.2)
     yield _post(view, light.post, light.along, z - high / 2 if light.post == light.lateral else light.high)
 
 
 def tree_blocks(view: View, tree: Tree) -> Iterator[Block]:
-    """Yield what a LiDAR sees of a tree or a street lamp."""
+    """Yield the blocks of a tree or a street lamp."""
     if tree.lamp:
         yield _post(view, tree.lateral, tree.along, tree.height)
         return
@@ -194,7 +186,7 @@ def tree_blocks(view: View, tree: Tree) -> Iterator[Block]:
 
 
 def house_blocks(view: View) -> Iterator[Block]:
-    """Yield what a LiDAR sees of the houses near by."""
+    """Yield the blocks of nearby houses."""
     for house in view.town.buildings:
         if house.end < view.along - 60 or house.start > view.along + 100:
             continue

@@ -1,4 +1,4 @@
-"""Sky and road: what lies behind everything else."""
+"""Drawing of the background: sky, skyline and road."""
 
 from __future__ import annotations
 
@@ -23,15 +23,12 @@ _SKIES: dict[str, tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, i
 
 
 def sky(width: int, rows: int, time_of_day: str, weather: str, seed: int, shift: float) -> npt.NDArray[np.uint8]:
-    """Paint the sky with its clouds.
+    """Return the sky with clouds, (rows, width, 3).
 
     Args:
-        width: px.
-        rows: px.
-        time_of_day: day, dusk or night.
-        weather: one of `light.WEATHERS`; but for a clear sky clouds cover all of it.
-        seed: of the clouds, the same all along a drive.
-        shift: how far the car has turned, radians: the clouds move the other way.
+        weather: one of `lighting.WEATHERS`; all but `clear` are covered.
+        seed: of the clouds, the same throughout a drive.
+        shift: rotation of the car, radians; clouds move the opposite way.
     """
     top, low, cloud = (np.asarray(color, dtype=np.float32) for color in _SKIES[time_of_day])
     if weather != "clear":
@@ -47,7 +44,7 @@ def sky(width: int, rows: int, time_of_day: str, weather: str, seed: int, shift:
 
 @lru_cache(maxsize=8)
 def _clouds(seed: int) -> npt.NDArray[np.float32]:
-    """Make the clouds of a drive: how much of the sky is covered, 64 x 256 cells."""
+    """Return the cloud cover of a drive, 0 to 1, (64, 256)."""
     rng = np.random.default_rng(seed)
     field = np.zeros((64, 256), dtype=np.float32)
     for octave in (4, 8, 16, 32):
@@ -58,7 +55,7 @@ def _clouds(seed: int) -> npt.NDArray[np.float32]:
 
 
 def draw_ground(canvas: Canvas, camera: Camera, view: View) -> None:
-    """Draw the skyline, the verges, sidewalks, the road and its marks."""
+    """Draw the skyline, verges, sidewalks, the road and its markings."""
     z0 = view.along
     _skyline(canvas, camera, view)
     stops = z0 + np.concatenate([np.linspace(-1, 20, 12), np.linspace(24, AHEAD, 14), [600.0]])
@@ -92,7 +89,7 @@ def _patch(canvas: Canvas, camera: Camera, view: View, across: tuple[float, floa
 
 
 def _street(canvas: Canvas, camera: Camera, view: View, street: float) -> None:
-    """Draw the arms of a crossing street, with sidewalks and a line in their middle."""
+    """Draw both arms of a crossing street, with sidewalks and a center line."""
     for where in (-1, 1):
         arm = (where * 5.7, where * 46.0)
         _patch(canvas, camera, view, (where * 8.6, where * 46.0), (street - 7, street + 7), (150, 146, 140))
@@ -117,7 +114,7 @@ def _marks(canvas: Canvas, camera: Camera, view: View, streets: list[float]) -> 
 
 
 def _crossing(canvas: Canvas, camera: Camera, view: View, crossing: Crossing) -> None:
-    """Draw the crosswalks of a crossing and, where there are lights, the lines to stop at."""
+    """Draw the crosswalks of a crossing and, if it has lights, the stop lines."""
     far = crossing.along if crossing.street is None else 2 * crossing.street - crossing.along
 
     def near(along: float) -> bool:
@@ -134,7 +131,7 @@ def _crossing(canvas: Canvas, camera: Camera, view: View, crossing: Crossing) ->
 
 
 def _stains(canvas: Canvas, camera: Camera, view: View) -> None:
-    """Draw patches and stains: a road is not of one color."""
+    """Draw patches and stains on the road."""
     z0 = view.along
     rng = np.random.default_rng(view.town.seed)
     for _ in range(70):
@@ -146,7 +143,7 @@ def _stains(canvas: Canvas, camera: Camera, view: View) -> None:
 
 
 def _skyline(canvas: Canvas, camera: Camera, view: View) -> None:
-    """Draw the far hills or roofs: they turn with the car but come no nearer."""
+    """Draw distant hills or roofs, which turn with the car but come no nearer."""
     heading = view.heading
     rng = np.random.default_rng(view.town.seed + 1)
     heights = np.cumsum(rng.normal(0, 1.0, 480))

@@ -1,4 +1,4 @@
-"""What is true of one frame: its boxes and cuboids, the way that is free ahead of the car, and the light it has to obey."""
+"""Ground truth of one frame: boxes and cuboids, the free path ahead, and the traffic light that applies."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from tracecore_simulation.town import TrafficLight
 __all__ = ["GAP", "LIGHT_REACH", "NO_LIGHT", "WAYS", "FrameTruth", "light_ahead", "path_ahead"]
 
 WAYS = (5.0, 10.0, 15.0, 20.0, 25.0, 30.0)
-"""Meters between two points of the labeled path."""
+"""Distances along the path of the labeled points, m."""
 GAP = 2.0
-"""From the front of the car to the vehicle ahead on its lane, m, where its path ends: cars of this world stop 3 m apart, so some path is left."""
+"""Distance to the vehicle ahead at which the path ends, m; less than the 3 m at which cars stop, so some path is left."""
 LIGHT_REACH = 60.0
-"""How far ahead a light counts, m."""
+"""Greatest distance of a relevant traffic light, m."""
 NO_LIGHT = "none"
 _STEP = 0.25  # m
-_LONGEST = 15.0  # m: a vehicle further ahead than the path and this is not in its way, however long it is
+_LONGEST = 15.0  # m: more than half the length of any vehicle
 
 
 @dataclass(frozen=True, slots=True)
 class FrameTruth:
-    """One frame.
+    """Ground truth of one frame.
 
     Attributes:
-        time: of the picture, ns since the Unix epoch.
-        boxes: what is to be seen on it, with cuboids.
-        path: where the rear axle will be after each of `WAYS`: x ahead and y to the left by turns, m, in the vehicle's frame. It ends `GAP` behind
-            the vehicle ahead on the lane; empty where no way is free.
+        time: ns since the Unix epoch.
+        boxes: visible objects, with cuboids.
+        path: position of the rear axle after each distance of `WAYS`, x (ahead) and y (left) alternating, m, in the vehicle's frame; it ends `GAP`
+            behind the vehicle ahead on the lane, and may be empty.
         light: none, red, yellow or green.
     """
 
@@ -45,7 +45,7 @@ class FrameTruth:
 
 
 def path_ahead(view: View) -> tuple[float, ...]:
-    """Follow our lane from the rear axle on, as far as it is free; the car keeps to it."""
+    """Return the path along the car's lane from the rear axle to the end of the free lane, as in `FrameTruth`."""
     lateral, along, driven = view.town.ego.lateral(), view.along, 0.0
     end = _free_until(view)
     found: list[float] = []
@@ -53,7 +53,7 @@ def path_ahead(view: View) -> tuple[float, ...]:
         if along >= end:
             break
         while driven < way and along < end:
-            part = 1 - view.town.road.curvature(along + _STEP / 2) * lateral  # our lane is shorter than the middle on the inside of a bend
+            part = 1 - view.town.road.curvature(along + _STEP / 2) * lateral  # the lane is shorter than the road's middle on the inside of a bend
             step = min(_STEP, (way - driven) / part, end - along)
             along, driven = along + step, driven + step * part
             if way - driven < 1e-9:
@@ -64,7 +64,7 @@ def path_ahead(view: View) -> tuple[float, ...]:
 
 
 def _free_until(view: View) -> float:
-    """Return how far along the road the rear axle may come: `GAP` behind the nearest on our lane, m; infinity where the lane is free."""
+    """Return the road position that the rear axle can reach, `GAP` behind the nearest vehicle on the lane, m; infinity if the lane is free."""
     lateral, front = view.town.ego.lateral(), view.along + FRONT
     found = math.inf
     for actor in view.town.actors:
@@ -79,7 +79,7 @@ def _free_until(view: View) -> float:
 
 
 def light_ahead(view: View, boxes: Sequence[Box], camera: Camera) -> str:
-    """Return the state of the nearest light ahead that counts for us, can be labeled, and has its lit lamp on the picture; else none."""
+    """Return the state of the nearest relevant light ahead whose head is labeled and whose lit lamp is in the picture; `none` without one."""
     seen = {box.track: box for box in boxes if box.category == "traffic_light" and not box.ignore}
     ahead = [
         (light.along - view.along, light.track)
@@ -90,7 +90,7 @@ def light_ahead(view: View, boxes: Sequence[Box], camera: Camera) -> str:
 
 
 def _lamp_shown(view: View, light: TrafficLight, camera: Camera) -> bool:
-    """Return whether the middle of a light's lit lamp lies on the picture: near by, the edge may cut through its head."""
+    """Whether the center of a light's lit lamp is inside the picture, whose edge may cut through a near head."""
     aside, down = lamp_offset(light, light.signal.state(view.t))
     x, y, z = view(light.lateral, light.along, light.high)
     u, v = camera.project((x + aside, y - down, z))

@@ -1,4 +1,4 @@
-"""Labels of simulated drives: as a label batch, and as a COCO file with labeler, time, tool and guideline."""
+"""Labels of simulated drives, as a label table and as a COCO file with labeler, time, tool and guideline."""
 
 from __future__ import annotations
 
@@ -26,14 +26,13 @@ _VEHICLE = "vehicle"
 def label_rows(drives: Sequence[Drive], *, seed: int, size: tuple[int, int], tool: str) -> Iterator[dict[str, Any]]:
     """Yield rows of `tracecore_schemas.arrow_tables.LABELS`, drive by drive and frame by frame.
 
-    Each visible object has a box and a cuboid of the same track, both `ignore` where a person could not label it; each frame has a path, as far as
-    any way is free, and the state of the light, and one row of geometry `none` where nothing is to be seen.
+    Each visible object has a box and a cuboid with the same track, both with `ignore` if a person could not label it. Each frame has the light's
+    state, a path if the way is free, and a row of geometry `none` if no object is visible.
 
     Args:
-        drives: with their truth.
-        seed: that they were made from; label ids come from it, the drive, the time and the track.
-        size: (width, height) of the pictures in px.
-        tool: that says so, with its version.
+        seed: seed of the drives, which label ids are derived from.
+        size: (width, height) of the pictures, px.
+        tool: name and version of the labeling tool.
     """
     for drive in drives:
         for truth in drive.frames:
@@ -55,7 +54,7 @@ def label_rows(drives: Sequence[Drive], *, seed: int, size: tuple[int, int], too
 
 
 def _of_frame(truth: FrameTruth) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield (geometry, what of the frame, further columns) of each label."""
+    """Yield (geometry, id within the frame, further columns) of each label."""
     if not truth.boxes:
         yield "none", "", {}
     for box in truth.boxes:
@@ -85,7 +84,7 @@ def _box(box: Box) -> dict[str, Any]:
 
 
 def facet_of(drives: Sequence[Drive], tool: str) -> dict[str, JSON]:
-    """Return the facet `tracecore_labels` of the batch."""
+    """Return the facet `tracecore_labels` of the drives' labels."""
     frames = [truth for drive in drives for truth in drive.frames]
     boxes = [box for truth in frames for box in truth.boxes]
     ignored = sum(box.ignore for box in boxes)
@@ -117,13 +116,12 @@ _REVIEWED = 0.1
 
 
 def label_file(drives: Sequence[Drive], *, seed: int, size: tuple[int, int], tool_version: str) -> dict[str, JSON]:
-    """Return a COCO detection file.
+    """Return a COCO detection file, without traffic lights, which these files never had.
 
     Args:
-        drives: with the truth of their frames; traffic lights are left out, which these files never had.
-        seed: the labelers' pseudonyms come from it.
-        size: (width, height) of the pictures in px.
-        tool_version: of what drew the boxes.
+        seed: determines the labelers' pseudonyms.
+        size: (width, height) of the pictures, px.
+        tool_version: version of the tool that drew the boxes.
     """
     rng = np.random.default_rng([seed, 1 << 20])
     labelers = [f"labeler-{int(rng.integers(1 << 24)):06x}" for _ in range(_LABELERS)]

@@ -1,4 +1,4 @@
-"""Make up a town from a seed: where its road bends, where one crosses it, and what is along it."""
+"""Generation of a town from a seed: its road's bends, its crossings, and everything along it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tracecore_simulation.town import AHEAD, Building, Crossing, Road, RoadSign,
 __all__ = ["LIGHT_STYLES", "lay_out"]
 
 LIGHT_STYLES = ("post", "mast", "lying")
-"""Mounting of traffic lights: on posts next to the crosswalk, on masts behind the crossing, or there with their lamps side by side."""
+"""Mountings of traffic lights: on posts at the crosswalk, on masts behind the crossing, or on masts with horizontal heads."""
 _STREET = 9.0  # m from a crosswalk to the middle of the street behind it
 _SIGNS = {"limit": 0.3, "warning": 0.22, "blue": 0.2, "stop": 0.14, "panel": 0.14}
 _WALLS: tuple[Color, ...] = (
@@ -23,13 +23,12 @@ _WALLS: tuple[Color, ...] = (
 
 
 def lay_out(rng: np.random.Generator, *, side: int, seconds: float, lights: str = "post") -> Town:
-    """Make up the town of one drive.
+    """Generate the town of one drive; all randomness comes from `rng`.
 
     Args:
-        rng: the only source of chance.
-        side: on which side of the road one drives: 1 right, -1 left.
-        seconds: how long the drive is.
-        lights: how its traffic lights are mounted, one of `LIGHT_STYLES`.
+        side: side of the road for driving: 1 right, -1 left.
+        seconds: duration of the drive.
+        lights: mounting of its traffic lights, one of `LIGHT_STYLES`.
     """
     wishes = Wishes(float(rng.uniform(6.5, 9.5)), float(rng.uniform(2.5, 5.0)))
     reach = 1.2 * wishes.cruise * seconds + AHEAD
@@ -57,7 +56,7 @@ def lay_out(rng: np.random.Generator, *, side: int, seconds: float, lights: str 
 
 
 def _road(rng: np.random.Generator, reach: float) -> Road:
-    """Bend a road: one long bend and a shorter, flatter one; no radius below 60 m."""
+    """Return a road with a long bend and a shorter, flatter one; no radius is below 60 m."""
     long_, short = float(rng.uniform(36, 60)), float(rng.uniform(17, 26))
     sharpest = float(rng.uniform(1 / 220, 1 / 75))
     bends = (sharpest * long_, long_, float(rng.uniform(0, math.tau))), (0.0025 * short, short, float(rng.uniform(0, math.tau)))
@@ -65,7 +64,7 @@ def _road(rng: np.random.Generator, reach: float) -> Road:
 
 
 def _crossings(rng: np.random.Generator, reach: float) -> list[Crossing]:
-    """Place crossings: most have lights, and most of these are where another street crosses."""
+    """Return crossings; most have lights, and most of those are at a crossing street."""
     found = []
     along = float(rng.uniform(26, 48))
     while along < reach:
@@ -80,7 +79,7 @@ def _crossings(rng: np.random.Generator, reach: float) -> list[Crossing]:
 
 
 def _lights(rng: np.random.Generator, crossings: tuple[Crossing, ...], side: int, style: str, first: int) -> list[TrafficLight]:
-    """Put up the heads that we are to obey: one on our side of the crosswalk, and another across the road or above our lane."""
+    """Return the heads for the ego's direction: one at its side of the crosswalk, and another across the road or above the lane."""
     found: list[TrafficLight] = []
 
     def head(signal: Signal, lateral: float, along: float, high: float, post: float, *, lying: bool) -> None:
@@ -127,7 +126,7 @@ def _buildings(rng: np.random.Generator, reach: float, streets: list[float]) -> 
             wall = _WALLS[int(rng.integers(len(_WALLS)))]
             setback, height, seed = float(rng.uniform(9.0, 11.5)), float(rng.uniform(5, 14)), int(rng.integers(1 << 30))
             gap = float(rng.uniform(4, 14)) if rng.random() < 0.4 else 0.0
-            # A hair more: behind a street `along - 7.5` may round to just below it, and the same street would be met for ever.
+            # The margin avoids an endless loop: `along - 7.5` may round to just below the street that was passed.
             street = next((street for street in streets if along - 7.5 + 1e-6 < street < along + length + 7.5), None)
             if street is None:
                 found.append(Building(where, along, along + length, setback, height, wall, seed))

@@ -1,4 +1,4 @@
-"""A LiDAR on the roof: rays cast at the road and at everything on it."""
+"""A roof LiDAR that casts rays at the road and everything on it."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ RINGS, AZIMUTHS = 16, 360
 _LOWEST, _HIGHEST = -15.0, 7.5  # degrees
 _REACH = 80.0  # m
 _NOISE = 0.012  # m, standard deviation of a range
-_LOST = 0.03  # share of echoes that don't come back
-_ROAD = 0.12  # how much the road sends back
-_EGO = 2.2  # m: nearer echoes are of the car itself
+_LOST = 0.03  # share of lost echoes near by
+_ROAD = 0.12  # reflectivity of the road
+_EGO = 2.2  # m: nearer echoes are from the car itself
 
 Floats = npt.NDArray[np.float64]
 
 
 def blocks_of(view: View) -> list[Block]:
-    """Return the objects within reach of the LiDAR, in the vehicle's frame."""
+    """Return the objects near enough for the LiDAR as blocks in the vehicle's frame."""
     found = list(house_blocks(view))
     for actor in view.town.actors:
         cuboid = actor_cuboid(view, actor)
@@ -62,17 +62,10 @@ def _near(x: float, y: float) -> bool:
 
 
 def cast_rays(blocks: Sequence[Block], rng: np.random.Generator) -> npt.NDArray[np.void]:
-    """Return the echoes of one turn of the LiDAR.
+    """Return the echoes of one LiDAR turn: points of dtype `POINTS_DTYPE` in the LiDAR's frame, m, ring by ring.
 
-    A block is upright, so each direction enters and leaves it at two distances over the ground, whatever the ray's elevation; the ray hits it
-    where it is between its bottom and top in between, or where it comes down on its top.
-
-    Args:
-        blocks: what it may hit, in the vehicle's frame; the road lies at height 0.
-        rng: for noise and lost echoes.
-
-    Returns:
-        Points of dtype `POINTS_DTYPE` in the LiDAR's frame, m, ring by ring.
+    Blocks are upright, so a direction enters and leaves a block at two horizontal distances, whatever the ray's elevation; the ray hits it if it is
+    between bottom and top in between, or where it reaches the top or bottom face. The road is at height 0. `rng` adds noise and loses echoes.
     """
     azimuth = np.deg2rad(np.arange(AZIMUTHS, dtype=np.float64) * (360 / AZIMUTHS))
     slope = np.tan(np.deg2rad(np.linspace(_LOWEST, _HIGHEST, RINGS)))[:, None]
@@ -82,12 +75,12 @@ def cast_rays(blocks: Sequence[Block], rng: np.random.Generator) -> npt.NDArray[
     shine = np.full((RINGS, AZIMUTHS), _ROAD)
     if blocks:
         enter, leave = _spans(blocks, azimuth)
-        seen, where = np.nonzero(enter < np.minimum(leave, _REACH))  # pairs of block and direction that meet at all
+        seen, where = np.nonzero(enter < np.minimum(leave, _REACH))  # pairs of block and direction that intersect
         near, far = enter[seen, where], leave[seen, where]
         low, high, back = (np.array([getattr(block, name) for block in blocks])[seen] for name in ("low", "high", "shine"))
         with np.errstate(divide="ignore", invalid="ignore"):
-            onto = np.where((eye > high) & (slope < 0), (high - eye) / slope, near)  # down on its top
-            up_to = np.where((eye < low) & (slope > 0), (low - eye) / slope, near)  # up under its bottom
+            onto = np.where((eye > high) & (slope < 0), (high - eye) / slope, near)  # reaches the top from above
+            up_to = np.where((eye < low) & (slope > 0), (low - eye) / slope, near)  # reaches the bottom from below
         at = np.maximum(near, np.maximum(onto, up_to))
         height = eye + slope * at
         hit = (at <= far) & (height >= low - 1e-9) & (height <= high + 1e-9)
@@ -98,7 +91,7 @@ def cast_rays(blocks: Sequence[Block], rng: np.random.Generator) -> npt.NDArray[
 
 
 def _spans(blocks: Sequence[Block], azimuth: Floats) -> tuple[Floats, Floats]:
-    """Return where each direction enters and leaves each block over the ground, m, (blocks, azimuths); entering later than leaving is a miss."""
+    """Return where each direction enters and leaves each block, horizontal m [blocks, azimuths]; entering after leaving means a miss."""
     x, y, yaw, long, wide = (np.array([getattr(block, name) for block in blocks])[:, None] for name in ("x", "y", "yaw", "long", "wide"))
     cos, sin = np.cos(yaw), np.sin(yaw)
     dx, dy = LIDAR_PLACE[0] - x, LIDAR_PLACE[1] - y
@@ -113,7 +106,10 @@ def _spans(blocks: Sequence[Block], azimuth: Floats) -> tuple[Floats, Floats]:
 
 
 def _keep_nearest(distance: Floats, shine: Floats, where: npt.NDArray[np.intp], at: Floats, back: Floats) -> None:
-    """Put the nearest hit of each direction in place of what lies behind it."""
+    """Update `distance` and `shine` in place wherever a hit is closer.
+
+    `where[i]` is the direction of hit i, `at[i]` its distance, `back[i]` its reflectivity.
+    """
     nearest = np.full(len(distance), np.inf)
     np.minimum.at(nearest, where, at)
     better = nearest < distance

@@ -1,9 +1,9 @@
-"""Lighting of a drawn picture: day, dusk, or night with headlamps and street lamps, what the air and the sensor add; and the contrast of objects.
+"""Lighting of a drawn picture by day, at dusk and at night (headlamps, street lamps), effects of weather and sensor; and the contrast of objects.
 
-Contrast is how visible an object is against its surroundings for a person at a screen. Source: the contrast ratio of WCAG 2.2 (W3C
+Contrast measures how visible an object is against its surroundings for a person at a screen. Source: the contrast ratio of WCAG 2.2 (W3C
 Recommendation), (brighter + 0.05) / (darker + 0.05), with the transfer function of sRGB (IEC 61966-2-1). The 0.05 is the light that a screen
-reflects: it is what makes dark on dark hard to see. WCAG takes the ratio of luminances; here the greatest of red, green and blue counts, because a
-red jacket is seen before a wall of its luminance. For grays that is the same.
+reflects, which makes dark on dark hard to see. WCAG uses luminance; here the greatest ratio of the red, green and blue channels counts, since a red
+jacket is visible in front of a wall of equal luminance. For grays both agree.
 """
 
 from __future__ import annotations
@@ -29,28 +29,29 @@ _LUMINANCE = np.array((0.2126, 0.7152, 0.0722), dtype=np.float32)
 
 
 def linear_light(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Return the light of each color and pixel, (3, height, width), 0 to 1, of an sRGB picture (height, width, 3)."""
+    """Return the linear light (3, height, width), 0 to 1, of an sRGB picture (height, width, 3)."""
     return np.stack([np.take(_LINEAR, picture[:, :, color]) for color in range(3)])
 
 
 def contrast_of(light: npt.NDArray[np.float32], rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp], box: tuple[int, int, int, int]) -> float:
-    """Return the contrast ratio of an object to a ring around it, 1 (none) to 21 (black on white).
+    """Return the WCAG contrast ratio between an object and its surroundings, from 1 to 21, taken on the color channel where it is greatest.
 
-    The ring is whatever else the object's box shows, widened by a fifth of its longer side (2 px at least). The object's darker and brighter half are
-    compared with the ring's mean each, and the greater ratio counts: a white shirt over dark trousers is seen although its mean is that of the road.
+    The surroundings are the box, enlarged on each side by a fifth of its longer side (at least 2 px), without the object. The object's darker and
+    brighter half are each compared with their mean, and the greater ratio counts: a white shirt over dark trousers is visible although their mean may
+    equal the road.
 
     Args:
-        light: of the picture, (3, height, width), from `linear_light`.
-        rows: of the object's pixels.
-        columns: of the same pixels.
-        box: around them: x, y, width, height, px.
+        light: linear light of the picture, (3, height, width).
+        rows: row indices of the object's pixels.
+        columns: column indices of the object's pixels.
+        box: bounding box of the object: x, y, width, height, px.
     """
     x, y, width, height = box
     margin = max(_LEAST_RING, round(_RING * max(width, height)))
     window = light[:, max(y - margin, 0) : y + height + margin, max(x - margin, 0) : x + width + margin]
     own, count = light[:, rows, columns], len(rows)
     around = window[0].size - count
-    if not around:  # it fills the picture
+    if not around:  # the object fills the picture
         return _GREATEST
     luminance = _LUMINANCE @ own
     brighter = luminance >= np.partition(luminance, count // 2)[count // 2]
@@ -69,14 +70,14 @@ _HEADLAMPS = {"day": 0.0, "dusk": 0.22, "night": 0.95}
 _BEAM = (1.0, 0.97, 0.90)
 _SODIUM = (1.0, 0.82, 0.55)
 _HAZE = {"clear": (600.0, 0.0), "overcast": (420.0, 0.0), "rain": (150.0, 0.30), "fog": (48.0, 0.88)}
-"""How far one sees, m, and how much of the sky is veiled."""
+"""Visibility in m, and share of the sky that is veiled."""
 _DROPS = 260  # streaks of rain on a picture
 _GRAIN = {"day": 0.010, "dusk": 0.018, "night": 0.028}
 
 
 @dataclass(frozen=True, slots=True)
 class Lamp:
-    """A street lamp's pool of light: its middle on the ground in px, its size in px, its strength."""
+    """A street lamp's pool of light on the ground: center (u, v) and radius in px, and strength."""
 
     u: float
     v: float
@@ -95,18 +96,15 @@ def expose(
     lamps: Sequence[Lamp],
     rng: np.random.Generator,
 ) -> npt.NDArray[np.uint8]:
-    """Turn colors by daylight into a picture.
+    """Turn daylight colors into a picture (height, width, 3).
 
     Args:
         colors: (height, width, 3), 0 to 1.
-        glows: what gives off light by itself, alike; None by day.
-        depth: distance of each pixel, m, (height, width).
-        camera: for the cones of the headlamps.
-        mount: how the headlamps are set.
-        time_of_day: day, dusk or night.
+        glows: emitted light, likewise; None by day.
+        depth: distance of each pixel, m, (height, width); 0 for the sky.
+        mount: settings of the headlamps.
         weather: one of `WEATHERS`.
-        lamps: street lamps.
-        rng: for the grain of the sensor.
+        rng: for sensor noise and rain.
     """
     height, width, _ = colors.shape
     ambient = _AMBIENT[time_of_day]
@@ -153,7 +151,7 @@ def expose(
 
 
 def _bloom(glows: Pixels, width: int) -> Pixels:
-    """Let bright lights spread, as they do in a lens at night."""
+    """Return the glow that bright lights spread in a lens."""
     image = Image.fromarray((np.clip(glows, 0, 1) * 255).astype(np.uint8))
     half = image.reduce(2)
     narrow = half.filter(ImageFilter.GaussianBlur(width / 400))
@@ -163,7 +161,7 @@ def _bloom(glows: Pixels, width: int) -> Pixels:
 
 
 def _mirrored(glows: Pixels, horizon: float) -> Pixels:
-    """Let a wet road mirror lights: each runs down below itself."""
+    """Return reflections of lights on a wet road, streaks below each light."""
     step = 4
     image = Image.fromarray((np.clip(glows, 0, 1) * 255).astype(np.uint8)).reduce(step)
     small = np.asarray(image, dtype=np.float32) * np.float32(1 / 255)
@@ -180,7 +178,7 @@ def _mirrored(glows: Pixels, horizon: float) -> Pixels:
 
 
 def _rain(width: int, height: int, rng: np.random.Generator) -> Pixels:
-    """Draw streaks of rain, (height, width), 0 to 1."""
+    """Return streaks of rain, (height, width), 0 to 1."""
     image = Image.new("L", (width, height))
     pen = ImageDraw.Draw(image)
     places = rng.random((_DROPS, 4))

@@ -1,4 +1,4 @@
-"""How cars drive: they keep their speed, keep their distance, and stop where they must.
+"""Car following: cars keep a desired speed and a distance to the car ahead, and stop where required.
 
 Source: the intelligent driver model, M. Treiber, A. Hennecke, D. Helbing, 'Congested traffic states in empirical observations and microscopic
 simulations', Physical Review E 62 (2000).
@@ -19,13 +19,13 @@ _HEADWAY, _STANDSTILL = 1.3, 3.2  # s, m
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """Where a car is along its way, each `STEP` seconds, and how fast."""
+    """Positions along the road, m, and speeds, m/s, at intervals of `STEP` seconds."""
 
     alongs: tuple[float, ...]
     speeds: tuple[float, ...]
 
     def along(self, t: float) -> float:
-        """Meters along the road after t seconds; it goes on steadily after the last value."""
+        """Return the interpolated position in m at time t; after the last value the speed stays constant."""
         last = len(self.alongs) - 1
         index = min(max(int(t / STEP), 0), max(last - 1, 0))
         if last == 0:
@@ -36,7 +36,7 @@ class Motion:
         return self.alongs[index] + part * (self.alongs[index + 1] - self.alongs[index])
 
     def speed(self, t: float) -> float:
-        """Speed in m/s after t seconds, along the road."""
+        """Return the interpolated speed in m/s at time t."""
         last = len(self.speeds) - 1
         index = min(max(int(t / STEP), 0), last)
         if index >= last:
@@ -45,26 +45,21 @@ class Motion:
         return self.speeds[index] + part * (self.speeds[index + 1] - self.speeds[index])
 
     def acceleration(self, t: float) -> float:
-        """Change of speed in m/s^2 after t seconds, over the last tenth of a second."""
+        """Return the acceleration in m/s^2, averaged from `2 * STEP` before t to `STEP` after."""
         earlier = max(t - 2 * STEP, 0.0)
         return (self.speed(t + STEP) - self.speed(earlier)) / (t + STEP - earlier)
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A line that can't be crossed while it is closed.
-
-    Attributes:
-        along: where, m along the way.
-        closed: says of a time in s whether one must not cross it.
-    """
+    """A stop line at `along` m; `closed` returns whether it must not be crossed at a time in s."""
 
     along: float
     closed: Callable[[float], bool]
 
 
 def steady(along: float, speed: float) -> Motion:
-    """Return the motion of something that keeps its speed."""
+    """Return a motion at constant speed."""
     return Motion((along,), (speed,))
 
 
@@ -79,17 +74,15 @@ def drive(
     front: float = 2.3,
     pulse: tuple[float, float] = (0.0, 1.0),
 ) -> Motion:
-    """Drive a car for a while.
+    """Simulate a car for some seconds.
 
     Args:
-        along: where it starts, m along its way.
-        cruise: the speed it likes, m/s; it starts with it.
-        seconds: how long.
-        stops: lines where it may have to stop.
-        leader: the car ahead on the same way.
-        gap: from this car's place to the leader's where both touch, m.
-        front: from its place to its front, m.
-        pulse: how much the speed it likes changes (a share), and how slowly (s): no driver keeps a speed exactly.
+        along: initial position, m.
+        cruise: desired and initial speed, m/s.
+        leader: motion of the car ahead.
+        gap: difference of positions at which this car touches the leader, m.
+        front: distance from this car's position to its front, m.
+        pulse: relative amplitude and time scale (s) of a sine that varies the desired speed.
     """
     alongs, speeds = [along], [cruise]
     for step in range(round(seconds / STEP)):
@@ -101,7 +94,7 @@ def drive(
             obstacles.append((leader.along(t) - here - gap, leader.speed(t)))
         for stop in stops:
             left = stop.along - here - front
-            if -0.5 < left < 70 and stop.closed(t) and speed * speed / 2 / max(left, 0.3) < _HARDEST:  # a car that can't stop any more goes on
+            if -0.5 < left < 70 and stop.closed(t) and speed * speed / 2 / max(left, 0.3) < _HARDEST:  # a car that can no longer stop drives on
                 obstacles.append((left + _STANDSTILL - 0.8, 0.0))
         for left, their in obstacles:
             wished = _STANDSTILL + max(0.0, speed * _HEADWAY + speed * (speed - their) / (2 * math.sqrt(_ACCELERATION * _BRAKING)))

@@ -1,4 +1,4 @@
-"""People: on foot and on bicycles, as flat figures that face the camera and move their limbs."""
+"""Drawing of pedestrians and bicyclists as flat figures that face the camera, with moving limbs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FAR_FIGURE = 24  # px: smaller figures show no arms
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """How someone looks; `height` in meters."""
+    """A person's height in m, and colors."""
 
     height: float
     skin: Color
@@ -25,7 +25,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class _Figure:
-    """A flat frame of reference: meters right of and above a place, as pixels."""
+    """A local frame that maps meters right of and above a point to pixels; `flip` is -1 to mirror."""
 
     camera: Camera
     place: Point3
@@ -40,13 +40,10 @@ class _Figure:
 
 
 def draw_pedestrian(canvas: Canvas, camera: Camera, place: Point3, person: Person, phase: float, sideways: float) -> None:
-    """Draw someone walking.
+    """Draw a walking person.
 
     Args:
-        canvas: where.
-        camera: from where.
         place: of the feet, m.
-        person: how they look.
         phase: of the step, radians.
         sideways: -1 walks to the left, 1 to the right, 0 along the line of sight.
     """
@@ -77,7 +74,7 @@ def draw_pedestrian(canvas: Canvas, camera: Camera, place: Point3, person: Perso
 
 
 def _draw_far(canvas: Canvas, figure: _Figure, person: Person, broad: float, swing: float) -> None:
-    """Draw someone who is a few pixels high: legs, trunk and head."""
+    """Draw a person who is only a few pixels high: legs, trunk and head."""
     h, s = person.height, figure.scale
     for side in (-1, 1):
         canvas.limb(figure.at(side * 0.05, 0.5 * h), figure.at(side * (0.05 + swing), 0.0), 0.16 * s, person.trousers)
@@ -87,15 +84,12 @@ def _draw_far(canvas: Canvas, figure: _Figure, person: Person, broad: float, swi
 
 
 def draw_bicyclist(canvas: Canvas, camera: Camera, place: Point3, person: Person, phase: float, turn: float, *, lamps: bool) -> None:
-    """Draw someone on a bicycle, from behind or from the front; its wheels are one behind the other.
+    """Draw a bicyclist from behind or from the front.
 
     Args:
-        canvas: where.
-        camera: from where.
         place: of the wheels, m.
-        person: how they look.
         phase: of the pedals, radians.
-        turn: where they look, radians to the right of where the camera looks.
+        turn: heading relative to the camera's, radians to the right.
         lamps: whether the bicycle's light is on.
     """
     figure = _Figure(camera, place, 1)

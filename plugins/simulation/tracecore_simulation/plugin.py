@@ -1,4 +1,4 @@
-"""What this plugin brings to tracecore."""
+"""Hook implementations of this plugin: the command `draw-drives`, the stage `world` and its facet."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["tracecore_register_commands", "tracecore_register_facets", "tracecor
 
 @tc.hookimpl
 def tracecore_register_commands() -> list[click.Command]:
-    """Bring the command `draw-drives`."""
+    """Return the command `draw-drives`."""
     return [command]
 
 
 @tc.hookimpl
 def tracecore_register_stages() -> list[type[tc.Stage]]:
-    """Bring the stage `world`."""
+    """Return the stage `world`."""
     return [World]
 
 
 @tc.hookimpl
 def tracecore_register_facets() -> list[tc.FacetSpec]:
-    """Return the facet of a simulated world."""
+    """Return the facet `tracecore_world`."""
     return [WORLD_FACET]

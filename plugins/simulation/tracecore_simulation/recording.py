@@ -1,4 +1,4 @@
-"""MCAP files of drives: messages of the sensors, their mounting, the metadata of the drive, and the Foxglove protobuf messages it is written in.
+"""MCAP files of drives: sensor messages, calibration, drive metadata, and the Foxglove protobuf schemas.
 
 Message definitions follow https://docs.foxglove.dev/docs/sdk/schemas.
 """
@@ -50,7 +50,7 @@ CAMERA_CALIBRATION = "foxglove.CameraCalibration"
 POINT_CLOUD = "foxglove.PointCloud"
 FRAME_TRANSFORMS = "foxglove.FrameTransforms"
 FLOAT32 = 7
-"""Of `PackedElementField.NumericType`."""
+"""Value of the enum `PackedElementField.NumericType`."""
 
 _F = FieldDescriptorProto
 _STAMP = "google.protobuf.Timestamp"
@@ -58,7 +58,7 @@ _NUMERIC_TYPES = ("UNKNOWN", "UINT8", "INT8", "UINT16", "INT16", "UINT32", "INT3
 
 
 class _Field(NamedTuple):
-    """A field: `of` names its message, or the enum inside its own message."""
+    """A protobuf field; `of` is its message type, or the name of an enum in its own message."""
 
     name: str
     number: int
@@ -120,14 +120,14 @@ _FIELDS: dict[str, tuple[_Field, ...]] = {
 
 
 def file_descriptor_set(name: str) -> bytes:
-    """Return the schema of a message as MCAP stores it: a serialized FileDescriptorSet with everything it refers to, what is referred to first."""
+    """Return a message's schema as MCAP stores it: a serialized FileDescriptorSet with its dependencies first."""
     stamp = FileDescriptorProto()
     timestamp_pb2.DESCRIPTOR.CopyToProto(stamp)  # type: ignore[attr-defined, unused-ignore]  # the generated module is not typed everywhere
     return bytes(FileDescriptorSet(file=[stamp, *(_file(each) for each in _needed(name))]).SerializeToString(deterministic=True))
 
 
 def message_class(name: str) -> Any:
-    """Return the class of a message."""
+    """Return the Python class of a message."""
     pool = DescriptorPool()
     for file in FileDescriptorSet.FromString(file_descriptor_set(name)).file:
         pool.Add(file)
@@ -135,7 +135,7 @@ def message_class(name: str) -> Any:
 
 
 def _needed(name: str) -> list[str]:
-    """List a message and all that it refers to, each once, what is referred to first."""
+    """Return a message's name after those of all messages it refers to, without duplicates."""
     found: list[str] = []
     for field in _FIELDS[name]:
         if field.of in _FIELDS:
@@ -180,12 +180,7 @@ _QUALITY = 88
 
 
 class Recording:
-    """One MCAP file while it is written.
-
-    Args:
-        metadata: what the drive says of itself.
-        lidar: whether it has a LiDAR.
-    """
+    """One MCAP file being written in memory; times are ns since the Unix epoch."""
 
     def __init__(self, metadata: Mapping[str, str], *, lidar: bool) -> None:
         self._stream = BytesIO()
@@ -204,14 +199,7 @@ class Recording:
         self._writer.add_metadata("drive", dict(metadata))
 
     def mounting(self, time: int, mount: Mount, size: tuple[int, int], *, lidar: bool) -> None:
-        """Write the camera's projection and the sensors' mounting in the vehicle's frame.
-
-        Args:
-            time: ns since the Unix epoch, as in all methods.
-            mount: of the camera.
-            size: (width, height) of the pictures in px.
-            lidar: whether there is a LiDAR.
-        """
+        """Write the camera's calibration and the sensors' mounting in the vehicle's frame; `size` is (width, height) in px."""
         focal, u, v = mount.intrinsics(*size)
         calibration = self._classes[CALIBRATION](
             frame_id=CAMERA_FRAME,
@@ -236,13 +224,13 @@ class Recording:
         self._protobuf(CALIBRATION, time, calibration)
 
     def image(self, time: int, picture: npt.NDArray[np.uint8]) -> None:
-        """Add a camera image (height, width, 3), as JPEG."""
+        """Add a camera image (height, width, 3) as JPEG."""
         encoded = BytesIO()
         Image.fromarray(picture).save(encoded, "JPEG", quality=_QUALITY)
         self._protobuf(CAMERA, time, self._classes[CAMERA](frame_id=CAMERA_FRAME, format="jpeg", data=encoded.getvalue()))
 
     def points(self, time: int, points: npt.NDArray[np.void]) -> None:
-        """Add a turn of the LiDAR: points of dtype `POINTS_DTYPE`."""
+        """Add the points of one LiDAR turn, of dtype `POINTS_DTYPE`."""
         message = self._classes[LIDAR](frame_id=LIDAR_FRAME, point_stride=points.dtype.itemsize, data=points.tobytes())
         message.pose.orientation.w = 1.0
         for offset, (name, _) in enumerate(POINTS_DTYPE):
@@ -250,15 +238,15 @@ class Recording:
         self._protobuf(LIDAR, time, message)
 
     def fix(self, time: int, latitude: float, longitude: float) -> None:
-        """Add a GNSS fix, degrees."""
+        """Add a GNSS fix in degrees."""
         self._protobuf(FIX, time, self._classes[FIX](frame_id="gnss", latitude=latitude, longitude=longitude, altitude=100.0))
 
     def signal(self, topic: str, time: int, value: JSON) -> None:
-        """Add a signal written as JSON."""
+        """Add a JSON message."""
         self._add(topic, time, json.dumps(value, allow_nan=False).encode())
 
     def finish(self) -> bytes:
-        """Write the summary and give the whole file."""
+        """Write the summary and return the whole file."""
         self._writer.finish()
         return self._stream.getvalue()
 

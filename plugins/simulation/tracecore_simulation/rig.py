@@ -1,4 +1,4 @@
-"""What the car carries and where: a camera behind the windshield, a LiDAR on the roof."""
+"""The recording car's sensors and where they are mounted: a camera behind the windshield, a LiDAR on the roof."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ CAMERA_FRAME = "camera_front_optical"
 LIDAR_FRAME = "lidar_top"
 
 CAMERA_PLACE = (1.7, 0.0, 1.5)
-"""Of the camera in the vehicle's frame, m: x ahead of the rear axle, y to the left, z up."""
+"""Camera position in the vehicle's frame, m: x ahead of the rear axle, y to the left, z up."""
 LIDAR_PLACE = (1.1, 0.0, 1.9)
 OPTICAL = (-0.5, 0.5, -0.5, 0.5)
-"""Quaternion x y z w of the camera's optical frame (x right, y down, z ahead) in the vehicle's frame: it looks straight ahead, level."""
+"""Rotation quaternion (x, y, z, w) of the optical frame (x right, y down, z ahead) in the vehicle's frame: level, straight ahead."""
 WHEELBASE = 2.7  # m
 FRONT = 3.6
-"""From the rear axle to the front of the car, m."""
+"""Distance from the rear axle to the front of the car, m."""
 WIDTH = 1.8
-"""Of the car, m."""
+"""Width of the car, m."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """How a car's camera and lamps are set: every car differs a little.
+    """Settings of a car's camera and headlamps, which differ a little between cars.
 
     Attributes:
-        horizon: row of the principal point, as a share of the height of the picture: the camera is level, so the horizon lies there.
-        focal: focal length, as a share of the width of the picture.
-        aim: where the headlamps point, as a share of the width of the picture from its left edge.
-        lamps: strength of the headlamps.
+        horizon: row of the principal point, which is the horizon's since the camera is level, as a share of the picture's height.
+        focal: focal length as a share of the picture's width.
+        aim: column that the headlamps point to, as a share of the picture's width.
+        lamps: relative strength of the headlamps.
     """
 
     horizon: float = 0.455
@@ -39,5 +39,5 @@ class Mount:
     lamps: float = 1.0
 
     def intrinsics(self, width: int, height: int) -> tuple[float, float, float]:
-        """Return the focal length and the principal point (u, v) in px for a size of picture."""
+        """Return the focal length and the principal point (u, v) in px for a picture size."""
         return self.focal * width, width / 2, self.horizon * height

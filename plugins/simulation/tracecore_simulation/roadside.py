@@ -1,4 +1,4 @@
-"""Drawing of what is along the road: houses, trees, street lamps, signs and traffic lights."""
+"""Drawing of houses, trees, street lamps, signs and traffic lights."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _APART = 0.36  # m between the middles of two lamps
 
 
 def lamp_offset(light: TrafficLight, color: str) -> tuple[float, float]:
-    """Return how far a lamp sits to the right of and below the middle of its head, m."""
+    """Return how far a lamp is to the right of and below the center of its head, m."""
     step = {"red": -1, "yellow": 0, "green": 1}[color] * _APART
     if not light.lying:
         return 0.0, step
-    return (-step if light.lateral < 0 else step), 0.0  # red is nearest to the middle of the road
+    return (-step if light.lateral < 0 else step), 0.0  # red is closest to the middle of the road
 
 
 def draw_traffic_light(canvas: Canvas, camera: Camera, view: View, light: TrafficLight) -> None:
-    """Draw a head with its lit lamp; post and arm are scenery, the head is the labeled object."""
+    """Draw a traffic light with its lit lamp; only the head counts as the labeled object, not post and arm."""
     place = view(light.lateral, light.along, light.high)
     scale = camera.focal / place[2]
     middle = camera.project(place)
@@ -72,7 +72,7 @@ def _bright(color: Color) -> Color:
 
 
 _WARM: Color = (255, 214, 140)
-_FAR_WINDOWS = 60.0  # m: further away windows are too small to be seen
+_FAR_WINDOWS = 60.0  # m: windows farther away are too small to draw
 
 
 def _tint(color: Color, factor: float) -> Color:
@@ -81,15 +81,7 @@ def _tint(color: Color, factor: float) -> Color:
 
 
 def draw_building(canvas: Canvas, camera: Camera, view: View, house: Building, *, lit: float) -> None:
-    """Draw a house: its front with windows, its side wall, its roof edge.
-
-    Args:
-        canvas: where.
-        camera: from where.
-        view: of the world around it.
-        house: the house.
-        lit: share of windows with light behind them.
-    """
+    """Draw a house: front with windows, side wall and roof edge; `lit` is the share of lit windows."""
     start, end = max(house.start, view.along - 2), min(house.end, view.along + AHEAD)
     if end <= start:
         return
@@ -136,7 +128,7 @@ def draw_building(canvas: Canvas, camera: Camera, view: View, house: Building, *
 
 
 def draw_tree(canvas: Canvas, camera: Camera, view: View, tree: Tree, *, lamps: bool) -> None:
-    """Draw a tree, or a street lamp that shines when `lamps` is set."""
+    """Draw a tree, or a street lamp that is on if `lamps` is set."""
     place = view(tree.lateral, tree.along)
     if place[2] < 2.0 or place[2] > AHEAD:
         return
@@ -160,12 +152,12 @@ def draw_tree(canvas: Canvas, camera: Camera, view: View, tree: Tree, *, lamps: 
         radius = rng.uniform(0.13, 0.22) * tree.height * scale
         r, g, b = (int(max(0, min(255, channel * tone))) for channel in green)
         canvas.ellipse((u - radius * 0.1, v), radius, radius * 0.85, (r, g, b))
-    if place[2] < 24:  # near enough to see leaves
+    if place[2] < 24:  # near enough for visible leaves
         _leaves(canvas, foot, tree, scale, green, rng)
 
 
 def _leaves(canvas: Canvas, foot: Point2, tree: Tree, scale: float, green: npt.NDArray[np.int64], rng: np.random.Generator) -> None:
-    """Draw tufts of leaves on a crown: brighter above, darker below."""
+    """Draw tufts of leaves on a crown, brighter above."""
     for angle, away, size, tone in rng.random((32, 4)).tolist():
         out = math.sqrt(away) * 0.37 * tree.height
         rise = math.sin(angle * math.tau)
@@ -183,7 +175,7 @@ def lamp_head(camera: Camera, place: Point3, tree: Tree) -> Point2:
 
 
 def draw_sign(canvas: Canvas, camera: Camera, view: View, sign: RoadSign) -> None:
-    """Draw a sign; the post is scenery, the plate is the labeled object."""
+    """Draw a sign; only the plate counts as the labeled object, not the post."""
     place = view(sign.lateral, sign.along)
     scale = camera.focal / place[2]
     foot = camera.project(place)

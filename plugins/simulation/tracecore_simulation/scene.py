@@ -1,4 +1,4 @@
-"""One frame: every labeled object seen from the camera, the scene drawn back to front, and boxes around all that is visible."""
+"""Drawing of one frame: the scene back to front, and boxes of all visible labeled objects."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tracecore_simulation.town import AHEAD, Actor, RoadSign, Town, TrafficLight
 
 __all__ = ["CLASSES", "LEAST_CONTRAST", "Box", "Subject", "camera_of", "draw_frame", "subjects_of"]
 
-_FAR = 95.0  # m: people and cars further away are not drawn
-_MOST = 180  # subjects of one frame: houses and trees need numbers too
+_FAR = 95.0  # m: drawing distance of people and cars
+_MOST = 180  # most subjects of a frame; houses and trees need numbers too
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One object that may be labeled; `place` is its position, as the camera sees it."""
+    """An object that may be labeled; `place` is its position in the camera's frame."""
 
     track: int
     category: str
@@ -37,14 +37,7 @@ class Subject:
 
 
 def subjects_of(canvas: Canvas, camera: Camera, view: View, *, dark: bool) -> list[Subject]:
-    """Find everything to be labeled, far to near.
-
-    Args:
-        canvas: what their `draw` draws on.
-        camera: from where.
-        view: of the town at a moment.
-        dark: whether lamps are on.
-    """
+    """Return all objects that may be labeled, far to near; `dark` means that lamps are on."""
     found: list[Subject] = []
     for actor in view.town.actors:
         across, along = actor.place(view.t)
@@ -101,41 +94,37 @@ CLASSES = ("car", "pedestrian", "bicyclist", "sign", "traffic_light")
 LEAST_CONTRAST = 1.25
 """Of `contrast_of`. Found by looking: in the beam of headlamps somebody in black is seen at 1.3 and is a smudge at 1.2; the grain of a night picture
 alone gives a small object 1.15."""
-_SEEN = 0.30  # of an object must be visible: of less a labeler would have to guess the box
-_SMALLEST = {"sign": 0.033, "traffic_light": 0.026}  # of the height of the picture
-_SMALLEST_OTHER = 0.048  # 13 px of 270: below, a person is no more than a few blurred pixels
-_NARROWEST, _FEWEST = 3, 18  # px: width, and pixels in all
-_LEAST_SHARE, _LEAST_PIXELS = 0.5, 6  # of the smallest height, px: of less there is no row, for neither a person nor a network can find it
+_SEEN = 0.30  # least visible share of an object: with less, a labeler would have to guess the box
+_SMALLEST = {"sign": 0.033, "traffic_light": 0.026}  # least height as a share of the picture's
+_SMALLEST_OTHER = 0.048  # 13 px of 270: a smaller person is only a few blurred pixels
+_NARROWEST, _FEWEST = 3, 18  # px: least width and number of pixels
+_LEAST_SHARE, _LEAST_PIXELS = 0.5, 6  # share of the least height, px: smaller objects get no row at all
 
 
-_SHADOW = tuple(  # a circle bent towards a square with round corners
+_SHADOW = tuple(  # a square with round corners
     (math.copysign(abs(math.cos(turn)) ** 0.55, math.cos(turn)), math.copysign(abs(math.sin(turn)) ** 0.55, math.sin(turn)))
     for turn in (step * math.tau / 12 for step in range(12))
 )
 
 _Scenery = tuple[float, npt.NDArray[np.float32], Callable[[], None]]
-"""How far its far end is, m; how far it is in each column of the picture, m; how it is drawn."""
+"""Distance of its far end, m; distance in each picture column, m; drawing function."""
 _Turn = tuple[float, npt.NDArray[np.float32], int, Callable[[], None]]
-"""The same, with its number."""
+"""Like `_Scenery`, with the object's number before the function."""
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """An object of which something is to be seen.
+    """A visible object, with its box in px around the visible pixels.
 
     Attributes:
         track: its number in the drive.
         category: one of `CLASSES`.
-        x: left edge of the box around what is visible of it, px.
-        y: top edge, px.
-        width: px.
-        height: px.
-        area: visible pixels.
-        visible: share of it that is not hidden.
-        contrast: to what is around it, 1 (none) to 21 (`contrast_of`).
+        area: number of visible pixels.
+        visible: share that is not hidden.
+        contrast: contrast ratio to its surroundings, 1 (none) to 21 (`contrast_of`).
         ignore: whether a person could not label it: too small, too faint or mostly hidden.
         state: of a traffic light, else empty.
-        cuboid: where it is, in the vehicle's frame.
+        cuboid: in the vehicle's frame.
     """
 
     track: int
@@ -153,7 +142,7 @@ class Box:
 
 
 def camera_of(town: Town, size: tuple[int, int]) -> Camera:
-    """Return the camera of a drive for a size of picture in px."""
+    """Return the camera of a drive for a picture size in px."""
     focal, _, horizon = town.mount.intrinsics(*size)
     return Camera(size[0], size[1], focal, horizon)
 
@@ -161,18 +150,13 @@ def camera_of(town: Town, size: tuple[int, int]) -> Camera:
 def draw_frame(
     town: Town, t: float, size: tuple[int, int], time_of_day: str, rng: np.random.Generator, weather: str = "clear"
 ) -> tuple[npt.NDArray[np.uint8], list[Box]]:
-    """Draw what the camera sees at a moment.
+    """Return the camera's picture (height, width, 3) at time t (s) and the boxes in it.
 
     Args:
-        town: of the drive.
-        t: seconds since its start.
-        size: (width, height) in px.
+        size: (width, height), px.
         time_of_day: day, dusk or night.
-        rng: for the grain of the picture.
-        weather: one of `light.WEATHERS`.
-
-    Returns:
-        The picture (height, width, 3) and the boxes on it.
+        rng: for sensor noise.
+        weather: one of `lighting.WEATHERS`.
     """
     width, height = size
     view = View(town, t)
@@ -180,7 +164,7 @@ def draw_frame(
     dark = time_of_day != "day"
     canvas = Canvas(width, height, glowing=dark)
     above = min(max(int(camera.horizon) + 2, 1), height)
-    canvas.paint(sky(width // 2, above // 2 + 1, time_of_day, weather, town.seed, view.heading), above)  # clouds have no edges: half the size will do
+    canvas.paint(sky(width // 2, above // 2 + 1, time_of_day, weather, town.seed, view.heading), above)  # clouds have no edges: half size will do
     draw_ground(canvas, camera, view)
     subjects = subjects_of(canvas, camera, view, dark=dark)
     shadow = {"day": 105, "dusk": 70, "night": 90}[time_of_day]
@@ -193,7 +177,7 @@ def draw_frame(
 
 
 def _shadows(canvas: Canvas, camera: Camera, subjects: list[Subject], strength: int) -> None:
-    """Lay a soft shadow under everyone near, of the shape of their cuboid's footprint."""
+    """Draw a soft shadow under each near object, in the shape of its cuboid's footprint."""
     for subject in subjects:
         if subject.category in ("sign", "traffic_light") or subject.place[2] > 70:
             continue
@@ -210,11 +194,10 @@ def _shadows(canvas: Canvas, camera: Camera, subjects: list[Subject], strength: 
 def _draw_in_order(
     canvas: Canvas, camera: Camera, view: View, subjects: list[Subject], *, dark: bool, lit: float
 ) -> tuple[list[int], npt.NDArray[np.float32]]:
-    """Draw subjects, houses, trees and lamps far to near.
+    """Draw subjects (numbered from 1), houses, trees and lamps, far to near.
 
     Returns:
-        Of each number its pixels before anything hid it, and its distance in each column of the picture, m; subjects have the numbers from 1 on,
-        0 is what was drawn before.
+        Number of pixels of each object before anything hid it, and distance of each object in each picture column, m, both by number.
     """
     order: list[_Turn] = [
         (subject.place[2], np.full(1, subject.place[2], dtype=np.float32), number, subject.draw) for number, subject in enumerate(subjects, 1)
@@ -240,7 +223,7 @@ def _trees(canvas: Canvas, camera: Camera, view: View, *, dark: bool) -> Iterato
 
 
 def _houses(canvas: Canvas, camera: Camera, view: View, *, lit: float) -> Iterator[_Scenery]:
-    """Yield the houses ahead with how far their fronts are in each column: whatever is further away than a house's far end is behind it."""
+    """Yield the houses ahead with the distance of their fronts in each column; objects beyond a house's far end are behind it."""
     ratio = (np.arange(canvas.width, dtype=np.float32) + 0.5 - canvas.width / 2) / camera.focal
     for house in view.town.buildings:
         if house.end <= view.along or house.start >= view.along + AHEAD:
@@ -256,7 +239,7 @@ def _houses(canvas: Canvas, camera: Camera, view: View, *, lit: float) -> Iterat
 
 
 def _depth(canvas: Canvas, camera: Camera, near: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return the distance of each pixel: of the object it shows, else of the road; 0 for the sky, which has no haze before it."""
+    """Return the distance of the object or road that each pixel shows, m; 0 for the sky, which gets no haze by distance."""
     rows = np.arange(canvas.height, dtype=np.float32)[:, None]
     marked = canvas.marked()
     road = np.where(rows > camera.horizon + 1, camera.focal * camera.eye / np.maximum(rows - camera.horizon, 1), 400.0).astype(np.float32)
@@ -275,7 +258,7 @@ def _lamps(camera: Camera, view: View, *, dark: bool) -> list[Lamp]:
 
 
 def _boxes(marked: npt.NDArray[np.uint8], picture: npt.NDArray[np.uint8], full: list[int], subjects: list[Subject]) -> list[Box]:
-    """Box what is visible of each subject (their numbers begin with 1), and mark what a person could not label."""
+    """Return a box around the visible pixels of each subject, with `ignore` set if a person could not label it."""
     found = []
     light = linear_light(picture)
     flat = marked.ravel()

@@ -1,4 +1,4 @@
-"""What the car measures of itself: its state, an inertial unit, raw CAN frames and satellite fixes."""
+"""Simulated vehicle signals: vehicle state, inertial unit, raw CAN frames and satellite fixes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tracecore_simulation.town import Town
 __all__ = ["BRAKE", "CAN_SCHEMA", "IMU_SCHEMA", "SPEED", "STATE_SCHEMA", "STEERING", "CarSignals"]
 
 SPEED, STEERING, BRAKE = 0x0C1, 0x0C2, 0x0C3
-"""CAN identifiers; the README has their layout."""
+"""CAN identifiers; the README describes the layout of the frames."""
 _METERS_PER_DEGREE = 111_320.0
 _GRAVITY = 9.81  # m/s^2
-_STEERING_RATIO = 15.0  # turns of the steering wheel for one of the front wheels
+_STEERING_RATIO = 15.0  # steering wheel angle over front wheel angle
 _NUMBER: JSON = {"type": "number"}
 _VECTOR: dict[str, JSON] = {"type": "object", "properties": {"x": _NUMBER, "y": _NUMBER, "z": _NUMBER}}
 
@@ -53,40 +53,34 @@ CAN_SCHEMA: JSON = {
 
 @dataclass(frozen=True, slots=True)
 class CarSignals:
-    """The signals of one drive.
-
-    Attributes:
-        town: where it goes.
-        latitude: where it starts, degrees north.
-        longitude: where it starts, degrees east.
-    """
+    """The signals of one drive through a town from a starting point in degrees north and east; t is in seconds since its start."""
 
     town: Town
     latitude: float
     longitude: float
 
     def yaw_rate(self, t: float) -> float:
-        """How fast the car turns after t seconds, rad/s, positive to the left."""
+        """Return the yaw rate at time t, rad/s, positive to the left."""
         along, speed = self.town.ego.motion.along(t), self.town.ego.motion.speed(t)
         return -self.curvature(along) * speed
 
     def curvature(self, along: float) -> float:
-        """How sharply the way of the rear axle turns to the right, 1/m: that of the road, seen from our lane."""
+        """Return the curvature of the rear axle's path on its lane, 1/m, positive to the right."""
         middle = self.town.road.curvature(along)
         return middle / (1 - middle * self.town.ego.lateral())
 
     def state(self, t: float) -> dict[str, JSON]:
-        """Return the state of the vehicle."""
+        """Return the vehicle state message at time t."""
         ego = self.town.ego
         return {"speed_mps": round(self.speed(t), 3), "yaw_rate_radps": round(self.yaw_rate(t), 5), "brake": ego.braking(t)}
 
     def speed(self, t: float) -> float:
-        """How fast the rear axle moves, m/s: on the inside of a bend the way is shorter than that of the middle of the road."""
+        """Return the speed of the rear axle, m/s, which is lower than along the road's middle on the inside of a bend."""
         along = self.town.ego.motion.along(t)
         return self.town.ego.motion.speed(t) * (1 - self.town.road.curvature(along) * self.town.ego.lateral())
 
     def imu(self, t: float, rng: np.random.Generator) -> dict[str, JSON]:
-        """Return what an inertial unit at the rear axle measures, with its noise."""
+        """Return the message of an inertial unit at the rear axle, with noise."""
         turns = self.yaw_rate(t)
         noise = [float(value) for value in rng.standard_normal(6)]
         acceleration = (self.town.ego.motion.acceleration(t), self.speed(t) * turns, _GRAVITY)
@@ -97,7 +91,7 @@ class CarSignals:
         }
 
     def can(self, t: float, count: int) -> list[dict[str, JSON]]:
-        """Return three CAN frames: speed, steering and brake; `count` runs with time, its low four bits are sent along."""
+        """Return CAN frames for speed, steering and brake; the low four bits of `count` are sent as a counter."""
         ego = self.town.ego
         wheel = math.degrees(math.atan(-WHEELBASE * self.curvature(ego.motion.along(t)))) * _STEERING_RATIO
         pressure = max(0.0, -ego.motion.acceleration(t)) * 12 if ego.braking(t) else 0.0  # bar
@@ -114,7 +108,7 @@ class CarSignals:
         return found
 
     def place(self, t: float) -> tuple[float, float]:
-        """Return latitude and longitude in degrees: the road sets out to the north."""
+        """Return latitude and longitude in degrees at time t; the road starts towards the north."""
         east, north = self.town.road.place(self.town.ego.lateral(), self.town.ego.motion.along(t))
         latitude = self.latitude + north / _METERS_PER_DEGREE
         return round(latitude, 8), round(self.longitude + east / (_METERS_PER_DEGREE * math.cos(math.radians(self.latitude))), 8)

@@ -1,4 +1,4 @@
-"""The town that one drive goes through: its bending road, what is along it, and its road users."""
+"""The town of one drive: its road, what is along it, and its road users."""
 
 from __future__ import annotations
 
@@ -30,41 +30,41 @@ __all__ = [
 ]
 
 RoadPoint = tuple[float, float, float, float]
-"""x to the east, z to the north, m; cosine and sine of the heading."""
-_BEFORE = 80  # m of road before the start of the drive
+"""x (east) and z (north), m; cosine and sine of the heading."""
+_BEFORE = 80  # m of road before the start
 
 
 @dataclass(frozen=True, slots=True)
 class Road:
-    """A road given by its heading: a sum of sines of the way along it, so that its curvature changes smoothly, as clothoids do.
+    """A road whose heading is a sum of sines of the distance along it, so that its curvature changes smoothly, as that of clothoids does.
 
     Attributes:
-        bends: amplitude in radians, length in m and phase of each sine; none for a straight road.
-        length: how far its middle is worked out, m; it goes straight on from there.
+        bends: amplitude in radians, length in m and phase of each sine; empty for a straight road.
+        length: length that is computed, m; the road continues straight from there.
     """
 
     bends: tuple[tuple[float, float, float], ...] = ()
     length: float = 400.0
 
     def heading(self, along: float) -> float:
-        """Where it points, radians to the right of north."""
+        """Return the heading, radians to the right of north."""
         return sum(amplitude * math.sin(along / wave + phase) for amplitude, wave, phase in self.bends)
 
     def curvature(self, along: float) -> float:
-        """How sharply it turns to the right, 1/m."""
+        """Return the curvature, 1/m, positive to the right."""
         return sum(amplitude / wave * math.cos(along / wave + phase) for amplitude, wave, phase in self.bends)
 
     def points(self) -> list[RoadPoint]:
-        """Return its points, one a meter from `first()` on."""
+        """Return the points of its middle at intervals of 1 m from `first()` on."""
         return _points(self)
 
     @staticmethod
     def first() -> int:
-        """Where its first point lies, m along it."""
+        """Return the position of the first point along the road, m."""
         return -_BEFORE
 
     def place(self, across: float, along: float) -> tuple[float, float]:
-        """Return (x, z) in m of a place `across` to the right of its middle."""
+        """Return (x, z) in m of a position `across` m to the right of the road's middle."""
         points = _points(self)
         index = min(max(int(along + _BEFORE), 0), len(points) - 2)
         part = along + _BEFORE - index
@@ -75,7 +75,7 @@ class Road:
 
 @lru_cache(maxsize=16)
 def _points(road: Road) -> list[RoadPoint]:
-    """Add the road up from its heading, by Simpson's rule over each meter."""
+    """Integrate the heading with Simpson's rule over each meter."""
     found: list[RoadPoint] = []
     x = z = 0.0
     count = _BEFORE + int(road.length) + 2
@@ -92,41 +92,37 @@ def _points(road: Road) -> list[RoadPoint]:
 LANE = 3.4  # m
 CURB = 5.85  # m from the middle of the road
 SIDEWALK = (6.0, 8.6)  # m from the middle of the road
-_WAITS = 6.9  # m from the middle of the road, where people wait before they cross
-AHEAD = 130.0  # m: what is further away is not drawn
+_WAITS = 6.9  # m from the middle of the road where pedestrians wait to cross
+AHEAD = 130.0  # m: drawing distance
 
 
 @dataclass(frozen=True, slots=True)
 class Ego:
-    """The recording car; it keeps to the lane of its side of the road (1 right, -1 left). Its place is the middle of its rear axle."""
+    """The recording car on its lane, on the right (1) or left (-1) side of the road; its position is the middle of its rear axle."""
 
     side: int
     motion: Motion
 
     def lateral(self) -> float:
-        """Its place across the road, m from the middle."""
+        """Return its lateral position, m to the right of the road's middle."""
         return self.side * LANE / 2
 
     def braking(self, t: float) -> bool:
-        """Return whether its brake is on: while it slows down, and while it is stopped."""
+        """Whether its brake is on: while it slows down or is stopped."""
         return self.motion.acceleration(t) < -0.6 or self.motion.speed(t) < 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Someone or something that moves or could: a car, a pedestrian, a bicyclist.
+    """A car, pedestrian or bicyclist.
 
     Attributes:
         track: its number in the drive.
-        category: car, pedestrian or bicyclist.
-        lateral: place across the road at t = 0, m from its middle.
-        motion: along the road, m; speeds below zero come towards us.
-        turned: where it looks, radians to the right of the road.
+        lateral: lateral position at t = 0, m from the road's middle.
+        motion: along the road, m; oncoming actors have negative speeds.
+        turned: heading relative to the road, radians to the right.
         crossing: speed across the road, m/s.
-        body: shape of a car.
-        paint: color of a car.
-        person: how a person looks.
-        phase: of its steps at t = 0.
+        phase: of its steps at t = 0, radians.
     """
 
     track: int
@@ -141,12 +137,12 @@ class Actor:
     phase: float = 0.0
 
     def place(self, t: float) -> tuple[float, float]:
-        """(across, along) in m after t seconds; a pedestrian who crosses waits on one sidewalk and stays on the other."""
+        """Return (across, along) in m at time t; a crossing pedestrian waits on one sidewalk and stops on the other."""
         across = self.lateral + self.crossing * t
         return max(-_WAITS, min(_WAITS, across)) if self._walks_across() else across, self.motion.along(t)
 
     def speed(self, t: float) -> float:
-        """How fast it moves after t seconds, m/s."""
+        """Return its speed at time t, m/s."""
         waits = self._walks_across() and abs(self.lateral + self.crossing * t) > _WAITS
         return 0.0 if waits else math.hypot(self.motion.speed(t), self.crossing)
 
@@ -154,14 +150,14 @@ class Actor:
         return self.crossing != 0 and self.category != "car"
 
     def braking(self, t: float) -> bool:
-        """Return whether its brake lights are on."""
+        """Whether its brake lights are on."""
         towards = -1.0 if abs(self.turned) > math.pi / 2 else 1.0
         return len(self.motion.speeds) > 1 and (towards * self.motion.acceleration(t) < -0.5 or self.speed(t) < 0.3)
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """When the lights of a crossing show what, for the road we drive on: green, yellow, red, and again."""
+    """The cycle of a crossing's lights for the ego's road: durations of green, yellow and red, and offset, s."""
 
     green: float
     yellow: float
@@ -169,12 +165,12 @@ class Signal:
     offset: float
 
     def state(self, t: float) -> str:
-        """Green, yellow or red after t seconds."""
+        """Return green, yellow or red at time t."""
         at = (t + self.offset) % (self.green + self.yellow + self.red)
         return "green" if at < self.green else "yellow" if at < self.green + self.yellow else "red"
 
     def reds(self, seconds: float) -> list[tuple[float, float]]:
-        """Return when it is red within a time, (from, to) in s."""
+        """Return the red phases before `seconds`, as (from, to) in s."""
         cycle = self.green + self.yellow + self.red
         start = self.green + self.yellow - self.offset
         start -= math.ceil((start + self.red) / cycle) * cycle
@@ -188,16 +184,14 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class TrafficLight:
-    """One head of three lamps that we are to obey.
+    """A head of three lamps that applies to the ego.
 
     Attributes:
         track: its number in the drive.
-        lateral: of the head, m from the middle of the road.
-        along: of the head, m along the road.
-        high: of the middle of the head, m.
-        post: place of its post, m from the middle of the road; an arm reaches from there to the head.
-        lying: whether its lamps lie side by side.
-        signal: when it shows what.
+        lateral: of the head, m from the road's middle.
+        high: of the head's center above the road, m.
+        post: lateral position of its post, m; an arm reaches from there to the head.
+        lying: whether the lamps are side by side.
     """
 
     track: int
@@ -211,13 +205,7 @@ class TrafficLight:
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """A place where people cross the road.
-
-    Attributes:
-        along: the middle of its crosswalk, m along the road.
-        street: middle of the street that crosses behind it, m along the road; none where only pedestrians cross.
-        signal: its lights; none where there are none.
-    """
+    """A crosswalk at `along` m, with the middle of the street that crosses behind it and its lights, if any."""
 
     along: float
     street: float | None = None
@@ -226,7 +214,7 @@ class Crossing:
 
 @dataclass(frozen=True, slots=True)
 class RoadSign:
-    """A sign on a post; labeled too."""
+    """A labeled sign on a post."""
 
     track: int
     lateral: float
@@ -238,7 +226,7 @@ class RoadSign:
 
 @dataclass(frozen=True, slots=True)
 class Building:
-    """A house along the road, its front towards it."""
+    """A house whose front faces the road."""
 
     side: int
     start: float
@@ -251,7 +239,7 @@ class Building:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A tree or, where `lamp` is set, a street lamp."""
+    """A tree, or a street lamp if `lamp` is set."""
 
     lateral: float
     along: float
@@ -262,7 +250,7 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Town:
-    """Everything of one drive."""
+    """All static objects and road users of one drive."""
 
     road: Road
     ego: Ego

@@ -1,4 +1,4 @@
-"""The stage `world`: drives through made-up towns, recorded as a car records, with what is true of them."""
+"""The stage `world`: simulated drives through generated towns, recorded as by a car, with their ground truth."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class World(tc.Stage):
         )
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Record every drive, then write its ground truth."""
-        # This plugin brings a command too: what draws and writes tables must not be imported for `tracecore --help`.
+        """Record every drive, then write the ground truth."""
+        # Imported here, since this plugin's command is loaded by `tracecore --help`.
         from tracecore_schemas.arrow_tables import LABELS, table_of
         from tracecore_simulation.drive import Settings, plan_drives, record_drives
         from tracecore_simulation.labels import facet_of, label_rows
