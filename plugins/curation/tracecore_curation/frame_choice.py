@@ -83,12 +83,10 @@ def read_pool(frames: Any, labels: Any = None) -> Pool:
 
 
 def choose(wants: Sequence[Want], pool: Pool, examples: Pool, barred: Collection[str], barred_drives: Collection[str], bits: int) -> list[Chosen]:
-    """Return the frames chosen for each want, in the order of the wants; no frame is chosen twice.
+    """Return the frames chosen for each want, in the order of the wants; no frame twice, none of `barred` or `barred_drives`.
 
     Args:
         examples: frames that contain the wants' `like`.
-        barred: refs of frames that must not be chosen.
-        barred_drives: drives that must not be chosen.
         bits: a frame whose hash differs from a chosen one's in at most this many of 64 bits is left out as a duplicate; -1 for none.
     """
     free = np.array([id_ not in barred and drive not in barred_drives for id_, drive in zip(pool.ids, pool.drives, strict=True)], dtype=bool)

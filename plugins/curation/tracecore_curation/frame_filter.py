@@ -66,10 +66,7 @@ _CONDITIONS = {"regions": "region", "time_of_day": "time_of_day"}
 
 
 def filter_expression(frames: Any, params: FilterParams, labels: Any = None) -> pc.Expression | None:
-    """Return the Arrow filter of the parameters; None for no filter.
-
-    Args:
-        labels: required by `labeled`; its frame attributes are conditions too.
+    """Return the Arrow filter of the parameters, None for no filter; frame attributes of `labels` are conditions too.
 
     Raises:
         UsageError: a drive, sensor, condition or value that no frame has, or `labeled` without labels.

@@ -30,13 +30,7 @@ _WHOLE = 5  # with fewer drives, a whole one for validation leaves too few to tr
 
 @dataclass(frozen=True, slots=True)
 class _Split:
-    """Assignment of frames to sides.
-
-    Attributes:
-        sides: per frame the name of an output, else the reason why it is in none.
-        facet: further members of the facet `tracecore_split`.
-        unknowns: (what, why).
-    """
+    """Assignment of frames to sides, with facet members and unknowns; `sides` has per frame an output's name or the reason why it is in none."""
 
     sides: NDArray[np.object_]
     facet: Mapping[str, JSON]

@@ -43,7 +43,6 @@ class Leak:
 
     Attributes:
         reason: `shared_frame`, `shared_drive`, `time_and_place` or `near_duplicate`.
-        sides: names of the two ports.
         drives: drives of the kept pairs, sorted.
         found: the finding in words, to follow `train and validation: `.
         count: number of frames or pairs.
@@ -59,11 +58,7 @@ class Leak:
 
 
 def find_leaks(a: Side, b: Side, thumbnails: Thumbnails | None, limits: Limits) -> list[Leak]:
-    """Return every leak between two sides: frames, drives, then time and place, and near-duplicates.
-
-    Args:
-        thumbnails: pictures of both sides; None to compare only ids and drives.
-    """
+    """Return every leak between two sides; without `thumbnails` (pictures of both) only shared frames and drives."""
     shared = [*shared_frames(a, b), *_shared_drives(a, b, timed=thumbnails is not None)]
     return shared if thumbnails is None else [*shared, *_time_and_place(a, b, limits), *_near_duplicates(a, b, thumbnails, limits)]
 

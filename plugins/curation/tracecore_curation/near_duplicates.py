@@ -47,11 +47,7 @@ _Marks = NDArray[np.float32]
 
 
 class Thumbnails:
-    """Gray miniatures of frames by ref, decoded when first requested; a frame with black borders has a second one without them.
-
-    Args:
-        tables: frame tables (`pyarrow.dataset.Dataset`) with images.
-    """
+    """Gray miniatures of frames by ref, decoded from frame tables when first requested; a frame with black borders has a second one without them."""
 
     def __init__(self, *tables: Any) -> None:
         self._tables = list(tables)
@@ -78,13 +74,10 @@ class Thumbnails:
 
 
 def near_duplicates(a: FrameFacts, b: FrameFacts, thumbnails: Thumbnails, *, likeness: float, across_drives: bool = False) -> Iterator[Pairs]:
-    """Yield blocks of pairs of frames that show the same picture, each pair once.
+    """Yield blocks of pairs of frames whose marks correlate by at least `likeness`, each pair once.
 
-    In the pairs, `near` is 1 minus the correlation, and `also` is 1 if one frame shows the other's mirror image.
-
-    Args:
-        likeness: least correlation of the marks.
-        across_drives: whether to ignore pairs within one drive.
+    In the pairs, `near` is 1 minus the correlation, and `also` is 1 if one frame shows the other's mirror image. With `across_drives`, pairs
+    within one drive are ignored.
     """
     (minis_a, frames_a), (minis_b, frames_b) = thumbnails.of(a.ids), thumbnails.of(b.ids)
     for rows_a in _blocks(frames_a):
@@ -121,10 +114,7 @@ def _blocks(frames: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
 
 
 def _alike(marks_a: _Marks, marks_b: _Marks, least: float) -> NDArray[np.float64]:
-    """Return the greatest correlation of each two pictures, (n, m), over the whole of one and the crops of the other.
-
-    It is 0 if the whole pictures correlate less than `least`. Multiplying whole blocks is faster than selecting pairs first.
-    """
+    """Return the greatest correlation of each two pictures, (n, m), the whole of one with crops of the other; 0 if the wholes are below `least`."""
     whole_a, whole_b = marks_a[:, 0], marks_b[:, 0]
     alike = whole_a @ whole_b.T
     likely = alike >= least
@@ -191,12 +181,7 @@ def _mirror(marks: _Marks) -> _Marks:
 
 @cache
 def _cells(count: int, size: int, share: float, place: float) -> NDArray[np.float32]:
-    """Return the matrix (count, size) that averages a window of `size` pixels into `count` cells.
-
-    Args:
-        share: size of the window as a share of the line.
-        place: position of the window, 0 at the start to 1 at the end.
-    """
+    """Return the matrix (count, size) that averages a window of a line of pixels into cells: `share` of its size, at `place` 0 (start) to 1 (end)."""
     first = size * (1 - share) * place
     edges = first + np.linspace(0, size * share, count + 1)
     pixels = np.arange(size)

@@ -36,10 +36,7 @@ def unmeasured(*tables: FrameFacts) -> str | None:
 
 
 def neighbors(a: FrameFacts, b: FrameFacts, *, seconds: float, meters: float) -> Iterator[Pairs]:
-    """Yield blocks of pairs of frames of two different drives at the same time and place.
-
-    In the pairs, `near` is the time between them in s, `also` the distance in m. Frames without a measured clock and position are in none.
-    """
+    """Yield pairs of frames of different drives at the same time (`near`, s apart) and place (`also`, m apart), both measured, in blocks."""
     from scipy.spatial import cKDTree
 
     rows_a, rows_b = (np.flatnonzero(facts.timed & facts.placed) for facts in (a, b))

@@ -27,13 +27,12 @@ _WORDS = {"train": {"train", "training"}, "validation": {"val", "valid", "valida
 
 @dataclass(frozen=True, slots=True)
 class AttributeSplit:
-    """Side of each frame after a split by attribute.
+    """Side of each frame after a split by attribute, and a description of the values on each side.
 
     Attributes:
         sides: `train`, `validation` or `test` by frame ref; `validation` may be absent.
         left_out: number of frames on no side, by value.
         without: number of frames without a value.
-        words: description of the values on each side.
     """
 
     sides: Mapping[str, str]
@@ -158,13 +157,9 @@ def drive_groups(facts: FrameFacts, thumbnails: Thumbnails, limits: Limits) -> t
 
 
 def choose_drives(groups: Sequence[Group], share: float, seed: int) -> set[str]:
-    """Return the drives of one side: whole groups whose number of frames is close to a share of all.
+    """Return the drives of one side: whole groups whose number of frames is close to a share (0 to 1) of all.
 
-    Seeded orders of the groups are tried until one comes within half a percent, else the closest is used.
-
-    Args:
-        share: share of all frames, 0 to 1.
-        seed: determines the orders; the same seed and groups give the same drives on any machine.
+    Orders of the groups, derived from the seed the same on any machine, are tried until one comes within half a percent, else the closest is used.
     """
     total = sum(group.frames for group in groups)
     wanted = share * total
@@ -213,13 +208,7 @@ def _joints(facts: FrameFacts, blocks: Iterator[Pairs], reason: str) -> list[Joi
 
 @dataclass(frozen=True, slots=True)
 class TimeBlocks:
-    """Frames cut out in blocks of time.
-
-    Attributes:
-        held: mask of the frames in blocks.
-        near: mask of frames outside a block but within its gap.
-        count: number of blocks.
-    """
+    """Number of blocks of time, and masks of the frames in them (`held`) and of those only within their gaps (`near`)."""
 
     held: NDArray[np.bool_]
     near: NDArray[np.bool_]
@@ -258,12 +247,7 @@ def cut_blocks(facts: FrameFacts, share: float, seconds: float, gap: float) -> T
 
 
 def _of_drive(times: NDArray[np.float64], due: int, seconds: float, gap: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_], int]:
-    """Return masks of a drive's moments that are in blocks and in their gaps, and the number of blocks.
-
-    Args:
-        times: seconds since the first moment, ascending.
-        due: number of moments in blocks.
-    """
+    """Return masks of a drive's moments (s from 0) that are in blocks and in gaps, and the number of blocks; `due` moments are in blocks."""
     duration = times[-1] * due / len(times)
     blocks = min(max(round(duration / seconds), 1), due)
     held = np.zeros(len(times), dtype=bool)

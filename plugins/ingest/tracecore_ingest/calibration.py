@@ -31,13 +31,7 @@ def clean_frame(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Composed transform from a frame to the vehicle's frame.
-
-    Attributes:
-        matrix: (4, 4), meters; None if the frame is not connected to the vehicle's.
-        topics: topics that the transforms came from, sorted.
-        why: reason if `matrix` is None.
-    """
+    """Transform from a frame to the vehicle's: `matrix` (4, 4), m, and the `topics` it came from; or None, and the reason in `why`."""
 
     matrix: Matrix | None
     topics: tuple[str, ...] = ()
@@ -46,12 +40,7 @@ class Chain:
 
 @dataclass(slots=True)
 class FrameTree:
-    """Graph of the transforms of one drive.
-
-    Attributes:
-        edges: (matrix, topic) of the first transform seen between each (parent, child).
-        moving: (parent, child) pairs whose transform changed during the drive; they are not used.
-    """
+    """Transforms of one drive: `edges` has (matrix, topic) by (parent, child); those that change during the drive are in `moving` and not used."""
 
     edges: dict[tuple[str, str], tuple[Matrix, str]] = field(default_factory=dict)
     moving: set[tuple[str, str]] = field(default_factory=set)
@@ -111,10 +100,7 @@ class FrameTree:
 
 
 def transforms_of(message: Any) -> Iterator[tuple[str, str, Matrix]]:
-    """Yield (parent, child, 4x4 matrix) of each transform in a decoded message of Foxglove or ROS.
-
-    Args:
-        message: a `foxglove.FrameTransform`, `foxglove.FrameTransforms` or `tf2_msgs/TFMessage` as JSON values.
+    """Yield (parent, child, 4x4 matrix) of each transform in a FrameTransform, FrameTransforms or TFMessage, decoded to JSON values.
 
     Raises:
         Damaged: not a transform, a frame without a name, a zero rotation, or values that are not numbers.
@@ -148,8 +134,8 @@ class CameraModel:
 
     Attributes:
         frame: the camera's optical frame.
-        projection: 3x4 row-major; None if the message has only zeros (an uncalibrated camera).
-        distorted: whether lens distortion is nonzero; the projection then applies to the rectified image only.
+        projection: 3x4 row-major; None for zeros (an uncalibrated camera).
+        distorted: whether it has lens distortion; the projection then applies to the rectified image only.
     """
 
     topic: str
@@ -174,9 +160,7 @@ class Calibrations:
 
 
 def camera_model(topic: str, time_ns: int, message: Any) -> CameraModel:
-    """Return the camera model of a decoded message (foxglove.CameraCalibration, sensor_msgs/CameraInfo).
-
-    The projection is P, or K with a zero column where P is zeros.
+    """Return the camera model of a decoded CameraCalibration or CameraInfo; its projection is P, or K with a zero column if P is zeros.
 
     Raises:
         Damaged: a matrix of the wrong size, or an invalid image size or frame name.
@@ -218,7 +202,6 @@ def calibrate(
         models: calibration messages in order of time.
         cameras: coordinate frame by camera topic.
         lidars: coordinate frame by LiDAR topic.
-        vehicle_frames: names accepted as the vehicle's frame.
     """
     rows: list[dict[str, Any]] = []
     unknowns: dict[tuple[str, str], None] = {}
@@ -264,10 +247,7 @@ def _row(drive: str, sensor: str, time_ns: int, frame: str, chain: Chain, source
 def _changes(
     drive: str, models: Iterable[CameraModel], cameras: Mapping[str, str], unknowns: dict[tuple[str, str], None]
 ) -> list[tuple[str, CameraModel, bool]]:
-    """Return (camera, calibration, whether it is the camera's first) for each new or changed calibration.
-
-    Adds to `unknowns` each calibration that belongs to no camera.
-    """
+    """Return (camera, calibration, whether it is the first) for each change; calibrations of no camera are added to `unknowns`."""
     found: list[tuple[str, CameraModel, bool]] = []
     last: dict[str, CameraModel] = {}
     for model in models:
@@ -283,10 +263,7 @@ def _changes(
 
 
 def _cameras_of(model: CameraModel, cameras: Mapping[str, str]) -> list[str]:
-    """Return the image topics that a calibration applies to.
-
-    They have its coordinate frame and its topic's namespace; failing that, its frame; failing that, its namespace.
-    """
+    """Return the image topics of a calibration: those with its frame and namespace; failing that, with its frame; failing that, its namespace."""
     namespace = model.topic.rpartition("/")[0] + "/"
     framed = [topic for topic, frame in cameras.items() if model.frame and clean_frame(frame) == model.frame]
     below = [topic for topic in cameras if topic.startswith(namespace)] if namespace != "/" else []

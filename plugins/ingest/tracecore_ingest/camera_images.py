@@ -27,11 +27,10 @@ _SMALL = 64  # px: luma and hash need no more; libjpeg then decodes at a fractio
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """Measures of one image, all but `orientation` after turning it upright.
+    """Measures of one image after turning it upright by its EXIF `orientation` (1 to 8).
 
     Attributes:
         width: px.
-        orientation: EXIF orientation of the recorded image, 1 to 8.
         luma: mean luma (ITU-R BT.601), 0 black to 1 white.
         dhash: 64-bit difference hash.
     """
@@ -61,14 +60,7 @@ def encoding_in(data: bytes) -> str:
 
 
 def measure_image(data: bytes, encoding: str) -> ImageFacts:
-    """Return the measures of an encoded image.
-
-    Args:
-        encoding: one of `DECODED`.
-
-    Raises:
-        Damaged: the bytes are not a complete image of this encoding.
-    """
+    """Return the measures of an image in one of the encodings `DECODED`. Raises Damaged if the bytes are not a complete image of it."""
     if not data:
         raise Damaged("holds no image: 0 bytes")
     width, height, gray, orientation = _jpeg(data) if encoding == "jpeg" else _other(data, encoding)
@@ -109,13 +101,10 @@ def _other(data: bytes, encoding: str) -> tuple[int, int, npt.NDArray[np.uint8],
 
 
 def difference_hash(gray: npt.NDArray[np.uint8]) -> int:
-    """Return the 64-bit difference hash of a gray image; near-duplicates differ in few bits.
+    """Return the 64-bit difference hash of a gray image (height, width); near-duplicates differ in few bits.
 
     The image is averaged to 9 x 8 cells; each bit is set where a cell is brighter than its right neighbor, row by row, highest bit first.
     Source: Neal Krawetz, 'Kind of Like That', The Hacker Factor Blog, 2013-01-21.
-
-    Args:
-        gray: (height, width), any size.
     """
     cells = _cells(_cells(gray.astype(np.float64), 8, 0), 9, 1)
     brighter = cells[:, :-1] > cells[:, 1:]
@@ -153,12 +142,11 @@ _COMPRESSION = 1  # zlib's fastest: a camera's noise hardly compresses further
 
 @dataclass(frozen=True, slots=True)
 class RecordedImage:
-    """One image of a message.
+    """One image of a message, and the camera's coordinate frame.
 
     Attributes:
-        frame: name of the camera's coordinate frame.
         format: format of `data` as the message states it; `png` for converted raw pixels.
-        data: the encoded image; empty where the raw pixel format is not supported.
+        data: the encoded image; empty if the raw pixel format is not supported.
         raw: pixel format of a raw image; empty for an encoded one.
     """
 
@@ -189,10 +177,7 @@ def image_reader(channel: layout.Channel, schema: layout.Schema | None) -> Calla
 
 
 def _format(text: str) -> str:
-    """Return the image format in a ROS `format` text, `jpeg` for `rgb8; jpeg compressed bgr8`; other texts unchanged.
-
-    Compressed depth images are among the others: their PNG follows a header of its own.
-    """
+    """Return the image format in a ROS `format` text, `jpeg` for `rgb8; jpeg compressed bgr8`; texts of compressed depth images stay unchanged."""
     if ";" not in text or "compresseddepth" in text.lower():
         return text
     found = _ENCODED.search(text.partition(";")[2]) or _ENCODED.search(text)

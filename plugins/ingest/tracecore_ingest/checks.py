@@ -49,11 +49,7 @@ class MessagesLeftOut(tc.Check):
     description = "No message was left out; where more than a share of one camera's or LiDAR's were (0.5, parameter `share`), that blocks."
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Compare the counts in the facet of frames, sweeps or signals with `share` (default 0.5).
-
-        Raises:
-            UsageError: `share` is not a number from 0 to 1.
-        """
+        """Compare the counts in the facet with `share` (default 0.5). Raises UsageError if `share` is not a number from 0 to 1."""
         share = context.params.get("share", _HALF)
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
             raise UsageError(f"The parameter 'share' of check '{self.name}' expects a number from 0 to 1, found {share!r}.")

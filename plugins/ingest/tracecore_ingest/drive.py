@@ -37,14 +37,11 @@ class TopicFacts:
 
 @dataclass(slots=True)
 class ImageColumn:
-    """Measures of a camera channel's decoded images, one entry an image in file order.
+    """Measures of a camera channel's decoded images in file order, see `ImageFacts`.
 
     Attributes:
         frame: coordinate frame of the last image that names one, decoded or not.
         raw: pixel formats of its raw images.
-        lumas: mean luma, 0 to 1.
-        hashes: 64-bit difference hashes.
-        orientations: EXIF orientations of the recorded images.
     """
 
     topic: str
@@ -65,11 +62,10 @@ class ImageColumn:
 
 @dataclass(slots=True)
 class CloudColumn:
-    """Counts of a LiDAR topic's sweeps.
+    """Counts of a LiDAR topic's sweeps: all, and those without brightness (`dim`).
 
     Attributes:
         frame: coordinate frame of the last sweep that names one.
-        dim: number of sweeps without brightness.
         top: the largest brightness, see `RecordedCloud.top`.
     """
 
@@ -92,15 +88,13 @@ class Drive:
 
     Attributes:
         path: file to read: as found, then as stored, or an unpacked copy.
-        write_ahead_log: that of an SQLite file.
-        name: from the metadata record, else the file's stem.
-        metadata: key-value pairs of the metadata record `drive`.
+        name: from the metadata record `drive`, else the file's stem.
+        metadata: key-value pairs of that record.
         clock: `measured`, `unstated`, or the metadata's own value.
         start_ns: first log time; None without messages.
         images: by channel id.
         clouds: by topic.
         models: camera calibrations in order of time.
-        profile: that of the MCAP header.
         library: name of the program that wrote the file.
         inexact: number of messages with NaN or infinities, by topic.
         undecoded: number of messages that were not decoded, by (topic, reason).
@@ -109,7 +103,6 @@ class Drive:
         joined: one drive per file, if recorded into several.
         bag: (what, why) of wrong statements in a ROS 2 bag's metadata.
         assumed: message types defined by ROS 2 Humble instead of by the file.
-        left_out: messages that violate their topic's schema.
         skipped: positions of messages that yield no row, by channel id.
         cameras: image topics, decoded or not.
         misstated: statements of the file that its data contradict.

@@ -40,12 +40,7 @@ def stem_of(path: Path) -> str:
 
 
 def readable(context: tc.Context, file: tc.SourceFile, log: tc.SourceFile | None) -> Path:
-    """Return the path of an uncompressed drive file: the file itself, or a copy in the run's scratch folder.
-
-    The copy is decompressed, or contains the content of the write-ahead log.
-
-    Args:
-        log: write-ahead log of the file.
+    """Return the path of a readable drive file: itself, or a copy in the scratch folder that is decompressed or has the write-ahead log merged.
 
     Raises:
         Damaged: the file can't be decompressed, or its write-ahead log does not fit it.
@@ -97,14 +92,11 @@ _ROS1_BAG = b"#ROSBAG V2.0"
 
 
 def read_log(path: Path, opener: Opener | None = None, progress: Callable[[int], None] | None = None) -> Log:
-    """Read a whole drive file, verify it and return its index: SQLite by its first bytes, else MCAP.
+    """Read a whole drive file, verify it and return its index: SQLite by its first bytes, else MCAP. Raises Damaged if the file is not valid.
 
     Args:
         opener: chooses the messages to pass on; None for an index only.
         progress: called with the number of bytes read so far.
-
-    Raises:
-        Damaged: the file is not valid.
     """
     with path.open("rb") as file:
         begins = file.read(len(sqlite_reader.MAGIC))

@@ -23,12 +23,7 @@ class Undecoded(Damaged):
 
 @contextmanager
 def damage_where(place: str, *errors: type[Exception]) -> Iterator[None]:
-    """Convert errors raised in the block to `Damaged`, prefixed with a place.
-
-    Args:
-        place: position in the file (`message 3 of topic '/gnss'`).
-        errors: exceptions that the parser raises for invalid bytes.
-    """
+    """Convert Damaged and the given errors, raised in the block, to Damaged prefixed with a place in the file (`message 3 of topic '/gnss'`)."""
     try:
         yield
     except Damaged as problem:
@@ -52,12 +47,7 @@ _LONGEST = 200
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Messages of one topic that were left out for one reason.
-
-    Attributes:
-        messages: their number.
-        times_ns: log times of the first ten, sorted.
-    """
+    """Messages of one topic that were left out for one reason. `messages`: their number; `times_ns`: log times of the first ten, sorted."""
 
     topic: str
     reason: str
@@ -82,11 +72,7 @@ def reason_of(problem: Exception) -> str:
 
 
 def gather(found: Iterable[tuple[str, int | None, str]]) -> tuple[LeftOut, ...]:
-    """Return the messages left out, counted by topic and reason; from the 21st reason of a topic on they are merged.
-
-    Args:
-        found: (topic, log time or None, reason) of each message.
-    """
+    """Return the messages left out, from (topic, log time or None, reason), counted by topic and reason; rare reasons beyond 20 are merged."""
     times: dict[str, dict[str, list[int | None]]] = {}
     for topic, time, reason in found:
         times.setdefault(topic, {}).setdefault(reason, []).append(time)

@@ -29,12 +29,7 @@ class Bounds:
 
 @dataclass(slots=True)
 class Fixes:
-    """GNSS fixes of one drive, from all topics.
-
-    Attributes:
-        times: log times, ns.
-        latitudes: WGS 84 degrees.
-    """
+    """GNSS fixes of one drive, from all topics: log times in ns, positions in WGS 84 degrees."""
 
     times: array[int] = field(default_factory=lambda: array("q"))
     latitudes: array[float] = field(default_factory=lambda: array("d"))
@@ -95,10 +90,7 @@ class Fixes:
 
 
 def utc_of(message: dict[str, Any]) -> int | None:
-    """Return the receiver's own time of a fix in ns since the Unix epoch; None if it states none.
-
-    Known forms: `utc_timestamp_ms` (comma2k19), `timestamp` as RFC 3339 text or as `{sec, nsec}` (Foxglove).
-    """
+    """Return the receiver's time of a fix in ns since the Unix epoch, from `utc_timestamp_ms` or `timestamp` (RFC 3339, {sec, nsec}); else None."""
     milliseconds = _number(message.get("utc_timestamp_ms"))
     if milliseconds:
         return int(milliseconds * 1_000_000)

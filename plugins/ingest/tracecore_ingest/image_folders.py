@@ -27,12 +27,7 @@ BATCH_BYTES = 128 << 20
 
 @dataclass(frozen=True, slots=True)
 class Still:
-    """One valid image file.
-
-    Attributes:
-        number: its number in the drive, used as its time.
-        encoding: jpeg, png or webp.
-    """
+    """One valid image file. `number`: its number in the drive, used as its time; `encoding`: jpeg, png or webp."""
 
     source: tc.SourceFile
     sensor: str

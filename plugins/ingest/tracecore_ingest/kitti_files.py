@@ -25,10 +25,7 @@ _KINDS = {"F": "f", "I": "i", "U": "u"}
 
 
 def read_pcd(data: bytes) -> npt.NDArray[np.float32]:
-    """Return the points of a PCD file.
-
-    Returns:
-        (points, 4): x, y, z in m, and `intensity` (0 if the file has none). Points with NaN coordinates (no echo) are left out.
+    """Return the points of a PCD file as (points, 4): x, y, z in m, and `intensity` (0 if absent). Points with NaN coordinates are left out.
 
     Raises:
         Damaged: the header is not valid, the layout is not supported, or points are missing.
@@ -110,7 +107,6 @@ class KittiFile:
     Attributes:
         drive: names of the set's folders, joined by `-`.
         folder: `image_2`, `velodyne`, `calib`; in a raw drive `image_02`, `velodyne_points`.
-        number: number of the frame.
         raw: whether the file belongs to a raw drive (`image_02/data/0000000007.png`).
     """
 
@@ -126,11 +122,7 @@ class KittiFile:
 
     @classmethod
     def of(cls, name: str) -> KittiFile:
-        """Return the place that a relative path names (`kitti/training/image_2/000001.png`).
-
-        Raises:
-            Damaged: the folder is not one of a KITTI set, or the file name is not a number.
-        """
+        """Return the place in a relative path (`kitti/training/image_2/000001.png`). Raises Damaged if the folder or number is not of a KITTI set."""
         path = PurePosixPath(name)
         *folders, folder = path.parent.parts or ("",)
         raw = folder == "data" and bool(folders) and folders[-1].lower() in _RAW_FOLDERS
@@ -145,12 +137,7 @@ class KittiFile:
 
 @dataclass(frozen=True, slots=True)
 class KittiCalibration:
-    """Content of one calibration file.
-
-    Attributes:
-        projections: 3x4 matrices by name (`P2`).
-        velodyne_to_camera: (4, 4), from the Velodyne's frame to that of the rectified reference camera.
-    """
+    """Calibration of a frame: 3x4 `projections` by name (`P2`), and (4, 4) from the Velodyne's to the rectified reference camera's frame."""
 
     projections: dict[str, Matrix]
     velodyne_to_camera: Matrix
@@ -191,10 +178,7 @@ def _square(matrix: Matrix) -> Matrix:
 
 
 def read_scan(path: Path) -> npt.NDArray[np.float32]:
-    """Return the points of a Velodyne scan, a KITTI `.bin` or a PCD file.
-
-    Returns:
-        (points, 4): x, y, z in m, reflectance 0 to 1 (0 if a PCD file has none).
+    """Return the points of a KITTI `.bin` or PCD scan as (points, 4): x, y, z in m, reflectance 0 to 1 (0 if absent).
 
     Raises:
         Damaged: a partial point, a value that is not finite, or a reflectance out of range.

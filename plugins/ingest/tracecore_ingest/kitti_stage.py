@@ -28,14 +28,11 @@ _SWEEPS_A_BATCH = 32
 
 @dataclass(slots=True)
 class _Set:
-    """Files of one object set or raw drive, by frame number.
+    """Files of one object set or raw drive; by frame number `scans`, `calibrations` and the validated `read`.
 
     Attributes:
         images: (file, camera, number) of each image found.
-        scans: LiDAR files by number.
-        calibrations: files by number.
         stills: the valid images.
-        read: the valid calibrations by number.
         stored: path in the store by the file's digest.
         lidar: name of the LiDAR's folder.
         dim: number of scans without reflectance.

@@ -30,10 +30,9 @@ _SCALES = (1.0, 255.0, 65535.0)
 
 @dataclass(frozen=True, slots=True)
 class RecordedCloud:
-    """Points of one sweep.
+    """Points of one sweep in its coordinate frame.
 
     Attributes:
-        frame: coordinate frame of its points.
         places: (points, 3) m, float32; without non-finite points (NaN: no echo; infinity: out of range, REP 117).
         brightness: (points,) as recorded, float32; None if the sweep has none.
         top: largest brightness, or 255 or 65535 for a `uint8` or `uint16` field; 0 without brightness.
@@ -90,15 +89,11 @@ def _ros(message: Any, kind: str) -> RecordedCloud:
 
 
 def _layout(message: Any, kind: str, stride: int, types: dict[int, str], type_field: str, order: str) -> np.dtype[Any]:
-    """Return the dtype of one point with the fields x, y, z and, if the message has one, brightness.
+    """Return the dtype of one point with x, y, z and, if present, brightness. Raises Damaged if a field is missing or not valid.
 
     Args:
-        types: NumPy type by the message's type code.
-        type_field: name of the field with that code.
+        types: NumPy type by the code in the message field `type_field`.
         order: byte order, `<` or `>`.
-
-    Raises:
-        Damaged: a coordinate is missing, or a field's type or position is not valid.
     """
     if stride > _LARGEST_POINT:
         raise Damaged(f"is not a valid {kind}: it claims {stride} bytes a point; more than {_LARGEST_POINT} are not taken")

@@ -37,8 +37,6 @@ class ChunkFacts:
     """One chunk as computed from its data, to compare with the file's summary.
 
     Attributes:
-        offset: of its record in the file.
-        checksummed: whether a checksum covers its content.
         message_indexes: offset of the MessageIndex by channel id.
         message_index_length: total bytes of the MessageIndex records behind it.
     """
@@ -91,8 +89,6 @@ class Log:
         channels: by channel id.
         metadata: (name, key-value pairs) of each metadata record.
         chunks: by the chunk's offset.
-        unchecked_messages: number of messages without a checksum.
-        data_section_checked: whether one checksum covers the whole data section.
         storage: `mcap` or `sqlite3`.
         assumed: message types whose definition the file lacks, taken from ROS 2 Humble.
         left_out: reason by channel id and position of the message in its channel.

@@ -135,14 +135,11 @@ def _group(stated: layout.SummaryOffset, body: Sequence[Raw]) -> None:
 
 
 def scan_mcap(path: Path, opener: Opener | None = None, progress: Callable[[int], None] | None = None) -> Log:
-    """Read and verify a whole MCAP file, and return its index.
+    """Read and verify a whole MCAP file, and return its index. Raises Damaged if the file is not valid.
 
     Args:
         opener: chooses the messages to pass on; None for an index only.
         progress: called with the number of bytes read so far, after each record.
-
-    Raises:
-        Damaged: the file is not valid.
     """
     return _Scan(path, opener).run(progress)
 

@@ -86,11 +86,7 @@ def record_name(opcode: int) -> str:
 
 
 def parse(type_: type[R], raw: Raw) -> R:
-    """Return the parsed fields of a record; bytes after the last field are allowed.
-
-    Raises:
-        Damaged: the bytes are not a valid record of this type.
-    """
+    """Return the parsed fields of a record; bytes after the last field are allowed. Raises Damaged if the bytes are not valid."""
     stream = ReadDataStream(_Exact(raw.body))  # type: ignore[no-untyped-call, unused-ignore]  # mcap is typed in part
     with damage_where(f"{record_name(raw.opcode)} at byte {raw.offset}", UnicodeDecodeError, struct.error, ValueError):
         record: R = type_.read(stream, len(raw.body)) if type_ is layout.Message else type_.read(stream)
@@ -98,11 +94,7 @@ def parse(type_: type[R], raw: Raw) -> R:
 
 
 class RecordFile:
-    """Iterable over the records of one file in order, without opening chunks.
-
-    Raises:
-        Damaged: while iterating, at the first violation of the format.
-    """
+    """Iterable over the records of one file in order, without opening chunks; iterating raises Damaged at the first violation of the format."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -194,14 +186,7 @@ class RecordFile:
 
 
 def attachment_checksum_at(body: bytes, at: int) -> int:
-    """Return the offset of the checksum field in an attachment's body.
-
-    Args:
-        at: offset of the record, for error messages.
-
-    Raises:
-        Damaged: the fields before the data run past the end.
-    """
+    """Return the offset of the checksum field in the body of the attachment at file offset `at`. Raises Damaged if its fields don't fit."""
     place = 16
     with damage_where(f"Attachment at byte {at}", struct.error):
         for _ in ("name", "media type"):
@@ -257,15 +242,7 @@ def _decompress(chunk: layout.Chunk) -> bytes:
 
 
 def inner_records(content: bytes, chunk_at: int) -> Iterator[Inner]:
-    """Yield the records inside a chunk.
-
-    Args:
-        content: decompressed content of the chunk.
-        chunk_at: offset of the chunk, for error messages.
-
-    Raises:
-        Damaged: a record runs past the chunk, or is of a type that chunks must not contain.
-    """
+    """Yield the records in the content of the chunk at file offset `chunk_at`. Raises Damaged for a partial record or a type not allowed there."""
     at, end = 0, len(content)
     unpack, size = HEAD.unpack_from, HEAD.size
     while at < end:

@@ -45,8 +45,7 @@ class JsonMessage(NamedTuple):
 
     Attributes:
         value: the parsed value, None for NaN and infinities.
-        text: as recorded, or with `null` for NaN and infinities.
-        exact: whether no number was replaced by null.
+        text: as recorded, or with `null` for NaN and infinities (`exact` is then False).
     """
 
     value: Any
@@ -70,11 +69,9 @@ def read_json(data: bytes) -> JsonMessage:
 
 
 def numeric_leaves(value: Any) -> dict[str, float]:
-    """Return the finite numbers of a message by dotted path.
+    """Return the finite numbers of a JSON value by dotted path.
 
-    Args:
-        value: any JSON value. `{"position": {"x": 1}, "data": [2, true]}` gives `position.x` and `data.0` (booleans are not numbers);
-            a message that is one number gives `value`.
+    `{"position": {"x": 1}, "data": [2, true]}` gives `position.x` and `data.0` (booleans are not numbers); a single number gives `value`.
     """
     found: dict[str, float] = {}
     if type(value) in (int, float):
@@ -167,10 +164,10 @@ def _protobuf_readable(name: str, data: bytes) -> bool:
 
 
 def protobuf_json(message: Any) -> JsonMessage:
-    """Return a protobuf message as JSON: fields by their proto names, 64-bit integers as numbers, bytes as base64, enum values by name.
+    """Return a protobuf message as JSON: fields by proto name, 64-bit integers as numbers, bytes as base64, enum values by name.
 
     Raises:
-        Damaged: the message has a value that JSON can't represent, such as a time stamp beyond the year 9999.
+        Damaged: a value that JSON can't represent, such as a time stamp beyond the year 9999.
     """
     rewriting = JsonRewriter()
     with damage_where(f"is not a valid {message.DESCRIPTOR.full_name}", ValueError, TypeError, SerializeToJsonError):

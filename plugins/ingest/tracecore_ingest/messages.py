@@ -43,14 +43,7 @@ __all__ = [
 
 
 def field(message: Any, name: str, kind: str) -> Any:
-    """Return a field of a decoded message.
-
-    Args:
-        kind: message type, for error messages.
-
-    Raises:
-        Damaged: the message has no such field.
-    """
+    """Return a field of a decoded message. `kind`: message type, for error messages. Raises Damaged if the message has no such field."""
     try:
         return getattr(message, name)
     except AttributeError as problem:
@@ -180,11 +173,7 @@ def shows_images(schema: layout.Schema | None) -> bool:
 
 
 def object_reader(channel: layout.Channel, schema: layout.Schema | None) -> Callable[[bytes], Any]:
-    """Return a function that decodes messages to objects with fields as attributes; large binary fields are kept as bytes.
-
-    Raises:
-        Damaged: the recorded schema can't be used.
-    """
+    """Return a decoder to objects with fields as attributes, for images and sweeps. Raises Damaged if the recorded schema can't be used."""
     match dialect_of(channel, schema):
         case Dialect.PROTOBUF:
             assert schema is not None

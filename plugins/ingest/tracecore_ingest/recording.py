@@ -26,14 +26,12 @@ def channel_key(file: int, channel: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class TopicMessages:
-    """Positions of one topic's messages, sorted by log time, then by file and position; one entry per message.
+    """Positions of one topic's messages, sorted by log time (ns), then by file and position; `chunks`, `offsets` and `sizes` as in `ChannelIndex`.
 
     Attributes:
         files: file numbers.
         channels: channel keys, see `channel_key`.
         ordinals: positions among the messages of the same channel that yield rows.
-        times: log times, ns.
-        chunks: see `ChannelIndex`, as for offsets and sizes.
     """
 
     topic: str
@@ -61,12 +59,7 @@ class Recording:
         return iter(sorted(self.channels.items()))
 
     def topic(self, topic: str, channel_keys: set[int], skipped: Mapping[int, frozenset[int]]) -> TopicMessages:
-        """Return the messages of a topic, in order of time.
-
-        Args:
-            channel_keys: channels to read.
-            skipped: positions of messages that yield no row, by channel key.
-        """
+        """Return the messages of a topic in order of time, without those at `skipped` positions (by channel key)."""
         parts = [(key, channel) for key, channel in self.used() if channel.channel.topic == topic and key in channel_keys]
 
         def column(values: list[array[int]]) -> npt.NDArray[np.int64]:
@@ -101,12 +94,7 @@ class Portion:
 
 
 def portions(places: Sequence[TopicMessages], limit_bytes: int, limit_messages: int) -> Iterator[list[Portion]]:
-    """Yield portions of the topics in groups of bounded size, in order; a group may span topics.
-
-    Args:
-        limit_bytes: maximal message data of a group; a single larger message is a group by itself.
-        limit_messages: maximal number of messages of a group.
-    """
+    """Yield portions of the topics in groups of bounded size, in order; a group may span topics. A single message may exceed the limit."""
     group: list[Portion] = []
     held = count = 0
     for place in places:

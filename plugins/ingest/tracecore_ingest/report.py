@@ -53,13 +53,7 @@ class _Named(Protocol):
 
 
 class RowCounter:
-    """Counts the rows of a table while its batches are written.
-
-    Args:
-        noun: what a row is, plural (`frames`).
-        topic_column: column to count by.
-        total: number of drives, for progress.
-    """
+    """Counts the rows (`noun`, plural) of `total` drives' tables by drive and by the column `topic_column` while batches are written."""
 
     def __init__(self, noun: str, topic_column: str, context: tc.Context, total: int) -> None:
         self.noun = noun
@@ -184,12 +178,7 @@ def describe_sweeps(context: tc.Context, port: tc.Output, drives: Sequence[Drive
 def describe_calibrations(
     context: tc.Context, port: tc.Output, drives: Sequence[Drive], calibrated: Mapping[str, Calibrations], vehicle_frames: Sequence[str]
 ) -> None:
-    """Attach the calibrations facet to the output and record the unknowns of the calibrations.
-
-    Args:
-        calibrated: by drive name.
-        vehicle_frames: names accepted as the vehicle's frame.
-    """
+    """Attach the facet of the calibrations (by drive name) to the output, and record their unknowns."""
     rows = [row for each in calibrated.values() for row in each.rows]
     by_drive = {name: len(each.rows) for name, each in sorted(calibrated.items()) if each.rows}
     context.describe(

@@ -36,7 +36,6 @@ class Bag:
 
     Attributes:
         name: drive name: the common part of its storage files' names.
-        files: paths of its storage files, in order.
         counts: number of messages by topic.
         start_ns: time of its first message; None if not stated.
         packed: compression of single messages (`zstd`), which is not supported; empty for none.
@@ -94,14 +93,7 @@ def _name(files: Sequence[Path]) -> str:
 
 
 def join(bag: Bag, parts: Sequence[Drive]) -> Drive:
-    """Return a bag's files joined to one drive.
-
-    Args:
-        parts: the valid files in order, at least one.
-
-    Raises:
-        Damaged: the files name different drives.
-    """
+    """Return a bag's valid files, at least one and in order, joined to one drive. Raises Damaged if they name different drives."""
     named = {name for part in parts if (name := part.metadata.get("drive", "").strip())}
     if len(named) > 1:
         raise Damaged(f"the files of the bag name {len(named)} different drives: {', '.join(sorted(named))}")

@@ -31,16 +31,13 @@ def scan_drive(
     lidars: Sequence[str] | None = None,
     path: Path | None = None,
 ) -> Drive:
-    """Read and verify a whole drive file and return its drive.
+    """Read and verify a whole drive file and return its drive. Raises Damaged if the file is not valid.
 
     Args:
         sensors: camera topics to decode; None for all. Others are only counted.
         progress: called with the number of bytes read so far.
         lidars: LiDAR topics to decode; None for all.
         path: file to read instead of the source, such as an unpacked copy.
-
-    Raises:
-        Damaged: the file is not valid.
     """
     reading = _DriveScan(sensors, lidars)
     log = read_log(path or source.path, reading.open_channel, progress)
@@ -183,12 +180,7 @@ class _DriveScan:
 
 
 def _encoding(image: RecordedImage) -> str:
-    """Return the encoding of an image, detected from its bytes, since the message's format may be wrong.
-
-    Raises:
-        Undecoded: the message states a format that is not supported.
-        Damaged: the bytes are not an image, though the message states a supported format or none.
-    """
+    """Return the encoding of an image from its bytes; raises Undecoded if they are of another format that the message states, else Damaged."""
     stated = encoding_of(image.format)
     if image.raw and not image.data:
         raise Undecoded(f"image format {image.format!r}")

@@ -31,11 +31,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def scan_sqlite(path: Path, opener: Opener | None = None, progress: Callable[[int], None] | None = None) -> Log:
-    """Read and verify a whole SQLite storage file and return its index, see `scan_mcap`.
-
-    Raises:
-        Damaged: it is not a valid SQLite file, or not a bag.
-    """
+    """Read and verify a whole SQLite file and return its index, see `scan_mcap`. Raises Damaged if it is not valid, or not a bag."""
     log = Log(path, profile="ros2", library="rosbag2 sqlite3", storage="sqlite3")
     try:
         with _opened(path) as connection:

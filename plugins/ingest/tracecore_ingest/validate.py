@@ -29,12 +29,9 @@ class WantedTopics:
 
 
 def validate_drives(context: tc.Context, files: Sequence[tc.SourceFile], wanted: WantedTopics) -> list[Drive]:
-    """Scan each file, join the files of each bag, and return the drives sorted by name.
+    """Scan drive files, join the files of each bag, and return the drives sorted by name.
 
     Damaged files are quarantined; files with the same name and bytes count once. The metadata of bags are stored.
-
-    Args:
-        files: drive files, write-ahead logs and bag metadata.
     """
     bags = list(_bags(context, [file for file in files if file.path.name == METADATA]))
     packed = {path: bag.packed for bag in bags for path in bag.files if bag.packed}

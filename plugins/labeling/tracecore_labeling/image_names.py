@@ -23,12 +23,10 @@ _QUERY = re.compile("[?#]")  # begins the query of a URL
 
 @dataclass(frozen=True, slots=True)
 class NamedImage:
-    """An image as named by a label file.
+    """An image as named by a label file, the likeliest name first; `fits` returns whether the file with a number is a candidate.
 
     Attributes:
-        names: possible names, the likeliest first.
         any_suffix: whether the names lack the file's suffix.
-        fits: returns whether the file with a number is a candidate.
     """
 
     names: Sequence[str]
@@ -87,11 +85,9 @@ class FileNames:
         self._indexes: dict[tuple[int, bool], dict[str, list[tuple[int, Parts]]]] = {}
 
     def find(self, images: Mapping[str, NamedImage]) -> NameMatch:
-        """Return the file of each image.
+        """Return the file of each image, by image id; a file that another image names more exactly is excluded.
 
-        Args:
-            images: by image id. A file that another image names more exactly is excluded. Names with a different folder are accepted only if no
-                image of the label file has the folder of the files.
+        Names with a different folder are accepted only if no image of the label file has the folder of the files.
         """
         found = NameMatch()
         for place, (said, _) in enumerate(_SPELLINGS):
@@ -103,13 +99,10 @@ class FileNames:
         return found
 
     def _pass(self, images: Mapping[str, NamedImage], found: NameMatch, place: int, said: str, *, cut: bool, loose: bool) -> None:
-        """Add the matches of one comparison to `found`.
+        """Add the matches of one comparison to `found`: with normalization `place`, and regardless of suffix (`cut`) or folder (`loose`) if set.
 
         Args:
-            place: index of the normalization in `_SPELLINGS`.
-            `said`: description of the difference, recorded for each match; empty for none.
-            cut: whether suffixes are ignored.
-            loose: whether the folder may differ.
+            `said`: how such names differ, recorded for each match; empty for not at all.
         """
         taken = set(found.files.values())
         chosen: dict[str, tuple[int, str]] = {}

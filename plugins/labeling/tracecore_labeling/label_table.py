@@ -84,13 +84,7 @@ def label_row(
     origin: Provenance = NOTHING_KNOWN,
     **columns: Any,
 ) -> Row:
-    """Return the label row of a frame.
-
-    Args:
-        box: x, y, width, height, px.
-        origin: provenance, for its columns.
-        columns: further columns of `Row`.
-    """
+    """Return the label row of a frame. `box`: x, y, width, height, px; `origin`: provenance, for its columns; `columns`: further columns of `Row`."""
     x, y, width, height = box if box is not None else (None,) * 4
     return Row(
         drive=frame.drive,
@@ -173,7 +167,6 @@ def unknown_provenance(rows: Sequence[Row], sources: str, *, names_left_out: int
     """Yield (what, why) for each provenance column that labels lack.
 
     Args:
-        rows: rows of the batch.
         sources: names of the label files, for the sentence.
         names_left_out: number of labels whose labeler is a name instead of a pseudonym, and so left out.
     """

@@ -67,10 +67,9 @@ class LabeledImage:
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """Result of linking the images of one file.
+    """Recorded frames of one file's images, by image id.
 
     Attributes:
-        frames: recorded frame by image id.
         unmatched: descriptions of images without a recorded frame.
         by_index: number of images linked by number, because the file gives no time.
         images: number of images.
@@ -256,10 +255,7 @@ def _candidates(image: LabeledImage, frames: FrameIndex) -> tuple[list[RecordedF
 
 
 def _from_its_folder(drive: str, file: str) -> str:
-    """Return a file's name prefixed by the folder it was listed from, taken from its drive's name.
-
-    The drive's name is that folder, then the folders below except `images` and KITTI's last ones (`image_2`).
-    """
+    """Return a file's name prefixed by the folder it was listed from: its drive's name without the folders below."""
     below = [folder for folder in PurePosixPath(file).parent.parts if folder.lower() != "images"]
     ends = ["".join(f"-{folder}" for folder in below[:count]) for count in range(len(below), 0, -1)]
     return f"{drive.removesuffix(next(filter(drive.endswith, ends), ''))}/{file}"

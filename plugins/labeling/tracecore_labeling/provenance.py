@@ -45,14 +45,9 @@ def is_pseudonym(text: str) -> bool:
 
 
 def provenance_of(annotation: Mapping[str, Any], info: Mapping[str, Any]) -> Provenance:
-    """Return the provenance of an annotation; missing values come from the file's `info`.
+    """Return the provenance of an annotation (`labeler`, `labeled_at`, `tool`, `guideline`, `qa`); missing values come from the file's `info`.
 
-    Args:
-        annotation: may have `labeler`, `labeled_at`, `tool`, `guideline`, `qa`.
-        info: may have `tool`, `guideline`, `labeled_at`, and `labelers`, a mapping from names in the file to pseudonyms.
-
-    Raises:
-        ValueError: a value has the wrong type; the message continues a sentence after the annotation's name.
+    `info.labelers` maps names in the file to pseudonyms. Raises ValueError for a wrong type; its message continues a sentence.
     """
     given = _text(annotation, "labeler")
     labelers = info.get("labelers")

@@ -59,12 +59,9 @@ CREATE TABLE IF NOT EXISTS workers (who TEXT PRIMARY KEY, state TEXT NOT NULL) S
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """Open a campaign's file, creating its tables if it is new.
+    """Open a campaign's file, creating its tables if it is new. Raises sqlite3.DatabaseError if it has another format.
 
     Commits are on disk when they return (WAL with synchronous=FULL) and survive a power cut.
-
-    Raises:
-        sqlite3.DatabaseError: the file is not a campaign of this format.
     """
     connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
     try:

@@ -26,10 +26,9 @@ _KNOWN = ("label", "geometry", "box", "cuboid", "path", "attributes", *_FLAGS, *
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One label; its geometry determines which fields are set.
+    """One label; its geometry (box2d, cuboid, path or tag) determines which fields are set.
 
     Attributes:
-        geometry: box2d, cuboid, path or tag.
         category: class name; for a tag its subject.
         box: x, y, width, height, px.
         cuboid: x, y, z, quaternion x, y, z, w, and length, width, height as in ASAM OpenLABEL, m.
@@ -69,18 +68,12 @@ def labels_of(entries: Sequence[Mapping[str, Any]]) -> list[Label]:
 
 
 def read_labels(document: object, width: int, height: int, categories: Sequence[str], geometries: Sequence[str]) -> list[tuple[str | None, Label]]:
-    """Parse and validate submitted labels.
+    """Return the (id, label) pairs of submitted labels. Raises UsageError for the first mistake, with the label's position.
 
     Args:
-        document: a list of labels, or an object with such a list as `labels`.
+        document: a list of labels, or an object with the list `labels`; `label` is the id of the label that a correction keeps or changes.
         width: image width, px; 0 without an image.
         categories: allowed classes of boxes and cuboids; empty allows any.
-
-    Returns:
-        (id, label) pairs; the id (`label`) is that of the label that a correction keeps or changes, None for a new one.
-
-    Raises:
-        UsageError: the first mistake, with the label's position in the list.
     """
     listed = document.get("labels") if isinstance(document, Mapping) else document
     if not isinstance(listed, list):

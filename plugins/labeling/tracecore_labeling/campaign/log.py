@@ -41,13 +41,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of a campaign's log.
-
-    Attributes:
-        seq: position, from 1 without gaps.
-        at: microseconds since the Unix epoch.
-        who: pseudonym of the actor; None for the campaign's own actions.
-    """
+    """One entry of a campaign's log: position from 1 without gaps (`seq`), time in microseconds since the Unix epoch, pseudonym of the actor."""
 
     seq: int
     at: int

@@ -29,7 +29,6 @@ class Claim:
     Attributes:
         role: label or review.
         until: end of the lease, microseconds since the Unix epoch.
-        refusals: how often labelers returned the task.
         labels: submitted labels by id, for a review; else empty.
         labeler: labeler of those labels.
     """
@@ -56,14 +55,7 @@ class Queue(CampaignDatabase):
     """Claims, submissions and reviews of tasks; each action is logged and durable when it returns."""
 
     def create(self, settings: Settings, frames: Iterable[RecordedFrame], gold: Collection[str] = ()) -> None:
-        """Create the campaign with one task per frame, in order.
-
-        Args:
-            gold: ids of frames that are always reviewed.
-
-        Raises:
-            UsageError: the file already has a campaign.
-        """
+        """Create the campaign with one task per frame, in order; those in `gold` are always reviewed. Raises UsageError if there is one already."""
         with self._action():
             if self.exists():
                 raise UsageError(f"There is a campaign in {self.path} already.")
@@ -76,11 +68,9 @@ class Queue(CampaignDatabase):
                 self._db.execute("INSERT INTO tasks (task, position, review, stage) VALUES (?, ?, ?, ?)", (task, position, review, Stage.OPEN))
 
     def claim(self, who: str, *, role: str = "label", task: str | None = None) -> Claim | None:
-        """Return the task that the person holds in this role, else lease the next free one; None if no task is free for them.
+        """Return the task that the person holds in this role (`label` or `review`), else lease the next free one; None if no task is free for them.
 
-        Args:
-            role: `label`, or `review` of another person's labels.
-            task: the only task to consider.
+        Reviewers never get their own labels, labelers no task that they refused or whose labels were rejected. `task` is the only task to consider.
         """
         if not self._inside and not self._anything(role):
             return None
@@ -109,11 +99,7 @@ class Queue(CampaignDatabase):
             return self._claim(row[0])
 
     def refuse(self, task: str, who: str, reason: str) -> None:
-        """Return a task to the queue; the labeler can't claim it again.
-
-        Raises:
-            UsageError: the labeler does not hold the task, or the reason is empty.
-        """
+        """Return a task to the queue; the labeler can't claim it again. Raises UsageError if they do not hold it, or the reason is empty."""
         if not reason.strip():
             raise UsageError("A refusal needs a reason: say why the task can't be labeled.")
         with self._action():
@@ -155,11 +141,9 @@ class Queue(CampaignDatabase):
         raise UsageError(f"The labels of task {task} can't be taken from {who}: {late}.")
 
     def review(self, task: str, who: str, review: str, verdict: str, after: Sequence[tuple[str | None, Label]] = (), note: str = "") -> Receipt:
-        """Accept a reviewer's verdict; a repeated review adds nothing.
+        """Accept a reviewer's verdict (accepted, corrected, or rejected, which reopens the task for others); a repeated review id adds nothing.
 
         Args:
-            review: id of the review.
-            verdict: accepted, corrected or rejected; rejected reopens the task for other labelers.
             after: all labels after a correction, each with the id of the label it keeps or changes, None for a new one.
 
         Raises:
@@ -206,14 +190,7 @@ class Queue(CampaignDatabase):
             return Receipt(task, seq, False)
 
     def close(self, who: str | None, *, give_up: bool = False) -> None:
-        """Close the campaign.
-
-        Args:
-            give_up: close despite gold tasks without a review, which stay unlabeled.
-
-        Raises:
-            UsageError: gold tasks have no review, and `give_up` is not set.
-        """
+        """Close the campaign. Raises UsageError if gold tasks have no review, unless `give_up` is set; they then stay unlabeled."""
         with self._action():
             self._open()
             self._expire()

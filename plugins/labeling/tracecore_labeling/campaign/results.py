@@ -40,7 +40,6 @@ class Tally:
         revisions: corrections of labels.
         reviewed: reviewed labels, removed ones included.
         agreed: labels accepted unchanged.
-        removed: labels removed by reviews.
         labelers: pseudonyms of labelers and reviewers of tasks that are done, sorted.
     """
 
@@ -143,14 +142,7 @@ def write_campaign(entries: Iterable[Entry], path: Path) -> None:
 
 
 def read_campaign(path: Path, name: str) -> CampaignState:
-    """Return the state of a closed campaign from its file, after checking its log.
-
-    Args:
-        name: file name for errors.
-
-    Raises:
-        UsageError: not a campaign file, not closed, or an inconsistent log (edited).
-    """
+    """Return the state of a closed campaign from its file. Raises UsageError, with `name`, if it is not closed or its log is inconsistent."""
     try:
         document = checked(_file_shape(), loads_strict(path.read_bytes()))
     except StrictJSONError as error:

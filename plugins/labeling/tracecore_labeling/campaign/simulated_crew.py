@@ -36,7 +36,6 @@ def reviewed(
 
     Args:
         labels: submitted labels by id.
-        truth: true labels of the frame.
         care: share of mistakes noticed.
     """
     left = list(truth)
@@ -107,11 +106,9 @@ _REASONS = ("too dark to tell", "image damaged", "guideline does not say", "too 
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """Behavior of simulated labelers.
+    """Behavior of simulated labelers: shares of claims refused and submitted `late`.
 
     Attributes:
-        refusal: share of claims refused.
-        late: share of claims submitted after the lease.
         care: share of mistakes that a reviewer notices.
         seconds: shortest and longest time for a task.
     """
@@ -127,7 +124,6 @@ class Crew:
     """Simulated labelers of a campaign, and the truth they label from.
 
     Attributes:
-        size: number of labelers.
         start: microseconds since the Unix epoch.
         darkness: by frame id, 0 to 1.
     """
@@ -149,10 +145,7 @@ class Crew:
 def work(queue: Queue, clock: SetClock, crew: Crew, report: Callable[[int], None] | None = None) -> None:
     """Run the crew on the queue until no member has a task left.
 
-    Args:
-        queue: queue that uses `clock`.
-        clock: set to the time of each action.
-        report: called with the number of done tasks.
+    The queue must use `clock`, which is set to the time of each action; `report` is called with the number of done tasks.
     """
     abouts = queue.workers()
     names = crew.names

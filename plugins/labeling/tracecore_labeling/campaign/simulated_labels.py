@@ -26,11 +26,9 @@ TRUTH_COLUMNS = [
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """True labels of a campaign's frames.
+    """True labels and attributes of a campaign's frames, by frame id; a frame without objects has no labels.
 
     Attributes:
-        labels: by frame id; empty for a frame without objects.
-        frame_attributes: by frame id; frames without any are absent.
         classes: those of boxes and cuboids, sorted.
         values: possible values of tags, by subject.
         geometries: geometries that occur.
@@ -134,7 +132,6 @@ def drawn_labels(truth: Sequence[Label], place: Place, all_truth: Truth, mistake
     Objects to ignore are labeled and marked, as guidelines for video with LiDAR require, and missed as often as other objects of their size.
 
     Args:
-        truth: true labels of the frame.
         all_truth: classes and tag values to confuse with.
         skill: error factor, 1 for average.
     """

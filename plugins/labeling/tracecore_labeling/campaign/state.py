@@ -42,9 +42,7 @@ class Settings:
         id: 16 hex digits: random, or derived from parameters and seed for a simulated campaign.
         guideline: version of the guideline.
         guideline_digest: digest of the guideline's text.
-        instructions: further text for labelers.
         categories: classes to label; empty allows any.
-        geometries: geometries to label.
         review: share of tasks to review.
         lease_seconds: how long a claim is valid.
         seed: determines which tasks are reviewed.
@@ -253,16 +251,13 @@ def accepted(labels: Sequence[LabelRevision]) -> ReviewResult:
 
 
 def corrected(before: Sequence[LabelRevision], after: Sequence[tuple[str | None, Label]], ids: Mapping[str, int], next_ordinal: int) -> ReviewResult:
-    """Return the labels after a correction.
+    """Return the labels after a correction. Raises UsageError if an id is not a label of the task, or is repeated.
 
     Args:
         before: submitted labels.
         after: all labels after the correction, each with the id of the label it keeps or changes, None for a new one.
         ids: ordinal by label id.
         next_ordinal: ordinal of the first new label.
-
-    Raises:
-        UsageError: an id is not a label of the task, or is repeated.
     """
     known = {each.ordinal: each for each in before}
     kept: dict[int, LabelRevision] = {}

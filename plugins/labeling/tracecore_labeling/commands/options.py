@@ -54,11 +54,7 @@ def _is_made(path: Path) -> bool:
 
 @contextmanager
 def open_campaign(workspace: NamedWorkspace, name: str | None = None, *, task: str | None = None) -> Iterator[Queue]:
-    """Open a campaign by name, else by one of its tasks, else the only open one; closes the file after the block.
-
-    Raises:
-        UsageError: there is none, or several match.
-    """
+    """Open a campaign by name, else by task, else the only open one, for the block. Raises UsageError if there is none, or several match."""
     known = campaign_names(workspace)
     if name is not None and name not in known:
         made = "make one with 'tracecore label campaign create'."

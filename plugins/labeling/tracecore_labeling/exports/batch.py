@@ -25,10 +25,9 @@ _NEEDED = {"drive", "sensor", "timestamp_ns", "frame_id", "label_id", "revision"
 
 @dataclass(frozen=True, slots=True)
 class LabeledFrame:
-    """One frame and its labels.
+    """One frame, the size of its image in px (0 without one) and its labels.
 
     Attributes:
-        width: image width, px; 0 without an image.
         labels: rows of the label table except geometry `none`, sorted by id.
         empty: whether the batch states that the frame has no object.
     """

@@ -146,11 +146,9 @@ def _stream(width: int, height: int) -> dict[str, Any]:
 
 
 def _geometry(frame: LabeledFrame, label: Label, place: int, *, several: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (kind, data) for a label's geometry, and for a box also its outlines.
+    """Yield (kind, data) for a label's geometry, and for a box also its outlines; `place` counts the boxes of one object in the frame.
 
-    Args:
-        place: index of the box among those of its object in this frame.
-        several: whether the file has several sensors, so that cuboids and paths need the sensor as an attribute.
+    With `several` sensors in the file, cuboids and paths have their sensor as an attribute.
     """
     extra = _attributes_of(label)
     elsewhere = _attributes_of(label, **({SENSOR: frame.sensor} if several else {}))

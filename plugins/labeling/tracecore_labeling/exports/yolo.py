@@ -20,12 +20,9 @@ _ROUNDING_PX = 1e-6
 
 
 def export_yolo(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
-    """Write a YOLO folder; label files are named by percent-encoded frame ref, so that an import can link them.
+    """Write a YOLO folder; label files are named by percent-encoded frame ref. Raises UsageError if an image with boxes has no known size.
 
     A frame without written labels gets a file only if the batch states that it has no object.
-
-    Raises:
-        UsageError: an image with boxes has no known size.
     """
     (path / "labels").mkdir(parents=True, exist_ok=True)
     written = ExportResult(files=1)

@@ -50,14 +50,11 @@ _SHAPE: TypeAdapter[CocoFile] = TypeAdapter(CocoFile)
 
 
 def read_coco(path: Path, name: str, digest: str, *, classes: tuple[str, ...] = (), clip: bool = False) -> LabelFile:
-    """Read a COCO file.
+    """Read a COCO file. Raises UsageError if it is not strict JSON, or something is missing, repeated, out of range or of the wrong type.
 
     Args:
         classes: allowed class names; empty allows all in the file.
         clip: whether boxes beyond their image are clipped instead of refused.
-
-    Raises:
-        UsageError: not strict JSON, or something is missing, repeated, out of range or of the wrong type.
     """
     return _Reader(name, classes, clip).read(read_json(path, name, _SHAPE), digest)
 
@@ -110,10 +107,7 @@ class _Reader:
             yield id_, entry
 
     def categories(self, entries: Sequence[Mapping[str, Any]], used: Collection[str]) -> dict[str, str]:
-        """Return class names by category id; raises UsageError if two used categories share a name.
-
-        Unused ones may: Roboflow lists the data set's name first, which may equal a class name.
-        """
+        """Return class names by category id; raises UsageError if two used categories share a name. Roboflow adds an unused one that may."""
         found: dict[str, str] = {}
         for id_, entry in self.entries(entries, "category"):
             name = entry["name"]

@@ -42,13 +42,10 @@ _USUAL = {"source": "manual"}
 
 
 def read_cvat(path: Path, name: str, digest: str, *, clip: bool = False) -> LabelFile:
-    """Read a CVAT file; shapes other than boxes and polygons are counted as left out.
+    """Read a CVAT file; shapes other than boxes and polygons are left out. Raises UsageError if it is not valid or lists no images.
 
     Args:
         clip: whether shapes beyond their image are clipped instead of refused; the box around a rotated box is always clipped.
-
-    Raises:
-        UsageError: not XML, no images (tracks of a video), or an image or shape violates the format.
     """
     try:
         data = path.read_bytes()
@@ -172,11 +169,7 @@ class _Shapes:
         return ring, self._inside(bounding_box([ring]), what, self.clip)
 
     def _inside(self, box: Box, what: str, clip: bool) -> Box | None:
-        """Return the box clipped to its image; None if it lies outside.
-
-        Raises:
-            UsageError: it is empty, or reaches beyond the image and `clip` is not set.
-        """
+        """Return the box clipped to its image; None if it lies outside. Raises UsageError if it is empty, or must not be clipped."""
         inside, beyond = clip_box(box, self.size, _ROUNDING_PX)
         if box[2] <= 0 or box[3] <= 0 or (beyond and not clip):
             left, top, width, height = box

@@ -54,14 +54,11 @@ def upright(cuboid: tuple[float, ...]) -> tuple[float, ...] | None:
 
 
 def read_kitti(path: Path, name: str, digest: str, image: LabeledImage, cuboid_frame: str) -> LabelFile:
-    """Read one label file, of an image or of a tracking sequence.
+    """Read one label file, of an image or of a tracking sequence. Raises UsageError if a line violates the format.
 
     Args:
         image: the labeled image; for a tracking file the template of its images, completed by frame number.
         cuboid_frame: coordinate frame of the cuboids.
-
-    Raises:
-        UsageError: a line violates the format.
     """
     lines = [(number, line.split()) for number, line in enumerate(read_text(path, name), start=1) if line.strip()]
     tracking = len(lines[0][1]) > _FIELDS + 1 if lines else Path(name).parent.name == TRACKING

@@ -49,14 +49,7 @@ def read_text(path: Path, name: str) -> list[str]:
 
 
 def read_json(path: Path, name: str, shape: TypeAdapter[T], format_: str = "") -> T:
-    """Return a label file's JSON document, validated by `shape`.
-
-    Args:
-        format_: name of the format for the error message.
-
-    Raises:
-        UsageError: the file can't be read, or is not strict JSON of this shape.
-    """
+    """Return a label file's JSON document, validated by `shape`. Raises UsageError if it is not strict JSON of this shape, named by `format_`."""
     try:
         return checked(shape, loads_strict(path.read_bytes()))
     except StrictJSONError as error:
@@ -122,11 +115,9 @@ def rotated_box_corners(box: Box, degrees: float) -> Ring:
 
 
 def clip_box(box: Box, size: tuple[int, int], rounding: float) -> tuple[Box, bool]:
-    """Return a box clipped to its image, and whether it reached beyond an edge by more than `rounding`; without area if it lies outside.
+    """Return a box clipped to its image (width, height, px), and whether it reached beyond an edge by more than `rounding`, px.
 
-    Args:
-        size: width and height of the image, px.
-        rounding: tolerance, px.
+    A box outside the image becomes one without area.
     """
     x, y, width, height = box
     left, top, right, bottom = max(x, 0.0), max(y, 0.0), min(x + width, float(size[0])), min(y + height, float(size[1]))
@@ -138,11 +129,10 @@ def clip_box(box: Box, size: tuple[int, int], rounding: float) -> tuple[Box, boo
 
 @dataclass(frozen=True, slots=True)
 class FoundLabel:
-    """One label of a file; its geometry determines which fields are set. Units are px in images and m in space.
+    """One label of a file; its geometry (box2d, polygon, cuboid, path or tag) determines which fields are set. Units are px and m.
 
     Attributes:
         id: stable id within the file; with the file's digest it determines the label's id.
-        geometry: box2d, polygon, cuboid, path or tag.
         category: class name; for a tag its subject.
         box: x, y, width, height; for a polygon the box around it.
         area: area of the object, px^2.
@@ -185,11 +175,10 @@ class FoundLabel:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Labels of a file that are not imported; their image is never recorded as having no object.
+    """Labels of a file that are not imported; their `image` (id, if any) is never recorded as having no object.
 
     Attributes:
         what: plural noun, with the reason if needed ("boxes without area").
-        image: id of their image, if they have one.
     """
 
     what: str
@@ -199,11 +188,9 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class LabelFile:
-    """Contents of one label file.
+    """Contents of one label file; labels by image id.
 
     Attributes:
-        digest: digest of its bytes.
-        labels: by image id.
         clipped: number of boxes clipped to their image.
         left_out: labels not imported; every label of the file is either in `labels` or counted here.
         unknowns: (what, why) of facts that its labels lack.

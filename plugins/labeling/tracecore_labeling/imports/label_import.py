@@ -48,14 +48,11 @@ class LabelImport(tc.Stage):
 
     @abstractmethod
     def read(self, path: Path, source: tc.SourceFile, params: Any) -> LabelFile:
-        """Read one label file.
+        """Read one label file. Raises UsageError if the file is not valid.
 
         Args:
             path: path of the stored file.
             source: original name, for errors and ids, and digest.
-
-        Raises:
-            UsageError: the file is not valid.
         """
 
     def sources(self, context: tc.Context, params: Any) -> Sequence[tc.SourceFile]:  # noqa: ARG002  # for subclasses

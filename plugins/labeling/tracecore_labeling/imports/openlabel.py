@@ -33,13 +33,10 @@ _OTHERS = ("actions", "events", "relations")
 
 
 def read_openlabel(path: Path, name: str, digest: str, sensors: Mapping[str, str]) -> LabelFile:
-    """Read an OpenLABEL file.
+    """Read an OpenLABEL 1.0.0 file. Raises UsageError if it is not strict JSON of that schema, or a geometry is not valid.
 
     Args:
         sensors: topic by name of a stream or coordinate system; others keep their name.
-
-    Raises:
-        UsageError: not strict JSON, not OpenLABEL 1.0.0, or a geometry is not valid.
     """
     root = read_json(path, name, _shape(), "ASAM OpenLABEL 1.0.0")["openlabel"]
     return _Reader(root, sensors, ObjectReader(name, root["metadata"], root.get("streams") or {})).read(digest)

@@ -52,13 +52,7 @@ Data = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Frame-independent data of an object or context.
-
-    Attributes:
-        category: its type.
-        track: None for untracked objects and DontCare regions.
-        still: static shapes by kind.
-    """
+    """Frame-independent data of an object or context; `track` is None if untracked or DontCare, `still` has static shapes by kind."""
 
     category: str
     name: str
@@ -77,12 +71,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One geometry of an object in a frame.
-
-    Attributes:
-        id: its path in the file.
-        one: its data.
-    """
+    """One geometry of an object in a frame. `id`: its path in the file; `one`: its data."""
 
     id: str
     kind: str
@@ -188,12 +177,7 @@ def is_recording_vehicle(entry: Data) -> bool:
 
 @dataclass(slots=True)
 class ObjectReader:
-    """Reads the shapes of one file's objects.
-
-    Attributes:
-        left_out: shapes that yield no label.
-        odd: number of repaired shapes, by what was wrong.
-    """
+    """Reads the shapes of one file's objects. `left_out`: shapes that yield no label; `odd`: number of repaired shapes, by what was wrong."""
 
     name: str
     metadata: Data

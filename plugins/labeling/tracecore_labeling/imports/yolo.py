@@ -159,12 +159,7 @@ def _label_file(
     *,
     clip: bool,
 ) -> LabelFile:
-    """Return the labels of one image, in pixels of its frame.
-
-    Args:
-        again: number of repeated lines.
-        frame: None if the image is not linked; its labels are then only counted.
-    """
+    """Return the labels of one image in pixels of `frame`, or in shares if it is None; `again` is the number of repeated lines."""
     size = (frame.width, frame.height) if frame is not None else (1, 1)  # without a frame they are only counted
     labels: list[FoundLabel] = []
     left_out = [LeftOut("lines that stand twice", image.id, again)] if again else []

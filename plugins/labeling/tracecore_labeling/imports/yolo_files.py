@@ -41,11 +41,10 @@ SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "
 
 @dataclass(frozen=True, slots=True)
 class YoloLine:
-    """One object: class number, and a box (left, top, width, height) or polygon in shares of its image.
+    """One object: class `number`, and a box (left, top, width, height) or polygon in shares of its image.
 
     Attributes:
         line: line number in the file.
-        number: class number.
         keypoints: whether the line has keypoints, which are not read.
     """
 
@@ -81,14 +80,11 @@ class YoloSet:
 
 
 def read_lines(path: Path, name: str, classes: Sequence[str], *, fields: Sequence[str] = (), keypoints: int = 0) -> tuple[list[YoloLine], int]:
-    """Return the distinct objects of one image, and the number of repeated lines.
+    """Return the distinct objects of one image, and the number of repeated lines. Raises UsageError if a line or class number is not valid.
 
     Args:
         fields: names of the fields of a line (`FIELDS`); empty for the standard format.
         keypoints: number of keypoint values after each box.
-
-    Raises:
-        UsageError: a line violates the format, or its class number has no name.
     """
     found: dict[tuple[float, ...], YoloLine] = {}
     again = 0
@@ -112,11 +108,7 @@ def read_lines(path: Path, name: str, classes: Sequence[str], *, fields: Sequenc
 
 
 def _read(line: int, words: Sequence[str], numbers: tuple[float, ...], fields: Sequence[str], keypoints: int) -> YoloLine:
-    """Return the object of one line.
-
-    Raises:
-        ValueError: the numbers are not an object in an image; the message continues a sentence after the line's number.
-    """
+    """Return the object of one line; raises ValueError, whose message continues a sentence after the line's number, if it is not valid."""
     count = len(numbers)
     if fields:
         if count != len(fields):
@@ -159,11 +151,7 @@ def _box(numbers: Sequence[float]) -> Box:
 
 
 def read_set(path: Path, name: str) -> YoloSet:
-    """Return the description in `data.yaml`, `obj.data`, `obj.names` or `classes.txt`; empty for other YAML files.
-
-    Raises:
-        UsageError: the file is not valid.
-    """
+    """Return the content of `data.yaml`, `obj.data`, `obj.names` or `classes.txt`, empty for other YAML. Raises UsageError if it is not valid."""
     suffix = PurePosixPath(name).suffix.lower()  # a stored file's path has none
     if suffix in {".names", ".txt"}:
         return YoloSet(_checked(tuple(line.strip() for line in read_text(path, name) if line.strip()), name))
@@ -244,12 +232,7 @@ class Splits:
 
     @classmethod
     def of(cls, about: Sequence[YoloSet], lists: Mapping[str, Path]) -> Splits:
-        """Return the split of a set.
-
-        Args:
-            about: descriptions from the files of the set.
-            lists: path of each text file that lists images, by name.
-        """
+        """Return the split of a set. `about`: descriptions from the files of the set; `lists`: path of each text file that lists images, by name."""
         found = cls()
         named = [(part, parts_of(text)) for each in about for part, text in each.parts]
         if not named:
@@ -268,11 +251,7 @@ class Splits:
         return found
 
     def attributes(self, names: Sequence[str]) -> dict[str, str]:
-        """Return the part of an image as its attribute `official_split`; empty unless it is in exactly one part.
-
-        Args:
-            names: possible image names, without suffix.
-        """
+        """Return the part of an image, given its possible names without suffix, as `official_split`; empty unless it is in exactly one part."""
         self.seen += 1
         parts = self._of(names)
         self.in_several += len(parts) > 1
