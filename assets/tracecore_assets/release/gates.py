@@ -26,7 +26,7 @@ __all__ = ["evaluate_gates", "needs_unknowns", "previous_build"]
 
 
 def previous_build(record: Record, program: str, name: str) -> PreviousBuild:
-    """Return the last build of a program sealed before the build `name` (before all, if not sealed yet); empty if there is none."""
+    """Return the last build of a program sealed before build `name`, or the last of all if `name` is not sealed; empty if there is none."""
     before = PreviousBuild()
     for build in record.query(sealed_builds):
         if build.name == name:
@@ -75,7 +75,7 @@ def _judge(called: str, gate: str, requirement: Mapping[str, Any], evidence: Gat
 
 
 def _over_the_build(checked: GateOutcome, requirement: Mapping[str, Any], evidence: GateEvidence, host: PluginHost) -> GateOutcome:
-    """Combine the outcome of the `no_leak` check with that of the gate `no_leak` over the whole build; only the gate if the check was not run."""
+    """Combine the `no_leak` check with the gate `no_leak` over the whole build (failed if not installed); only the gate if the check was not run."""
     if NO_LEAK not in host.gates:
         missing = "leaks over the build can't be judged: no installed plugin brings the gate 'no_leak' (pip install tracecore-curation)"
         return replace(checked, passed=False, measured="not judged", message=missing)

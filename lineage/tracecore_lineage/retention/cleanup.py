@@ -37,7 +37,7 @@ _NAMED_AT = 30
 def remove_copies(root: Path, erasure: Erasure) -> None:
     """Delete files of the workspace whose bytes were erased, and bundles that contain such files.
 
-    Files in the store are deleted only if the withdrawn content matches: the tombstone lists the others by path.
+    In the store only files with withdrawn bytes are deleted; other erased files there are deleted by path, as the tombstone lists them.
     """
     withdrawn = frozenset(erasure.withdrawn)
     erased = withdrawn | {gone.digest for version in erasure.versions for gone in version.files}

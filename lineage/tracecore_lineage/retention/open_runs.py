@@ -58,7 +58,7 @@ def claim_dead(record: RecordWriter, run: OpenRun) -> Iterator[bool]:
 
 
 def lock_was_lost(record: RecordWriter, run: OpenRun) -> bool:
-    """Whether the server restarted after a run on another host started, so that its lock may be lost; only that host knows whether it is live."""
+    """Whether the server restarted after a run on another host started, so that its lock may be lost; only that host knows whether it lives."""
     since = record.live.since()
     if since is None or datetime.fromisoformat(run.started_at) > since + _CLOCKS:
         return False
