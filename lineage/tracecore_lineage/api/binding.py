@@ -46,11 +46,7 @@ def open_catalog(workspace: Workspace) -> Database:
 
 
 def bind(record: RecordWriter) -> None:
-    """Check that catalog and store belong to the workspace's ledger; in a new workspace, begin the ledger.
-
-    Raises:
-        WrongLedger: catalog or store belong to another ledger, or to none although this one has begun.
-    """
+    """Check that catalog and store belong to the workspace's ledger, beginning it in a new workspace. Raises WrongLedger if they don't."""
     workspace = record.workspace
     bound = workspace.binding()
     with record.database.read() as connection:
@@ -59,7 +55,7 @@ def bind(record: RecordWriter) -> None:
         raise unset(workspace, "catalog", record.database.place, bound["catalog"])
     check_store(workspace, None if bound is None else bound["store"])
     if bound is None:
-        with record.database.write() as connection:  # under the write lock: another process may have begun it meanwhile
+        with record.database.write() as connection:  # checked again under the write lock: another process may have begun the ledger
             found = _named(connection)
             if found is not None and not found.ledger_id:
                 _begin(connection, record)
@@ -114,11 +110,7 @@ def move(workspace: Workspace, *, catalog: str | None = None, store: str | None 
 
 
 def catalog_ledger(url: str) -> tuple[str, LedgerName | None]:
-    """Return the location of a database without password, and the ledger in it (None if there is none). Creates nothing there.
-
-    Raises:
-        UsageError: it can't be opened.
-    """
+    """Return (location, ledger or None) of a database, creating nothing there. Raises UsageError if it can't be opened."""
     with tempfile.TemporaryDirectory() as locks:
         try:
             database = Database(url, Path(locks), new=False)
@@ -151,7 +143,7 @@ def _begin(connection: Connection, record: RecordWriter) -> None:
 def _compare(workspace: Workspace, place: str, found: LedgerName | None, bound: Mapping[str, str] | None) -> None:
     """Raise WrongLedger if a catalog contains another ledger, or none although the workspace's has begun; a missing head row passes."""
     if found is None:
-        return  # a head's row that is gone is named by each question and by `verify`
+        return  # a missing head row is reported by each query and by `verify`
     if found.ledger_id and found != LedgerName.of(workspace):
         raise _other(workspace, place, found)
     if not found.ledger_id and bound is not None:
@@ -229,5 +221,5 @@ def join(named: NamedWorkspace) -> tuple[Workspace, PublicKey]:
     keys = KeyRing(made)
     active = keys.active_id()
     key = next((key for key in keys.public_keys() if key.id == active), None) or keys.join()
-    made.bind()  # last: a folder that a kill left without a key is joined again
+    made.bind()  # last, so that joining is repeated if a kill left the folder without a key
     return made, key

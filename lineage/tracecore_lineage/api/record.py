@@ -30,11 +30,8 @@ T = TypeVar("T")
 class Record:
     """The record of one workspace, open for writing and queries; safe to use from several threads.
 
-    Queries and services are functions of the packages below: `record.query(sealed_builds)`, `seal_build(record.recorder, request)`.
-
-    Attributes:
-        ledger: name of the workspace's own ledger.
-        recorder: the write side, passed to the kernel's executor.
+    Queries and services are functions of the packages below: `record.query(sealed_builds)`, `seal_build(record.recorder, request)`. `recorder` is the
+    write side, passed to the kernel's executor.
     """
 
     def __init__(self, workspace: Workspace, database: Database) -> None:

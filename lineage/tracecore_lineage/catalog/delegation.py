@@ -55,10 +55,9 @@ Delegations = Mapping[str, Sequence["Delegation"]]
 
 @dataclass(frozen=True, slots=True)
 class Delegation:
-    """What one import allows an event to assert.
+    """What one import allows an event to assert: facts about the workspace of `ledger`, if it is from that ledger.
 
     Attributes:
-        ledger: the ledger about whose workspace the event may assert facts, if it is from that ledger.
         folder: folder of that workspace's stored bytes in this store, ending with a slash.
         stored: refs of the versions whose bytes were imported.
         build: the imported build; None for events that came with it from a third workspace.
@@ -184,7 +183,7 @@ def _listen(
 
 
 class _Cache:
-    """LRU-like cache of parsed imports by event id; the content of an id never changes."""
+    """Bounded cache of parsed imports by event id; the content of an id never changes."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, Import] = OrderedDict()

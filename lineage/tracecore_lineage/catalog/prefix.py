@@ -17,16 +17,14 @@ from tracecore_schemas.refs import RefError
 
 __all__ = ["Prefix", "head", "prefix_at", "readable_catalog", "recorded_at", "select_in"]
 
-_CHUNK = 2_000  # bound parameters of one IN: below SQLite's and PostgreSQL's limits, large enough for few round trips
+_CHUNK = 2_000  # bound parameters per IN: below SQLite's and PostgreSQL's limits
 
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """A prefix of the ledger.
+    """A prefix of the ledger: the events with `seq` < `bound`.
 
-    Attributes:
-        bound: events with `seq` < bound belong to it.
-        position: position shown in answers: the ledger's size or, for a build, the size before its release run's COMPLETE, which the prefix includes.
+    Answers show `position`: the ledger's size or, for a build, the size before its release run's COMPLETE, which the prefix includes.
     """
 
     bound: int
@@ -37,7 +35,7 @@ def select_in(connection: Connection, query: Select[Any], column: ColumnElement[
     """Yield the rows of a query whose column has one of these values. Any number of values: they are sorted and queried in chunks."""
     listed = sorted(set(values))
     for start in range(0, len(listed), _CHUNK):
-        # Fetched at once: a fetch per row costs more than the rows.
+        # fetched at once: fetching row by row is slower
         yield from connection.execute(query.where(column.in_(listed[start : start + _CHUNK]))).all()
 
 
@@ -57,11 +55,7 @@ def head(connection: Connection) -> Prefix:
 
 
 def prefix_at(connection: Connection, time: str) -> Prefix:
-    """Return the prefix of everything recorded at or before a time.
-
-    Args:
-        time: RFC 3339 in UTC with six decimals, as in the ledger.
-    """
+    """Return the prefix of everything recorded at or before a time (RFC 3339 in UTC with six decimals)."""
     size = ledger.position_at(connection, time)
     return Prefix(size, size)
 

@@ -126,12 +126,9 @@ def project(body: bytes, seq: int, ledger: LedgerName, voices: Sequence[Delegati
 
 
 def dataset_ref(homes: Collection[str], dataset: Mapping[str, Any], absent: str) -> Ref:
-    """Return the full ref of a dataset in an event: an artifact or bug if it is in one of `homes` and parses as one, else an external ref.
+    """Return the full ref of a dataset in an event: an artifact or bug if its namespace is in `homes` and it parses as one, else an external ref.
 
-    Args:
-        homes: namespaces in which `kind/name` with a digest is an artifact, and `bug/<id>` without a version is a bug.
-        dataset: entry of inputs or outputs.
-        absent: version to use for an external dataset without one.
+    An artifact has a digest as its version, a bug none; `absent` is the version of an external dataset without one.
     """
     facet = (dataset.get("facets") or {}).get("version") or {}
     version = None if is_deleted(facet) else facet.get("datasetVersion")

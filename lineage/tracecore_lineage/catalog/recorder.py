@@ -42,14 +42,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Position of the ledger under the write lock.
-
-    Attributes:
-        size: number of events so far, which is the position of the next event.
-        root: Merkle root over them, 32 bytes.
-        checkpoint: signed note over size and root.
-        connection: connection of the writing transaction.
-    """
+    """State of the ledger under the write lock: its size (the next event's position), 32-byte root, and signed checkpoint over both."""
 
     size: int
     root: bytes
@@ -58,11 +51,7 @@ class Position:
 
 
 class RecordWriter:
-    """Writes the record of one workspace.
-
-    Args:
-        trace: returns the backward trace of a ref, for stages.
-    """
+    """Writes the record of one workspace; `trace` returns the backward trace of a ref, for stages."""
 
     def __init__(self, workspace: Workspace, database: Database, trace: Callable[[str], Mapping[str, Any]]) -> None:
         self.workspace = workspace
@@ -101,11 +90,7 @@ class RecordWriter:
             self._environments.add(run.environment.digest)
 
     def complete(self, run: Run, inputs: Sequence[RunInput], outputs: Mapping[str, Artifact], facets: Mapping[str, Any] | None = None) -> None:
-        """Record COMPLETE with exact inputs, outputs by port, and further run facets, and release the run's lock.
-
-        Raises:
-            RunFailed: the run has already ended; an ended run is never reopened.
-        """
+        """Record COMPLETE with exact inputs, outputs by port and further run facets. Raises RunFailed if the run has already ended."""
         body = self.events.complete(run, inputs, outputs, facets, datetime.now(UTC))
         self._end(run.id, body)
 
@@ -121,11 +106,7 @@ class RecordWriter:
         self.live.release(run.id)
 
     def abort(self, run_id: str, why: str) -> bool:
-        """Record ABORT for a run whose process is gone, repeating the facets of its START; False if the run had already ended.
-
-        Raises:
-            UsageError: no such run was started here.
-        """
+        """Record ABORT for a run whose process died; False if it had already ended. Raises UsageError if the run was not started here."""
 
         def work(connection: Connection) -> bool:
             if current_state.ending(connection, run_id) is not None:

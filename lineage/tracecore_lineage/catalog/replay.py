@@ -65,11 +65,7 @@ class Difference:
 
 
 def rebuild_catalog(database: Database, ledger_name: LedgerName) -> None:
-    """Delete the catalog and rebuild it from the ledger, in one transaction.
-
-    Raises:
-        NegativeVerdict: an event in the ledger was changed or can't be read; the catalog stays as it is.
-    """
+    """Rebuild the catalog from the ledger in one transaction. Raises NegativeVerdict, changing nothing, if an event was changed or can't be read."""
     with database.write() as connection:
         _rebuild(connection, ledger_name)
 

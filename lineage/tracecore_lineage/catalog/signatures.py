@@ -28,12 +28,7 @@ COSIGN = "cosign"
 
 
 def policies(connection: Connection, ledger: LedgerName, vouching: Sequence[PublicKey]) -> Policies:
-    """Return the key policies in a workspace's ledger, verified.
-
-    Args:
-        ledger: the workspace's own ledger.
-        vouching: keys trusted to have signed the ledger.
-    """
+    """Return the verified key policies of a workspace's own ledger; `vouching` are keys trusted to have signed the ledger."""
     return Policies.read((PolicyEvent(seq, facet) for seq, facet in _told(connection, ledger, POLICY)), ledger.origin, vouching)
 
 
@@ -52,7 +47,7 @@ def ledger_keys(connection: Connection, ledger: LedgerName) -> list[PublicKey]:
     )
     found: dict[str, PublicKey] = {}
     for value in connection.execute(query).scalars():
-        with suppress(UsageError, ValueError, KeyError, TypeError, AttributeError):  # a damaged row is named by `verify`
+        with suppress(UsageError, ValueError, KeyError, TypeError, AttributeError):  # `verify` reports damaged rows
             key = PublicKey.from_pem(json.loads(value)["public_key"].encode(), "a key in the ledger")
             found.setdefault(key.id, key)
     return list(found.values())
@@ -102,7 +97,7 @@ def signed_envelope(connection: Connection, sealed: SealedBuild) -> dict[str, An
                 key = PublicKey.from_pem(str(event.facet.get("public_key")).encode(), "the event")
                 signature = canonical_base64(str(event.facet.get("signature")))
             except (UsageError, CheckpointError):
-                continue  # named by verify
+                continue  # `verify` reports it
             if Opened(opened.payload, opened.payload_type, ((key.id, signature),)).signed_by([key]) is not None:
                 signatures.setdefault(key.id, {"keyid": key.id, "sig": str(event.facet["signature"])})
     return {**sealed.envelope, "signatures": list(signatures.values())}

@@ -22,15 +22,12 @@ _CHUNK = 1000
 
 @contextmanager
 def snapshot(leaves: Sequence[ledger.Leaf] | Iterable[ledger.Leaf], ledger_name: LedgerName, size: int) -> Iterator[Connection]:
-    """Open an in-memory catalog built from some of a ledger's events; it is discarded when the block ends.
+    """Open an in-memory catalog built from some of a ledger's events; it is discarded when the block ends. Raises BadEvent.
 
     Args:
         leaves: the events at their positions, in order.
         ledger_name: the ledger that they were recorded in.
         size: the ledger's full size, recorded as its head.
-
-    Raises:
-        BadEvent: invalid event.
     """
     held = leaves if isinstance(leaves, Sequence) else list(leaves)
     voices = delegations_of((found for leaf in held if (found := read_import(leaf.body, leaf.seq)) is not None), ledger_name)

@@ -26,11 +26,7 @@ __all__ = ["names_once", "newest_of_tables", "said_places", "stored_artifacts", 
 def stored_artifacts(connection: Connection, *, refs: Collection[str] | None = None, bound: int | None = None) -> list[Artifact]:
     """Return every version whose bytes are stored here, once per location, as stated by events of this workspace and of imported ones.
 
-    Locations stated by other producers are ignored. If a version has several locations, the workspace's own come last.
-
-    Args:
-        refs: only these versions; all if None.
-        bound: only events below this position; all if None.
+    If a version has several locations, the workspace's own come last. `refs` and `bound` restrict it to versions and to events below a position.
     """
     found: dict[tuple[Any, ...], Artifact] = {}
     for subject, value in sorted(said_places(connection, refs=refs, bound=bound), key=_imports_first):
@@ -67,12 +63,7 @@ def names_once(store: Store, artifacts: Sequence[Artifact]) -> Iterator[tuple[st
 
 
 def stored_sources(connection: Connection, *, runs: Collection[str] | None = None, bound: int | None = None) -> list[Artifact]:
-    """Return the stored plugin source files of the workspace's own and imported runs, once per name and digest, sorted.
-
-    Args:
-        runs: only these run ids; all if None.
-        bound: only events below this position; all if None.
-    """
+    """Return the stored plugin sources of own and imported runs (optionally only `runs`, or events below `bound`), once per name and digest."""
     said = said_places(connection, facet="tracecore_dependencies", refs=None if runs is None else [f"run:{run}" for run in runs], bound=bound)
     found = {source.ref: source for _, value in said for source in source_artifacts(dependencies_from(json.loads(value)))}
     return [found[ref] for ref in sorted(found)]

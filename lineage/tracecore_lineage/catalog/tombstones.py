@@ -146,12 +146,7 @@ class Tombstones:
 
 
 def tombstones(connection: Connection, own: LedgerName, *, refs: Iterable[str] | None = None) -> Tombstones:
-    """Return the tombstones of the workspace.
-
-    Args:
-        own: the workspace's ledger; events of other ledgers erase nothing here.
-        refs: only erasures that affect these versions; all if None.
-    """
+    """Return the tombstones in the workspace's own ledger; with `refs`, only erasures that affect these versions."""
     wanted = None if refs is None else set(refs)
     listed = _erasures(connection, own, JOBS, wanted)
     return Tombstones(listed, remade(connection, own, listed, wanted))
@@ -181,7 +176,7 @@ def _erasures(connection: Connection, own: LedgerName, jobs: Collection[str], wa
         try:
             erasure = read_erasure(json.loads(row.value), row.seq)
         except (EnvelopeError, ValueError, KeyError, TypeError):
-            continue  # `verify` names it; it excuses nothing
+            continue  # `verify` reports it; it excuses nothing
         if row.subject == f"run:{erasure.run}" and (row.event_type == "COMPLETE") == erasure.done:
             standing = found.get(erasure.run)
             found[erasure.run] = erasure if standing is None else _joined(standing, erasure)

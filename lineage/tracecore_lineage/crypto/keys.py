@@ -88,11 +88,7 @@ class PublicKey:
 
     @classmethod
     def from_pem(cls, data: bytes, source: str) -> PublicKey:
-        """Return the key in a PEM SubjectPublicKeyInfo; `source` is its origin as shown in errors.
-
-        Raises:
-            UsageError: not an Ed25519 public key.
-        """
+        """Return the key in a PEM SubjectPublicKeyInfo; `source` names it in errors. Raises UsageError if it is not an Ed25519 public key."""
         try:
             key = load_pem_public_key(data.removeprefix(codecs.BOM_UTF8))
         except (ValueError, UnsupportedAlgorithm) as error:
@@ -127,11 +123,7 @@ class PrivateKey:
 
     @classmethod
     def from_pem(cls, data: bytes, source: str) -> PrivateKey:
-        """Return the key in an unencrypted PKCS #8 PEM; `source` is its origin as shown in errors.
-
-        Raises:
-            UsageError: not an Ed25519 private key, or it is protected by a passphrase.
-        """
+        """Return the key in a PKCS #8 PEM; `source` names it in errors. Raises UsageError if it is not an unencrypted Ed25519 private key."""
         advice = "give a file written by 'tracecore key new'"
         try:
             key = load_pem_private_key(data.removeprefix(codecs.BOM_UTF8), password=None)
@@ -299,5 +291,5 @@ class KeyRing:
                 f"The private key {path} is another key than its name says: restore it, or sign with a new one ('tracecore key rotate')."
             )
         with clear_disk_errors(self._folder):
-            fsync_folder(self._folder)  # the process that made it may have been killed before its own fsync: what is signed must not outlive its key
+            fsync_folder(self._folder)  # the process that made the key may have been killed before its fsync: a signature must not outlive its key
         return PrivateKey(key)

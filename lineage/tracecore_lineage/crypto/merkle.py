@@ -54,11 +54,7 @@ class Frontier:
             raise ValueError(f"Expected {size.bit_count()} subtree hashes for a tree of {size} leaves, found {len(self.hashes)}.")
 
     def append(self, hashed: bytes, level: int = 0) -> None:
-        """Append a leaf hash, or the root of a complete subtree of 2^level leaves.
-
-        Raises:
-            ValueError: the size is not a multiple of 2^level.
-        """
+        """Append a leaf hash, or the root of a complete subtree of 2^level leaves. Raises ValueError if the size is not a multiple of 2^level."""
         if level < 0 or self.size & ((1 << level) - 1):
             raise ValueError(f"Expected a multiple of 2^{level} leaves before a subtree of that level, found {self.size}.")
         merged, carry = hashed, self.size >> level
@@ -92,11 +88,7 @@ def _split(size: int) -> int:
 
 
 def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """Return the audit path of the leaf at `index` (RFC 6962, PATH).
-
-    Raises:
-        ValueError: index out of range.
-    """
+    """Return the audit path of the leaf at `index` (RFC 6962, PATH). Raises ValueError if it is out of range."""
     if not 0 <= index < len(leaves):
         raise ValueError(f"Expected a leaf index below {len(leaves)}, found {index}.")
     if len(leaves) == 1:
@@ -108,11 +100,7 @@ def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
 
 
 def consistency_proof(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
-    """Return the proof that the tree over all leaves extends the tree over the first `old_size` (RFC 6962, PROOF).
-
-    Raises:
-        ValueError: `old_size` is larger than the tree.
-    """
+    """Return the proof that the tree over all leaves extends that over the first `old_size` (RFC 6962, PROOF). Raises ValueError if it is larger."""
     if not 0 <= old_size <= len(leaves):
         raise ValueError(f"Expected an old size of at most {len(leaves)}, found {old_size}.")
     return _subproof(leaves, old_size, whole=True) if old_size else []

@@ -37,15 +37,7 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A parsed checkpoint whose signatures are not verified.
-
-    Attributes:
-        origin: name of the ledger.
-        size: number of events.
-        root: Merkle root over them, 32 bytes.
-        text: the signed text, including the last line's newline.
-        signatures: all signature lines.
-    """
+    """A parsed checkpoint (32-byte Merkle root over `size` events) whose signatures are not verified; `text` is what was signed."""
 
     origin: str
     size: int
@@ -70,11 +62,7 @@ def sign(key: PrivateKey, origin: str, size: int, root: bytes) -> str:
 
 
 def parse(note: str) -> Checkpoint:
-    """Parse a checkpoint without verifying its signatures.
-
-    Raises:
-        CheckpointError: not a signed note with origin, size and root, or non-canonical base64.
-    """
+    """Parse a checkpoint without verifying its signatures. Raises CheckpointError if it is not a signed note of origin, size and root."""
     text, gap, tail = note.rpartition("\n\n")
     lines = text.split("\n")
     if not gap or len(lines) < 3 or not lines[0]:
@@ -91,11 +79,7 @@ def parse(note: str) -> Checkpoint:
 
 
 def read(path: Path) -> Checkpoint:
-    """Read a checkpoint from a file without verifying its signatures.
-
-    Raises:
-        UsageError: no such file, or not a checkpoint.
-    """
+    """Read a checkpoint from a file without verifying its signatures. Raises UsageError if the file is missing or not a checkpoint."""
     try:
         return parse(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -105,11 +89,7 @@ def read(path: Path) -> Checkpoint:
 
 
 def canonical_base64(text: str) -> bytes:
-    """Decode base64 in its canonical form: `BQ==` is accepted, `BR==`, which encodes the same byte, is not.
-
-    Raises:
-        CheckpointError: invalid or non-canonical base64.
-    """
+    """Decode base64, accepting only its canonical form (`BQ==`, not `BR==` for the same byte). Raises CheckpointError."""
     try:
         decoded = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:

@@ -94,13 +94,7 @@ class Policies:
 
     @classmethod
     def read(cls, events: Iterable[PolicyEvent], ledger: str, vouching: Sequence[PublicKey]) -> Policies:
-        """Verify all policies in a ledger.
-
-        Args:
-            events: policy events in ledger order.
-            ledger: origin of the ledger.
-            vouching: keys trusted to have signed the ledger.
-        """
+        """Verify all policies of a ledger with origin `ledger`; `vouching` are keys trusted to have signed it."""
         in_force: list[tuple[int, KeyPolicy]] = []
         problems: list[tuple[int, str, str]] = []
         for event in events:
@@ -263,7 +257,7 @@ def raw_signers(ref: str, opened: Opened, cosignatures: Iterable[CosignEvent], k
                 key = _valid(event.facet, opened, list(asked.values()))
                 found.setdefault(key.id, key)
         except (CheckpointError, UsageError, KeyError, TypeError, ValueError, AttributeError):
-            continue  # named where the signatures are checked
+            continue  # reported where signatures are verified
     return tuple(found.values())
 
 

@@ -45,11 +45,7 @@ _BUG = re.compile(r"bug/[0-9a-f]{12}")
 
 
 def event_bytes(event: RunEvent) -> bytes:
-    """Return an event as canonical JSON (RFC 8785).
-
-    Raises:
-        UsageError: a value has no canonical JSON (NaN, infinity, an integer beyond 2^53 - 1, invalid Unicode).
-    """
+    """Return an event as canonical JSON (RFC 8785). Raises UsageError if a value has none (NaN, an integer beyond 2^53 - 1, invalid Unicode)."""
     try:
         return jcs(plain(event))
     except (rfc8785.CanonicalizationError, TypeError) as error:
@@ -114,13 +110,7 @@ class EventMaker:
         return self._stage_event(state, run, ended_at, further, [datasets.input_dataset(self.namespace, item) for item in _with_program(run, inputs)])
 
     def abort(self, started: Mapping[str, Any], why: str, ended_at: datetime) -> bytes:
-        """Return the ABORT event of a run of which only the START is known; its facets are repeated so that both events agree.
-
-        Args:
-            started: the parsed START event.
-            why: one sentence.
-            ended_at: when it was closed, which may be long after its process died.
-        """
+        """Return the ABORT event of a run of which only the parsed START event is known; its facets are repeated so that both agree."""
         again = Run(started["run"]["runId"], _kept(started["run"]))
         again.facets = {
             **(again.facets or {}),

@@ -22,13 +22,7 @@ CHANGES = {"DROP": "dropped it", "TRUNCATE": "emptied it", "ALTER": "altered it"
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A claim about an artifact.
-
-    Attributes:
-        subject: `kind/name` of the artifact.
-        version: hex of the digest; empty if none is named.
-        says: the claim as a predicate, such as `dropped it`.
-    """
+    """A claim about the artifact `subject` (`kind/name`); `version` is a hex digest or empty, `says` a predicate such as `dropped it`."""
 
     subject: str
     version: str
@@ -36,12 +30,7 @@ class Claim:
 
 
 def claims_in(members: Mapping[str, Any], foreign: Callable[[str], bool]) -> Iterator[Claim]:
-    """Yield the claims of an event, each once.
-
-    Args:
-        members: the parsed event.
-        foreign: whether a namespace is a workspace's over which the producer has no authority.
-    """
+    """Yield the claims of a parsed event, each once; `foreign` is whether a namespace is a workspace's over which the producer has no authority."""
     listed = [(dataset, False) for dataset in (*members.get("inputs", ()), *([] if {"run", "job"} & members.keys() else [members["dataset"]]))]
     listed += [(dataset, True) for dataset in members.get("outputs", ())]
     yield from dict.fromkeys(claim for dataset, written in listed for claim in _of(dataset, foreign, written=written))

@@ -60,18 +60,12 @@ def input_dataset(namespace: str, item: RunInput, assertions: Any = None) -> Any
     home, name = _name(namespace, item.artifact)
     described = _described(item.artifact) if item.producer is None else {"version": _version(item.artifact)}
     if item.artifact.digest == UNVERSIONED:
-        described.pop("version")  # undeclared which version was read: the event names none, and a trace shows a gap
+        described.pop("version")  # the version is unknown: the event names none, and traces show a gap
     return InputDataset(home, name, input_facets, facets=described)
 
 
 def touched_input(namespace: str, kind: str, name: str, digest: str, described: Mapping[str, Any], home: str | None = None) -> Any:
-    """Return a version as an input with role `erased` and only the given facets.
-
-    Args:
-        name: name of the artifact, not percent-encoded.
-        described: facets by name.
-        home: namespace of an external file, else None.
-    """
+    """Return a version (`name` not percent-encoded, `home` the namespace of an external file) as an input with role `erased` and the given facets."""
     artifact = Artifact(kind, name, digest, namespace=home)
     port = facets.TracecorePortInputDatasetFacet("erased", None, producer=producer())
     where, called = _name(namespace, artifact)

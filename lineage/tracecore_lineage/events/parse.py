@@ -24,11 +24,7 @@ _TYPES = frozenset({"START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER"})
 
 
 class BadEvent(UsageError):
-    """Not a valid OpenLineage event; the message states in one printable line what was expected and found.
-
-    Args:
-        reason: may quote the event; it is escaped and cut to 400 characters.
-    """
+    """Not a valid OpenLineage event. The reason is one line of what was expected and found, escaped and cut to 400 characters."""
 
     def __init__(self, reason: str) -> None:
         told = reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]}…"
@@ -60,11 +56,7 @@ def is_deleted(facet: Any) -> bool:
 
 
 def strict_json(body: bytes) -> Any:
-    """Parse JSON that every parser reads the same way.
-
-    Raises:
-        BadEvent: invalid UTF-8 or JSON, NaN or infinity, a duplicate key, a lone surrogate, U+0000, or nested too deeply.
-    """
+    """Parse JSON strictly. Raises BadEvent for invalid UTF-8, NaN or infinity, duplicate keys, lone surrogates, U+0000, or deep nesting."""
     try:
         value = loads_strict(body)
         # Serialized again only if the bytes contain the escape, since `\\u0000` (an escaped backslash) is allowed.
@@ -77,11 +69,7 @@ def strict_json(body: bytes) -> Any:
 
 
 def parse_event(body: bytes) -> Event:
-    """Parse and validate one event.
-
-    Raises:
-        BadEvent: not a valid OpenLineage 2-0-2 event.
-    """
+    """Parse one event. Raises BadEvent if it is not a valid OpenLineage 2-0-2 event."""
     members = strict_json(body)
     if not isinstance(members, dict):
         raise BadEvent(f"expected one event, a JSON object, found {_word(members)}")

@@ -116,11 +116,7 @@ def _build(connection: Connection, name: str | None) -> Link | None:
 
 
 def _frames(record: RecordWriter, connection: Connection, frames: Sequence[str], build: Link | None) -> tuple[list[str], list[Link]]:
-    """Check the frames that show a bug; raise UsageError for an unknown one.
-
-    Returns:
-        Their refs in the given order without duplicates, and an input edge per drive log.
-    """
+    """Return the refs of valid frames in order without duplicates, and an input edge per drive log. Raises UsageError for an unknown frame."""
     reader = Reader(connection, head(connection))
     shown: dict[str, None] = {}
     drives: dict[str, Link] = {}

@@ -126,10 +126,6 @@ def _unwrapped(line: bytes) -> bytes:
 def take_events(recorder: RecordWriter, events: Sequence[EventLine], *, skip_invalid: bool = False) -> tuple[Ingested, list[str]]:
     """Record the events of a file: all or none, or with `skip_invalid` all valid ones.
 
-    Args:
-        events: as returned by `read_events`.
-        skip_invalid: leave invalid events out instead of refusing all.
-
     Returns:
         The result, and one line per skipped event with its place and reason.
 

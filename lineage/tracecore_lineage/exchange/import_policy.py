@@ -46,11 +46,7 @@ class ImportPlan:
 
 
 def refuse_withdrawn(withdrawn: ErasureFilter, checked: Checked) -> None:
-    """Refuse a bundle with files or drives that were withdrawn from this workspace.
-
-    Raises:
-        NegativeVerdict: a version in the bundle contains them.
-    """
+    """Raise NegativeVerdict if a version in the bundle contains files or drives that were withdrawn from this workspace."""
     if not withdrawn:
         return
     for artifact in (*checked.artifacts, *checked.sources):
@@ -72,11 +68,7 @@ def speaker(leaf: ledger.Leaf) -> LedgerName | None:
 
 
 def refuse_strangers(connection: Connection, own: LedgerName, checked: Checked, plan: ImportPlan) -> None:
-    """Refuse unrecorded events of this workspace's own ledger, and events of runs known from a ledger that they are not shown to be from.
-
-    Raises:
-        NegativeVerdict: for the first such event.
-    """
+    """Raise NegativeVerdict for unrecorded events of this workspace, or of a known run if they are not shown to be from that run's ledger."""
     build = checked.proof.manifest.build
     strange = sorted(identity for identity in plan.own if identity not in plan.places)
     if strange:

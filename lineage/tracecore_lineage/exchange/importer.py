@@ -56,16 +56,7 @@ class ImportRefused(NegativeVerdict):
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """Result of an import.
-
-    Attributes:
-        build: full ref of the build.
-        origin: the workspace it came from.
-        new: False if it was already here.
-        events: number of events new to the ledger.
-        known: number of its events that were already there.
-        artifacts: number of versions whose bytes it brought.
-    """
+    """Result of an import: numbers of new events, known events and artifacts stored; `new` is False if the build was here already."""
 
     build: str
     origin: str
@@ -122,11 +113,7 @@ def import_bundle(
 
 
 def _is_here(record: RecordWriter, manifest: Manifest) -> bool:
-    """Whether a build is already here, sealed or imported.
-
-    Raises:
-        UsageError: another build has its name, or it claims to be from this ledger.
-    """
+    """Whether a build is here already. Raises UsageError if another build has its name, or it claims to be from this ledger."""
     name = parse_ref(manifest.build).segments[0]
     with record.database.read() as connection:
         standing = seal.sealed_build(connection, name)
@@ -222,16 +209,12 @@ def _leave_out(folder: Path, needed: Collection[str]) -> None:
 
 
 def _plan(connection: Connection, own: LedgerName, checked: Checked) -> ImportPlan:
-    """Return what an import would change in the current record.
-
-    Raises:
-        NegativeVerdict: the bundle contains events that it may not bring (`refuse_strangers`).
-    """
+    """Return what an import would change in the current record. Raises NegativeVerdict for events that it may not bring (`refuse_strangers`)."""
     manifest, leaves = checked.proof.manifest, checked.proof.leaves
     here = import_ids(connection)
     members = frozenset(leaf.event_id for leaf in leaves)
     places = ledger.places(connection, sorted(members))
-    known = read_imports(connection, here) if places else []  # earlier imports matter to events that were here before
+    known = read_imports(connection, here) if places else []  # earlier imports matter only to events already here
     ours = frozenset(leaf.event_id for leaf in leaves if (said := speaker(leaf)) is not None and said.ledger_id == own.ledger_id)
     nested = [found for leaf in leaves if leaf.event_id not in places and (found := read_import(leaf.body, leaf.seq)) is not None]
     this = Import("", -1, own, manifest.ledger_name, manifest.build, members, frozenset(manifest.stored), frozenset(), {})
@@ -252,11 +235,7 @@ def _plan(connection: Connection, own: LedgerName, checked: Checked) -> ImportPl
 
 
 def _stands(connection: Connection, own: LedgerName, checked: Checked, plan: ImportPlan) -> bool:
-    """Whether the plan is still valid; called under the write lock.
-
-    Raises:
-        UsageError: a build of that name has been sealed meanwhile.
-    """
+    """Whether the plan is still valid, under the write lock. Raises UsageError if a build of that name was sealed meanwhile."""
     manifest = checked.proof.manifest
     if seal.sealed_build(connection, parse_ref(manifest.build).segments[0]) is not None:
         raise UsageError(f"A build of the name of {manifest.build} was sealed here in the same moment: import it into another workspace.")

@@ -36,13 +36,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """Result of an ingestion.
-
-    Attributes:
-        recorded: number of events new to the ledger.
-        known: number of events that were already recorded, byte for byte.
-        refused: the refused events, by index.
-    """
+    """Result of an ingestion: numbers of events new to the ledger and already known byte for byte, and the refused ones."""
 
     recorded: int
     known: int

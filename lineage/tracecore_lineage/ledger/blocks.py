@@ -75,11 +75,7 @@ def pack(bodies: Iterable[bytes]) -> tuple[bytes, int]:
 
 
 def unpack(codec: str, data: bytes, raw_size: int, events: int) -> list[bytes]:
-    """Return the event bytes of a block, using bounded memory.
-
-    Raises:
-        DamagedBlock: unknown codec, invalid frame, or a size or count that differs from the given ones.
-    """
+    """Return the event bytes of a block, using bounded memory. Raises DamagedBlock if codec, frame, size or count is not as stored."""
     import zstandard
 
     if codec != CODEC:

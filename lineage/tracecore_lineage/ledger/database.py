@@ -110,11 +110,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Open a consistent read-only view of everything committed so far; never waits for writers.
-
-        Raises:
-            ConnectionLost: the server became unreachable.
-        """
+        """Open a consistent read-only view of everything committed; never waits for writers. Raises ConnectionLost if the server is unreachable."""
         reached = False
         with self.told("read"):
             try:

@@ -45,11 +45,7 @@ class _Ticket:
 
 
 class GroupCommit:
-    """Shares writing transactions of one database among the threads of this process.
-
-    Args:
-        finish: called once per transaction, after all work and before the commit.
-    """
+    """Shares a database's writing transactions among this process's threads; `finish` is called once per transaction, just before its commit."""
 
     def __init__(self, database: Database, finish: Callable[[Connection], None]) -> None:
         self._database = database
@@ -123,7 +119,7 @@ class GroupCommit:
             connection.execution_options(tracecore_grouped=True)
             for ticket in batch:
                 if len(batch) == 1:
-                    ticket.value = ticket.work(connection)  # the only piece of work: its transaction is its savepoint
+                    ticket.value = ticket.work(connection)  # a single piece of work needs no savepoint
                 else:
                     self._attempt(connection, ticket)
             self._finish(connection)

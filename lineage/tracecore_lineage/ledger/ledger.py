@@ -238,11 +238,7 @@ def _leaf(row: Row[Any], reader: blocks.BlockReader) -> Leaf:
 
 
 def leaves(connection: Connection, size: int) -> list[bytes]:
-    """Return the first `size` leaf hashes, recomputed from the events' bytes.
-
-    Raises:
-        ValueError: the ledger is shorter, or a leaf is missing.
-    """
+    """Return the first `size` leaf hashes, recomputed from the events' bytes. Raises ValueError if a leaf is missing."""
     hashes: list[bytes] = []
     for leaf in read(connection, 0, size):
         if leaf.seq != len(hashes):

@@ -56,7 +56,7 @@ class LiveRuns:
                 if run_id in self._held:
                     self._held.discard(run_id)
                     if self._session is not None:
-                        with suppress(SQLAlchemyError):  # a lost session has let go already
+                        with suppress(SQLAlchemyError):  # a lost session has released it already
                             self._session.execute(_RELEASE, {"key": _key(run_id)})
 
     def keep(self) -> None:
@@ -106,7 +106,7 @@ class LiveRuns:
         self._drop()
         try:
             session = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            session.detach()  # never back to the pool, whose next user would hold the locks
+            session.detach()  # never returned to the pool, whose next user would hold the locks
             self._session = session
             for setting in (*_SESSION, *(("idle_session_timeout = 0",) if _version(session) >= 14 else ())):
                 session.execute(text(f"SET {setting}"))

@@ -31,7 +31,6 @@ class InclusionProof:
     """Proof that a leaf is in the ledger of a signed checkpoint.
 
     Attributes:
-        index: position of the leaf.
         leaf_data: the hashed bytes: canonical JSON of `{v, recorded_at, event_sha256}`.
         hashes: sibling hashes from the leaf to the root, 32 bytes each.
         note: the signed checkpoint, verbatim.
@@ -115,11 +114,7 @@ def consistency(connection: Connection, old_size: int) -> ConsistencyProof:
 
 
 def parse(text: str) -> InclusionProof:
-    """Parse an inclusion proof without verifying it.
-
-    Raises:
-        CheckpointError: not an inclusion proof, or non-canonical base64.
-    """
+    """Parse an inclusion proof without verifying it. Raises CheckpointError if it is malformed."""
     proof, gap, note = text.partition("\n\n")
     lines = proof.split("\n")
     if not gap or lines[0] != FORMAT or len(lines) < 3:

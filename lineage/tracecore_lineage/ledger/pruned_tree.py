@@ -50,13 +50,7 @@ Part = Kept | Left
 
 
 def prune(leaves: Iterable[ledger.Leaf], held: Collection[str], cuts: Collection[int]) -> Iterator[Part]:
-    """Yield the parts of a pruned ledger, in order.
-
-    Args:
-        leaves: all leaves, in order; hashes are recomputed from their bytes.
-        held: ids of the events to include.
-        cuts: sizes at which the root must be computable.
-    """
+    """Yield the parts of a ledger pruned to the event ids in `held`; the root stays computable at each size in `cuts`."""
     waiting: list[Left] = []
     for place, leaf in enumerate(leaves):
         if place in cuts:
@@ -75,11 +69,7 @@ def prune(leaves: Iterable[ledger.Leaf], held: Collection[str], cuts: Collection
 
 
 def fold(parts: Iterable[Part], sizes: Collection[int]) -> tuple[merkle.Frontier, dict[int, bytes]]:
-    """Return the Merkle frontier over all parts, and the roots at those of `sizes` that a part ends at.
-
-    Raises:
-        TreeError: a subtree is not aligned to its level.
-    """
+    """Return the Merkle frontier over all parts, and the roots at those of `sizes` where a part ends. Raises TreeError for misaligned subtrees."""
     frontier = merkle.Frontier()
     roots = {0: merkle.EMPTY_ROOT}
     for part in parts:
@@ -111,11 +101,7 @@ def written(part: Part) -> dict[str, Any]:
 
 
 def read_part(value: Any) -> Part:
-    """Parse a part.
-
-    Raises:
-        TreeError: neither a leaf nor a subtree.
-    """
+    """Parse a part. Raises TreeError if it is neither a leaf nor a subtree."""
     match value:
         case {"recorded_at": str(time), "event_sha256": str(identity), "size": int(size)} if len(value) == 3:
             if _TIME.fullmatch(time) and _HASH.fullmatch(identity) and size >= 0 and not isinstance(size, bool):

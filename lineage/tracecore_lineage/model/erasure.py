@@ -17,14 +17,7 @@ JOBS = frozenset({f"tracecore.{WITHDRAWAL}", f"tracecore.{PRUNE}"})
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What was erased of one version at one location.
-
-    Attributes:
-        ref: full ref.
-        location: location of the version, relative to the store's root.
-        version: Delta version; None for files and directories.
-        files: the erased files.
-    """
+    """What was erased of one version at one store location; `version` is the Delta version, None for files and directories."""
 
     ref: str
     location: str
@@ -60,15 +53,10 @@ class Erasure:
     Attributes:
         run: id of its run.
         what: `consent_withdraw` or `prune`.
-        reason: reason given by the user.
-        at: eventTime of its START.
-        seq: position of its START in the ledger.
-        done: whether it completed.
-        drives: names of withdrawn drives.
+        at: eventTime of its START, and `seq` its ledger position.
         withdrawn: digests of files that must not be ingested again.
         people: pseudonyms that can no longer be resolved.
         builds: refs of builds made from the data.
-        versions: the erased parts of versions.
         commits: Delta log files rewritten without statistics of the erased rows, since every later version needs them.
         envelope: the signed statement; None while only planned.
     """

@@ -25,11 +25,7 @@ def now() -> str:
 
 
 def parse_instant(text: str) -> str:
-    """Convert any RFC 3339 time with an offset to this format; digits beyond microseconds are cut off.
-
-    Raises:
-        ValueError: not a valid time; the message states what was expected.
-    """
+    """Convert an RFC 3339 time with an offset to this format, cutting digits beyond microseconds. Raises ValueError if it is not one."""
     match = _RFC3339.fullmatch(text)
     if match is None:
         raise ValueError(f"expected an RFC 3339 time with an offset, such as 2026-11-22T15:39:45Z, found {text!r}")

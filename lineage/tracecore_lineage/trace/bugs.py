@@ -23,11 +23,7 @@ _FACET = "tracecore_bug"
 
 
 def reported_bugs(connection: Connection, *, build: str | None = None) -> list[Bug]:
-    """Return the reported bugs, newest first; with `build` (name or ref), only those reported against it.
-
-    Raises:
-        UsageError: unknown build; the message suggests the nearest name.
-    """
+    """Return the reported bugs, newest first; with `build` (name or ref), only those against it. Raises UsageError if it is unknown."""
     with readable_catalog():
         reader = Reader(connection, head(connection))
         seen_in = None if build is None else build_named(reader, build).ref
@@ -45,11 +41,7 @@ def find_bug(connection: Connection, identity: str) -> Bug | None:
 
 
 def require_bug(reader: Reader, ref: Ref) -> Bug:
-    """Return the bug with a ref.
-
-    Raises:
-        UsageError: unknown bug; the message suggests the nearest id.
-    """
+    """Return the bug with a ref. Raises UsageError, suggesting the nearest id, if it is unknown."""
     found = _find(reader, ref)
     if found is None:
         known = (bug.id for bug in _all(reader))

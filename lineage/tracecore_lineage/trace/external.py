@@ -89,7 +89,7 @@ class Datasets:
             known |= waiting
             found = {(row.event_id, row.ordinal): row for row in self.reader.names(waiting)}
             rows |= found
-            # An artifact joins nothing: two names that denote it are not two names of one dataset.
+            # Not joined through artifacts: two names of one artifact are not two names of one dataset.
             waiting = {name for row in found.values() for name in (row.name, row.other) if is_external(name)} - known
         named = [rows[key] for key in sorted(rows)]
         new = self._build({name for name in known if is_external(name)} - self._by_name.keys(), named)
@@ -205,7 +205,7 @@ class Datasets:
             for link in self.reader.outputs_of(kind, written):
                 outputs[dataset_of(link.ref)].append(link)
                 if not is_external(link.ref):
-                    outputs[link.ref].append(link)  # a place in the store holds one version
+                    outputs[link.ref].append(link)  # a store path denotes a single version
         runs = self.reader.runs({link.run for links in outputs.values() for link in links})
         emptied: dict[str, list[Link]] = defaultdict(list)
         for link in self.reader.described(called["external"]):
@@ -320,7 +320,7 @@ def _fill(dataset: Dataset, links: Sequence[Link], runs: Mapping[str, RunFacts])
     for run, of_run in by_run.items():
         change, at = stated_change(of_run), made_at(of_run[0], runs[run])
         dataset.renamed.update((link.event_id, at) for link in of_run if link.change == "RENAME")
-        if replaces(change) or dataset.ours:  # a version of an artifact is whole
+        if replaces(change) or dataset.ours:  # each version of an artifact is complete
             dataset.changes.append(Change(at, change))
         if change in _UNWRITTEN:
             dataset.relabelled.update(label for label in versions(of_run) if not label.startswith("run:"))

@@ -58,8 +58,6 @@ class RunFacts:
     """One run, merged from its events.
 
     Attributes:
-        started_at: eventTime of START, else of the first event.
-        ended_at: eventTime of the terminal event; None while the run is open.
         producer: URI of the software that sent its events.
         terminal: id of the terminal event.
         seq: ledger position of the terminal event, or of the first event while the run is open.
@@ -182,12 +180,7 @@ class CheckVerdict:
 
 
 def resolve_run(rows: list[Row[Any]], rank: Callable[[str], int]) -> RunFacts:
-    """Merge the events of one run, keeping only those of the highest-ranking ledger.
-
-    Args:
-        rows: rows of `run_event`, at least one.
-        rank: precedence of a ledger id; greater wins.
-    """
+    """Merge the events (rows of `run_event`, at least one) of one run; only those whose speaker has the greatest `rank` count."""
     best = max(rank(row.speaker) for row in rows)
     ordered = sorted((row for row in rows if rank(row.speaker) == best), key=lambda row: (row.event_time, row.event_id))
     terminal = next((row for row in ordered if row.event_type in _TERMINAL), None)

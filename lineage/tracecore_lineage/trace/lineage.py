@@ -64,11 +64,7 @@ def of_build(now: Reader, ref: str, prefix: Prefix) -> Iterator[Reader]:
 
 
 def imported_leaves(connection: Connection, brought: Import) -> Iterator[ledger.Leaf]:
-    """Yield the events named by an import, with their positions and recorded times in the ledger of origin.
-
-    Raises:
-        NegativeVerdict: an event is missing from this ledger.
-    """
+    """Yield an import's events with their positions and times in the ledger of origin. Raises NegativeVerdict if one is missing here."""
     places = ledger.places(connection, sorted(brought.members))
     bodies = ledger.read_at(connection, sorted(places.values()))
     here = {leaf.event_id: leaf.body for leaf in bodies}
@@ -81,11 +77,7 @@ def imported_leaves(connection: Connection, brought: Import) -> Iterator[ledger.
 
 
 def horizon(connection: Connection, as_of: str | None) -> Prefix:
-    """Return the prefix that a question may read: the whole ledger if `as_of` is None, else everything recorded up to that ISO 8601 time.
-
-    Raises:
-        UsageError: invalid time.
-    """
+    """Return the whole ledger as a prefix, or what was recorded up to ISO 8601 time `as_of`. Raises UsageError for an invalid time."""
     return head(connection) if as_of is None else prefix_at(connection, _instant(as_of))
 
 

@@ -32,7 +32,7 @@ def recorded_plugins(connection: Connection) -> list[dict[str, Any]]:
     for _, text in latest.values():
         plugin = json.loads(text).get("plugin")
         if not isinstance(plugin, Mapping):
-            continue  # the record's own runs (release) run no plugin
+            continue  # runs recorded by tracecore itself have no plugin
         identity = tuple(str(plugin.get(name, "")) for name in _IDENTITY)
         entry = found.setdefault(identity, {**dict(zip(_IDENTITY, identity, strict=True)), "stages": set(), "runs": 0})
         entry["stages"].add(str(plugin.get("stage", "")))

@@ -134,11 +134,7 @@ class Reader:
         return sorted(found | {(name, kept[name]) for name in known})
 
     def claims(self, refs: Iterable[str]) -> list[Claim]:
-        """Return claims by producers about versions outside their authority, deduplicated and sorted.
-
-        Args:
-            refs: refs with versions; a claim about a name without a version applies to each version of it.
-        """
+        """Return claims by producers without authority over these versions, sorted; claims that name no version apply to each one."""
         named: dict[str, list[str]] = {}
         for ref in refs:
             if not is_external(ref):
@@ -198,11 +194,7 @@ class Reader:
         return self._links("name", names, "input", kind=kind)
 
     def outputs_named(self, kind: str, names: Iterable[str], *, preferred: bool = False) -> list[Link]:
-        """Return every output edge of completed runs for these names, in any version, earliest first.
-
-        Args:
-            preferred: drop other workspaces' versions of a name that this workspace made versions of.
-        """
+        """Return the output edges of completed runs for names, earliest first; `preferred` drops other workspaces' versions of names made here."""
         links = self.outputs_of(kind, names)
         known = self.runs({link.run for link in links})
         done = [link for link in links if known[link.run].state is RunState.COMPLETE and link.speaker == known[link.run].speaker]

@@ -130,22 +130,14 @@ class Relation:
         return [each.link for write in self.datasets.labelled(ref) for each in self.datasets.added_to(write)]
 
     def adding_to(self, made: Iterable[tuple[str, str | None]]) -> list[tuple[Link, Link]]:
-        """Return (write, later append) pairs of output edges for external versions.
-
-        Args:
-            made: (ref, run that made it); None for any run.
-        """
+        """Return (write, later append) pairs of output edges for external versions, given as (ref, run that made it, or None for any run)."""
         wanted = [(ref, run) for ref, run in made if is_external(ref) and not is_unversioned(ref)]
         self.datasets.load(ref for ref, _ in wanted)
         writes = [write for ref, run in wanted for write in self.datasets.labelled(ref) if run in {None, write.link.run}]
         return [(write.link, later.link) for write in writes for later in self.datasets.adding_to(write)]
 
     def readers_of(self, made: Iterable[tuple[str, str | None]]) -> list[Reached]:
-        """Return the readings of versions, certain and uncertain, sorted by time.
-
-        Args:
-            made: (ref, run that made it); None for every run that made it.
-        """
+        """Return the readings, certain and uncertain, of versions given as (ref, run that made it, or None for all runs); sorted by time."""
         wanted = list(made)
         self.datasets.load(ref for ref, _ in wanted)
         reached = {(self.datasets.canonical(ref), run): ref for ref, run in reversed(wanted)}

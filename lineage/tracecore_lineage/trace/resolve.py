@@ -37,11 +37,7 @@ class Batch:
 
 
 def batches_of(reader: Reader, ref: Ref) -> list[Batch]:
-    """Return the label batches of a labeler, by the time each was first made, then by ref.
-
-    Raises:
-        UsageError: no recorded batch names the pseudonym; the message suggests the nearest.
-    """
+    """Return the label batches of a labeler, by time first made, then by ref. Raises UsageError, with the nearest pseudonym, if there are none."""
     pseudonym = ref.segments[0]
     # Search the facets' JSON text in SQL first, and parse only those that may match.
     spelled = json.dumps(pseudonym, ensure_ascii=False)
@@ -101,11 +97,7 @@ class Build:
 
 
 def read_ref(reader: Reader, text: str) -> Ref:
-    """Parse a ref as typed.
-
-    Raises:
-        UsageError: invalid ref, or a kind that is neither built in nor recorded; the message suggests the nearest recorded ref.
-    """
+    """Parse a ref as typed. Raises UsageError, with the nearest recorded ref, if it is invalid or of an unknown kind."""
     try:
         ref = parse_ref(text)
     except RefError as error:
@@ -133,11 +125,7 @@ def known_refs(reader: Reader) -> list[str]:
 
 
 def find_build(reader: Reader, ref: Ref) -> Build:
-    """Return a sealed build by its ref.
-
-    Raises:
-        UsageError: unknown build, or the build of that name has another digest.
-    """
+    """Return a sealed build by its ref. Raises UsageError if the build is unknown or has another digest."""
     builds = _builds(reader.connection, reader.prefix, ref.segments[0])
     if not builds:
         raise UsageError(_unknown(reader, ref))
@@ -148,11 +136,7 @@ def find_build(reader: Reader, ref: Ref) -> Build:
 
 
 def build_named(reader: Reader, text: str) -> Build:
-    """Return a sealed build by its name or ref.
-
-    Raises:
-        UsageError: unknown build; the message suggests the nearest.
-    """
+    """Return a sealed build by its name or ref. Raises UsageError, with the nearest match, if it is unknown."""
     return find_build(reader, read_ref(reader, text) if text.startswith("build/") else Ref("build", (text,)))
 
 
@@ -163,11 +147,7 @@ def _builds(connection: Connection, prefix: Prefix, name: str | None = None) -> 
 
 
 def resolve_version(reader: Reader, ref: Ref) -> str:
-    """Return the one recorded version that a ref means: itself, the match of its digest prefix, or the newest of its name.
-
-    Raises:
-        UsageError: unknown, with the nearest match, or ambiguous, with the candidates.
-    """
+    """Return the version that a ref means: itself, its digest prefix's match, or its name's newest. Raises UsageError if unknown or ambiguous."""
     recorded = select(EDGES).where(_KNOWN, EDGES.c.seq < reader.prefix.bound)
     if ref.is_whole and reader.connection.execute(recorded.where(EDGES.c.ref == str(ref)).limit(1)).first() is not None:
         return str(ref)

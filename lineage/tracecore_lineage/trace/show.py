@@ -38,11 +38,7 @@ __all__ = ["run_source", "show", "stored_version"]
 
 
 def stored_version(connection: Connection, text: str, own: LedgerName) -> Artifact:
-    """Return the stored version of a ref; the newest of its name if the ref has no version.
-
-    Raises:
-        UsageError: not recorded, bytes not kept here, or erased (with the reason).
-    """
+    """Return the stored version of a ref, the newest if it names none. Raises UsageError if it is unknown, not stored here, or erased."""
     with readable_catalog():
         reader = Reader(connection, horizon(connection, None))
         ref = read_ref(reader, text)

@@ -167,4 +167,4 @@ def _open(store: Store, artifact: Artifact) -> Any:
     try:
         return store.open(artifact)
     except TracecoreError:
-        return None  # `doctor` names what is missing; the other tables can still answer
+        return None  # `doctor` reports missing tables; the others can still answer

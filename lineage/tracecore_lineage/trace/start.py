@@ -104,11 +104,7 @@ class Start:
 
 
 def locate(reader: Reader, ref: Ref) -> Start:
-    """Return the starting point of a ref's walk.
-
-    Raises:
-        UsageError: not recorded, with the nearest match, or a kind that can't be followed.
-    """
+    """Return the starting point of a ref's walk. Raises UsageError if it is not recorded or its kind can't be followed."""
     if ref.kind == "build":
         build = find_build(reader, ref)
         return Start(build.ref, build.prefix, ((build.ref, build.run),))

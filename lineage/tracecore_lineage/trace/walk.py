@@ -20,9 +20,7 @@ class Walk:
     Attributes:
         root: full ref that the question is about.
         direction: `backward` or `forward`.
-        levels: distance of each node from the root, in levels of runs.
-        made_by: by node, the runs that made it.
-        runs: level of each run.
+        levels: distance of each node from the root, in levels of runs; `runs` likewise.
         remade: by version that has only a label instead of a digest, the number of runs that made it, if several.
         truncated: whether `--depth` cut the walk.
         note: remark for the reader about how the question was answered.
@@ -124,7 +122,7 @@ def walk_backward(
 
 
 def _start(reader: Reader, walk: Walk, relation: Relation, ref: str, run: str | None) -> list[tuple[str, Link, bool]]:
-    if is_unversioned(ref):  # denotes whatever its readers read
+    if is_unversioned(ref):  # resolved like the readings of it
         resolved = relation.of_readings(reader.inputs_like(f"{name}@{UNVERSIONED}" for name in relation.datasets.of(ref).names))
         for each in resolved:
             walk.gap(ref, each.missing, each.why)

@@ -33,11 +33,7 @@ def revisions() -> list[str]:
 
 
 def upgrade(engine: Engine, found: str | None) -> None:
-    """Upgrade a database from revision `found` (None if it is new) to the newest one, in one transaction.
-
-    Raises:
-        UsageError: the database was written by a newer tracecore.
-    """
+    """Upgrade a database from revision `found` (None if new) to the newest. Raises UsageError if a newer tracecore wrote it."""
     known = revisions()
     if found is not None and found not in known:
         raise UsageError(
@@ -45,7 +41,7 @@ def upgrade(engine: Engine, found: str | None) -> None:
             "Upgrade tracecore to open it."
         )
     with engine.connect() as connection, connection.begin():
-        if engine.dialect.name == "postgresql":  # several hosts may open a team's record at once; their lock files don't know of each other
+        if engine.dialect.name == "postgresql":  # several hosts may open a team's record at once, and lock files are local
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('tracecore.migrate'))"))
         command.upgrade(_config(connection), "head")
 
