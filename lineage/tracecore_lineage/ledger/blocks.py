@@ -151,7 +151,7 @@ def _events(row: RowMapping) -> list[bytes]:
 def problems(connection: Connection) -> Iterator[tuple[int, str, str, str]]:
     """Yield (first position, what, expected, found) for each damaged, missing or unreferenced block, regardless of its events' content.
 
-    A block's stored digest is no proof; it reveals bit flips that decompression would not.
+    A block's stored digest proves nothing, but it reveals bit flips that decompression would not.
     """
     counted = select(EVENTS.c.block, func.count(), func.min(EVENTS.c.seq)).where(EVENTS.c.block.is_not(None)).group_by(EVENTS.c.block)
     pointing = {first: (number, lowest) for first, number, lowest in connection.execute(counted)}
