@@ -1,6 +1,6 @@
-"""tracecore: the kernel, and the API of plugins: `import tracecore as tc`.
+"""tracecore: the kernel and the plugin API (`import tracecore as tc`).
 
-Published are the names of this package, the modules in `PUBLISHED` and the schemas in `SCHEMAS`, each by its `__all__`. Everything else is internal.
+Public are the names of this package, the modules in `PUBLISHED` and the schema modules in `SCHEMAS`, each by its `__all__`; the rest is internal.
 """
 
 import importlib
@@ -128,7 +128,7 @@ PUBLISHED = MappingProxyType(
 """The published modules by their name in `tc`; each is imported on first use, so that `import tracecore` stays light."""
 
 SCHEMAS = ("campaign", "canonical", "coco", "conditions", "data_request", "facets", "file_shapes", "kinds", "openlabel", "refs", "run", "strict_json")
-"""Modules of `tracecore_schemas` that are published beside `tc.tables`; import them from there."""
+"""Public modules of `tracecore_schemas`; import them from there."""
 
 _NAMES = {
     "NamedWorkspace": "tracecore.workspace",

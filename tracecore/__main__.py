@@ -1,4 +1,4 @@
-"""`python -m tracecore`: the CLI, where the script is not on the path."""
+"""`python -m tracecore`: run the CLI where its script is not on the path."""
 
 from tracecore.commands.shell import main
 

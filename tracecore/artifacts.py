@@ -1,7 +1,4 @@
-"""Opening a recorded artifact by its ref, for commands that plugins bring.
-
-The record lies a floor above the kernel, so it is found by entry point (group `tracecore.record`): nothing here imports it.
-"""
+"""Opening recorded artifacts by ref, for commands of plugins. The record is found by entry point, since the kernel must not import it."""
 
 from __future__ import annotations
 
@@ -22,22 +19,18 @@ RECORD_GROUP = "tracecore.record"
 
 @dataclass(frozen=True, slots=True)
 class OpenedArtifact:
-    """A recorded version and its bytes.
-
-    Attributes:
-        value: a `pyarrow.dataset.Dataset` for a table, a `Path` for a file or directory.
-    """
+    """A recorded version and its content: a `pyarrow.dataset.Dataset` for a table, a `Path` for a file or directory."""
 
     artifact: Artifact
     value: Any
 
 
 def open_artifact(ref: str, workspace: NamedWorkspace | Path | str | None = None) -> OpenedArtifact:
-    """Open a recorded artifact; the newest of its name where the ref names no version.
+    """Open a recorded artifact; without a version in the ref, the newest one.
 
     Args:
         ref: `kind/name` or `kind/name@<digest prefix>`.
-        workspace: its folder; `TRACECORE_HOME`, else `./.tracecore` where None.
+        workspace: the workspace or its folder; None means `TRACECORE_HOME`, else `./.tracecore`.
 
     Raises:
         UsageError: it is not recorded, or its bytes are not kept in this workspace.

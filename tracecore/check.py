@@ -1,4 +1,4 @@
-"""Checks: assertions about outputs, each recorded as a run that reads what it checks."""
+"""Checks: assertions about outputs, each recorded as a run that has the checked outputs as inputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Check", "CheckContext", "CheckResult", "Described"]
 
 
 class Described:
-    """Base of what plugins register: a class without a `description` takes the first line of its docstring."""
+    """Base class of registered objects; a subclass without a `description` gets the first line of its docstring."""
 
     description: str = ""
 
@@ -29,8 +29,8 @@ class CheckContext(Protocol):
     """What a check may read.
 
     Attributes:
-        target: the output that the check is recorded for; of a check over several outputs, the first.
-        params: what the program says of this check (`checks: {no_leak: {seconds: 2}}`).
+        target: the output that the check is recorded for; the first one if it covers several.
+        params: the check's parameters in the program (`checks: {no_leak: {seconds: 2}}`).
     """
 
     target: Artifact
@@ -39,17 +39,17 @@ class CheckContext(Protocol):
     readers: Sequence[str]
 
     def read(self, port: str | None = None) -> Any:
-        """Return an output as a stage would read it, the target without `port`; recorded as an input of the check's run."""
+        """Return an output's content as a stage would read it, by default the target's; recorded as an input of the check's run."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a check found.
+    """The result of a check.
 
     Attributes:
-        message: one sentence: what was found, with the first offending names.
-        outcomes: each assertion; a result without any gets one of the check's own name.
-        severity: what a failure means, where the check itself weighs it; what the program says goes before.
+        message: one sentence with the finding and the first offending names.
+        outcomes: one per assertion; if empty, one named after the check is recorded.
+        severity: severity chosen by the check for this result; the program's setting takes precedence.
     """
 
     success: bool
@@ -64,8 +64,8 @@ class Check(Described, ABC):
     """An assertion about one output, or about several outputs of one run together.
 
     Attributes:
-        severity: blocking unless the program says otherwise.
-        asks_readers: whether its answer depends on which assets read the output.
+        severity: effect of a failure, unless the program overrides it.
+        asks_readers: whether the result depends on which assets read the output.
     """
 
     name: str
@@ -74,4 +74,4 @@ class Check(Described, ABC):
 
     @abstractmethod
     def run(self, context: CheckContext) -> CheckResult:
-        """Read and judge."""
+        """Read the outputs through the context and return the result."""

@@ -1,4 +1,4 @@
-"""Options and output that every command shares: `--workspace`, `--json`, answers on stdout, progress on stderr."""
+"""Options and output helpers shared by all commands: `--workspace`, `--json`, answers on stdout, progress on stderr."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def settings_of(ctx: click.Context | None = None) -> Settings:
-    """Return the settings of the process, read at the entry of the command line."""
+    """Return the process's settings, read once and kept at the root of the click context."""
     from tracecore.system.settings import Settings
 
     ctx = ctx or click.get_current_context()
@@ -34,11 +34,7 @@ def settings_of(ctx: click.Context | None = None) -> Settings:
 
 
 def plugin_setting(name: str) -> str | None:
-    """Return a variable of a plugin's own, for the default of an option.
-
-    Args:
-        name: without the prefix `TRACECORE_`.
-    """
+    """Return a plugin's environment variable `TRACECORE_<name>`, or None if it is unset or empty."""
     return settings_of().others.get(name) or None
 
 
@@ -62,22 +58,22 @@ def _workspace(help_text: str, *, expose: bool) -> Callable[[F], F]:
 
 
 def workspace_option(function: F) -> F:
-    """Add `--workspace DIR`; the command gets `workspace: NamedWorkspace`, which `Workspace.open` and `Record.open` take as it is."""
+    """Add `--workspace DIR`; the command receives `workspace: NamedWorkspace`, which `Workspace.open` and `Record.open` accept."""
     return _workspace("The workspace folder (else TRACECORE_HOME, else ./.tracecore).", expose=True)(function)
 
 
 def no_workspace_option(function: F) -> F:
-    """Take `--workspace DIR` as every command does, where the answer depends on none; the command does not get it."""
+    """Accept and ignore `--workspace DIR`, for commands whose answer does not depend on a workspace."""
     return _workspace("Taken as by every command; this answer is the same in every workspace.", expose=False)(function)
 
 
 def json_option(function: F) -> F:
-    """Add `--json`; the command gets `as_json: bool` and answers with `emit_json` where it is set."""
+    """Add the flag `--json`; the command receives `as_json: bool` and prints with `emit_json` if it is set."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, nothing else there.")(function)
 
 
 def emit_json(answer: Any) -> None:
-    """Print an answer as one JSON object on stdout, keys in the answer's own order, NaN refused."""
+    """Print an answer on stdout as one indented JSON object in its own key order; raises ValueError for NaN."""
     text = json.dumps(answer, ensure_ascii=False, indent=2, allow_nan=False)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
@@ -87,12 +83,12 @@ def emit_json(answer: Any) -> None:
 
 
 def say(message: str) -> None:
-    """Print a line for people on stderr, so that stdout holds only the answer."""
+    """Print a message on stderr, which keeps stdout for the answer."""
     click.echo(message, err=True)
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a rich console: stdout for answers, stderr for progress; plain text where neither is a terminal."""
+    """Return a rich console on stdout (answers) or stderr (progress); lines are not wrapped if that stream is not a terminal."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -101,7 +97,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def progress_bar() -> Progress:
-    """Return a rich progress display on stderr, gone when the work is done; silent where stderr is not a terminal."""
+    """Return a rich progress display on stderr, removed when it ends; disabled if stderr is not a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     target = console(stderr=True)

@@ -1,4 +1,4 @@
-"""The files of an engine by role: what a vehicle carries of it, and what only describes how it was built."""
+"""Roles of the files in an engine's folder: files that a vehicle loads, and files that only describe the compilation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tracecore_schemas.facet_summary import summarize
 __all__ = ["CARRIED", "engine_roles", "rename_inner"]
 
 CARRIED = ("engine", "companion", "checker")
-"""Roles whose files a vehicle loads: two engines are one program where these agree."""
+"""Roles of files that a vehicle loads; engines in which these files agree are equivalent."""
 
 _ROLES = (
     (r"model\.engine", "engine"),
@@ -27,7 +27,7 @@ _ROLES = (
 
 
 def alone(folder: Path, file: str) -> Path:
-    """Move one file of a staged folder into a new folder of its own, and return that."""
+    """Move one file of a staged folder into the new folder `<folder>.one` and return that folder."""
     place = folder.with_name(f"{folder.name}.one")
     place.mkdir()
     (folder / file).rename(place / Path(file).name)
@@ -35,14 +35,14 @@ def alone(folder: Path, file: str) -> Path:
 
 
 def with_roles(facet: Any, folder: Path, engine: str = "model.engine") -> dict[str, JSON]:
-    """Return the facet `tracecore_engine` with the role and SHA-256 of each file that lies in an engine's folder.
+    """Return the facet `tracecore_engine` with the role, name and SHA-256 of each file in an engine's folder.
 
     Args:
-        facet: the stage's own description of the engine; None where it gave none.
-        engine: name of the file that is the engine itself.
+        facet: the stage's facet; None gives one with only a summary.
+        engine: name of the engine file.
 
     Raises:
-        RunFailed: a file has no role, two have one role, or the engine itself is missing.
+        RunFailed: a file has no role, two files share one, or the engine file is missing.
     """
     roles: dict[str, JSON] = {}
     for path, _, sha256 in scan_directory(folder):
@@ -61,17 +61,18 @@ def with_roles(facet: Any, folder: Path, engine: str = "model.engine") -> dict[s
 
 
 def engine_roles(facet: Any) -> dict[str, tuple[str, str]]:
-    """Return file and SHA-256 by role as a facet `tracecore_engine` lists them; nothing for one of another shape."""
+    """Return (file, SHA-256) by role from a `tracecore_engine` facet; empty if it has another shape."""
     listed: Sequence[Any] = facet.get("roles") or () if isinstance(facet, Mapping) else ()
     whole = [each for each in listed if isinstance(each, Mapping) and {"role", "file", "sha256"} <= each.keys() and "/" not in str(each["file"])]
     return {str(each["role"]): (str(each["file"]), str(each["sha256"])) for each in whole}
 
 
 def rename_inner(data: bytes) -> bytes:
-    """Return an engine's bytes with the compiler's inner names (`__mye2567`) numbered by order of first appearance.
+    """Return an engine's bytes with the compiler's internal names (`__mye2567`) renumbered by order of first appearance.
 
-    A builder numbers them by how often it has tried something; two files that are equal after this are one program. Each name becomes one new name
-    and no two become the same, so files that differ otherwise stay different.
+    TensorRT numbers them by its number of attempts; engines that are equal after renumbering are the same program. The renaming is one-to-one, so
+    other
+    differences are kept.
     """
     numbers: dict[bytes, int] = {}
     return re.sub(rb"__mye\d+", lambda found: b"__mye%d" % numbers.setdefault(found[0], len(numbers)), data)

@@ -1,4 +1,4 @@
-"""What a run ran on (Python, machine, installed distributions, under one digest), and the git commit of a folder of code."""
+"""The environment of a run (Python, machine, installed distributions), and the git commit of a source folder."""
 
 from __future__ import annotations
 
@@ -21,10 +21,7 @@ __all__ = ["accelerator", "current_environment", "host_name", "module_digest"]
 
 
 def current_environment() -> Environment:
-    """Describe what is installed now.
-
-    The digest covers distributions, Python and machine type, not the kernel or the machine's name: two machines set up alike agree.
-    """
+    """Return the installed distributions, Python version, machine type and operating system; the digest covers all but the operating system."""
     distributions = tuple((name, each.version, each.digest) for name, each in installed().items())
     python = platform.python_version()
     machine = platform.machine()
@@ -33,7 +30,7 @@ def current_environment() -> Environment:
 
 
 def _os_words() -> str:
-    """Name the operating system for people: `Debian GNU/Linux 12 (bookworm)`."""
+    """Return the operating system's name for display: `Debian GNU/Linux 12 (bookworm)`."""
     try:
         return platform.freedesktop_os_release().get("PRETTY_NAME") or platform.system()
     except OSError:
@@ -47,9 +44,9 @@ def host_name() -> str:
 
 @cache
 def accelerator() -> str | None:
-    """Name the GPU that runs could use and its compute capability (`NVIDIA H200, 9.0`), None where there is none.
+    """Return name and compute capability of the first visible GPU (`NVIDIA H200, 9.0`), None if there is none.
 
-    Asked of nvidia-smi: importing torch for it would cost every command seconds.
+    Read from nvidia-smi, since importing torch takes seconds.
     """
     tool = shutil.which("nvidia-smi")
     if tool is None or os.environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"}:
@@ -65,12 +62,12 @@ def accelerator() -> str | None:
 
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 UNPUBLISHED = "urn:tracecore:unpublished-checkout"
-"""URL of a checkout without a remote; its path on this machine is not recorded."""
+"""Recorded in place of the URL for a checkout without a remote, since local paths are not recorded."""
 
 
 @cache
 def code_location(folder: Path) -> CodeLocation | None:
-    """Return the git remote, path inside the repository and commit of a folder, None where it is in no checkout or nothing is committed."""
+    """Return the git remote, commit and path in the repository of a folder; None without a checkout, or if it has no commit or is unreadable."""
     for root in folder.resolve().parents:
         if (root / ".git").exists():
             try:
@@ -81,7 +78,7 @@ def code_location(folder: Path) -> CodeLocation | None:
 
 
 def _git_folder(root: Path) -> Path:
-    """Follow the `.git` file of a worktree or submodule to the real folder."""
+    """Return the git directory of a checkout, following the `.git` file of a worktree or submodule."""
     marker = root / ".git"
     if marker.is_dir():
         return marker
@@ -113,7 +110,7 @@ def _commit(git: Path, common: Path) -> str | None:
 
 
 def _remote(common: Path) -> str | None:
-    """Read the URL of `origin`, else of the first remote, without any user name or password in it."""
+    """Return the URL of `origin`, else of the first remote, without credentials; None if there is none or it is a local path."""
     config = configparser.ConfigParser(strict=False, allow_no_value=True, interpolation=None)
     config.read_string((common / "config").read_text(encoding="utf-8"))
     remotes = [section for section in config.sections() if section.startswith("remote ")]

@@ -1,4 +1,4 @@
-"""The errors a user can cause, each with its exit code, and the nearest right name for a mistyped one."""
+"""The exceptions for errors that a user can cause, each with its exit code, and suggestions for mistyped names."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ __all__ = ["NegativeVerdict", "RunFailed", "TracecoreError", "UsageError", "near
 
 
 class TracecoreError(Exception):
-    """Any error whose message is one clear sentence for the user; `exit_code` is the CLI's answer."""
+    """Base of errors whose message is one sentence for the user; `exit_code` is the exit code of the CLI."""
 
     exit_code = 2
 
 
 class UsageError(TracecoreError):
-    """Bad input or usage: a missing file, an unknown name, a program that can't be (exit 2)."""
+    """Invalid input or usage: a missing file, an unknown name, an invalid program (exit 2)."""
 
 
 class NegativeVerdict(TracecoreError):
-    """The answer to what was asked is no: a gate failed, a check failed, a verification failed (exit 1)."""
+    """The answer is no: a gate, a check or a verification failed (exit 1)."""
 
     exit_code = 1
 
@@ -31,7 +31,7 @@ class RunFailed(TracecoreError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is most like a mistyped one, or None where none is near."""
+    """Return the known name most similar to a mistyped one, or None if none is similar."""
     options = list(known)
     lowered = {option.lower(): option for option in options}
     found = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.5)
@@ -41,7 +41,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def suggestion(name: str, known: Iterable[str], *, none_known: str = "There are none.") -> str:
-    """Return the second half of an error sentence: the nearest right name, else every right name."""
+    """Return the second sentence of an unknown-name error: the nearest known name, else all known names, else `none_known`."""
     options = sorted(set(known))
     found = nearest(name, options)
     if found is not None:

@@ -1,4 +1,4 @@
-"""Durable file operations: write, copy or clone with a digest, rename; what is acknowledged survives a power cut."""
+"""Durable file operations: what they have completed survives a power failure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 
 
 def fsync_file(path: Path) -> None:
-    """Force a file's bytes to disk."""
+    """Flush a file's content to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -32,7 +32,7 @@ def fsync_file(path: Path) -> None:
 
 
 def fsync_folder(path: Path) -> None:
-    """Force a folder's entries to disk: a rename or a new file may otherwise not survive a power cut."""
+    """Flush a folder's entries to disk, so that new and renamed files in it survive a power failure."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -41,7 +41,7 @@ def fsync_folder(path: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its parents, each new entry durable."""
+    """Create a folder and its missing parents durably."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
@@ -50,10 +50,7 @@ def make_folder(folder: Path) -> None:
 
 
 def fsync_upward(folder: Path, top: Path) -> None:
-    """Force the entries of a folder and of every folder above it to disk, up to and with `top`.
-
-    An existing folder may have been made by a process that was killed before its own fsync.
-    """
+    """Flush the entries of a folder and of its parents up to and including `top`, in case an interrupted process created them without fsync."""
     for each in (folder, *folder.parents):
         fsync_folder(each)
         if each == top:
@@ -61,7 +58,7 @@ def fsync_upward(folder: Path, top: Path) -> None:
 
 
 def write_durably(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Write a file whole or not at all: temporary file, fsync, rename, fsync of the folder."""
+    """Write a file atomically and durably: temporary file, fsync, rename, fsync of the folder."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
@@ -81,7 +78,7 @@ _CHUNK = 4 * 1024 * 1024
 
 
 def clone_or_copy(source: Path, target: Path) -> tuple[str, int]:
-    """Copy a file, by reference where the file system can, fsync it, and give the digest and size of what was written."""
+    """Copy a file, by reflink where the file system supports it, fsync the copy, and return its digest and size in bytes."""
     with source.open("rb") as reader, target.open("wb") as writer:
         try:
             fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
@@ -95,7 +92,7 @@ def clone_or_copy(source: Path, target: Path) -> tuple[str, int]:
 
 
 def rename_durably(source: Path, target: Path) -> None:
-    """Move a file or folder inside one file system; both folders' entries are durable afterwards."""
+    """Move a file or folder durably within one file system, creating the target's parent folder if needed."""
     make_folder(target.parent)
     source.replace(target)
     fsync_folder(target.parent)
@@ -104,7 +101,7 @@ def rename_durably(source: Path, target: Path) -> None:
 
 
 def fsync_tree(folder: Path) -> None:
-    """Force every file and folder below (and with) a folder to disk."""
+    """Flush a folder and all files and folders below it to disk."""
     for place, folders, files in os.walk(folder):
         for name in files:
             fsync_file(Path(place) / name)
@@ -114,5 +111,5 @@ def fsync_tree(folder: Path) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder and all in it, if it is there; what can't be removed is left for `recover`."""
+    """Delete a folder with its content if it exists; errors are ignored, and `recover` removes what remains."""
     shutil.rmtree(folder, ignore_errors=True)

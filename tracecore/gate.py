@@ -1,4 +1,4 @@
-"""Gates: what a build must pass before it is sealed."""
+"""Release gates: conditions that a build must meet before it is sealed."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def _nothing_kept(ref: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class KpiReport:
-    """One KPI report among what would be sealed.
+    """A KPI report among the artifacts to be sealed.
 
     Attributes:
         role: its role in the build (`kpis.report`).
-        ref: whole.
+        ref: full ref.
         gated: whether a gate of the program reads it.
-        selection: whether it was measured on frames that selected something: it is shown as such, no headline, and passes no gate.
-        why: it is of selection, in words that follow its name; empty where it is not.
+        selection: whether it was measured on frames that were also used for selection; it is then marked, not a headline, and fails every gate.
+        why: reason for `selection`, phrased to follow the report's name; empty if False.
     """
 
     role: str
@@ -43,7 +43,7 @@ class KpiReport:
 
 @dataclass(frozen=True, slots=True)
 class PreviousBuild:
-    """The build of the same program that was sealed last before."""
+    """The last build sealed of the same program: its name, None if there is none, and its KPIs."""
 
     name: str | None = None
     kpis: Mapping[str, float] = field(default_factory=dict)
@@ -51,14 +51,15 @@ class PreviousBuild:
 
 @dataclass(frozen=True, slots=True)
 class GateEvidence:
-    """All a gate may look at.
+    """The evidence that a gate may read.
 
     Attributes:
-        artifacts: what would be sealed, by `<asset>` or `<asset>.<port>`.
-        kpis: values by name, of all KPI reports (`recall.pedestrian.night`).
-        unknowns: (ref, unknown) of the whole trace behind them.
-        trace: gives the backward trace of a ref, as `tracecore trace --json` does.
-        read: gives a recorded version by its ref, as a stage would read it; raises UsageError where its bytes are not kept or were erased.
+        artifacts: the artifacts to be sealed, by `<asset>` or `<asset>.<port>`.
+        kpis: values by name from all KPI reports (`recall.pedestrian.night`).
+        unknowns: (ref, unknown) from the artifacts' whole traces.
+        trace: returns the backward trace of a ref, as `tracecore trace --json` prints it.
+        read: returns the content of a recorded version by ref, as a stage would read it; raises UsageError if its bytes are not kept or were erased.
+        earlier: returns the last sealed build of the program.
     """
 
     artifacts: Mapping[str, Artifact]
@@ -72,17 +73,14 @@ class GateEvidence:
 
     @property
     def figures(self) -> dict[str, Kpi]:
-        """KPIs by name, each with its baseline and interval; those of selection too."""
+        """KPIs by name, each with its baseline and interval, including those measured on selection data."""
         selection = [report.role for report in self.reports if report.selection]
         return read_kpis({role: artifact.facets for role, artifact in self.artifacts.items()}, selection)
 
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """A gate's answer: `measured` and `required` are what `build --json` shows; the message names what failed.
-
-    What it could not assess becomes an unknown of the build, where that is sealed.
-    """
+    """The result of a gate; `build --json` shows `measured` and `required`, the message names what failed, unknowns are recorded with the build."""
 
     passed: bool
     measured: JSON
@@ -95,26 +93,19 @@ class Gate(Described, ABC):
     """A condition for release; a program names it as `{gate: NAME, ...}`.
 
     Attributes:
-        reads_unknowns: whether it looks at the unknowns of the evidence, whose collection takes a trace of each artifact.
+        reads_unknowns: whether it reads the evidence's unknowns, which are collected with a trace of each artifact.
     """
 
     name: ClassVar[str]
     reads_unknowns: ClassVar[bool] = True
 
     def check_requirement(self, requirement: Mapping[str, Any]) -> None:  # a gate without keys has nothing to check
-        """Check the program's entry when the program is loaded.
-
-        Args:
-            requirement: the entry, without the keys `gate` and `name`.
-
-        Raises:
-            UsageError: an unknown key or a wrong value.
-        """
+        """Validate the program's entry for the gate, without its keys `gate` and `name`; raises UsageError for an unknown key or a wrong value."""
 
     def kpis(self, requirement: Mapping[str, Any]) -> Sequence[str]:  # noqa: ARG002  # for gates that read some
-        """Return the KPIs that it reads: their report is the one that the release is judged by."""
+        """Return the names of the KPIs that the gate reads; the reports with them are the ones that decide the release."""
         return ()
 
     @abstractmethod
     def evaluate(self, evidence: GateEvidence, requirement: Mapping[str, Any]) -> GateResult:
-        """Judge the evidence against what the program requires."""
+        """Return the result for the evidence, given the program's entry for the gate."""

@@ -1,4 +1,4 @@
-"""Cuboids, paths and points in space, and the calibrated cameras of a drive that show them.
+"""Cuboids, paths and points in space, and their projection into the calibrated cameras of a drive.
 
 Lengths are meters. A cuboid is ten numbers as in ASAM OpenLABEL: center x y z, rotation quaternion x y z w, size along its own x y z.
 """
@@ -17,18 +17,14 @@ __all__ = ["CUBOID_EDGES", "Camera", "Rig", "cuboid_corners", "inside_cuboid", "
 Floats = NDArray[np.float64]
 
 CUBOID_EDGES: tuple[tuple[int, int], ...] = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7))
-"""Pairs of corners that a cuboid's twelve edges join."""
+"""Corner indices (as in `cuboid_corners`) joined by each of a cuboid's twelve edges."""
 
 _UNIT = np.array([[1, 1, -1], [1, -1, -1], [-1, -1, -1], [-1, 1, -1], [1, 1, 1], [1, -1, 1], [-1, -1, 1], [-1, 1, 1]], dtype=np.float64) / 2
 _NEAR = 0.1  # m: what is nearer to the camera's plane, or behind it, has no place on the image
 
 
 def quaternion_matrix(quaternion: ArrayLike) -> Floats:
-    """Return the rotation matrix (3, 3) of a quaternion x y z w; it is normalized first.
-
-    Raises:
-        ValueError: it has no length.
-    """
+    """Return the rotation matrix (3, 3) of a quaternion x y z w, which is normalized first; raises ValueError if its length is 0."""
     x, y, z, w = np.asarray(quaternion, dtype=np.float64)
     length = float(np.sqrt(x * x + y * y + z * z + w * w))
     if not length > 0:
@@ -44,35 +40,35 @@ def quaternion_matrix(quaternion: ArrayLike) -> Floats:
 
 
 def cuboid_corners(cuboid: Sequence[float]) -> Floats:
-    """Return the corners (8, 3) of a cuboid in its own frame: below front left, front right, rear right, rear left, then above them."""
+    """Return the corners (8, 3) of a cuboid in the frame of its center: bottom front left, front right, rear right, rear left, then the top four."""
     values = np.asarray(cuboid, dtype=np.float64)
     corners: Floats = (_UNIT * values[7:10]) @ quaternion_matrix(values[3:7]).T + values[:3]
     return corners
 
 
 def inside_cuboid(points: ArrayLike, cuboid: Sequence[float], *, margin: float = 0.0) -> NDArray[np.bool_]:
-    """Return of each point (N, 3) in the cuboid's frame whether it lies inside it, or within `margin` m of it."""
+    """Return a boolean array (N,): whether each point (N, 3), in the frame of the cuboid's center, is inside it enlarged by `margin` m."""
     values = np.asarray(cuboid, dtype=np.float64)
     own = (np.asarray(points, dtype=np.float64)[:, :3] - values[:3]) @ quaternion_matrix(values[3:7])
     return np.asarray((np.abs(own) <= values[7:10] / 2 + margin).all(axis=1))
 
 
 def transform(points: ArrayLike, matrix: ArrayLike) -> Floats:
-    """Take points (N, 3) from one frame to another by a 4x4 matrix, row-major where flat."""
+    """Return points (N, 3) transformed by a 4x4 matrix, row-major if flat."""
     full = np.asarray(matrix, dtype=np.float64).reshape(4, 4)
     moved: Floats = np.asarray(points, dtype=np.float64)[:, :3] @ full[:3, :3].T + full[:3, 3]
     return moved
 
 
 def project(points: ArrayLike, projection: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
-    """Project points of a camera's optical frame.
+    """Project points in a camera's optical frame into the image.
 
     Args:
-        points: (N, 3), x to the right, y down, z ahead, m.
-        projection: 3x4, row-major where flat.
+        points: (N, 3), x to the right, y down, z ahead, in m.
+        projection: 3x4, row-major if flat.
 
     Returns:
-        Pixels (N, 2), and of each point whether it lies ahead of the camera; pixels of the others mean nothing.
+        Pixels (N, 2), and whether each point is at least 0.1 m ahead of the camera (N,); other pixels are meaningless.
     """
     matrix = np.asarray(projection, dtype=np.float64).reshape(3, 4)
     at = np.asarray(points, dtype=np.float64)[:, :3]
@@ -87,39 +83,39 @@ _COLUMNS = ["drive", "sensor", "timestamp_ns", "frame", "projection", "to_vehicl
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """How a camera sees.
+    """A calibrated camera.
 
     Attributes:
         projection: 3x4, optical frame to px.
-        from_vehicle: 4x4, vehicle's frame to optical frame; None where the camera's pose in the vehicle is not recorded.
+        from_vehicle: 4x4, vehicle frame to optical frame; None if the camera's pose is not recorded.
     """
 
     projection: Floats
     from_vehicle: Floats | None
 
     def of_own(self, points: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
-        """Project points (N, 3) of the camera's optical frame; also say which lie ahead of it."""
+        """Project points (N, 3) in the camera's optical frame; returns pixels and whether each is ahead, as `project`."""
         return project(points, self.projection)
 
     def of_vehicle(self, points: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
-        """Project points (N, 3) of the vehicle's frame; none is ahead where the camera's pose is not recorded."""
+        """Project points (N, 3) in the vehicle frame; returns as `project`, with no point ahead if the camera's pose is not recorded."""
         if self.from_vehicle is None:
             count = len(np.asarray(points))
             return np.zeros((count, 2)), np.zeros(count, dtype=bool)
         return project(transform(points, self.from_vehicle), self.projection)
 
     def ground(self, path: Sequence[float]) -> tuple[tuple[float, float], ...]:
-        """Return where points on the road (x and y by turns, m) are on the image; those that are not ahead are left out."""
+        """Return the pixels (u, v) of road points given as alternating x and y in m in the vehicle frame; points not ahead are omitted."""
         flat = np.asarray(path, dtype=np.float64).reshape(-1, 2)
         at, ahead = self.of_vehicle(np.column_stack([flat, np.zeros(len(flat))]))
         return tuple((float(u), float(v)) for u, v in at[ahead])
 
 
 class Rig:
-    """The calibrations of some drives.
+    """The sensor calibrations of drives.
 
     Args:
-        rows: of the table `tracecore_schemas.arrow_tables.CALIBRATIONS`, as mappings.
+        rows: rows of `tracecore_schemas.arrow_tables.CALIBRATIONS`.
     """
 
     def __init__(self, rows: Sequence[dict[str, Any]] = ()) -> None:
@@ -132,7 +128,7 @@ class Rig:
 
     @classmethod
     def read(cls, table: Any, drives: Sequence[str] | None = None) -> Rig:
-        """Read a calibration table (`pyarrow.dataset.Dataset`), of some drives only where named; no table gives no calibrations."""
+        """Return the rig of a calibration table (`pyarrow.dataset.Dataset`), limited to `drives` if given; None gives an empty rig."""
         if table is None:
             return cls()
         rows = table.to_table(columns=_COLUMNS).to_pylist()
@@ -140,7 +136,7 @@ class Rig:
         return cls([row for row in rows if wanted is None or row["drive"] in wanted])
 
     def camera(self, drive: str, sensor: str, timestamp_ns: int) -> Camera | None:
-        """Return how a camera sees at a time, None where it was not calibrated."""
+        """Return the camera of a sensor as calibrated at a time, or None if it has no calibration."""
         row = self._at(drive, sensor, timestamp_ns)
         if row is None or not row["projection"]:
             return None
@@ -150,7 +146,7 @@ class Rig:
         )
 
     def to_vehicle(self, drive: str, sensor: str, timestamp_ns: int) -> Floats | None:
-        """Return the 4x4 from a sensor's frame (named by sensor or frame) to the vehicle's, None where it is not recorded; `vehicle` is its own."""
+        """Return the 4x4 transform from a sensor's frame (sensor or frame name) to the vehicle frame; None if not recorded, identity for `vehicle`"""
         if sensor == "vehicle":
             return np.eye(4)
         row = self._at(drive, sensor, timestamp_ns)
@@ -159,6 +155,6 @@ class Rig:
         return np.asarray(row["to_vehicle"], dtype=np.float64).reshape(4, 4)
 
     def _at(self, drive: str, sensor: str, timestamp_ns: int) -> dict[str, Any] | None:
-        """The last calibration from before that time, else the first there is."""
+        """Return the last calibration at or before a time, else the first one, else None."""
         rows = self._rows.get((drive, sensor), [])
         return next((row for row in reversed(rows) if row["timestamp_ns"] <= timestamp_ns), rows[0] if rows else None)

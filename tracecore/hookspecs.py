@@ -1,7 +1,4 @@
-"""Every hook that tracecore calls, in one place, with the exporters, importers and run summaries that they take.
-
-Each hook is documented here, tested in tests/kernel and used by a plugin in plugins/.
-"""
+"""All pluggy hooks that tracecore calls, with the exporters, importers and summaries that they take."""
 
 from __future__ import annotations
 
@@ -35,122 +32,72 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def tracecore_register_stages() -> list[type[Stage]]:  # type: ignore[empty-body]  # a hook specification has no body
-    """Return the stages a plugin brings.
-
-    Returns:
-        Stage classes; a program names them by `Stage.name`, or `<entry point>/<name>` where two plugins offer the same.
-    """
+    """Return a plugin's stage classes; programs name them by `Stage.name`, or `<entry point>/<name>` if two plugins share a name."""
 
 
 @hookspec
 def tracecore_register_checks() -> list[Check]:  # type: ignore[empty-body]  # a hook specification has no body
-    """Return the checks a plugin brings.
-
-    Returns:
-        Check instances; stages and programs name them by `Check.name`.
-    """
+    """Return a plugin's checks; stages and programs name them by `Check.name`."""
 
 
 @hookspec
 def tracecore_register_gates() -> list[Gate]:  # type: ignore[empty-body]  # a hook specification has no body
-    """Return the release gates a plugin brings.
-
-    Returns:
-        Gate instances; a program's `release.gates` names them as `{gate: NAME}`.
-    """
+    """Return a plugin's release gates; a program's `release.gates` names them as `{gate: NAME}`."""
 
 
 @hookspec
 def tracecore_register_exporters() -> list[Exporter]:  # type: ignore[empty-body]  # a hook specification has no body
-    """Return the export formats a plugin brings.
-
-    Returns:
-        Exporter instances, by name for `tracecore export --format`.
-    """
+    """Return a plugin's exporters; `tracecore export --format` names them."""
 
 
 @hookspec
 def tracecore_register_importers() -> list[Importer]:  # type: ignore[empty-body]  # a hook specification has no body
-    """Return the import formats a plugin brings.
-
-    Returns:
-        Importer instances, by name.
-    """
+    """Return a plugin's importers."""
 
 
 @hookspec
 def tracecore_register_commands() -> list[click.Command]:  # type: ignore[empty-body]  # a hook specification has no body
-    """Return the CLI commands a plugin brings.
-
-    Returns:
-        Click commands, listed by `tracecore --help` with the core ones; a core command's name can't be taken.
-    """
+    """Return a plugin's click commands, which `tracecore --help` lists; a command named like a core command is ignored."""
 
 
 @hookspec
 def tracecore_register_facets() -> list[FacetSpec]:  # type: ignore[empty-body]  # a hook specification has no body
-    """Return the facets that a plugin's stages describe their outputs by.
-
-    Returns:
-        Facet specs; what a stage gives is checked by their schema before it is recorded.
-    """
+    """Return the specs of the facets that a plugin's stages write; each value is validated by its schema before it is recorded."""
 
 
 @hookspec
 def tracecore_register_kpis() -> list[KpiSpec]:  # type: ignore[empty-body]  # a hook specification has no body
-    """Return the KPIs that a plugin's evaluations report.
-
-    Returns:
-        KPIs and families of KPIs; their unit, direction, level and whether they are headlines are recorded with each report that has them.
-    """
+    """Return the KPIs and KPI families that a plugin's evaluations report; unit, direction, level and headline are recorded with each report."""
 
 
 @hookspec
 def tracecore_register_kinds() -> list[ArtifactKind]:  # type: ignore[empty-body]  # a hook specification has no body
-    """Return the kinds of artifacts that a plugin's stages write.
-
-    Returns:
-        Kinds, which ports name by the object (`tc.Output(POINT_MAP)`); a built-in kind's name can't be taken.
-    """
+    """Return the artifact kinds that a plugin adds; ports take the object (`tc.Output(POINT_MAP)`), and built-in names can't be redefined."""
 
 
 @hookspec
 def tracecore_register_tables() -> list[TableType]:  # type: ignore[empty-body]  # a hook specification has no body
-    """Return the table types that a plugin's stages write.
-
-    Returns:
-        Table types, which ports name by the object (`tc.Output(table=LANES)`); a built-in type's name can't be taken.
-    """
+    """Return the table types that a plugin adds; ports take the object (`tc.Output(table=LANES)`), and built-in names can't be redefined."""
 
 
 @hookspec
 def tracecore_run_started(run: RunSummary, settings: Mapping[str, str]) -> None:
-    """See that a run has started: its START is durable.
+    """Handle the start of a run, after its START event is durable.
 
     Args:
-        run: without outputs.
-        settings: plugins' own `TRACECORE_*` variables as the process read them when it began, by name without that prefix.
+        run: summary without outputs.
+        settings: the `TRACECORE_*` variables that belong to plugins, by name without the prefix, as read when the process started.
     """
 
 
 @hookspec
 def tracecore_run_finished(run: RunSummary, settings: Mapping[str, str]) -> None:
-    """See that a run has ended: its terminal event is durable.
-
-    Args:
-        run: with its state, and its outputs or its error.
-        settings: as above.
-    """
+    """Handle the end of a run, after its terminal event is durable; the summary has its state and its outputs or error."""
 
 
 @hookspec
 def tracecore_build_sealed(build: BuildSummary, settings: Mapping[str, str]) -> None:
-    """See that a build was sealed.
-
-    Args:
-        build: with its gates.
-        settings: as above.
-    """
+    """Handle a sealed build."""
 
 
 class Exporter(Described, ABC):
@@ -160,7 +107,7 @@ class Exporter(Described, ABC):
 
     @abstractmethod
     def export(self, trace: Mapping[str, Any], manifest: Mapping[str, Any], destination: Path) -> None:
-        """Write a build's trace and manifest to a file."""
+        """Write a build's trace and manifest to the file `destination`."""
 
 
 class Importer(Described, ABC):
@@ -170,12 +117,12 @@ class Importer(Described, ABC):
 
     @abstractmethod
     def events(self, source: Path) -> list[Mapping[str, Any]]:
-        """Return the contents of a file as OpenLineage events."""
+        """Return a file's content as OpenLineage events."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """A run as observers see it; `outputs` are whole refs, empty until it completed; `error` is set when it failed."""
+    """A run as passed to hooks; `outputs` are full refs, empty until it completes; `error` is set if it failed."""
 
     id: str
     job: str
@@ -197,7 +144,7 @@ class GateSummary:
 
 @dataclass(frozen=True, slots=True)
 class BuildSummary:
-    """A sealed build: `ref` is whole, `position` the ledger position it names."""
+    """A sealed build as passed to hooks; `ref` is the full ref, `position` the ledger position that the build names."""
 
     name: str
     ref: str

@@ -1,4 +1,4 @@
-"""Recorded images: decoding, EXIF orientation, and drawing with boxes, lines and points on single frames and contact sheets."""
+"""Decoding recorded images, turning them upright, and drawing boxes, lines and points on frames and contact sheets."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _TAG = 0x0112  # EXIF 2.32, 4.6.4: Orientation
 
 
 def orientation_of(image: Image) -> int:
-    """Return the EXIF orientation of an opened image, 1 to 8; 1, upright, where it names none or one that is not defined."""
+    """Return the EXIF orientation of an image, 1 to 8; 1 (upright) if it is missing or invalid."""
     try:
         found = image.getexif().get(_TAG, 1)
     except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error):  # a broken EXIF block, the image is whole
@@ -47,7 +47,7 @@ def orientation_of(image: Image) -> int:
 
 
 def upright(image: Image) -> Image:
-    """Return an opened image turned as its EXIF orientation says; one of 16 bits a pixel by its upper eight, as a screen shows it."""
+    """Return an image turned upright by its EXIF orientation; a 16-bit image is reduced to its upper 8 bits."""
     from PIL.Image import Transpose, fromarray
 
     turns = {
@@ -66,12 +66,7 @@ def upright(image: Image) -> Image:
 
 
 def turn_pixels(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Return decoded pixels turned upright.
-
-    Args:
-        pixels: [H, W] or [H, W, channels], as recorded.
-        orientation: EXIF orientation, 1 to 8.
-    """
+    """Return pixels [H, W] or [H, W, channels] turned upright by an EXIF orientation, 1 to 8."""
     if orientation > 4:  # 5 to 8 exchange rows and columns
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -82,10 +77,11 @@ def turn_pixels(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8
 
 
 def decode_rgb(data: bytes, encoding: str, name: str) -> NDArray[np.uint8]:
-    """Decode a frame's image to upright RGB [H, W, 3].
+    """Return an encoded image as upright RGB pixels [H, W, 3].
 
     Args:
-        encoding: jpeg, png, webp.
+        encoding: `jpeg`, `png` or `webp`.
+        name: name of the frame, for the error message.
 
     Raises:
         RunFailed: it can't be decoded.
@@ -103,7 +99,7 @@ def decode_rgb(data: bytes, encoding: str, name: str) -> NDArray[np.uint8]:
 
 
 def model_input(image: NDArray[np.uint8], *, height: int, width: int) -> NDArray[np.float32]:
-    """Stretch an RGB image to a model's input [3, height, width], 0 to 1, with Pillow's bilinear filter, which averages where it shrinks."""
+    """Return an RGB image [H, W, 3] stretched to [3, height, width], float32 in 0 to 1, with Pillow's antialiased bilinear filter."""
     from PIL import Image
 
     stretched = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32)
@@ -117,7 +113,7 @@ _ENLARGED = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A box in px of the upright image, with what it is of; dashed boxes are ground truth."""
+    """A labeled box in px of the upright image; dashed for ground truth."""
 
     x: float
     y: float
@@ -130,7 +126,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Straight lines through points (u, v) in px of the upright image: a path, an edge of a cuboid. `dots` draws only the points."""
+    """A polyline through points (u, v) in px of the upright image, or only its points if `dots`."""
 
     points: tuple[tuple[float, float], ...]
     color: str
@@ -139,12 +135,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedImage:
-    """One frame and what is to be drawn on it.
-
-    Attributes:
-        image: encoded bytes (JPEG, PNG, WebP).
-        notes: short texts in its upper left corner, (text, color).
-    """
+    """An encoded image (JPEG, PNG, WebP) with annotations to draw; `notes` are (text, color) for the upper left corner."""
 
     image: bytes
     caption: str = ""
@@ -154,12 +145,12 @@ class AnnotatedImage:
 
 
 def color_of(category: str) -> str:
-    """Return the color of a class, the same in every process and picture."""
+    """Return the color of a class, `#rrggbb`, the same in every process."""
     return _PALETTE[zlib.crc32(category.encode()) % len(_PALETTE)]
 
 
 def draw_tile(drawn: AnnotatedImage, width: int = 320) -> Image | None:
-    """Draw one frame, scaled to a width in px; None where its image can't be decoded."""
+    """Return an annotated image drawn at a width in px, its caption below; None if the image can't be decoded."""
     from PIL import Image, UnidentifiedImageError
     from PIL.ImageDraw import Draw
 
@@ -186,7 +177,7 @@ def draw_tile(drawn: AnnotatedImage, width: int = 320) -> Image | None:
 
 
 def contact_sheet(tiles: Sequence[Image], columns: int = 3) -> Image:
-    """Lay tiles out on one sheet, row by row."""
+    """Return one image with the tiles laid out row by row."""
     from PIL import Image
 
     columns = max(1, min(columns, len(tiles)))
@@ -199,7 +190,7 @@ def contact_sheet(tiles: Sequence[Image], columns: int = 3) -> Image:
 
 
 def save_png(image: Image, path: Path) -> None:
-    """Write a picture as PNG: no time, no place, so the same picture gives the same bytes."""
+    """Write an image as PNG without timestamps or other metadata, so that equal images give equal files."""
     image.save(path, format="PNG", optimize=False)
 
 

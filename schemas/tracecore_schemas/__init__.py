@@ -1,1 +1,1 @@
-"""Every shape that data takes in tracecore, without behavior: kinds, refs, tables, catalog rows, runs, answers."""
+"""Data types shared by all tracecore packages, without behavior: artifact kinds, refs, table types, catalog rows, runs and answers."""

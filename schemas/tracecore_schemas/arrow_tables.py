@@ -1,9 +1,9 @@
-"""Types of the tables that stages hand to each other, and tables made of rows. All built-in ones are partitioned by `drive`.
+"""Types of the tables that stages exchange, and functions that build tables from rows. Every built-in type is partitioned by `drive`.
 
-Geometry is in pixels of the upright image (the recorded one, turned as its EXIF orientation says), origin at its top left corner, x to the
-right, y down. Times are MCAP's log_time in nanoseconds since the Unix epoch, or the file's index where a source has no clock. Places are WGS 84
-degrees. In space, lengths are meters: the vehicle's frame has x ahead, y to the left, z up from the road below the middle of the rear axle
-(ISO 8855); a camera's optical frame has x to the right, y down, z ahead (REP103).
+Image geometry is in pixels of the upright image (turned by its EXIF orientation), origin at the top left corner, x to the right, y down. Times are
+MCAP's log_time in nanoseconds since the Unix epoch, or the file's index where a source has no clock. Positions are WGS 84 degrees, lengths meters.
+The vehicle frame has x ahead, y to the left, z up, its origin on the road below the middle of the rear axle (ISO 8855); a camera's optical frame has
+x to the right, y down, z ahead (REP 103).
 """
 
 from __future__ import annotations
@@ -49,11 +49,10 @@ class Column:
     """One column of a table type.
 
     Attributes:
-        name: in snake_case.
         type: Arrow type as pyarrow writes it: `string`, `int64`, `float`, `double`, `list<double>`, `map<string, string>`.
-        meaning: with the unit.
-        nullable: whether a row may lack it.
-        default: value in rows that leave it out (`table_of`); of a map the empty one where None.
+        meaning: description, with the unit.
+        nullable: whether a row may omit the value.
+        default: value that `table_of` fills in for rows that omit it; for a map, None means an empty map.
     """
 
     name: str
@@ -64,18 +63,18 @@ class Column:
 
 
 class TableType:
-    """A type of tables: what a port names (`tc.Input(table=tc.FRAMES)`), and what rows must have.
+    """A table type: the schema that a port declares (`tc.Input(table=tc.FRAMES)`) and that its rows must satisfy.
 
-    A column that is added later must be nullable, and raises the version: a table of an earlier version is read with nulls there.
+    A column added later must be nullable and raises the version; tables of earlier versions are read with nulls in it.
 
     Args:
-        name: in snake_case; types are compared by it.
-        description: one sentence; recorded with each table, so that answers need no plugin.
-        columns: in order, those of `extends` left out.
-        kind: of the artifacts that hold such a table.
+        name: in snake_case; types are compared by name.
+        description: one sentence; recorded with each table, so that it stays known without the plugin.
+        columns: in order, without those inherited from `extends`.
+        kind: kind of the artifacts that contain such a table.
         version: raised with each change of the columns.
-        extends: the type whose columns come first; a table of this type is read wherever that type is expected.
-        sample: makes a table for the conformance suite.
+        extends: base type, whose columns come first; this type is accepted wherever the base type is expected.
+        sample: returns an example table for the conformance suite.
     """
 
     def __init__(
@@ -101,7 +100,7 @@ class TableType:
 
     @property
     def names(self) -> list[str]:
-        """Names of the columns, in order."""
+        """Column names, in order."""
         return [column.name for column in self.columns]
 
     @cached_property
@@ -115,12 +114,12 @@ class TableType:
 
     @property
     def recorded(self) -> TableVersion:
-        """What is recorded with each table of this type."""
+        """The type's name, version, description and base types, as recorded with each table."""
         base = self.extends
         return TableVersion(self.name, self.version, self.description, () if base is None else (base.name, *base.recorded.extends))
 
     def read(self, table: ds.Dataset) -> ds.Dataset:
-        """Return a stored table with nulls in the nullable columns that it lacks: those of a later version than it was written by."""
+        """Return a stored table with the nullable columns that it lacks appended to its schema, read as nulls."""
         lacking = [field for field in self.schema if field.nullable and field.name not in table.schema.names]
         for field in lacking:
             table = table.replace_schema(table.schema.append(field))
@@ -287,7 +286,7 @@ TRACKS = TableType(
 )
 
 POINTS_DTYPE = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4")]
-"""NumPy dtype of a sweep's points: m in the sensor's frame, intensity 0 to 1."""
+"""NumPy dtype of a sweep's points: x, y, z in m in the sensor frame, intensity 0 to 1."""
 
 SWEEPS = TableType(
     "sweeps",
@@ -324,7 +323,7 @@ BUILT_IN_TABLES: Mapping[str, TableType] = {
 
 
 def describe(schema: pa.Schema) -> list[tuple[str, str, str]]:
-    """Return (name, type in words, meaning) of each column; the meaning is empty where a column has no comment."""
+    """Return (name, Arrow type as text, meaning) of each column; the meaning is empty where the field has no comment."""
     return [(field.name, str(field.type), (field.metadata or {}).get(b"comment", b"").decode()) for field in schema]
 
 
@@ -332,14 +331,13 @@ Row = TypeVar("Row", bound=Mapping[str, Any])
 
 
 def table_of(type_: TableType, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
-    """Build a table: a column that a row leaves out has its default, which is null or an empty map where the type names none.
+    """Return an Arrow table built from rows, with the column's default, or null or an empty map, where a row omits a column.
 
     Args:
-        type_: of the table.
-        rows: by column name; maps as lists of pairs or as mappings.
+        rows: mappings by column name; a map value may be a mapping or a list of pairs.
 
     Raises:
-        ValueError: a row has a column that the type does not, or lacks one that can't be null.
+        ValueError: a row has a column that the type lacks, or omits one that is not nullable.
     """
     import pyarrow as pa
 
@@ -361,7 +359,7 @@ def table_of(type_: TableType, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
 
 
 def batch_of(type_: TableType, columns: Mapping[str, Sequence[Any] | pa.Array]) -> pa.RecordBatch:
-    """Build a batch from columns of one length; a column that is left out has its default in each row."""
+    """Return a record batch built from columns of equal length; an omitted column is filled with its default."""
     import pyarrow as pa
 
     count = len(next(iter(columns.values())))
@@ -371,11 +369,7 @@ def batch_of(type_: TableType, columns: Mapping[str, Sequence[Any] | pa.Array]) 
 
 
 def last_revisions(labels: Iterable[Row]) -> list[Row]:
-    """Return each label in its last revision, rejected ones too, in order of frame and label.
-
-    Args:
-        labels: rows of the label table with at least `frame_id` and `label_id`; one without `revision` is the first.
-    """
+    """Return the last revision of each label, rejected ones included, sorted by `frame_id` and `label_id`; a missing `revision` counts as 0."""
     last: dict[str, Row] = {}
     for row in labels:
         known = last.get(row["label_id"])

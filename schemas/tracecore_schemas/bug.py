@@ -1,4 +1,4 @@
-"""A reported perception bug: a node of the record."""
+"""A reported perception bug, as a node of the lineage graph."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ class Bug:
     """A reported bug.
 
     Attributes:
-        id: 12 hex digits of its content's SHA-256: repeating a report gives the same bug.
-        text: the reporter's words.
-        build: whole ref of the build that it was seen in.
-        frames: refs of the frames that show it, as given.
+        id: first 12 hex digits of the SHA-256 of its content, so an identical report gives the same bug.
+        build: full ref of the build that showed it.
+        frames: refs of the frames that show it, as reported.
         reporter: pseudonym.
         reported_at: eventTime of the report, RFC 3339 in UTC.
-        run: the run that recorded it.
+        run: id of the run that recorded it.
     """
 
     id: str
@@ -42,5 +41,5 @@ class Bug:
 
     @property
     def ref(self) -> str:
-        """`bug/<id>`."""
+        """The bug's ref, `bug/<id>`."""
         return f"bug/{self.id}"

@@ -1,7 +1,4 @@
-"""A build: the request to seal it, and the sealed form.
-
-The sealed form is an in-toto Statement v1 in a DSSE envelope; docs/formats/build.md describes its predicate (`urn:tracecore:build:1`).
-"""
+"""The request to seal a build, and the sealed build: an in-toto Statement v1 in a DSSE envelope (predicate in docs/formats/build.md)."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ BUILD_PREDICATE = "urn:tracecore:build:1"
 
 @dataclass(frozen=True, slots=True)
 class GateOutcome:
-    """The outcome of one gate: `measured` against `required`; its unknowns are recorded with the build."""
+    """The outcome of one release gate: the measured value against the required one, with unknowns to record with the build."""
 
     name: str
     passed: bool
@@ -32,7 +29,7 @@ class GateOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Waiver:
-    """A failed gate that is let pass until a day, with its reason; signed with the build."""
+    """Permission to release despite a failed gate until a date, with a reason; signed with the build."""
 
     gate: str
     reason: str
@@ -46,11 +43,10 @@ class SealRequest:
 
     Attributes:
         run: the release run (job `<program>.release`).
-        artifacts: role (`engine`, `training_set.train`), version, and id of the run that made it.
-        gates: every gate of the program, passed or waived.
-        approver: name; the record keeps a pseudonym.
-        selection: roles of the KPI reports that were measured on frames that selected something.
-        unknowns: of the build, without those of its gates.
+        artifacts: role (`engine`, `training_set.train`), version, and id of the run that produced it.
+        approver: name; only a pseudonym is recorded.
+        selection: roles of the KPI reports measured on frames that were also used for selection.
+        unknowns: unknowns of the build, except those of its gates.
     """
 
     name: str
@@ -69,10 +65,10 @@ class SealedBuild:
     """A sealed build of the record.
 
     Attributes:
-        ref: `build/<name>@<64 hex>`: the digest of its DSSE payload.
-        position: the ledger's tree size before the release run's COMPLETE.
-        content_digest: over program, artifacts, gates, waivers and approver.
-        new: False where the same content had been sealed under this name before.
+        ref: `build/<name>@<64 hex>`, with the digest of the DSSE payload.
+        position: size of the ledger before the release run's COMPLETE event.
+        content_digest: digest over program, artifacts, gates, waivers and approver.
+        new: False if the same content was already sealed under this name.
     """
 
     name: str

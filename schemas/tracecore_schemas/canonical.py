@@ -1,4 +1,4 @@
-"""Canonical bytes and digests of content, its location in a store, and the version of the bytes that the kernel writes."""
+"""Canonical JSON, content digests, locations of content in a store, and the version of the kernel's data format."""
 
 from __future__ import annotations
 
@@ -39,39 +39,34 @@ def jcs(value: JSON) -> bytes:
     """Return the RFC 8785 canonical UTF-8 bytes of a JSON value.
 
     Raises:
-        rfc8785.CanonicalizationError: a NaN, an infinity, a lone surrogate or an integer beyond 2^53 - 1 (nanoseconds and
-            large ids travel as strings).
+        rfc8785.CanonicalizationError: NaN, infinity, a lone surrogate, or an integer beyond 2^53 - 1 (write large integers as strings).
     """
     return rfc8785.dumps(value)
 
 
 def digest_bytes(data: bytes) -> str:
-    """Return the digest of bytes, `sha256:<64 hex>`."""
+    """Return the SHA-256 digest of bytes as `sha256:<64 hex>`."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def digest_json(value: JSON) -> str:
-    """Return the digest of a JSON value's canonical bytes."""
+    """Return the SHA-256 digest of a JSON value's canonical bytes (`jcs`)."""
     return digest_bytes(jcs(value))
 
 
 def digest_file(path: Path) -> str:
-    """Return the digest of a file's bytes, read in chunks."""
+    """Return the SHA-256 digest of a file, read in chunks."""
     with path.open("rb") as file:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_digest(text: str) -> bool:
-    """Return whether a text is a whole `sha256:` digest."""
+    """Whether a text is a full digest, `sha256:<64 hex>`."""
     return _DIGEST.fullmatch(text) is not None
 
 
 def hex_of(digest: str) -> str:
-    """Return the 64 hex digits of a digest, without its algorithm.
-
-    Raises:
-        ValueError: the text is not a whole `sha256:` digest.
-    """
+    """Return the 64 hex digits of a `sha256:` digest; raises ValueError if the text is not one."""
     if not is_digest(digest):
         raise ValueError(f"Expected a digest 'sha256:<64 hex>', found {digest!r}.")
     return digest.removeprefix("sha256:")
@@ -85,22 +80,22 @@ A run depends on it instead of on the distribution `tracecore`; tests/kernel/tes
 
 
 def blob_location(digest: str) -> str:
-    """Return the location of a file in a store."""
+    """Return the path of a file with this digest, relative to the store's root."""
     digits = hex_of(digest)
     return f"blobs/{digits[:2]}/{digits}"
 
 
 def tree_location(digest: str) -> str:
-    """Return the location of a directory in a store."""
+    """Return the path of a directory with this digest, relative to the store's root."""
     digits = hex_of(digest)
     return f"trees/{digits[:2]}/{digits}"
 
 
 def table_folder(kind: str, name: str) -> str:
-    """Return the location of the table of an artifact name: percent-encoded, with '=' for '%' (deltalake decodes a '%' twice)."""
+    """Return a table's folder relative to the store's root; the name is percent-encoded with '=' for '%', since deltalake decodes '%' twice."""
     return f"tables/{kind}/{quote(name, safe='').replace('%', '=')}"
 
 
 def table_name(folder: str) -> str:
-    """Return the artifact name encoded in the last part of a table's folder."""
+    """Return the artifact name encoded in the last segment of a table's folder; the inverse of `table_folder`."""
     return unquote(folder.replace("=", "%"))

@@ -1,7 +1,7 @@
-"""The members of a COCO detection file that are read, with their types; a file may have further ones.
+"""Types of the members of a COCO detection file that are read; unknown members are allowed.
 
-Source: the COCO data format, https://cocodataset.org/#format-data (object detection, keypoints), with members of our own: `drive`, `sensor` and
-`log_time_ns` of an image; the making, track, score, tier and proposer of an annotation.
+Source: the COCO data format, https://cocodataset.org/#format-data (object detection, keypoints). Members added by tracecore: `drive`, `sensor` and
+`log_time_ns` of an image; creation, track, score, tier and proposer of an annotation.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["CocoFile"]
 
 
 def _id(value: object) -> object:
-    """Return an id; for a union of types, pydantic's message would list each."""
+    """Return an id unchanged if it is an integer or a non-empty text; one message, where a pydantic union would report every alternative."""
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
         raise ValueError("a whole number or a text")
     return value

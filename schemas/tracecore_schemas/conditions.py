@@ -1,4 +1,4 @@
-"""Conditions of frames (weather, region, time of day, ...), from the drive's metadata and the labels; unrecorded ones are unknown."""
+"""Conditions of frames (weather, region, time of day, ...), read from drive metadata and labels; a condition that is not recorded is unknown."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from tracecore_schemas.arrow_tables import last_revisions
 __all__ = ["ATTRIBUTE_COLUMNS", "CONDITION_COLUMNS", "OF_OBJECTS", "attributes_of_frames", "conditions_of", "frame_conditions"]
 
 OF_OBJECTS = ("distance", "size")
-"""Conditions of objects, known where objects are labeled; every other condition is one of frames (weather, region, drive, ...)."""
+"""Names of the conditions that describe objects; all others describe frames (weather, region, drive, ...)."""
 
 _OLDER = ("region", "time_of_day")
 _TAKEN = {*OF_OBJECTS, "confusion", "drive"}
-"""Names with another meaning among the conditions of a mistake; a frame's condition of such a name gets the prefix `frame_`."""
+"""Reserved condition names of events; a frame condition with such a name gets the prefix `frame_`."""
 
 CONDITION_COLUMNS = ("conditions", *_OLDER)
-"""Columns of the frame table that hold conditions; tables of earlier versions have only the last two."""
+"""Columns of the frame table with conditions; tables of earlier versions have only the last two."""
 
 ATTRIBUTE_COLUMNS = ("frame_id", "label_id", "revision", "frame_attributes")
-"""Columns of the label table that attributes of frames are read from."""
+"""Columns of the label table that `attributes_of_frames` needs."""
 
 
 def conditions_of(table: pa.Table) -> list[dict[str, str]]:
-    """Return the conditions of each row of a frame table, from those of `CONDITION_COLUMNS` that it has."""
+    """Return the conditions (name to value) of each row of a frame table, read from whichever `CONDITION_COLUMNS` it has."""
     found: list[dict[str, str]] = [{} for _ in range(table.num_rows)]
     for name in _OLDER:
         if name in table.column_names:
@@ -39,7 +39,7 @@ def conditions_of(table: pa.Table) -> list[dict[str, str]]:
 
 
 def attributes_of_frames(labels: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-    """Return the attributes of frames by frame ref, from the last revision of each label; the rows have `ATTRIBUTE_COLUMNS`."""
+    """Return frame attributes by frame ref, from the last revision of each label; rows need `ATTRIBUTE_COLUMNS`."""
     found: dict[str, dict[str, str]] = {}
     for row in last_revisions(labels):
         if row.get("frame_attributes"):
@@ -48,11 +48,11 @@ def attributes_of_frames(labels: Iterable[Mapping[str, Any]]) -> dict[str, dict[
 
 
 def frame_conditions(frames: pa.Table, labels: Iterable[Mapping[str, Any]] = ()) -> dict[str, dict[str, str]]:
-    """Return all conditions of frames, by frame ref; labels take precedence over the drive's metadata.
+    """Return all conditions of each frame by frame ref; frame attributes of labels override the drive's metadata.
 
     Args:
-        frames: a frame table with `frame_id` and those of `CONDITION_COLUMNS` that it has.
-        labels: rows of the label table, with `ATTRIBUTE_COLUMNS`.
+        frames: a frame table with `frame_id` and any of `CONDITION_COLUMNS`.
+        labels: label rows with `ATTRIBUTE_COLUMNS`.
     """
     said = attributes_of_frames(labels)
     known = zip(frames["frame_id"].to_pylist(), conditions_of(frames), strict=True)

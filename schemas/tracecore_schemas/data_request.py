@@ -1,4 +1,4 @@
-"""A data request: what a diagnosis says is missing, and what curation can choose drives and frames by."""
+"""Data requests: the data that a diagnosis asks for, and by which curation selects drives and frames."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 __all__ = ["FILE", "DataRequest", "Want"]
 
 FILE = "request.json"
-"""Name of the one file of a `data_request` artifact."""
+"""Name of the only file in a `data_request` artifact."""
 
 
 class Want(BaseModel):

@@ -1,4 +1,4 @@
-"""Summaries: the one line that each facet has of itself, so that a trace can be read without the plugin that wrote it."""
+"""One-line facet summaries, recorded with each facet so that a trace is readable without the plugin that wrote it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 __all__ = ["LONGEST", "count", "size", "summarize", "wrong_summary"]
 
 LONGEST = 120
-"""Characters of a summary."""
+"""Maximum number of characters in a summary."""
 
 _BETWEEN = " · "
 
 
 def count(number: int, noun: str) -> str:
-    """Return a number of things: `1 frame`, `1,204 frames`, `2 batches`."""
+    """Return a number with its noun, in the plural where needed: `1 frame`, `1,204 frames`, `2 batches`."""
     if noun.endswith("y") and noun[-2:-1] not in set("aeiou"):
         plural = f"{noun[:-1]}ies"
     else:
@@ -22,7 +22,7 @@ def count(number: int, noun: str) -> str:
 
 
 def size(size_bytes: int) -> str:
-    """Return a number of bytes in the unit that reads best: `83 bytes`, `4.8 MB`."""
+    """Return a number of bytes in decimal units: `83 bytes`, `4.8 MB`."""
     number = float(size_bytes)
     for unit in ("bytes", "kB", "MB"):
         if number < 1000:
@@ -32,10 +32,10 @@ def size(size_bytes: int) -> str:
 
 
 def summarize(*parts: str) -> str:
-    """Join the parts of a summary, most important first; a part that no longer fits is left out, a first part that is too long is cut.
+    """Return the parts joined into one summary of at most `LONGEST` characters, most important part first.
 
-    Args:
-        parts: in words; empty ones are skipped, line breaks become spaces.
+    Empty parts and parts that no longer fit are left out; a first part that is too long is cut. Line breaks become spaces, other control characters
+    U+FFFD.
     """
     found = ""
     for part in (_printable(each) for each in parts):
@@ -52,7 +52,7 @@ def _printable(text: str) -> str:
 
 
 def wrong_summary(value: Any) -> str | None:
-    """Return what is wrong with a facet's `summary`, in words that follow "its summary"; None where nothing is."""
+    """Return why a facet's `summary` is invalid, phrased to follow "its summary", or None if it is valid."""
     if not isinstance(value, str):
         return "is missing" if value is None else f"is of type {type(value).__name__}"
     if not value.strip():

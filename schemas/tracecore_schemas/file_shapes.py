@@ -1,4 +1,4 @@
-"""Shapes of other tools' files: a document is checked against its shape before use, and an error names the place."""
+"""Validation of other tools' JSON files against a `TypedDict` or model; errors name the offending place."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, Type
 __all__ = ["OPEN", "Nanoseconds", "NonEmpty", "Pixels", "ShapeError", "checked", "whole"]
 
 OPEN = ConfigDict(extra="allow", strict=True)
-"""For a shape with further members allowed; a text is not accepted as a number, nor a boolean as either."""
+"""Pydantic configuration that allows unknown members and refuses type coercion (a text as a number, a boolean as either)."""
 
 
 def whole(value: object) -> object:
-    """Return 3 for 3.0, which JSON Schema counts as an integer."""
+    """Return a float with an integral value as an int (JSON Schema counts 3.0 as an integer), any other value unchanged."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -26,15 +26,11 @@ _Shape = TypeVar("_Shape")
 
 
 class ShapeError(ValueError):
-    """A document does not have its shape; the message names the first wrong place and the value found there."""
+    """A document does not match its expected shape; the message names the first mismatch and the value found there."""
 
 
 def checked(shape: TypeAdapter[_Shape], document: object) -> _Shape:
-    """Return a parsed document in its shape, made from a `TypedDict` or `BaseModel`.
-
-    Raises:
-        ShapeError: it has another shape.
-    """
+    """Return a parsed document validated as the given type; raises ShapeError if it does not match."""
     try:
         return shape.validate_python(document)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""JSON Schemas (draft 2020-12) of answers and artifacts that other tools read, and of label files of other tools.
+"""JSON Schemas (draft 2020-12) of answers and artifacts that other tools read, and of label files that other tools write.
 
 `python -m tracecore_schemas.json_schemas schemas/json` writes the snapshots in `schemas/json/`.
 """
@@ -31,7 +31,7 @@ _PSEUDONYM = {"type": ["string", "null"]}
 
 
 def build_predicate() -> dict[str, Any]:
-    """Return the schema of the predicate in a build's in-toto Statement (docs/formats/build.md)."""
+    """Return the JSON Schema of a build's in-toto predicate (docs/formats/build.md)."""
     return {
         "$schema": _DRAFT,
         "$id": BUILD_PREDICATE,
@@ -67,7 +67,7 @@ def _schema(name: str, shape: Any) -> Callable[[], dict[str, Any]]:
 
 
 def first_paragraphs(schema: Any) -> Any:
-    """Shorten every description to its first paragraph; the rest of a docstring is for readers of the code."""
+    """Return a JSON Schema with every `description` cut to its first paragraph, on one line."""
     if isinstance(schema, list):
         return [first_paragraphs(item) for item in schema]
     if not isinstance(schema, dict):
@@ -79,14 +79,14 @@ def first_paragraphs(schema: Any) -> Any:
 
 
 def export(folder: Path, schemas: dict[str, dict[str, Any]]) -> None:
-    """Write schemas as `<name>.schema.json`, two spaces of indent, so that a change is a readable difference."""
+    """Write each schema to `<folder>/<name>.schema.json`, indented by two spaces so that changes show as readable diffs."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, schema in schemas.items():
         (folder / f"{name}.schema.json").write_text(json.dumps(schema, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _closed(**properties: Any) -> dict[str, Any]:
-    """Return an object schema whose members are all required and no other is allowed."""
+    """Return a JSON Schema of an object with exactly these properties, all required."""
     return {"type": "object", "properties": properties, "required": sorted(properties), "additionalProperties": False}
 
 
@@ -98,7 +98,7 @@ SNAPSHOTS: dict[str, Callable[[], dict[str, Any]]] = {
     "openlabel": _schema("openlabel", OpenLabelFile),
     "campaign": _schema("campaign", CampaignFile),
 }
-"""Makers of the schemas by name: answers and artifacts that other tools read, and shapes that label files must have."""
+"""Functions that return each exported schema, by name."""
 
 if __name__ == "__main__":
     export(Path(sys.argv[1]), {name: make() for name, make in SNAPSHOTS.items()})

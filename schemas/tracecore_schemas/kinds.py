@@ -1,4 +1,4 @@
-"""Kinds of artifacts and of stages, and the other small vocabularies of the record."""
+"""Kinds of artifacts and stages, and the other small enumerations of the record."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class StageKind(StrEnum):
 
 
 class KindRole(StrEnum):
-    """Role of an artifact for the gate `no_leak`, which traces models to the data that they learned from."""
+    """Role of an artifact for the gate `no_leak`, which traces models back to their training data."""
 
     MODEL = "model"
     DATA = "data"
@@ -53,26 +53,23 @@ UNRANKED = 8
 
 
 class ArtifactKind(str):
-    """A kind of artifact: a text, the first segment of the refs of its artifacts, with what the record needs to know of them.
+    """A kind of artifact: a string, the first segment of its artifacts' refs, with the properties that the record needs.
 
-    The built-in kinds are class attributes (`ArtifactKind.MODEL`). A plugin returns its own from the hook `tracecore_register_kinds` and passes
-    them to its ports; they are recorded with each version, so that answers need no plugin.
+    The built-in kinds are class attributes (`ArtifactKind.MODEL`). A plugin returns its kinds from the hook `tracecore_register_kinds` and passes
+    them to its ports; they are recorded with each version, so that traces do not need the plugin.
 
     Args:
-        name: in snake_case.
+        name: in snake_case; anything else raises ValueError.
         description: what such an artifact is, in one sentence.
-        noun: the kind in words (`point map`); the name's own words by default.
-        rank: place in a drawn trace, 0 for the product; whatever has none comes last.
-        rank_measured: place among what was measured of the product, which is drawn after the rest.
-        measured: whether it is always drawn there.
-        role: for the gate `no_leak`.
-        holds_data: whether a version may hold bytes of a drive (rows, pictures, texts that name it), which a withdrawal then erases.
-        kept: why a withdrawal leaves a version that was made from the drive.
-        made_by: kinds of stages that exist to make it.
-        sample: makes a version for the conformance suite: a table, or a file or folder in the folder it is given.
-
-    Raises:
-        ValueError: the name is not in snake_case.
+        noun: the kind in words (`point map`); by default the name with spaces.
+        rank: order in a drawn trace, 0 for the product; kinds without a rank come last.
+        rank_measured: order among the measurements of the product, which are drawn after the rest.
+        measured: whether it is always drawn among the measurements.
+        role: role for the gate `no_leak`.
+        holds_data: whether a version may contain bytes of a drive (rows, pictures, texts that name it), which a withdrawal then erases.
+        kept: why a withdrawal keeps versions derived from the drive.
+        made_by: kinds of stages whose purpose is to produce it.
+        sample: produces a version for the conformance suite: returns a table, or a file or folder below the folder it is passed.
     """
 
     __slots__ = ("description", "holds_data", "kept", "made_by", "measured", "noun", "rank", "rank_measured", "role", "sample")
@@ -117,7 +114,7 @@ class ArtifactKind(str):
         made_by: tuple[StageKind, ...] = (),
         sample: Callable[[Path], Any] | None = None,
     ) -> Self:
-        """Check the name; everything else is kept as given."""
+        """Create a kind; raises ValueError if the name is not in snake_case."""
         if not KIND_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not a valid name of a kind of artifacts: expected snake_case, such as 'point_map'")
         self = super().__new__(cls, name)
@@ -135,16 +132,16 @@ class ArtifactKind(str):
 
     @property
     def name(self) -> str:
-        """The kind as a plain text."""
+        """The kind as a plain `str`."""
         return str(self)
 
     @property
     def is_built_in(self) -> bool:
-        """Whether the kind is one of the contract."""
+        """Whether the kind is one of `BUILT_IN_KINDS`."""
         return self in BUILT_IN_KINDS
 
     def recorded(self) -> dict[str, Any]:
-        """Return what is recorded with each version of a plugin's kind, as JSON; `kind_of` reads it."""
+        """Return the kind's properties as JSON, as recorded with each version of a plugin's kind; `kind_of` reads them."""
         return {name: getattr(self, name) for name in _RECORDED}
 
 
@@ -155,11 +152,10 @@ _RECORDED: dict[str, type] = {
 
 
 def kind_of(name: str, recorded: Any = None) -> ArtifactKind:
-    """Return the kind of an artifact of the record: a built-in one, or what was recorded of a plugin's.
+    """Return the artifact kind of a name: the built-in one, or one rebuilt from its recorded properties.
 
     Args:
-        name: as refs have it.
-        recorded: the member `of_kind` of the facet `tracecore_artifact`, in any form: another producer may have written it.
+        recorded: the member `of_kind` of the facet `tracecore_artifact`; members of a wrong type are ignored, since any producer may have written it.
     """
     if isinstance(name, ArtifactKind):
         return name
@@ -218,7 +214,7 @@ for _kind in BUILT_IN_KINDS.values():
 
 
 class Use(StrEnum):
-    """Use of an input by a stage: data that a model learned from or was selected by must not measure it."""
+    """Use of an input by a stage; data used to learn or to select must not be used to measure."""
 
     LEARN = "learn"
     SELECT = "select"
@@ -226,12 +222,7 @@ class Use(StrEnum):
 
 
 def default_use(stage: StageKind | str, kind: ArtifactKind | str) -> Use | None:
-    """Return the use of an input whose port declares none.
-
-    Args:
-        stage: the kind of the stage that reads it.
-        kind: of the artifact.
-    """
+    """Return the use of an input whose port declares none, from the kinds of stage and artifact; None if it has no use."""
     if stage == StageKind.CURATE:
         return Use.SELECT if kind == ArtifactKind.DATA_REQUEST else None
     return _USES.get(StageKind(stage))
@@ -264,11 +255,11 @@ class RunState(StrEnum):
 
 
 class Severity(StrEnum):
-    """Effect of a failed check: `blocking` keeps stages downstream from reading the output."""
+    """Effect of a failed check; `blocking` prevents downstream stages from reading the output."""
 
     WARN = "warn"
     BLOCKING = "blocking"
 
 
 DONT_CARE = "DontCare"
-"""Category of a crowd that is an unlabeled region: objects in it may be of any class (KITTI, OpenLABEL)."""
+"""Category of an unlabeled region, which may contain objects of any class (KITTI, OpenLABEL)."""

@@ -1,7 +1,7 @@
-"""The members of an ASAM OpenLABEL 1.0.0 file that are read, with their types; a file may have further ones.
+"""Types of the members of an ASAM OpenLABEL 1.0.0 file that are read; unknown members are allowed.
 
-Source: ASAM OpenLABEL V1.0.0 and its JSON schema. A bbox there is [center x, center y, width, height]; a cuboid is a center, a rotation (Euler angles
-about x, y, z, applied in this order about fixed axes, or a quaternion x y z w) and a size; an rbbox is a bbox and an angle in rad.
+Source: ASAM OpenLABEL V1.0.0 and its JSON schema. A bbox is [center x, center y, width, height]; a cuboid is a center, a rotation (Euler angles
+about the fixed axes x, y, z in this order, or a quaternion x y z w) and a size; an rbbox is a bbox and an angle in rad.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Refs: names of artifacts, runs, frames and other things of the record.
+"""Refs: the names of artifacts, runs, frames and other subjects of the record.
 
-The grammar is promised in the public contract: `kind/name`, `kind/name@<digest prefix of at least 6 hex>`, `build/<name>`, `run/<uuid>`,
+Grammar (public contract): `kind/name`, `kind/name@<digest prefix of at least 6 hex>`, `build/<name>`, `run/<uuid>`,
 `frame/<drive>/<sensor>/<timestamp_ns>`, `label/<id>`, `labeler/<pseudonym>`, `plugin/<name>@<version>`, `vehicle/<vin>`, `bug/<id>`,
-`job/<namespace>/<name>` and `external/<namespace>/<name>@<version>`. Within a segment everything but RFC 3986's unreserved characters is
-percent-encoded.
+`job/<namespace>/<name>` and `external/<namespace>/<name>@<version>`. Within a segment, all but RFC 3986's unreserved characters are percent-encoded.
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ __all__ = ["NO_ARTIFACTS", "Ref", "RefError", "artifact_ref", "external_ref", "f
 _SEGMENTS = {"external": 2, "job": 2, "frame": 3}
 _NO_DIGEST = frozenset({"external", "vehicle", "bug", "labeler", "job", "frame", "run", "label", "plugin"})
 NO_ARTIFACTS = frozenset({"job", "frame", "run", "label", "plugin"})
-"""First segments of refs that name no artifact."""
+"""First segments of refs that do not name artifacts."""
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _PREFIX = re.compile(r"[0-9a-f]{6,64}")
 
 
 class RefError(ValueError):
-    """A text is not a valid ref; the message says what was expected."""
+    """A text is not a valid ref; the message names what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """One parsed ref.
+    """A parsed ref.
 
     Attributes:
         kind: the first segment (`dataset`, `frame`, `run`, ...).
@@ -55,12 +54,12 @@ class Ref:
 
     @property
     def is_artifact(self) -> bool:
-        """Whether the ref names an artifact that has a digest of its own."""
+        """Whether the ref's kind is identified by a content digest."""
         return self.kind not in _NO_DIGEST
 
     @property
     def is_whole(self) -> bool:
-        """Whether the ref names exactly one version: 64 hex digits, or a version for kinds that have no digest."""
+        """Whether the ref identifies exactly one version: by a digest of 64 hex digits, or, for kinds without a digest, by its name and version."""
         if self.is_artifact:
             return self.version is not None and len(self.version) == 64
         return self.kind != "external" or self.version is not None
@@ -70,11 +69,7 @@ class Ref:
 
 
 def parse_ref(text: str) -> Ref:
-    """Read a ref.
-
-    Raises:
-        RefError: a kind that is not in snake_case, a missing segment, a version that is not a digest prefix.
-    """
+    """Parse a ref; raises RefError if its kind, number of segments or version is invalid."""
     body, at, version_text = text.partition("@")
     kind, slash, rest = body.partition("/")
     if not slash or not KIND_NAME.fullmatch(kind):
@@ -94,15 +89,15 @@ def parse_ref(text: str) -> Ref:
 
 
 def artifact_ref(kind: str, name: str, digest: str | None = None) -> str:
-    """Write the ref of an artifact; whole (64 hex) where a digest is given."""
+    """Return the ref of an artifact, with the full digest if one is given."""
     return str(Ref(kind, (name,), None if digest is None else hex_of(digest)))
 
 
 def external_ref(namespace: str, name: str, version: str) -> str:
-    """Write the ref of another producer's dataset; the version is a dataset version, `run:<uuid>` or `unversioned`."""
+    """Return the ref of another producer's dataset; the version is a dataset version, `run:<uuid>` or `unversioned`."""
     return str(Ref("external", (namespace, name), version))
 
 
 def frame_ref(drive: str, sensor: str, timestamp_ns: int) -> str:
-    """Write the ref of one sensor frame; `timestamp_ns` is MCAP's log_time, or the file's index where a source has no clock."""
+    """Return the ref of a sensor frame; `timestamp_ns` is MCAP's log_time, or the file's index where a source has no clock."""
     return str(Ref("frame", (drive, sensor, str(timestamp_ns))))

@@ -1,7 +1,4 @@
-"""Frozen values of a run that the kernel hands to the record.
-
-The kernel's executor makes them; the record (`tracecore_lineage`) turns them into OpenLineage events. Neither imports the other.
-"""
+"""Immutable descriptions of runs and artifacts, created by the kernel and turned into OpenLineage events by the record (`tracecore_lineage`)."""
 
 from __future__ import annotations
 
@@ -35,7 +32,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class FieldSpec:
-    """One column of a table: its name, its Delta type in words, and what it means."""
+    """One column of a table: its name, its Delta type as text, and its description."""
 
     name: str
     type: str
@@ -44,11 +41,11 @@ class FieldSpec:
 
 @dataclass(frozen=True, slots=True)
 class DeltaVersion:
-    """The version of a Delta table that a run wrote, and one value for the log up to and including it.
+    """The version of a Delta table that a run wrote.
 
     Attributes:
         version: the Delta version, from 0.
-        log: `sha256:` link of the chain over every commit file from version 0 on (docs/formats/digests.md).
+        log: `sha256:` hash chain over the commit files from version 0 up to this one (docs/formats/digests.md).
     """
 
     version: int
@@ -61,11 +58,11 @@ class DeltaVersion:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The declared origin of an artifact that no recorded run made; its trace ends there without a gap.
+    """The declared origin of an artifact that no recorded run produced; its trace ends there without a gap.
 
     Attributes:
-        name: the file's name without directories: its place is not recorded.
-        note: what it was: `drive file`, `label file`, ...
+        name: file name without directories.
+        note: what kind of file it was: `drive file`, `label file`, ...
     """
 
     name: str
@@ -76,10 +73,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A fact that was not recorded or could not be assessed; listed, never guessed.
+    """A fact that was not recorded or could not be assessed.
 
     Attributes:
-        what: the missing fact in a few stable words (`labeler`, `time and place`, `not executed`).
+        what: the missing fact in a few fixed words (`labeler`, `time and place`, `not executed`).
         why: one sentence.
     """
 
@@ -89,7 +86,7 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class TableVersion:
-    """The table type that a port declared: its name and version, what it is in one sentence, and the types it extends."""
+    """A recorded table type: its name, version, one-sentence description, and the names of all its base types."""
 
     name: str
     version: int
@@ -97,23 +94,23 @@ class TableVersion:
     extends: tuple[str, ...] = ()
 
     def fits(self, wanted: str) -> bool:
-        """Whether such a table can be read where another type is expected."""
+        """Whether a table of this type can be read where the type named `wanted` is expected."""
         return wanted in {self.name, *self.extends}
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """One stored version of one artifact.
+    """One stored version of an artifact.
 
     Attributes:
-        kind: an `ArtifactKind`, or the text of one.
-        name: `<program>.<asset>[.<port>]`, or the drive's name; for externals `(namespace)` is in `namespace`.
-        digest: `sha256:` identity of its content (see docs/formats/digests.md for each medium).
-        location: POSIX path relative to the store's root; None where the bytes are not kept.
-        rows: of a table, as `schema` and `delta`.
-        facets: further facets by name; JSON without NaN.
-        namespace: only for kind `external`: the other producer's namespace.
-        table: its table type, where the port that wrote it declares one.
+        kind: an `ArtifactKind` or its name.
+        name: `<program>.<asset>[.<port>]`, the drive's name, or an external's dataset name.
+        digest: `sha256:` identity of its content (docs/formats/digests.md, by medium).
+        location: POSIX path relative to the store's root; None if the bytes are not kept.
+        rows: number of rows; like `schema` and `delta`, only for tables.
+        facets: facet values by name; JSON without NaN.
+        namespace: the other producer's namespace; only for kind `external`.
+        table: the table type that its output port declares.
     """
 
     kind: str
@@ -133,7 +130,7 @@ class Artifact:
 
     @property
     def ref(self) -> str:
-        """The whole ref: `kind/name@` and 64 hex; for an external `external/<namespace>/<name>@sha256:<hex>`."""
+        """The full ref: `kind/name@<64 hex>`, or `external/<namespace>/<name>@sha256:<64 hex>`."""
         if self.kind == "external":
             return external_ref(self.namespace or "file", self.name, self.digest)
         return artifact_ref(self.kind, self.name, self.digest)
@@ -144,9 +141,9 @@ class RunInput:
     """One version that a run read.
 
     Attributes:
-        role: the input port (`frames`), or its role in the run (`program`, `drive_log`, `label_file`).
-        producer: id of the recorded run it came from: a trace follows that run, not another one that made the same bytes.
-        use: None where the run neither learned from, selected by nor measured on it, or that is not known.
+        role: the input port (`frames`), or the role in the run (`program`, `drive_log`, `label_file`).
+        producer: id of the recorded run that produced it, if several runs produced the same bytes.
+        use: None if the run neither learned from, selected by nor measured on it, or if that is not known.
     """
 
     role: str
@@ -157,7 +154,7 @@ class RunInput:
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """The run that started this one: a Dagster run, or the ingest run of a drive log's."""
+    """The run that started this one: a Dagster run, or the ingest run of a drive log's run."""
 
     run_id: str
     job: str
@@ -166,7 +163,7 @@ class Parent:
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """The code that a run ran; `source_digest` is over the distribution's own source files."""
+    """The plugin code that a run executed; `source_digest` covers the distribution's source files."""
 
     entry_point: str
     stage: str
@@ -177,15 +174,15 @@ class Plugin:
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """The dependencies of a run: what its process loaded, and what it looked for but did not find. Digests are hex.
+    """The dependencies of a run: what its process loaded, and what it searched for without success. Digests are hex.
 
     Attributes:
-        distributions: (name, version, SHA-256 over its RECORD lines inside site-packages), sorted by name.
-        sources: (path from its package's folder on, SHA-256, size where its text is kept in the store) of each source or data file of plugins and
-            of code without a distribution.
-        natives: (path, SHA-256) of each shared library that is neither of a distribution nor of the operating system.
-        absent: modules that were looked for and not found, and `distribution <name>` likewise.
-        data_format: version of what the kernel writes.
+        distributions: (name, version, SHA-256 of its RECORD lines inside site-packages), sorted by name.
+        sources: (path starting at its package's folder, SHA-256, size if the store keeps its text) of each source or data file of plugins and of code
+            outside distributions.
+        natives: (path, SHA-256) of each shared library that belongs neither to a distribution nor to the operating system.
+        absent: names of modules, and of distributions as `distribution <name>`, that were not found.
+        data_format: version of the kernel's data format.
     """
 
     distributions: tuple[tuple[str, str, str], ...]
@@ -197,7 +194,7 @@ class Dependencies:
 
 @dataclass(frozen=True, slots=True)
 class CodeLocation:
-    """A git checkout with the plugin's source: remote, path and commit."""
+    """The plugin's source in a git checkout: remote URL, commit, and path inside the repository."""
 
     type: str
     url: str
@@ -210,7 +207,7 @@ class Environment:
     """The environment of a run, without machine name and accelerator.
 
     Attributes:
-        digest: of `{distributions, python, machine}` as canonical JSON; `os` is not part of it.
+        digest: digest of `{distributions, python, machine}` as canonical JSON.
         distributions: (name, version, digest of its RECORD lines inside site-packages), sorted by name.
     """
 
@@ -226,16 +223,16 @@ class Run:
     """A stage execution, as known when it starts.
 
     Attributes:
-        id: UUID (version 7).
-        job: `<program>.<asset>`; `<program>.<asset>.drive_log` for a drive log's child run.
+        id: UUID version 7.
+        job: `<program>.<asset>`; `<program>.<asset>.drive_log` for the child run of a drive log.
         started_at: UTC.
-        stage: None for runs of the record itself (checks, release), as `plugin`.
-        params: effective parameters, with defaults.
-        key: the staleness key (`sha256:`); None where the run can't be reused.
+        stage: None, like `plugin`, for runs of the record itself (checks, release).
+        params: effective parameters, including defaults.
+        key: staleness key (`sha256:`); None if the run can't be reused.
         accelerator: name and compute capability of the GPU, or None.
-        threads: intra-op CPU threads.
-        program: the program artifact, an input of each of its runs, outside the key.
-        description: one sentence: the stage's docstring.
+        threads: number of intra-op CPU threads.
+        program: the program artifact: an input of each of its runs, not part of the key.
+        description: the stage's docstring, one sentence.
     """
 
     id: str
@@ -258,12 +255,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class ExpectationOutcome:
-    """One assertion of a check, in OpenLineage's terms.
-
-    Attributes:
-        assertion: its kind (`expect_column_values_to_be_unique`, `no_shared_drive`).
-        expected: in words or as JSON text, as `actual`.
-    """
+    """The outcome of one assertion of a check, as in OpenLineage; `expected` and `actual` are words or JSON text."""
 
     assertion: str
     success: bool
@@ -274,14 +266,13 @@ class ExpectationOutcome:
 
 @dataclass(frozen=True, slots=True)
 class CheckRun:
-    """A check of an output: a recorded run of its own that reads what it checks.
+    """A check of an output, recorded as a separate run.
 
     Attributes:
-        id: UUID of the check's own run.
         job: `<program>.<asset>.check.<check>`.
-        of_run: run whose outputs it checks.
-        target: whole ref of the output that is rejected if the check fails and `severity` is blocking.
-        details: counts, offending refs (cut to a stated number).
+        of_run: id of the run whose outputs it checks.
+        target: full ref of the output that is rejected if the check fails and `severity` is blocking.
+        details: counts and offending refs, limited in number.
     """
 
     id: str
@@ -302,12 +293,12 @@ class CheckRun:
 
 @dataclass(frozen=True, slots=True)
 class CompletedRun:
-    """A completed run of the record whose outputs may be reused.
+    """A completed, recorded run whose outputs may be reused.
 
     Attributes:
-        outputs: by port.
+        outputs: output versions by port.
         rejected: refs of outputs that failed a blocking check.
-        dependencies: None for a run that recorded a file.
+        dependencies: None for a run that only recorded a file.
     """
 
     id: str

@@ -1,13 +1,11 @@
-"""SQLModel tables: the ledger's, the outbox's, and the catalog's, which is a projection of the ledger.
+"""SQLModel tables of the ledger, the outbox and the catalog.
 
-Every catalog row is a pure function of one event (`tracecore_lineage.catalog.projection`), so the catalog is the union of what each event says:
-any order and any duplication of the same events gives the same rows (`seq`, the ledger position of the event, apart). Nothing is resolved
-when writing; conflicts between events are resolved by (eventTime, event digest) when a question is asked, within the prefix of the ledger
-that it is asked of.
+Every catalog row is a pure function of one event (`tracecore_lineage.catalog.projection`): the same events in any order, with any duplicates, give
+the same rows (except `seq`, the event's ledger position). Conflicts between events are resolved by (eventTime, event digest) when a query runs,
+within the prefix of the ledger that it asks about.
 
-Times are RFC 3339 texts in UTC with six decimals (`2026-11-22T15:39:45.000000Z`), so that text order is time order.
-
-On SQLite the tables are STRICT: a value of another type than its column's is refused, which SQLite otherwise takes.
+Times are RFC 3339 texts in UTC with six decimals (`2026-11-22T15:39:45.000000Z`), so that text order is time order. On SQLite the tables are STRICT,
+so that a value of the wrong type is refused.
 """
 
 from __future__ import annotations
@@ -239,11 +237,11 @@ class Person(SQLModel, table=True):
 
 
 CATALOG_TABLES: tuple[type[SQLModel], ...] = (RunEventRow, EdgeRow, NameRow, FacetRow, ClaimRow, CheckRow, StalenessRow, BuildRow)
-"""The projection: what `tracecore replay` drops and makes again."""
+"""The catalog's tables, which `tracecore replay` drops and rebuilds."""
 
 
 class _Truth(TypeDecorator[bool]):
-    """A boolean that a STRICT table of SQLite can hold; a number that is neither 0 nor 1 stays what it is, so that it is found to differ."""
+    """A boolean column that a STRICT SQLite table accepts; a value other than 0 and 1 is returned as it is, so that verification reports it."""
 
     impl = Boolean
     cache_ok = True
@@ -256,7 +254,7 @@ class _Truth(TypeDecorator[bool]):
 
 
 def _make_strict(model: type[SQLModel]) -> None:
-    """Make a table STRICT on SQLite, whose strict types are few: texts are TEXT there, whatever their length elsewhere."""
+    """Make a table STRICT on SQLite, and replace its booleans by `_Truth` and, on SQLite, its texts by TEXT, since STRICT allows few types."""
     made = SQLModel.metadata.tables[str(model.__tablename__)]
     made.dialect_options["sqlite"]["strict"] = True
     for column in made.columns:

@@ -1,4 +1,4 @@
-"""Strict JSON: NaN, duplicate keys, lone surrogates and endless numbers, which the standard library accepts, are refused.
+"""Strict JSON parsing: refuses NaN, infinities, duplicate keys and lone surrogates, which the standard library accepts.
 
 Source: RFC 8259 for the grammar, RFC 7493 (I-JSON) for unique keys and Unicode.
 """
@@ -18,33 +18,27 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class StrictJSONError(ValueError):
-    """A text is not strict JSON; the message names the problem and its place."""
+    """A text is not strict JSON; the message names the problem and where it is."""
 
 
 class NotFiniteError(StrictJSONError):
-    """A text is not strict JSON only because of NaN, an infinity or a number too large for a double."""
+    """A text has a NaN, an infinity or a number too large for a double."""
 
 
 def loads_strict(data: bytes | str) -> Any:
-    """Read one JSON text.
-
-    Args:
-        data: UTF-8 bytes or text; a byte order mark is ignored, as RFC 8259 allows.
+    """Parse one JSON value from UTF-8 bytes or text; a byte order mark is ignored, as RFC 8259 allows.
 
     Raises:
-        StrictJSONError: broken JSON or UTF-8, NaN or an infinity (as a word or as a number too large for a double), a key twice in one object,
-            or a lone surrogate; a `NotFiniteError` where only a number is at fault.
+        StrictJSONError: invalid JSON or UTF-8, a duplicate key in an object, or a lone surrogate.
+        NotFiniteError: NaN, an infinity, or a number too large for a double.
     """
     return _loads(data, _STRICT)
 
 
 def loads_with_gaps(data: bytes | str) -> Any:
-    """Read one JSON text as strictly as `loads_strict`, but for NaN, infinities and too large numbers: they read as None.
+    """Parse one JSON value like `loads_strict`, but read NaN, infinities and too large numbers as None.
 
     For recorded messages of writers that put NaN where a sensor had no value; callers report that to the user.
-
-    Raises:
-        StrictJSONError: as `loads_strict`.
     """
     return _loads(data, _WITH_GAPS)
 
@@ -71,7 +65,7 @@ def _loads(data: bytes | str, decoder: json.JSONDecoder) -> Any:
 
 
 def _one_value(text: str, decoder: json.JSONDecoder) -> Any:
-    """Read a text that is one value; `JSONDecoder.decode` does the same but looks for whitespace first, which costs as much as a small message."""
+    """Return a text's JSON value; `scan_once` avoids the whitespace search of `JSONDecoder.decode`, which costs as much as a small message."""
     if text[:1] in _WHITESPACE:
         return decoder.decode(text)
     try:

@@ -1,7 +1,7 @@
-"""Check suites over the shared tables, as data: assertions in Great Expectations' own words.
+"""Check suites over the built-in tables, as data in Great Expectations' vocabulary.
 
-A suite says nothing of how it is run: the kernel runs each by Great Expectations and records it as a run of its own. Which suite fits which table
-is the stage's to say (`Output("dataset", checks=["not_empty", "unique_frame_ids"])`).
+The kernel runs each suite with Great Expectations and records it as a separate run. Stages choose the suites of their outputs
+(`Output("dataset", checks=["not_empty", "unique_frame_ids"])`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ __all__ = ["EVENT_TYPES", "SUITES", "Suite"]
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """One named suite.
+    """A named check suite.
 
     Attributes:
-        name: what stages and programs call it by.
-        description: one sentence for people.
-        expectations: `{"type": "expect_…", "kwargs": {…}}`, in Great Expectations' words.
-        severity: what a failure means unless the program says otherwise.
+        name: name by which stages and programs refer to it.
+        expectations: `{"type": "expect_…", "kwargs": {…}}`, in Great Expectations' vocabulary.
+        severity: effect of a failure, unless the program overrides it.
     """
 
     name: str
@@ -49,7 +48,7 @@ def _greater(column: str, than: str) -> Mapping[str, Any]:
 
 
 EVENT_TYPES = ("false_positive", "miss", "wrong_class", "wrong_state", "off_path", "lost_track", "false_track")
-"""What a mistake of the perception can be."""
+"""Types of perception errors."""
 
 _NOT_EMPTY = _expect("expect_table_row_count_to_be_between", min_value=1)
 

@@ -1,1 +1,1 @@
-"""The command line: the shell that finds commands, and the kernel's own ones. Internal."""
+"""The CLI's command loader and the kernel's commands. Internal."""

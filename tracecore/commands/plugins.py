@@ -1,4 +1,4 @@
-"""`tracecore plugins list|show|check|new`: what is installed, what is broken and why, whether a plugin conforms, and a new one to begin with."""
+"""`tracecore plugins list|show|check|new`: list installed and broken plugins, describe one, check its conformance, create a new one."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Examples:
   tracecore plugins check night --samples night/tests/conformance.py    # installed as a wheel
 """
 _MARKS = {"failed": "✗", "not run": "?", "warning": "!", "passed": "✓"}
-"""By result, worst first."""
+"""Symbols by result, worst first."""
 _STYLES = {"passed": "green", "failed": "red"}
 
 
@@ -198,7 +198,7 @@ def show(name: str, *, as_json: bool) -> None:
 
 
 _DESCRIBED = ("checks", "gates", "kinds", "tables", "facets", "kpis")
-"""Objects that `show` describes besides the stages."""
+"""Keys of the registered objects that `show` describes in addition to stages."""
 
 
 def _described(plugin: LoadedPlugin) -> dict[str, Any]:
@@ -222,7 +222,7 @@ def _named(items: tuple[Any, ...]) -> list[dict[str, str]]:
 
 
 def _stages(host: PluginHost, plugin: LoadedPlugin) -> list[dict[str, Any]]:
-    """Describe a plugin's stages as a program's author needs them."""
+    """Return the JSON description of each stage of a plugin."""
     return [_stage(registered.stage_class) | {"qualified_name": registered.qualified_name, "plugin": _identity(registered)}
             for registered in host.stages if registered.entry_point == plugin.entry_point]  # fmt: skip
 
@@ -259,7 +259,7 @@ def _param(name: str, field: FieldInfo) -> dict[str, Any]:
 
 
 def _type_name(annotation: Any) -> str:
-    """Return a parameter's type as Python writes it, without what validates it."""
+    """Return a parameter's type as written in Python, without `Annotated` metadata."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _type_name(parts[0])

@@ -1,6 +1,6 @@
-"""The CLI shell: `tracecore COMMAND`, and `tracecore completion`. Commands are found by entry point and imported only when they are needed.
+"""The CLI's root group and `tracecore completion`; commands are found by entry point and imported only when needed.
 
-Core commands are lazy strings in the entry-point group `tracecore.commands`; plugins add theirs by the hook `tracecore_register_commands`.
+Core commands are lazy strings in the entry-point group `tracecore.commands`; plugins add commands with the hook `tracecore_register_commands`.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ UNEXPECTED = 3
 
 
 def _core_commands() -> dict[str, str]:
-    """Return `module:attribute` of each core command, without importing any."""
+    """Return `module:attribute` of each core command by name, without importing any."""
     found = {entry.name: entry.value for entry in metadata.entry_points(group=GROUP)}
     return dict(sorted({"completion": f"{__name__}:completion", **found}.items()))
 
 
 def _plugin_commands(settings: Settings) -> dict[str, click.Command]:
-    """Ask the plugins that bring commands for them; the others are not imported, so that the help stays quick."""
+    """Return the commands of plugins by name; only plugins whose source mentions the command hook are imported, to keep `--help` fast."""
     from tracecore.plugins.discovery import GROUP as PLUGINS
     from tracecore.plugins.discovery import mentions
 
@@ -50,7 +50,7 @@ def _plugin_commands(settings: Settings) -> dict[str, click.Command]:
 
 
 class _BrokenCommand(click.Command):
-    """A command that can't be imported: listed in the help, and an error when called."""
+    """Placeholder for a command that can't be imported: listed in the help, an error when called."""
 
     def __init__(self, name: str, where: str, reason: str) -> None:
         super().__init__(name, help=f"(broken: {reason})", add_help_option=False, context_settings={"ignore_unknown_options": True})
@@ -63,7 +63,7 @@ class _BrokenCommand(click.Command):
 
 
 class _OthersPipe(Exception):
-    """A broken pipe other than that of the standard streams, which click would exit on without a message."""
+    """A broken pipe of a command's own, wrapped because click exits silently on BrokenPipeError."""
 
 
 def _reason(error: BaseException) -> str:
@@ -72,15 +72,15 @@ def _reason(error: BaseException) -> str:
 
 
 _WHOLE = 1000
-"""Characters of a sentence that is never cut."""
+"""Length limit passed to click so that no short help is truncated."""
 
 
 class TracecoreGroup(click.Group):
-    """A click group whose commands are loaded when asked for, and whose errors are one sentence and an exit code.
+    """A click group that loads commands lazily and reports errors as one sentence and an exit code.
 
     Args:
-        core: `module:attribute` of the core commands, by name; None looks them up in the entry points.
-        plugin_commands: returns the plugins' commands; called only for the help and for names other than the core commands'.
+        core: `module:attribute` of the core commands by name; None reads the entry points.
+        plugin_commands: returns the plugins' commands; called only for the help and for names that are not core commands.
     """
 
     def __init__(
@@ -97,13 +97,13 @@ class TracecoreGroup(click.Group):
 
     @property
     def core(self) -> Mapping[str, str]:
-        """`module:attribute` of each core command, by name."""
+        """`module:attribute` of each core command by name."""
         if self._core is None:
             self._core = _core_commands()
         return self._core
 
     def from_plugins(self, ctx: click.Context) -> Mapping[str, click.Command]:
-        """Return the plugins' commands; a name that is a core command's is not among them."""
+        """Return the plugins' commands by name, without those named like a core command; cached per set of allowed plugins."""
         settings = settings_of(ctx)
         allowed = settings.plugins  # a program that uses this group from inside may change which plugins it allows
         if allowed not in self._from_plugins:
@@ -111,13 +111,13 @@ class TracecoreGroup(click.Group):
         return self._from_plugins[allowed]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Name core commands, then the plugins'."""
+        """Return the names of the core commands, then of the plugins' commands; qualified names only where the short name is ambiguous."""
         brought = self.from_plugins(ctx)
         shared = {name for name, command in brought.items() if hasattr(command, "shared")} | set(self.core)
         return [*self.core, *sorted(name for name in brought if "/" not in name or name.rpartition("/")[2] in shared)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command; a broken one answers with why it is broken."""
+        """Import and return a command, a `_BrokenCommand` if its import fails, or None if there is no such command."""
         where = self.core.get(cmd_name)
         if where is None:
             return self.from_plugins(ctx).get(cmd_name)
@@ -135,7 +135,7 @@ class TracecoreGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List each command with the whole first sentence of its help, wrapped; click itself would cut it off."""
+        """List each command with the full first sentence of its help, wrapped, where click would truncate it."""
         commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         rows = [(name, command.get_short_help_str(_WHOLE)) for name, command in commands if command is not None and not command.hidden]
         if rows:
@@ -143,7 +143,7 @@ class TracecoreGroup(click.Group):
                 formatter.write_dl(rows)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that is meant, or offer the nearest right one."""
+        """Resolve the command named by the first argument; raises click.UsageError with the closest name if there is none."""
         name = args[0]
         if self.get_command(ctx, name) is None and not ctx.resilient_parsing and not name.startswith("-"):
             near = difflib.get_close_matches(name, self.list_commands(ctx), n=1, cutoff=0.5)
@@ -152,10 +152,10 @@ class TracecoreGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that is meant."""
+        """Run the command; a BrokenPipeError is raised as `_OthersPipe`."""
         try:
             return super().invoke(ctx)
-        except BrokenPipeError as error:  # readers of our own streams may leave
+        except BrokenPipeError as error:  # only stdout's and stderr's closed readers are tolerated
             raise _OthersPipe from error
 
     def main(
@@ -166,7 +166,7 @@ class TracecoreGroup(click.Group):
         standalone_mode: bool = True,  # click's own signature
         **extra: Any,
     ) -> Any:
-        """Run a command line; every error becomes one sentence on stderr and the exit code that the public contract promises."""
+        """Run a command line; in standalone mode, print an error as one sentence on stderr and exit with the code of the public contract."""
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         sys.exit(self._run(args, prog_name or "tracecore", complete_var, extra))
@@ -186,7 +186,7 @@ class TracecoreGroup(click.Group):
 
 
 def _answer(error: BaseException, arguments: Sequence[str], *, debug: bool) -> int:  # noqa: PLR0911  # one for each kind of error
-    """Print what a command raised, in one sentence, and return the exit code."""
+    """Print the error that a command raised as one sentence on stderr and return the exit code."""
     match error:
         case click.exceptions.NoArgsIsHelpError():
             error.show()
@@ -209,7 +209,7 @@ def _answer(error: BaseException, arguments: Sequence[str], *, debug: bool) -> i
 
 
 def _usage(error: click.ClickException) -> str:
-    """Return what is wrong with a command line in one line, with the command that shows its help unless the right word is offered already."""
+    """Return a click error as one line, with a hint at `--help` unless the message already makes a suggestion."""
     message = error.format_message().rstrip()
     context = error.ctx if isinstance(error, click.UsageError) else None
     offered = "did you mean" in message.lower() or "--help" in message
@@ -218,7 +218,7 @@ def _usage(error: click.ClickException) -> str:
 
 
 def _exit_code(error: SystemExit) -> int:
-    """Return the code of a command that exited by itself."""
+    """Return the exit code of a SystemExit; a text as its code is printed."""
     return error.code if isinstance(error.code, int) else 0 if error.code is None else _tell(str(error.code), UNEXPECTED)
 
 

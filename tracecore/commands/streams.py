@@ -1,4 +1,4 @@
-"""The standard streams of a command whose readers may close them: what is not read is dropped, and the exit code stays the command's own answer."""
+"""Standard streams that tolerate closed readers, missing descriptors and characters that their encoding lacks."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ __all__ = ["open_standard_streams", "readers_may_leave", "understand_utf_8"]
 _UTF_8_MODE = "PYTHONUTF8"
 _STREAMS = "PYTHONIOENCODING"
 _PLAIN = {"·": "|", "…": "...", "—": "-", "\N{MULTIPLICATION SIGN}": "x", "✓": "ok", "✗": "x"}
-"""Replacements for characters of our own messages that a terminal lacks."""
+"""ASCII replacements for characters in tracecore's messages."""
 
 
 class _Whole(io.RawIOBase):
-    """A file descriptor to which writing never fails in the ways that are named: such bytes are dropped.
+    """A raw stream on a file descriptor that silently drops data when writing fails with a tolerated error.
 
     Args:
-        descriptor: stays open when this is closed.
-        forgiven: errors that are the reader's affair.
+        descriptor: not closed with the stream.
+        forgiven: the tolerated exception type.
     """
 
     def __init__(self, descriptor: int, forgiven: type[OSError]) -> None:
@@ -51,10 +51,11 @@ class _Whole(io.RawIOBase):
 
 @contextmanager
 def readers_may_leave() -> Iterator[None]:
-    """Within it, what a reader does not take any more ends no command: `tracecore verify | head -1` still exits with 1 where bytes are wrong.
+    """Context manager in which a closed reader does not end the command: `tracecore verify | head -1` still exits with the command's own code.
 
-    On stderr every failure to write is forgiven (it could not be reported anyway), on stdout only a reader that is gone: a full disk under
-    `> answer.json` is an error. What was put in a stream's place, as by a test runner or a notebook, is left as it is.
+    On stderr every write error is ignored, on stdout only a broken pipe: a full disk under `> answer.json` is an error. A stream that was replaced,
+    as
+    by a test runner or a notebook, is left alone.
     """
     own = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = _forgiving(own[0], 1, BrokenPipeError), _forgiving(own[1], 2, OSError)
@@ -82,9 +83,9 @@ def _forgiving(stream: TextIO, descriptor: int, forgiven: type[OSError]) -> Text
 
 
 def understand_utf_8() -> None:
-    """Begin this process again in Python's UTF-8 mode where its locale is another one (ASCII, Latin-1); the terminal keeps its encoding.
+    """Re-execute the process in Python's UTF-8 mode if its locale has another encoding; the terminal keeps its encoding.
 
-    Else a file's name, a person's and every argument would be read as what they are not, and recorded so.
+    Otherwise file names and arguments would be decoded, and recorded, wrongly.
     """
     if sys.getfilesystemencoding() == "utf-8" or os.environ.get(_UTF_8_MODE) == "1" or not sys.executable:
         return
@@ -93,10 +94,11 @@ def understand_utf_8() -> None:
 
 
 def open_standard_streams() -> None:
-    """Open the null device in place of each standard stream that the process was started without (`2>&-`).
+    """Open the null device for each standard stream that is closed (`2>&-`), and make stdout and stderr encode any text.
 
-    Else the next file that is opened gets the number, and what a library prints goes into an artifact. What a stream's encoding lacks (a terminal of
-    ASCII, bytes of a file name that are not UTF-8) is printed by its number, or as plain letters where the sign is our own: no command ends for that.
+    A closed descriptor would be reused by the next opened file, so a library's output would go into an artifact. Characters that the encoding lacks
+    are
+    printed as ASCII replacements (`_PLAIN`) or backslash escapes.
     """
     for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:

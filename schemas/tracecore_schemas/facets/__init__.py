@@ -1,7 +1,7 @@
-"""Facets as registered objects, and those that several packages write or read.
+"""The `FacetSpec` type, and the facets that several packages share.
 
-A facet is a named piece of what the record says of an artifact. Its contract is a JSON Schema with an example; its `summary` is recorded with it, so
-that answers need no plugin. Facets of one plugin only are defined next to the code that describes an output by them.
+A facet is a named JSON object recorded with an artifact. Its contract is a JSON Schema with an example. Facets of one plugin are defined in that
+plugin.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ __all__ = [
 
 
 class FacetSpec:
-    """A facet: its name, its contract, and the line that traces show of it.
+    """A facet: its name, its contract, and the function that summarizes it for traces.
 
-    The contract is given as `schema` and `example`, or lies in the folder `facets/` of a package: `<name>.json` and `examples/<name>.json`.
+    The contract is passed as `schema` and `example`, or read from the package's folder `facets/`: `<name>.json` and `examples/<name>.json`.
 
     Args:
         name: letters, digits and `_`, such as `acme_weather`.
-        summary: gives the line, at most 120 characters, from the members; a value that has a `summary` of its own keeps it.
-        package: that ships the contract.
-        schema: JSON Schema of the members.
-        example: members that the schema accepts.
+        summary: returns the summary, at most 120 characters, of a facet value; not called if the value already has a `summary`.
+        package: import name of the package that ships the contract.
+        schema: JSON Schema of the facet value.
+        example: a valid facet value.
     """
 
     def __init__(
@@ -59,28 +59,25 @@ class FacetSpec:
 
     @cached_property
     def schema(self) -> Mapping[str, Any]:
-        """The JSON Schema."""
+        """JSON Schema of the facet value."""
         return self._given[0] if self._given[0] is not None else self._read(f"{self.name}.json")
 
     @cached_property
     def example(self) -> Mapping[str, JSON]:
-        """Members that the schema accepts."""
+        """A facet value that the schema accepts."""
         return self._given[1] if self._given[1] is not None else self._read(f"examples/{self.name}.json")
 
     @property
     def description(self) -> str:
-        """The schema's `description`: one sentence for people."""
+        """The schema's `description`, one sentence; empty if it has none."""
         return str(self.schema.get("description", ""))
 
     def summarized(self, value: Mapping[str, JSON]) -> Mapping[str, JSON]:
-        """Return the members with their `summary`."""
+        """Return the facet value with a `summary` added unless it has one."""
         return value if "summary" in value else {"summary": self._summary(value), **value}
 
     def problem(self, value: Mapping[str, JSON]) -> str | None:
-        """Return the first thing that the schema refuses in what a stage gave; None where there is none.
-
-        The members that the record adds (`_producer`, `_schemaURL`) are not asked for.
-        """
+        """Return the first schema violation of a facet value, or None; members that the record adds (`_producer`, `_schemaURL`) are not required."""
         from jsonschema import Draft202012Validator
 
         schema = {**self.schema, "required": [name for name in self.schema.get("required", ()) if not name.startswith("_")]}
@@ -95,7 +92,7 @@ class FacetSpec:
 
 
 MEASURED = "measured"
-"""The clock of a drive whose times are those of the world."""
+"""Value of a drive's `clock` if its timestamps are real time."""
 
 _REGION = frozenset({"region", "country"})
 _UNITS = {"boxes_px": "{:.2g} px", "scores": "score {:.2g}", "path_m": "path {:.2g} m", "light": "light {:.2g}"}
@@ -103,7 +100,7 @@ _SHARES = (("reviewed_share", "reviewed"), ("agreed_share", "agreed"))
 
 
 def _drive(value: Mapping[str, Any]) -> str:
-    """Return when and where it was recorded; a region where its metadata names one, for a place says little to people."""
+    """Summarize a drive: its first and last day and its region, or its number of messages if neither is known."""
     days = dict.fromkeys(day for name in ("start_ns", "end_ns") if (day := _day(value[name])) is not None)
     regions = sorted({str(text) for name, text in value.get("metadata", {}).items() if name in _REGION})
     clock = value.get("clock", MEASURED)
@@ -118,7 +115,7 @@ def _day(nanoseconds: str | None) -> str | None:
 
 
 def _labels(value: Mapping[str, Any]) -> str:
-    """Return how much was labeled, by which guideline, by how many, and how far it was reviewed."""
+    """Summarize a label batch: number of labels and frames, guideline, number of labelers, and how much was reviewed."""
     named = (("boxes", "box"), ("cuboids", "cuboid"), ("polygons", "polygon"))
     held = ", ".join(count(value[kind], noun) for kind, noun in named if value.get(kind))
     left_out, guidelines, labelers = value.get("left_out"), value.get("guidelines"), value.get("labelers")
@@ -133,7 +130,7 @@ def _labels(value: Mapping[str, Any]) -> str:
 
 
 def _kpis(value: Mapping[str, Any]) -> str:
-    """Return each headline KPI with the baseline's value."""
+    """Summarize a KPI report: each headline KPI with its baseline."""
     values, baseline = value["values"], value["baseline"]
     figures = [
         f"{name} {values[name]:.2f}" + ("" if baseline.get(name) is None else f" (baseline {baseline[name]:.2f})")
@@ -153,28 +150,28 @@ def _shared(name: str, summary: Callable[[Mapping[str, Any]], str]) -> FacetSpec
 
 
 DRIVE_FACET = _shared("tracecore_drive", _drive)
-"""Of a drive log: what the file says of itself. Frames, consent and pictures find the drive by it."""
+"""Metadata of a drive log, as read from its file; frames, consents and images are linked to the drive by it."""
 
 ENGINE_FACET = _shared(
     "tracecore_engine", lambda value: summarize(f"{value['builder']} {value['builder_version']}", value["compute_capability"], value["precision"])
 )
-"""Of an engine: how it was built, and its files by role."""
+"""An engine's build settings and its files by role."""
 
 FRAMES_FACET = _shared(
     "tracecore_frames", lambda value: summarize(f"{count(value['frames'], 'frame')} of {count(len(value.get('drives', ())), 'drive')}")
 )
-"""Of a table of frames: how many, of which drives."""
+"""Number of frames in a frame table, and their drives."""
 
 KPIS_FACET = _shared("tracecore_kpis", _kpis)
-"""Of a KPI report: its values, a trivial baseline's and the intervals of both. What registered KPIs say of them is added when it is recorded."""
+"""A KPI report's values, those of a trivial baseline, and the intervals of both; traits of registered KPIs are added when it is recorded."""
 
 LABELS_FACET = _shared("tracecore_labels", _labels)
-"""Of a batch of labels: how many, by whom (pseudonyms) and how far they were reviewed."""
+"""A label batch's number of labels, labelers (pseudonyms) and review status."""
 
 PARITY_FACET = _shared("tracecore_parity", _parity)
-"""Of a converted or exported model: how far its answers are from those of the model that it was made from."""
+"""Difference between the outputs of a converted or exported model and those of its source model."""
 
 SPLIT_FACET = _shared("tracecore_split", lambda value: summarize(f"{value['side']} side of a split by {value['by']}"))
-"""Of one side of a split."""
+"""The side of a split that a table is."""
 
 SHARED_FACETS = (DRIVE_FACET, ENGINE_FACET, FRAMES_FACET, KPIS_FACET, LABELS_FACET, PARITY_FACET, SPLIT_FACET)
