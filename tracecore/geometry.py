@@ -146,7 +146,7 @@ class Rig:
         )
 
     def to_vehicle(self, drive: str, sensor: str, timestamp_ns: int) -> Floats | None:
-        """Return the 4x4 transform from a sensor's frame (sensor or frame name) to the vehicle frame; None if not recorded, identity for `vehicle`"""
+        """Return the 4x4 transform from a sensor's frame (sensor or frame name) to the vehicle's; None if not recorded, identity for `vehicle`."""
         if sensor == "vehicle":
             return np.eye(4)
         row = self._at(drive, sensor, timestamp_ns)
