@@ -1,4 +1,4 @@
-"""The data behind a KPI report, read from its trace: the frames it was measured on, and what its models were trained and selected on."""
+"""The data behind a KPI report, derived from its trace: the frames it was measured on, and what its models were trained and selected on."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ _FRAME = "frame_id"
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One table that a run read.
+    """A table that a run read.
 
     Attributes:
-        through: the table that was read in its place: it names no frames and was made from this one.
-        drives: the drives that the record names of it.
-        split: the run of the split that it is a side of, or was made from a side of; empty where it is of none.
-        side: of that split.
+        ref: the frame table; for an input without frame names, a frame table it was derived from.
+        job: the reading run's job.
+        through: the input that was read, if it was derived from `ref`.
+        drives: the table's drives, as recorded.
+        split: id of the run of the split that the table, or the one it was derived from, belongs to; empty if none.
+        side: its side of that split; empty if none.
     """
 
     ref: str
@@ -35,7 +37,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class UnknownTraining:
-    """A model, or a report of none, of which the record does not know what it learned from, and why."""
+    """A model whose training data is not recorded, or a report whose model is not recorded, and why."""
 
     ref: str
     why: str
@@ -43,13 +45,15 @@ class UnknownTraining:
 
 @dataclass(frozen=True, slots=True)
 class KpiProvenance:
-    """What the backward trace of one report says of frames.
+    """The data behind one KPI report, from its backward trace.
 
     Attributes:
-        learned: the frame tables that something in its trace learned from.
-        selected: the frame tables that something in its trace was selected by.
-        uncompared: what was learned from, selected by or measured on, and names no frames.
-        unknown: models whose training data the record does not know.
+        measured: frame tables that the report was measured on.
+        learned: frame tables that something in the trace learned from.
+        selected: frame tables that something in the trace was selected by.
+        uncompared: inputs with such a use that do not name frames, so they can't be compared.
+        unknown: models whose training data is not recorded.
+        models: refs of the measured models.
     """
 
     measured: tuple[Reading, ...] = ()
@@ -61,11 +65,11 @@ class KpiProvenance:
 
 
 def read_kpi_provenance(trace: Mapping[str, Any], run: str) -> KpiProvenance:
-    """Collect the uses of frames behind what a run made.
+    """Return the data behind the outputs of an evaluation.
 
     Args:
-        trace: backward, as `tracecore trace --json` gives it, of an output of the run.
-        run: id of the run: an evaluation.
+        trace: backward trace of an output of the run, as `tracecore trace --json` prints it.
+        run: id of the evaluation run.
     """
     return _Walk(trace).uses(run)
 
@@ -81,7 +85,7 @@ class _Found:
 
 
 class _Walk:
-    """The edges of a trace by run, and the walks over them; stacks instead of recursion, for a trace may be deep."""
+    """A trace's edges indexed by run, and the searches over them, iterative because a trace may be deep."""
 
     def __init__(self, trace: Mapping[str, Any]) -> None:
         self._root = str(trace["root"])
@@ -102,7 +106,7 @@ class _Walk:
                 self._making.add(edge["run"])
 
     def uses(self, run: str) -> KpiProvenance:
-        """Collect everything behind a run."""
+        """Return the data behind a run."""
         found = _Found()
         self._measured(run, found)
         self._behind(run, found)
@@ -111,7 +115,10 @@ class _Walk:
         return KpiProvenance(*(tuple(getattr(found, each.name)) for each in fields(KpiProvenance)))
 
     def _behind(self, run: str, found: _Found) -> None:
-        """Collect what was learned from and selected by; an evaluation that was learned from or selected by selected by the frames it measured."""
+        """Collect the frame tables that something behind a run learned from or was selected by.
+
+        An evaluation whose results were learned from or selected by counts as selecting by the frames it measured.
+        """
         stack = [(run, False)]
         seen = set(stack)
         while stack:
@@ -134,9 +141,10 @@ class _Walk:
                         stack.append((maker, reaches))
 
     def _named(self, edges: Sequence[Mapping[str, Any]], found: _Found) -> list[Reading]:
-        """Return the frame tables behind inputs that a run used alike, and note the inputs that name no frames.
+        """Return the frame tables behind a run's inputs of one use, and add inputs without frame names to `found.uncompared`.
 
-        A table without frame names is replaced by the frame tables that it was made from, labels read without anything else by the frames they name.
+        A table without frame names is replaced by the frame tables it was derived from; labels count by the frames they name if no table was read
+        with them.
         """
         readings: list[Reading] = []
         for edge in edges:
@@ -154,7 +162,7 @@ class _Walk:
         return readings
 
     def _origins(self, ref: str) -> list[str]:
-        """Return the nearest frame tables that a table was made from."""
+        """Return the refs of the nearest frame tables that a table was derived from, sorted."""
         stack, seen = [ref], {ref}
         found = []
         while stack:
@@ -168,7 +176,7 @@ class _Walk:
         return sorted(found)
 
     def _measured(self, run: str, found: _Found) -> None:
-        """Collect the frame tables of an evaluation: its own, or those of the evaluations that it goes on from."""
+        """Collect the frame tables that an evaluation measured, or if it read none, those of the evaluations whose outputs it read."""
         stack, seen = [run], {run}
         while stack:
             edges = self._looked_at(stack.pop())
@@ -180,12 +188,12 @@ class _Walk:
                 found.measured.update(dict.fromkeys(self._named(edges, found)))
 
     def _looked_at(self, run: str) -> list[Mapping[str, Any]]:
-        """Return what a run measured on; of a stage of another kind, a training that reports too, whatever it read."""
+        """Return the edges of the inputs that a run measured; if none is recorded as such, of all its inputs."""
         read = self._read.get(run, [])
         return [edge for edge in read if self._use(edge) is Use.MEASURE] or read
 
     def _models(self, run: str, found: _Found) -> None:
-        """Collect the models that were measured; where none is recorded, the files from outside that name one."""
+        """Collect the measured models; if none is recorded, add the external files that were measured, or the report itself, to `found.unknown`."""
         measuring, seen = [run], {run}
         outside: dict[str, None] = {}
         while measuring:
@@ -206,7 +214,7 @@ class _Walk:
             found.unknown[UnknownTraining(self._root, "of which model it is is not recorded, nor on which frames")] = None
 
     def _training(self, found: _Found) -> None:
-        """Follow each model that was measured to what it learned from."""
+        """Follow the measured models back to their training, and add those without recorded training data to `found.unknown`."""
         known: set[str] = set()
         models = list(found.models)
         while models:
@@ -221,7 +229,7 @@ class _Walk:
                 models.extend(self._learns(model, maker, found))
 
     def _learns(self, model: str, run: str, found: _Found) -> list[str]:
-        """Return the models that a run made a model from; note what it learned from where the record does not know it."""
+        """Return the models that a run made a model from; unrecorded training data is added to `found.unknown`."""
         edges = [edge for edge in self._read.get(run, ()) if self._kind(edge["ref"]) != ArtifactKind.PROGRAM]
         before = [edge["ref"] for edge in edges if self._kind(edge["ref"]).role is KindRole.MODEL and edge["ref"] != model]
         learned = {kind for edge in edges if self._use(edge) is Use.LEARN and (kind := self._kind(edge["ref"])).role is KindRole.DATA}
@@ -235,7 +243,7 @@ class _Walk:
         return before
 
     def _use(self, edge: Mapping[str, Any]) -> Use | None:
-        """Return what is recorded, else what the stage's kind implies; a run that made a model learned from all else that it read."""
+        """Return an edge's recorded use, else the stage kind's default; a run that made a model learned from its other inputs."""
         if edge.get("use") is not None:
             return Use(edge["use"])
         stage = self._stage(edge["run"])
@@ -243,16 +251,16 @@ class _Walk:
         return Use.LEARN if implied is None and edge["run"] in self._making else implied
 
     def _evaluates(self, run: str) -> bool:
-        """Whether a run's figures are of a model as a whole; an export that compares two graphs on frames measures too, and chooses nothing."""
+        """Whether a run is an evaluation; exports measure frames too, to compare two graphs, but select nothing."""
         return self._stage(run) == StageKind.EVALUATE
 
     def _is_seen(self, ref: str) -> bool:
-        """Whether a table is of what a model saw on frames."""
+        """Whether a table has a model's results on frames: a table with frame names that an evaluation wrote."""
         made_by_evaluation = any(self._evaluates(maker) for maker in self._makers.get(ref, ()))
         return self._kind(ref) == ArtifactKind.DATASET and ref in self._naming and made_by_evaluation
 
     def _is_frames(self, ref: str) -> bool:
-        """Whether a table is one of frames."""
+        """Whether a dataset is a frame table."""
         return self._kind(ref) == ArtifactKind.DATASET and ref in self._naming and not self._is_seen(ref)
 
     def _reading(self, edge: Mapping[str, Any], ref: str) -> Reading:
@@ -260,7 +268,7 @@ class _Walk:
         return Reading(ref, self._job(edge["run"]), "" if ref == edge["ref"] else edge["ref"], tuple(drives), *self._side(ref))
 
     def _side(self, ref: str) -> tuple[str, str]:
-        """Return the run of the split and the side that a table is of, or that the one frame table is of which it was made from."""
+        """Return (run of the split, side) of a table, searching back while it was derived from one frame table; ("", "") if it is of no split."""
         seen: set[str] = set()
         while ref not in seen:
             seen.add(ref)
@@ -283,7 +291,7 @@ class _Walk:
 
 
 def _of(value: Any, name: str) -> Mapping[str, Any]:
-    """Return a member that is a mapping; an empty one where it is anything else: another producer may have written it."""
+    """Return a member that is a mapping, else an empty mapping, since another producer may have written the value."""
     found = value.get(name) if isinstance(value, Mapping) else None
     return found if isinstance(found, Mapping) else {}
 

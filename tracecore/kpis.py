@@ -1,4 +1,4 @@
-"""KPIs: their registered traits, and the values of reports as gates and people read them, each with its baseline and interval."""
+"""KPI traits that plugins register, and the KPI values of reports with their baselines and intervals."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["Kpi", "KpiSpec", "kpi_values", "read_kpis", "spec_of", "with_traits"
 
 @dataclass(frozen=True, slots=True)
 class KpiSpec:
-    """A KPI, or a family of them: all whose names begin with its name and a dot.
+    """A KPI, or a family of KPIs whose names start with its name and a dot.
 
     Attributes:
-        name: `map50`, or `path_error` for `path_error.mean` and `path_error.mean.night`; of several that fit a KPI the longest counts.
-        unit: of its values; `share` for shares from 0 to 1.
-        better: whether more or less of it is better.
-        headline: whether the KPI of this very name is a headline of its report.
-        level: 1 frame by frame, 2 while driving.
-        least: no value is below.
-        most: no value is above.
+        name: `map50`, or `path_error` for `path_error.mean` and `path_error.mean.night`; the longest matching name applies.
+        unit: unit of the values; `share` for shares from 0 to 1.
+        better: whether more or less is better.
+        headline: whether the KPI with exactly this name is a headline of its report.
+        level: 1 for single frames, 2 for driving.
+        least: lower bound of the values.
+        most: upper bound of the values.
     """
 
     name: str
@@ -38,25 +38,25 @@ class KpiSpec:
 
     @property
     def less_is_better(self) -> bool:
-        """Whether it is an error or a rate."""
+        """Whether a lower value is better."""
         return self.better == "less"
 
 
 def spec_of(name: str, specs: Mapping[str, KpiSpec]) -> KpiSpec | None:
-    """Find the KPI or family that a KPI's name belongs to."""
+    """Return the spec of a KPI or of its nearest family, or None."""
     return next((specs[prefix] for prefix in _prefixes(name) if prefix in specs), None)
 
 
 def _prefixes(name: str) -> Iterable[str]:
-    """Yield a KPI's name and its families, longest first."""
+    """Return a KPI's name and the names of its families, longest first."""
     parts = name.split(".")
     return (".".join(parts[:length]) for length in range(len(parts), 0, -1))
 
 
 def with_traits(facet: Mapping[str, Any], specs: Mapping[str, KpiSpec]) -> dict[str, JSON]:
-    """Return a facet `tracecore_kpis` with what registered KPIs say of its values, so that readers need none of them.
+    """Return a `tracecore_kpis` facet with the traits of the registered KPIs that it has values of.
 
-    Added where the facet does not give them: `lower_is_better` and `units` by KPI or family, `headline`, and `level` where all are of one.
+    Added unless the facet has them: `lower_is_better` and `units` by KPI or family, `headline`, and `level` if it is the same for all.
     """
     values: Mapping[str, Any] = facet.get("values") or {}
     found = {spec.name: spec for name in values if (spec := spec_of(name, specs)) is not None}
@@ -72,7 +72,7 @@ def with_traits(facet: Mapping[str, Any], specs: Mapping[str, KpiSpec]) -> dict[
 
 
 def _family(spec: KpiSpec, specs: Mapping[str, KpiSpec]) -> str:
-    """Return the widest family of a KPI whose values have the same unit and direction."""
+    """Return the name of the widest family of a KPI that has the same unit and direction."""
     alike = [name for name in _prefixes(spec.name) if name in specs and (specs[name].unit, specs[name].better) == (spec.unit, spec.better)]
     return alike[-1]
 
@@ -82,17 +82,17 @@ class Kpi:
     """One KPI of one report.
 
     Attributes:
-        name: as the report calls it, such as `recall.pedestrian.night`.
-        role: of the report in its build: `<asset>` or `<asset>.<port>`.
-        baseline: the trivial baseline's value; None where the report has none.
-        interval: its confidence interval, low and high; None where the report has none.
-        gain: the same of how much better than the baseline it is on the same frames, above 0 where it is better; None where the report does not say.
-        interval_by: what both intervals are, in words: its level, and whether it is by drive or by blocks of time.
-        less_is_better: whether it is an error or a rate.
-        behind: the KPIs that it is the mean of and that are not above their own baseline, as `ap50.sign 0 (baseline 0.01)`.
+        name: name in the report, such as `recall.pedestrian.night`.
+        role: the report's role in its build: `<asset>` or `<asset>.<port>`.
+        baseline: the trivial baseline's value, or None.
+        interval: confidence interval (low, high), or None.
+        gain: confidence interval of the improvement over the baseline on the same frames, positive if better, or None.
+        interval_by: description of both intervals: level, and whether by drive or by blocks of time.
+        less_is_better: whether a lower value is better.
+        behind: the KPIs averaged in this one that are not better than their baseline, as `ap50.sign 0 (baseline 0.01)`.
         headline: whether it is a headline of its report.
-        unit: of its values, where its report gives one; empty for shares.
-        selection: whether the frames that it was measured on selected something in the report's own trace.
+        unit: unit of the value; empty for shares.
+        selection: whether it was measured on frames that were also used for selection.
     """
 
     name: str
@@ -110,19 +110,19 @@ class Kpi:
 
     @property
     def asset(self) -> str:
-        """The asset that made the report."""
+        """Name of the asset that made the report."""
         return self.role.partition(".")[0]
 
 
 def read_kpis(reports: Mapping[str, Mapping[str, JSON]], selection: Collection[str] = ()) -> dict[str, Kpi]:
-    """Read the KPIs of reports, by `<asset>.<name>`, and by their bare names.
+    """Return the KPIs of reports by name, and by `<asset>.<name>`.
 
-    A name to which two reports give different figures names none of them, for a gate must not pass by the wrong one; two reports of one asset have
-    `<asset>.<port>.<name>` too. Reports on frames that selected something do not compete for a name.
+    A name with different figures in two reports is omitted, so that a gate can't read the wrong one; if an asset has several reports,
+    `<asset>.<port>.<name>` is added. Reports in `selection` give way to others of the same name.
 
     Args:
         reports: facets by role.
-        selection: roles of the reports on frames that selected something.
+        selection: roles of the reports measured on frames that were also used for selection.
     """
     known = [kpi for role, facets in reports.items() for kpi in _of_report(role, facets.get(KPIS_FACET.name), selection=role in selection)]
     reporting = Counter(role.partition(".")[0] for role in {kpi.role for kpi in known})
@@ -140,7 +140,7 @@ def read_kpis(reports: Mapping[str, Mapping[str, JSON]], selection: Collection[s
 
 
 def kpi_values(reports: Mapping[str, Mapping[str, JSON]], selection: Collection[str] = ()) -> dict[str, float]:
-    """Return the values of KPIs by the names that `read_kpis` finds them by."""
+    """Return the KPI values of reports by the same names as `read_kpis`."""
     return {name: kpi.value for name, kpi in read_kpis(reports, selection).items()}
 
 

@@ -1,4 +1,4 @@
-"""What a model outputs for images, and whether two makes of one model output the same on the same recorded frames."""
+"""Parity of two forms of a model, such as a model and its ONNX export: comparison of their outputs for the same images."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ _TYPES: dict[str, type[np.generic]] = {"classes": np.int64}
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a model answered about N images; None of what it has no head for.
+    """A model's outputs for N images; None for heads that the model lacks.
 
     Attributes:
         boxes: [N, K, 4] in input pixels.
         scores: [N, K].
         classes: [N, K].
-        path: [N, P] m to the left.
+        path: [N, P] lateral offset in m, positive to the left.
         light: [N, S] probabilities.
     """
 
@@ -62,20 +62,20 @@ class Answers:
 
     @classmethod
     def named(cls, values: Mapping[str, NDArray[Any]]) -> Answers:
-        """Take outputs by name; any other name is none of ours."""
+        """Create answers from output arrays by name; names not in `OUTPUTS` are ignored."""
         return cls(**{name: values[name].astype(_TYPES.get(name, np.float32), copy=False) for name in OUTPUTS if name in values})
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Which outputs there are."""
+        """Names of the outputs that are not None."""
         return tuple(field.name for field in fields(self) if getattr(self, field.name) is not None)
 
 
 def outputs_of(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the outputs of a model in order, as its `config.json` says; models older than heads have only an obstacle head.
+    """Return a model's output names in order from its `config.json`; without `outputs`, those of an obstacle head.
 
     Raises:
-        UsageError: it names an unknown output, leaves out part of a head, or has another order.
+        UsageError: an output is unknown, part of a head is missing, or the order is wrong.
     """
     named: Sequence[str] = config.get("outputs", _OBSTACLES)
     unknown = next((name for name in named if name not in OUTPUTS), None)
@@ -90,7 +90,7 @@ def outputs_of(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def reach_of(config: Mapping[str, Any]) -> float:
-    """Return the farthest distance at which a model outputs the path, m; 1 for a model that doesn't."""
+    """Return the greatest distance at which a model predicts the path, in m; 1 for a model without a path head."""
     distances = config.get("heads", {}).get("path", {}).get("ahead_m", ())
     return max((float(each) for each in distances), default=1.0)
 
@@ -121,22 +121,18 @@ class ParityParams(Params):
     )
 
     def tolerances(self, *, narrow: bool) -> dict[str, float]:
-        """Return the tolerance of each figure.
-
-        Args:
-            narrow: whether one of the two computes below single precision.
-        """
+        """Return the greatest allowed difference by figure; `narrow` if one of the models computes below single precision."""
         given = {"boxes_px": self.tolerance_px, "scores": self.tolerance_score, "path_m": self.tolerance_m, "light": self.tolerance_light}
         return {**(_NARROW if narrow else _SINGLE), **{name: value for name, value in given.items() if value is not None}}
 
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """What two makes of one model look at.
+    """The images on which two models are compared.
 
     Attributes:
         images: [N, 3, H, W] float32, 0 to 1.
-        what: what they are, in words: recorded frames, or drawn pictures.
+        what: `recorded frames` or `drawn pictures`.
     """
 
     images: NDArray[np.float32]
@@ -145,16 +141,18 @@ class Pictures:
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How far two answers lie apart; None of what the models have no head for.
+    """The differences between two models' outputs; None for heads that they lack.
 
     Attributes:
-        scores: greatest difference of the scores of a box that both found.
-        boxes_px: greatest difference of its sides, but for those that are tied.
-        boxes: the same as a share of the input's longer side.
-        unmatched: boxes of a class that the other side doesn't have at all.
-        tied: boxes left out as the few that lie farthest apart: rounding decides which of two neighboring cells of equal score is the peak.
-        path_m: greatest difference of the path, m.
-        path: the same as a share of the farthest distance at which the path is output.
+        samples: number of images.
+        scores: greatest difference of the scores of matched boxes.
+        boxes_px: greatest difference of a coordinate of matched boxes, in px.
+        boxes: `boxes_px` as a share of the longer side of the input.
+        compared: number of boxes that were compared.
+        unmatched: number of boxes for which the other model has none of the same class.
+        tied: number of boxes left out because rounding decides which of two equal neighboring cells is the peak.
+        path_m: greatest difference of the path, in m.
+        path: `path_m` as a share of the greatest path distance.
         light: greatest difference of a light state's probability.
     """
 
@@ -171,15 +169,16 @@ class Parity:
 
     @property
     def max_abs_difference(self) -> float:
-        """The greatest of scores, boxes, path and light, lengths as shares; 1, as far apart as can be, where a box is missing."""
+        """The greatest of `scores`, `boxes`, `path` and `light`; 1 if a box is unmatched."""
         return 1.0 if self.unmatched else max(each for each in (self.scores, self.boxes, self.path, self.light, 0.0) if each is not None)
 
     def facet(self, *, against: str, what: str, tolerances: Mapping[str, float]) -> dict[str, Any]:
-        """Return the members of the facet `PARITY_FACET`.
+        """Return the value of the facet `PARITY_FACET`.
 
         Args:
-            what: the images were: recorded frames, or drawn pictures.
-            tolerances: greatest difference that passes, by figure.
+            against: name of the reference model.
+            what: description of the images, as in `Pictures`.
+            tolerances: greatest allowed difference by figure.
         """
         found = {"boxes_px": self.boxes_px, "scores": self.scores, "path_m": self.path_m, "light": self.light}
         figures = {name: value for name, value in found.items() if value is not None}
@@ -197,10 +196,11 @@ class Parity:
 
 
 def pictures(context: Context, frames: Input[Table | None], output: Output, params: ParityParams, config: Mapping[str, Any]) -> Pictures:
-    """Return what two makes of one model are compared on: recorded frames; without any, drawn pictures, which is an unknown of the output.
+    """Return the images for a comparison: evenly chosen recorded frames, or drawn pictures if there are none, which adds an unknown to the output.
 
     Args:
-        frames: its port of a frame table (`tracecore_schemas.arrow_tables.FRAMES`).
+        frames: port of a frame table (`tracecore_schemas.arrow_tables.FRAMES`).
+        config: the model's `config.json`, with its input size.
 
     Raises:
         RunFailed: an image can't be decoded.
@@ -226,10 +226,9 @@ def _in_order(frames: Table) -> list[str]:
 
 
 def sample_images(count: int, *, height: int, width: int, seed: int) -> NDArray[np.float32]:
-    """Draw pictures of blurred blocks and noise: pure noise is a gray that excites nothing.
+    """Return drawn images of blurred blocks and noise, float32 [count, 3, height, width], 0 to 1, deterministic by seed.
 
-    Returns:
-        [count, 3, height, width] float32, 0 to 1; the same for the same seed.
+    Pure noise would average to gray, which activates nothing.
     """
     chance = np.random.default_rng(seed)
     images = np.zeros((count, 3, height, width), np.float32)
@@ -242,10 +241,10 @@ def sample_images(count: int, *, height: int, width: int, seed: int) -> NDArray[
 
 
 def run_onnx(model: bytes, images: NDArray[np.float32], *, threads: int) -> Answers:
-    """Run an ONNX model with onnxruntime on the CPU, one image at a time, and the first two at once: a graph that has frozen its batch shows here.
+    """Return an ONNX model's outputs for images [N, 3, H, W], run one by one with onnxruntime on the CPU.
 
     Raises:
-        RunFailed: the answers to an image differ between a batch and a run of its own.
+        RunFailed: the first two images give other outputs in a batch, as in a graph with a fixed batch size.
     """
     import onnxruntime
 
@@ -266,17 +265,14 @@ def run_onnx(model: bytes, images: NDArray[np.float32], *, threads: int) -> Answ
 
 
 def compare(one: Answers, other: Answers, *, height: int, width: int, reach: float = 1.0) -> Parity:
-    """Compare two answers to the same images.
-
-    A box is compared with the nearest box of its class on the other side; those whose score is all but that of the last place are left out, as
-    rounding decides whether they are in the list.
+    """Return the differences between two models' outputs for the same images; boxes are matched as in `_compare_boxes`.
 
     Args:
-        reach: farthest distance at which the path is output, m.
+        reach: greatest distance at which the path is predicted, in m.
 
     Raises:
-        ValueError: one answers what the other doesn't.
-        RunFailed: one answers with a number that is not finite, as half precision does where it overflows.
+        ValueError: the models have different outputs.
+        RunFailed: an output is not finite, as when half precision overflows.
     """
     for answers in (one, other):
         for output in answers.names:
@@ -299,11 +295,13 @@ def _apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 
 
 def _compare_boxes(one: Answers, other: Answers) -> tuple[float, float, int, int, int]:
-    """Return the greatest difference of a box's side, px, and of a score, how many boxes were compared, had no partner, and were left out.
+    """Return the greatest difference of a box coordinate (px) and of a score, and the numbers of compared, unmatched and tied boxes.
 
-    A box is compared with the nearest of its class on the other side. Where two neighboring cells have the same score but for the noise of the
-    arithmetic, either may be the peak, both, or neither: a few boxes, those that lie farthest apart, are left out. More than a few count, as
-    does a detection that the other side does not have at its score, however few they are: it may be the only object of its class.
+    Each box is compared with the nearest one of its class in the other output. Boxes that score about as low as the last in the list are skipped.
+    Where
+    two neighboring cells have equal scores but for rounding, either may be the peak, so the 2 % of boxes that differ most are left out as tied,
+    except
+    detections without a counterpart of their score: each may be the only object of its class.
     """
     assert one.scores is not None
     assert other.scores is not None
@@ -329,7 +327,7 @@ def _compare_boxes(one: Answers, other: Answers) -> tuple[float, float, int, int
 
 
 def _found(answers: Answers) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]]:
-    """Yield boxes, scores and classes image by image."""
+    """Yield (boxes, scores, classes) of each image; nothing without an obstacle head."""
     if answers.boxes is not None and answers.scores is not None and answers.classes is not None:
         yield from zip(answers.boxes, answers.scores, answers.classes, strict=True)
 
@@ -338,7 +336,7 @@ _WORDS = {"boxes_px": "a box's side in px", "scores": "a score", "path_m": "the 
 
 
 def judge(facet: Mapping[str, Any]) -> CheckResult:
-    """Compare each difference of a model's parity with its tolerance."""
+    """Return the check result of a parity facet: each difference against its tolerance; unmatched boxes, or none to compare, fail."""
     outcomes = [
         ExpectationOutcome(name, facet[name] <= allowed, expected=f"at most {allowed:g}", actual=f"{facet[name]:.3g}")
         for name, allowed in facet["tolerances"].items()

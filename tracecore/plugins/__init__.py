@@ -1,1 +1,1 @@
-"""Installed plugins: discovery, the host, their parameters, built-in checks, the template of a new one. Internal."""
+"""Installed plugins: discovery, host, parameter validation, built-in checks, and the template for new plugins. Internal."""

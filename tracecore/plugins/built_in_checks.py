@@ -1,7 +1,4 @@
-"""Checks of the kernel: suites over one table, run by Great Expectations in memory (no files, no analytics, no progress bars), and `parity`.
-
-Of a table only the columns that the suite names are read, never the encoded images of frames.
-"""
+"""Built-in checks: Great Expectations suites over one table, run in memory on only the columns they name, and `parity`."""
 
 from __future__ import annotations
 
@@ -37,8 +34,8 @@ class SuiteCheck(Check):
     """A Great Expectations suite over one table.
 
     Args:
-        expectations: in Great Expectations' own words: `{"type": "expect_column_values_to_be_unique", "kwargs": {"column": "frame_id"}}`.
-        severity: blocking unless the program says otherwise.
+        expectations: as `{"type": "expect_column_values_to_be_unique", "kwargs": {"column": "frame_id"}}`.
+        severity: effect of a failure, unless the program overrides it.
     """
 
     def __init__(
@@ -50,18 +47,18 @@ class SuiteCheck(Check):
         self.severity = severity
 
     def run(self, context: CheckContext) -> CheckResult:
-        """Validate the target table; Great Expectations is imported only now (3 s, 250 MB)."""
+        """Validate the target table; imports Great Expectations (3 s, 250 MB)."""
         return validate(self.name, self.expectations, context.read())
 
 
 class ParityCheck(Check):
-    """Compare each difference of its parity with its tolerance; what is not measured can't pass."""
+    """Compare a model's recorded differences with their tolerances; a model without the parity facet fails."""
 
     name = "parity"
     description = "The model answers as the one it was made from, on recorded frames."
 
     def run(self, context: CheckContext) -> CheckResult:
-        """Read the facet of the target."""
+        """Return the result for the target's parity facet; raises UsageError if the program sets parameters."""
         if context.params:
             raise UsageError("The check 'parity' takes no settings but 'blocking': tolerances are parameters of the stage, such as tolerance_px.")
         facet = cast("Mapping[str, Any] | None", context.target.facets.get(PARITY_FACET.name))
@@ -73,17 +70,9 @@ class ParityCheck(Check):
 
 
 def validate(name: str, expectations: Sequence[Mapping[str, Any]], table: Any) -> CheckResult:
-    """Validate a table.
+    """Return the result of a suite on a `pyarrow.Table` or `pyarrow.dataset.Dataset`.
 
-    Args:
-        expectations: `{"type": "expect_…", "kwargs": {…}}`.
-        table: a `pyarrow.dataset.Dataset` (a Delta table as stages read it) or a `pyarrow.Table`.
-
-    Returns:
-        Success where every expectation holds; an expectation of a column that the table lacks does not hold.
-
-    Raises:
-        UsageError: the output is not a table.
+    It succeeds if every expectation holds; an expectation about a missing column fails. Raises UsageError if the output is not a table.
     """
     import pyarrow as pa
     import pyarrow.dataset as ds
@@ -105,7 +94,7 @@ def validate(name: str, expectations: Sequence[Mapping[str, Any]], table: Any) -
 
 
 def _columns(expectation: Mapping[str, Any]) -> list[str]:
-    """Name the columns an expectation looks at."""
+    """Return the columns that an expectation refers to."""
     kwargs = expectation["kwargs"]
     return [kwargs[key] for key in _COLUMN_KEYS if key in kwargs] + list(kwargs.get("column_list", ()))
 
@@ -116,12 +105,12 @@ def _missing(expectation: Mapping[str, Any], present: set[str]) -> ExpectationOu
 
 
 def _expected(expectation: Mapping[str, Any]) -> str:
-    """Return what was asked, the column's name left out."""
+    """Return an expectation's arguments, except the column, as JSON text."""
     return json.dumps({key: value for key, value in expectation["kwargs"].items() if key != "column"}, sort_keys=True)
 
 
 def _frame(table: ds.Dataset | pa.Table, columns: Sequence[str]) -> pd.DataFrame:
-    """Read the named columns into pandas; integers with nulls stay integers, texts stay texts."""
+    """Return the columns as a DataFrame with nullable integer and boolean types where there are nulls, and texts as objects."""
     import pandas as pd
     import pyarrow as pa
     import pyarrow.dataset as ds
@@ -149,7 +138,7 @@ def _frame(table: ds.Dataset | pa.Table, columns: Sequence[str]) -> pd.DataFrame
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Great Expectations from talking and from phoning home."""
+    """Context manager that suppresses Great Expectations' warnings, log messages and telemetry."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     loggers = [logging.getLogger(each) for each in ("great_expectations", "great_expectations.data_context.types.base")]
     levels = [each.level for each in loggers]
@@ -165,7 +154,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _run(name: str, expectations: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> list[ExpectationOutcome]:
-    """Run expectations over a frame that has all their columns."""
+    """Return the outcome of each expectation on a DataFrame that has all their columns."""
     if not expectations:
         return []
     import pandas as pd
@@ -187,7 +176,7 @@ def _run(name: str, expectations: Sequence[Mapping[str, Any]], frame: pd.DataFra
 
 @cache
 def _whole_table() -> Any:
-    """Return Great Expectations' own object for a whole table: one a process, for each step to it writes its configuration as YAML."""
+    """Return the process's Great Expectations batch definition; cached, since creating it writes configuration as YAML several times."""
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
@@ -197,7 +186,7 @@ def _whole_table() -> Any:
 
 
 def _expectation(gx: Any, name: str, each: Mapping[str, Any], number: int) -> Any:
-    """Return Great Expectations' own object for one assertion; its place in the suite goes along, as results come in any order."""
+    """Return the Great Expectations object of one expectation, its number in `meta` because results come in any order."""
     try:
         return gx.expectations.core.__dict__[_class_name(each["type"])](**each["kwargs"], meta={"place": number})
     except (KeyError, TypeError, ValueError) as error:
@@ -205,12 +194,12 @@ def _expectation(gx: Any, name: str, each: Mapping[str, Any], number: int) -> An
 
 
 def _class_name(type_: str) -> str:
-    """Turn `expect_table_row_count_to_be_between` into the class name that Great Expectations has for it."""
+    """Return the class name of an expectation type: `expect_table_row_count_…` as `ExpectTableRowCount…`."""
     return "".join(part.capitalize() for part in type_.split("_"))
 
 
 def _outcome(expectation: Mapping[str, Any], result: Any) -> ExpectationOutcome:
-    """Put one result into OpenLineage's terms."""
+    """Convert one Great Expectations result to an `ExpectationOutcome`."""
     column = expectation["kwargs"].get("column")
     return ExpectationOutcome(
         assertion=expectation["type"], success=bool(result.success), column=column, expected=_expected(expectation), actual=_actual(result)
@@ -218,7 +207,7 @@ def _outcome(expectation: Mapping[str, Any], result: Any) -> ExpectationOutcome:
 
 
 def _actual(result: Any) -> str | None:
-    """Return what was found: the counted value, or how many rows were wrong and the first of them."""
+    """Return the observed value, or the number of unexpected values and the first of them, as text; None if there are none."""
     raised = _raised(result.exception_info)
     if raised is not None:
         return f"could not be judged: {raised}"
@@ -232,7 +221,7 @@ def _actual(result: Any) -> str | None:
 
 
 def _raised(info: Any) -> str | None:
-    """Find what was raised while one expectation was evaluated; Great Expectations keeps it flat or by metric."""
+    """Return the message of an exception raised while an expectation was evaluated (flat or by metric in `info`), or None."""
     if not isinstance(info, Mapping):
         return None
     each: Mapping[str, Any] | None = next(
@@ -242,14 +231,14 @@ def _raised(info: Any) -> str | None:
 
 
 def _shown(value: Any) -> str:
-    """Write a value as people would: numpy's own types say their name otherwise."""
+    """Return a value as plain text, numpy scalars without their type name."""
     if isinstance(value, tuple):
         return f"({', '.join(_shown(each) for each in value)})"
     return str(value.item() if hasattr(value, "item") else value)
 
 
 def _message(failed: Sequence[ExpectationOutcome]) -> str:
-    """Return the first failure in words and how many more there are."""
+    """Return a sentence on the first failure and the number of further ones."""
     first = failed[0]
     of = f" of {first.column}" if first.column else ""
     asked = "" if first.expected in {None, "{}"} else f" (expected {first.expected})"

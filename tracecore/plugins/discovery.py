@@ -1,4 +1,4 @@
-"""Finding plugins: each entry point of the group `tracecore` loaded by itself, so that a broken one is named and the rest work."""
+"""Plugin discovery: each entry point of the group `tracecore` is loaded separately, so that a broken plugin does not affect the rest."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GROUP = "tracecore"
 
 @dataclass(frozen=True, slots=True)
 class BrokenPlugin:
-    """A plugin that can't be used, and why; everything else works without it."""
+    """A plugin that can't be used, and why."""
 
     entry_point: str
     distribution: str
@@ -35,11 +35,7 @@ class BrokenPlugin:
 
 @dataclass(frozen=True, slots=True)
 class LoadedPlugin:
-    """A plugin that was loaded.
-
-    Attributes:
-        brings: the objects that it registers, by plural of their type (`stages`, `checks`).
-    """
+    """A loaded plugin; `brings` are the objects that it registers, by plural of their type (`stages`, `checks`)."""
 
     entry_point: str
     distribution: str
@@ -52,14 +48,11 @@ class LoadedPlugin:
 def load_plugins(
     manager: pluggy.PluginManager, allowed: Collection[str] | None, entry_points: Iterable[metadata.EntryPoint] | None = None
 ) -> tuple[list[LoadedPlugin], list[BrokenPlugin]]:
-    """Load every allowed plugin into a plugin manager.
+    """Load plugins into a plugin manager and return the loaded and the broken ones, by entry-point name.
 
     Args:
-        allowed: entry points that `TRACECORE_PLUGINS` names; all where None.
-        entry_points: which ones; the installed ones of the group `tracecore` by default.
-
-    Returns:
-        The plugins that work and those that don't, by entry-point name.
+        allowed: entry-point names in `TRACECORE_PLUGINS`; None allows all.
+        entry_points: by default the installed ones of the group `tracecore`.
     """
     found = metadata.entry_points(group=GROUP) if entry_points is None else entry_points
     ordered = sorted(found, key=lambda entry: (entry.name, entry.dist.name if entry.dist else ""))
@@ -98,7 +91,7 @@ def load_plugins(
 
 
 def mentions(entry: metadata.EntryPoint, hook: str) -> bool:
-    """Return whether a plugin's module may implement a hook, by looking at its source without running it; True where that can't be seen."""
+    """Whether a plugin's module may implement a hook, judged by its source without importing it; True if the source is not available."""
     try:
         spec = importlib.util.find_spec(entry.module)
         source = spec.loader.get_source(entry.module) if spec is not None and isinstance(spec.loader, SourceFileLoader) else None
@@ -120,7 +113,7 @@ def _load_one(manager: pluggy.PluginManager, entry: metadata.EntryPoint, distrib
 
 
 def _refuse_unknown_hooks(manager: pluggy.PluginManager, module: object) -> None:
-    """Pluggy ignores an implementation of a hook that does not exist; a plugin author who mistyped a name would never learn of it."""
+    """Raise UnfitError if a module implements an unknown hook, such as a mistyped one, which pluggy ignores."""
     known = {name for name, member in vars(hookspecs).items() if hasattr(member, f"{PROJECT}_spec")}
     for name in dir(module):
         if manager.parse_hookimpl_opts(module, name) is not None and name not in known:
@@ -128,7 +121,7 @@ def _refuse_unknown_hooks(manager: pluggy.PluginManager, module: object) -> None
 
 
 def _ask(manager: pluggy.PluginManager, plugin: str, type_: ObjectType) -> tuple[Any, ...]:
-    """Call a register hook of only one plugin, so that an error in it or in what it returns names the plugin."""
+    """Return the objects that one plugin's register hook returns; calling only this plugin attributes any error to it."""
     others = [other for name, other in manager.list_name_plugin() if name != plugin and other is not None]
     answers: Sequence[Any] = manager.subset_hook_caller(type_.hook, others)()
     items: list[Any] = []

@@ -1,4 +1,4 @@
-"""The plugin host: every stage, check, gate and observer that is installed, found by pluggy through the entry-point group `tracecore`."""
+"""The plugin host: all installed stages, checks, gates and other registered objects, and calls to observer hooks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RegisteredStage:
-    """A stage and the plugin it comes from."""
+    """A stage class and the plugin that registers it."""
 
     stage_class: type[Stage]
     entry_point: str
@@ -46,22 +46,22 @@ class RegisteredStage:
 
     @property
     def name(self) -> str:
-        """What a program's `plugin:` says."""
+        """The stage's name, as in a program's `plugin:`."""
         return self.stage_class.name
 
     @property
     def qualified_name(self) -> str:
-        """The name that is unique whatever else is installed: `<entry point>/<stage>`."""
+        """The unique name, `<entry point>/<stage>`."""
         return f"{self.entry_point}/{self.name}"
 
     @property
     def kind(self) -> StageKind:
-        """Which step of the loop it is."""
+        """The stage's kind."""
         return self.stage_class.kind
 
     @property
     def plugin(self) -> Plugin:
-        """The code as the record names it, as it lies on disk now."""
+        """The plugin as recorded with a run, with the digest of its source files as they are on disk now."""
         from tracecore.system.distributions import source_digest
 
         distribution = canonicalize_name(self.distribution)
@@ -75,7 +75,7 @@ class RegisteredStage:
 
     @property
     def code(self) -> CodeLocation | None:
-        """Where the source is kept, if it lies in a git checkout."""
+        """Git location of the plugin's source, or None outside a git checkout."""
         from tracecore.environment import code_location
 
         package = sys.modules[self.stage_class.__module__.partition(".")[0]]
@@ -85,7 +85,7 @@ class RegisteredStage:
 
 @dataclass(frozen=True, slots=True)
 class Registered(Generic[T]):
-    """A check, gate, exporter, importer or command, and the entry point it comes from."""
+    """A registered object and the entry point that registers it."""
 
     item: T
     entry_point: str
@@ -96,8 +96,8 @@ class SharedName:
     """A name that several plugins offer.
 
     Attributes:
-        what: that is called so: a check, a curate stage.
-        name: without the plugins' entry points.
+        what: noun for the object: `check`, `curate stage`.
+        name: the name without entry point.
         choices: `<entry point>/<name>` of each.
     """
 
@@ -107,13 +107,13 @@ class SharedName:
 
     @property
     def sentence(self) -> str:
-        """What is wrong with the bare name, and what to write."""
+        """Error message that the name is ambiguous, with the names to write instead."""
         choices = " or ".join(f"'{each}'" for each in self.choices)
         return f"Several plugins offer the {self.what} '{self.name}': write {choices}."
 
 
 class _SharedCommand(click.Command):
-    """A command name that several plugins offer: listed in the help, and an error when called."""
+    """A command whose name several plugins offer: listed in the help, an error when called."""
 
     def __init__(self, name: str, choices: list[str]) -> None:
         self.shared = SharedName("command", name, tuple(choices))
@@ -125,11 +125,13 @@ class _SharedCommand(click.Command):
 
 
 class PluginHost:
-    """All that plugins bring; one instance a process is enough.
+    """All objects that the kernel and the plugins register.
 
     Attributes:
-        objects: all other objects by plural of their type (`checks`) and name, those of the kernel among them; several where several plugins
-            offer one name. The attributes `checks`, `gates`, `exporters` and `importers` are parts of it.
+        plugins: the usable plugins; `broken` are the others.
+        stages: all registered stages.
+        objects: all other objects by plural of their type (`checks`) and name; several objects where plugins share a name. The attributes `checks`,
+            `gates`, `exporters` and `importers` are parts of it.
     """
 
     def __init__(self, entry_points: Iterable[metadata.EntryPoint] | None = None, settings: Settings | None = None) -> None:
@@ -154,15 +156,11 @@ class PluginHost:
 
     @classmethod
     def load(cls, settings: Settings | None = None) -> PluginHost:
-        """Load every installed plugin that the settings allow; one that fails is named in `broken` and stops nothing.
-
-        Args:
-            settings: of the process; a program of one's own enters here where None, so that they are read.
-        """
+        """Load every installed plugin that the settings allow, by default the process's settings; plugins that fail are listed in `broken`."""
         return cls(settings=settings)
 
     def _take(self, plugin: LoadedPlugin) -> None:
-        """Add what one plugin registers, all of it or nothing: a name that it registers twice, or that the kernel has, makes it a broken one."""
+        """Add all objects of a plugin, or list it as broken if one has the name of another object of it or of the kernel."""
         for each in OBJECT_TYPES:
             names = [item.name for item in plugin.brings[each.plural]]
             known = {} if each.plural == STAGES else self.objects[each.plural]
@@ -187,7 +185,7 @@ class PluginHost:
 
     @property
     def shared_names(self) -> list[SharedName]:
-        """Names that several plugins offer, so that neither is chosen by the bare name."""
+        """Ambiguous names: those that several plugins offer."""
         found = [
             SharedName(each.what or each.noun, name, tuple(f"{other.entry_point}/{name}" for other in offered))
             for each in OBJECT_TYPES
@@ -202,7 +200,7 @@ class PluginHost:
 
     @property
     def commands(self) -> dict[str, click.Command]:
-        """The plugins' CLI commands by name and by `<entry point>/<name>`; a bare name that several offer refuses to run."""
+        """The plugins' commands by name and by `<entry point>/<name>`; an ambiguous name maps to a command that raises UsageError."""
         found: dict[str, click.Command] = {}
         for name, offered in self.objects["commands"].items():
             found[name] = offered[0].item if len(offered) == 1 else _SharedCommand(name, [f"{each.entry_point}/{name}" for each in offered])
@@ -210,14 +208,14 @@ class PluginHost:
         return found
 
     def stage(self, kind: str, plugin: str) -> RegisteredStage:
-        """Find the stage that a program names.
+        """Return the stage that a program names.
 
         Args:
             kind: the asset's `stage:` (`curate`).
-            plugin: the asset's `plugin:`: a stage's name, or `<entry point>/<stage>`.
+            plugin: the asset's `plugin:`, a stage's name or `<entry point>/<stage>`.
 
         Raises:
-            UsageError: there is no such kind or stage, or two plugins offer it; the nearest right name is offered.
+            UsageError: the kind or stage is unknown, or the name is ambiguous; the message suggests a name.
         """
         if kind not in {each.value for each in StageKind}:
             raise UsageError(f"There is no stage kind '{kind}'. {suggestion(kind, [each.value for each in StageKind])}")
@@ -233,7 +231,7 @@ class PluginHost:
         raise UsageError(f"No installed plugin offers the {kind} stage '{plugin}'. {self._offer(kind, plugin)}")
 
     def _offer(self, kind: str, plugin: str) -> str:
-        """Offer the nearest name of that kind; a broken plugin that may hold it is named too."""
+        """Return a suggestion for an unknown stage name of a kind; broken plugins, which may offer it, are listed."""
         known = [stage.qualified_name if "/" in plugin else stage.name for stage in self.stages if stage.kind == kind]
         others = [stage.name for stage in self.stages if stage.kind != kind]
         offer = suggestion(plugin, known, none_known=f"No {kind} stage is installed.")
@@ -244,40 +242,27 @@ class PluginHost:
         return offer
 
     def check(self, name: str, of: str | None = None) -> Registered[Check]:
-        """Find a check.
+        """Return a check by its name or `<entry point>/<name>`.
 
         Args:
-            name: its name, or `<entry point>/<name>`.
-            of: entry point of the plugin whose stage names it: its own check is meant where it brings one of that name.
+            of: entry point of the plugin whose stage names it, whose own check takes precedence.
 
         Raises:
-            UsageError: there is none, with the nearest right name; or several plugins offer it.
+            UsageError: the name is unknown or ambiguous.
         """
         return _chosen("check", self.checks, name, of) or _refuse(f"There is no check '{name}'. {suggestion(name, self.checks)}")
 
     def gate(self, name: str) -> Registered[Gate]:
-        """Find a plugin's gate by its name, or `<entry point>/<name>`.
-
-        Raises:
-            UsageError: there is none, with the nearest right name; or several plugins offer it.
-        """
+        """Return a gate by its name or `<entry point>/<name>`; raises UsageError if the name is unknown or ambiguous."""
         none_known = "No installed plugin brings gates."
         return _chosen("gate", self.gates, name) or _refuse(f"There is no gate '{name}'. {suggestion(name, self.gates, none_known=none_known)}")
 
     def exporter(self, name: str) -> Registered[Exporter] | None:
-        """Find a plugin's export format by its name, or `<entry point>/<name>`; None where there is none.
-
-        Raises:
-            UsageError: several plugins offer it.
-        """
+        """Return an exporter by its name or `<entry point>/<name>`, or None; raises UsageError if the name is ambiguous."""
         return _chosen("export format", self.exporters, name)
 
     def importer(self, name: str) -> Registered[Importer] | None:
-        """Find a plugin's import format by its name, or `<entry point>/<name>`; None where there is none.
-
-        Raises:
-            UsageError: several plugins offer it.
-        """
+        """Return an importer by its name or `<entry point>/<name>`, or None; raises UsageError if the name is ambiguous."""
         return _chosen("import format", self.importers, name)
 
     def observers(self, entry_point: str) -> list[Event]:
@@ -287,13 +272,13 @@ class PluginHost:
         return [event for event in get_args(Event) if f"tracecore_{event}" in hooks]
 
     def observe(self, entry_point: str, event: Event, summary: object) -> None:
-        """Show an observer event to one plugin; whatever it raises is raised."""
+        """Call one plugin's observer hook for an event; its exceptions propagate."""
         others = [module for name, module in self._manager.list_name_plugin() if module is not None and name != entry_point]
         argument = "build" if event == "build_sealed" else "run"
         self._manager.subset_hook_caller(f"tracecore_{event}", others)(**{argument: summary, "settings": self.settings.others})
 
     def notify(self, event: Event, summary: object) -> None:
-        """Show an observer event to every plugin; one that raises is logged by name and disturbs nothing."""
+        """Call every plugin's observer hook for an event; exceptions are logged with the plugin's name."""
         for name, _ in self._manager.list_name_plugin():
             try:
                 self.observe(name, event, summary)

@@ -1,6 +1,6 @@
-"""The types of objects that plugins register, each by a hook of its own: `tracecore_register_<plural>`.
+"""The types of objects that plugins register, each with its hook `tracecore_register_<plural>`.
 
-A new type is one line here, one hook in `tracecore.hookspecs`, and its class.
+A new type needs an entry in `OBJECT_TYPES`, a hook in `tracecore.hookspecs`, and its class.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class UnfitError(Exception):
-    """What a plugin registers is not what the hook asks for; the message says what was expected and found."""
+    """An object that a plugin registers is invalid; the message names what was expected and found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,11 @@ class ObjectType:
     """A type of registered object.
 
     Attributes:
-        plural: of its hook, of the attribute of `PluginHost` and of its key in `plugins list --json`.
-        type: class of the instances, which have a `name`.
-        what: in messages about a name that several plugins offer.
-        by_name: whether programs and commands name such an object, so that a name that several plugins offer is a question.
+        plural: name in the hook, in `PluginHost.objects` and in `plugins list --json`.
+        noun: singular, for messages.
+        type: class of the objects, which must have a `name`.
+        what: noun for messages about ambiguous names, if not `noun`.
+        by_name: whether programs and commands refer to such objects by name, so that names must be unambiguous.
     """
 
     plural: str
@@ -58,15 +59,11 @@ class ObjectType:
 
     @property
     def hook(self) -> str:
-        """Name of the hook that registers such objects."""
+        """Name of the register hook."""
         return f"tracecore_register_{self.plural}"
 
     def check(self, item: Any) -> Any:
-        """Return the object that a hook returned.
-
-        Raises:
-            UnfitError: it is not an instance of the type, or has no name.
-        """
+        """Return an object that the hook returned; raises UnfitError if it has the wrong type or no valid name."""
         assert isinstance(self.type, type)  # typed as a callable because a type[T] may not be abstract
         if not isinstance(item, self.type):
             shown = item.__name__ + " (a class, not an instance)" if isinstance(item, type) else type(item).__name__
@@ -78,7 +75,7 @@ class ObjectType:
 
 
 class _StageType(ObjectType):
-    """Stages are registered as classes: a run makes its own instance."""
+    """The type of stages, which are registered as classes since each run creates an instance."""
 
     def check(self, item: Any) -> type[Stage]:
         if not isinstance(item, type) or not issubclass(item, Stage):
@@ -117,7 +114,7 @@ OBJECT_TYPES = (
 
 
 def built_in() -> dict[str, tuple[Any, ...]]:
-    """Return what the kernel itself registers, by plural."""
+    """Return the objects that the kernel registers, by plural."""
     suites = (SuiteCheck(suite.name, suite.expectations, description=suite.description, severity=suite.severity) for suite in SUITES)
     return {
         "checks": (*suites, ParityCheck()),
@@ -129,11 +126,7 @@ def built_in() -> dict[str, tuple[Any, ...]]:
 
 
 def check_outputs(brings: Mapping[str, tuple[Any, ...]]) -> None:
-    """Check that a plugin registers the kinds and table types that its stages write.
-
-    Raises:
-        UnfitError: one is neither built in nor registered.
-    """
+    """Raise UnfitError if a plugin's stage writes a kind or table type that is neither built in nor registered by the plugin."""
     known: Mapping[str, Mapping[str, Any]] = {"kinds": BUILT_IN_KINDS, "tables": BUILT_IN_TABLES}
     for stage in brings[STAGES]:
         for port in stage.outputs().values():

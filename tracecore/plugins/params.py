@@ -1,4 +1,4 @@
-"""Validation of a stage's parameters: each error is one sentence with the nearest right name."""
+"""Validation of a stage's parameters, with one-sentence errors that suggest the nearest known name."""
 
 from __future__ import annotations
 
@@ -16,13 +16,10 @@ __all__ = ["effective_params", "validate_params"]
 
 
 def validate_params(stage: RegisteredStage, params: Mapping[str, Any], asset: str) -> BaseModel:
-    """Validate what a program says of a stage's parameters.
-
-    Returns:
-        The stage's own `Params`, defaults filled in.
+    """Return the stage's `Params` from a program's values, with defaults filled in.
 
     Raises:
-        UsageError: an unknown name (the nearest right one is offered), a missing or an unfit value.
+        UsageError: a name is unknown, or a value is missing or invalid.
     """
     model: type[BaseModel] = stage.stage_class.Params
     where = f"of asset '{asset}' (stage '{stage.name}')"
@@ -46,7 +43,7 @@ def validate_params(stage: RegisteredStage, params: Mapping[str, Any], asset: st
 
 
 def _names_inside(model: type[BaseModel], place: Sequence[int | str]) -> set[str]:
-    """Return the names that a block of parameters inside others has, by its place; none where it is not a block."""
+    """Return the parameter names in a nested block at a path; empty if there is no block."""
     blocks: list[type[BaseModel]] = [model]
     for name in place:
         if isinstance(name, str):
@@ -61,10 +58,10 @@ def _blocks_of(annotation: Any) -> list[type[BaseModel]]:
 
 
 def effective_params(stage: RegisteredStage, params: BaseModel, asset: str) -> dict[str, JSON]:
-    """Return the parameters as they ran, as JSON, without those that hold file paths: paths of files are not recorded.
+    """Return the parameters as JSON, without those that are file paths, which are not recorded.
 
     Raises:
-        UsageError: a value that canonical JSON can't hold.
+        UsageError: a value can't be written as canonical JSON.
     """
     paths = {port.param for port in stage.stage_class.file_ports().values()}
     values: dict[str, JSON] = params.model_dump(mode="json", exclude=paths)

@@ -1,7 +1,4 @@
-"""The gates that the kernel registers: `check`, `kpi` and `unknowns`.
-
-A program names one of them by its own key, `{kpi: map50, min: 0.4}`; its value is part of the requirement.
-"""
+"""The built-in gates `check`, `kpi` and `unknowns`, which a program names by a key of their own: `{kpi: map50, min: 0.4}`."""
 
 from __future__ import annotations
 
@@ -27,17 +24,13 @@ _MARGIN: dict[str, Any] = {"type": "number", "minimum": 0}
 
 
 class BuiltInGate(Gate):
-    """A gate that a program names by its own key instead of `gate`.
-
-    Attributes:
-        entries: JSON Schemas of its entry in a program, without `name`: each with `properties`, and what else narrows it.
-    """
+    """A gate that a program names by its own key instead of `gate`; `entries` are the JSON Schemas of its entry, without `name`."""
 
     entries: ClassVar[tuple[Mapping[str, Any], ...]]
 
 
 class CheckPassed(BuiltInGate):
-    """Hold a release back unless a check was run and each of its runs passed."""
+    """Gate `check`: passes if a check was run and every one of its runs succeeded."""
 
     name = "check"
     description = "A check was run on the outputs, and it passed."
@@ -51,7 +44,7 @@ class CheckPassed(BuiltInGate):
     )
 
     def check_requirement(self, requirement: Mapping[str, Any]) -> None:
-        """Refuse other keys; `unknown_training` belongs to `no_leak`."""
+        """Raise UsageError for unknown keys; `unknown_training` is allowed only for `no_leak`."""
         rest = _rest(self.name, requirement)
         if _subject(self.name, requirement).rpartition("/")[2] == NO_LEAK and "unknown_training" in rest:
             refs = rest.pop("unknown_training")
@@ -60,7 +53,7 @@ class CheckPassed(BuiltInGate):
         _refuse_other_keys(self.name, rest, ())
 
     def evaluate(self, evidence: GateEvidence, requirement: Mapping[str, Any]) -> GateResult:
-        """Look at every run of the check."""
+        """Return the result over all runs of the check."""
         subject = requirement[self.name]
         runs = [check for check in evidence.checks if check.name == subject.rpartition("/")[2]]
         failed = [check for check in runs if not check.success]
@@ -75,7 +68,7 @@ class CheckPassed(BuiltInGate):
 
 
 class KpiWithinBounds(BuiltInGate):
-    """Hold a release back unless a KPI is within bounds, above its baseline, and not much worse than in the build before."""
+    """Gate `kpi`: passes if a KPI is within its bounds, above its baseline, and not much worse than in the previous build, as far as required."""
 
     name = "kpi"
     description = "A KPI is within its bounds, above its baseline by a margin, or not much worse than in the build before."
@@ -88,11 +81,11 @@ class KpiWithinBounds(BuiltInGate):
     )
 
     def kpis(self, requirement: Mapping[str, Any]) -> Sequence[str]:
-        """Return the one KPI."""
+        """Return the name of the one KPI."""
         return (requirement[self.name],)
 
     def check_requirement(self, requirement: Mapping[str, Any]) -> None:
-        """Refuse what is not a bound."""
+        """Raise UsageError for unknown keys, an invalid bound, or no bound."""
         _subject(self.name, requirement)
         rest = _rest(self.name, requirement)
         _refuse_other_keys(self.name, rest, _BOUNDS)
@@ -107,7 +100,7 @@ class KpiWithinBounds(BuiltInGate):
                 raise UsageError(f"'above_baseline' takes by how much a KPI has to be better than the baseline, 0 or more; found {bound!r}")
 
     def evaluate(self, evidence: GateEvidence, requirement: Mapping[str, Any]) -> GateResult:
-        """Compare the KPI with each bound that is given."""
+        """Compare the KPI with each bound; a missing KPI, or one measured on selection data, fails."""
         subject = requirement[self.name]
         bounds = _rest(self.name, requirement)
         required: dict[str, JSON] = dict(bounds)
@@ -131,20 +124,20 @@ class KpiWithinBounds(BuiltInGate):
 
 
 class NothingUnknown(BuiltInGate):
-    """Hold a release back while any fact behind it is unknown."""
+    """Gate `unknowns`: passes if the traces of the build's artifacts have no unknowns."""
 
     name = "unknowns"
     description = "No fact behind the build is unknown."
     entries = ({"properties": {"unknowns": {"const": "none"}}},)
 
     def check_requirement(self, requirement: Mapping[str, Any]) -> None:
-        """Refuse anything but `none`."""
+        """Raise UsageError for any value but `none`, and for other keys."""
         if (subject := _subject(self.name, requirement)) != "none":
             raise UsageError(f"'unknowns' takes only 'none'; found {subject!r}")
         _refuse_other_keys(self.name, _rest(self.name, requirement), ())
 
     def evaluate(self, evidence: GateEvidence, requirement: Mapping[str, Any]) -> GateResult:  # noqa: ARG002  # takes only 'none'
-        """Count the unknowns of the whole trace."""
+        """Return the result, with the number of unknowns as the measured value."""
         found = [f"{unknown.what} ({ref})" for ref, unknown in evidence.unknowns]
         rest = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         message = f"unknown: {', '.join(found[:_SHOWN])}{rest}" if found else "nothing is unknown"
@@ -179,9 +172,9 @@ def _bounded(kpi: Kpi, least: float | None, most: float | None) -> tuple[bool, s
 
 
 def _above_baseline(kpi: Kpi, margin: float, unknowns: Sequence[Unknown]) -> tuple[bool, str]:
-    """Compare by the interval of how much better it is on the same frames; without, by the end of its own interval that is nearer to the baseline.
+    """Return whether a KPI beats its baseline by a margin, and a sentence; without a baseline or interval it does not.
 
-    What can't be compared is not met.
+    Judged by the lower end of the gain's interval; without one, by the end of the KPI's own interval that is nearer to the baseline.
     """
     if kpi.baseline is None:
         return False, "its report has no baseline for it, so nobody can tell whether it is better"
@@ -203,12 +196,12 @@ def _above_baseline(kpi: Kpi, margin: float, unknowns: Sequence[Unknown]) -> tup
 
 
 def _beyond(gain: float, margin: float) -> bool:
-    """Whether something is better by a margin; as good as the baseline is not better, with a margin of 0 neither."""
+    """Whether a gain is positive and at least the margin."""
     return gain > 0 and gain >= margin - _SAME
 
 
 def _compared(subject: str, kpi: Kpi, most: float, earlier: PreviousBuild) -> tuple[bool, str]:
-    """Compare a KPI with the build before; without one, the message states it and the gate passes."""
+    """Return whether a KPI is at most `most` worse than in the previous build, and a sentence; True if there is nothing to compare with."""
     if earlier.name is None:
         return True, "there is no earlier build of this program to compare with"
     before = earlier.kpis.get(f"{kpi.asset}.{kpi.name}", earlier.kpis.get(subject))

@@ -1,4 +1,4 @@
-"""A new plugin from the template: a whole distribution with one stage that runs, conforms and can be changed from there."""
+"""Creating a new plugin from the template: a complete distribution with one working, conforming stage."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _VARIANTS = frozenset({"stages", "samples"})
 
 @dataclass(frozen=True, slots=True)
 class Scaffold:
-    """A plugin that was made: its folder, its files relative to it, and the names in it."""
+    """A created plugin: its folder, its files relative to it, and its names."""
 
     folder: Path
     files: tuple[str, ...]
@@ -37,7 +37,7 @@ class Scaffold:
 
 
 def template_folder() -> Path:
-    """Find the template: inside an installed tracecore, else in the checkout that it is installed from."""
+    """Return the template's folder: inside an installed tracecore, else in the checkout; raises UsageError if it is missing."""
     here = Path(__file__).parents[1]
     for folder in (here / "_template", here.parent / "plugins" / "_template"):
         if (folder / "pyproject.toml").is_file():
@@ -46,10 +46,10 @@ def template_folder() -> Path:
 
 
 def make_plugin(name: str, parent: Path, kind: str = _DEFAULT) -> Scaffold:
-    """Write a new plugin into a folder of its name.
+    """Create a plugin with a stage of the given kind in the folder `<parent>/<name>`.
 
     Raises:
-        UsageError: a name that can't be or is taken, an unknown kind, or a folder that is there already.
+        UsageError: the name is invalid or taken, the kind is unknown, or the folder exists or can't be written.
     """
     _check_name(name)
     kinds = [each.value for each in StageKind]
@@ -87,7 +87,7 @@ def _check_name(name: str) -> None:
 
 
 def _files(kind: StageKind) -> dict[str, str]:
-    """Return the template's files by their path, with the stage of a kind."""
+    """Return the template's file contents by relative path, with the stage and samples of a kind."""
     root = template_folder()
     found = {
         path.relative_to(root).as_posix(): path.read_text(encoding="utf-8")
@@ -106,12 +106,12 @@ def _files(kind: StageKind) -> dict[str, str]:
 
 
 def _series() -> str:
-    """Return the series of releases that a new plugin is made for: `0.1`."""
+    """Return the installed tracecore's release series: `0.1`."""
     return ".".join(metadata.version("tracecore").split(".")[:2])
 
 
 def _renamed(text: str, name: str, package: str) -> str:
-    """Put a plugin's names in place of the template's."""
+    """Return a text with the template's names replaced by a plugin's."""
     names = {
         "test_template": f"test_{name.replace('-', '_')}",
         "tracecore_template": package,

@@ -1,1 +1,1 @@
-"""One run of a stage, from START to COMPLETE. Internal."""
+"""Executing a run of a stage, from START to COMPLETE. Internal."""

@@ -1,4 +1,4 @@
-"""Which places a running stage may touch: what its context handed out, what it made itself among temporary files, and what code needs to load."""
+"""The paths that a running stage may access: those that its context provides, its own temporary files, and what code loading needs."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _SHARED_MEMORY = frozenset({"/dev/shm"})  # noqa: S108  # a place for files like
 
 
 class AllowedPaths:
-    """Which places a stage may touch.
+    """The paths that a stage may access.
 
     Attributes:
-        version: grows whenever a place is added, so that an answer given before can be known to be old.
+        version: incremented when a path is added, to invalidate cached answers.
     """
 
     def __init__(self) -> None:
@@ -41,26 +41,27 @@ class AllowedPaths:
         self._parents = parents
 
     def read(self, *paths: Path | str) -> None:
-        """Let these be read, and what lies in them."""
+        """Allow reading these paths and everything below them."""
         self._reads.update(os.path.realpath(path) for path in paths)
         self.version += 1
 
     def write(self, *paths: Path | str) -> None:
-        """Let these be written, and read too."""
+        """Allow reading and writing these paths and everything below them."""
         self._writes.update(os.path.realpath(path) for path in paths)
         self.version += 1
 
     def kernel(self, *paths: Path | str) -> None:
-        """Let the kernel itself read and write there on the stage's behalf."""
+        """Allow the kernel to read and write below these paths on the stage's behalf."""
         self._kernel.update(os.path.realpath(path) for path in paths)
 
     def covers(self, verb: str, path: str, code: Collection[str], *, in_kernel: bool) -> bool:
-        """Return whether an access is the stage's to have.
+        """Whether an access is allowed.
 
         Args:
-            path: a real path, without links.
-            code: where this process's code lies, from `code_folders`.
-            in_kernel: whether the kernel did it on the stage's behalf.
+            verb: `read` or `write`; writing a new temporary file makes it the stage's.
+            path: absolute path without symbolic links.
+            code: the process's code folders, from `code_folders`.
+            in_kernel: whether the kernel made the access on the stage's behalf.
         """
         if _inside(path, self._writes) or (in_kernel and _inside(path, self._kernel)) or path == os.devnull or _inside(path, self._made):
             return True
@@ -70,7 +71,7 @@ class AllowedPaths:
         return _inside(path, self._reads) or _inside(path, code) or of_the_system or _metadata(path)
 
     def _make_temporary(self, path: str) -> bool:
-        """Let temporary files be written, and remember those that are new as the stage's own; files that were there before are not."""
+        """Whether a path is in a temporary folder; one that does not exist yet is remembered as the stage's own."""
         if path in self._temporary or not _inside(path, self._temporary):
             return False
         if not os.path.lexists(path):
@@ -80,9 +81,9 @@ class AllowedPaths:
 
 
 def _font_caches() -> tuple[frozenset[str], frozenset[str]]:
-    """Return where matplotlib and fontconfig keep what they found out of the installed fonts, and the folders that these may have to be made in.
+    """Return the font cache folders of matplotlib and fontconfig, and the parent folders in which they may be created.
 
-    No other cache: weights that a library once downloaded into one are an input.
+    Other caches are not allowed: downloaded weights are an input.
     """
     homes = [Path(os.environ.get(name) or Path.home() / default) for name, default in (("XDG_CONFIG_HOME", ".config"), ("XDG_CACHE_HOME", ".cache"))]
     own = os.environ.get("MPLCONFIGDIR")
@@ -91,7 +92,7 @@ def _font_caches() -> tuple[frozenset[str], frozenset[str]]:
 
 
 def _inside(path: str, folders: Collection[str]) -> bool:
-    """Return whether a path is one of these, or lies in one; as quick with a thousand folders as with one."""
+    """Whether a path is one of the folders or below one, in time independent of their number."""
     while path:
         if path in folders:
             return True
@@ -100,7 +101,7 @@ def _inside(path: str, folders: Collection[str]) -> bool:
 
 
 def _cached_bytecode(path: str, code: Collection[str]) -> bool:
-    """Return whether a path is where the interpreter keeps what it compiled."""
+    """Whether a path is where the interpreter writes bytecode."""
     prefix = sys.pycache_prefix
     if prefix is not None and _inside(path, {os.path.realpath(prefix)}):
         return True
@@ -108,10 +109,7 @@ def _cached_bytecode(path: str, code: Collection[str]) -> bool:
 
 
 def _metadata(path: str) -> bool:
-    """Return whether a path belongs to the machinery of imports: a folder on the import path itself, or a distribution's metadata.
-
-    Of a distribution that is installed from its folder, pyproject.toml is metadata too: it lists the packages.
-    """
+    """Whether a path is an entry of the import path itself, its pyproject.toml (of an editable install), or a distribution's metadata."""
     if ".dist-info" in path or ".egg-info" in path:
         return any(part.endswith((".dist-info", ".egg-info")) for part in path.split("/"))
     return path.removesuffix("/pyproject.toml") in _import_path(tuple(sys.path))
@@ -123,7 +121,7 @@ def _import_path(folders: tuple[str, ...]) -> frozenset[str]:
 
 
 def code_folders() -> frozenset[str]:
-    """Return where this process's code lies: the interpreter, site-packages, and every package that was imported."""
+    """Return the folders and files of the process's code: the interpreter, site-packages, and every imported package."""
     # A base prefix of / or /usr would allow the whole disk.
     return frozenset(real for folder in set(_code()) if len(Path(real := os.path.realpath(folder)).parts) > 2)
 

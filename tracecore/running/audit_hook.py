@@ -1,9 +1,8 @@
-"""Watching what Python code opens and which hosts it connects to while a stage runs: by an audit hook, one for the whole process.
+"""Recording the files that Python code opens and the hosts it connects to while a stage runs, by a process-wide audit hook.
 
-A hook can't be removed, so it is installed once, with the first stage that runs, and returns at once while nothing is watched. Stages are
-distinguished by threads: their own, and those that they start through `threading`, directly or by a pool. So nothing that Dagster, a progress bar or
-the record does in another thread is taken for the stage's. Not seen is what native code (Arrow, Delta, torch, SQLite) opens and what a child process
-does; that one was started is seen.
+The hook can't be removed, so it is installed with the first stage and returns at once while nothing is watched. Stages are distinguished by thread:
+their own, and those started from it through `threading`, so accesses of Dagster, progress bars or the record in other threads are not attributed to
+a stage. Not seen are files opened by native code (Arrow, Delta, torch, SQLite) and by child processes; starting a child process is seen.
 """
 
 from __future__ import annotations
@@ -39,12 +38,12 @@ _NO_NAMES = frozenset({"", ".", ".."})
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """An access.
+    """An access by a stage.
 
     Attributes:
         verb: `read`, `write`, `connect` or `start`.
-        target: path, address or program, as it was asked for.
-        where: line of the plugin that asked (`run.py:12`).
+        target: path, address or program as requested.
+        where: line of the plugin that requested it (`run.py:12`); empty if unknown.
     """
 
     verb: str
@@ -54,7 +53,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """An access that was not allowed when it was seen; an import may explain it later."""
+    """An access that was not allowed when it was seen; a later import may make it allowed."""
 
     access: Access
     path: str
@@ -62,10 +61,11 @@ class _Seen:
 
 
 class Watch:
-    """What one run of a stage touched that is not its to touch.
+    """The accesses of one run of a stage that are not allowed.
 
     Args:
-        places: what the stage may touch; may grow while it runs.
+        package: top-level package of the stage, to find the line that made an access.
+        places: the allowed paths; may grow during the run.
     """
 
     def __init__(self, package: str, places: AllowedPaths) -> None:
@@ -81,7 +81,7 @@ class Watch:
 
     @contextmanager
     def on(self) -> Iterator[None]:
-        """Watch this thread, and those that it starts, for the length of the block."""
+        """Watch this thread and the threads it starts while the context is open."""
         _put_up_the_hook()
         ident = threading.get_ident()
         before = _WATCHED.get(ident)
@@ -95,7 +95,7 @@ class Watch:
 
     @contextmanager
     def kernel(self) -> Iterator[None]:
-        """Mark what the kernel does on the stage's behalf, in this thread."""
+        """Attribute this thread's accesses to the kernel while the context is open."""
         before = getattr(_KERNEL, "depth", 0)
         _KERNEL.depth = before + 1
         try:
@@ -105,7 +105,7 @@ class Watch:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Ignore this thread for a while: what happens in it is not the stage's doing, such as a progress bar's."""
+        """Ignore this thread's accesses while the context is open, such as those of a progress bar."""
         ident = threading.get_ident()
         before = _WATCHED.pop(ident, None)
         _ASIDE.add(ident)
@@ -116,7 +116,7 @@ class Watch:
             _give_back(ident, before)
 
     def strays(self) -> list[Access]:
-        """Return what was touched and not the stage's to touch, each once, in the order it was first seen."""
+        """Return the accesses that are not allowed, each once, in order of first occurrence."""
         code = code_folders() if self._seen else frozenset()  # with what was imported since
         return [
             seen.access
@@ -125,7 +125,7 @@ class Watch:
         ]
 
     def note(self, verb: str, target: str, *, in_kernel: bool) -> None:
-        """Take an access in, unless it is the stage's to have."""
+        """Remember an access unless it is allowed."""
         if not self._open:
             return
         if verb in _UNPLACED:
@@ -152,7 +152,7 @@ class Watch:
         self._seen[verb, target] = _Seen(Access(verb, target, self._where()), path, in_kernel)
 
     def _resolved(self, path: str) -> str:
-        """Follow links; folders are followed once, for a stage may open a hundred thousand files in one."""
+        """Return a path with symbolic links resolved; resolved folders are cached, since a stage may open 100,000 files in one."""
         folder, _, name = path.rpartition("/")
         known = self._real.get(folder)
         if name in _NO_NAMES:
@@ -169,7 +169,7 @@ class Watch:
         return os.path.realpath(whole) if stat.S_ISLNK(mode) else whole
 
     def _lies_in_readable(self, path: str) -> bool:
-        """Return whether a file's folder is readable as a whole, which is remembered until a place is added."""
+        """Whether a file's whole folder is readable, cached until the allowed paths change."""
         if self._version != self.places.version:
             self._version = self.places.version
             self._readable = {}
@@ -271,7 +271,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _remember_child(thread: threading.Thread) -> None:
-    """Note which stage starts a thread: it can't be found out afterwards, and Python 3.11 has no audit event for it."""
+    """Remember which watch a new thread belongs to; Python 3.11 has no audit event for thread starts."""
     ident = threading.get_ident()
     watch = _WATCHED.get(ident)
     if watch is not None:

@@ -1,4 +1,4 @@
-"""Running the checks of a run's outputs: which there are, with what settings, and what each found, as a recorded run of its own."""
+"""Planning and running the checks of a run's outputs; each is recorded as a separate run."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PlannedCheck:
-    """A check to be run on an output.
+    """A check to run on an output.
 
     Attributes:
         port: the output that a failure rejects.
-        severity: the check's own, unless the program says otherwise.
-        settled: whether the program itself says what a failure means.
-        readers: assets that read the output, where the check asks for them.
+        severity: the check's severity, or the program's if it sets one.
+        settled: whether the program sets the severity.
+        readers: assets that read the output, if the check asks for them.
     """
 
     check: Check
@@ -49,15 +49,15 @@ class PlannedCheck:
 
     @property
     def details(self) -> dict[str, JSON]:
-        """What the record keeps of how it was planned."""
+        """Parameters and readers, as recorded in the check's details."""
         return {**({"params": self.params} if self.params else {}), **({"readers": list(self.readers)} if self.readers else {})}
 
 
 def plan_checks(task: Task, host: PluginHost) -> list[PlannedCheck]:
-    """List the checks of a task: of each output, of the stage over several outputs, and those that the program adds.
+    """Return the checks of a task: those of its stage's outputs, of the stage as a whole, and those that the program adds.
 
     Raises:
-        UsageError: an unknown check or a wrong setting; the nearest right name is offered.
+        UsageError: a check is unknown or a setting is wrong.
     """
     return [
         _plan(check.item, port, task.checks.get(key, {}) if key is not None else {}, task)
@@ -66,14 +66,14 @@ def plan_checks(task: Task, host: PluginHost) -> list[PlannedCheck]:
 
 
 def choose_checks(stage: RegisteredStage, settings: Iterable[str], asset: str, host: PluginHost) -> list[tuple[Registered[Check], str, str | None]]:
-    """Choose the checks of an asset, each with the output that it judges and the program's name for it, where the program names it.
+    """Return (check, output port, the program's name for it or None) for each check of an asset.
 
     Args:
-        stage: names checks of its outputs and over several; its own plugin's are meant where it brings one of that name.
-        settings: names that the program sets or adds; what it adds judges the first output.
+        stage: its declared checks are looked up first in its own plugin.
+        settings: names of the checks that the program configures or adds; an added check judges the first output.
 
     Raises:
-        UsageError: an unknown check, a bare name that several plugins offer, or two checks of one name.
+        UsageError: a check is unknown or ambiguous, or two checks have one name.
     """
     outputs = stage.stage_class.outputs()
     first = next(iter(outputs))
@@ -113,7 +113,7 @@ def _plan(check: Check, port: str, settings: Mapping[str, JSON], task: Task) -> 
 
 
 def known_result(planned: PlannedCheck, target: Artifact, known: Sequence[CheckRun]) -> CheckRun | None:
-    """Find the recorded result of a check that was run with the same settings on the same output; the newest of several."""
+    """Return the newest recorded result of the same check with the same settings on the same output, or None."""
     return next(
         (
             check
@@ -133,12 +133,12 @@ def _mapping(value: JSON) -> Mapping[str, JSON]:
 
 
 def rejected_refs(checks: Sequence[CheckRun]) -> frozenset[str]:
-    """Return the outputs that failed a blocking check: nothing downstream may read them."""
+    """Return the refs of outputs that failed a blocking check; nothing downstream may read them."""
     return frozenset(check.target for check in checks if not check.success and check.severity is Severity.BLOCKING)
 
 
 class _Reading:
-    """What one check reads; fulfils `CheckContext`."""
+    """The `CheckContext` of one check, which remembers the outputs that it reads."""
 
     def __init__(self, planned: PlannedCheck, run_id: str, outputs: Mapping[str, Artifact], store: Store) -> None:
         self.target = copy.deepcopy(outputs[planned.port])
@@ -152,7 +152,7 @@ class _Reading:
         self._read: dict[str, None] = {}
 
     def read(self, port: str | None = None) -> Any:
-        """Return an output as a stage would read it."""
+        """Return an output's content, by default the target's; raises KeyError for an unknown port."""
         name = port or self._port
         if name not in self._outputs:
             raise KeyError(f"the run has no output '{name}'; it has {', '.join(self._outputs)}")
@@ -161,16 +161,12 @@ class _Reading:
 
     @property
     def inputs(self) -> tuple[RunInput, ...]:
-        """What it read, at least the output that it judges."""
+        """The outputs that the check read; the target if it read none."""
         return tuple(RunInput(name, self._outputs[name], self._run_id) for name in self._read or {self._port: None})
 
 
 def run_check(planned: PlannedCheck, job: str, run_id: str, outputs: Mapping[str, Artifact], store: Store, recorder: Recorder) -> CheckRun:
-    """Run one check and record it; a check that raises has failed, with its name and what it raised.
-
-    Args:
-        recorder: returns when the check's run is durable.
-    """
+    """Run a check, record it durably and return its record; a check that raises is recorded as failed."""
     reading = _Reading(planned, run_id, outputs, store)
     started = datetime.now(UTC)
     try:
@@ -201,7 +197,7 @@ def run_check(planned: PlannedCheck, job: str, run_id: str, outputs: Mapping[str
 
 
 def recordable_result(result: object) -> CheckResult:
-    """Return a result as it can be recorded; refuse what is none."""
+    """Return a copy of a check's result whose texts are safe to record; raises TypeError if it is not a CheckResult."""
     if not isinstance(result, CheckResult):
         raise TypeError(f"it returned {type(result).__name__}, expected a CheckResult")
     details = recordable(result.details)

@@ -1,4 +1,4 @@
-"""The `Context` of a running stage: what it reads and writes is remembered for the record, and what it is handed is allowed to be touched."""
+"""The `Context` of a running stage, which remembers what it reads and writes, and allows access to the paths it returns."""
 
 from __future__ import annotations
 
@@ -40,28 +40,25 @@ _STANDARD = frozenset(
 
 
 class Adopting(Protocol):
-    """Where files from outside go: the build keeps and records them."""
+    """Receiver of external files, which keeps and records them."""
 
     def adopt(self, file: SourceFile, *, kind: str, name: str, facets: Mapping[str, JSON], unknowns: Sequence[tuple[str, str]]) -> Path:
-        """Have a file kept and return its stored path."""
+        """Keep a file and return its stored path."""
 
     def quarantine(self, file: SourceFile, reason: str) -> None:
-        """Have a file left out by name."""
+        """Record a file as left out."""
 
 
 class RunContext:
-    """The `Context` of a running stage: what it hands out may be touched, and nothing else.
+    """The `Context` of a running stage.
 
     Attributes:
-        facets: by output port and name.
-        unknowns: each with its output port, None for all outputs.
-        tables: by output port; still in staging.
-        folders: files by output port; still in staging.
-        places: what was handed out so far.
-        watch: notes every other access while the stage runs.
-
-    Args:
-        adopting: keeps and records files from outside.
+        facets: facet values by output port and name.
+        unknowns: (output port, unknown); the port is None for all outputs.
+        tables: staged tables by output port.
+        folders: staged folders by output port.
+        places: the allowed paths so far.
+        watch: remembers all other accesses.
     """
 
     def __init__(self, stage: type[Stage], job: Job, run_id: str, lineage: Lineage, adopting: Adopting, progress: Progress | None) -> None:
@@ -84,7 +81,7 @@ class RunContext:
         self._progress = progress
 
     def _own(self, port: P, kind: type[P]) -> P:
-        """Check that a port is this stage's own and of the right sort: a mistake in a plugin should say where it is."""
+        """Return a port if this stage declares it with the given type; raises TypeError otherwise."""
         stage = self._stage
         declared = {name: each for name, each in {**stage.inputs(), **stage.outputs(), **stage.file_ports()}.items() if isinstance(each, kind)}
         if not isinstance(port, kind) or port.name not in declared:
@@ -94,10 +91,10 @@ class RunContext:
         return port
 
     def read(self, port: Input[Value_co]) -> Value_co:
-        """Return an input: a dataset for a table, else a path; None for an optional input left out.
+        """Return an input's content: a dataset for a table, else a path; None for an optional input that is not wired.
 
         Raises:
-            UsageError: it is not a table of the port's type.
+            UsageError: the port has a table type, but the input is not a table.
         """
         artifact = self._job.inputs.get(self._own(port, Input).name)
         with self.watch.kernel():
@@ -114,17 +111,17 @@ class RunContext:
         return cast("Value_co", value)
 
     def artifact(self, port: Input[Any]) -> Artifact | None:
-        """Return the recorded identity of an input; a copy, so that nothing a stage does to it reaches the record."""
+        """Return a copy of an input's recorded artifact; None for an optional input that is not wired."""
         return copy.deepcopy(self._job.inputs.get(self._own(port, Input).name))
 
     def files(self, port: Files) -> list[SourceFile]:
-        """Return the files found for a port."""
+        """Return the files found for a file port."""
         found = list(self._job.found[self._own(port, Files).name])
         self.places.read(*(file.path for file in found))
         return found
 
     def members(self, port: Input[Any]) -> list[SourceFile]:
-        """Return the files of an input that is a directory."""
+        """Return the files of an input that is a directory, except withdrawn ones, which are quarantined; empty if the input is not wired."""
         artifact = self._job.inputs.get(self._own(port, Input).name)
         if artifact is None:
             return []
@@ -141,7 +138,7 @@ class RunContext:
         return members
 
     def scratch(self) -> Path:
-        """Return the folder that outlives a kill."""
+        """Return the run's scratch folder, which is kept if the process is killed."""
         with self.watch.kernel():
             self._job.scratch.mkdir(parents=True, exist_ok=True)
         self.places.write(self._job.scratch)
@@ -156,7 +153,7 @@ class RunContext:
         facets: Mapping[str | FacetSpec, JSON] | None = None,
         unknowns: Sequence[tuple[str, str]] = (),
     ) -> Path:
-        """Keep a source file with its declared origin and give its stored path."""
+        """Keep an external file with its declared origin and return its stored path."""
         checked = dict(_facet(facet, value) for facet, value in (facets or {}).items())
         stated = [(tellable(str(what)), tellable(str(why))) for what, why in unknowns]
         with self.watch.kernel():
@@ -165,11 +162,11 @@ class RunContext:
         return path
 
     def quarantine(self, file: SourceFile, reason: str) -> None:
-        """Leave a damaged file out, in the record."""
+        """Leave out a damaged file and record why."""
         self._adopting.quarantine(file, tellable(str(reason)))
 
     def write(self, port: Output, value: Any) -> None:
-        """Write an output table to staging."""
+        """Write an output table to staging, without the rows of withdrawn drives, each of which becomes an unknown."""
         name = self._own(port, Output).name
         if name in self.folders:
             raise TypeError(f"the stage wrote the output '{name}' both as a table and as files")
@@ -180,7 +177,7 @@ class RunContext:
             self.unknown("drive withdrawn", f"{drive}: {reason}", port=port)
 
     def path(self, port: Output) -> Path:
-        """Return the staging directory of an output's files."""
+        """Return the staging folder for an output's files."""
         name = self._own(port, Output).name
         if name in self.tables:
             raise TypeError(f"the stage wrote the output '{name}' both as a table and as files")
@@ -193,7 +190,7 @@ class RunContext:
         return self.folders[name]
 
     def describe(self, port: Output, facet: str | FacetSpec, value: Mapping[str, JSON]) -> None:
-        """Attach a facet to an output; a second one of the same name replaces the first."""
+        """Attach a facet to an output, replacing one of the same name; raises TypeError if its name or value is invalid."""
         name = self._own(port, Output).name
         called, members = _facet(facet, value)
         if not _FACET_NAME.fullmatch(called) or called in _OURS or called in _STANDARD:
@@ -203,13 +200,13 @@ class RunContext:
         self.facets.setdefault(name, {})[called] = members
 
     def unknown(self, what: str, why: str, *, port: Output | None = None) -> None:
-        """State a fact that is missing about an output."""
+        """Add an unknown to an output, or to all outputs by default."""
         stated = (None if port is None else self._own(port, Output).name, Unknown(tellable(str(what)), tellable(str(why))))
         if stated not in self.unknowns:
             self.unknowns.append(stated)
 
     def progress(self, done: int, total: int, note: str = "") -> None:
-        """Show how far the work is; a listener that fails is dropped."""
+        """Report progress; a callback that raises is logged and not called again."""
         if self._progress is None:
             return
         try:
@@ -221,10 +218,10 @@ class RunContext:
 
 
 def _facet(spec: str | FacetSpec, value: Any) -> tuple[str, JSON]:
-    """Return the name of a facet and an own copy of its members, summary included, whatever the stage does to the value later.
+    """Return a facet's name and a copy of its value with its summary.
 
     Raises:
-        TypeError: it holds something that JSON can't, or no summary that a trace can show.
+        TypeError: the value is not valid JSON, or its summary is missing or invalid.
     """
     facet = spec if isinstance(spec, str) else spec.name
     try:
@@ -242,7 +239,7 @@ def _facet(spec: str | FacetSpec, value: Any) -> tuple[str, JSON]:
 
 
 class _Questions:
-    """The record's answers, whose own reading is the kernel's."""
+    """The record's queries for a stage; accesses that they make are attributed to the kernel."""
 
     def __init__(self, lineage: Lineage, watch: Watch) -> None:
         self._lineage = lineage
@@ -254,6 +251,6 @@ class _Questions:
             return self._lineage.trace(ref)
 
     def facets(self, ref: str) -> Mapping[str, JSON]:
-        """Return the facets of one whole artifact ref."""
+        """Return the facets of an artifact by its full ref."""
         with self._watch.kernel():
             return self._lineage.facets(ref)

@@ -1,7 +1,7 @@
-"""What a run depended on, from what its worker loaded, with the source code kept in the store; and what changed since a recorded list.
+"""The dependencies of a run, from what its worker loaded, and what has changed since they were recorded; source texts are kept in the store.
 
-A deterministic run reads the same first dependency every time, so what it loads next is fixed by what it read before: where nothing on the list has
-changed, the run would load the same and make the same (as compilers' caches reason about include files).
+A deterministic run loads the same first dependency every time, and each next one depends only on what was loaded before. So if no recorded dependency
+changed, the run would load and make the same, as compiler caches reason about include files.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _LONGEST = 1 << 20
 
 
 def text_size(path: str) -> int | None:
-    """Return the size of a file that is kept: Python source or UTF-8 text of at most 1 MiB; None of any other, of which only the digest is kept."""
+    """Return the size of a file whose text is kept (Python source or UTF-8, at most 1 MiB); None for others, of which only the digest is recorded."""
     try:
         data = Path(path).read_bytes()
         if len(data) > _LONGEST or b"\0" in data:
@@ -51,17 +51,21 @@ def text_size(path: str) -> int | None:
 
 
 class KeptSources:
-    """Keeps the source files of runs."""
+    """Stores the source texts of runs; remembers which digests are kept already."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._kept: dict[str, int] = {}
 
     def keep(self, found: Dependencies, places: Mapping[str, str], run_id: str, withdrawn: Collection[str]) -> tuple[Dependencies, list[str]]:
-        """Keep the texts among the files that a run loaded.
+        """Store the source texts of a run.
+
+        Args:
+            places: absolute path of each source by its recorded name.
+            withdrawn: `sha256:` digests that must not be stored.
 
         Returns:
-            The dependencies with the size of each text that is kept, and the files that are not any more what was loaded.
+            The dependencies with the size of each kept text, and the names of files that changed since they were loaded.
         """
         sources: list[tuple[str, str, int | None]] = []
         changed: list[str] = []
@@ -75,25 +79,25 @@ class KeptSources:
         return replace(found, sources=tuple(sources)), changed
 
     def remember(self, found: Dependencies) -> None:
-        """Remember what a COMPLETE names, which is never pruned; what a run kept that failed may be, so that it is put again."""
+        """Remember the texts that a COMPLETE event names, which are never pruned; those of a failed run may be, so they are stored again."""
         self._kept |= {digest: size for _, digest, size in found.sources if size is not None}
 
 
 def source_artifacts(dependencies: Dependencies) -> Iterator[Artifact]:
-    """Return the kept files of a run, as the store wants them."""
+    """Yield the kept sources of a run as artifacts that the store can open."""
     for file, digest, size in dependencies.sources:
         if size is not None:
             yield Artifact(KIND, file, f"sha256:{digest}", Media.FILE, location=blob_location(f"sha256:{digest}"), size_bytes=size)
 
 
 def kept_text(store: Store, digest: str) -> bytes | None:
-    """Return the bytes of a kept file by its SHA-256 in hex; None where they are not there, or others."""
+    """Return a kept source by its hex SHA-256; None if it is missing or corrupted."""
     data = store.read(blob_location(f"sha256:{digest}"))
     return data if data is not None and digest_bytes(data) == f"sha256:{digest}" else None
 
 
 def patch(file: str, then: bytes | None, now: bytes | None) -> str | None:
-    """Return the lines in which a file differs, as `diff -u` writes them; None where one of the texts is not there."""
+    """Return the unified diff of a file; None if one of the texts is missing."""
     if then is None or now is None:
         return None
     before, after = (data.decode(errors="replace").splitlines() for data in (then, now))
@@ -108,12 +112,13 @@ _SYSTEM = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One part of what something was made from that is another now.
+    """One difference between what something was made from and what there is now.
 
     Attributes:
         part: `code`, `dependency`, `parameter`, `input` or `format`.
-        then: value; None where there was none.
-        now: value; None where there is none.
+        name: name of the file, distribution, parameter or input.
+        then: the old value, or None.
+        now: the new value, or None.
     """
 
     part: str
@@ -123,7 +128,7 @@ class Change:
 
 
 class Code:
-    """The code that is installed now, as one look at it: which distribution a file belongs to, and what is recorded file by file."""
+    """A snapshot of the installed code: which distribution a file belongs to, and which code is recorded file by file."""
 
     def __init__(self) -> None:
         self._installed = installed()
@@ -139,18 +144,18 @@ class Code:
 
     @cached_property
     def _editable(self) -> dict[str, str]:
-        """Package folders and single modules of editable distributions."""
+        """Distribution name by package folder or module file of editable installs."""
         return {str(folder): each.name for each in self._installed.values() if each.project is not None for folder in each.folders}
 
     @cached_property
     def hashed(self) -> tuple[str, ...]:
-        """Folders and files whose code is recorded file by file: of editable distributions, and of every plugin."""
+        """Folders and files whose code is recorded file by file: those of editable distributions and of plugins, sorted."""
         plugins = (each for each in self._installed.values() if each.project is None and each.is_plugin and each.name != _OURS)
         own = [folder for folder, name in self._editable.items() if name != _OURS]
         return tuple(sorted([*own, *(f"{each.root}/{top}" for each in plugins for top in each.tops)]))
 
     def owner(self, path: str) -> Installed | None:
-        """Return the distribution that brings a file; None where none does, or an editable one."""
+        """Return the non-editable distribution that a file belongs to, or None."""
         for root in self._site:
             if path.startswith(f"{root}/"):
                 relative = path[len(root) + 1 :]
@@ -165,7 +170,7 @@ class Code:
         return self._files[each.name]
 
     def dependencies(self, loaded: Loaded) -> tuple[Dependencies, dict[str, str]]:
-        """Return what a run depended on, of which nothing is kept yet, and where its source files lie, by their names."""
+        """Return a run's dependencies, without sizes of kept texts, and the absolute path of each source by its recorded name."""
         used: dict[str, Installed] = {}
         places: dict[str, str] = {}
         natives: dict[str, str] = {}
@@ -197,11 +202,16 @@ class Code:
         return dependencies, places
 
     def files(self) -> dict[str, str]:
-        """Return SHA-256 by path of the files of editable distributions, as they are now."""
+        """Return the current hex SHA-256 of each file of editable distributions, by path."""
         return {path: digest for each in self._installed.values() if each.name != _OURS for path, digest in each.editable_files()}
 
     def changed(self, loaded: Loaded, found: Dependencies, environment: Environment, files: Mapping[str, str]) -> list[str]:
-        """Name the code that was changed since a run began."""
+        """Return the names of the code that changed after a run started.
+
+        Args:
+            environment: the environment at the start of the run.
+            files: `Code.files()` at the start of the run.
+        """
         before = {name: (version, digest) for name, version, digest in environment.distributions}
         replaced = [name for name, version, _ in found.distributions if not self._is_as(self._installed[name], before.get(name), version)]
         touched = (path for path in loaded.touched if self._before(path, files) != (loaded.hashed.get(path) or file_sha256(path)))
@@ -211,12 +221,12 @@ class Code:
         return before is not None and before == (version, before[1] if each.is_by_file else each.digest)
 
     def _before(self, path: str, files: Mapping[str, str]) -> str:
-        """Return the SHA-256 that a file had when a run began: as it was hashed then, else as its installer wrote it; empty where it is unknown."""
+        """Return the SHA-256 of a file at the start of a run: from `files`, else from its distribution's RECORD; empty if unknown."""
         owner = self.owner(path)
         return files.get(path) or ("" if owner is None else owner.files[path[len(str(owner.root)) + 1 :]][1])
 
     def changes(self, then: Dependencies) -> Iterator[Change]:
-        """Compare a recorded list with what is there now; nothing where all of it still holds."""
+        """Yield the differences between recorded dependencies and the present state; nothing if all are unchanged."""
         yield from self._replaced(then)
         files = [("code", file, digest) for file, digest, _ in then.sources] + [("dependency", path, digest) for path, digest in then.natives]
         for part, name, digest in files:
@@ -237,29 +247,29 @@ class Code:
                 yield Change("dependency", name, version, each.version if each.version != version else f"{version} (other files)")
 
     def name(self, path: str) -> str:
-        """Return a file's path from its package's folder on, without where that lies on this machine."""
+        """Return a file's path from its package's folder on, independent of the machine."""
         roots = [*(str(Path(each).parent) for each in self.hashed), *(each for each in sys.path if each)]
         fitting = [each for each in roots if path.startswith(f"{each}/")]
         return path[len(max(fitting, key=len)) + 1 :] if fitting else inside_package(path)
 
     def place(self, file: str) -> str:
-        """Return where a file of this name lies now; empty where its package is not there."""
+        """Return the current path of a source by its recorded name, the inverse of `name`; empty if its package is missing."""
         top = file.partition("/")[0]
         known = next((str(Path(each).parent) for each in self.hashed if Path(each).name == top), None)
         folders = [known] if known is not None else [each or "." for each in sys.path]
         return next((f"{folder}/{file}" for folder in folders if Path(folder, top).exists()), "")
 
     def text(self, file: str) -> bytes | None:
-        """Return the bytes of a file as it is now; None where it is not there."""
+        """Return the current content of a source by its recorded name; None if it is missing."""
         try:
             return Path(self.place(file)).read_bytes()
         except OSError:
             return None
 
     def _state(self, each: Installed) -> str:
-        """Return a distribution's digest; where its code was edited in place, with the edits.
+        """Return the digest of a distribution, including files edited after installation.
 
-        Of plugins and editable distributions each file counts that a run loaded: here only those whose version was asked for by name.
+        Of plugins and editable distributions only name and version count, since their loaded files are recorded one by one.
         """
         if each.name not in self._states:
             edited: list[JSON] = [] if each.is_by_file else [list(one) for one in each.edited()]
@@ -274,7 +284,7 @@ class Code:
         )
 
     def _counts(self, name: str, loaded: Loaded) -> bool:
-        """Whether a name that was looked for in vain can change anything: not inside a package whose files are known by its distribution."""
+        """Whether the absence of a name can matter: not for the kernel, the standard library, and inside packages recorded by distribution."""
         top, dot, _ = name.partition(".")
         if name in loaded.modules or top in KERNEL or top in sys.stdlib_module_names:
             return False
@@ -299,7 +309,7 @@ class Code:
 
 
 def code_patch(store: Store, code: Code, change: Change) -> str | None:
-    """Return the lines in which a source file differs from what a run loaded; None of any other change, and where one of the texts is not there."""
+    """Return the unified diff of a changed source file since a run loaded it; None for other changes and missing texts."""
     return patch(change.name, kept_text(store, change.then), code.text(change.name)) if change.part == "code" and _is_sha256(change.then) else None
 
 
@@ -308,7 +318,7 @@ def _is_sha256(text: str | None) -> TypeGuard[str]:
 
 
 def facet(found: Dependencies) -> dict[str, JSON]:
-    """Return the run facet that records what a run depended on."""
+    """Return the value of the run facet `tracecore_dependencies`."""
     listed = ((found.distributions, "distribution"), (found.sources, "source file"), (found.natives, "native library"))
     return {
         "summary": summarize(*(count(len(each), noun) for each, noun in listed if each)) or "nothing but the kernel",
@@ -321,7 +331,7 @@ def facet(found: Dependencies) -> dict[str, JSON]:
 
 
 def _find(name: str, path: Iterable[str] | None) -> ModuleSpec | None:
-    """Find a module without importing anything, its package neither."""
+    """Return a module's spec without importing the module or its package; None if there is none."""
     places = None if path is None else list(path)
     for finder in sys.meta_path:
         find = getattr(finder, "find_spec", None)
@@ -332,5 +342,5 @@ def _find(name: str, path: Iterable[str] | None) -> ModuleSpec | None:
 
 
 def _of_python(path: str) -> bool:
-    """Whether a file belongs to the interpreter."""
+    """Whether a path is below the interpreter's library folders."""
     return path.startswith(_PYTHON)

@@ -1,4 +1,4 @@
-"""Erasure filter: withdrawn files are left out wherever they are found, and withdrawn drives' rows wherever they would be written."""
+"""Removal of withdrawn files and of withdrawn drives' rows from what runs read and write."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ __all__ = ["ErasureFilter"]
 
 @dataclass(frozen=True, slots=True)
 class ErasureFilter:
-    """What the record says was withdrawn, each with the sentence that says so."""
+    """What was withdrawn: a sentence by file digest and by drive name."""
 
     files: Mapping[str, str] = field(default_factory=dict)
     drives: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        """Whether anything ever was."""
+        """Whether anything was withdrawn."""
         return bool(self.files or self.drives)
 
     def sift(self, found: Sequence[SourceFile]) -> tuple[list[SourceFile], list[tuple[SourceFile, str]]]:
-        """Part files into those that may be read, and those that were withdrawn with the sentence that says so."""
+        """Return the files that may be read, and the withdrawn ones with their sentences."""
         kept = [file for file in found if file.digest not in self.files]
         return kept, [(file, self.files[file.digest]) for file in found if file.digest in self.files]
 
     def drop_files(self, folder: Path) -> list[str]:
-        """Remove every withdrawn file from a staged folder; return a line on each."""
+        """Delete withdrawn files from a staged folder and return `<path>: <sentence>` of each, sorted."""
         if not self.files:
             return []
         removed: list[str] = []
@@ -47,11 +47,10 @@ class ErasureFilter:
         return sorted(removed)
 
     def drop_rows(self, data: Any, reasons: dict[str, str]) -> Any:
-        """Leave the rows of withdrawn drives out of a table that is about to be written.
+        """Return a table, batch or reader without the rows of withdrawn drives; anything else is returned unchanged.
 
         Args:
-            data: a table, a batch or a reader; anything else passes.
-            reasons: receives the sentence of each drive that had rows; of a reader, when it has been read.
+            reasons: filled with the sentence of each drive whose rows were dropped; for a reader, as it is read.
         """
         import pyarrow as pa
 

@@ -1,6 +1,6 @@
-"""One run, in order: START durable, outputs to staging, digested and moved into the store, COMPLETE durable, checks run.
+"""Executing a task: START durable, stage run, outputs moved from staging into the store, COMPLETE durable, checks run.
 
-The record, asked by staleness key, decides whether anything runs at all.
+If the record has a reusable run with the same staleness key, nothing is run.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A task whose parameters, inputs and files are known to be right."""
+    """A task with validated parameters, inputs and files, and its staleness key."""
 
     params: BaseModel
     recorded: Mapping[str, JSON]
@@ -67,11 +67,7 @@ class _Prepared:
 
 
 class Executor:
-    """Makes assets, or finds that they were made.
-
-    Args:
-        recorder: where what happened goes; every call returns when it is durable.
-    """
+    """Makes assets, or reuses recorded ones. Every recorder call returns when the event is durable."""
 
     def __init__(self, workspace: Workspace, store: Store, recorder: Recorder, host: PluginHost, progress: Progress | None = None) -> None:
         self.workers = Workers()
@@ -83,13 +79,13 @@ class Executor:
         self._sources = KeptSources(store)
 
     def execute(self, task: Task) -> Outcome:
-        """Make an asset, or reuse what a completed run with the same staleness key made.
+        """Make an asset, or reuse the outputs of a completed run with the same staleness key.
 
         Raises:
-            UsageError: a wrong parameter, input or file, a full or read-only disk.
-            NegativeVerdict: an input was rejected by a blocking check.
-            RunFailed: the stage failed; its FAIL is recorded.
-            KeyboardInterrupt: it was stopped; its ABORT is recorded.
+            UsageError: a parameter, input or file is wrong, or the disk is full or read-only.
+            NegativeVerdict: a blocking check rejected an input.
+            RunFailed: the stage failed; FAIL is recorded.
+            KeyboardInterrupt: the run was stopped; ABORT is recorded.
         """
         # Shared from the first question on: what is found to be there stays there until the run has ended.
         with share_store(self._workspace.locks):
@@ -104,7 +100,7 @@ class Executor:
     # --- before a run
 
     def _prepare(self, task: Task) -> _Prepared:
-        """Check everything that can be wrong before anything is made."""
+        """Validate a task before anything is made, and compute its staleness key."""
         params = validate_params(task.stage, task.params, task.asset)
         recorded = effective_params(task.stage, params, task.asset)
         task.check_inputs()
@@ -129,7 +125,7 @@ class Executor:
         return _Prepared(params, {**recorded, **names}, found, checks, key, withdrawn, left_out, not_taken)
 
     def _refuse_erased(self, task: Task) -> None:
-        """Refuse an input whose bytes were erased, even while they still lie there."""
+        """Raise UsageError for an input that was erased, even if its bytes still exist."""
         for name, supplied in task.inputs.items():
             reason = self._recorder.erased(supplied.artifact)
             if reason is not None:
@@ -142,7 +138,7 @@ class Executor:
                 self._progress(0, 0, "another process makes the same: waiting for it")
 
     def _usable(self, task: Task, known: CompletedRun) -> bool:
-        """Return whether a completed run's outputs are all still in the store."""
+        """Whether all outputs of a completed run are still in the store; in strict mode, not for a run with undeclared accesses."""
         wanted = set(task.stage.stage_class.outputs())
         if not wanted <= known.outputs.keys():
             return False
@@ -152,7 +148,7 @@ class Executor:
         return all(self._store.exists(output) and self._recorder.erased(output) is None for output in outputs)
 
     def _reuse(self, task: Task, prepared: _Prepared, known: CompletedRun) -> Outcome:
-        """Answer with what an earlier run made; checks that were never run on it (a crash, new settings) are run now."""
+        """Return the outcome of an earlier run, after running checks that have no recorded result with the present settings."""
         outputs = {port: known.outputs[port] for port in task.stage.stage_class.outputs()}
         checks = tuple(
             known_result(planned, outputs[planned.port], known.checks) or self._check(planned, task, known.id, outputs) for planned in prepared.checks
@@ -172,7 +168,7 @@ class Executor:
         return Outcome(run.id, reused=False, outputs=outputs, checks=checks, rejected=rejected_refs(checks))
 
     def _run(self, task: Task, prepared: _Prepared) -> Run:
-        """Describe the run before it starts."""
+        """Return the description of the run to start."""
         return Run(
             id=self._recorder.new_run_id(),
             job=task.job,
@@ -193,7 +189,7 @@ class Executor:
         )
 
     def _run_stage(self, task: Task, prepared: _Prepared, run: Run) -> dict[str, Artifact]:
-        """Run the stage from START to its terminal event; whatever it raises is recorded with its name."""
+        """Run the stage from START to its terminal event and return its outputs by port; FAIL or ABORT is recorded for any exception."""
         files = Code().files()
         with clear_disk_errors(self._workspace.root):
             self._recorder.start(run)
@@ -234,7 +230,7 @@ class Executor:
         return outputs
 
     def _undeclared(self, task: Task, made: StageResult, unknowns: list[tuple[str | None, Unknown]]) -> dict[str, JSON]:
-        """Fail a strict run that touched what nothing handed to it; else return the facet for it, and add what its outputs don't know."""
+        """Return the facet for undeclared accesses, empty if there were none, and extend `unknowns`; in strict mode, raise RunFailed."""
         found = UndeclaredAccess.of(made.strays, made.uncounted, self._workspace.root, task.base)
         if not found:
             return {}
@@ -247,11 +243,7 @@ class Executor:
         return {UNDECLARED: found.facet()}
 
     def _dependencies(self, task: Task, run: Run, made: StageResult, files: Mapping[str, str], withdrawn: ErasureFilter) -> Dependencies:
-        """Return what a run depended on, the text of its source files kept.
-
-        Raises:
-            RunFailed: some of it was changed while the stage ran, so that the code that made the outputs is unknown.
-        """
+        """Return a run's dependencies, with its sources kept; raises RunFailed if code changed while the stage ran."""
         code = Code()
         found, places = code.dependencies(made.loaded)
         assert run.environment is not None
@@ -266,7 +258,7 @@ class Executor:
     def _put_outputs(
         self, task: Task, run: Run, prepared: _Prepared, made: StageResult, unknowns: list[tuple[str | None, Unknown]]
     ) -> dict[str, Artifact]:
-        """Move every declared output from staging into the store."""
+        """Move every declared output from staging into the store and return the artifacts by port."""
         declared = task.stage.stage_class.outputs()
         missing = [name for name in declared if name not in made.tables and name not in made.folders]
         if missing:
@@ -322,7 +314,7 @@ class Executor:
     # --- after a run
 
     def _end_badly(self, task: Task, run: Run, inputs: Sequence[RunInput], error: BaseException) -> BaseException:
-        """Record FAIL or ABORT and give what is to be raised: the user's own error, a sentence for anything else."""
+        """Record FAIL or ABORT, discard staging, and return the exception to raise: a TracecoreError, or the interrupt."""
         # Interrupts (Dagster's own too) are BaseExceptions; a plugin's sys.exit is a failure of that plugin, not an interrupt.
         stage = error if isinstance(error, StageRaised) else None
         aborted = stage.interrupt if stage is not None else not isinstance(error, Exception | SystemExit)
@@ -358,7 +350,7 @@ class Executor:
         return raised
 
     def _lacking_column(self, task: Task, reason: str, inputs: Sequence[RunInput]) -> str | None:
-        """Return in words which input has no column that the stage asked it for; None where a run failed by anything else."""
+        """Return an error message if the failure is a column that an input table lacks, else None."""
         column = absent_column(reason)
         tables = [each for each in inputs if column and each.artifact.media is Media.DELTA]
         lacking = [each for each in tables if column not in _columns(self._store.open(each.artifact))]
@@ -378,7 +370,7 @@ def _columns(table: Any) -> Sequence[str]:
 
 
 def _holds(known: CompletedRun, code: Code) -> bool:
-    """Whether all that a run depended on is as it was."""
+    """Whether a completed run's dependencies are recorded and unchanged."""
     return known.dependencies is not None and next(code.changes(known.dependencies), None) is None
 
 

@@ -1,4 +1,4 @@
-"""Facets of an artifact before they are recorded: completed by what registered KPIs say, checked by their contracts."""
+"""Completing facets with the traits of registered KPIs, and validating them, before they are recorded."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["finish_facets"]
 
 
 def finish_facets(host: PluginHost, stage: RegisteredStage, subject: str, facets: Mapping[str, JSON]) -> dict[str, JSON]:
-    """Return the facets that are recorded of an artifact.
+    """Return an artifact's facets, ready to record.
 
     Args:
-        stage: that described it; what its own plugin registers counts before the rest.
-        subject: the artifact, in words (`its output 'frames'`).
+        stage: the stage that wrote them; objects of its own plugin take precedence.
+        subject: the artifact in words (`its output 'frames'`), for errors.
 
     Raises:
-        RunFailed: a facet is not what its contract says.
+        RunFailed: a facet violates its schema.
     """
     finished = dict(facets)
     if isinstance(report := finished.get(KPIS_FACET.name), Mapping):
@@ -37,5 +37,5 @@ def finish_facets(host: PluginHost, stage: RegisteredStage, subject: str, facets
 
 
 def _of(stage: RegisteredStage, offered: list[Registered[Any]]) -> Any:
-    """Return the object that the stage's plugin registers, else the first."""
+    """Return the object that the stage's plugin registers, else the first one."""
     return next((each.item for each in offered if each.entry_point == stage.entry_point), offered[0].item)

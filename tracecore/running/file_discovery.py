@@ -1,4 +1,4 @@
-"""Files from outside the record: found by path, folder or glob before a run starts, with the digests that its staleness key needs."""
+"""Finding and hashing external input files by path, folder or glob, before a run starts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RUNS = frozenset({"classify", "detect", "obb", "pose", "predict", "segment", "t
 
 
 def _paths(value: Any, port: Files) -> list[str]:
-    """Read a file parameter's value: one path or a list of them."""
+    """Return a file parameter's value, one path or a list of them, as a list."""
     listed = [value] if isinstance(value, str | Path) else value
     if listed is None:
         return []
@@ -33,23 +33,20 @@ def _paths(value: Any, port: Files) -> list[str]:
 
 
 def find_files(port: Files, params: Mapping[str, Any], base: Path) -> list[Path]:
-    """Find the files that a stage's file port is to get, without reading them.
+    """Return the files of a file port, each once, without reading them.
 
     Args:
-        port: says which parameter holds the paths, which suffixes count in a folder, and whether there may be none.
-        params: the stage's parameters; files, folders (searched to the bottom) and globs; a file named outright is taken whatever its suffix.
-
-    Returns:
-        Each file once, however often it was named.
+        params: the stage's parameters; the port's one has files (of any suffix), folders (searched recursively) and globs.
+        base: folder that relative paths start from.
 
     Raises:
-        UsageError: a path that is not there, or a folder or glob without any such file; it is named.
+        UsageError: a path does not exist, or a folder or glob has no matching file.
     """
     return [path for path, _ in _find(port, params, base)[0]]
 
 
 def _find(port: Files, params: Mapping[str, Any], base: Path) -> tuple[list[tuple[Path, str]], list[str]]:
-    """Return the files and what they are called, and the names of what their folders list besides."""
+    """Return (path, name) of each file of a port, and the names of other files in the searched folders."""
     found: dict[Path, tuple[Path, str]] = {}
     besides: dict[Path, str] = {}
     for text in _paths(params.get(port.param), port):
@@ -71,21 +68,20 @@ def _find(port: Files, params: Mapping[str, Any], base: Path) -> tuple[list[tupl
 
 
 def read_sources(port: Files, params: Mapping[str, Any], base: Path) -> tuple[list[SourceFile], str]:
-    """Find and hash the files of a file port.
+    """Return the hashed files of a file port, and a summary of the other files in the searched folders.
 
-    Returns:
-        The files, sorted by (name, digest): the same files give the same list wherever they lie. And what their folders list besides, by suffix
-        (`drive file: 2 .bag (d/a.bag, d/b.bag), 1 .mp4 (d/c.mp4)`); empty where that is nothing, or where the port is not `surveyed`.
+    The files are sorted by (name, digest), independent of where they are. The summary counts by suffix
+    (`drive file: 2 .bag (d/a.bag, d/b.bag), 1 .mp4 (d/c.mp4)`); it is empty if there are none, or if the port is not `surveyed`.
 
     Raises:
-        UsageError: as `find_files`, or a file that can't be read.
+        UsageError: as `find_files`, or a file can't be read.
     """
     found, besides = _find(port, params, base)
     return sorted((_source(path, name, port) for path, name in found), key=lambda file: (file.name, file.digest)), _by_kind(port, besides)
 
 
 def _by_kind(port: Files, besides: Sequence[str]) -> str:
-    """Count what folders list besides the files of a port, by suffix, with the first names."""
+    """Return a summary of other files: their number by suffix, with the first names; empty if the port is not `surveyed`."""
     kinds: dict[str, list[str]] = {}
     for name in besides if port.surveyed else ():
         kinds.setdefault("folder" if name.endswith("/") else PurePosixPath(name).suffix.lower() or "without a suffix", []).append(name)
@@ -94,7 +90,7 @@ def _by_kind(port: Files, besides: Sequence[str]) -> str:
 
 
 def _expand(text: str, port: Files, base: Path) -> Iterator[tuple[Path, Path | None, bool]]:
-    """Yield each file with the folder it was found in, None where it was named outright, and whether the port means it."""
+    """Yield (path, folder it was found in, or None if named directly, whether the port accepts it) for a path, folder or glob."""
     path = base / Path(text).expanduser()
     if path.is_file():
         yield path, None, True
@@ -122,15 +118,15 @@ def _expand(text: str, port: Files, base: Path) -> Iterator[tuple[Path, Path | N
 
 
 def _instead(folder: Path, inside: Sequence[tuple[Path, bool]]) -> str:
-    """Name the first files that a folder lists instead."""
+    """Return the end of an error message: the first files that the folder has instead."""
     names = [tellable(path.relative_to(folder).as_posix()) for path, _ in inside]
     return f"; it lists {', '.join(names[:_NAMED])}{', …' if len(names) > _NAMED else ''}" if names else ""
 
 
 def _inside(folder: Path, port: Files) -> list[tuple[Path, bool]]:
-    """Return what lies below a folder, and whether the port means it; a folder that may not be read is an error, never one without files.
+    """Return (path, whether the port accepts it) of each file below a folder, sorted; raises UsageError for an unreadable folder.
 
-    What is hidden does not count. A link to a folder is not followed, and what a project wrote itself is not data: both are named as folders.
+    Hidden entries are skipped. Links to folders and folders written by tools are returned as such, not accepted and not searched.
     """
 
     def refuse(error: OSError) -> None:
@@ -151,12 +147,12 @@ def _inside(folder: Path, port: Files) -> list[tuple[Path, bool]]:
 
 
 def _written_by_a_project(folder: Path, named: Path) -> bool:
-    """Whether a folder below the one that was named holds what a training tool wrote (`runs/detect`, `runs/train`), or is a workspace."""
+    """Whether a folder below the named one is a training tool's output (`runs/detect`, `runs/train`) or a workspace."""
     return (folder.parent != named and folder.parent.name == "runs" and folder.name in _RUNS) or holds_workspace(folder)
 
 
 def _meant(path: Path, suffix: str) -> bool:
-    """Whether a path has a suffix or a whole name, or matches a pattern of its last parts."""
+    """Whether a path has a suffix or file name, or matches a glob pattern; case is ignored except in patterns."""
     return path.match(suffix) if "*" in suffix else suffix.lower() in (path.suffix.lower(), path.name.lower())
 
 

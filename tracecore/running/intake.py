@@ -1,4 +1,4 @@
-"""Intake of outside files: kept by digest, with their declared origin, so that a trace ends at them without a gap."""
+"""Intake of external files: they are kept by digest and recorded with their declared origin."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ _EXTERNAL_NAMESPACE = "file"
 
 
 class Intake:
-    """What one run takes in from outside, and what it leaves out by name.
+    """The external files of one run: adopted, quarantined, or only read.
 
     Args:
-        recorder: records a drive log by a child run of its own.
-        supplied: the run's inputs, of which members may be adopted.
-        not_taken: what the folders list besides the files found, in words.
+        locks: the workspace's lock folder.
+        found: files found before the run, by file port.
+        ports: the stage's file ports by name.
+        supplied: the run's inputs, whose members may be adopted.
+        not_taken: summaries of the other files in the searched folders.
     """
 
     def __init__(
@@ -57,10 +59,10 @@ class Intake:
         self._quarantined: dict[tuple[str, str], tuple[SourceFile, str]] = {}
 
     def adopt(self, file: SourceFile, *, kind: str, name: str, facets: Mapping[str, JSON], unknowns: Sequence[tuple[str, str]]) -> Path:
-        """Keep a file and return its stored path; the same file under the same name is kept once.
+        """Keep a file, record it, and return its stored path; the same file and name are recorded once.
 
         Raises:
-            UsageError: two different files claim one name.
+            UsageError: the kind is invalid, the file was withdrawn, or two different files claim one name.
             RunFailed: the file changed after it was found.
         """
         if not isinstance(kind, ArtifactKind) and kind not in BUILT_IN_KINDS:
@@ -101,12 +103,12 @@ class Intake:
         return self._path(artifact)
 
     def quarantine(self, file: SourceFile, reason: str) -> None:
-        """Leave a damaged file out, by name and with its reason."""
+        """Leave out a damaged file, to be recorded with the reason."""
         self._quarantined[file.name, file.digest] = (file, reason)
 
     @property
     def inputs(self) -> list[RunInput]:
-        """Every outside file that the run read: adopted ones, and those it only looked at, of which only the digest is known."""
+        """External inputs of the run: adopted files, and files that were only read, of which only the digest is recorded."""
         adopted = [taken for _, taken in self._by_name.values()]
         known = {taken.artifact.digest for taken in adopted} | {digest for _, digest in self._quarantined}
         seen: set[tuple[str, str]] = set()
@@ -131,13 +133,13 @@ class Intake:
 
     @property
     def unknowns(self) -> list[Unknown]:
-        """What the quarantined files, and those that no port means, leave unknown about every output."""
+        """Unknowns of all outputs because of quarantined and other, not accepted files."""
         quarantined = [Unknown(f"{self._note(file)} not ingested", f"{file.name}: {reason}") for file, reason in self._quarantined.values()]
         return [*quarantined, *(Unknown("files not taken", f"listed beside each {said}") for said in self._not_taken)]
 
     @property
     def facets(self) -> dict[str, JSON]:
-        """The run facet that lists the files that were left out."""
+        """The run facet `tracecore_quarantine`, by name; empty if no file was left out."""
         if not self._quarantined and not self._not_taken:
             return {}
         files: list[JSON] = [
@@ -153,7 +155,7 @@ class Intake:
         return adoption_key(artifact.kind, artifact.name, artifact.digest, artifact.facets, unknowns, made_from)
 
     def _record(self, artifact: Artifact, key: str, file: SourceFile) -> str:
-        """Record an adopted artifact by a child run, unless the same is recorded already, and return the id of that run."""
+        """Record an adopted artifact by a child run, unless it is recorded already and not erased, and return that run's id."""
         with hold_key(self._locks, key):
             known = next(iter(self._recorder.reusable(key)), None)
             made_from = (self._supplied[file.part_of],) if file.part_of else ()
