@@ -65,7 +65,7 @@ def ending(connection: Connection, run_id: str) -> Ending | None:
 
 
 def believed_runs(connection: Connection, run_ids: Iterable[str]) -> set[str]:
-    """Return those of these runs that the workspace recorded itself or imported; later events of other producers must not add to them."""
+    """Return those of these runs that the workspace recorded or imported; other producers may not add events to them."""
     wanted = sorted(run_ids)
     found: set[str] = set()
     for start in range(0, len(wanted), _CHUNK):

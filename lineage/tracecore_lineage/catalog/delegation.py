@@ -168,7 +168,7 @@ def _listen(
     wanted: frozenset[str] | None,
     build: str | None,
 ) -> None:
-    """Add to `found` what one import lets its events assert, then recurse into the imports among those events, which its origin made."""
+    """Add to `found` what one import lets its events assert, then recurse into the imports among them that its workspace of origin made."""
     if next(ways, None) is None:
         raise BadEvent(f"expected imports that lead to events in at most {_MOST_WAYS:,} ways, found more")
     inside = folder + each.folder

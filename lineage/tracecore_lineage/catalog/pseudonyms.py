@@ -87,7 +87,7 @@ def invalid_names(connection: Connection) -> list[str]:
 
 
 def forget(connection: Connection, pseudonym: str) -> bool:
-    """Delete the name and salt of a pseudonym; whether there were any. Needs a writing transaction."""
+    """Delete the name and salt of a pseudonym, and return whether there were any. Needs a writing transaction."""
     return connection.execute(delete(PERSONS).where(PERSONS.c.pseudonym == pseudonym)).rowcount > 0
 
 

@@ -72,7 +72,7 @@ def stored_sources(connection: Connection, *, runs: Collection[str] | None = Non
 def said_places(
     connection: Connection, *, refs: Collection[str] | None = None, bound: int | None = None, facet: str = "tracecore_artifact"
 ) -> set[tuple[str, str]]:
-    """Return (subject, facet JSON) pairs of one facet, as stated by events of this workspace and of imported ones; arguments as above."""
+    """Return (subject, JSON text) pairs of a facet from events of this workspace and of imported ones, optionally only of `refs` or below `bound`."""
     query = select(FACETS.c.subject, FACETS.c.value).where(FACETS.c.name == facet, FACETS.c.speaker != "")
     if bound is not None:
         query = query.where(FACETS.c.seq < bound)

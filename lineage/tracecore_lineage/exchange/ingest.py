@@ -36,7 +36,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """Result of an ingestion: numbers of events new to the ledger and already known byte for byte, and the refused ones."""
+    """Result of an ingestion: `recorded` and `known` count events new to the ledger and already in it, byte for byte."""
 
     recorded: int
     known: int
@@ -76,7 +76,7 @@ def ingest(recorder: RecordWriter, events: Iterable[bytes | str | Mapping[str, A
 
 
 def checked(events: Iterable[bytes | str | Mapping[str, Any]], own: LedgerName) -> tuple[list[_Candidate], list[Refused]]:
-    """Return (valid events, refused events)."""
+    """Parse events into (valid candidates, refused events); `own` is the workspace's ledger."""
     good: list[_Candidate] = []
     refused: list[Refused] = []
     for index, event in enumerate(events):

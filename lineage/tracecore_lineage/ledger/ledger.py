@@ -92,7 +92,7 @@ def event_id(body: bytes) -> str:
 
 
 def leaf_data(recorded_at: str, event_sha256: str) -> bytes:
-    """Return the bytes that are hashed as a leaf."""
+    """Return the data of a leaf, over which its hash is computed: canonical JSON of `v`, `recorded_at` and `event_sha256`."""
     return jcs({"v": 1, "recorded_at": recorded_at, "event_sha256": event_sha256})
 
 

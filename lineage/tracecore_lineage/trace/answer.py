@@ -143,7 +143,7 @@ def _run_node(reader: Reader, run: RunFacts, checks: Sequence[CheckVerdict], fac
 
 
 def _unknowns(walk: Walk, runs: Mapping[str, RunFacts], checks: list[CheckVerdict], facets: Facets, recorded: Mapping[int, str]) -> list[UnknownFact]:
-    """Return the unknowns of versions, checks, engines, names made several times and runs, sorted."""
+    """Return all unknowns of a walk, sorted: of versions, checks, engines and runs, and of names made several times."""
     listed: dict[tuple[str, str, str], UnknownFact] = {}
 
     def add(at: str, what: str, why: str) -> None:

@@ -115,7 +115,7 @@ def _cosignatures(now: Reader, walk: Walk, bound: int) -> list[dict[str, Any]]:
 
 
 def _bugs(now: Reader, walk: Walk, bound: int) -> list[dict[str, Any]]:
-    """Return an entry for each later bug that is about a node of the walk, placed at such a node nearest to the root."""
+    """Return an entry for each later bug about a node of the walk, placed at the affected node nearest to the root."""
     entries: list[dict[str, Any]] = []
     for ref, facet, about in reported_since(now, bound):
         known = sorted((walk.levels[link.ref], link.ref) for link in about if link.ref in walk.levels)

@@ -113,7 +113,7 @@ class Link:
 
     @property
     def order(self) -> tuple[str, str, int]:
-        """Sort key, independent of the arrival order of events."""
+        """Sort key (event time, event id, ordinal), independent of the arrival order of events."""
         return (self.event_time, self.event_id, self.ordinal)
 
 

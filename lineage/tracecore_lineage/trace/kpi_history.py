@@ -95,7 +95,7 @@ def kpi_history(connection: Connection, text: str, *, kpis: Sequence[str] = (), 
 
 
 def _chosen(ref: Ref, kpis: Sequence[str], facets: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return the requested KPIs (UsageError if unknown) in order; by default all, sorted by number of dots, headlines first, name."""
+    """Return the requested KPIs, or all sorted by number of dots in the name, headlines first, then name. Raises UsageError for an unknown one."""
     listed = list(facets)
     known = {name for facet in listed for name in facet.get("values") or ()}
     headline = {name for facet in listed for name in facet.get("headline") or ()}

@@ -200,7 +200,7 @@ class Relation:
         return self.datasets.canonical(link.ref), link.run
 
     def _other_readings(self, unversioned: Sequence[Link]) -> dict[str, _OtherReadings]:
-        """Return, by run, the datasets that it read besides the given unversioned readings."""
+        """Return, by run, the names of datasets among the inputs of the runs that made these unversioned readings."""
         links = [link for link in self.reader.links_of({link.run for link in unversioned}) if link.direction == "input"]
         if any(self.datasets.of(link.ref).ours for link in unversioned):  # a reading under another name may be of the same artifact
             self.datasets.load(link.ref for link in links if is_external(link.ref))
@@ -241,7 +241,7 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class _OtherReadings:
-    """Names of datasets that a run read with a version, and of those listed among its inputs."""
+    """Names of datasets that a run read with a version (`versioned`), and of those that it lists as inputs (`listed`)."""
 
     versioned: set[str]
     listed: set[str]

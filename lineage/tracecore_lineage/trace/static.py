@@ -30,7 +30,7 @@ def note_static(reader: Reader, relation: Relation, walk: Walk) -> None:
 
 
 def static_links(reader: Reader, relation: Relation, refs: Iterable[str], direction: str) -> list[Link]:
-    """Return the static edges of every job reachable from `refs` in a direction, also through other jobs' static edges."""
+    """Return the static edges found by following them from `refs` in a direction, through any number of jobs."""
     near, far = _BETWEEN[direction]
     found: dict[tuple[str, str, int], Link] = {}
     jobs: set[str] = set()
@@ -84,7 +84,7 @@ def _name_unread(reader: Reader, relation: Relation, walk: Walk, stated: list[Li
 
 
 def _of(reader: Reader, names: set[str]) -> Iterator[Link]:
-    """Yield the static edges of datasets, and of versions of artifacts."""
+    """Yield the static edges to or from one of these names (external refs without a version, artifact refs with it)."""
     by_kind: dict[str, set[str]] = {}
     for name in names:
         parsed = parse_ref(name)

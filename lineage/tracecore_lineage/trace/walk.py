@@ -39,11 +39,11 @@ class Walk:
     note: str | None = None
 
     def node(self, ref: str, level: int) -> None:
-        """Add a node; the level of its first addition is kept."""
+        """Add a node; a node that is already there keeps its level."""
         self.levels.setdefault(ref, level)
 
     def run(self, run: str, level: int) -> None:
-        """Add a run; the level of its first addition is kept."""
+        """Add a run; a run that is already there keeps its level."""
         self.runs.setdefault(run, level)
 
     def made(self, ref: str, run: str) -> None:
@@ -69,7 +69,7 @@ class Walk:
             self.remade[ref] = max(made, self.remade.get(ref, 0))
 
     def gap(self, at: str, missing: str, why: str) -> None:
-        """Add a gap; the first one for the same node and missing fact is kept."""
+        """Add a gap; an existing one for the same node and missing fact is kept."""
         self.gaps.setdefault((at, missing), Gap(at=at, missing=missing, why=why))
 
     def unmade(self) -> Iterable[str]:
