@@ -14,7 +14,7 @@ from tracecore_curation.proximity import neighbors
 __all__ = ["KEPT", "NEEDED", "Leak", "Limits", "Side", "counted", "describe_pair", "find_leaks", "shared_frames"]
 
 KEPT = 20
-"""Pairs or names that a finding keeps, the nearest first; the count is of all."""
+"""Most pairs or names kept per leak, nearest first; counts include all."""
 
 
 NEEDED = frozenset({*FACT_COLUMNS, "image"})

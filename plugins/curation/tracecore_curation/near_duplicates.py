@@ -34,8 +34,8 @@ _STRONG = 2.0  # of the mean detail: a cell counts no more than this
 _FLAT = 2.0  # of 255 gray levels: a picture with less contrast shows nothing that could be recognized
 _BLACK = 12  # of 255 gray levels: rows and columns at the border that are darker, but for a few pixels, are a bar
 _SPECKS = 0.02
-_HOPEFUL = 0.65  # least correlation with a crop at which closer crops are tried, where it is not enough yet
-_LIKELY = 0.4  # least correlation of whole pictures that are worth a second look: of planted crops of a tenth, 99 of 100 have more
+_HOPEFUL = 0.65  # least correlation with a crop for which finer crops are tried, if it is below the limit
+_LIKELY = 0.4  # least correlation of whole pictures that are compared by crops; 99 of 100 planted crops by a tenth have more
 _WHOLE = (1.0, 0.5, 0.5)
 _CROPS = ((0.95, 0.5, 0.5), *((0.9, x, y) for x in (0.0, 0.5, 1.0) for y in (0.0, 0.5, 1.0)), (0.8, 0.5, 0.5))
 """Windows of a picture: share of its sides, and position (0 left or top, 1 right or bottom)."""
@@ -96,7 +96,7 @@ def near_duplicates(a: FrameFacts, b: FrameFacts, thumbnails: Thumbnails, *, lik
                 i, j, alike = i[other], j[other], alike[other]
                 open_ = np.flatnonzero(alike < likeness)
                 alike[open_] = np.maximum(alike[open_], _against_crops(minis_a, minis_b, i[open_], j[open_], _CLOSER, mirrored=mirrored))
-                # Rounded, so that a limit is decided alike on any machine, whatever the order of its sums.
+                # Rounded, so that a limit has the same effect on any machine, independent of the order of its sums.
                 alike = alike.round(4)
                 kept = alike >= likeness
                 found.append(Pairs(frames_a[i[kept]], frames_b[j[kept]], 1 - alike[kept], np.full(int(kept.sum()), float(mirrored))))

@@ -69,7 +69,7 @@ class NoLeakOverBuild(tc.Gate):
         said += [f"unknown_training names {name}, which no report's model is or was made from" for name in needless]
         measured: dict[str, JSON] = {"reports": [report.role for report in reported], "leaks": len(findings), "unknown_training": [*strange]}
         required: dict[str, JSON] = {"leaks": 0, "unknown_training": [*accepted]}
-        # Where every figure there is was measured on what selected something, there is none that could be released by.
+        # If all reports were measured on frames used for selection, no figure is left to release by.
         passed = not findings and not refused and bool(reported or not evidence.reports)
         return tc.GateResult(passed, measured, required, ". ".join(said) + ".", tuple(dict.fromkeys(unknowns)))
 
@@ -125,7 +125,7 @@ class _LeakFinder:
 
     def _compare(self, a: Reading, b: Reading, *, frames_only: bool) -> list[Leak]:
         one, other = self._table(a.ref), self._table(b.ref)
-        if one is None or other is None:  # what can't be read can still be the same, or of the same drives
+        if one is None or other is None:  # tables that can't be read may still be the same one, or share drives
             if a.ref == b.ref:
                 return [Leak("shared_frame", (a.ref, b.ref), (), "they are one table", 1, ())]
             shared = sorted(set(_drives(a, one)) & set(_drives(b, other)) - {UNKNOWN})

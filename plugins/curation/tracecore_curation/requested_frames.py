@@ -76,7 +76,7 @@ class RequestedFrames(tc.Stage):
         table, excluded, judged = (context.read(port) for port in (self.frames, self.exclude, self.examples))
         pool = read_pool(table, context.read(self.labels))
         ids, drives = _barred(excluded, by_drive=params.exclude_by == "drive")
-        # Frames that show the mistakes are there already.
+        # The frames with the mistakes are available already, so they are not chosen.
         shown = {ref for want in request.wants for ref in want.like}
         examples = _joined([pool, *(read_pool(each) for each in (excluded, judged) if each is not None)])
         found = choose(request.wants, pool, examples, ids | shown, drives, params.bits)

@@ -19,7 +19,7 @@ from tracecore_ingest.errors import Damaged
 __all__ = ["VEHICLE_FRAMES", "Calibrations", "CameraModel", "Chain", "FrameTree", "calibrate", "camera_model", "clean_frame", "transforms_of"]
 
 VEHICLE_FRAMES = ("vehicle", "ego_vehicle", "ego", "base_link", "base_footprint")
-"""Names of the vehicle's frame; the first one that a drive has is used."""
+"""Usual names of the vehicle's coordinate frame; the first that occurs in a drive is used."""
 
 Matrix = npt.NDArray[np.float64]
 

@@ -134,7 +134,7 @@ PIXELS: dict[str, tuple[tuple[int, ...], int]] = {
     "bgra8": ((2, 1, 0, 3), 1),
     "8UC4": ((2, 1, 0, 3), 1),
 }
-"""Supported raw pixel formats: offsets of red, green, blue and opacity, or gray, in a pixel, and bytes of each."""
+"""Supported raw pixel formats: channel offsets in a pixel (red, green, blue, alpha; or gray), and bytes per channel."""
 
 _ENCODED = re.compile(r"\b(jpeg|jpg|png|webp)\b", re.IGNORECASE)
 _COMPRESSION = 1  # zlib's fastest: a camera's noise hardly compresses further

@@ -20,7 +20,7 @@ from tracecore_schemas.facets import MEASURED
 __all__ = ["UNSTATED", "CloudColumn", "Drive", "ImageColumn", "TopicFacts"]
 
 UNSTATED = "unstated"
-_STATED = 3  # wrong statements of a file about itself
+_STATED = 3  # wrong statements of a file that are listed
 _NO_CONDITION = frozenset({"drive", "clock"})
 
 

@@ -74,7 +74,7 @@ def _binary(data: bytes, dtype: np.dtype[np.void], count: int, how: str) -> dict
 
 
 CAMERAS = {"image_0": "P0", "image_1": "P1", "image_2": "P2", "image_3": "P3"}
-"""Name of each camera's projection in calibration files, by its folder."""
+"""Name of a camera's projection in calibration files, by image folder."""
 
 VELODYNE = "velodyne"
 RAW_CAMERAS = ("image_00", "image_01", "image_02", "image_03")

@@ -21,7 +21,7 @@ from tracecore_schemas.refs import frame_ref
 __all__ = ["CAMERA_FRAME", "Kitti"]
 
 CAMERA_FRAME = "camera_0_rectified"
-"""The frame that every camera's projection and every label's cuboid of a KITTI set is in."""
+"""Coordinate frame of all projections and of the labels' cuboids in a KITTI set."""
 
 _SWEEPS_A_BATCH = 32
 

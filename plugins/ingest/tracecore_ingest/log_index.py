@@ -16,7 +16,7 @@ __all__ = ["LATEST", "NO_TIME", "UNCHUNKED", "AttachmentFacts", "ChannelIndex", 
 UNCHUNKED = -1
 LATEST = (1 << 63) - 1  # log times are kept as signed 64-bit integers: up to the year 2262
 NO_TIME = (1 << 64) - 1
-"""The log time of a message without one."""
+"""Placeholder for a missing or invalid log time."""
 OnMessage = Callable[[int, bytes], None]
 """Called with log time and data of a message; raises where the data are not valid."""
 Opener = Callable[[layout.Channel, "layout.Schema | None"], "OnMessage | None"]

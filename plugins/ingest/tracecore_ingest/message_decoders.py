@@ -158,7 +158,7 @@ def _protobuf_readable(name: str, data: bytes) -> bool:
     schema = layout.Schema(id=1, data=data, encoding="protobuf", name=name)
     try:
         protobuf_reader(layout.Channel(id=1, topic=name, message_encoding="protobuf", metadata={}, schema_id=1), schema)
-    except Exception:  # noqa: BLE001  # whatever a parser of foreign definitions raises, it is this definition that can't be used
+    except Exception:  # noqa: BLE001  # a parser of foreign definitions may raise anything; the definition is then unusable
         return False
     return True
 
@@ -280,7 +280,7 @@ def _ros_reader(name: str, encoding: str, definition: bytes) -> RosReader | None
         else:
             store.register(get_types_from_msg(text, name))
         store.get_msgdef(name)
-    except Exception:  # noqa: BLE001  # whatever a parser of foreign definitions raises, it is this definition that can't be used
+    except Exception:  # noqa: BLE001  # a parser of foreign definitions may raise anything; the definition is then unusable
         return None
     return RosReader(name, store)
 

@@ -74,7 +74,7 @@ def _plain(parts: Parts) -> Parts:
 
 
 _SPELLINGS: tuple[tuple[str, Callable[[Parts], Parts]], ...] = (("", _plain), ("", _decoded), ("in other case", _lower))
-"""Normalizations of names from strict to loose, each with its description of a match."""
+"""Normalizations of names from strict to loose, each with how names that match only then differ."""
 
 
 class FileNames:

@@ -137,7 +137,7 @@ def drawn_labels(truth: Sequence[Label], place: Place, all_truth: Truth, mistake
     """
     worse = skill * (1 + mistakes.dark * place.darkness)
     labels: list[Label] = []
-    fate: dict[str, str | None] = {}  # of each object, so that its box and its cuboid share it: its class as labeled, None if missed
+    fate: dict[str, str | None] = {}  # labeled class by object, None if missed; shared by its box and cuboid
     for number, label in enumerate(truth):
         if label.geometry == "path":
             labels.append(replace(label, path=_path(label.path or (), mistakes.path_m * worse, rng)))
@@ -199,7 +199,7 @@ def _cuboid(label: Label, jitter: float, rng: np.random.Generator) -> Label:
 
 
 def _path(path: Sequence[float], noise_m: float, rng: np.random.Generator) -> tuple[float, ...]:
-    # One bend for the whole path: a labeler draws a smooth line that leaves the true one more and more.
+    # One bend for the whole path: a labeler draws a smooth line that deviates increasingly from the true one.
     bend = rng.normal(0.0, noise_m)
     drawn = list(path)
     for place in range(0, len(drawn) - 1, 2):

@@ -125,7 +125,7 @@ class Campaign(tc.Stage):
                 habits=Habits(params.refusal, params.late),
             )
             work(queue, clock, crew, lambda done: context.progress(done, len(known), "frames labeled"))
-            queue.close(None, give_up=True)  # tasks that all refused are stated as unknown
+            queue.close(None, give_up=True)  # tasks refused by all labelers are recorded as unknown
             state = state_of(queue.entries())
         finally:
             queue.close_file()

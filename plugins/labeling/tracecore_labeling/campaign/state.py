@@ -234,7 +234,7 @@ def frame_of(written: Mapping[str, Any]) -> RecordedFrame:
 
 
 VERDICTS = ("accepted", "corrected", "rejected")
-"""Verdicts on a task: unchanged, with corrections, or to be labeled again by another labeler."""
+"""Verdicts of a review; a rejected task is labeled again by another labeler."""
 
 
 @dataclass(frozen=True, slots=True)

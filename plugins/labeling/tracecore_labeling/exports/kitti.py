@@ -18,7 +18,7 @@ __all__ = ["export_kitti"]
 
 _VEHICLE = "vehicle"
 _CAMERA = re.compile(r"image_[0-9]+")
-_CLOCK = 10**15  # a time before 1970-01-12 would be less: what is less is a number of a file
+_CLOCK = 10**15  # smaller values (times before 1970-01-12) are file numbers
 _UNKNOWN = {"truncated": "-1", "occluded": "-1", "alpha": "-10"}
 
 Label = Mapping[str, Any]

@@ -22,7 +22,7 @@ _FLAGS = ("crowd", "ignore")
 _VEHICLE = "vehicle"
 Label = Mapping[str, Any]
 
-_CLOCK = 10**15  # a time before 1970-01-12 would be less: what is less is a frame's number
+_CLOCK = 10**15  # smaller values (times before 1970-01-12) are frame numbers
 
 
 def export_openlabel(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:

@@ -23,10 +23,10 @@ from tracecore_schemas.kinds import DONT_CARE
 __all__ = ["NO_BOX", "NO_CUBOID", "TRACKING", "Kitti", "cuboid_of", "read_kitti", "upright"]
 
 NO_BOX = (-1.0, -1.0, -1.0, -1.0)
-"""Left, top, right and bottom of an object without a box."""
+"""Left, top, right and bottom written for an object without a box."""
 
 NO_CUBOID = (-1.0, -1.0, -1.0, -1000.0, -1000.0, -1000.0, -10.0)
-"""Height to rotation of an object without a cuboid."""
+"""Height, width, length, x, y, z and rotation written for an object without a cuboid."""
 
 TRACKING = "label_02"
 """Folder of a tracking set's label files."""

@@ -21,7 +21,7 @@ __all__ = ["LabelImport", "LinkedFile", "label_rows", "left_out_counts", "number
 
 _UNLINKED = "labels of images without a recorded frame"
 _OBJECTS = {"box2d", "cuboid", "polygon"}
-_NAMED = 3  # files named in a sentence; of more, how many there are
+_NAMED = 3  # files named in a sentence; for more, only their number
 _COPIED = sorted({each.name for each in fields(FoundLabel)} & {each.name for each in fields(Row)})
 
 

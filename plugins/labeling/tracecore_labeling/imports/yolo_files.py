@@ -28,7 +28,7 @@ FIELDS = ("class", "x", "y", "width", "height", "score", "track")
 """Names of a line's fields in the parameter `fields`."""
 
 NO_NAMES = "has no 'names': expected a list of class names, or a mapping from 0, 1, 2 … to them."
-"""The error of a data.yaml without class names."""
+"""Error message for a data.yaml without class names."""
 
 _BOX = 5
 _TRACKED = 7
@@ -36,7 +36,7 @@ _NO_BOX = "is not a class number and four numbers"
 _ROUNDING = 1e-6  # shares are written with six digits
 _TURNED = 1.5  # largest side of the box around a rotated one, as a share of the image
 SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "testing": "test"}
-"""Parts of a set by the words for them."""
+"""Part of a set (train, val, test) by its possible names."""
 
 
 @dataclass(frozen=True, slots=True)
