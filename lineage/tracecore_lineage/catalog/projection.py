@@ -331,10 +331,7 @@ def _state_change(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _names(dataset: Mapping[str, Any], subject: str, place: _Place, speaker: _Speaker, *, static: bool) -> Iterator[Row]:
-    """Yield the aliases (`ALIAS`), revocations (`GONE`) and renames (`RENAME`) that an event states for a dataset.
-
-    For an artifact only another producer's external aliases count, as names of that artifact.
-    """
+    """Yield aliases (`ALIAS`), revocations (`GONE`) and renames (`RENAME`) stated for a dataset; for an artifact only other producers' aliases."""
     symlinks = (dataset.get("facets") or {}).get("symlinks")
     name, others = subject.partition("@")[0], _entries(symlinks, "identifiers")
     if not subject.startswith("external/"):

@@ -167,8 +167,6 @@ class EventMaker:
         """Return START and COMPLETE of a run of job `tracecore.<verb>`, which states a fact of the record itself.
 
         Args:
-            verb: what happened.
-            run_id: id of the run that records it.
             run_facets: run facets of the COMPLETE.
             at: eventTime of both events.
             inputs: the versions it is about.

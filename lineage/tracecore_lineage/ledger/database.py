@@ -32,8 +32,7 @@ T = TypeVar("T")
 class ConnectionLost(RunFailed):
     """The database server became unreachable during a write.
 
-    Args:
-        durable: False if nothing was recorded; None if unknown, because the commit was in progress. Sending the same bytes again records them once.
+    `durable` is False if nothing was recorded, None if unknown (the commit was in progress); sending the same bytes again records them once.
     """
 
     def __init__(self, message: str, *, durable: bool | None) -> None:

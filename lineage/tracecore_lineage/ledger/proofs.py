@@ -82,10 +82,7 @@ class ConsistencyProof:
 
 
 def inclusion(connection: Connection, event: str | int) -> InclusionProof:
-    """Return a proof that the ledger contains an event.
-
-    Args:
-        event: id (64 hex digits) or position.
+    """Return a proof that the ledger contains an event, named by id (64 hex digits) or position.
 
     Raises:
         UsageError: unknown event.

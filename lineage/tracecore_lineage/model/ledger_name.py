@@ -15,12 +15,7 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True, slots=True)
 class LedgerName:
-    """The name of a ledger.
-
-    Attributes:
-        slug: OpenLineage namespace of the workspace's jobs and datasets; not unique.
-        ledger_id: 32 random hex digits, chosen by `init`; empty for other producers.
-    """
+    """The name of a ledger: its OpenLineage namespace, which is not unique, and its random id (32 hex digits; empty for other producers)."""
 
     slug: str
     ledger_id: str

@@ -114,7 +114,7 @@ class Datasets:
         return known.ours if known is not None else frozenset()
 
     def canonical(self, ref: str) -> str:
-        """Return the same ref for a version under any of its names: a fixed alias or, where known, the artifact that it denotes."""
+        """Return one ref for a version, the same for all its aliases: the artifact that they denote, else the alphabetically first alias."""
         if not is_external(ref):
             return ref
         dataset, label = self.of(ref), label_of(ref)
