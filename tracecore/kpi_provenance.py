@@ -92,11 +92,11 @@ class _Walk:
         self._runs: dict[str, Mapping[str, Any]] = {run["id"]: run for run in trace["runs"]}
         self._facets: dict[str, Mapping[str, Any]] = {node["ref"]: node["facets"] for node in trace["nodes"]}
         self._naming = {ref for ref, facets in self._facets.items() if _FRAME in _names(_of(facets, "schema").get("fields"))}
-        """What names frames."""
+        """Refs of tables with a column `frame_id`."""
         self._read: dict[str, list[Mapping[str, Any]]] = {}
         self._makers: dict[str, list[str]] = {}
         self._making: set[str] = set()
-        """Runs that made a model."""
+        """Ids of the runs that made a model."""
         for edge in trace["edges"]:
             if edge["direction"] == "input":
                 self._read.setdefault(edge["run"], []).append(edge)

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 OUTPUTS = ("boxes", "scores", "classes", "path", "light")
-"""Every output that a graph may have, in order; those of absent heads are left out."""
+"""All outputs that a model may have, in order."""
 
 _OBSTACLES = OUTPUTS[:3]
 _TYPES: dict[str, type[np.generic]] = {"classes": np.int64}

@@ -1,7 +1,7 @@
-"""The stage contract: what a plugin author subclasses.
+"""The stage contract: the classes that a plugin author uses to define a stage.
 
-A stage declares what it reads (`Input`, `Files`), what it writes (`Output`), its parameters (nested `Params`), and does its work in `run`. The kernel
-gives it a `Context`; everything it reads and writes goes through that, so that everything is recorded.
+A stage declares what it reads (`Input`, `Files`), what it writes (`Output`) and its parameters (nested `Params`), and works in `run`. Everything it
+reads and writes goes through its `Context`, so that it is recorded.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ P = TypeVar("P", bound="Port")
 
 
 class Params(BaseModel):
-    """Base of a stage's nested `Params`: frozen, and an unknown name is an error."""
+    """Base class of a stage's nested `Params`: immutable, unknown names are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Port:
-    """A declared place where a stage reads or writes; it learns its name from the attribute it is assigned to."""
+    """A declared input or output of a stage; its name is that of the attribute it is assigned to."""
 
     name: str = ""
 
@@ -47,20 +47,20 @@ class Port:
 
 @runtime_checkable
 class Table(Protocol):
-    """What `context.read` returns of a table: the part of `pyarrow.dataset.Dataset` that stages use."""
+    """The table that `context.read` returns: the part of `pyarrow.dataset.Dataset` that stages use."""
 
     @property
     def schema(self) -> Any:
         """The `pyarrow.Schema`."""
 
     def to_table(self, columns: Any = None, filter: Any = None, **options: Any) -> Any:  # noqa: A002  # pyarrow's own name
-        """Return the rows that a filter lets pass as a `pyarrow.Table`."""
+        """Return the rows that match a filter as a `pyarrow.Table`."""
 
     def to_batches(self, columns: Any = None, filter: Any = None, **options: Any) -> Iterator[Any]:  # noqa: A002  # as above
-        """Yield them as `pyarrow.RecordBatch`es."""
+        """Yield the rows that match a filter as `pyarrow.RecordBatch`es."""
 
     def count_rows(self, filter: Any = None, **options: Any) -> int:  # noqa: A002  # as above
-        """Return the number of rows that a filter lets pass."""
+        """Return the number of rows that match a filter."""
 
     def scanner(self, columns: Any = None, filter: Any = None, **options: Any) -> Any:  # noqa: A002  # as above
         """Return a `pyarrow.dataset.Scanner`."""
@@ -68,23 +68,25 @@ class Table(Protocol):
 
 Value_co = TypeVar("Value_co", covariant=True)
 FileKind = Literal["drive_log", "model", "engine", "kpi_report", "data_request"]
-"""Built-in kinds whose versions are files or folders."""
+"""Names of built-in kinds that are files or folders."""
 _UseName = Literal["learn", "select", "measure"]
 
 
 class Input(Port, Generic[Value_co]):
-    """An artifact that a stage reads; its type parameter is what `context.read` returns.
+    """An artifact that a stage reads; its type parameter is the type that `context.read` returns.
 
     Args:
-        kind: what it must be: the name of a built-in kind, or a plugin's `ArtifactKind`; the table's own where left out.
-        table: type of the table that it must hold, checked when a program is loaded and when the stage runs.
+        kind: name of a built-in kind, or a plugin's `ArtifactKind`; by default the table type's kind.
+        table: required table type, checked when a program is loaded and when the stage runs.
         use: what the stage does with it: `learn` from it, `select` by it (a training snapshot, a threshold, frames to train on) or `measure` on it.
-            Undeclared, inputs of train and compress are learned from, those of diagnose and the data requests of curate select, those of evaluate
-            measure; inputs of other stages have no use. It is recorded with the input, and the gate `no_leak` is judged by it.
+            By
+            default, inputs of train and compress are learned from, those of diagnose and the data requests of curate select, those of evaluate
+            measure,
+            and others have no use. It is recorded with the input and decides the gate `no_leak`.
         optional: whether a program may leave it out; `context.read` then returns None.
 
     Raises:
-        TypeError: not a known kind, or not the kind of the table.
+        TypeError: the kind is unknown, or not the table type's kind.
     """
 
     @overload
@@ -119,13 +121,13 @@ class Output(Port):
     """An artifact that a stage writes.
 
     Args:
-        kind: what it is: the name of a built-in kind, or a plugin's `ArtifactKind`; the table's own where left out.
-        table: type of the table that it holds; recorded with each version.
-        checks: names of checks that are run on it.
-        file: where given, the output is the one file of this name under `context.path`, not the directory.
+        kind: name of a built-in kind, or a plugin's `ArtifactKind`; by default the table type's kind.
+        table: table type; recorded with each version.
+        checks: names of checks to run on it.
+        file: name of a single file below `context.path` that is the output, instead of the whole directory.
 
     Raises:
-        TypeError: not a known kind, or not the kind of the table.
+        TypeError: the kind is unknown, or not the table type's kind.
     """
 
     def __init__(
@@ -151,19 +153,19 @@ def _kind(kind: str, table: TableType | None) -> ArtifactKind:
 
 
 class Files(Port):
-    """Files from outside the record: drive logs, label files. Found by the kernel, which puts their digests into the staleness key.
+    """Files from outside the record, such as drive logs and label files; the kernel finds them, and their digests are part of the staleness key.
 
     Args:
-        param: the parameter that holds their paths: a list of files, folders and globs, relative to the program's file.
-        suffixes: which files of a folder are meant: suffixes (`.mcap`), whole names (`metadata.yaml`), patterns of a path's last parts
-            (`calib/*.txt`); a file named outright is always taken.
+        param: name of the parameter with the paths: files, folders and globs, relative to the program's file.
+        suffixes: which files of a folder are accepted: suffixes (`.mcap`), file names (`metadata.yaml`) or patterns of a path's last parts
+            (`calib/*.txt`); a file named directly is always accepted.
         note: what they are, in words (`drive file`).
-        optional: whether no path need be given; a folder or glob that is given must hold such a file all the same.
-        nested: whether files are called by their place in the folder they were found in, its own name first (`set/train/images/7.jpg`): for data
-            to which folders mean something. The names are part of the staleness key.
-        surveyed: whether the record names what the folders list besides: for data, of which nothing may be missed in silence.
-        companions: endings of names of files that belong to one found, and are taken with it: with `-wal`, `x.db3-wal` goes with `x.db3`.
-        outputs: whether what a project wrote itself counts too: a training tool's `runs` folder, a workspace.
+        optional: whether the parameter may be empty; a given folder or glob must still match a file.
+        nested: whether a file's name is its path from the folder it was found in, including that folder (`set/train/images/7.jpg`), for data in which
+            folders have a meaning. Names are part of the staleness key.
+        surveyed: whether the other files in the searched folders are recorded too.
+        companions: suffixes appended to a found file's name that select files to take with it: with `-wal`, `x.db3-wal` goes with `x.db3`.
+        outputs: whether a training tool's `runs` folders and workspaces are searched too.
     """
 
     def __init__(
@@ -190,7 +192,7 @@ class Files(Port):
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """One file that a stage may adopt: found outside the record before the run started, or a member of an input (`part_of` names its port)."""
+    """A file that a stage may adopt: an external file found before the run, or a member of the input port `part_of`."""
 
     path: Path
     name: str
@@ -201,23 +203,23 @@ class SourceFile:
 
 @runtime_checkable
 class Lineage(Protocol):
-    """What a stage may ask of the record: read-only."""
+    """Read-only queries of the record."""
 
     def trace(self, ref: str) -> Mapping[str, Any]:
-        """Return the backward trace of a ref, as `tracecore trace --json` does."""
+        """Return the backward trace of a ref, as `tracecore trace --json` prints it."""
 
     def facets(self, ref: str) -> Mapping[str, JSON]:
-        """Return the facets of one whole artifact ref by name."""
+        """Return the facets of an artifact by name, given its full ref."""
 
 
 class Context(Protocol):
-    """What a running stage is given.
+    """The access of a running stage to its inputs, outputs and settings.
 
     Attributes:
-        seed: of this stage; the only source of randomness it may use.
-        threads: intra-op CPU threads it should use, recorded with the run.
-        log: goes to the run's log.
-        lineage: read-only questions to the record.
+        seed: the stage's seed, its only source of randomness.
+        threads: intra-op CPU threads to use, recorded with the run.
+        log: logger of the run.
+        lineage: read-only queries of the record.
     """
 
     seed: int
@@ -226,27 +228,24 @@ class Context(Protocol):
     lineage: Lineage
 
     def read(self, port: Input[Value_co]) -> Value_co:
-        """Return an input: a `pyarrow.dataset.Dataset` (`to_table(filter=, columns=)`) for a table, else a `Path`.
-
-        None for an optional input that the program leaves out.
-        """
+        """Return an input's content: a `pyarrow.dataset.Dataset` for a table, else a `Path`; None for an optional input that is not wired."""
 
     def artifact(self, port: Input[Any]) -> Artifact | None:
-        """Return the recorded identity of an input: its ref, digest and facets."""
+        """Return an input's recorded artifact, with its ref, digest and facets."""
 
     def files(self, port: Files) -> list[SourceFile]:
-        """Return the files found for a port, sorted by name; a read that is recorded."""
+        """Return the files found for a port, sorted by name; recorded as inputs."""
 
     def members(self, port: Input[Any]) -> list[SourceFile]:
-        """Return the files of an input that is a directory, by path; empty for an optional input left out.
+        """Return the files of an input that is a directory, sorted by path; empty for an optional input that is not wired.
 
-        One that is adopted is recorded as made from that input, so that its trace continues at the run that wrote the directory.
+        An adopted member is recorded as made from that input, so that its trace continues at the run that wrote the directory.
         """
 
     def scratch(self) -> Path:
-        """Return a folder that outlives a kill: the next run that is to make the same finds what this one left there.
+        """Return a folder for checkpoints of long work, which the next run with the same staleness key finds again if this one is killed.
 
-        For checkpoints of long work. What is made must be the same with and without it; it is removed when the run completes.
+        Outputs must be the same with and without it. It is removed when the run completes.
         """
 
     def adopt(
@@ -258,42 +257,42 @@ class Context(Protocol):
         facets: Mapping[str | FacetSpec, JSON] | None = None,
         unknowns: Sequence[tuple[str, str]] = (),
     ) -> Path:
-        """Keep a source file in the store, with its declared origin or as part of an input, and give its stored path.
+        """Keep a source file in the store, with its declared origin or as part of an input, and return its stored path.
 
-        A `drive_log` is recorded by a child run and becomes an input of this one (role `drive_log`); an `external` becomes an input with an origin.
+        A `drive_log` is recorded by a child run and becomes an input of this run (role `drive_log`); an `external` becomes an input with an origin.
 
         Raises:
-            UsageError: two different files claim one name, or a member of an input is to become an `external`.
+            UsageError: two different files claim one name, or a member of an input is adopted as `external`.
         """
 
     def quarantine(self, file: SourceFile, reason: str) -> None:
-        """Leave a damaged file out, by name and with its reason, in the record."""
+        """Leave out a damaged file; its name and the reason are recorded."""
 
     def write(self, port: Output, value: Any) -> None:
-        """Write an output table: a `pyarrow.Table`, or a `RecordBatchReader` to write more than memory holds."""
+        """Write an output table: a `pyarrow.Table`, or a `RecordBatchReader` for more rows than fit in memory."""
 
     def path(self, port: Output) -> Path:
-        """Return the directory to write an output's files to."""
+        """Return the folder for an output's files."""
 
     def describe(self, port: Output, facet: str | FacetSpec, value: Mapping[str, JSON]) -> None:
         """Attach a facet to an output: counts, versions, and a `summary` of at most 120 characters that traces show.
 
         Args:
-            facet: a `FacetSpec`, which makes the summary; or a name, whose value has one (`tc.summarize` makes it).
+            facet: a `FacetSpec`, which adds the summary, or a name, whose value must have one (see `tc.summarize`).
 
         Raises:
-            TypeError: the summary is missing, empty or too long, or the facet is not JSON.
+            TypeError: the summary is missing or invalid, or the value is not JSON.
         """
 
     def unknown(self, what: str, why: str, *, port: Output | None = None) -> None:
-        """State a fact that is missing about an output (about all outputs without `port`)."""
+        """Record that a fact about an output is unknown; by default, about all outputs."""
 
     def progress(self, done: int, total: int, note: str = "") -> None:
-        """Report how far the work is."""
+        """Report that `done` of `total` steps are done."""
 
 
 def kebab_case(name: str) -> str:
-    """Turn a class name into a name for programs: `NightFrames` gives `night-frames`."""
+    """Return a class name in kebab case: `NightFrames` as `night-frames`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
 
 
@@ -317,27 +316,27 @@ class Stage(ABC):
 
     @abstractmethod
     def run(self, context: Context, params: Any) -> None:
-        """Do the work: read inputs, write every output, only through `context`."""
+        """Read the inputs and write every output, only through `context`."""
 
     @classmethod
     def inputs(cls) -> dict[str, Input[Any]]:
-        """The declared inputs by name, in order of declaration."""
+        """Return the declared inputs by name, in order of declaration."""
         return cls._ports(Input)
 
     @classmethod
     def use_of(cls, port: str) -> Use | None:
-        """The use of an input: what its port declares, else what the stage's kind implies."""
+        """Return the use of an input: the port's, else the default of the stage's kind."""
         declared = cls.inputs()[port]
         return declared.use or default_use(cls.kind, declared.kind)
 
     @classmethod
     def outputs(cls) -> dict[str, Output]:
-        """The declared outputs by name, in order of declaration."""
+        """Return the declared outputs by name, in order of declaration."""
         return cls._ports(Output)
 
     @classmethod
     def file_ports(cls) -> dict[str, Files]:
-        """The declared sources of outside files by name."""
+        """Return the declared file ports by name."""
         return cls._ports(Files)
 
     @classmethod
@@ -349,5 +348,5 @@ class Stage(ABC):
 
     @classmethod
     def description(cls) -> str:
-        """The first line of the stage's docstring."""
+        """Return the first line of the stage's docstring."""
         return (cls.__doc__ or "").strip().partition("\n")[0]

@@ -29,7 +29,7 @@ from tracecore_schemas.suites import SUITES
 __all__ = ["CORE", "OBJECT_TYPES", "STAGES", "ObjectType", "UnfitError", "built_in", "check_outputs"]
 
 CORE = "tracecore"
-"""The entry point of what the kernel itself registers."""
+"""Entry-point name used for the kernel's own objects."""
 
 STAGES = "stages"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -14,7 +14,7 @@ from tracecore_schemas.run import Unknown
 __all__ = ["GATES", "NO_LEAK", "BuiltInGate", "CheckPassed", "KpiWithinBounds", "NothingUnknown"]
 
 NO_LEAK = "no_leak"
-"""The check that is judged over the whole build too, by the gate of that name."""
+"""The check that its gate also evaluates over the whole build."""
 
 _BOUNDS = ("min", "max", "above_baseline", "max_drop")
 _SHOWN = 3  # offending things named in a sentence; all of them are in the record
@@ -145,7 +145,7 @@ class NothingUnknown(BuiltInGate):
 
 
 GATES: dict[str, BuiltInGate] = {gate.name: gate for gate in (CheckPassed(), KpiWithinBounds(), NothingUnknown())}
-"""By the key that names them in a program."""
+"""Built-in gates by their key in a program."""
 
 
 def _subject(key: str, requirement: Mapping[str, Any]) -> str:

@@ -16,12 +16,12 @@ __all__ = ["Scaffold", "make_plugin", "template_folder"]
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST = 40
 _TAKEN = frozenset({"schemas", "lineage", "assets", "graphql"})
-"""Names whose package would be one of tracecore's own."""
+"""Plugin names whose package would be one of tracecore's own."""
 _SUBSTITUTED = re.compile(r"\b(tracecore_template|tracecore-template|Template|template)\b|test_template(?=\.py)")
 _DEFAULT = StageKind.CURATE
 _FURTHER = {StageKind.COMPRESS: ("numpy>=2", "safetensors>=0.5"), StageKind.EXPORT: ("numpy>=2", "safetensors>=0.5"),
             StageKind.TRAIN: ("numpy>=2",), StageKind.SIMULATE: ("numpy>=2",)}  # fmt: skip
-"""What the stage of a kind imports beyond what tracecore itself brings."""
+"""Requirements of a kind's template stage that tracecore does not install."""
 _VARIANTS = frozenset({"stages", "samples"})
 
 

@@ -16,7 +16,7 @@ _SYSTEM = frozenset({
     "/etc/ld.so.cache", "/etc/localtime", "/etc/fonts", "/etc/ssl", "/etc/nsswitch.conf", "/etc/mime.types",
     "/usr/X11", "/usr/X11R6", str(Path.home() / ".fonts"), str(Path.home() / ".local" / "share" / "fonts"),
 })  # fmt: skip
-"""What libraries read to load themselves, of the operating system, its fonts among it: no input of anything."""
+"""System paths that libraries read to load themselves or find fonts; not an input."""
 
 _SHARED_MEMORY = frozenset({"/dev/shm"})  # noqa: S108  # a place for files like any other, though it lies among devices
 

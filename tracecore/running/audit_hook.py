@@ -27,12 +27,12 @@ __all__ = ["Access", "Watch"]
 _WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _READ_MODES = frozenset({"r", "rb", "rt"})
 _MOST = 1000
-"""Different accesses that are remembered of one stage; beyond, they are counted."""
+"""Maximum number of different accesses remembered per stage; further ones are only counted."""
 _MOST_FOLDERS = 10_000
 _UNPLACED = frozenset({"connect", "start"})
-"""Accesses other than to files, which no place covers."""
+"""Verbs of accesses other than to files, which are never allowed."""
 _LISTERS = frozenset({"fc-list", "ldconfig"})
-"""Programs that list the fonts and libraries of the operating system, which are not an input: matplotlib and ctypes ask them."""
+"""Programs that matplotlib and ctypes run to list system fonts and libraries, which are not an input."""
 _NO_NAMES = frozenset({"", ".", ".."})
 
 
@@ -191,15 +191,15 @@ class Watch:
 
 
 _WATCHED: dict[int, Watch] = {}
-"""By thread, what watches it."""
+"""The active watch by thread id."""
 _STARTED: WeakKeyDictionary[threading.Thread, tuple[Watch, bool]] = WeakKeyDictionary()
-"""Threads that a watched one started, and whether the kernel did so on its behalf."""
+"""Threads started from a watched one, with its watch and whether the kernel started them on its behalf."""
 _ASIDE: set[int] = set()
 _KERNEL = threading.local()
 _LOCK = threading.Lock()
 _UP: list[bool] = []
 _CHILD = "tracecore.multiprocessing"
-"""Event of a process that is started through `multiprocessing`."""
+"""Audit event raised when a process is started through `multiprocessing`."""
 
 
 def _put_up_the_hook() -> None:

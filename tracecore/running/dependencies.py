@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["FACET", "KIND", "Change", "Code", "KeptSources", "code_patch", "facet", "kept_text", "patch", "source_artifacts", "text_size"]
 
 KIND = "source"
-"""First segment of what a kept file is called where something is wrong with it; it is not an artifact of the record."""
+"""First segment of the ref by which errors name a kept source, which is not a recorded artifact."""
 _LONGEST = 1 << 20
 
 

@@ -1,4 +1,4 @@
-"""The staleness key: what decides whether an asset must be made again. The record decides it, not Dagster."""
+"""Staleness keys: a recorded run with the same key and unchanged dependencies is reused."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def staleness_key(
     files: Mapping[str, Sequence[SourceFile]],
     not_taken: Sequence[str] = (),
 ) -> str:
-    """Return the key of one execution of a stage: two with the same key and the same dependencies make the same.
+    """Return the staleness key of one execution of a stage; executions with the same key and dependencies give the same outputs.
 
-    Code is not part of it: a run records what it loaded, and one with this key is used again where all of that is as it was. The program's file, the
-    paths of files and the thread count stay out too.
+    Code is not part of the key, since runs record what they loaded; nor are the program file, file paths and the thread count.
 
     Args:
-        job: `<program>.<asset>`: what is made is named after it, and under another name it is another artifact.
-        params: effective parameters, file paths left out.
-        inputs: digest by port, in the order the stage declares its ports.
-        not_taken: what the folders list besides, which the record names.
+        job: `<program>.<asset>`, which names the outputs.
+        params: effective parameters, without file paths.
+        inputs: digest by port, in the order of declaration.
+        files: files by port.
+        not_taken: summaries of the other files in the searched folders, which are recorded.
     """
     besides: dict[str, JSON] = {"not_taken": list(not_taken)} if not_taken else {}
     return digest_json(
@@ -52,10 +52,10 @@ def staleness_key(
 def adoption_key(
     kind: str, name: str, digest: str, facets: Mapping[str, JSON], unknowns: Sequence[tuple[str, str]], made_from: str | None = None
 ) -> str:
-    """Return the key of the run that records a file as an artifact, so that the same file with the same description is recorded once.
+    """Return the key of a run that records a file as an artifact, so that the same file and description are recorded once.
 
     Args:
-        made_from: whole ref of the artifact that it is a member of; None for a file from outside.
+        made_from: full ref of the artifact that it is a member of; None for an external file.
     """
     part: dict[str, JSON] = {} if made_from is None else {"made_from": made_from}
     return digest_json(

@@ -1,4 +1,4 @@
-"""What the executor is asked to do and what it answers: one asset of a program, one execution of its stage."""
+"""The executor's request (`Task`: one asset of a program) and response (`Outcome`)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ DEFAULT_THREADS = 2
 
 @dataclass(frozen=True, slots=True)
 class ResolvedInput:
-    """One input as supplied: an exact version, and the run it came from.
+    """An input version and the run that produced it.
 
     Attributes:
-        producer: id of the recorded run that made it.
-        rejected: whether it failed a blocking check; the executor then refuses to read it.
+        producer: id of the recorded run that produced it, or None.
+        rejected: whether a blocking check rejected it; the executor then refuses it.
     """
 
     artifact: Artifact
@@ -36,10 +36,11 @@ class Task:
     """One asset to make.
 
     Attributes:
-        program_artifact: recorded as an input of the run, outside the staleness key.
+        program_artifact: recorded as an input of the run, but not part of the staleness key.
         base: folder that relative file paths in `params` start from.
-        checks: what the program says of checks, by name: `{"no_leak": {"blocking": False, "seconds": 2}}`; one that the stage
-            does not name itself is run too.
+        checks: the program's settings by check name: `{"no_leak": {"blocking": False, "seconds": 2}}`; checks that the stage does not declare are
+            added.
+        readers: names of the assets that read an output, by port.
     """
 
     program: str
@@ -57,24 +58,24 @@ class Task:
 
     @property
     def job(self) -> str:
-        """`<program>.<asset>`, the name of the OpenLineage job."""
+        """The name of the OpenLineage job, `<program>.<asset>`."""
         return f"{self.program}.{self.asset}"
 
     def output_name(self, port: str) -> str:
-        """Return the artifact name of an output: `<program>.<asset>`, with `.<port>` where the stage has several."""
+        """Return the artifact name of an output: `<program>.<asset>`, plus `.<port>` if the stage has several outputs."""
         return self.job if len(self.stage.stage_class.outputs()) == 1 else f"{self.job}.{port}"
 
     @property
     def in_words(self) -> str:
-        """The stage and the asset, as messages name them."""
+        """Stage and asset, for error messages."""
         return f"Stage '{self.stage.name}' of asset '{self.asset}'"
 
     def check_inputs(self) -> None:
-        """Refuse a missing, unknown, wrong or rejected input.
+        """Raise if an input is missing, unknown, of the wrong kind or table type, or rejected.
 
         Raises:
             UsageError: the program wires an input wrongly.
-            NegativeVerdict: an input failed a blocking check.
+            NegativeVerdict: a blocking check rejected an input.
         """
         declared = self.stage.stage_class.inputs()
         for name in self.inputs:
@@ -100,11 +101,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a task.
+    """The result of a task.
 
     Attributes:
-        checks: every check of them, those of an earlier run too where it is reused.
-        rejected: whole refs of outputs that failed a blocking check.
+        checks: all checks of the outputs, including those of the earlier run if it was reused.
+        rejected: full refs of outputs that failed a blocking check.
     """
 
     run_id: str

@@ -1,6 +1,6 @@
-"""What a stage touched besides what its context handed out: the facet, the unknown, and the message of a strict run.
+"""Reporting what a stage accessed without declaring it: the run facet, the unknown, and the error in strict mode.
 
-In strict mode (`TRACECORE_STRICT_IO=1`, `tracecore build --strict-io`) such a run fails; else it goes on, and says what it leaves unknown.
+In strict mode (`TRACECORE_STRICT_IO=1`, `tracecore build --strict-io`) such a run fails; otherwise its outputs get an unknown.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _PAST = {"read": "read", "write": "wrote", "connect": "talked to", "start": "sta
 
 @dataclass(frozen=True, slots=True)
 class UndeclaredAccess:
-    """Undeclared accesses of one run.
+    """The undeclared accesses of one run.
 
     Attributes:
-        accesses: each once, in the order they were first seen; paths without the places of this machine.
-        more: how many more there were than could be remembered.
+        accesses: each once, in order of first occurrence, with paths independent of the machine.
+        more: number of further accesses that were not remembered.
     """
 
     accesses: tuple[Access, ...]
@@ -42,14 +42,14 @@ class UndeclaredAccess:
 
     @classmethod
     def of(cls, accesses: Sequence[Access], more: int, workspace: Path, base: Path) -> UndeclaredAccess:
-        """Take the places of this machine out: what lies below the workspace, the program's folder or the user's home is written relative to it."""
+        """Create from a run's accesses, with paths made relative to the workspace, the program's folder or the home folder."""
         return cls(tuple(Access(each.verb, _shown(each.target, workspace, base), each.where) for each in accesses), more)
 
     def __bool__(self) -> bool:
         return bool(self.accesses or self.more)
 
     def facet(self) -> dict[str, JSON]:
-        """Return the run facet: the first accesses of each sort, and how many more there were."""
+        """Return the run facet: up to 50 accesses of each kind, and the number of others."""
         listed: dict[str, JSON] = {}
         left = self.more
         for verb, member in _MEMBERS.items():
@@ -64,7 +64,7 @@ class UndeclaredAccess:
         return summarize(*words, f"{self.more:,} more" if self.more else "")
 
     def unknown(self) -> Unknown | None:
-        """Return what the run's outputs don't know; None where nothing was read."""
+        """Return the unknown for the run's outputs, or None if it only wrote."""
         read = [each for each in self.accesses if each.verb != "write"]
         if not read:
             return None
@@ -74,7 +74,7 @@ class UndeclaredAccess:
         )
 
     def sentence(self, who: str) -> str:
-        """Return why a run fails in strict mode, and what to do."""
+        """Return the error message of strict mode, with advice."""
         if not self.accesses:
             return f"{who} touched {self.more} things that nothing handed to it, and which could not be told apart."
         first = self.accesses[0]

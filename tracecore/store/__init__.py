@@ -1,4 +1,4 @@
-"""The artifact store: bytes by digest, and tables by recorded version. A workspace has the folder inside it, or what `TRACECORE_STORE_URL` names."""
+"""The artifact store: files by digest, and tables by recorded version, in the workspace or at `TRACECORE_STORE_URL`."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""The part that all stores share: staging, members of directories, and verification of bytes."""
+"""The implementation that all stores share: staging, manifests of directories, and verification."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _ADOPTED = ".adopted"
 
 
 def staged_copy(staging: Path, source: Path) -> tuple[Path, str, int]:
-    """Copy a file, whose source may change meanwhile, to staging; return the copy, its digest and its size in bytes."""
+    """Copy a file to staging and return the copy, its digest and its size; both are those of the copy, as the source may change."""
     folder = staging / _ADOPTED
     folder.mkdir(exist_ok=True)
     staged = folder / f"{len(list(folder.iterdir()))}"
@@ -53,13 +53,13 @@ def staged_copy(staging: Path, source: Path) -> tuple[Path, str, int]:
 
 
 def described_file(source: Path) -> tuple[str, int]:
-    """Return a staged file's digest and its size in bytes, after removing hard links to it."""
+    """Return a staged file's digest and size in bytes, after replacing it by a copy if it has other hard links."""
     _unshare(source)
     return digest_file(source), source.stat().st_size
 
 
 def _unshare(file: Path) -> None:
-    """Replace a staged file that has another name (a hard link) by a copy: a write to the other name would change it."""
+    """Replace a staged file that has other hard links by a copy, so that writes to them do not change it."""
     if file.lstat().st_nlink > 1:
         copy = file.with_name(f".{uuid.uuid4().hex}")
         clone_or_copy(file, copy)
@@ -67,11 +67,7 @@ def _unshare(file: Path) -> None:
 
 
 def described_directory(source: Path) -> tuple[list[tuple[str, int, str]], bytes]:
-    """Return a staged directory's files (path, size, sha256 hex) and its canonical manifest.
-
-    Raises:
-        UsageError: it is empty.
-    """
+    """Return a staged directory's files (path, size, SHA-256 hex) and its canonical manifest; raises UsageError if it is empty."""
     for place, _, names in os.walk(source):
         for each in (Path(place) / name for name in names):
             if each.is_file() and not each.is_symlink():
@@ -83,16 +79,12 @@ def described_directory(source: Path) -> tuple[list[tuple[str, int, str]], bytes
 
 
 def manifest_beside(location: str) -> str:
-    """Return the path of a directory's manifest."""
+    """Return the path of a directory's manifest, which is in the same folder."""
     return f"{location}.manifest.json"
 
 
 def directory_members(artifact: Artifact, place: Place) -> list[tuple[str, int, str]]:
-    """Return (path, size, SHA-256 hex) of a stored directory's members from its manifest.
-
-    Raises:
-        UsageError: the manifest is missing or not the recorded one.
-    """
+    """Return (path, size, SHA-256 hex) of a stored directory's files; raises UsageError if its manifest is missing or not the recorded one."""
     beside = manifest_beside(str(artifact.location))
     try:
         manifest = place.read(beside)
@@ -104,9 +96,9 @@ def directory_members(artifact: Artifact, place: Place) -> list[tuple[str, int, 
 
 
 def verify_directory(artifact: Artifact, place: Place, gone: Mapping[str, ErasedFile]) -> list[StoreFailure]:
-    """Compare a directory with its digest; its manifest, if it is the recorded one, shows which file differs.
+    """Return the differences between a stored directory and its digest, located by its manifest if that is intact.
 
-    Erased members enter the digest with their recorded size and digest, so that they hide no other change.
+    Erased files enter the digest with their recorded size and digest, so that other changes are still found.
     """
     where = str(artifact.location)
     erased = {path.removeprefix(f"{where}/"): each for path, each in gone.items() if path.startswith(f"{where}/")}
@@ -145,7 +137,7 @@ def verify_directory(artifact: Artifact, place: Place, gone: Mapping[str, Erased
 
 
 class BaseStore:
-    """The part of a `Store` that does not depend on its place: reading, verification and staging."""
+    """The part of a `Store` that is independent of its place: reading, verification and staging."""
 
     def __init__(self, place: Place, workspace: Workspace) -> None:
         self.place = place
@@ -154,14 +146,14 @@ class BaseStore:
         self._workspace = workspace.root
 
     def staging(self, run_id: str) -> Path:
-        """Make a run's staging folder and return it."""
+        """Create a run's staging folder and return it."""
         folder = self._staging / run_id
         with clear_disk_errors(self._workspace):
             make_folder(folder)
         return folder
 
     def stage_table(self, data: pa.Table | pa.RecordBatchReader, *, run_id: str, port: str) -> StagedTable:
-        """Write a table's rows to staging, in place of an earlier write to the port."""
+        """Write a table's rows to staging, replacing an earlier write to the port."""
         from tracecore.store.parquet import write_table
 
         with clear_disk_errors(self._workspace):
@@ -193,12 +185,12 @@ class BaseStore:
         return size is not None and artifact.size_bytes in {None, size}
 
     def log(self, artifact: Artifact) -> Sequence[str]:
-        """Return the commits of a table up to a version."""
+        """Return the commit files of a table up to a version."""
         self._location(artifact)
         return log_names(artifact, self.place)
 
     def names(self, artifact: Artifact, *, log: bool = True) -> Sequence[str]:
-        """Return every file of an artifact, the manifest of a directory included."""
+        """Return all files of an artifact, including a directory's manifest and, if `log`, a table's commits."""
         location = self._location(artifact)
         if artifact.media is Media.DELTA:
             return [*(log_names(artifact, self.place) if log else ()), *data_names(artifact, self.place)]
@@ -207,7 +199,7 @@ class BaseStore:
         return [location]
 
     def parts(self, artifact: Artifact) -> list[Part]:
-        """Return the files that hold a version's content."""
+        """Return the files with a version's content."""
         location = self._location(artifact)
         if artifact.media is Media.DELTA:
             return table_parts(artifact, self.place)
@@ -224,11 +216,11 @@ class BaseStore:
     def verify_log(
         self, location: str, versions: Collection[DeltaVersion], gone: Sequence[ErasedFile] = ()
     ) -> Mapping[DeltaVersion, list[StoreFailure]]:
-        """Recompute a table's log once and compare it with every recorded version."""
+        """Recompute a table's log once and return its differences from each recorded version."""
         return verify_log(self.place, location, versions, gone_by_path(gone))
 
     def verify(self, artifact: Artifact, gone: Sequence[ErasedFile] = (), *, log: Sequence[StoreFailure] | None = None) -> list[StoreFailure]:
-        """Recompute an artifact's digest from its bytes and the records of erased ones; return every file that differs."""
+        """Recompute an artifact's digest from its bytes and the records of erased ones; return a failure for each difference."""
         where = self._location(artifact)
         known = gone_by_path(gone)
         if artifact.media is Media.DELTA:

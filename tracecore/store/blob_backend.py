@@ -1,4 +1,4 @@
-"""The blob backend of a store in a bucket: its settings (URL, `AWS_*` variables), its clients for objects and for Arrow, and its errors."""
+"""Access to an S3-compatible bucket: settings (URL, `AWS_*` variables), clients for objects and for Arrow, and error messages."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _OURS = ("generic s3 error", "aws error", "error performing", "s3 error", "objec
 
 @dataclass(frozen=True, slots=True)
 class BlobBackend:
-    """One prefix of a bucket of an S3-compatible server; another kind of server would be another class with these members.
+    """One prefix of a bucket on an S3-compatible server; another type of server would be another class with the same members.
 
     Attributes:
-        prefix: without slashes at its ends; empty for the whole bucket.
+        prefix: without leading and trailing slashes; empty for the whole bucket.
         endpoint: URL of the server; None for AWS.
-        access_key: None where the machine has a role.
-        session_token: of temporary credentials.
-        virtual_hosted: whether the bucket's name is in the host's name, not in the path.
+        access_key: None if the machine has a role.
+        session_token: token of temporary credentials.
+        virtual_hosted: whether the bucket's name is part of the host name instead of the path.
     """
 
     bucket: str
@@ -58,20 +58,20 @@ class BlobBackend:
 
     @property
     def url(self) -> str:
-        """The store's URL."""
+        """The store's URL, `s3://<bucket>/<prefix>`."""
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
     @property
     def where(self) -> str:
-        """The store's name in errors."""
+        """The store's URL and endpoint, for error messages."""
         return f"{self.url} at {self.endpoint}" if self.endpoint else self.url
 
     @classmethod
     def of(cls, url: str, environment: Mapping[str, str] | None = None) -> BlobBackend:
-        """Read the environment for a valid store URL.
+        """Create a backend from a valid store URL and environment variables.
 
         Raises:
-            UsageError: the endpoint is not valid, half of a key is missing, or the client package is not installed.
+            UsageError: the endpoint is invalid, half of a key is missing, or the client package is not installed.
         """
         try:
             import obstore  # noqa: F401  # an extra: a store in the workspace does not need it
@@ -98,7 +98,7 @@ class BlobBackend:
         )
 
     def objects(self) -> S3Store:
-        """Return the client of its objects, which checks every put by its SHA-256 on the server."""
+        """Return an obstore client of the prefix; the server verifies the SHA-256 of each put."""
         from obstore.store import S3Store
 
         named = {
@@ -125,7 +125,7 @@ class BlobBackend:
         )
 
     def arrow(self, folder: str) -> FileSystem:
-        """Return a folder for Arrow's own S3 client, which reads only the columns and row groups needed, and calls no Python from its threads."""
+        """Return a folder as an Arrow file system on Arrow's own S3 client, which reads only the columns and row groups needed."""
         from pyarrow.fs import S3FileSystem, SubTreeFileSystem
 
         scheme, _, host = (self.endpoint or "https://").partition("://")
@@ -144,7 +144,7 @@ class BlobBackend:
 
     @contextmanager
     def clear_errors(self) -> Iterator[None]:
-        """Raise errors of the server inside the block as a `UsageError`; other errors pass."""
+        """Context manager that turns server errors into a `UsageError`; other errors propagate."""
         try:
             yield
         except UsageError:
@@ -156,7 +156,7 @@ class BlobBackend:
             raise problem from error
 
     def _problem(self, error: BaseException) -> UsageError | None:
-        """Return an error of the server as one sentence; None where the error has another cause."""
+        """Return the UsageError for a server error, or None if the error has another cause."""
         from obstore.exceptions import BaseError
 
         for each in causes(error):

@@ -1,4 +1,4 @@
-"""The bytes of a store in a bucket: reads, conditional puts, uploads and the claim of the bucket by one ledger."""
+"""Access to the objects of a store in a bucket: reads, conditional puts, uploads, and the claim of the bucket for one ledger."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Bucket:
     """A `Place` below one prefix of a bucket.
 
     Args:
-        backend: its clients; no request is made before the first use.
-        owner: ledger id.
+        backend: the clients; no request is made before the first use.
+        owner: id of the ledger.
     """
 
     def __init__(self, backend: BlobBackend, owner: str) -> None:
@@ -64,7 +64,7 @@ class Bucket:
     # --- reading
 
     def read(self, path: str) -> bytes:
-        """Return a small object's bytes."""
+        """Return the bytes of a small object; raises FileNotFoundError if it is missing."""
         import obstore
 
         try:
@@ -74,15 +74,11 @@ class Bucket:
             raise FileNotFoundError(errno.ENOENT, "no such object", path) from error
 
     def read_all(self, paths: Sequence[str]) -> list[bytes]:
-        """Return several small objects' bytes, read in parallel."""
+        """Return the bytes of several small objects, read in parallel."""
         return self._side_by_side(self.read, paths)
 
     def chunks(self, path: str) -> Iterator[bytes]:
-        """Yield an object's bytes piece by piece.
-
-        Raises:
-            FileNotFoundError: it is not there.
-        """
+        """Yield an object's bytes in chunks; raises FileNotFoundError if it is missing."""
         import obstore
 
         with self.backend.clear_errors():
@@ -90,7 +86,7 @@ class Bucket:
                 yield bytes(chunk)
 
     def size(self, path: str) -> int | None:
-        """Return an object's size."""
+        """Return an object's size in bytes, or None."""
         import obstore
 
         try:
@@ -100,7 +96,7 @@ class Bucket:
             return None
 
     def fingerprint(self, path: str) -> tuple[str, int] | None:
-        """Recompute an object's digest from its streamed bytes; ETags and stored checksums are not trusted."""
+        """Return an object's digest and size, computed from its streamed bytes since ETags and stored checksums are not trusted, or None."""
         digest, size = hashlib.sha256(), 0
         try:
             for chunk in self.chunks(path):
@@ -111,7 +107,7 @@ class Bucket:
         return f"sha256:{digest.hexdigest()}", size
 
     def listed(self, folder: str) -> Iterator[tuple[str, int]]:
-        """List the objects below a folder."""
+        """Yield (path, size) of the objects below a folder, sorted, without `ledger.json`."""
         import obstore
 
         with self.backend.clear_errors():
@@ -119,11 +115,11 @@ class Bucket:
         yield from sorted(each for each in found if each[0] != MARKER)
 
     def is_folder(self, folder: str) -> bool:
-        """Whether a directory exists: its manifest is put last, so one without a manifest is incomplete."""
+        """Whether a directory is complete, that is, has its manifest, which is put last."""
         return self.size(manifest_beside(folder)) is not None
 
     def scan(self, folder: str) -> list[tuple[str, int, str]]:
-        """Hash every object below a folder."""
+        """Return (path relative to the folder, size, SHA-256 hex) of every object below a folder, sorted."""
         paths = [path for path, _ in self.listed(folder)]
         found = zip(paths, self._side_by_side(self.fingerprint, paths), strict=True)
         return sorted((path.removeprefix(f"{folder}/"), facts[1], facts[0].removeprefix("sha256:")) for path, facts in found if facts is not None)
@@ -133,20 +129,20 @@ class Bucket:
         return not leads_out(path)
 
     def rows(self, path: str) -> int:
-        """Return the rows that a Parquet footer counts."""
+        """Return the number of rows in a Parquet file's footer."""
         import pyarrow.parquet as pq
 
         counted: int = pq.read_metadata(path, filesystem=self.arrow("")).num_rows
         return counted
 
     def arrow(self, folder: str) -> FileSystem:
-        """Return a folder as a file system for Arrow."""
+        """Return a folder as an Arrow file system."""
         return self.backend.arrow(folder)
 
     # --- writing
 
     def claim(self) -> None:
-        """Check once, before the first change, that the store is the workspace's, is writable, and refuses a second put-if-absent.
+        """Claim the store for the ledger before the first change, once per instance; checks that it is writable and has conditional puts.
 
         Raises:
             UsageError: it can't be reached or written, belongs to another ledger, or has no conditional writes.
@@ -170,10 +166,10 @@ class Bucket:
         return marked_ledger(self.read(MARKER)) if self.size(MARKER) is not None else None
 
     def create(self, path: str, data: bytes | Path) -> bool:
-        """Put an object if it does not exist, and return whether this call did; the answer is the acknowledgement.
+        """Put an object if it does not exist, and return whether this call did.
 
         Raises:
-            UsageError: the server keeps reporting a conflict, and the object does not appear.
+            UsageError: the server keeps reporting a conflict, but the object does not appear.
         """
         import obstore
         from obstore.exceptions import AlreadyExistsError
@@ -198,11 +194,7 @@ class Bucket:
             obstore.put(self._objects, path, data, mode="overwrite", use_multipart=size > _IN_ONE, chunk_size=chunk, max_concurrency=_PARTS)
 
     def upload(self, source: Path, path: str, digest: str, size: int) -> None:
-        """Upload a file to the path of its digest, unless it is there and undamaged.
-
-        Raises:
-            UsageError: the uploaded object has another size.
-        """
+        """Upload a file to the path of its digest, unless an undamaged object is there; raises UsageError if the stored size differs."""
         made = False
         if size <= _IN_ONE:
             made = self.create(path, source)
@@ -214,11 +206,11 @@ class Bucket:
             raise UsageError(f"The store {self.backend.where} acknowledged '{path}' but keeps another number of bytes than the {size} sent.")
 
     def upload_all(self, files: Sequence[tuple[Path, str, str, int]]) -> None:
-        """Upload several files side by side: (source, path, digest, size)."""
+        """Upload files (source, path, digest, size) in parallel."""
         self._side_by_side(lambda each: self.upload(*each), files)
 
     def remove(self, paths: Collection[str]) -> None:
-        """Remove objects; missing ones are ignored."""
+        """Delete objects; missing ones are ignored."""
         import obstore
 
         if paths:

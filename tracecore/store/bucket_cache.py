@@ -1,4 +1,4 @@
-"""Local copies of objects of a bucket, each under its digest; they may be deleted whenever no process runs."""
+"""Local copies of a bucket's objects by digest; they may be deleted whenever no process runs."""
 
 from __future__ import annotations
 
@@ -18,27 +18,22 @@ __all__ = ["Cache"]
 
 
 class Cache:
-    """A folder of copies, which are not fsynced: a copy that a power cut tore is downloaded again.
-
-    Args:
-        folder: made when needed.
-        bucket: the origin.
-    """
+    """A folder of copies, created when needed. Copies are not fsynced: one torn by a power failure is downloaded again."""
 
     def __init__(self, folder: Path, bucket: Bucket) -> None:
         self._folder = folder
         self._bucket = bucket
 
     def file(self, digest: str) -> Path:
-        """The path of a file's copy, existing or not."""
+        """Return the path of a file's copy, which may not exist."""
         return self._folder / "files" / hex_of(digest)
 
     def tree(self, digest: str) -> Path:
-        """The path of a directory's copy, existing or not."""
+        """Return the path of a directory's copy, which may not exist."""
         return self._folder / "trees" / hex_of(digest)
 
     def give(self, staged: Path, place: Path) -> None:
-        """Move a staged file or directory, whose bytes are stored, into the cache."""
+        """Move a staged file or directory, whose bytes are stored, to its path in the cache."""
         with clear_disk_errors(self._folder):
             place.parent.mkdir(parents=True, exist_ok=True)
             if place.exists():
@@ -47,14 +42,11 @@ class Cache:
                 _rename(staged, place)
 
     def fetch(self, path: str, digest: str, size: int | None = None) -> Path:
-        """Return the copy of an object; if it is missing or torn, download it and check its digest.
-
-        Args:
-            size: if known.
+        """Return the copy of an object, downloaded and verified if it is missing or has another size than `size`.
 
         Raises:
-            FileNotFoundError: the object is not there.
-            UsageError: its bytes are not those recorded.
+            FileNotFoundError: the object is missing.
+            UsageError: its bytes do not match the digest.
         """
         place = self.file(digest)
         if not place.is_file() or size not in {None, place.stat().st_size}:
@@ -65,11 +57,7 @@ class Cache:
         return place
 
     def fetch_tree(self, location: str, digest: str, members: Sequence[tuple[str, int, str]]) -> Path:
-        """Return the copy of a directory, as `fetch`.
-
-        Args:
-            members: (path, size, SHA-256 hex) of each file.
-        """
+        """Return the copy of a directory, downloaded and verified as by `fetch`; `members` are its (path, size, SHA-256 hex)."""
         place = self.tree(digest)
         if not all((file := place / path).is_file() and file.stat().st_size == size for path, size, _ in members):
             _remove(place)
@@ -82,11 +70,11 @@ class Cache:
         return place
 
     def forget(self) -> None:
-        """Remove all copies: no copy of an erased file may remain."""
+        """Delete all copies, so that none of an erased file remains."""
         remove_tree(self._folder)
 
     def drop(self, place: Path) -> None:
-        """Remove one copy."""
+        """Delete one copy."""
         _remove(place)
 
     @contextmanager
@@ -109,7 +97,7 @@ class Cache:
 
 
 def _rename(source: Path, target: Path) -> None:
-    """Move a copy into place, unless another process has just put the same one there."""
+    """Move a copy into place; if another process put the same one there, delete it."""
     try:
         source.replace(target)
     except OSError:

@@ -1,7 +1,7 @@
-"""The Delta transaction log: the files of a version, the chain of links over its commits, and the commit of staged rows.
+"""The Delta transaction log: reading versions, the hash chain over commits, and committing staged rows.
 
-Versions are read here, not by deltalake: each of our commits describes its version completely, so one is read where deltalake, without checkpoints,
-replays the whole log (0.1 against 110 ms at 300 commits), and `verify` needs the exact bytes of every commit.
+Versions are read here, not with deltalake: each tracecore commit describes its version completely, so only one is read, where deltalake without
+checkpoints replays the whole log (0.1 against 110 ms at 300 commits); and `verify` needs the exact bytes of every commit.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ __all__ = [
 
 LOG = "_delta_log"
 RUN = "tracecore.run"
-"""Member of a commit's `commitInfo`: the id of the run of ours that wrote it."""
+"""Member of a commit's `commitInfo` with the id of the tracecore run that wrote it."""
 
 _AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One file of a version; `path` is relative to the table, decoded."""
+    """One data file of a version; `path` is relative to the table and decoded."""
 
     path: str
     size: int
@@ -60,7 +60,7 @@ class LogEntry:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One version of a table; `identity` is Delta's own id of the table."""
+    """One version of a table; `identity` is Delta's table id."""
 
     identity: str
     schema: Mapping[str, Any]
@@ -71,7 +71,7 @@ class Snapshot:
 
 
 class LogState:
-    """The state of a table after the last commit applied."""
+    """The state of a table after the commits applied so far."""
 
     def __init__(self) -> None:
         self._protocol: Mapping[str, Any] | None = None
@@ -79,11 +79,7 @@ class LogState:
         self._files: dict[str, LogEntry] = {}
 
     def apply(self, commit: bytes) -> None:
-        """Apply the next commit.
-
-        Raises:
-            ValueError: it is not a commit.
-        """
+        """Apply the next commit; raises ValueError if it is not a commit."""
         actions = _actions(commit)
         self._protocol = next((each["protocol"] for each in actions if "protocol" in each), self._protocol)
         self._metadata = next((each["metaData"] for each in actions if "metaData" in each), self._metadata)
@@ -96,11 +92,7 @@ class LogState:
             self._files[path] = LogEntry(path, added["size"], partition, added.get("deletionVector"))
 
     def snapshot(self) -> Snapshot:
-        """Return the version of the last commit.
-
-        Raises:
-            ValueError: no commit so far has protocol and schema.
-        """
+        """Return the current version; raises ValueError if no commit so far has a protocol and a schema."""
         if self._protocol is None or self._metadata is None:
             raise ValueError("no commit up to this version names the table's protocol or its schema")
         return Snapshot(
@@ -114,22 +106,22 @@ class LogState:
 
 
 def commit_name(version: int) -> str:
-    """Return the file name of one commit."""
+    """Return the file name of a version's commit."""
     return f"{version:020d}.json"
 
 
 def link(previous: str | None, version: int, commit_digest: str) -> str:
-    """Return the next link of a log's chain.
+    """Return the next link of a log's hash chain.
 
     Args:
-        previous: the link before; None for version 0.
-        commit_digest: of the commit as it was written.
+        previous: the preceding link; None for version 0.
+        commit_digest: digest of the commit file as originally written.
     """
     return digest_bytes(jcs({"previous": previous, "version": version, "commit_sha256": hex_of(commit_digest)}))
 
 
 def commits_from(place: Place, table: str, version: int, last: int) -> Iterator[tuple[int, bytes]]:
-    """Yield the commits of a table from one version to another, up to the first missing one."""
+    """Yield (version, commit) of a table from `version` to `last`, ending before the first missing one."""
     for start in range(version, last + 1, _AT_ONCE):
         numbers = range(start, min(start + _AT_ONCE, last + 1))
         try:
@@ -144,7 +136,7 @@ def commits_from(place: Place, table: str, version: int, last: int) -> Iterator[
 
 
 def whole(commit: bytes) -> Snapshot | None:
-    """Return the version that one of our commits describes completely; None for another writer's, which depends on those before it.
+    """Return the version that a tracecore commit describes completely; None for another writer's commit, which depends on earlier ones.
 
     Raises:
         ValueError: it is not a commit.
@@ -159,11 +151,11 @@ def whole(commit: bytes) -> Snapshot | None:
 
 
 def read_snapshot(place: Place, table: str, version: int) -> Snapshot:
-    """Read one version of a table: from its own commit if that is complete, else from all commits up to it.
+    """Return a version of a table, from its commit if that is complete, else from all commits up to it.
 
     Raises:
         FileNotFoundError: a commit is missing.
-        ValueError: a commit is not valid, or the log lacks protocol or schema.
+        ValueError: a commit is invalid, or the log lacks protocol or schema.
     """
     found = whole(place.read(f"{table}/{LOG}/{commit_name(version)}"))
     if found is not None:
@@ -175,7 +167,7 @@ def read_snapshot(place: Place, table: str, version: int) -> Snapshot:
 
 
 def runs_of(commit: bytes) -> set[str]:
-    """Return the ids of a commit's run and of the runs whose data it adds or removes."""
+    """Return the ids of a commit's run and of the runs whose data files it adds or removes."""
     found: set[str] = set()
     for action in _actions(commit):
         found.add(str(action.get("commitInfo", {}).get(RUN)))
@@ -186,7 +178,7 @@ def runs_of(commit: bytes) -> set[str]:
 
 
 def writer_of(commit: bytes) -> str | None:
-    """Return the id of the run that wrote a commit; None for another writer's."""
+    """Return the id of the tracecore run that wrote a commit; None for another writer's."""
     return next((str(action["commitInfo"][RUN]) for action in _actions(commit) if RUN in action.get("commitInfo", {})), None)
 
 
@@ -210,34 +202,34 @@ _TRIES = 30
 
 
 class TableWriter(Protocol):
-    """The steps of writing a table that differ by place."""
+    """The steps of writing a table that differ between a folder and a bucket."""
 
     @property
     def place(self) -> Place:
-        """Where tables lie."""
+        """Read access to the store."""
 
     def bring(self, staged: StagedTable, folder: str) -> None:
-        """Move staged data files into a folder of the place, durably."""
+        """Move staged data files durably into a folder of the store."""
 
     def withdraw(self, folder: str) -> None:
-        """Remove the files of `bring`: no commit names them."""
+        """Remove the files moved by `bring`, unless a commit names or may still name them."""
 
     def commit(self, path: str, data: bytes) -> bool:
-        """Put a commit file if absent, atomically and durably, with all before it; return whether this call did."""
+        """Create a commit file if it does not exist, atomically and durably, and return whether this call did."""
 
 
 def commit_table(staged: StagedTable, writer: TableWriter, location: str, run_id: str, after: DeltaVersion | None = None) -> Stored:
-    """Make a staged table the next version of a Delta table.
+    """Commit a staged table as the next version of a Delta table.
 
-    A writer on another machine may commit at the same time: the commit is a put-if-absent, and the second writer takes the next version.
+    The commit is a put-if-absent: if a writer on another machine commits first, the next version is used.
 
     Args:
         location: the table's folder, which need not exist.
-        run_id: named in the commit; the name of the data files' folder.
-        after: the newest recorded version: only later commits are read; without it the whole log is.
+        run_id: named in the commit; also the name of the data folder.
+        after: newest recorded version, so that only later commits are read; without it the whole log is.
 
     Raises:
-        UsageError: others commit to this table without a pause, or its log is damaged.
+        UsageError: others keep committing to this table, or its log is damaged.
     """
     # Before they are moved: an object's time would be that of the upload.
     times = {file.name: int((staged.folder / file.name).stat().st_mtime * 1000) for file in staged.files}
@@ -272,7 +264,7 @@ def commit_table(staged: StagedTable, writer: TableWriter, location: str, run_id
 def _commit(
     staged: StagedTable, writer: TableWriter, location: str, run_id: str, times: Mapping[str, int], after: DeltaVersion | None
 ) -> tuple[DeltaVersion, bytes]:
-    """Commit the files of a run after the newest version; return the new version and its commit."""
+    """Commit a run's files after the newest version; return the new version and its commit."""
     standing: Snapshot | None = None
     if after is not None:
         try:
@@ -299,7 +291,7 @@ def _commit(
 
 
 def _since(place: Place, location: str, version: int) -> Iterator[tuple[int, bytes]]:
-    """Yield the commits from a version to the newest."""
+    """Yield (version, commit) from a version to the newest."""
     while True:
         try:
             commit = place.read(f"{location}/{LOG}/{commit_name(version)}")
@@ -310,7 +302,7 @@ def _since(place: Place, location: str, version: int) -> Iterator[tuple[int, byt
 
 
 def _staged_actions(staged: StagedTable, standing: Snapshot | None, run_id: str, times: Mapping[str, int]) -> Iterator[dict[str, Any]]:
-    """Yield the actions of a commit that describes its version completely: protocol and schema, every older file removed."""
+    """Yield the actions of a commit that describes its version completely: protocol, schema, removal of every older file, new files."""
     from deltalake import Schema
 
     now = int(time.time() * 1000)

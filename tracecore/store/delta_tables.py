@@ -1,4 +1,4 @@
-"""Delta tables of the store: one a name, one commit a run, read at exactly the recorded version."""
+"""Delta tables of the store: one per artifact name, one commit per run, read at exactly the recorded version."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ class _Unreadable(UsageError):
 
 
 def is_committed(place: Place, table: str, run_id: str) -> bool:
-    """Whether a commit names a run: as its own, or by a file of its data folder."""
+    """Whether a commit names a run as its writer or in the path of a data file."""
     return not uncommitted(place, table, [run_id])
 
 
 def uncommitted(place: Place, table: str, run_ids: Collection[str]) -> set[str]:
-    """Return the runs that no commit of a table names; commits are read newest first, where a run usually is.
+    """Return those of the runs that no commit of a table names, reading the newest commits first.
 
     Raises:
-        UsageError: a commit can't be read.
+        UsageError: a commit is damaged.
     """
     left = set(run_ids)
     for path in reversed(_commit_paths(place, table)):
@@ -64,7 +64,7 @@ def uncommitted(place: Place, table: str, run_ids: Collection[str]) -> set[str]:
 
 
 def _commit_paths(place: Place, table: str) -> list[str]:
-    """Return the commit files of a table, in order, without checkpoints and other files."""
+    """Return the paths of a table's commits in order, without checkpoints and other files."""
     return sorted(path for path, _ in place.listed(f"{table}/{LOG}") if _COMMIT.fullmatch(PurePosixPath(path).name))
 
 
@@ -86,18 +86,14 @@ def _snapshot(artifact: Artifact, place: Place) -> Snapshot:
 
 
 def _sizes(place: Place, artifact: Artifact, snapshot: Snapshot) -> dict[str, int]:
-    """Return the sizes of existing data files by path relative to the table, with one listing per folder."""
+    """Return the size of each existing data file by its path relative to the table, with one listing per folder."""
     folders = sorted({str(PurePosixPath(entry.path).parent) for entry in snapshot.files})
     start = f"{artifact.location}/"
     return {path.removeprefix(start): size for folder in folders for path, size in place.listed(f"{start}{folder}")}
 
 
 def open_table(artifact: Artifact, place: Place) -> ds.Dataset:
-    """Return the dataset at exactly the recorded version.
-
-    Raises:
-        UsageError: the log or a data file of that version is missing, named.
-    """
+    """Return the dataset at exactly the recorded version; raises UsageError if its log or a data file is missing or damaged."""
     import pyarrow as pa
     import pyarrow.dataset as ds
     from deltalake import Schema
@@ -116,7 +112,7 @@ def open_table(artifact: Artifact, place: Place) -> ds.Dataset:
 
 
 def _partition_expression(entry: LogEntry) -> pc.Expression | None:
-    """Return the expression that a file's partition values make true for its rows."""
+    """Return the expression that a file's partition values guarantee for its rows, or None without such values."""
     import pyarrow.compute as pc
 
     known = [pc.field(name) == value for name, value in entry.partition if value is not None]
@@ -124,18 +120,18 @@ def _partition_expression(entry: LogEntry) -> pc.Expression | None:
 
 
 def log_names(artifact: Artifact, place: Place) -> list[str]:
-    """Return the existing commits up to the recorded version, relative to the store."""
+    """Return the existing commits up to the recorded version, relative to the store's root."""
     last = f"{artifact.location}/{LOG}/{commit_name(_version_of(artifact).version)}"
     return [path for path in _commit_paths(place, str(artifact.location)) if path <= last]
 
 
 def data_names(artifact: Artifact, place: Place) -> list[str]:
-    """Return the data files of the recorded version, existing or not, relative to the store."""
+    """Return the data files of the recorded version, existing or not, relative to the store's root."""
     return [f"{artifact.location}/{entry.path}" for entry in _snapshot(artifact, place).files]
 
 
 def table_parts(artifact: Artifact, place: Place) -> list[Part]:
-    """Return the data files of the recorded version; a file's name holds its digest, its footer the number of rows."""
+    """Return the data files of the recorded version, with the digest in each name and the row count in each footer."""
     snapshot = _snapshot(artifact, place)
     there = _sizes(place, artifact, snapshot)
     return [
@@ -151,7 +147,7 @@ def table_parts(artifact: Artifact, place: Place) -> list[Part]:
 
 
 def table_exists(artifact: Artifact, place: Place) -> bool:
-    """Whether all files of the recorded version exist with their sizes."""
+    """Whether all data files of the recorded version exist with their recorded sizes."""
     try:
         snapshot = _snapshot(artifact, place)
     except _Unreadable:
@@ -161,10 +157,10 @@ def table_exists(artifact: Artifact, place: Place) -> bool:
 
 
 def verify_table(artifact: Artifact, place: Place, gone: Mapping[str, ErasedFile], log: Sequence[StoreFailure] | None = None) -> list[StoreFailure]:
-    """Recompute a table's digest from its log and its files, and return each file that differs.
+    """Recompute a table's digest from its log and files, and return a failure for each difference.
 
     Args:
-        gone: erased files by path: their recorded digest, size and rows enter the table's digest.
+        gone: erased files by path; their recorded digest, size and rows enter the table's digest.
         log: failures of `verify_log` up to this version; None verifies the log now.
     """
     version = _version_of(artifact)
@@ -192,17 +188,14 @@ def verify_table(artifact: Artifact, place: Place, gone: Mapping[str, ErasedFile
 def verify_log(
     place: Place, table: str, versions: Collection[DeltaVersion], gone: Mapping[str, ErasedFile]
 ) -> dict[DeltaVersion, list[StoreFailure]]:
-    """Recompute a table's chain from its first commit, once, and compare it with each recorded version.
+    """Recompute a table's hash chain once from its first commit, and return its differences from each recorded version.
 
-    A recorded value that does not match names the commits since the last match. A failure in a commit applies to every later version too; the chain
-    continues from the recorded value, so that a second edit is found as well.
+    A mismatch names the commits since the last match. A damaged commit is a failure of every later version too. After a mismatch the chain
+    continues from
+    the recorded value, so that further edits are found.
 
     Args:
-        versions: the recorded ones.
-        gone: commits that erasures rewrote, by path: the original digest enters the chain, and the file must be what the last erasure left.
-
-    Returns:
-        Failures by version.
+        gone: commits rewritten by erasures, by path: the original digest enters the chain, and the file must be what the last erasure left.
     """
     wanted: dict[int, list[DeltaVersion]] = {}
     for version in versions:
@@ -238,13 +231,16 @@ def verify_log(
 
 
 def _stretch(table: str, first: int, last: int) -> str:
-    """Return the name of a range of commits."""
+    """Return the path of a commit, or of a range of commits as `<first> to <last>`."""
     name = f"{table}/{LOG}/{commit_name(last)}"
     return name if first == last else f"{table}/{LOG}/{commit_name(first)} to {commit_name(last)}"
 
 
 def _replayed(state: LogState | None, commit: bytes, where: str, *, check: bool) -> tuple[LogState | None, list[StoreFailure]]:
-    """Apply a commit, and check that it describes its version completely, as readers rely on; the state is None after an unreadable one."""
+    """Apply a commit, and if `check`, verify that it describes its version completely, as readers assume.
+
+    Returns the new state, None after an unreadable commit, and the failures.
+    """
     if state is None:
         return None, []
     try:

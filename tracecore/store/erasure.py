@@ -1,7 +1,4 @@
-"""Erasure of stored files: an `ErasedFile` is a tombstone's entry for one file, which distinguishes erasure from damage.
-
-The record decides what may be erased.
-"""
+"""Erasure of stored files. An `ErasedFile` is a tombstone's entry for one file, by which verification tells erasure from damage."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ _KEPT_STATISTICS = "numRecords"
 
 
 def gone_by_path(gone: Sequence[ErasedFile]) -> dict[str, ErasedFile]:
-    """Return erased files by path; of several for one file, the first has the original digest, the last what was left."""
+    """Return erased files by path; several entries of one file are combined to the first one's digest and the last one's remainder."""
     found: dict[str, ErasedFile] = {}
     for each in gone:
         found[each.path] = replace(each, digest=found[each.path].digest) if each.path in found else each
@@ -30,12 +27,9 @@ def gone_by_path(gone: Sequence[ErasedFile]) -> dict[str, ErasedFile]:
 
 
 def erase_files(root: Path, paths: Collection[str]) -> int:
-    """Remove files of a store, durably, and folders left empty; missing files are ignored.
+    """Delete files of a store and folders left empty, durably, and return the number of bytes freed; missing files are ignored.
 
-    The disk's blocks are not overwritten: encrypt the disk where that matters.
-
-    Returns:
-        The number of bytes removed.
+    Disk blocks are not overwritten: encrypt the disk if that matters.
     """
     freed = 0
     folders: set[Path] = set()
@@ -54,7 +48,7 @@ def erase_files(root: Path, paths: Collection[str]) -> int:
 
 
 def _sync_and_trim(folder: Path, root: Path) -> None:
-    """Make removals durable, and remove empty folders, up to those that the store always has."""
+    """Flush a folder's removals to disk and delete it and its parents while empty, except the store's top folders."""
     while folder.is_dir():
         fsync_folder(folder)
         if len(folder.relative_to(root).parts) < 2 or any(folder.iterdir()):
@@ -69,7 +63,7 @@ def rewrite_file(root: Path, path: str, data: bytes) -> None:
 
 
 def inventory(root: Path, staging: Path) -> Iterator[tuple[str, int]]:
-    """Yield path and size of every file below a store's root, staging apart, in order."""
+    """Yield (path, size) of every file below a store's root, without staging, in order."""
     for place, folders, files in os.walk(root):
         here = Path(place)
         folders[:] = sorted(name for name in folders if here / name != staging)
@@ -78,15 +72,12 @@ def inventory(root: Path, staging: Path) -> Iterator[tuple[str, int]]:
 
 
 def without_statistics(commit: bytes, paths: Collection[str], partitions: Collection[tuple[str, str]] = ()) -> bytes:
-    """Return a Delta commit without values of some data files: of their statistics only the number of rows remains.
+    """Return a Delta commit with the statistics of some data files reduced to the number of rows.
 
     Args:
-        commit: one action a line.
-        paths: of data files, relative to the table.
-        partitions: (column, value) of partitions whose files are meant too, present or removed before.
-
-    Returns:
-        The commit, unchanged where it has no values of these files.
+        commit: one JSON action per line.
+        paths: data files, relative to the table.
+        partitions: (column, value) of partitions whose files, added or removed, are included.
     """
     wanted, parts = set(paths), set(partitions)
     return b"".join(_line(line, wanted, parts) for line in commit.splitlines(keepends=True))
@@ -117,7 +108,7 @@ def _partition(said: Mapping[str, object]) -> set[tuple[str, object]]:
 
 
 def _bare(stats: object) -> str | None:
-    """Keep of a file's statistics that it had so many rows."""
+    """Return a file's statistics with only the number of rows; None if there are none."""
     if not isinstance(stats, str):
         return None
     found = json.loads(stats)

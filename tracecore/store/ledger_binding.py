@@ -1,6 +1,6 @@
-"""The binding of a store to one ledger: `ledger.json` in its root, the only file there that is not an artifact's, holds the ledger's id.
+"""The binding of a store to one ledger by `ledger.json` in its root, which has the ledger's id.
 
-In a store shared by two ledgers, `prune` of one would remove the bytes of the other as orphans.
+If two ledgers shared a store, `prune` of one would remove the other's files as orphans.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class WrongLedger(UsageError):
 
     Args:
         what: `catalog` or `store`.
-        expected: the workspace's ledger.
-        found: the one found there; `none`.
+        expected: id of the workspace's ledger.
+        found: id of the ledger found, or `none`.
     """
 
     def __init__(self, message: str, *, what: str, place: str, expected: str, found: str) -> None:
@@ -40,7 +40,7 @@ def ledger_mark(ledger_id: str) -> bytes:
 
 
 def marked_ledger(mark: bytes) -> str:
-    """Return the ledger id that a `ledger.json` names; `?` where it can't be read."""
+    """Return the ledger id in the content of a `ledger.json`; `?` if it can't be parsed."""
     try:
         return str(json.loads(mark)["ledger_id"])
     except (ValueError, KeyError, TypeError):
@@ -48,7 +48,7 @@ def marked_ledger(mark: bytes) -> str:
 
 
 def another_ledger(where: object, found: str, ours: str) -> WrongLedger:
-    """Return the error of a store of another ledger."""
+    """Return the error for a store that belongs to another ledger."""
     return WrongLedger(
         f"The store {where} belongs to ledger {found}, this workspace to ledger {ours}: correct TRACECORE_STORE_URL, or name the other "
         f"ledger's workspace; {JOIN}.",
@@ -60,7 +60,7 @@ def another_ledger(where: object, found: str, ours: str) -> WrongLedger:
 
 
 def unset(workspace: Workspace, what: str, place: str, bound: str) -> WrongLedger:
-    """Return the error of a copy that a move of catalog or store left in the workspace: writing to it would fork the history."""
+    """Return the error for using the old copy that a move of the catalog or store left in the workspace; writing to it would fork the history."""
     variable = f"TRACECORE_{what.upper()}_URL"
     return WrongLedger(
         f"The {what} {place} is a copy that was left in the workspace of ledger {workspace.ledger_id}, whose {what} is {bound} by its "
@@ -73,7 +73,7 @@ def unset(workspace: Workspace, what: str, place: str, bound: str) -> WrongLedge
 
 
 def compare_store(workspace: Workspace, where: str, found: str | None, bound: str | None) -> None:
-    """Raise where a store belongs to another ledger than the workspace's, or to none."""
+    """Raise WrongLedger if a store belongs to another ledger than the workspace's, or to none."""
     if found is None:
         was = "" if bound is None else f", whose store was {bound}"
         raise WrongLedger(

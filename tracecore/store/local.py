@@ -1,4 +1,4 @@
-"""The store in a local folder: `blobs/` by digest, `trees/` by digest with their manifests, `tables/` by name, `staging/` by run."""
+"""The store in a local folder: `blobs/` and `trees/` by digest, `tables/` by name, `staging/` by run."""
 
 from __future__ import annotations
 
@@ -29,11 +29,7 @@ __all__ = ["LocalStore"]
 
 
 class LocalStore(BaseStore):
-    """A `Store` in the workspace's own folder.
-
-    Args:
-        workspace: its owner.
-    """
+    """The `Store` in a workspace's folder."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._folder = LocalPlace(workspace.store)
@@ -44,19 +40,19 @@ class LocalStore(BaseStore):
     # --- staging
 
     def discard(self, run_id: str) -> None:
-        """Remove a run's files in staging, and data that it moved to a table but did not commit."""
+        """Delete a run's staging folder, and data that it moved to tables without committing it."""
         remove_tree(self._staging / run_id)
         for folder in self._uncommitted(run_id):
             remove_tree(folder)
         self._committed = {folder for folder in self._committed if folder.name != run_id}
 
     def staged_runs(self) -> list[str]:
-        """Return the ids of runs with files in staging, or with data in a table that no commit names."""
+        """Return the ids of runs with files in staging or uncommitted data in a table, sorted."""
         staged = {path.name for path in self._staging.iterdir()} if self._staging.is_dir() else set()
         return sorted(staged | {folder.name for folder in self._uncommitted("*")})
 
     def _uncommitted(self, run_id: str) -> list[Path]:
-        """Return data folders in tables that no commit names, left by a crash before the commit."""
+        """Return the data folders of a run (`*` for all) in tables that no commit names, left by a crash before the commit."""
         found: dict[Path, set[str]] = {}
         for folder in self.root.glob(f"tables/*/*/{run_id}"):
             # This store's own commits need no search in the growing log.
@@ -68,7 +64,7 @@ class LocalStore(BaseStore):
     # --- files and directories
 
     def put_file(self, source: Path, *, run_id: str, move: bool = False) -> Stored:
-        """Store a file under its digest, unless it is there and undamaged."""
+        """Store a file under its digest, unless an undamaged one is there."""
         with clear_disk_errors(self._workspace):
             if move:
                 digest, size = described_file(source)
@@ -87,7 +83,7 @@ class LocalStore(BaseStore):
         return Stored(digest, Media.FILE, location, size)
 
     def put_directory(self, source: Path, *, run_id: str) -> Stored:
-        """Store a staged directory under the digest of its manifest, which is a file next to it."""
+        """Store a staged directory under the digest of its manifest, which is written next to it."""
         files, manifest = described_directory(source)
         digest = digest_bytes(manifest)
         location = tree_location(digest)
@@ -109,7 +105,7 @@ class LocalStore(BaseStore):
         return Stored(digest, Media.DIRECTORY, location, sum(size for _, size, _ in files))
 
     def put_import(self, folder: Path, location: str) -> None:
-        """Store a staged folder at a location of its own, by one rename."""
+        """Move a staged folder to a location by one rename, replacing what is there."""
         target = self.root / location
         with clear_disk_errors(self._workspace):
             fsync_tree(folder)
@@ -120,7 +116,7 @@ class LocalStore(BaseStore):
     # --- tables
 
     def put_table(self, staged: StagedTable, *, kind: str, name: str, run_id: str, after: DeltaVersion | None = None) -> Stored:
-        """Make a staged table the next version of a name's Delta table."""
+        """Commit a staged table as the next version of a name's Delta table."""
         location = table_folder(kind, name)
         with clear_disk_errors(self._workspace), hold_table(self._locks, kind, name):
             make_folder(self.root / location / LOG)
@@ -131,11 +127,7 @@ class LocalStore(BaseStore):
     # --- reading
 
     def open(self, artifact: Artifact) -> Path | ds.Dataset:
-        """Return a path, or a dataset at the recorded version.
-
-        Raises:
-            UsageError: the bytes are not stored here, or are missing.
-        """
+        """Return the path of a file or directory, or the dataset at the recorded version; raises UsageError if the bytes are missing."""
         place = self.root / self._location(artifact)
         if artifact.media is Media.DELTA:
             return self._dataset(artifact)
@@ -150,48 +142,48 @@ class LocalStore(BaseStore):
     # --- erasing
 
     def inventory(self) -> Iterator[tuple[str, int]]:
-        """Yield path and size of every stored file, without staging."""
+        """Yield (path, size) of every stored file, without staging."""
         return (each for each in inventory(self.root, self._staging) if each[0] != MARKER)
 
     def read(self, path: str) -> bytes | None:
-        """Return the bytes of a stored file; None if missing."""
+        """Return the bytes of a stored file, or None."""
         try:
             return (self.root / inside(path)).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
 
     def erase(self, paths: Collection[str]) -> int:
-        """Remove stored files; return the number of bytes removed."""
+        """Delete stored files and return the number of bytes freed."""
         with clear_disk_errors(self._workspace):
             return erase_files(self.root, paths)
 
     def rewrite(self, path: str, data: bytes) -> None:
-        """Replace the bytes of a stored file atomically."""
+        """Replace a stored file atomically."""
         with clear_disk_errors(self._workspace):
             rewrite_file(self.root, path, data)
 
 
 class _LocalTables:
-    """Tables in folders: data is moved by one rename, and fsynced before the commit."""
+    """The `TableWriter` of a folder: data is moved by one rename and fsynced before the commit."""
 
     def __init__(self, place: LocalPlace, staging: Path) -> None:
         self.place = place
         self._staging = staging
 
     def bring(self, staged: StagedTable, folder: str) -> None:
-        """Move the staged folder, which is on the same file system."""
+        """Move the staged folder within the file system."""
         rename_durably(staged.folder, self.place.root / folder)
 
     def withdraw(self, folder: str) -> None:
-        """Remove the data, unless a commit names it: an interrupt may come just after the commit."""
+        """Delete the data, unless a commit names it: an interrupt may come just after the commit."""
         table, _, run_id = folder.rpartition("/")
         if not is_committed(self.place, table, run_id):
             remove_tree(self.place.root / folder)
 
     def commit(self, path: str, data: bytes) -> bool:
-        """Link an fsynced file to the commit's name, which only one writer can.
+        """Create the commit by hard-linking an fsynced file, which only one writer can, and fsync the folders.
 
-        The folder is fsynced too: it makes earlier commits durable whose run was killed before it could.
+        That also makes earlier commits durable whose run was killed before its fsync.
         """
         whole = self._staging / ".commit"
         whole.write_bytes(data)
@@ -208,7 +200,7 @@ class _LocalTables:
 
 
 def _rename_or_agree(source: Path, target: Path, files: list[tuple[str, int, str]]) -> None:
-    """Move a directory into place, unless another process has just put the same one there."""
+    """Move a directory into place; if another process put the same one there, delete it."""
     try:
         rename_durably(source, target)
     except OSError:

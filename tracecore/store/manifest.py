@@ -1,4 +1,4 @@
-"""Canonical manifests: what the digest of a directory and of a Delta table is the digest of (docs/formats/digests.md)."""
+"""Canonical manifests, over which the digests of directories and Delta tables are computed (docs/formats/digests.md)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["DeltaFile", "delta_manifest", "directory_manifest", "scan_directory"
 
 @dataclass(frozen=True, slots=True)
 class DeltaFile:
-    """One data file of a Delta table, as its manifest counts it: its name stays out."""
+    """One data file of a Delta table as listed in its manifest, which omits the name."""
 
     sha256: str
     size: int
@@ -27,13 +27,10 @@ class DeltaFile:
 
 
 def scan_directory(folder: Path) -> list[tuple[str, int, str]]:
-    """Hash every file of a directory.
-
-    Returns:
-        (POSIX path relative to the folder, size in bytes, SHA-256 hex), sorted by path.
+    """Return (POSIX path relative to the folder, size in bytes, SHA-256 hex) of every file of a directory, sorted.
 
     Raises:
-        UsageError: a symbolic link or special file, whose meaning depends on where it is, or a name that is not text.
+        UsageError: it has a symbolic link, a special file, or a name that is not UTF-8.
     """
     found: list[tuple[str, int, str]] = []
     for place, folders, files in os.walk(folder, onerror=unless_missing):
@@ -50,7 +47,7 @@ def scan_directory(folder: Path) -> list[tuple[str, int, str]]:
 
 
 def directory_manifest(files: Iterable[tuple[str, int, str]]) -> bytes:
-    """Return the canonical bytes of a directory, which its digest is of."""
+    """Return the canonical manifest of a directory from its (path, size, SHA-256 hex)."""
     listed: list[JSON] = [{"path": path, "size": size, "sha256": digest} for path, size, digest in sorted(files)]
     return jcs({"v": 1, "type": "tracecore.directory", "files": listed})
 
@@ -62,12 +59,7 @@ def delta_manifest(
     configuration: Mapping[str, str],
     files: Iterable[DeltaFile],
 ) -> bytes:
-    """Return the canonical bytes of a Delta table's version, which its digest is of.
-
-    Args:
-        schema: parsed from `schemaString`.
-        files: of one version, without names, statistics and commit info.
-    """
+    """Return the canonical manifest of a Delta table's version; `schema` is the parsed `schemaString`."""
     listed = sorted(
         (
             {"sha256": file.sha256, "size": file.size, "rows": file.rows, "partition": dict(file.partition), "deletion_vector": file.deletion_vector}

@@ -1,4 +1,4 @@
-"""The store in a bucket: the same locations, digests and results as a local one, with put-if-absent in place of link and fsync."""
+"""The store in a bucket: the same locations, digests and results as in a folder, with put-if-absent instead of link and fsync."""
 
 from __future__ import annotations
 
@@ -39,11 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 class ObjectStore(BaseStore):
-    """A `Store` below a prefix of a bucket, which the workspaces of one ledger share.
-
-    Args:
-        workspace: its staging and cache are on this machine.
-    """
+    """A `Store` below a prefix of a bucket, shared by the workspaces of one ledger; staging and cache are local."""
 
     def __init__(self, workspace: Workspace, backend: BlobBackend) -> None:
         self._bucket = Bucket(backend, workspace.ledger_id)
@@ -54,18 +50,18 @@ class ObjectStore(BaseStore):
     # --- staging
 
     def staging(self, run_id: str) -> Path:
-        """Make a run's staging folder on this machine and return it.
+        """Create a run's local staging folder and return it, after claiming the bucket.
 
         Raises:
-            UsageError: the bucket can't be written, or belongs to another ledger: found before the stage runs.
+            UsageError: the bucket can't be written, or belongs to another ledger.
         """
         self._bucket.claim()
         return super().staging(run_id)
 
     def discard(self, run_id: str) -> None:
-        """Remove a run's files in staging, and data that it uploaded to a table but did not commit.
+        """Delete a run's staging folder, and data that it uploaded to tables without committing it.
 
-        If the bucket can't be reached, the uploads to remove stay listed in staging for the next time.
+        If the bucket can't be reached, the list of uploads stays in staging for the next call.
         """
         folder = self._staging / run_id
         try:
@@ -83,13 +79,13 @@ class ObjectStore(BaseStore):
             remove_tree(folder)
 
     def staged_runs(self) -> list[str]:
-        """Return the ids of runs with files in this workspace's staging, which also lists their uploads."""
+        """Return the ids of runs with files in this workspace's staging, sorted."""
         return sorted(path.name for path in self._staging.iterdir()) if self._staging.is_dir() else []
 
     # --- files and directories
 
     def put_file(self, source: Path, *, run_id: str, move: bool = False) -> Stored:
-        """Store a file under its digest, unless it is there and undamaged."""
+        """Upload a file under its digest, unless an undamaged object is there, and move it to the cache."""
         with clear_disk_errors(self._workspace):
             staging = self.staging(run_id)
             if move:
@@ -103,7 +99,7 @@ class ObjectStore(BaseStore):
         return Stored(digest, Media.FILE, location, size)
 
     def put_directory(self, source: Path, *, run_id: str) -> Stored:
-        """Store a staged directory under the digest of its manifest, which is put last and completes the directory."""
+        """Upload a staged directory under the digest of its manifest, which is put last and marks it complete."""
         files, manifest = described_directory(source)
         _check_names(path for path, _, _ in files)
         digest = digest_bytes(manifest)
@@ -118,7 +114,7 @@ class ObjectStore(BaseStore):
         return Stored(digest, Media.DIRECTORY, location, sum(size for _, size, _ in files))
 
     def put_import(self, folder: Path, location: str) -> None:
-        """Store a staged folder at a location of its own, and remove other files that an earlier try left there."""
+        """Upload a staged folder to a location, and delete other files that an earlier attempt left there."""
         files = scan_directory(folder)
         _check_names(path for path, _, _ in files)
         with clear_disk_errors(self._workspace):
@@ -131,9 +127,9 @@ class ObjectStore(BaseStore):
     # --- tables
 
     def put_table(self, staged: StagedTable, *, kind: str, name: str, run_id: str, after: DeltaVersion | None = None) -> Stored:
-        """Make a staged table the next version of a name's Delta table.
+        """Commit a staged table as the next version of a name's Delta table.
 
-        The lock spares this machine's writers from meeting; of writers on several machines the commit's put-if-absent lets one in at a time.
+        A lock serializes the writers of this machine; between machines the commit's put-if-absent decides.
         """
         location = table_folder(kind, name)
         writer = _BucketTables(self._bucket, self.staging(run_id))
@@ -145,10 +141,10 @@ class ObjectStore(BaseStore):
     # --- reading
 
     def open(self, artifact: Artifact) -> Path | ds.Dataset:
-        """Return a path in the cache, or a dataset at the recorded version, whose rows are read from the bucket on demand.
+        """Return a path in the cache, or the dataset at the recorded version, which reads rows from the bucket on demand.
 
         Raises:
-            UsageError: the bytes are not kept here, are missing, or are not those recorded; the file is named.
+            UsageError: the bytes are missing or do not match the record.
         """
         location = self._location(artifact)
         if artifact.media is Media.DELTA:
@@ -167,7 +163,7 @@ class ObjectStore(BaseStore):
             raise self._missing(artifact) from error
 
     def _original(self, artifact: Artifact, location: str) -> bool:
-        """Whether the original of a copy is still in the bucket."""
+        """Whether an artifact's files are still in the bucket."""
         if artifact.media is not Media.DIRECTORY:
             return self._bucket.size(location) is not None
         if not self._bucket.is_folder(location):
@@ -176,7 +172,7 @@ class ObjectStore(BaseStore):
         return there >= {path for path, _, _ in directory_members(artifact, self.place)}
 
     def fetched(self, artifact: Artifact, name: str) -> Path:
-        """Download one file into the cache under the digest of its bytes, which `verify` compares with the recorded one."""
+        """Return the cached copy of one file, downloaded if needed; `verify` compares its digest with the recorded one."""
         if artifact.media is Media.FILE:
             return self._cache.fetch(name, artifact.digest, artifact.size_bytes)
         found = self._bucket.fingerprint(name)
@@ -187,18 +183,18 @@ class ObjectStore(BaseStore):
     # --- erasing
 
     def inventory(self) -> Iterator[tuple[str, int]]:
-        """Yield path and size of every stored file, of any workspace."""
+        """Yield (path, size) of every stored file, of all workspaces."""
         return self._bucket.listed("")
 
     def read(self, path: str) -> bytes | None:
-        """Return the bytes of a stored file; None if missing."""
+        """Return the bytes of a stored file, or None."""
         try:
             return self._bucket.read(inside(path))
         except FileNotFoundError:
             return None
 
     def erase(self, paths: Collection[str]) -> int:
-        """Remove stored files and every copy on this machine; return the number of bytes removed."""
+        """Delete stored files and this machine's cache; return the number of bytes freed."""
         self._bucket.claim()
         sizes = {path: self._bucket.size(inside(path)) for path in sorted(paths)}
         there = {path: size for path, size in sizes.items() if size is not None}
@@ -207,29 +203,29 @@ class ObjectStore(BaseStore):
         return sum(there.values())
 
     def rewrite(self, path: str, data: bytes) -> None:
-        """Replace the bytes of a stored file atomically."""
+        """Replace a stored file atomically, and delete this machine's cache."""
         self._bucket.claim()
         self._bucket.replace(inside(path), data)
         self._cache.forget()
 
 
 class _BucketTables:
-    """Tables in a bucket: data is uploaded to a folder of its own, and the commit's put-if-absent is the acknowledgement."""
+    """The `TableWriter` of a bucket: data is uploaded to the run's folder, and the commit is a put-if-absent."""
 
     def __init__(self, bucket: Bucket, staging: Path) -> None:
         self.place = bucket
         self._staging = staging
 
     def bring(self, staged: StagedTable, folder: str) -> None:
-        """Upload the staged files; the folder is noted first, so that the workspace can remove it after a crash."""
+        """Upload the staged files; the folder is first noted in staging, so that `discard` can remove it after a crash."""
         write_durably(self._staging / _BROUGHT, json.dumps(sorted({*_brought(self._staging), folder})).encode())
         self.place.upload_all([(staged.folder / file.name, f"{folder}/{file.name}", file.digest, file.size_bytes) for file in staged.files])
 
     def withdraw(self, folder: str) -> None:
-        """Leave the data to `discard`: a commit whose answer was lost may still succeed and name it."""
+        """Do nothing; `discard` removes the data, since a commit whose response was lost may still succeed and name it."""
 
     def commit(self, path: str, data: bytes) -> bool:
-        """Put the commit if absent; the answer is the acknowledgement, and if it is lost, the stored commit names its run."""
+        """Put the commit if absent; False also if an error was raised but a commit of this name exists."""
         try:
             return self.place.create(path, data)
         except (UsageError, OSError):
@@ -239,18 +235,14 @@ class _BucketTables:
 
 
 def _brought(staging: Path) -> list[str]:
-    """Return the folders of tables that a run uploaded data to."""
+    """Return the table folders that a run uploaded data to, as noted in its staging folder."""
     with contextlib.suppress(FileNotFoundError, ValueError):
         return [str(each) for each in json.loads((staging / _BROUGHT).read_text(encoding="utf-8"))]
     return []
 
 
 def _check_names(paths: Iterable[str]) -> None:
-    """Refuse names that are not valid keys, before any upload.
-
-    Raises:
-        UsageError: one has a control character or a backslash; it is named.
-    """
+    """Raise UsageError if a file name has a control character or a backslash, which object keys can't have."""
     for path in paths:
         if _NO_KEY.search(path):
             raise UsageError(f"The file {path!r} can't be kept in a bucket: its name has a control character or a backslash; give it another name.")

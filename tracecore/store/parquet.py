@@ -1,4 +1,4 @@
-"""Writing a table's rows to Parquet: types that Delta has, and the same bytes for the same rows whatever batches they came in."""
+"""Writing rows to Parquet with Delta-compatible types; the same rows give the same bytes, however they are batched."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _WIDENED: dict[pa.DataType, pa.DataType] = {
 
 
 def _type(type_: pa.DataType, column: str) -> pa.DataType:  # noqa: PLR0911  # one answer a family of types
-    """Return the Delta-representable type that holds an Arrow type's values."""
+    """Return the Delta-compatible type for an Arrow type; raises UsageError if there is none."""
     if type_ in _WIDENED:
         return _WIDENED[type_]
     if pat.is_dictionary(type_):
@@ -65,10 +65,10 @@ def _field(field: pa.Field) -> pa.Field:
 
 
 def delta_schema(schema: pa.Schema) -> pa.Schema:
-    """Return the schema of the table that a stage's rows are written to; pandas' and Parquet's metadata are left out.
+    """Return the Delta-compatible schema for an Arrow schema, without pandas' and Parquet's metadata.
 
     Raises:
-        UsageError: a Delta table can't hold a column, or two columns have one name.
+        UsageError: a column's type is not supported, or two names differ only in case.
     """
     names = [name.lower() for name in schema.names]
     doubled = next((name for name in schema.names if names.count(name.lower()) > 1), None)
@@ -78,11 +78,7 @@ def delta_schema(schema: pa.Schema) -> pa.Schema:
 
 
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Cast a table to its Delta schema.
-
-    Raises:
-        UsageError: values that do not fit, or nulls where the schema allows none.
-    """
+    """Return a table cast to its Delta schema; raises UsageError if values do not fit or nulls are not allowed."""
     for field in schema:
         if not field.nullable and table.column(field.name).null_count:
             raise UsageError(f"The column '{field.name}' holds {table.column(field.name).null_count} nulls, but its schema allows none.")
@@ -93,7 +89,7 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 PRIMARY = ("sensor", "topic", "timestamp_ns", "sequence", "index", "frame_id", "label_id", "revision", "event_id")
-"""Columns that rows are sorted by inside a drive, in this order, those that a table has; rows that agree in all keep the order they came in."""
+"""Sort key of a drive's rows: those of these columns that the table has, in this order; the sort is stable."""
 
 ROW_GROUP_BYTES = 64 * 1024 * 1024
 ROW_GROUP_ROWS = 65_536
@@ -101,14 +97,14 @@ _SPILL_BYTES = 16 * 1024 * 1024
 
 
 def write_table(data: pa.Table | pa.RecordBatch | pa.RecordBatchReader, folder: Path) -> StagedTable:
-    """Write rows to Parquet files in a staging folder.
+    """Write rows to one sorted Parquet file per drive in a staging folder.
 
     Args:
-        data: a table, or a reader for more than memory holds: its batches are spooled to disk and read back row group by row group.
+        data: a table, or a reader for more than memory holds, whose batches are spooled to disk.
         folder: empty or absent.
 
     Raises:
-        UsageError: rows that a Delta table can't hold, or rows without a drive where the schema has drives.
+        UsageError: rows do not fit a Delta table, or a row has no drive although the schema has drives.
     """
     folder.mkdir(parents=True, exist_ok=True)
     reader = data.to_reader() if isinstance(data, pa.Table) else data
@@ -138,7 +134,7 @@ def _require_drives(table: pa.Table) -> None:
 
 
 def _in_memory(table: pa.Table, schema: pa.Schema, partitioned: bool) -> Iterator[tuple[str | None, list[pa.RecordBatch]]]:  # private
-    """Yield the rows of each drive, drives by name."""
+    """Yield (drive, batches), sorted by drive; the drive is None for a table without drives."""
     table = conform(table, schema)
     if not partitioned:
         if table.num_rows:
@@ -156,7 +152,7 @@ def _spilled(
     folder: Path,
     partitioned: bool,  # private
 ) -> Iterator[tuple[str | None, list[pa.RecordBatch]]]:
-    """Write batches to one Arrow file per drive (more where a drive recurs later) and yield them memory-mapped, drives by name."""
+    """Write batches to Arrow files by drive, then yield (drive, memory-mapped batches), sorted by drive."""
     segments: dict[str | None, list[Path]] = {}
     current: tuple[str | None, pa.ipc.RecordBatchFileWriter] | None = None
     for batch in reader:
@@ -217,7 +213,7 @@ def _write_file(batches: list[pa.RecordBatch], folder: Path, number: int, drive:
 
 
 def _order(table: pa.Table) -> list[int] | None:
-    """Return the stable order of rows by their primary columns, None where they are in order."""
+    """Return the row indices in stable order of the primary columns; None if the rows are sorted already."""
     keys = [name for name in PRIMARY if name in table.column_names and not pat.is_nested(table.schema.field(name).type)]
     if not keys:
         return None
@@ -226,7 +222,7 @@ def _order(table: pa.Table) -> list[int] | None:
 
 
 def _row_sizes(table: pa.Table) -> list[int]:
-    """Estimate the bytes of each row from its texts and binaries; the result does not depend on chunks."""
+    """Return the estimated bytes of each row, from its texts and binaries, independent of chunking."""
     columns = [column for column in table.columns if pat.is_binary(column.type) or pat.is_string(column.type)]
     sizes = [8 * table.num_columns] * table.num_rows
     for column in columns:
@@ -247,7 +243,7 @@ def _row_groups(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def _gather(batches: Sequence[pa.RecordBatch], wanted: Sequence[int]) -> pa.Table:
-    """Return rows by their position in a sequence of batches; `Table.take` would first join all batches in memory."""
+    """Return rows by their positions in a sequence of batches, without joining all batches in memory as `Table.take` does."""
     ends = list(accumulate(batch.num_rows for batch in batches))
     by_batch: dict[int, list[int]] = {}
     for position in range(len(wanted)):
@@ -265,7 +261,7 @@ def _gather(batches: Sequence[pa.RecordBatch], wanted: Sequence[int]) -> pa.Tabl
 
 
 def _stats(path: Path) -> str:
-    """Return Delta's file statistics from a Parquet footer: rows, and least, greatest and null count of each flat column."""
+    """Return Delta's statistics of a Parquet file as JSON: number of rows, and minimum, maximum and null count of each flat column."""
     footer = pq.read_metadata(path)
     least: dict[str, Any] = {}
     greatest: dict[str, Any] = {}
@@ -298,7 +294,7 @@ def _stats(path: Path) -> str:
 
 
 def _plain(value: Any) -> bool:
-    """Whether a bound may be written to the log: an integer, a finite float or a short text."""
+    """Whether a bound can be written to the log: an integer, a finite float or a short text."""
     if isinstance(value, float):
         return math.isfinite(value)
     return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, str) and len(value) <= 64)

@@ -1,4 +1,4 @@
-"""The place of a store's bytes for readers: files under POSIX paths relative to the store's root, in a folder or in a bucket."""
+"""Read access to a store's files by POSIX path relative to the store's root, in a folder or a bucket."""
 
 from __future__ import annotations
 
@@ -23,56 +23,44 @@ class Place(Protocol):
     """Read access to the files of a store."""
 
     def read(self, path: str) -> bytes:
-        """Return a small file's bytes.
-
-        Raises:
-            FileNotFoundError: it is missing.
-        """
+        """Return the bytes of a small file; raises FileNotFoundError if it is missing."""
 
     def read_all(self, paths: Sequence[str]) -> list[bytes]:
-        """Return several small files' bytes, as `read`."""
+        """Return the bytes of several small files, as `read`."""
 
     def size(self, path: str) -> int | None:
-        """Return a file's size, None if missing."""
+        """Return a file's size in bytes, or None."""
 
     def fingerprint(self, path: str) -> tuple[str, int] | None:
-        """Recompute a file's digest and size from its bytes; None if missing."""
+        """Return a file's digest and size, computed from its bytes, or None."""
 
     def listed(self, folder: str) -> Iterator[tuple[str, int]]:
-        """Yield path and size of every file below a folder, in order."""
+        """Yield (path, size) of every file below a folder, in order."""
 
     def is_folder(self, folder: str) -> bool:
-        """Whether a folder exists, complete."""
+        """Whether a folder exists and is complete."""
 
     def scan(self, folder: str) -> list[tuple[str, int, str]]:
-        """Hash every file below a folder: (path relative to it, size, SHA-256 hex), as `scan_directory`."""
+        """Return (path relative to the folder, size, SHA-256 hex) of every file below a folder, sorted."""
 
     def contains(self, folder: str, path: str) -> bool:
-        """Whether a path stays below a folder, links followed."""
+        """Whether a path is below a folder after following symbolic links."""
 
     def rows(self, path: str) -> int:
-        """Return the rows that a Parquet file's footer counts.
-
-        Raises:
-            OSError, ValueError: it is not a Parquet file.
-        """
+        """Return the number of rows in a Parquet file's footer; raises OSError or ValueError if it is not a Parquet file."""
 
     def arrow(self, folder: str) -> FileSystem:
-        """Return a folder as a file system for Arrow."""
+        """Return a folder as an Arrow file system."""
 
 
 def leads_out(path: str) -> bool:
-    """Whether a path from a record or log is absolute, empty or has `..`."""
+    """Whether a path is absolute, empty, or contains `..`."""
     parts = PurePosixPath(path)
     return parts.is_absolute() or ".." in parts.parts or not parts.parts
 
 
 def inside(path: str) -> str:
-    """Return a path in the store.
-
-    Raises:
-        UsageError: it leads out of the store.
-    """
+    """Return a path unchanged; raises UsageError if it leads out of the store."""
     if leads_out(path):
         raise UsageError(f"The path '{path}' leads out of the store.")
     return path
@@ -80,7 +68,7 @@ def inside(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LocalPlace:
-    """A folder of this machine."""
+    """The `Place` of a local folder."""
 
     root: Path
 
@@ -93,17 +81,17 @@ class LocalPlace:
         return [self.read(path) for path in paths]
 
     def size(self, path: str) -> int | None:
-        """Return a file's size."""
+        """Return a file's size in bytes, or None."""
         place = self.root / path
         return place.stat().st_size if place.is_file() else None
 
     def fingerprint(self, path: str) -> tuple[str, int] | None:
-        """Recompute a file's digest."""
+        """Return a file's digest and size, or None."""
         place = self.root / path
         return (digest_file(place), place.stat().st_size) if place.is_file() else None
 
     def listed(self, folder: str) -> Iterator[tuple[str, int]]:
-        """Walk a folder."""
+        """Yield (path, size) of every file below a folder, in order."""
         for place, folders, files in os.walk(self.root / folder, onerror=unless_missing):
             folders.sort()
             for name in sorted(files):
@@ -112,26 +100,26 @@ class LocalPlace:
                     yield path.relative_to(self.root).as_posix(), path.stat().st_size
 
     def is_folder(self, folder: str) -> bool:
-        """Whether a folder exists: it was moved there by one rename."""
+        """Whether a folder exists, which implies that it is complete, as it was moved by one rename."""
         return (self.root / folder).is_dir()
 
     def scan(self, folder: str) -> list[tuple[str, int, str]]:
-        """Hash every file below a folder; links are refused."""
+        """Return (path relative to the folder, size, SHA-256 hex) of every file, sorted; raises UsageError for links."""
         return scan_directory(self.root / folder)
 
     def contains(self, folder: str, path: str) -> bool:
-        """Whether a path stays below a folder, links followed."""
+        """Whether a path is below a folder after following symbolic links."""
         return (self.root / folder / path).resolve().is_relative_to((self.root / folder).resolve())
 
     def rows(self, path: str) -> int:
-        """Read a Parquet footer."""
+        """Return the number of rows in a Parquet file's footer."""
         import pyarrow.parquet as pq
 
         counted: int = pq.read_metadata(self.root / path).num_rows
         return counted
 
     def arrow(self, folder: str) -> Any:
-        """Return a folder as a file system for Arrow."""
+        """Return a folder as an Arrow file system."""
         from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
         # deltalake's own file system calls back into Python from Arrow's threads, which aborts the process at exit.

@@ -1,4 +1,4 @@
-"""The interface of artifact stores, implemented by a local folder and a bucket."""
+"""The interface of artifact stores, implemented for a local folder and for a bucket."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["ErasedFile", "Opened", "Part", "StagedTable", "Store", "StoreFailure
 
 @dataclass(frozen=True, slots=True)
 class ErasedFile:
-    """One file that was erased, or rewritten without some of what it held.
+    """A file that was erased, or rewritten without part of its content.
 
     Attributes:
-        path: relative to the store's root, POSIX.
-        digest: as recorded.
-        rows: of a table's data file.
-        left: digest of what replaced it; None where nothing did.
+        path: POSIX path relative to the store's root.
+        digest: the recorded digest.
+        rows: number of rows, for a table's data file.
+        left: digest of the file that replaced it; None if it was deleted.
     """
 
     path: str
@@ -36,7 +36,7 @@ class ErasedFile:
 
     @property
     def table(self) -> str:
-        """The folder of the table of whose log the file is a commit."""
+        """Path of the table's folder, for a commit file."""
         return self.path.partition("/_delta_log/")[0]
 
 
@@ -46,11 +46,11 @@ Opened = Any
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Bytes that are durably in the store, as an `Artifact` records them.
+    """Content that is durably stored.
 
     Attributes:
-        location: relative to the store's root, POSIX.
-        delta: version and log chain of a table.
+        location: POSIX path relative to the store's root.
+        delta: version and log chain, for a table.
     """
 
     digest: str
@@ -64,7 +64,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class TableFile:
-    """One Parquet file of a table: the rows of one drive."""
+    """One Parquet file of a table, with the rows of one drive; `stats` are Delta's statistics as JSON."""
 
     name: str
     digest: str
@@ -76,7 +76,7 @@ class TableFile:
 
 @dataclass(frozen=True, slots=True)
 class StagedTable:
-    """A table written to staging, not yet visible to anyone."""
+    """A table in staging, not yet visible to readers."""
 
     folder: Path
     schema: pa.Schema
@@ -85,13 +85,13 @@ class StagedTable:
 
     @property
     def rows(self) -> int:
-        """Rows of all its files."""
+        """Number of rows in all files."""
         return sum(file.rows for file in self.files)
 
 
 @dataclass(frozen=True, slots=True)
 class StoreFailure:
-    """A difference between store and record: `what` is the file, relative to the store's root."""
+    """A difference between store and record; `what` is a file, relative to the store's root."""
 
     what: str
     expected: str
@@ -100,12 +100,12 @@ class StoreFailure:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One file that holds content of a version.
+    """One file with content of a version.
 
     Attributes:
-        path: relative to the store's root, POSIX.
-        digest: as recorded.
-        rows: of a table's data file, from its footer; None where it is missing.
+        path: POSIX path relative to the store's root.
+        digest: the recorded digest.
+        rows: number of rows in a table's data file, from its footer; None if it is missing or not a table's.
     """
 
     path: str
@@ -116,84 +116,80 @@ class Part:
 
 
 class Store(Protocol):
-    """Storage of artifacts' bytes. A put is atomic, and returns only when the bytes are durable."""
+    """Storage of artifacts. Each put is atomic and returns only when the bytes are durable."""
 
     def staging(self, run_id: str) -> Path:
-        """Make the folder that a run writes to before its outputs are put, on the store's own file system, and return it."""
+        """Create and return the folder that a run writes to before its outputs are put."""
 
     def discard(self, run_id: str) -> None:
-        """Remove a run's files in staging."""
+        """Delete a run's files in staging."""
 
     def staged_runs(self) -> list[str]:
-        """Return the ids of runs with files in staging: live ones, and orphans of crashed ones."""
+        """Return the ids of runs with files in staging, running or crashed."""
 
     def put_file(self, source: Path, *, run_id: str, move: bool = False) -> Stored:
-        """Store a file; with `move` a staged output is moved, else the source is copied."""
+        """Store a file: a staged output is moved if `move`, otherwise the source is copied."""
 
     def put_directory(self, source: Path, *, run_id: str) -> Stored:
-        """Store a staged directory by moving it."""
+        """Store a staged directory, which is moved."""
 
     def stage_table(self, data: pa.Table | pa.RecordBatchReader, *, run_id: str, port: str) -> StagedTable:
-        """Write a table to staging: sorted, one file a drive; the same rows give the same bytes."""
+        """Write a table to staging, sorted, one file per drive; the same rows give the same bytes."""
 
     def put_table(self, staged: StagedTable, *, kind: str, name: str, run_id: str, after: DeltaVersion | None = None) -> Stored:
-        """Make a staged table the next version of the Delta table of an artifact name.
+        """Commit a staged table as the next version of an artifact name's Delta table.
 
         Args:
             after: the newest recorded version; without it the table's whole log is read.
         """
 
     def put_import(self, folder: Path, location: str) -> None:
-        """Move all files of a staged folder, durably, to a location of their own; what a crash left there is replaced."""
+        """Move a staged folder's files durably to a location, replacing what a crashed attempt left there."""
 
     def exists(self, artifact: Artifact) -> bool:
-        """Whether all files of an artifact exist with their recorded sizes; they are not read."""
+        """Whether all files of an artifact exist with their recorded sizes; content is not read."""
 
     def open(self, artifact: Artifact) -> Path | ds.Dataset:
-        """Return a file's or directory's path, or a dataset at exactly the recorded version of a table."""
+        """Return the path of a file or directory, or a dataset at exactly the recorded version of a table."""
 
     def fetched(self, artifact: Artifact, name: str) -> Path:
-        """Return the local path of one of an artifact's files, downloaded if necessary.
-
-        Raises:
-            FileNotFoundError: it is missing, as far as that is known without opening it.
-        """
+        """Return the local path of one of an artifact's files, downloaded if necessary; may raise FileNotFoundError if it is missing."""
 
     def log(self, artifact: Artifact) -> Sequence[str]:
-        """Return the existing commits of a table up to a version, by POSIX path relative to the store's root, in order."""
+        """Return the existing commits of a table up to a version, as POSIX paths relative to the store's root, in order."""
 
     def names(self, artifact: Artifact, *, log: bool = True) -> Sequence[str]:
-        """Return every file of an artifact by POSIX path relative to the store's root, without downloads.
+        """Return all files of an artifact as POSIX paths relative to the store's root, without downloads.
 
         Args:
-            log: whether to name a table's commits, which all its versions share.
+            log: whether to include a table's commits, which all its versions share.
         """
 
     def verify(self, artifact: Artifact, gone: Sequence[ErasedFile] = (), *, log: Sequence[StoreFailure] | None = None) -> list[StoreFailure]:
-        """Recompute an artifact's digest from its bytes, without trusting stored hashes; an empty list means that all is as recorded.
+        """Recompute an artifact's digest from its bytes and return a failure for each difference.
 
         Args:
-            gone: files that a tombstone of the record names: no failures, and the digest is recomputed with what was recorded of them, so that
-                nothing else hides behind them. A file that was left rewritten must be what was left.
+            gone: erased files; their recorded digests enter the digest, so that other changes are still found. A rewritten file must be what the
+                erasure left.
             log: failures of `verify_log` for this version; None verifies the log now.
         """
 
     def verify_log(
         self, location: str, versions: Collection[DeltaVersion], gone: Sequence[ErasedFile] = ()
     ) -> Mapping[DeltaVersion, list[StoreFailure]]:
-        """Recompute a table's log once, from its first commit; return its differences from each recorded version."""
+        """Recompute a table's log once from its first commit; return its differences from each recorded version."""
 
     def parts(self, artifact: Artifact) -> list[Part]:
-        """Return the files with a version's content (a table's data files, not its log) by log or manifest, existing or not."""
+        """Return the files with a version's content (a table's data files without its log), existing or not."""
 
     def inventory(self) -> Iterator[tuple[str, int]]:
         """Yield (POSIX path relative to the store's root, size) of every stored file, without staging, in order."""
 
     def read(self, path: str) -> bytes | None:
-        """Return the bytes of a stored file by its path relative to the store's root; None if missing."""
+        """Return the bytes of a stored file by its path relative to the store's root, or None."""
 
     def erase(self, paths: Collection[str]) -> int:
-        """Remove stored files, durably, and their cached copies; missing ones are ignored. Returns the number of bytes removed."""
+        """Delete stored files and cached copies durably and return the number of bytes freed; missing files are ignored."""
 
     def rewrite(self, path: str, data: bytes) -> None:
-        """Replace the bytes of a stored file, atomically and durably, to erase a part of its content."""
+        """Replace a stored file atomically and durably, to erase part of its content."""

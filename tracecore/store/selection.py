@@ -1,4 +1,4 @@
-"""The store of a workspace: the folder inside it or the bucket that `TRACECORE_STORE_URL` names, and which ledger it belongs to."""
+"""Choosing a workspace's store, the folder inside it or the bucket in `TRACECORE_STORE_URL`, and checking which ledger it belongs to."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["check_store", "folder_store", "open_store", "store_ledger"]
 
 
 def open_store(workspace: Workspace) -> Store:
-    """Open the store of a workspace, without requests to a bucket.
+    """Return the store of a workspace; no request is made to a bucket.
 
     Raises:
-        UsageError: its bucket can't be reached as the environment says, or the client for one is not installed.
+        UsageError: the bucket's settings are invalid, or its client package is not installed.
     """
     elsewhere = workspace.store_url
     if not elsewhere:
@@ -32,20 +32,17 @@ def open_store(workspace: Workspace) -> Store:
 
 
 def folder_store(folder: Path) -> Store:
-    """Open the store below `store/` of an unpacked folder, on this machine whatever the workspace's own store."""
+    """Return the local store in `store/` of an unpacked folder."""
     from tracecore.store.local import LocalStore  # as above
 
     return LocalStore(Workspace(folder, "unpacked", "", "", None))
 
 
 def store_ledger(workspace: Workspace, url: str | None) -> tuple[str, str | None]:
-    """Return the place of a store and the id of its ledger, None without one.
+    """Return a store's place, for messages, and the id of its ledger or None; raises TracecoreError if it can't be read.
 
     Args:
-        url: None for the folder in the workspace.
-
-    Raises:
-        TracecoreError: the bucket can't be reached.
+        url: URL of the bucket; None for the folder in the workspace.
     """
     if url is None:
         try:
@@ -61,10 +58,10 @@ def store_ledger(workspace: Workspace, url: str | None) -> tuple[str, str | None
 
 
 def check_store(workspace: Workspace, bound: str | None) -> None:
-    """Compare the store's ledger with the workspace's.
+    """Check that the store belongs to the workspace's ledger, claiming an unused one if the workspace is not bound yet.
 
     Args:
-        bound: the store's recorded place; None before the store is bound: one without a ledger becomes this one's.
+        bound: the recorded place of the store the workspace is bound to, or None.
 
     Raises:
         WrongLedger: it belongs to another ledger, or to none although the workspace is bound to one.
@@ -85,7 +82,7 @@ def check_store(workspace: Workspace, bound: str | None) -> None:
 
 
 def _claim(workspace: Workspace) -> None:
-    """Make a store without a ledger the workspace's."""
+    """Claim a store without a ledger for the workspace."""
     if workspace.store_url is not None:
         from tracecore.store.bucket import Bucket
 

@@ -1,1 +1,1 @@
-"""What the kernel asks of the machine: locks, settings, installed code, and failures in words. Internal."""
+"""Access to the machine: locks, settings, installed code, and descriptions of failures. Internal."""

@@ -1,4 +1,4 @@
-"""Stages run in processes of their own: one worker a run, forked from a server with the kernel preloaded, that serves no other stage.
+"""Running stages in worker processes: one worker per run, forked from a server with the kernel preloaded.
 
-`workers` is the build's side. What a worker loaded and looked for in vain is what its run depends on; the record never lies in its reach.
+`workers` is the build's side. A run's dependencies are what its worker loaded and failed to find. Workers have no access to the record.
 """

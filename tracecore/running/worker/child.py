@@ -1,4 +1,4 @@
-"""A worker: one process that runs one stage and ends. It imports the class by its own module, reads inputs itself, and writes only to staging."""
+"""The worker process: runs one stage and exits. It imports the stage, reads inputs itself, and writes only to staging."""
 
 from __future__ import annotations
 
@@ -37,13 +37,14 @@ __all__ = ["main"]
 
 
 def main(observer: Observer, server: int, connection: int, status: int, output: int, *held: int) -> NoReturn:
-    """Be the worker: never return to the server's loop.
+    """Run as the worker in a newly forked process, and exit.
 
     Args:
-        server: process id of the one that this one was forked from.
-        status: the server's own, which says how this process ended.
-        output: where what the stage prints goes.
-        held: the build's locks, which no other process gets before this one has ended too.
+        server: process id of the parent, the worker server.
+        connection: file descriptor of the connection to the build.
+        status: descriptor of the server's status pipe, which is closed here.
+        output: descriptor that receives stdout and stderr.
+        held: descriptors of the build's locks, which stay locked until this process ends.
     """
     code = 1
     try:
@@ -73,29 +74,25 @@ def main(observer: Observer, server: int, connection: int, status: int, output: 
 
 
 class _Channel:
-    """The pipe to the build: plain JSON, one message at a time, whichever thread sends it."""
+    """The connection to the build: JSON messages, sent one at a time from any thread."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._lock = threading.RLock()
 
     def job(self) -> Job:
-        """Receive the job: from the build, so it may be unpickled."""
+        """Receive the job, the only message that is unpickled, since it comes from the build."""
         job: Job = pickle.loads(self._connection.recv_bytes())  # noqa: S301  # made by the build that this process belongs to
         return job
 
     def say(self, what: str, **said: Any) -> None:
-        """Send a message without an answer."""
+        """Send a message that has no answer."""
         data = json.dumps({"what": what, **said}).encode()
         with self._lock:
             self._connection.send_bytes(data)
 
     def ask(self, what: str, **asked: Any) -> Any:
-        """Send a question and wait for its answer.
-
-        Raises:
-            TracecoreError: what the build raised, its message unchanged.
-        """
+        """Send a request and return the answer; raises the TracecoreError that the build raised."""
         with self._lock:
             self.say(what, **asked)
             answer = json.loads(self._connection.recv_bytes())
@@ -105,7 +102,7 @@ class _Channel:
 
 
 class _Lineage:
-    """The record's answers, asked of the build."""
+    """Queries to the record, answered by the build."""
 
     def __init__(self, channel: _Channel) -> None:
         self._channel = channel
@@ -116,29 +113,29 @@ class _Lineage:
         return answer
 
     def facets(self, ref: str) -> Mapping[str, JSON]:
-        """Return the facets of one whole artifact ref."""
+        """Return the facets of an artifact by its full ref."""
         answer: Mapping[str, JSON] = self._channel.ask("facets", ref=str(ref))
         return answer
 
 
 class _Adopting:
-    """Files from outside, kept and recorded by the build."""
+    """Intake of external files, performed by the build."""
 
     def __init__(self, channel: _Channel) -> None:
         self._channel = channel
 
     def adopt(self, file: SourceFile, *, kind: str, name: str, facets: Mapping[str, JSON], unknowns: Sequence[tuple[str, str]]) -> Path:
-        """Have a file kept and return its stored path."""
+        """Have the build keep a file, and return its stored path."""
         said = [[str(what), str(why)] for what, why in unknowns]
         return Path(self._channel.ask("adopt", file=_plain(file), kind=str(kind), name=str(name), facets=dict(facets), unknowns=said))
 
     def quarantine(self, file: SourceFile, reason: str) -> None:
-        """Have a file left out by name."""
+        """Have the build record a file as left out."""
         self._channel.say("quarantine", file=_plain(file), reason=str(reason))
 
 
 class _Log(logging.Handler):
-    """Hands what is logged to the build's own loggers."""
+    """Logging handler that sends records to the build's loggers."""
 
     def __init__(self, channel: _Channel) -> None:
         super().__init__()
@@ -181,7 +178,7 @@ def _work(observer: Observer, channel: _Channel) -> None:
 
 
 def _enter(job: Job, channel: _Channel) -> None:
-    """Become the process that the build would have been: its import path, environment, working directory and log."""
+    """Set the process's import path, environment, working directory and logging to those of the build."""
     sys.path[:] = job.import_path
     importlib.invalidate_caches()
     os.environ.clear()

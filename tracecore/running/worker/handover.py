@@ -1,4 +1,4 @@
-"""What a build hands to a worker, and how it answers what the worker asks: only the build writes to the record and adds files to the store."""
+"""The job that a build sends to a worker, and the build's answers to the worker's requests."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def job_for(
     *,
     listened: bool,
 ) -> Job:
-    """Return the job of a run that has begun."""
+    """Return the job of a started run."""
     stage = task.stage.stage_class
     return Job(
         module=stage.__module__,
@@ -73,10 +73,10 @@ Finish = Callable[[str, Mapping[str, JSON]], Mapping[str, JSON]]
 
 
 def answers(adoptions: Intake, recorder: Recorder, root: Path, finish: Finish, progress: Progress | None) -> dict[str, Answer]:
-    """Return what answers each message of a worker.
+    """Return the function that answers each type of worker message.
 
     Args:
-        finish: completes and checks the facets of an adopted file, which its first argument names.
+        finish: completes and validates the facets of an adopted file, given its ref without version.
     """
 
     def adopt(asked: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
-"""What passes between a build and a worker: the job goes out whole, plain JSON comes back.
+"""Data exchanged between a build and a worker: a pickled job to the worker, JSON back.
 
-Nothing that a worker sends is unpickled: it runs a plugin's code, of which nothing may run in the build's own process.
+The build never unpickles a worker's data, since workers run plugin code.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _ERRORS = {each.__name__: each for each in (TracecoreError, UsageError, Negative
 
 
 def error_class(error: BaseException) -> str:
-    """Return the nearest kernel error class of an error by name, empty if there is none; subclasses may need more than a message to be made."""
+    """Return the name of an exception's nearest kernel error class, empty if it has none; subclasses may need other arguments."""
     return next((each.__name__ for each in type(error).__mro__ if each in _ERRORS.values()), "")
 
 
 def make_error(name: str, message: str) -> TracecoreError:
-    """Return the error that another process sent as its `error_class` and message."""
+    """Create the exception that another process sent as its `error_class` and message."""
     return _ERRORS[name](message)
 
 
@@ -44,12 +44,15 @@ class Job:
     """One execution of one stage.
 
     Attributes:
-        shape: the stage's ports and effective parameters as the build read them.
-        started_ns: when the run began; code that was written later was not there at its START.
+        module: module of the stage class; `name` is its qualified name.
+        shape: the stage's ports and effective parameters as the build read them (`shape_of`).
+        started_ns: start of the run; code that was written later may differ from the code at START.
         hashed: folders and files whose code is recorded file by file.
-        levels: logging levels of the root logger and of the run's own.
-        listened: whether progress has a listener.
-        around: `module:name` of what runs the stage in a trial, None outside one.
+        folder: working directory.
+        levels: logging levels of the root logger and of the run's logger.
+        listened: whether progress is reported.
+        around: `module:name` of the function that runs the stage in a trial, or None.
+        asked: argument for `around`.
     """
 
     module: str
@@ -79,11 +82,13 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
-    """What a stage left: outputs in staging, their descriptions, and what its process touched and loaded.
+    """The result of a stage: staged outputs, their descriptions, and what its process accessed and loaded.
 
     Attributes:
-        unknowns: with the port, None for all outputs.
-        strays: accesses that were not the stage's to have.
+        tables: staged tables by port; `folders` are staged files.
+        unknowns: (port, unknown); the port is None for all outputs.
+        strays: accesses that were not allowed; `uncounted` is the number of further ones.
+        trial: results of a trial.
     """
 
     tables: Mapping[str, StagedTable]
@@ -96,7 +101,7 @@ class StageResult:
     trial: Mapping[str, Any] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
-        """Return it as plain JSON."""
+        """Return the result as JSON data."""
         return {
             "tables": {port: _plain_table(table) for port, table in self.tables.items()},
             "folders": {port: str(folder) for port, folder in self.folders.items()},
@@ -110,7 +115,7 @@ class StageResult:
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> StageResult:
-        """Read what `document` gave."""
+        """Create a result from `document` data."""
         loaded = document["loaded"]
         return cls(
             tables={port: _table(plain) for port, plain in document["tables"].items()},
@@ -127,13 +132,16 @@ class StageResult:
 
 
 class StageRaised(Exception):
-    """What a stage raised in its worker, or how the worker ended without it.
+    """A stage failed or was stopped in its worker, or the worker process died.
 
     Args:
-        trace: frames, as the record keeps them.
-        known: name of the error where it is one that the kernel defines.
-        disk: the sentence where the disk could not take what was written.
+        reason: one sentence.
+        trace: stack trace to record.
+        text: traceback to show.
+        known: name of the kernel's error class, if it is one.
+        disk: message if the disk was full or read-only.
         interrupt: whether it was stopped rather than failed.
+        trial: results of a trial.
     """
 
     def __init__(
@@ -157,7 +165,7 @@ class StageRaised(Exception):
 
 
 def shape_of(stage: type[Stage], params: BaseModel) -> JSON:
-    """Return a stage's ports and parameters as plain JSON: a worker with other ones loaded code that was edited since the build read it."""
+    """Return a stage's ports and parameters as JSON; if the worker's differ from the build's, the stage's code was edited in between."""
     return {
         "kind": stage.kind.value,
         "name": stage.name,

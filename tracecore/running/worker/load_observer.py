@@ -1,7 +1,7 @@
-"""What a process loads, opens and looks for in vain, noted from its first import on: what a run in it depends on.
+"""Observation of what a process loads, opens and fails to find, from its first import on: the dependencies of its run.
 
-Plugin source is compiled from the bytes that are hashed, never taken from `__pycache__`: a cached file is found only by time and size, and an edit
-within a second may keep both. This module imports nothing of ours: it is loaded by its path, before the package that it lies in.
+Plugin source is compiled from the bytes that are hashed, never from `__pycache__`, whose entries are matched only by time and size, which an edit
+within a second may keep. This module must not import tracecore: it is loaded by path before the package.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 __all__ = ["ABSENT_DISTRIBUTION", "KERNEL", "Loaded", "Observer"]
 
 KERNEL = frozenset({"tracecore", "tracecore_schemas", "tracecore_lineage", "tracecore_assets", "tracecore_graphql"})
-"""Packages of the distribution `tracecore`, which counts by its data-format version."""
+"""Packages of the distribution `tracecore`, represented in dependencies by the data-format version."""
 
 _READ_MODES = frozenset({"r", "rb", "rt"})
 ABSENT_DISTRIBUTION = "distribution "
@@ -28,14 +28,16 @@ ABSENT_DISTRIBUTION = "distribution "
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a worker loaded, opened and looked for.
+    """What a worker loaded, opened and searched for.
 
     Attributes:
-        modules: file of every module, by name.
-        hashed: SHA-256 of the source and data files that are recorded one by one, by path, as they were loaded.
-        absent: modules and distributions that were looked for and not found.
-        changed: loaded files that are not any more what was loaded.
-        touched: loaded files that are, and of which something was written after the run began and before they were loaded, or at an unknown time.
+        modules: file by module name.
+        hashed: SHA-256 by path, when loaded, of the source and data files that are recorded one by one.
+        natives: paths of shared libraries.
+        named: distributions whose metadata was read by name.
+        absent: modules and distributions that were not found.
+        changed: loaded files that have changed since.
+        touched: unchanged files that may have been written between the start of the run and loading.
     """
 
     modules: Mapping[str, str]
@@ -48,7 +50,7 @@ class Loaded:
 
 
 class Observer:
-    """Notes what this process and its forks load; one a process, put up before anything else is imported."""
+    """Records what this process and its forks load; one per process, installed before anything else is imported."""
 
     def __init__(self) -> None:
         self._hashed: dict[str, str] = {}
@@ -62,7 +64,7 @@ class Observer:
         self._looking = False
 
     def put_up(self) -> None:
-        """Begin; never taken down, as an audit hook can't be."""
+        """Install the hooks, for the life of the process."""
         load = SourceFileLoader.get_code
         find = metadata.Distribution.from_name.__func__  # type: ignore[attr-defined]  # a class method's own function
 
@@ -87,16 +89,16 @@ class Observer:
         sys.addaudithook(self._opened)
 
     def preloaded(self, at_ns: int) -> None:
-        """Note that what is loaded by now was loaded once for all workers."""
+        """Mark the modules loaded so far as preloaded for all workers at a time in ns."""
         self._preloaded = frozenset(_files().values())
         self._since_ns = at_ns
 
     def begin(self, hashed: Sequence[str]) -> None:
-        """Note from here on the files of a run."""
+        """Start hashing the files that are opened below these folders."""
         self._roots = tuple(hashed)
 
     def loaded(self, started_ns: int) -> Loaded:
-        """Return what was loaded so far."""
+        """Return what was loaded so far, for a run that started at a time in ns."""
         modules, natives = _files(), tuple(sorted(_natives()))
         changed = {path for path, digest in self._hashed.items() if _digest(path) != digest}
         touched: set[str] = set()
@@ -116,7 +118,7 @@ class Observer:
         return any(path == root or path.startswith(f"{root}/") for root in self._roots)
 
     def _learn(self, name: str, path: str) -> None:
-        """Let data files count that lie in a package which no distribution brings."""
+        """Add the folder of a top-level package outside any distribution, so that its data files are hashed."""
         if "." not in name and path.endswith("/__init__.py") and not self._below_a_root(path):
             self._roots += (path.removesuffix("/__init__.py"),)
 
@@ -139,7 +141,7 @@ class Observer:
 
 
 class _Last:
-    """Finds nothing and notes for what it was asked."""
+    """The last meta path finder, which records what no other finder has found."""
 
     def __init__(self, absent: set[str]) -> None:
         self._absent = absent
@@ -155,7 +157,7 @@ class _Last:
 
 
 def _files() -> dict[str, str]:
-    """Return the file of every module, kernel and interpreter apart; a module that was made by hand (`torch.classes`) may name one that never was."""
+    """Return the existing file of each loaded module by name, without kernel and `__main__`."""
     found: dict[str, str] = {}
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] in KERNEL or name == "__main__":
@@ -169,7 +171,7 @@ def _files() -> dict[str, str]:
 
 
 def _natives() -> set[str]:
-    """Return the shared libraries that are mapped for execution."""
+    """Return the paths of the shared libraries that the process has mapped for execution."""
     lines = (line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape").splitlines())
     # Of a library that was replaced meanwhile the kernel says so behind its path.
     mapped = (parts[5].removesuffix(" (deleted)") for parts in lines if len(parts) == 6 and "x" in parts[1])
@@ -177,7 +179,7 @@ def _natives() -> set[str]:
 
 
 def _written_ns(path: str) -> int:
-    """Return when a file's bytes, name or rights were changed last; 0 where it is not there."""
+    """Return a file's ctime in ns (last change of its content, name or mode); 0 if it does not exist."""
     try:
         return os.stat(path).st_ctime_ns  # noqa: PTH116  # as text: there are thousands
     except OSError:

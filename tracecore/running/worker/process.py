@@ -13,28 +13,24 @@ from contextlib import contextmanager, suppress
 __all__ = ["end_with_parent", "process_guard", "server_environment", "worker_environment"]
 
 _SERVER = {"OPENBLAS_NUM_THREADS": "1"}
-"""NumPy is preloaded, and its OpenBLAS would start threads with it: a fork after that may hang."""
+"""Prevents the preloaded NumPy's OpenBLAS from starting threads, with which a fork may hang."""
 
 
 def server_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of the server of workers.
-
-    The build's settings stay with the build: what a worker needs of them is in its job, and a stage never sees their credentials.
-    """
+    """Return the environment of the worker server, without `TRACECORE_*` variables, which may contain credentials."""
     return {**{name: value for name, value in environment.items() if not name.startswith("TRACECORE_")}, **_SERVER}
 
 
 def worker_environment(environment: Mapping[str, str], threads: int) -> dict[str, str]:
-    """Return the environment of a worker: how many threads numeric libraries take in it, and how these wait.
+    """Return the environment of a worker: the build's, without `TRACECORE_*` variables, with the thread count and OpenMP's waiting policy set.
 
-    GNU's OpenMP, which torch brings, spins about 300,000 rounds at each barrier. On an idle machine that costs nothing; where something else wants a
-    core, each of the thousand barriers of a training step waits for a thread that is not running, and training was measured to be two to five times
-    slower. What is computed does not change.
-    2,500 rounds cost neither: a step took 68 ms on an idle machine (100 ms with 1,000, 69 with all) and 190 ms next to another
-    training (188 and far more).
-
-    Args:
-        environment: of the build; what it says of waiting stays, and how many threads there are is as the run records it.
+    GNU OpenMP, which torch uses, spins about 300,000 rounds at each barrier. Where another process competes for a core, each of a training step's
+    thousand
+    barriers waits for a thread that is not running, which made training two to five times slower. With 2,500 rounds a step took 68 ms on an idle
+    machine
+    (100 ms with 1,000, 69 by default) and 190 ms next to another training (188, and far more by default). Results do not change. A waiting policy
+    set in
+    the build's environment is kept.
     """
     waiting = {} if "OMP_WAIT_POLICY" in environment else {"GOMP_SPINCOUNT": "2500"}
     kept = {name: value for name, value in environment.items() if not name.startswith("TRACECORE_")}
@@ -45,7 +41,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends; at once where it has ended already, of which the kernel sends no signal."""
+    """Have this process killed when its parent ends, or at once if it has ended already."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -53,10 +49,11 @@ def end_with_parent(parent: int) -> None:
 
 @contextmanager
 def process_guard() -> Iterator[None]:
-    """Let a stage run, and come out of it as the process that went in, in the directory that it was in.
+    """Context manager that restores the working directory, and ends child processes that leave it.
 
-    A child that a stage forked and that then returns, raises or calls `sys.exit` ends here. It would else go on as a second executor of the same run:
-    put outputs, empty the staging folder, record the run's end, and let go of its lock.
+    A child that a stage forked and that returns, raises or exits would otherwise continue as a second executor of the run: put outputs, empty
+    staging,
+    record the end and release the lock.
     """
     process, folder = os.getpid(), _folder()
     try:
@@ -81,7 +78,7 @@ def _folder() -> str | None:
 
 
 def _end(error: BaseException | None) -> None:
-    """End a child as Python would have, without running what belongs to its parent."""
+    """Exit a child process with the code that Python would use, without running its parent's cleanup."""
     code: object = 0
     if isinstance(error, SystemExit):
         code = 0 if error.code is None else error.code if isinstance(error.code, int) else 1

@@ -1,7 +1,7 @@
-"""The server that workers are forked from: one a build, with the kernel preloaded and no thread, so that a fork copies nothing half done.
+"""The worker server: one per build, with the kernel preloaded and single-threaded, so that forks are safe.
 
-It knows nothing of jobs: a message on its socket brings the descriptors of a new worker, which reads its job itself. It ends when the build does, and
-its workers with it.
+It does not read jobs: each message on its socket passes the descriptors of a new worker, which reads its own job. It ends with the build, and its
+workers with it.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ __all__ = ["FORK", "STATUS", "serve"]
 
 FORK = b"fork"
 STATUS = struct.Struct("i")
-"""A worker's process id when it begins, and its wait status when it has ended, each on its own pipe."""
+"""Format of both messages on a worker's status pipe: its process id when it starts, its wait status when it ends."""
 
 _MOST_DESCRIPTORS = 250
 _THREADS_OF_ALLOCATORS = "jemalloc"
-"""They see to forks themselves."""
+"""Name prefix of jemalloc's threads, which handle forks themselves."""
 
 
 def serve(observer: Observer, control: int, at_ns: int) -> NoReturn:
-    """Preload the kernel, then fork until the other end of the socket is closed.
+    """Preload the kernel, then fork a worker for each message until the socket is closed.
 
     Args:
-        observer: already up.
-        at_ns: when this process began.
+        observer: the installed load observer.
+        control: file descriptor of the socket.
+        at_ns: start time of this process.
     """
     from tracecore.running.worker.child import main
 

@@ -1,4 +1,4 @@
-"""The build's side of its workers: it starts them, answers what they ask, and ends them."""
+"""The build's side of workers: starts them, answers their requests, and ends them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Answer = Callable[[Mapping[str, Any]], Any]
 
 
 class Workers:
-    """Workers of one build, forked from one server that is started with the first of them; usable from several threads."""
+    """The workers of one build, forked from a server that is started with the first one; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -54,14 +54,14 @@ class Workers:
         self._end: Callable[[], object] = int
 
     def run(self, job: Job, answers: Mapping[str, Answer]) -> StageResult:
-        """Run a stage in a worker of its own, and return what it left.
+        """Run a stage in a new worker and return its result.
 
         Args:
-            answers: by what a worker asks or says; given the members of its message.
+            answers: functions by message type, called with the message's members.
 
         Raises:
             StageRaised: the stage failed, was stopped, or ended its process.
-            UsageError: a parameter that no other process can be given.
+            UsageError: a parameter can't be pickled.
         """
         try:
             data = pickle.dumps(job)
@@ -78,7 +78,7 @@ class Workers:
             return _Worker(connection, status).run(data, answers)
 
     def close(self) -> None:
-        """End the server, and with it any worker that still runs."""
+        """End the server and any running worker."""
         with self._lock:
             self._end()
             self._control = None
@@ -145,7 +145,7 @@ def _stderr() -> int:
 
 
 class _Worker:
-    """One worker, as long as it lives."""
+    """The connection to one running worker."""
 
     def __init__(self, connection: Connection, status: Any) -> None:
         self._connection = connection
@@ -164,7 +164,7 @@ class _Worker:
             self._stop()
 
     def _listen(self, answers: Mapping[str, Answer]) -> StageResult:
-        """Answer until the process has ended, and whatever it started with it: nothing writes to an output any more then."""
+        """Answer requests until the worker and everything it started have ended, so that nothing writes to outputs any more."""
         sources = [self._connection, self._status]
         while self._ended is None:
             ready = wait(sources)
@@ -179,7 +179,7 @@ class _Worker:
         return self._made
 
     def _take_message(self, answers: Mapping[str, Answer]) -> bool:
-        """Take one message in; False where none will come any more."""
+        """Handle one message; False if the connection is closed."""
         try:
             message: dict[str, Any] = json.loads(self._connection.recv_bytes())
         except (EOFError, OSError):
@@ -207,7 +207,7 @@ class _Worker:
             answers[what](message)
 
     def _take_status(self) -> None:
-        """Read what the server says: the worker's id, then how it ended."""
+        """Read a status message of the server: the worker's process id, then its wait status."""
         data = self._status.read(STATUS.size)
         if not data:
             self._ended = -1  # the server was killed, and its workers with it
@@ -217,7 +217,7 @@ class _Worker:
             (self._ended,) = STATUS.unpack(data)
 
     def _how(self) -> str:
-        """Return how the process ended, in words."""
+        """Return in words how the worker's process ended."""
         if self._ended is None or self._ended == -1:
             return "its worker was killed with the server of this build's workers"
         code = os.waitstatus_to_exitcode(self._ended)
@@ -227,7 +227,7 @@ class _Worker:
         return f"its process was ended by {number.name} ({(signal.strsignal(number) or 'a signal').lower()})"
 
     def _stop(self) -> None:
-        """End what still runs: TERM, then KILL; a second Ctrl-C does not wait."""
+        """End the worker if it still runs: SIGTERM, then SIGKILL after 5 s or on a second Ctrl-C."""
         until = time.monotonic() + _PATIENCE_S
         while self._ended is None:
             try:
