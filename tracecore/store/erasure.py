@@ -1,4 +1,4 @@
-"""Erasure of stored files. An `ErasedFile` is a tombstone's entry for one file, by which verification tells erasure from damage."""
+"""Erasure of stored files. An `ErasedFile` is a tombstone's entry for one file, by which verification distinguishes erasure from damage."""
 
 from __future__ import annotations
 

@@ -1,10 +1,8 @@
-"""Installed distributions: what each brings, which one a file belongs to, and digests that are the same for every clone and every machine folder.
+"""Installed distributions: their files, which one a file belongs to, and digests that are independent of machine and install location.
 
 Each file counts as (path inside site-packages, SHA-256, size). For an ordinary distribution these are its RECORD lines; for an editable one, whose
-RECORD names only the path of the checkout, they are taken from its packages' source files. What differs between two installations of the same thing
-stays out: direct_url.json, INSTALLER, REQUESTED, RECORD itself, scripts outside site-packages, byte code.
-
-Nothing here is kept for the life of a process: what is remembered is forgotten when the files it was read from are others.
+RECORD names only the checkout, they are computed from its packages' source files. Files that differ between two installations of the same version
+are omitted: direct_url.json, INSTALLER, REQUESTED, RECORD, scripts outside site-packages, bytecode. Caches are invalidated when the files change.
 """
 
 from __future__ import annotations
@@ -57,11 +55,7 @@ PLUGINS = "tracecore"
 
 @dataclass(frozen=True)  # no slots: what is read of it is cached on the instance
 class Installed:
-    """One installed distribution.
-
-    Attributes:
-        name: normalized.
-    """
+    """An installed distribution; `name` is normalized, `info` its metadata folder."""
 
     name: str
     version: str
@@ -69,67 +63,70 @@ class Installed:
 
     @cached_property
     def distribution(self) -> metadata.Distribution:
-        """Its metadata."""
+        """The distribution's metadata."""
         return metadata.Distribution.at(self.info)
 
     @property
     def root(self) -> Path:
-        """The folder that the paths in its RECORD start from."""
+        """The site-packages folder, from which the paths in RECORD start."""
         return self.info.parent
 
     @cached_property
     def project(self) -> Path | None:
-        """Its project folder where it is editable."""
+        """The project folder of an editable distribution, else None."""
         return project_folder(self.distribution)
 
     @cached_property
     def folders(self) -> list[Path]:
-        """Package folders and single modules of an editable distribution; none of an ordinary one."""
+        """Package folders and single modules of an editable distribution; otherwise empty."""
         return package_folders(self.distribution)
 
     @cached_property
     def is_plugin(self) -> bool:
-        """Whether it brings a plugin."""
+        """Whether it has entry points in the plugin group."""
         return any(entry.group == PLUGINS for entry in self.distribution.entry_points)
 
     @property
     def is_by_file(self) -> bool:
-        """Whether each of its files counts that a run loads, not all that it brings: a plugin, or editable."""
+        """Whether runs record its loaded files one by one, as for plugins and editable distributions, instead of its digest."""
         return self.is_plugin or self.project is not None
 
     @property
     def files(self) -> Mapping[str, FileRecord]:
-        """Its RECORD lines inside site-packages, by path."""
+        """RECORD entries inside site-packages, by path."""
         return _record(self.info, _stamp(self.info / "RECORD"))
 
     @property
     def tops(self) -> list[str]:
-        """Packages and modules that it puts into site-packages, metadata apart."""
+        """Top-level packages and modules in site-packages, without metadata."""
         return sorted({path.partition("/")[0] for path in self.files if not path.startswith(self.info.name)})
 
     @property
     def digest(self) -> str:
-        """Over all that it brings: its RECORD lines, of an editable one its source files."""
+        """Digest over the RECORD entries; of an editable distribution, over its source files."""
         if self.project is None:
             return _record_digest(self.info, _stamp(self.info / "RECORD"))
         return _digest(_from_sources(self.folders))
 
     @property
     def source_digest(self) -> str:
-        """Over its own files as they lie on disk now, metadata apart: edited site-packages show."""
+        """Digest over the files as they are on disk now, without metadata, so that edits in site-packages change it."""
         if self.project is not None:
             return _digest(_from_sources(self.folders))
         found = ((path, self.root / path) for path in self.files if not path.startswith(self.info.name))
         return _digest(_hashed(path, place) if place.is_file() else (path, "", 0) for path, place in found)
 
     def editable_files(self) -> Iterator[tuple[str, str]]:
-        """Return path and SHA-256 of each source file of an editable distribution; of an ordinary one none."""
+        """Yield (path, SHA-256) of each source file of an editable distribution; nothing for an ordinary one."""
         for top in self.folders:
             for relative, digest, _ in _from_sources([top]):
                 yield str(top.parent / relative), digest
 
     def edited(self) -> list[tuple[str, str]]:
-        """Return its code files that are not what RECORD says, with their SHA-256; only those younger than RECORD or of another size are read."""
+        """Return (path, SHA-256 or empty if missing) of the code files that differ from RECORD.
+
+        Only files newer than RECORD or of another size are hashed.
+        """
         since = (self.info / "RECORD").stat().st_mtime_ns
         found: list[tuple[str, str]] = []
         for path, digest, size in self.files.values():
@@ -147,7 +144,7 @@ class Installed:
 
 
 def owners() -> Mapping[tuple[str, str], Sequence[Installed]]:
-    """Return the distributions that put something under a name into a folder of the import path: by folder and name."""
+    """Return the distributions that install a top-level name in a site-packages folder, by (folder, name)."""
     return _owners(tuple((each, _stamp(each.info / "RECORD")) for each in installed().values()))
 
 
@@ -161,12 +158,12 @@ def _owners(stamped: tuple[tuple[Installed, Stamp], ...]) -> Mapping[tuple[str, 
 
 
 def installed() -> dict[str, Installed]:
-    """Find every installed distribution by its normalized name; of two with one name the first on the path counts, as for imports."""
+    """Return all installed distributions by normalized name, sorted; for duplicates, the first on the import path."""
     return _installed(tuple((entry, _stamp(Path(entry or "."))) for entry in sys.path))
 
 
 def _stamp(place: Path) -> Stamp:
-    """Return what changes whenever a file or folder does; empty where it is not there."""
+    """Return inode, size, mtime and ctime of a file or folder, which change with it; empty if it does not exist."""
     try:
         status = place.stat()
     except OSError:
@@ -211,7 +208,7 @@ def _sha256(path: str, stamp: Stamp) -> str:  # noqa: ARG001  # what the answer 
 
 
 def file_sha256(path: str) -> str:
-    """Return the SHA-256 of a file in hex; empty where it can't be read."""
+    """Return the hex SHA-256 of a file; empty if it can't be read."""
     stamp = _stamp(Path(path))
     try:
         return _sha256(path, stamp) if stamp else ""
@@ -225,7 +222,7 @@ def _is_source(relative: str) -> bool:
 
 
 def project_folder(distribution: metadata.Distribution) -> Path | None:
-    """Return the project folder of an editable installation (PEP 610), None for an ordinary one."""
+    """Return the project folder of an editable installation (PEP 610), or None."""
     try:
         origin = json.loads(distribution.read_text("direct_url.json") or "{}")
     except ValueError:
@@ -236,7 +233,7 @@ def project_folder(distribution: metadata.Distribution) -> Path | None:
 
 
 def _from_record(info: Path) -> Iterator[FileRecord]:
-    """Read the RECORD lines that lie inside site-packages."""
+    """Yield the RECORD entries inside site-packages."""
     try:
         lines = (info / "RECORD").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -255,14 +252,14 @@ def _from_record(info: Path) -> Iterator[FileRecord]:
 
 
 def _top_level(distribution: metadata.Distribution, project: Path) -> set[str]:
-    """Name the import packages of an editable distribution: what it says of them itself, else its own name."""
+    """Return the import packages of an editable distribution, from its metadata, else guessed from its name."""
     names = {line.strip() for line in (distribution.read_text("top_level.txt") or "").splitlines() if line.strip()}
     names |= {entry.module.partition(".")[0] for entry in distribution.entry_points} | _hatch_packages(project)
     return names or {canonicalize_name(distribution.metadata["Name"]).replace("-", "_")}
 
 
 def _hatch_packages(project: Path) -> set[str]:
-    """Read the packages that hatchling ships from pyproject.toml: entry points name only some of them."""
+    """Return the packages that pyproject.toml lists for hatchling's wheel."""
     try:
         settings = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -272,7 +269,7 @@ def _hatch_packages(project: Path) -> set[str]:
 
 
 def package_folders(distribution: metadata.Distribution) -> list[Path]:
-    """Find where an editable distribution's packages (folders) and single modules (files) lie, without importing them; none for an ordinary one."""
+    """Return the folders and single modules of an editable distribution's packages, without importing them; empty for an ordinary one."""
     project = project_folder(distribution)
     found: dict[str, Path] = {}
     for name in _top_level(distribution, project) if project is not None else ():
@@ -294,7 +291,7 @@ def _hashed(relative: str, path: Path) -> FileRecord:
 
 
 def _from_sources(folders: Iterable[Path]) -> Iterator[FileRecord]:
-    """Hash the source files that lie in an editable distribution's packages, named as they would be in site-packages."""
+    """Yield the source files of an editable distribution's packages, named as they would be in site-packages."""
     for top in folders:
         if top.is_file():
             yield _hashed(top.name, top)
@@ -303,7 +300,7 @@ def _from_sources(folders: Iterable[Path]) -> Iterator[FileRecord]:
 
 
 def _below(folder: str, relative: str) -> Iterator[FileRecord]:
-    """Hash the source files below a folder: it is walked at each run's start and end, so as text and with one stat a file."""
+    """Yield the source files below a folder, with text paths and few stat calls, since it runs at each run's start and end."""
     try:
         entries = list(os.scandir(folder))
     except OSError:
@@ -329,19 +326,15 @@ def _digest_of(files: tuple[FileRecord, ...]) -> str:
 
 
 def source_digest(name: str) -> str:
-    """Return the digest of a distribution's own source files as they lie on disk now: edited site-packages show.
-
-    Args:
-        name: normalized name of an installed distribution.
-    """
+    """Return `Installed.source_digest` of an installed distribution by its normalized name."""
     return installed()[name].source_digest
 
 
 def module_digest(name: str) -> str:
-    """Return the digest of a module's source and of all that it imports from its own package.
+    """Return the digest of a module's source and of the modules of its package that it imports, directly or indirectly.
 
     Args:
-        name: dotted name of the module; its package is imported, it is not.
+        name: dotted module name; its package is imported, the module is not.
     """
     found: dict[str, FileRecord] = {}
     waiting = [name]
@@ -356,7 +349,7 @@ def module_digest(name: str) -> str:
 
 
 def _imported(file: str, package: str) -> Iterator[str]:
-    """Name the modules that a source file imports absolutely from a package."""
+    """Yield the modules of a package that a source file imports absolutely."""
     for node in ast.walk(ast.parse(Path(file).read_bytes())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.startswith(f"{package}."))

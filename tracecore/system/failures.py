@@ -1,4 +1,4 @@
-"""Failures in words: one clear sentence for disk errors, and the reason and stack trace as the record keeps them, without paths of this machine."""
+"""Error messages for disk failures, and error texts and stack traces that are safe to record, without local paths and addresses."""
 
 from __future__ import annotations
 
@@ -34,30 +34,30 @@ would give two reasons. Other hexadecimal numbers (`CAN frame 0x18FF50E5`) are f
 
 
 _ABSENT = re.compile(r"No match for FieldRef\.Name\((.+?)\) in |Field \"(.+?)\" does not exist in schema|Column '(.+?)' does not exist")
-"""How pyarrow says that a table has no such column."""
+"""pyarrow's error messages for a missing column."""
 
 
 def absent_column(reason: str) -> str | None:
-    """Return the column that a table was asked for and does not have, if that is what a reason says."""
+    """Return the missing column that an error message of pyarrow names, or None for other messages."""
     found = _ABSENT.search(reason)
     return next(filter(None, found.groups())) if found else None
 
 
 def reason_of(error: BaseException) -> str:
-    """Return on one line what was raised: its type and message, the same in each process."""
+    """Return an exception's type and message on one line, recordable and the same in each process."""
     text = tellable(" ".join(str(error).split()))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def failure_trace(error: BaseException) -> str:
-    """Return the frames of an exception, innermost last: `package/module.py:12 function`, as paths inside their package folder."""
+    """Return an exception's last 30 frames, innermost last, as lines `package/module.py:12 function`, and its type."""
     frames = traceback.extract_tb(error.__traceback__)[-_MOST_FRAMES:]
     lines = [f"{inside_package(frame.filename)}:{frame.lineno} {frame.name}" for frame in frames]
     return tellable("\n".join([*lines, type(error).__name__]))
 
 
 def inside_package(filename: str) -> str:
-    """Cut a source path down to the part below site-packages, else below the last folder that is not a package."""
+    """Return a source path relative to site-packages, else to the first parent folder that is not a package."""
     path = PurePath(filename)
     for marker in ("site-packages", "dist-packages"):
         if marker in path.parts:
@@ -71,14 +71,14 @@ def inside_package(filename: str) -> str:
 
 
 def without_places(message: str, *folders: Path) -> str:
-    """Take folders of this machine out of a message: paths of this machine are not recorded. The result can be recorded."""
+    """Return a message without the paths of these folders, recordable."""
     for folder in sorted({str(each.absolute()) for each in folders} - {"/"}, key=len, reverse=True):
         message = message.replace(f"{folder}/", "").replace(folder, folder.rpartition("/")[2])
     return tellable(message)
 
 
 def recordable(value: Any) -> Any:
-    """Return a JSON value whose texts can be recorded; anything but JSON is left as it is."""
+    """Return a copy of a JSON value with recordable texts (`tellable`); values of other types are unchanged."""
     match value:
         case str():
             return tellable(value)
@@ -90,7 +90,7 @@ def recordable(value: Any) -> Any:
 
 
 def tellable(text: str) -> str:
-    """Return a text that can be recorded: bytes of a file name that are not UTF-8 by their numbers, objects without their address in memory."""
+    """Return a text that can be recorded: surrogates are escaped, and memory addresses removed."""
     return _ADDRESS.sub("", text).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -102,11 +102,11 @@ _BROKEN_WORDS = ("input/output error", "disk i/o error", "os error 5)")
 _READ_ONLY_WORDS = ("read-only file system", "os error 30)")
 _FORBIDDEN_WORDS = ("permission denied", "operation not permitted", "os error 13)", "os error 1)")
 _SQLITE_WORDS = "readonly database"
-"""What SQLite says of a file that it may not write, whether rights are missing or the file system is read-only."""
+"""SQLite's message for missing permissions as well as for a read-only file system."""
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Walk an exception and what caused it, innermost last."""
+    """Yield an exception, its cause or context, and so on, innermost last."""
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
@@ -116,11 +116,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def disk_problem(error: BaseException, place: Path | str) -> UsageError | None:
-    """Return the sentence for an error of a disk that could not take what was written, None for any other error.
-
-    Returns:
-        The sentence as an error, or None where the error means something else.
-    """
+    """Return the UsageError for a full, read-only, broken or forbidden disk, or None if the exception has another cause."""
     for each in causes(error):
         number = each.errno if isinstance(each, OSError) else None
         words = str(each).lower()
@@ -141,7 +137,7 @@ def disk_problem(error: BaseException, place: Path | str) -> UsageError | None:
 
 
 def _writable_mount(place: Path | str) -> bool:
-    """Whether a place, named by its path or by words that end in it, is known to lie on a file system that can be written."""
+    """Whether a place, a path or words that end in one, is known to be on a writable file system."""
     text = str(place)
     path = Path(text[text.find("/") :]) if "/" in text else Path(text)
     try:
@@ -151,14 +147,14 @@ def _writable_mount(place: Path | str) -> bool:
 
 
 def unless_missing(error: OSError) -> None:
-    """Raise what `os.walk` met (its `onerror`): an unreadable folder is an error, a missing one counts as empty."""
+    """Raise an error of `os.walk` (as its `onerror`), except for a missing folder, which counts as empty."""
     if not isinstance(error, FileNotFoundError):
         raise error
 
 
 @contextmanager
 def clear_disk_errors(place: Path | str) -> Iterator[None]:
-    """Turn what a full or read-only disk raises inside the block into a `UsageError`; other errors pass."""
+    """Context manager that turns disk errors into a `UsageError` (`disk_problem`); other errors propagate."""
     try:
         yield
     except UsageError:

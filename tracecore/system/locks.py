@@ -1,11 +1,12 @@
-"""Locks between processes, held by the operating system (`flock`): a crash releases them.
+"""Interprocess locks by `flock`, which the operating system releases after a crash.
 
-A live run holds the lock of its run from START to its terminal event, so that `recover` distinguishes it from a crashed one. The process that makes
-the output of a staleness key holds the lock of the key, so that a second process waits and reuses it. A writer of a Delta table holds the lock
-of the table. Readers of stored bytes share the lock of the store; erasing them needs it exclusively.
+A run's lock is held from START to its terminal event, so that `recover` can distinguish live runs from crashed ones. A staleness key's lock is held while
+its
+output is made, so that a second process waits and reuses it. A Delta table's lock is held by its writer. The store's lock is shared by readers and
+exclusive for erasure.
 
-A lock belongs to the process that took it, not to children that it forks: workers of a pool may outlive a killed process, and would hold its locks
-forever. The worker of a stage, which ends with its build, inherits the locks on purpose: until it has ended, it may still write what they protect.
+A lock is not inherited by forked children, which may outlive a killed process. A stage's worker inherits the build's locks on purpose: until it has
+ended, it may write what they protect.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _STORE = "store"
 _PAUSE = 0.05
 _WORKERS_END_S = 1.0
 _OPEN: set[int] = set()
-"""Descriptors of the lock files that this process has open."""
+"""Descriptors of this process's open lock files."""
 
 
 def _let_go_in_a_child() -> None:
@@ -41,18 +42,18 @@ os.register_at_fork(after_in_child=_let_go_in_a_child)
 
 
 def held() -> list[int]:
-    """Return the descriptors of the locks that this process holds, for a worker to inherit: they are free once both have ended."""
+    """Return the descriptors of this process's locks, for a worker to inherit; they are released when both have ended."""
     return sorted(_OPEN)
 
 
 def keep_open(descriptors: Iterable[int]) -> None:
-    """Inherit the locks of this worker's build; children that it forks release them."""
+    """Register inherited lock descriptors in a worker, so that its forked children close them."""
     _OPEN.update(descriptors)
 
 
 @contextmanager
 def _file(folder: Path, name: str) -> Iterator[tuple[Path, int]]:
-    """Open a lock file with a descriptor of its own, so that two threads of one process exclude each other too."""
+    """Context manager that opens a lock file and yields its path and a new descriptor, so that threads exclude each other too."""
     with clear_disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         place = folder / f"{name}.lock"
@@ -69,7 +70,7 @@ def _file(folder: Path, name: str) -> Iterator[tuple[Path, int]]:
 
 
 def _acquired(descriptor: int, mode: int, patience: float | None) -> bool:
-    """Acquire a lock within so many seconds, or without limit for None; return whether it was."""
+    """Whether a lock was acquired within `patience` seconds; None waits without limit."""
     if patience is None:
         fcntl.flock(descriptor, mode)
         return True
@@ -95,16 +96,13 @@ def _locked(
     waiting: Callable[[], None] | None = None,
     remove: bool = False,
 ) -> Iterator[bool]:
-    """Hold the lock of a name.
+    """Hold a named lock; yields whether it was acquired.
 
     Args:
-        shared: whether others may share it.
-        patience: seconds to wait; None waits until it is free.
-        waiting: called once where another process holds it; then the wait has no end.
-        remove: whether to remove the lock file at the end.
-
-    Yields:
-        Whether the lock is held.
+        shared: whether the lock is shared instead of exclusive.
+        patience: seconds to wait; None waits without limit.
+        waiting: called once if another process has the lock, before waiting without limit.
+        remove: whether to delete the lock file at the end.
     """
     mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     with _file(folder, name) as (place, descriptor):
@@ -126,20 +124,20 @@ def hold_run(folder: Path, run_id: str) -> AbstractContextManager[bool]:
 
 
 def hold_key(folder: Path, key: str, waiting: Callable[[], None] | None = None) -> AbstractContextManager[bool]:
-    """Hold the lock of a staleness key (`sha256:…`); `waiting` is called once where another process holds it."""
+    """Hold the lock of a staleness key (`sha256:…`); `waiting` is called once if another process has it."""
     return _locked(folder, f"key-{hex_of(key)}", waiting=waiting)
 
 
 def hold_table(folder: Path, kind: str, name: str) -> AbstractContextManager[bool]:
-    """Hold the lock of one artifact name's Delta table."""
+    """Hold the lock of an artifact name's Delta table."""
     readable = quote(f"{kind}.{name}", safe="")[:80]
     return _locked(folder, f"table-{readable}-{hex_of(digest_bytes(f'{kind}/{name}'.encode()))[:16]}")
 
 
 def try_run(folder: Path, run_id: str) -> AbstractContextManager[bool]:
-    """Try the lock of a run, as long as a worker needs to end after its process.
+    """Try to hold a run's lock for 1 s, the time that a worker needs to end after its process; yields whether it is held.
 
-    Yields True where no live process holds it: it is held now. Read the run's state only then: the run may just have ended by itself.
+    If so, no process runs it; read the run's state only then, as it may just have ended.
     """
     return _locked(folder, f"run-{run_id}", patience=_WORKERS_END_S, remove=True)
 
@@ -150,5 +148,5 @@ def share_store(folder: Path) -> AbstractContextManager[bool]:
 
 
 def own_store(folder: Path, patience: float = 5.0) -> AbstractContextManager[bool]:
-    """Hold the store lock exclusively, to erase bytes; yields False where it is still shared after `patience` seconds."""
+    """Hold the store lock exclusively, for erasure; yields False if it is still shared after `patience` seconds."""
     return _locked(folder, _STORE, patience=patience)

@@ -1,6 +1,6 @@
-"""The settings of a process: its `TRACECORE_*` variables, read and validated once, when it begins, and handed down from there.
+"""The settings of a process: its `TRACECORE_*` variables, read and validated once at the start and passed down.
 
-Nothing else reads such a variable. A worker is handed what it needs, and never imports this module: what it loads is what its run depends on.
+No other module reads these variables. Workers receive what they need in their job and do not import this module, which would become a dependency.
 """
 
 from __future__ import annotations
@@ -64,17 +64,17 @@ Flag = Annotated[bool, BeforeValidator(_flag)]
 
 
 class Settings(BaseSettings):
-    """What the environment says. A variable that is set and empty counts as unset, but for `TRACECORE_PLUGINS`.
+    """The settings from the environment. An empty variable counts as unset, except `TRACECORE_PLUGINS`.
 
     Attributes:
-        home: the workspace; `./.tracecore` where None.
-        catalog_url: SQLAlchemy URL of the database of ledger and catalog; SQLite in the workspace where None.
-        store_url: URL of the bucket that keeps the artifacts; in the workspace where None.
-        plugins: entry points of the plugins that are loaded; all that are installed where None.
-        trace_plugins: whether each hook call is shown on stderr.
+        home: the workspace; None means `./.tracecore`.
+        catalog_url: SQLAlchemy URL of the ledger and catalog database; None means SQLite in the workspace.
+        store_url: URL of the artifacts' bucket; None means the workspace.
+        plugins: entry points of the plugins to load; None means all installed ones.
+        trace_plugins: whether hook calls are printed on stderr.
         strict_io: whether undeclared accesses fail a run.
-        notify: Apprise URLs that failed checks are reported to.
-        debug: whether errors are shown with their traceback.
+        notify: Apprise URLs that receive failed checks.
+        debug: whether errors are printed with a traceback.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
@@ -91,16 +91,12 @@ class Settings(BaseSettings):
 
     @property
     def others(self) -> Mapping[str, str]:
-        """Variables of plugins (other than tracecore's own settings), by name without the prefix."""
+        """`TRACECORE_*` variables that are not tracecore settings, such as plugins', by name without the prefix."""
         return self._others
 
     @classmethod
     def read(cls) -> Self:
-        """Read the environment; a variable that looks mistyped is logged.
-
-        Raises:
-            UsageError: a value is none that its variable may have.
-        """
+        """Return the settings from the environment; variables that look mistyped are logged. Raises UsageError for an invalid value."""
         try:
             found = cls()
         except ValidationError as error:
@@ -113,15 +109,7 @@ class Settings(BaseSettings):
         return found
 
     def at(self, *, catalog: str | None = None, store: str | None = None) -> Self:
-        """Return these settings with other places, as a command line names them.
-
-        Args:
-            catalog: URL of a database; as set where None.
-            store: URL of a bucket; as set where None.
-
-        Raises:
-            UsageError: a URL names none.
-        """
+        """Return a copy with another database or bucket URL; None keeps the present one. Raises UsageError for an invalid URL."""
         changed: dict[str, str] = {}
         for option, name, check, url in (("--catalog", "catalog_url", _catalog, catalog), ("--store", "store_url", _bucket, store)):
             try:
@@ -141,7 +129,7 @@ class Settings(BaseSettings):
 
 
 def _sentence(error: Any) -> str:
-    """Return what is wrong with a variable; its value only where that can hold no password."""
+    """Return the error message for an invalid variable; its value is shown only if it can't contain a password."""
     name = str(error["loc"][0])
     reason = str(error["ctx"]["error"]) if "ctx" in error and "error" in error["ctx"] else error["msg"]
     shown = f" is {error['input']!r}, which" if name == "store_url" and "@" not in error["input"] else ""
@@ -151,7 +139,7 @@ def _sentence(error: Any) -> str:
 
 
 def _mistyped(others: Mapping[str, str], known: set[str]) -> Iterator[tuple[str, str]]:
-    """Yield each variable that looks like one of ours, and that one; a plugin's own looks like none."""
+    """Yield each variable with a name similar to a setting's, and that setting."""
     words = {name.removeprefix(PREFIX): name for name in known}
     for name in sorted(others):
         for near in difflib.get_close_matches(name.removeprefix(PREFIX), list(words), n=1, cutoff=0.7):

@@ -1,7 +1,6 @@
-"""The conformance suite for plugins: a function, and a pytest plugin that a test asks for by `pytest_plugins = ["tracecore.testing"]`.
+"""The conformance suite for plugins: the function `conformance`, and a pytest plugin that tests enable.
 
-It is asked for and not found by pytest itself (no entry point in `pytest11`): installing tracecore must not change anybody's test runs, and pytest is
-no dependency of tracecore. In a plugin's test:
+It has no `pytest11` entry point, so that installing tracecore does not affect other test runs; pytest is not a dependency. In a plugin's test:
 
     pytest_plugins = ["tracecore.testing"]
     PLUGIN = "night"
@@ -22,7 +21,7 @@ __all__ = ["PLUGIN", "RULES", "Finding", "Report", "Result", "Sample", "SampleSo
 
 
 def pytest_configure(config: Any) -> None:
-    """Bring the fixture `conformance_case` to pytest; called only by pytest."""
+    """Register the fixture `conformance_case`; called by pytest."""
     from tracecore.testing import pytest_cases
 
     if not config.pluginmanager.is_registered(pytest_cases):

@@ -1,4 +1,4 @@
-"""One trial of a stage inside its worker: what it touched, and the global state of the process before and after it."""
+"""One trial of a stage inside its worker: its accesses, and the process's global state before and after."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _CODE = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """State at one moment, each part as a fingerprint under its name for people.
+    """The global state of a process, as fingerprints by name.
 
     Attributes:
-        process: of the whole process; importing a library for the first time may change it rightly.
-        plugin: globals of the plugin's own modules and attributes of its classes.
-        restore: puts the process's state back.
+        process: state of the whole process, which importing a library may legitimately change.
+        plugin: globals of the plugin's modules and attributes of its classes.
+        restore: functions that restore the process's state.
     """
 
     process: Mapping[str, str]
@@ -48,17 +48,17 @@ class Snapshot:
 
 
 def snapshot(package: str) -> Snapshot:
-    """Take a snapshot."""
+    """Return a snapshot of the process and of a plugin's package."""
     return Snapshot(_process(), _plugin(package), _restores())
 
 
 def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """Name what differs."""
+    """Return the sorted names whose fingerprints differ."""
     return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
 
 
 def put_back(before: Snapshot) -> None:
-    """Put the process's state back, so that the next stage finds it as it was."""
+    """Restore the process's state from a snapshot."""
     for restore in before.restore:
         restore()
 
@@ -143,7 +143,7 @@ def _class(where: str, klass: type) -> dict[str, str]:
 
 
 def _fingerprint(value: Any) -> str:
-    """Return a text that is another when a plain value changed in place, or any value was replaced."""
+    """Return a text that changes if a plain value or small array is modified in place, or any other value is replaced."""
     if isinstance(value, _CODE):
         return str(id(value))
     if isinstance(value, _PLAIN):
@@ -161,12 +161,12 @@ def _digest(value: Any) -> str:
 def attempt(
     stage: type[Stage], context: RunContext, params: Any, asked: Mapping[str, Any], found: dict[str, Any], again: Callable[[], RunContext]
 ) -> None:
-    """Run a stage; run it again where the process's state changed, to distinguish a library's first import from the stage.
+    """Run a stage; run it again if the process's state changed, to distinguish the stage's changes from those of a library's first import.
 
     Args:
-        asked: `package` of the plugin, `state`: whether global state is looked at, and `workspace`.
-        found: gets what is found, also where the stage raises.
-        again: makes a context whose outputs are not kept.
+        asked: `package` of the plugin, `state` (whether to check global state), and `workspace`, its path.
+        found: filled with the findings, even if the stage raises.
+        again: creates a context whose outputs are discarded.
     """
     package = asked["package"]
     _import_all(package)
@@ -193,13 +193,13 @@ def attempt(
 
 
 def _words(strays: list[Access], verb: str, workspace: str) -> list[str]:
-    """Return what the stage touched that is not its own, with the line of the plugin that did; the kernel's own work is the kernel's."""
+    """Return the targets of a stage's undeclared accesses of one kind, with the plugin's line."""
     words = [f"{_short(each.target, workspace)}{f' ({each.where})' if each.where else ''}" for each in strays if each.verb == verb]
     return list(dict.fromkeys(words))
 
 
 def _short(target: str, root: str) -> str:
-    """Name a file of the workspace without the folder of the trial."""
+    """Return a path in the trial's workspace relative to it, other targets unchanged."""
     real = os.path.realpath(target) if target.startswith("/") else target
     return f"the workspace's {real[len(root) + 1 :]}" if real.startswith(f"{root}/") else target
 
@@ -209,7 +209,7 @@ def _extra(stage: type[Stage], folders: Mapping[str, Path]) -> list[str]:
 
 
 def _beside(stage: type[Stage], folders: Mapping[str, Path]) -> Iterator[str]:
-    """Yield files next to the one file that an output is declared to be; they are not kept."""
+    """Yield a message for each file next to an output's single declared file; such files are not kept."""
     declared = stage.outputs()
     for port, folder in folders.items():
         if declared[port].file is None or not folder.is_dir():
@@ -220,7 +220,7 @@ def _beside(stage: type[Stage], folders: Mapping[str, Path]) -> Iterator[str]:
 
 
 def _import_all(package: str) -> None:
-    """Import every module of a plugin, so that the globals of one that is imported late are not taken for changed ones."""
+    """Import every module of a plugin, so that globals of modules imported later do not count as changes."""
     module = importlib.import_module(package)
     for _, name, _ in pkgutil.walk_packages(getattr(module, "__path__", []), f"{package}.", onerror=lambda _: None):
         if name not in sys.modules and not name.endswith("__main__"):

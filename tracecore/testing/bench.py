@@ -1,4 +1,4 @@
-"""The test bench inside a trial's process: a real workspace, store, record and executor, in whose workers the stage is looked at."""
+"""The test bench in a trial's process: a real workspace, store, record and executor, whose workers observe the stage."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ATTEMPT = "tracecore.testing.attempt:attempt"
 
 
 class _Unchecked(Check):
-    """Replaces a check: only the stage is tried here."""
+    """Placeholder for a check, which always passes, since only the stage is tried."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -41,7 +41,7 @@ class _Unchecked(Check):
 
 
 class _Host(PluginHost):
-    """The one plugin, its checks left out but for their names."""
+    """A plugin host of one plugin, with placeholders for checks."""
 
     def check(self, name: str, of: str | None = None) -> Registered[Check]:
         found = super().check(name, of)
@@ -49,15 +49,15 @@ class _Host(PluginHost):
 
 
 class _Workers(Workers):
-    """Workers in which a stage is tried: what it touches and leaves is looked at there."""
+    """Workers that run stages under `attempt` and keep its findings in `trial`."""
 
     def begin(self, asked: dict[str, JSON]) -> None:
-        """Set what the next trial is to look at."""
+        """Set the argument of the next trial."""
         self._asked = asked
         self.trial: Mapping[str, Any] = {}
 
     def run(self, job: Job, answers: Mapping[str, Answer]) -> StageResult:
-        """Run a stage under the trial's eyes."""
+        """Run a stage under `attempt`."""
         try:
             made = super().run(replace(job, around=ATTEMPT, asked=self._asked), answers)
         except StageRaised as error:
@@ -68,7 +68,7 @@ class _Workers(Workers):
 
 
 class Bench:
-    """Tries stages of one plugin."""
+    """Runs trials of one plugin's stages."""
 
     def __init__(self, entry: metadata.EntryPoint, root: Path) -> None:
         self.package = package_of(entry.module)
@@ -77,11 +77,12 @@ class Bench:
         self.world.executor.workers = self._workers = _Workers()
 
     def attempt(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """Run one stage in a worker and report what came of it.
+        """Run one stage in a worker and return its outputs, error and findings.
 
         Args:
-            wanted: `kind`, `name`, `params`, `seed`, `inputs` (by port, the path of an Arrow file, a folder or a file) and `facets`; `state` says
-                whether global state is looked at, which one of two processes is enough for.
+            wanted: `kind`, `name`, `params`, `seed`, `inputs` (path of an Arrow file, folder or file by port), `facets`, `base`, and `state`,
+                whether to
+                check global state.
         """
         kind, stage, facets = wanted["kind"], wanted["name"], wanted["facets"]
         registered = self.world.host.stage(kind, stage)
@@ -106,7 +107,7 @@ class Bench:
 
 
 def _lacking(stage: type[Stage], outputs: Mapping[str, Artifact]) -> Iterator[str]:
-    """Yield the columns of declared table types that a stage did not write."""
+    """Yield a message for each output that lacks columns of its table type."""
     for name, port in stage.outputs().items():
         written = {field.name for field in outputs[name].schema}
         missing = [column for column in (port.table.names if port.table else ()) if column not in written]

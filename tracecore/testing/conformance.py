@@ -1,4 +1,4 @@
-"""The conformance suite: every rule, on everything that one installed plugin registers, and the report of its findings."""
+"""The conformance suite: checks every rule on everything that an installed plugin registers, and reports the findings."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ RULES = {
     "seed": "the same seed gives the same outputs in another process and workspace",
     "state": "it leaves no global state changed",
 }
-"""Every rule and what it asks, in the order they are looked at."""
+"""The rules and what each requires, in the order in which they are checked."""
 
 
 class Result(StrEnum):
-    """What came of one rule; a warning breaks no rule, and `not run` says why nothing was found out."""
+    """The result of a rule; a warning does not break it, and `not run` means that it could not be checked."""
 
     PASSED = "passed"
     WARNING = "warning"
@@ -68,11 +68,11 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One rule looked at on one subject.
+    """The result of one rule for one subject.
 
     Attributes:
-        subject: a stage by `kind name`, another object by `noun name` (`gate no_leak`), or `plugin` for what concerns all of it.
-        message: one sentence that says what is wrong, or why it was not run; empty where it passed.
+        subject: a stage as `<kind> <name>`, another object as `<noun> <name>` (`gate no_leak`), or `plugin`.
+        message: what is wrong, or why it was not run; empty if it passed.
     """
 
     rule: str
@@ -82,14 +82,14 @@ class Finding:
 
 
 def findings(rule: str, subject: str, problems: Iterable[str]) -> list[Finding]:
-    """Return a finding for each problem, or the one that says there is none."""
+    """Return a finding for each problem (a warning for a `Hint`), or one that the rule passed."""
     listed = [Finding(rule, subject, Result.WARNING if isinstance(each, Hint) else Result.FAILED, each) for each in dict.fromkeys(problems)]
     return listed or [Finding(rule, subject, Result.PASSED)]
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that was found about one plugin."""
+    """All findings about one plugin."""
 
     plugin: str
     distribution: str
@@ -98,35 +98,35 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether no rule failed; what was not run counts as neither."""
+        """Whether no rule failed."""
         return not self.failures
 
     @property
     def failures(self) -> tuple[Finding, ...]:
-        """What is wrong."""
+        """The findings of failed rules."""
         return tuple(each for each in self.findings if each.result is Result.FAILED)
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
-        """What could be better, and breaks no rule."""
+        """The warnings, which break no rule."""
         return tuple(each for each in self.findings if each.result is Result.WARNING)
 
     @property
     def not_run(self) -> tuple[Finding, ...]:
-        """What could not be found out."""
+        """The findings of rules that could not be checked."""
         return tuple(each for each in self.findings if each.result is Result.NOT_RUN)
 
     @property
     def subjects(self) -> tuple[str, ...]:
-        """The plugin itself, its stages and the other objects that it registers."""
+        """The subjects of the findings: the plugin, its stages and its other objects."""
         return tuple(dict.fromkeys(each.subject for each in self.findings))
 
     def of(self, subject: str) -> Report:
-        """Return the part of the report about one subject."""
+        """Return a report with only the findings about one subject."""
         return Report(self.plugin, self.distribution, self.version, tuple(each for each in self.findings if each.subject == subject))
 
     def document(self) -> dict[str, Any]:
-        """Return the report as JSON: what `tracecore plugins check --json` prints."""
+        """Return the report as JSON, as `tracecore plugins check --json` prints it."""
         return {
             "plugin": self.plugin,
             "distribution": self.distribution,
@@ -138,7 +138,7 @@ class Report:
         }
 
     def __str__(self) -> str:
-        """Return the failures, one a line: what a failed test shows."""
+        """Return the failures, one per line."""
         if self.ok:
             return f"The plugin '{self.plugin}' conforms."
         lines = [f"  {each.subject}: {each.rule}: {each.message}" for each in self.failures]
@@ -146,7 +146,7 @@ class Report:
 
 
 def first_difference(refs: tuple[str, str], workspaces: tuple[Path, Path]) -> str:
-    """Name the first file, column or row in which two outputs differ."""
+    """Return the first difference between two outputs (file, column or row) in words."""
     one, other = (open_artifact(ref, workspace).value for ref, workspace in zip(refs, workspaces, strict=True))
     if isinstance(one, Path) and isinstance(other, Path):
         return _files(one, other)
@@ -187,14 +187,14 @@ def _shown(value: Any) -> str:
 
 
 PLUGIN = "plugin"
-"""Subject of what concerns a plugin as a whole."""
+"""Subject of findings about the plugin as a whole."""
 _DYNAMIC = ("runs", "inputs", "outputs", "written", "seed", "state")
 _TIMEOUT_S = 300.0
 _MOST = 5
 
 
 def subject_of(stage: type[Stage]) -> str:
-    """Name a stage in findings: `curate night-frames`."""
+    """Return a stage's subject in findings: `curate night-frames`."""
     return f"{stage.kind.value} {stage.name}"
 
 
@@ -206,15 +206,16 @@ def conformance(
     timeout: float = _TIMEOUT_S,
     settings: Settings | None = None,
 ) -> Report:
-    """Check an installed plugin by every rule.
+    """Check an installed plugin by every rule and return the report.
 
     Args:
-        samples: what it is tried on; `tests/conformance.py` of the project it is installed from, else the built-in samples.
-        stages: names of the only stages to check; all stages and other objects by default.
-        timeout: seconds that everything together may take in each process.
+        entry_point: the plugin's name.
+        samples: the samples; by default those in `tests/conformance.py` of the project it is installed from, else the built-in ones.
+        stages: names of the stages to check; by default all stages and other objects.
+        timeout: seconds for each of the two trial processes.
 
     Raises:
-        UsageError: no such plugin or stage is installed; the nearest right name is offered.
+        UsageError: the plugin or a stage is not installed.
     """
     entry = _entry(entry_point)
     distribution = entry.dist
@@ -268,7 +269,7 @@ def _unloaded(broken: BrokenPlugin | None) -> Finding:
 
 
 def _sample(make: Callable[[Path], Sample], folder: Path) -> Sample | str:
-    """Return what something is tried on, or why there is nothing."""
+    """Return a sample, or the error message if there is none."""
     try:
         return make(folder)
     except NoSample as error:
@@ -276,7 +277,7 @@ def _sample(make: Callable[[Path], Sample], folder: Path) -> Sample | str:
 
 
 def _objects(plugin: LoadedPlugin, host: PluginHost) -> Iterator[tuple[str, str]]:
-    """Yield what a plugin registers besides stages and can be called: kind and subject."""
+    """Yield (kind, subject) of each callable object that a plugin registers besides stages."""
     for each in OBJECT_TYPES:
         if each.plural in TRIALS:
             yield from ((each.plural, f"{each.noun} {item.name}") for item in plugin.brings[each.plural])

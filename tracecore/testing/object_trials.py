@@ -1,4 +1,4 @@
-"""Trials of what a plugin registers besides stages: each check, gate, exporter, importer, command and observer is called on samples."""
+"""Trials of registered objects besides stages: each check, gate, exporter, importer, command and observer is called with a sample."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ _DIGEST = f"sha256:{'0' * 64}"
 
 
 class NotTriedError(Exception):
-    """An object refuses the built-in sample with a clear sentence; with a sample of its author it can be tried."""
+    """An object refuses the built-in sample with a clear error; it can be tried only with its author's sample."""
 
 
 def try_object(host: PluginHost, entry_point: str, kind: str, name: str, sample: Sample, folder: Path) -> None:
-    """Call one object of a plugin.
+    """Call one object of a plugin with a sample.
 
     Args:
         kind: plural of its type (`gates`), or `observers`.
-        sample: its author's; an empty one takes the built-in one.
+        sample: the author's sample; an empty one means the built-in one.
 
     Raises:
-        NotTriedError: it needs a sample of its own.
-        Exception: whatever it raises, or a TypeError or ValueError that says what is wrong with its answer.
+        NotTriedError: it refuses the built-in sample.
+        Exception: it raised, or its result is invalid (TypeError or ValueError).
     """
     if kind == OBSERVERS:
         _observe(host, entry_point, name)
@@ -63,7 +63,7 @@ def try_object(host: PluginHost, entry_point: str, kind: str, name: str, sample:
 
 
 class _SampleOutputs:
-    """Implements `CheckContext` on tables and paths."""
+    """A `CheckContext` over sample tables and paths."""
 
     def __init__(self, values: Mapping[str, Any], sample: Sample) -> None:
         self.ports: Sequence[str] = tuple(values)
@@ -73,7 +73,7 @@ class _SampleOutputs:
         self._values = values
 
     def read(self, port: str | None = None) -> Any:
-        """Return an output."""
+        """Return an output's content, by default the first one's."""
         value = self._values[port or self.ports[0]]
         return ds.dataset(value) if isinstance(value, pa.Table) else value
 
@@ -83,7 +83,7 @@ def _artifact(kind: str, name: str, facets: Mapping[str, Any] | None = None) -> 
 
 
 def _try_check(check: Check, sample: Sample, folder: Path, stages: tuple[type[Stage], ...]) -> None:
-    """Run a check on its sample, else on the outputs of a stage that names it, else on each built-in table until one does not make it raise."""
+    """Run a check on its sample, else on sample outputs of a stage that names it, else on the built-in tables until one does not raise."""
     raised: Exception | None = None
     for values in [sample.inputs] if sample.inputs else _candidates(check.name, stages, folder):
         try:
@@ -110,7 +110,7 @@ def _candidates(name: str, stages: tuple[type[Stage], ...], folder: Path) -> Ite
 
 
 class _AnyKey(dict[str, Any]):
-    """A gate's entry in which every key has the value 0."""
+    """A gate's entry in which every missing key has the value 0."""
 
     def __missing__(self, key: str) -> int:
         return 0
@@ -129,7 +129,7 @@ def _try_gate(gate: Gate, sample: Sample, _folder: Path, _stages: object) -> Non
 
 
 def _evidence(facets: Mapping[str, Mapping[str, Any]]) -> GateEvidence:
-    """Return evidence of a small build: a training set, a model, and a KPI report on other frames."""
+    """Return the evidence of a small build: a training set, a model, and a KPI report on other frames."""
     kinds = {"split.train": "dataset", "split.test": "dataset", "model": "model", "kpis.report": "kpi_report"}
     kpis = {"map50": 0.5, "recall.pedestrian": 0.8, "recall.pedestrian.night": 0.7}
     given = {"kpis.report": {"tracecore_kpis": {"summary": "map50 0.50", "values": kpis}}, **facets}
@@ -160,7 +160,7 @@ def _try_exporter(exporter: Exporter, _sample: Sample, folder: Path, _stages: ob
 
 
 def _try_importer(importer: Importer, sample: Sample, folder: Path, _stages: object) -> None:
-    """Read the author's sample; without one, a file of another format, which must be refused."""
+    """Import the author's sample; without one, check that a file of another format is refused."""
     source = next((Path(value) for value in sample.inputs.values()), None)
     if source is None:
         source = folder / "other.txt"
@@ -179,7 +179,7 @@ def _try_importer(importer: Importer, sample: Sample, folder: Path, _stages: obj
 
 
 def _try_command(command: click.Command, _sample: Sample, _folder: Path, _stages: object) -> None:
-    """Show the help of a command and of each below it."""
+    """Print the help of a command and its subcommands."""
     for words, each in _commands(command):
         answer = CliRunner().invoke(each, ["--help"])
         if answer.exit_code:
@@ -209,4 +209,4 @@ TRIALS: Mapping[str, Callable[[Any, Sample, Path, tuple[type[Stage], ...]], None
     "importers": _try_importer,
     "commands": _try_command,
 }
-"""By plural of the type of object, how one is called."""
+"""The function that tries an object, by plural of its type."""

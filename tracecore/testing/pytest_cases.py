@@ -1,4 +1,4 @@
-"""The pytest side of the suite: one test case for the plugin as a whole and one a stage."""
+"""The pytest fixtures of the conformance suite: one test case for the plugin as a whole and one per stage."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CASE = "conformance_case"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make a case of each stage of the plugin that the test module names as PLUGIN."""
+    """Parametrize tests by the plugin that their module names as PLUGIN and its stages."""
     if _CASE not in metafunc.fixturenames:
         return
     name = getattr(metafunc.module, "PLUGIN", None)
@@ -33,13 +33,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def conformance_reports() -> dict[str, Report]:
-    """Reports by plugin, so that each is tried once a session."""
+    """Cache of reports by plugin, so that each is checked once per session."""
     return {}
 
 
 @pytest.fixture
 def conformance_case(request: Any, conformance_reports: dict[str, Report]) -> Callable[[], None]:
-    """Return a function that fails with what is wrong with one subject of the plugin."""
+    """Return a function that fails the test with the findings about one subject, or skips it if a rule was not run."""
     name, subject = request.param
 
     def case() -> None:

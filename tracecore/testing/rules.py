@@ -1,4 +1,4 @@
-"""Rules that are checked without running a stage: its imports, names, kinds and descriptions, and its parameters."""
+"""Conformance rules that are checked without running a stage: imports, names, kinds, descriptions and parameters."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ __all__ = [
 
 
 class Hint(str):
-    """A problem that breaks no rule: a warning."""
+    """A problem that is only a warning."""
 
     __slots__ = ()
 
 
 RECORD = ("tracecore_lineage", "tracecore_assets", "tracecore_graphql")
-"""Packages of ours above the kernel: what a stage needs of the record comes as `context.lineage`."""
+"""tracecore packages that plugins must not import; stages query the record through `context.lineage`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """One import in a source file: the module, the names taken from it (none for `import module`), and where (`package/file.py:12`)."""
+    """One import: the module, the names imported from it (empty for `import module`), and where (`package/file.py:12`)."""
 
     module: str
     names: tuple[str, ...]
@@ -69,13 +69,13 @@ def package_of(module: str) -> str:
 
 
 def other_plugins(entry_point: str, own_package: str) -> dict[str, str]:
-    """Return the top-level packages of every other installed plugin, each with its entry point."""
+    """Return the other installed plugins as entry-point name by top-level package."""
     found = {package_of(each.module): each.name for each in metadata.entry_points(group=GROUP) if each.name != entry_point}
     return {package: name for package, name in found.items() if package != own_package}
 
 
 def source_files(package: str) -> list[Path]:
-    """Find the Python files of an import package or a single module, without importing it."""
+    """Return the Python files of a package or module, without importing it."""
     spec = importlib.util.find_spec(package)
     if spec is None:
         return []
@@ -85,7 +85,7 @@ def source_files(package: str) -> list[Path]:
 
 
 def sources_import(package: str) -> Iterator[Imported]:
-    """Yield every absolute import in a package's sources, those inside functions too."""
+    """Yield every absolute import in a package's sources, including those inside functions."""
     for file in source_files(package):
         try:
             tree = ast.parse(file.read_bytes(), filename=str(file))
@@ -100,7 +100,7 @@ def sources_import(package: str) -> Iterator[Imported]:
 
 
 def import_problems(package: str, others: Mapping[str, str]) -> Iterator[str]:
-    """Yield the imports that a plugin may not have: other plugins, the record, and what tracecore does not publish."""
+    """Yield a message for each forbidden import: another plugin, the record, or internal parts of tracecore."""
     for each in sources_import(package):
         top = package_of(each.module)
         if top in {"tracecore", "tracecore_schemas"} and (unpublished := _unpublished(each)):
@@ -115,7 +115,7 @@ def import_problems(package: str, others: Mapping[str, str]) -> Iterator[str]:
 
 
 def _unpublished(each: Imported) -> str:
-    """Return the internal module or name that an import of tracecore or its schemas takes, empty where all of it is published."""
+    """Return the internal module or name that an import of tracecore uses; empty if all of it is public."""
     if each.module == "tracecore":
         return next((f"tracecore.{name}" for name in each.names if name not in tracecore.__all__), "")
     if each.module.startswith("tracecore.testing."):
@@ -134,7 +134,7 @@ _KEBAB_ALONE = frozenset({"exporters", "importers", "commands"})
 
 
 def plugin_name_problems(plugin: LoadedPlugin) -> Iterator[str]:
-    """Return which of a plugin's own names are not as names are here."""
+    """Yield a message for each of a plugin's names, except its stages', that breaks the naming rules."""
     if not _KEBAB.fullmatch(plugin.entry_point):
         yield f"the entry point '{plugin.entry_point}' is not in kebab-case"
     for each in OBJECT_TYPES:
@@ -147,7 +147,7 @@ def plugin_name_problems(plugin: LoadedPlugin) -> Iterator[str]:
 
 
 def name_problems(stage: type[Stage], siblings: Iterable[type[Stage]]) -> Iterator[str]:
-    """Return which names of a stage are not as names are here."""
+    """Yield a message for each name of a stage, its ports or parameters that breaks the naming rules."""
     if not _KEBAB.fullmatch(stage.name):
         yield f"the stage's name '{stage.name}' is not in kebab-case: expected something like 'night-frames'"
     if sum(each.name == stage.name for each in siblings) > 1:
@@ -162,7 +162,7 @@ def name_problems(stage: type[Stage], siblings: Iterable[type[Stage]]) -> Iterat
 
 
 def kind_problem(stage: type[Stage]) -> Iterator[str]:
-    """Yield the problem of a stage that makes none of the artifacts its kind is for."""
+    """Yield a message if a stage has no output of a kind that its stage kind produces."""
     makes = {output.kind for output in stage.outputs().values()}
     if not any(stage.kind in kind.made_by for kind in makes):
         expected = [kind for kind in BUILT_IN_KINDS.values() if stage.kind in kind.made_by]
@@ -172,7 +172,7 @@ def kind_problem(stage: type[Stage]) -> Iterator[str]:
 
 
 def plugin_doc_problems(plugin: LoadedPlugin, distribution: metadata.Distribution | None) -> Iterator[str]:
-    """Yield what a plugin lacks to be understood without its code."""
+    """Yield a message for each missing description of a plugin or of its objects besides stages."""
     if not plugin.description:
         yield Hint(f"its module {plugin.module} has no docstring")
     if distribution is not None and not _readme(distribution):
@@ -189,7 +189,7 @@ def plugin_doc_problems(plugin: LoadedPlugin, distribution: metadata.Distributio
 
 
 def _facet_problem(spec: FacetSpec) -> str | None:
-    """Return what is wrong with a facet's contract: its example is refused, or no summary follows from it."""
+    """Return the problem if a facet's schema refuses its example or the example has no valid summary, else None."""
     try:
         members = {name: value for name, value in spec.example.items() if name != "summary" and not name.startswith("_")}
         described = spec.summarized(members)
@@ -200,13 +200,13 @@ def _facet_problem(spec: FacetSpec) -> str | None:
 
 
 def _readme(distribution: metadata.Distribution) -> bool:
-    """Return whether the metadata has a long description: as a header, or, since version 2.1, as the message's body."""
+    """Whether the metadata has a long description, as a header or, since version 2.1, as the body."""
     head, _, body = (distribution.read_text("METADATA") or "").partition("\n\n")
     return bool(body.strip()) or "\nDescription: " in head
 
 
 def doc_problems(stage: type[Stage]) -> Iterator[str]:
-    """Return which part of a stage has no description."""
+    """Yield a message for each missing description of a stage, its parameters and its ports."""
     if not stage.description() or stage.__doc__ == Stage.__doc__:
         yield "the stage has no docstring: its first line is what people read of it"
     for name, field in stage.Params.model_fields.items():
@@ -222,11 +222,7 @@ def _undescribed(what: str, port: Input[Any] | Output) -> str:
 
 
 def param_problems(model: type[BaseModel], given: Mapping[str, Any]) -> Iterator[str]:
-    """Return what is wrong with a stage's `Params`.
-
-    Args:
-        given: values for those without a default.
-    """
+    """Yield a message for each problem of a stage's `Params`; `given` has values for parameters without a default."""
     if not model.model_config.get("frozen"):
         yield "Params are not frozen: subclass tracecore.Params"
     if model.model_config.get("extra") != "forbid":
@@ -243,7 +239,7 @@ def param_problems(model: type[BaseModel], given: Mapping[str, Any]) -> Iterator
 
 
 def _default_problems(model: type[BaseModel], given: Mapping[str, Any]) -> Iterator[str]:
-    """Validate every default by the model's own rules, which pydantic leaves out unless asked."""
+    """Yield a message for each default that fails its own validation, which pydantic does not check."""
     for name, field in model.model_fields.items():
         if field.is_required():
             continue

@@ -1,7 +1,7 @@
-"""Built-in samples of the shared tables: a little of everything that a stage may take, the same bytes each time.
+"""Built-in samples of the built-in tables and artifact kinds, the same bytes each time.
 
-Two drives of a few frames each (one by day, one by night), real JPEGs, their labels of every geometry, what a model saw of them and what it got
-wrong, LiDAR sweeps, signals, calibrations. Nothing here is drawn to be looked at or learned from: it is there to be read.
+Two drives of a few frames each (by day and by night): JPEGs, labels of every geometry, detections, perception errors, LiDAR sweeps, signals and
+calibrations. They are meant to be read, not to be realistic.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _box(drive: int, index: int) -> tuple[int, int, int, int]:
 
 
 def _picture(drive: int, index: int, light: float) -> bytes:
-    """Draw a JPEG: grain over a slope and patches of its own, and one bright box where the labels say."""
+    """Return a JPEG of noise, a gradient and patches, with one bright box where the label is."""
     rng = np.random.default_rng(100 * drive + index)
     slope = np.linspace(40, 180, WIDTH)[None, :] + np.linspace(0, 40, HEIGHT)[:, None]
     patches = np.kron(rng.uniform(-60, 60, (HEIGHT // 16, WIDTH // 16)), np.ones((16, 16)))
@@ -122,7 +122,7 @@ def frames() -> pa.Table:
 
 @cache
 def labels() -> pa.Table:
-    """Return their labels: a box and its cuboid (one track), the way driven, the state of the light."""
+    """Return the labels of the frames: a box and its cuboid (one track), the path, and the light state."""
     rows = []
     for drive, index in _each():
         place = _place(drive, index)
@@ -159,7 +159,7 @@ def labels() -> pa.Table:
 
 @cache
 def detections() -> pa.Table:
-    """Return what a model saw: each box a little off, a false one on every other frame, a way and a light."""
+    """Return detections on the frames: each box slightly off, a false one on every other frame, a path and a light state."""
     rows = []
     for drive, index in _each():
         place = _place(drive, index)
@@ -177,7 +177,7 @@ def detections() -> pa.Table:
 
 @cache
 def events() -> pa.Table:
-    """Return what it got wrong: a miss by day, a false positive by night, on every frame one of them."""
+    """Return one perception error per frame: a miss by day, a false positive by night."""
     rows = []
     for drive, index in _each():
         place = _place(drive, index)
@@ -199,7 +199,7 @@ def events() -> pa.Table:
 
 @cache
 def sweeps() -> pa.Table:
-    """Return a LiDAR sweep a frame, of 64 points."""
+    """Return one LiDAR sweep of 64 points per frame."""
     rows = []
     for drive, index in _each():
         place = _place(drive, index)
@@ -226,7 +226,7 @@ def sweeps() -> pa.Table:
 
 @cache
 def signals() -> pa.Table:
-    """Return two signals a frame: speed and steering."""
+    """Return two signal messages per frame: speed and steering."""
     rows = []
     for drive, index in _each():
         place = _place(drive, index)
@@ -248,7 +248,7 @@ def signals() -> pa.Table:
 
 @cache
 def calibrations() -> pa.Table:
-    """Return the camera's and the LiDAR's calibration of each drive."""
+    """Return one camera and one LiDAR calibration per drive."""
     to_vehicle = [0.0, 0.0, 1.0, 1.5, -1.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 1.4, 0.0, 0.0, 0.0, 1.0]
     mounted = [1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.8, 0.0, 0.0, 0.0, 1.0]
     projection = [80.0, 0.0, WIDTH / 2, 0.0, 0.0, 80.0, HEIGHT / 2, 0.0, 0.0, 0.0, 1.0, 0.0]
@@ -262,7 +262,7 @@ def calibrations() -> pa.Table:
 
 
 def model_folder(folder: Path) -> Path:
-    """Write a model directory: one small tensor as safetensors, and a config.json; it has no architecture."""
+    """Write a model directory with one small safetensors file and a config.json without architecture, and return it."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = np.linspace(-1, 1, 12, dtype="<f4").reshape(3, 4)
     header = json.dumps({"weight": {"dtype": "F32", "shape": [3, 4], "data_offsets": [0, weights.nbytes]}}, separators=(",", ":")).encode()
@@ -274,7 +274,7 @@ def model_folder(folder: Path) -> Path:
 
 
 def request_folder(folder: Path) -> Path:
-    """Write a data request: two frames with pedestrians at night."""
+    """Write a data request for two frames with pedestrians at night, and return its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     want = Want(cluster="c1", why="4 pedestrians were missed at night", category="pedestrian", conditions={"time_of_day": ("night",)}, count=2)
     (folder / REQUEST_FILE).write_text(DataRequest(wants=(want,)).model_dump_json(), encoding="utf-8")
@@ -326,7 +326,7 @@ def trace() -> dict[str, Any]:
 
 
 def manifest() -> dict[str, Any]:
-    """Return the predicate of the sealed statement of that build."""
+    """Return the predicate of the build that `trace` starts from."""
     gate = {"name": "no_leak", "passed": True, "waived": False, "measured": 0, "required": 0, "message": "No frame is shared."}
     return {
         "type": "urn:tracecore:build:1", "name": "sample", "program": _PROGRAM, "run": _RUNS["sample.release"], "sealed_at": _MADE_AT,
@@ -355,11 +355,7 @@ _KINDS: Mapping[str, Callable[[Path], pa.Table | Path]] = {
 
 
 def built_in(port: Input[Any] | Output, folder: Path) -> pa.Table | Path | None:
-    """Return the sample for an input: that of its table's type, of its kind, or for a dataset without a declared type that of its port's name.
-
-    Returns:
-        A table, the folder of a model or data request, or None where there is none.
-    """
+    """Return the sample for a port by its table type, else by its name, else by its kind: a table, a folder, or None if there is none."""
     if port.table is not None:
         make = port.table.sample or _TABLES.get(port.table.name)
         return None if make is None else make()

@@ -1,4 +1,4 @@
-"""What a stage is tried on: its own samples where its author gives some, else the built-in ones for the shared tables."""
+"""Choosing the samples for trials: the author's where given, else the built-in ones."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from tracecore_schemas.canonical import JSON
 __all__ = ["FILE", "FUNCTION", "NoSample", "Sample", "SampleSource", "find_samples", "own_sample", "read_input", "read_samples", "sample_of"]
 
 FILE = Path("tests") / "conformance.py"
-"""Where in its project's folder a plugin keeps its own samples."""
+"""Path of a plugin's samples file in its project folder."""
 FUNCTION = "tracecore_samples"
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one stage is tried on.
+    """The sample for one stage.
 
     Attributes:
-        params: as a program would write them; make them small (`{"steps": 2}`).
-        inputs: by input port, a table or the path of a file or folder. A required port left out gets the built-in sample of its kind.
-        facets: by input port, what the record would say of that input.
-        not_here: why the stage can't be run on this machine (`needs a GPU`); it is then reported as not run.
+        params: as in a program; choose small work (`{"steps": 2}`).
+        inputs: a table, or the path of a file or folder, by input port; missing required ports get the built-in sample of their kind.
+        facets: the recorded facets of inputs, by port.
+        not_here: why the stage can't run on this machine (`needs a GPU`); it is then reported as not run.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -44,17 +44,17 @@ class Sample:
 
 
 SampleSource = Callable[[str, Path], Sample | None]
-"""Given a stage's name and an empty folder to write files to, gives its sample; None takes the built-in one."""
+"""Function of a stage's name and a folder to write files to that returns its sample, or None for the built-in one."""
 
 
 class NoSample(Exception):
-    """There is nothing to try a stage on; the message says what to do."""
+    """There is no sample for a stage; the message says what to do."""
 
 
 def find_samples(distribution: metadata.Distribution | None) -> SampleSource | None:
-    """Find a plugin's own samples: `tracecore_samples` in `tests/conformance.py` of the project folder that it is installed from.
+    """Return the function `tracecore_samples` in `tests/conformance.py` of the project that a plugin is installed from.
 
-    A distribution installed as a wheel has no such folder: only the built-in samples are left then.
+    None if there is no such file, as for a distribution installed from a wheel.
     """
     project = None if distribution is None else project_folder(distribution)
     if project is None or not (project / FILE).is_file():
@@ -63,11 +63,7 @@ def find_samples(distribution: metadata.Distribution | None) -> SampleSource | N
 
 
 def read_samples(file: Path) -> SampleSource:
-    """Read the function `tracecore_samples` out of a Python file.
-
-    Raises:
-        UsageError: the file can't be read or has no such function.
-    """
+    """Return the function `tracecore_samples` of a Python file; raises UsageError if it can't be imported or lacks the function."""
     spec = importlib.util.spec_from_file_location(f"_tracecore_samples_{abs(hash(file))}", file)
     if spec is None or spec.loader is None or not file.is_file():
         raise UsageError(f"The samples file '{file}' is not a Python file that can be read.")
@@ -83,10 +79,10 @@ def read_samples(file: Path) -> SampleSource:
 
 
 def sample_of(stage: type[Stage], source: SampleSource | None, folder: Path) -> Sample:
-    """Put together what a stage is tried on: every required input, its own sample before the built-in one.
+    """Return the sample for a stage with all required inputs, the author's before the built-in ones.
 
     Raises:
-        NoSample: a required input or parameter that neither the author nor the suite has a sample of.
+        NoSample: there is no sample of a required input or parameter, or one for an unknown input.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sample = own_sample(stage.name, source, folder) or Sample()
@@ -107,10 +103,10 @@ def sample_of(stage: type[Stage], source: SampleSource | None, folder: Path) -> 
 
 
 def own_sample(name: str, source: SampleSource | None, folder: Path) -> Sample | None:
-    """Return the author's sample of a stage or of another object, None where the built-in one is to be taken.
+    """Return the author's sample for a stage or another object, or None.
 
     Raises:
-        NoSample: the function raised, or returned something else.
+        NoSample: the author's function raised, or returned something else.
     """
     if source is None:
         return None
@@ -125,7 +121,7 @@ def own_sample(name: str, source: SampleSource | None, folder: Path) -> Sample |
 
 
 def read_input(path: Path) -> pa.Table | Path:
-    """Return an input of a sample as it was given: a table from an Arrow file, else the path."""
+    """Return a sample input: the table in an `.arrow` file, else the path itself."""
     if path.suffix != ".arrow":
         return path
     with pa.memory_map(str(path)) as source:

@@ -1,7 +1,6 @@
-"""One process in which the stages of one plugin are tried: started by `tracecore.testing.trials`, answers in a file of JSON lines.
+"""A process that tries one plugin, started by `tracecore.testing.trials`; it writes its results to a file as JSON lines.
 
-A process of its own because an audit hook can't be removed, because a stage may crash its process, and because the same seed must give the same bytes
-in another one.
+It is a separate process because an audit hook can't be removed, a stage may crash it, and outputs are compared between processes.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ __all__ = ["main"]
 
 
 def main(specification: Path) -> None:
-    """Try every stage that a specification names, and write a line about each."""
+    """Try every stage and object in a specification file, and write a line before and after each."""
     spec: dict[str, Any] = json.loads(specification.read_text(encoding="utf-8"))
     answers = Path(spec["answers"])
     with answers.open("a", encoding="utf-8") as lines:
@@ -43,7 +42,7 @@ def main(specification: Path) -> None:
 
 
 def _alone(module: str, strangers: list[str]) -> list[str]:
-    """Import the plugin before anything else is, and say what came with it that should not have."""
+    """Import the plugin first of all, and return a message for each record package or other plugin that this imports."""
     from tracecore.testing.rules import RECORD
 
     before = set(sys.modules)
@@ -63,7 +62,7 @@ def _bench(spec: Mapping[str, Any]) -> Any:
 
 
 def _attempt(spec: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Call an object other than a stage and report what came of it."""
+    """Call an object other than a stage and return its error, if any."""
     from tracecore.plugins.host import PluginHost
     from tracecore.system.failures import reason_of
     from tracecore.testing.object_trials import NotTriedError, try_object

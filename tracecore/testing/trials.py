@@ -1,4 +1,4 @@
-"""Trying stages in two processes at once: the same samples and seed, another workspace, working directory, hash seed and time zone."""
+"""Trying a plugin's stages in two processes with the same samples and seed, but another workspace, folder, hash seed and time zone."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _DIFFERENT = ({"PYTHONHASHSEED": "1", "TZ": "UTC"}, {"PYTHONHASHSEED": "4242", "
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What came of one stage in one process.
+    """The result of one stage or object in one process.
 
     Attributes:
-        error: why it failed; None where it ran.
-        refused: why an object other than a stage could not be tried on the built-in sample.
-        outputs: by port, `ref`, `digest` and `rows`.
-        extra: files next to an output that is one file.
+        error: why it failed, or None.
+        refused: why an object other than a stage could not be tried with the built-in sample.
+        outputs: `ref`, `digest` and `rows` by port.
+        extra: files next to an output that is a single file; these and the other tuples are as in `attempt`.
     """
 
     error: str | None
@@ -46,11 +46,12 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """What came of all stages in both processes.
+    """The results of both processes.
 
     Attributes:
-        imports: what importing the plugin brought in that it should not have; what the import raised.
-        workspaces: the two, to compare their outputs in.
+        imports: messages about forbidden imports, or an import that failed.
+        stages: results by stage or object name.
+        workspaces: the two workspaces with the outputs.
     """
 
     imports: tuple[str, ...]
@@ -61,10 +62,12 @@ class Trials:
 def try_stages(
     entry: metadata.EntryPoint, strangers: Iterable[str], samples: Mapping[str, tuple[str, Sample]], folder: Path, timeout: float
 ) -> Trials:
-    """Try what one plugin registers: its stages in two processes, everything else in the first of them.
+    """Try a plugin's stages in two processes, and its other objects in the first.
 
     Args:
-        samples: by name, the stage's kind (of another object the plural of its type, as in `TRIALS`) and what it is tried on.
+        strangers: packages that importing the plugin must not import.
+        samples: (kind, sample) by name; the kind of an object other than a stage is the plural of its type, as in `TRIALS`.
+        timeout: seconds for each process.
     """
     wanted = [_wanted(kind, name, sample, folder / "samples" / name) for name, (kind, sample) in samples.items()]
     twice = [each for each in wanted if each["kind"] in set(StageKind)]
@@ -110,7 +113,7 @@ def _wanted(kind: str, name: str, sample: Sample, folder: Path) -> dict[str, Any
 
 
 def _plain(value: Any) -> Any:
-    """Write paths as texts and tuples as lists, as a program would."""
+    """Return a value with paths as texts and tuples as lists, as in a program."""
     if isinstance(value, Mapping):
         return {str(name): _plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
@@ -119,7 +122,7 @@ def _plain(value: Any) -> Any:
 
 
 class _Process:
-    """One process that tries stages; started again behind a stage that crashed it."""
+    """A process that tries stages, restarted after a stage that crashes it."""
 
     def __init__(
         self,
@@ -164,7 +167,7 @@ class _Process:
             )
 
     def wait(self, timeout: float) -> tuple[list[str], dict[str, Tried]]:
-        """Wait until every stage was tried; one that ends the process is named, and the rest go on in a new one."""
+        """Wait until all stages were tried and return import messages and results; after a crash or timeout, a new process tries the rest."""
         while True:
             assert self.process is not None, "start comes first"
             try:
@@ -187,7 +190,7 @@ class _Process:
             self.start()
 
     def end(self) -> None:
-        """End the process where it still runs, and its workers with it."""
+        """Kill the process, and with it its workers, if it still runs."""
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
@@ -211,7 +214,7 @@ class _Process:
 
 
 def _environment(plugin: str, folder: Path, different: Mapping[str, str]) -> dict[str, str]:
-    """Return a process's environment: this one's import path, temporary files and caches of its own."""
+    """Return a trial process's environment, with this process's import path and separate temporary and cache folders."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRACECORE_", "PYTEST_", "COV_"))}
     return {
         **kept,
@@ -227,6 +230,6 @@ def _environment(plugin: str, folder: Path, different: Mapping[str, str]) -> dic
 
 
 def _import_path() -> Iterator[str]:
-    """Yield what this process has on its import path beyond what any interpreter of this environment has."""
+    """Yield the import path entries that other interpreters of this environment do not have."""
     own = tuple(str(Path(each)) + os.sep for each in (sys.prefix, sys.base_prefix))
     yield from (each for each in dict.fromkeys(sys.path) if each and not f"{each}{os.sep}".startswith(own))

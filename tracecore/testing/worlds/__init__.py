@@ -1,4 +1,4 @@
-"""Worlds for the tests of plugins: a workspace in which single stages run, a small recorded program to ask about, and the command line."""
+"""Test worlds for plugins: a workspace in which single stages run, a small recorded program to query, and the command line."""
 
 from tracecore.running.task import Outcome, ResolvedInput
 from tracecore.testing.worlds.record import RecordWorld, artifact, origin

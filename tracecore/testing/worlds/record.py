@@ -1,4 +1,4 @@
-"""A small perception program written into a real record by the recorder itself: what the tests of the record's questions ask about."""
+"""A small perception program in a real record, written by the recorder, for tests of queries."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ SOURCE = digest_bytes(b"source")
 
 
 def artifact(kind: str, name: str, content: str, **more: Any) -> Artifact:
-    """An artifact whose identity is that of a text."""
+    """Return an artifact whose digest and size are those of a text."""
     return Artifact(kind, name, digest_bytes(content.encode()), **{"media": Media.FILE, "size_bytes": len(content), **more})
 
 
 def origin(name: str, content: str, note: str) -> Origin:
-    """An origin that a text represents."""
+    """Return an origin whose digest and size are those of a text."""
     return Origin(name, digest_bytes(content.encode()), len(content), note)
 
 
@@ -33,13 +33,13 @@ PROGRAM = artifact("program", "demo", "the program", origin=origin("demo.yaml", 
 
 
 def plugin(stage: str, version: str = "0.1.0") -> Plugin:
-    """The plugin that a run of a stage names."""
+    """Return the plugin that a run of a stage names."""
     return Plugin(stage, stage, f"tracecore-{stage}", version, SOURCE)
 
 
 @dataclass
 class RecordWorld:
-    """A record, and the last version of each asset made in it."""
+    """A record, and the newest version and run of each asset recorded in it."""
 
     record: Any
     runs: dict[str, str] = field(default_factory=dict)
@@ -48,11 +48,11 @@ class RecordWorld:
 
     @classmethod
     def at(cls, folder: Path) -> RecordWorld:
-        """Make a workspace in a folder, and open its record."""
+        """Create a workspace in a folder, and open its record."""
         return cls(stages.open_record(Workspace.create(folder, slug="world")))
 
     def start(self, job: str, stage: StageKind | None = None, **more: Any) -> Run:
-        """Record the START of a run."""
+        """Record the START of a run and return it."""
         run = Run(
             self.record.recorder.new_run_id(), f"demo.{job}", datetime.now(UTC), stage, program=PROGRAM, **{"environment": self.environment, **more}
         )
@@ -71,7 +71,7 @@ class RecordWorld:
         version: str = "0.1.0",
         params: Mapping[str, Any] | None = None,
     ) -> str:
-        """Record one run whose inputs are (role, asset) pairs of this world."""
+        """Record a run whose inputs are (role, asset) pairs of this world, and return its id."""
         run = self.start(asset, stage, plugin=plugin(stage.value, version), params=params or {})
         read = [RunInput("program", PROGRAM), *(self.reading(stage, role, name) for role, name in inputs), *more_inputs]
         self.record.recorder.complete(run, read, outputs or {}, facets)
@@ -82,11 +82,11 @@ class RecordWorld:
         return run.id
 
     def reading(self, stage: StageKind, role: str, name: str) -> RunInput:
-        """An asset of this world as the input of a stage, with the use that the stage's kind implies."""
+        """Return an asset of this world as a stage's input, with the default use of the stage's kind."""
         return RunInput(role, self.made[name], self.runs[name], default_use(stage, self.made[name].kind))
 
     def drive(self, name: str) -> RunInput:
-        """Record one drive log by a run of its own; gives it as an input."""
+        """Record a drive log by a separate run, and return it as an input."""
         content = f"drive {name}"
         drive = {
             "summary": "1970-01-01",
@@ -105,7 +105,7 @@ class RecordWorld:
     def check(
         self, asset: str, name: str, *, success: bool = True, severity: Severity = Severity.BLOCKING, unknowns: Sequence[Unknown] = ()
     ) -> CheckRun:
-        """Record a check of an asset."""
+        """Record a check of an asset and return it."""
         target = self.made[asset]
         now = datetime.now(UTC)
         outcome = ExpectationOutcome(name, success)
@@ -119,7 +119,7 @@ class RecordWorld:
         return check
 
     def ingest(self, *drives: str) -> None:
-        """Drives to a frame table; one file was left out."""
+        """Record the ingest of drives to a frame and a signal table, with one quarantined file."""
         left_out = [{"name": "bad.mcap", "digest": SOURCE, "size_bytes": 3, "reason": "its CRC is wrong"}]
         quarantined = {"tracecore_quarantine": {"summary": "1 file left out", "files": left_out}}
         held = {"summary": count(len(drives), "frame"), "frames": len(drives)}
@@ -129,21 +129,21 @@ class RecordWorld:
         self.run("drives", StageKind.INGEST, outputs={"frames": frames, "signals": signals}, more_inputs=logs, facets=quarantined)
 
     def curate(self, content: str = "split") -> None:
-        """Split the frames; the check `no_leak` leaves something unknown."""
+        """Record a split of the frames, with a check `no_leak` that has an unknown."""
         train, validation = (artifact("dataset", f"demo.training_set.{port}", f"{port} {content}") for port in ("train", "validation"))
         self.run("training_set", StageKind.CURATE, [("frames", "drives.frames")], {"train": train, "validation": validation})
         self.check("training_set.train", "no_leak", severity=Severity.WARN, unknowns=[Unknown("time and place", "the clocks are synthetic")])
         self.check("training_set.train", "not_empty")
 
     def label(self) -> None:
-        """Import labels from a file."""
+        """Record the import of labels from a file."""
         content = "coco"
         file = artifact("external", "labels.coco.json", content, namespace="file", origin=origin("labels.coco.json", content, "label file"))
         labels = artifact("label_batch", "demo.labels", "boxes", unknowns=(Unknown("labeler", "the file names none"),))
         self.run("labels", StageKind.LABEL, [("frames", "drives.frames")], {"labels": labels}, more_inputs=[RunInput("label_file", file)])
 
     def campaign(self, *labelers: str, content: str = "campaign", **facet: Any) -> Artifact:
-        """Labels made by people, named by pseudonym, which take the place of the imported ones."""
+        """Record labels made by labelers (pseudonyms), which replace the imported ones, and return them."""
         said = {
             "summary": "12 boxes on 2 frames",
             "boxes": 12,
@@ -158,12 +158,12 @@ class RecordWorld:
         return labels
 
     def train(self, content: str = "weights", *, epochs: int = 1) -> None:
-        """Train a model."""
+        """Record the training of a model."""
         model = artifact("model", "demo.model", content, facets={"tracecore_training": {"summary": count(epochs, "epoch"), "epochs": epochs}})
         self.run("model", StageKind.TRAIN, [("frames", "training_set.train"), ("labels", "labels")], {"model": model}, params={"epochs": epochs})
 
     def compile(self, content: str = "engine") -> None:
-        """Compile an engine that could not be executed."""
+        """Record the compilation of an engine that could not be executed."""
         why = "no GPU of compute capability 8.9"
         facet = {
             "summary": "tensorrt-rtx 1.7.1 · SM89 · fp16",
@@ -179,7 +179,7 @@ class RecordWorld:
         self.run("engine", StageKind.COMPILE, [("model", "model")], {"engine": engine})
 
     def all(self) -> RecordWorld:
-        """The whole program, up to what a release seals."""
+        """Record the whole program, up to what a release seals, and return this world."""
         self.ingest("north", "south")
         self.curate()
         self.label()
@@ -190,7 +190,7 @@ class RecordWorld:
     def request(
         self, name: str, *, gates: Sequence[GateOutcome] = (), waivers: Sequence[Waiver] = (), approver: str | None = "Ada Lovelace"
     ) -> SealRequest:
-        """Ask for a build of the newest of everything."""
+        """Return a request to seal a build of the newest versions."""
         run = Run(self.record.recorder.new_run_id(), "demo.release", datetime.now(UTC), program=PROGRAM)
         roles = ("engine", "labels", "model", "training_set.train")
         artifacts = tuple((role, self.made[role], self.runs[role]) for role in roles if role in self.made)
@@ -198,6 +198,6 @@ class RecordWorld:
         return SealRequest(name, run, PROGRAM, artifacts, chosen, tuple(waivers), approver)
 
     def seal(self, name: str = "demo", **more: Any) -> SealedBuild:
-        """Seal a build of the newest of everything."""
+        """Seal a build of the newest versions and return it."""
         sealed: SealedBuild = self.record.seal(self.request(name, **more))
         return sealed

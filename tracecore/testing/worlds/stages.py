@@ -1,4 +1,4 @@
-"""A workspace in which single stages of installed plugins are run by the real executor, on tables and folders handed to them."""
+"""A workspace in which the real executor runs single stages of installed plugins on given tables and folders."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def open_record(workspace: Workspace) -> Any:
 
 
 def load_host(*plugins: str) -> PluginHost:
-    """Load installed plugins by their entry points; all of them where none is named."""
+    """Return a host of the plugins with these entry points; without names, of all installed plugins."""
     settings = Settings.read()
     return PluginHost.load(settings.model_copy(update={"plugins": plugins}) if plugins else settings)
 
 
 def run_command(*words: object, stdin: str | None = None) -> Result:
-    """Run `tracecore` with these words in this process, and return its exit code and output."""
+    """Run `tracecore` with these arguments in this process, and return click's result."""
     cli: click.Command = resolve_name("tracecore.commands.shell:cli")  # by name: the command line lies a floor above
     return CliRunner().invoke(cli, [str(word) for word in words], input=stdin)
 
@@ -56,33 +56,33 @@ class StageWorld:
 
     @classmethod
     def at(cls, folder: Path, *plugins: str) -> StageWorld:
-        """Make a world in `folder/workspace`, with the plugins that are named by their entry points."""
+        """Create a world in `folder/workspace` with the named plugins."""
         host = load_host(*plugins)
         return cls(Workspace.create(NamedWorkspace(host.settings, folder / "workspace"), slug="test"), host)
 
     def allow(self, *plugins: str) -> None:
-        """Go on in the same workspace with other plugins."""
+        """Continue in the same workspace with other plugins."""
         self.host = load_host(*plugins)
         self.executor = Executor(self.workspace, self.store, self.record.recorder, self.host)
 
     def replace_check(self, check: Check) -> None:
-        """Let a check take the place of those of its name."""
+        """Replace all checks of the same name by a check."""
         self.host.checks[check.name] = [Registered(check, "test")]
 
     def table(self, kind: str, name: str, table: pa.Table, **facets: Any) -> ResolvedInput:
-        """Put a table into the store, as an earlier run would have."""
+        """Store a table as a stage's input."""
         return self.supply(kind, name, table, facets)
 
     def folder(self, kind: str, name: str, folder: Path, **facets: Any) -> ResolvedInput:
-        """Put a copy of a folder into the store, as an earlier run would have."""
+        """Store a copy of a folder as a stage's input."""
         return self.supply(kind, name, folder, facets)
 
     def file(self, kind: str, name: str, file: Path, **facets: Any) -> ResolvedInput:
-        """Put a file into the store, as an earlier run would have."""
+        """Store a copy of a file as a stage's input."""
         return self.supply(kind, name, file, facets)
 
     def supply(self, kind: str, name: str, value: pa.Table | Path, facets: Mapping[str, Any], note: str = "") -> ResolvedInput:
-        """Put a value into the store; with a note it has a declared origin, where a trace ends without a gap."""
+        """Store a value as a stage's input; with a note it has a declared origin, at which traces end without a gap."""
         run_id = self.record.recorder.new_run_id()
         if not isinstance(value, Path):
             stored = self.store.put_table(self.store.stage_table(value, run_id=run_id, port="given"), kind=kind, name=name, run_id=run_id)
@@ -109,23 +109,23 @@ class StageWorld:
         readers: Mapping[str, Sequence[str]] | None = None,
         **params: Any,
     ) -> Outcome:
-        """Execute one stage."""
+        """Execute one stage and return the outcome."""
         task = Task("test", asset, self.host.stage(kind, stage), params, inputs, seed, None, self.base, checks or {}, readers or {}, threads=threads)
         return self.executor.execute(task)
 
     def read(self, outcome: Outcome, port: str) -> Any:
-        """Open an output: a table as `pyarrow.Table`, else its path."""
+        """Return an output's content: a `pyarrow.Table`, or a path."""
         opened = self.store.open(outcome.outputs[port])
         return opened if isinstance(opened, Path) else opened.to_table()
 
 
 def check_of(outcome: Outcome, name: str) -> CheckRun:
-    """Return the one check of a name."""
+    """Return the only check of a name."""
     [found] = [check for check in outcome.checks if check.name == name]
     return found
 
 
 def given(outcome: Outcome, port: str) -> ResolvedInput:
-    """Supply one output to the next stage."""
+    """Return one output as the next stage's input."""
     artifact = outcome.outputs[port]
     return ResolvedInput(artifact, outcome.run_id, rejected=artifact.ref in outcome.rejected)
