@@ -1,9 +1,8 @@
 """Interprocess locks by `flock`, which the operating system releases after a crash.
 
-A run's lock is held from START to its terminal event, so that `recover` can distinguish live runs from crashed ones. A staleness key's lock is held while
-its
-output is made, so that a second process waits and reuses it. A Delta table's lock is held by its writer. The store's lock is shared by readers and
-exclusive for erasure.
+A run's lock is held from START to its terminal event, so that `recover` can distinguish live runs from crashed ones. A staleness key's lock is held
+while its output is made, so that a second process waits and reuses it. A Delta table's lock is held by its writer. The store's lock is shared by
+readers and exclusive for erasure.
 
 A lock is not inherited by forked children, which may outlive a killed process. A stage's worker inherits the build's locks on purpose: until it has
 ended, it may write what they protect.
