@@ -31,9 +31,7 @@ _GREATEST = float(np.finfo(np.float16).max)
 def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a copy of a model whose convolutional part computes in half precision; inputs and outputs stay single.
 
-    Raises:
-        UsageError: an operator between convolutions is not supported.
-        RunFailed: a weight exceeds the range of half precision.
+    Raises UsageError for an unsupported operator between convolutions, RunFailed for a weight outside the range of half precision.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)

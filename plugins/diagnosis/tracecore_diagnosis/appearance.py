@@ -138,12 +138,8 @@ class Part:
 def split_by_appearance(members: Sequence[Mistake], looks: Appearance, least: int, clear: float, seed: int) -> list[Part]:
     """Split a group by Ward's hierarchical clustering into the number of parts with the best silhouette; return one part if no split is clear.
 
-    Mistakes without an image stay with the largest part.
-
-    Args:
-        least: fewest mistakes of a part.
-        clear: least mean silhouette of a split (Rousseeuw 1987: -1 to 1; above 0.25 there is some structure).
-        seed: selects a sample of a large group.
+    A part has at least `least` mistakes, a split a mean silhouette of at least `clear` (Rousseeuw 1987: -1 to 1; above 0.25 there is some structure).
+    Mistakes without an image stay with the largest part. `seed` selects a sample of a large group.
     """
     place = {row: number for number, row in enumerate(looks.rows)}
     seen = [member for member in members if member.row in place]

@@ -61,13 +61,11 @@ _LIFT = (0.2, 5.0)  # range of lift in scores; values beyond it come from too fe
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Parameters of clustering.
+    """Parameters of clustering: dimensions are conditions, the most important first; a mistake weighs 1 unless its type or class is in `weights`.
 
     Attributes:
         least: fewest mistakes of a cluster.
-        dimensions: conditions, the most important first.
         clear: least silhouette to split a group by appearance.
-        weights: weight of a mistake by type or class; 1 by default.
         telling: least lift at which a condition of the frame is used.
     """
 
@@ -121,9 +119,7 @@ class Cluster:
 def clusters_of(mistakes: Sequence[Mistake], chances: Exposure, looks: Appearance, limits: Limits, seed: int) -> tuple[list[Cluster], list[Mistake]]:
     """Cluster mistakes by conditions, then by appearance; return the clusters, the worst first, and the mistakes in none.
 
-    Args:
-        chances: exposure that rates and lifts relate to.
-        seed: selects a sample of groups too large to be compared in full.
+    `chances` is the exposure that rates and lifts relate to; `seed` selects a sample of groups too large to be compared in full.
     """
     dimensions = informative_dimensions(mistakes, limits.dimensions, chances, least=limits.least, telling=limits.telling)
     groups, left = group_by_conditions(mistakes, dimensions, limits.least)

@@ -100,11 +100,7 @@ CONFUSION = "confusion"
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Mistakes of one type and class that share conditions by dimension, which may include `confusion`.
-
-    Attributes:
-        remainder: whether mistakes with these and further conditions are in other groups.
-    """
+    """Mistakes of one type and class with common conditions; `remainder`: mistakes with these and further conditions are in other groups."""
 
     type: str
     category: str
@@ -118,11 +114,9 @@ def group_by_conditions(
 ) -> tuple[list[Group], list[Mistake]]:
     """Group mistakes by type, class and conditions; return the groups, and the mistakes that are too few even by type and class.
 
-    Mistakes that agree in every dimension are grouped first. If they are fewer than `least`, the last dimension is dropped, and so on, so that each
-    mistake is in the most specific group with enough mistakes.
-
-    Args:
-        dimensions: by type and class, conditions to group by, the most important first.
+    `dimensions` has the conditions to group by for each type and class, the most important first. Mistakes that agree in all of them are grouped
+    first. If they are fewer than `least`, the last dimension is dropped, and so on, so that each mistake is in the most specific group with enough
+    mistakes.
     """
     groups: list[Group] = []
     left = list(mistakes)

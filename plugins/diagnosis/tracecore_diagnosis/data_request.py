@@ -33,11 +33,7 @@ class Bug:
 
 
 def read_bugs(refs: Sequence[str], lineage: tc.Lineage) -> list[Bug]:
-    """Read bug reports from the record, in the order of `refs` without duplicates.
-
-    Raises:
-        UsageError: a ref is not of a bug, or the bug is not recorded.
-    """
+    """Read bug reports from the record without duplicates, in the order of `refs`; raises UsageError if one is not of a bug or not recorded."""
     return [_read(ref, lineage) for ref in dict.fromkeys(refs)]
 
 
@@ -111,14 +107,7 @@ def why(cluster: Cluster) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RequestSummary:
-    """Content of the request's page.
-
-    Attributes:
-        asked: clusters with a want.
-        unasked: clusters of lower rank without one.
-        drawn: number of examples on a cluster's sheet by id; 0 without a sheet.
-        unclustered: number of mistakes in no cluster.
-    """
+    """Content of the request's page: clusters with and without a want, examples per sheet by cluster id, number of all and of unclustered mistakes."""
 
     request: DataRequest
     asked: Sequence[Cluster]

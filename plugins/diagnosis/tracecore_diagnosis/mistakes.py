@@ -79,10 +79,9 @@ class Mistake:
 
 
 def join_events(*tables: Any) -> pa.Table:
-    """Return the mistakes of several event tables (`pyarrow.dataset.Dataset` or None), ordered by frame and id without duplicates.
+    """Return the mistakes of several event tables (datasets or None), ordered by frame and id without duplicates.
 
-    Raises:
-        UsageError: a table lacks required columns.
+    Raises UsageError if a table lacks required columns.
     """
     parts = []
     for table in tables:

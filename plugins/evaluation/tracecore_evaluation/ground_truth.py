@@ -150,11 +150,7 @@ def read_frames(table: Any, labels: Sequence[Row] = ()) -> list[Frame]:
 
 
 def read_labels(rows: Sequence[Row], frames: Sequence[Frame], config: ModelConfig) -> Labels:
-    """Read the ground truth of frames from rows that `true_rows` returned.
-
-    Raises:
-        UsageError: none of the frames is labeled, or a box is not finite.
-    """
+    """Read the ground truth of frames from rows of `true_rows`; raises UsageError if none of the frames is labeled, or a box is not finite."""
     evaluated = {frame.id for frame in frames}
     index = {name: number for number, name in enumerate(config.classes)}
     by_frame: dict[str, list[Row]] = {row["frame_id"]: [] for row in rows if row["geometry"] in {"box2d", "none"}}

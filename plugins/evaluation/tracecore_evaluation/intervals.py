@@ -138,12 +138,9 @@ def _left_out(measure: Measure, units: Units) -> Iterator[tuple[str, float, NDAr
 
 
 def _interval(figure: tc.KpiSpec, value: float, others: NDArray[np.float64], count: int, hours: float | None) -> tuple[float, float]:
-    """Return the jackknife interval of a KPI, limited to its range.
+    """Return the jackknife interval of a KPI, limited to its range, from its values with each unit left out (`others`).
 
-    Args:
-        others: values with each unit left out.
-        count: number of units that have a value; the others show nothing of how units differ.
-        hours: driving hours if the KPI is a rate per hour.
+    `count` is the number of units with a value, since others show nothing of how units differ; `hours` is the driving time of a rate per hour.
     """
     from scipy import stats
 

@@ -62,9 +62,8 @@ class ModelConfig:
 def read_config(model: Path) -> ModelConfig:
     """Read the `config.json` of a model directory.
 
-    Raises:
-        UsageError: the file is missing or invalid, has no supported head, or describes an input other than RGB 0..1, NCHW, stretched; feeding a model
-            the wrong input would only show as bad KPIs.
+    Raises UsageError if it is missing or invalid, has no supported head, or describes an input other than RGB 0..1, NCHW, stretched, since a wrong
+    input would only show as bad KPIs.
     """
     path = model / "config.json"
     try:

@@ -96,12 +96,9 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Kpis:
-    """Obstacle KPIs of one detector.
+    """Obstacle KPIs of one detector: by name (None without objects or, for precision, detections); counts and curves by class over all frames.
 
     Attributes:
-        values: KPIs by name; None if a class has no object or, for precision, no detection.
-        counts: hits and errors by class, over all frames.
-        curves: precision-recall curve by class, over all frames.
         slices: number of frames by slice; None for slices of objects.
         matches: matching by frame ref.
     """

@@ -66,12 +66,11 @@ class TrackedStretch:
 
 @dataclass(frozen=True, slots=True)
 class Driving:
-    """Mistakes and tracks over all drives; tracks of the drives in `untracked` and `repeated` were computed from the labels' boxes.
+    """Mistakes and tracks over all drives.
 
     Attributes:
-        followed: every stretch with box labels.
-        untracked: drives whose labels have no tracks.
-        repeated: drives whose labels use one track twice on a frame.
+        untracked: drives whose labels have no tracks; they were computed from the labels' boxes.
+        repeated: drives whose labels use one track twice on a frame; tracks were computed likewise.
     """
 
     episodes: tuple[Episode, ...]

@@ -59,11 +59,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class PathKpis:
-    """Path KPIs of one model by name (None without known errors), and number of frames by slice.
-
-    Attributes:
-        errors: absolute lateral error at each distance by frame ref, m; NaN where the true path is unknown.
-    """
+    """Path KPIs by name (None without known errors), absolute errors in m by frame ref (NaN if unknown), and number of frames by slice."""
 
     values: dict[str, float | None] = field(default_factory=dict)
     errors: dict[str, Floats] = field(default_factory=dict)
@@ -99,11 +95,7 @@ def path_errors(errors: Floats, limit: float) -> dict[str, float | None]:
 
 @dataclass(frozen=True, slots=True)
 class LightKpis:
-    """Light KPIs of one model by name (None if there is nothing to count), and number of frames by slice.
-
-    Attributes:
-        confusion: number of frames by [true state, predicted state].
-    """
+    """Light KPIs by name (None if there is nothing to count), number of frames by [true state, predicted state], and number of frames by slice."""
 
     values: dict[str, float | None] = field(default_factory=dict)
     confusion: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))

@@ -94,8 +94,7 @@ def detect(
 ) -> Predictions:
     """Run a model on frames of a frame table; `look` receives each frame and its encoded image, `progress` the numbers of frames done and in all.
 
-    Raises:
-        RunFailed: an output is not finite, or doesn't match the model's config.json.
+    Raises RunFailed if an output is not finite or doesn't match the model's config.json.
     """
     found = Predictions()
     for done, (frame, data, encoding) in enumerate(_pictures(table, frames), 1):
@@ -175,17 +174,10 @@ _COLUMNS = ["frame_id", "number", "geometry", "category", "score", "x", "y", "wi
 
 
 def read_detections(table: Any, facet: Mapping[str, Any], labels: Sequence[Row]) -> tuple[ModelConfig, Predictions, set[str]]:
-    """Read a table of detections.
+    """Read a table of detections; return the model's heads, its predictions, and the refs of all frames it was run on.
 
-    Args:
-        facet: the table's facet `tracecore_detections`, which lists classes, distances and states; if it lacks them, they are taken from the rows.
-        labels: label rows, which add classes and states if the facet lacks them.
-
-    Returns:
-        The model's heads, its predictions, and the refs of all frames it was run on.
-
-    Raises:
-        UsageError: the table is empty, or a box or score is not finite.
+    Classes, distances and states come from the table's facet, or from the rows and the labels if it lacks them. Raises UsageError if the table is
+    empty, or a box or score is not finite.
     """
     rows = sorted(table.to_table(columns=_COLUMNS).to_pylist(), key=lambda row: (row["frame_id"], row["number"]))
     if not rows:

@@ -33,13 +33,10 @@ Intervals = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """Content of a KPI report of either level.
+    """Content of a KPI report; `values` and `baseline` are None for KPIs with nothing to count.
 
     Attributes:
         level: 1 for frame by frame, 2 for mistakes while driving.
-        values: KPIs by name, None if there is nothing to count.
-        baseline: the trivial baseline's KPIs, likewise.
-        headline: names of the headline KPIs.
         intervals: 95 % intervals by KPI.
         gains: 95 % intervals of how much lower errors and rates are than the baseline's, by KPI.
         slices: number of frames by slice; None for slices of objects.

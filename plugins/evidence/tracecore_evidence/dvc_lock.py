@@ -38,11 +38,7 @@ class Dvc(tc.Importer):
     description = "A dvc.lock: each stage a run, its dependencies and outs datasets external/dvc/<path>@md5:<hex>."
 
     def events(self, source: Path) -> list[Mapping[str, Any]]:
-        """Return one event per stage.
-
-        Raises:
-            UsageError: the file is not a lock file of DVC's schema 2.0, or a stage is malformed.
-        """
+        """Return one event per stage; raises UsageError if the file is not a lock file of DVC's schema 2.0, or a stage is malformed."""
         try:
             lock = YAML(typ="safe", pure=True).load(source.read_text(encoding="utf-8-sig"))
         except (YAMLError, ValueError, RecursionError) as error:  # an invalid date and bytes that are not UTF-8 raise ValueError
@@ -56,11 +52,7 @@ class Dvc(tc.Importer):
 
 
 def events_of(stages: Mapping[str, Any], file: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the event of each stage of a lock file, in its order; `file` is its name for error messages.
-
-    Raises:
-        UsageError: a stage is malformed.
-    """
+    """Yield the event of each stage of a lock file, in its order; raises UsageError, which names `file`, if a stage is malformed."""
     for name, stage in stages.items():
         if not isinstance(stage, Mapping):
             raise tc.UsageError(f"{file}: stage '{name}': expected a mapping with cmd, deps and outs, found {type(stage).__name__}.")

@@ -45,14 +45,7 @@ class Wishes:
 
 
 class Cast:
-    """Generates the actors of a drive; all randomness comes from `rng`.
-
-    Args:
-        side: side of the road for driving: 1 right, -1 left.
-        seconds: duration of the drive.
-        reach: length of road to populate, m.
-        clear: whether objects may be placed at the curb.
-    """
+    """Generates the actors of a drive of some seconds on the right (1) or left (-1) `side`, along `reach` m of road, using only `rng` for randomness."""
 
     def __init__(self, rng: np.random.Generator, side: int, crossings: Sequence[Crossing], seconds: float, reach: float, clear: Clear) -> None:
         self.actors: list[Actor] = []

@@ -56,11 +56,7 @@ FINER = 2  # antialiasing: drawn at twice the size, then averaged
 
 
 class Canvas:
-    """One frame while it is drawn, back to front; coordinates are px of the finished picture.
-
-    Args:
-        glowing: whether to keep a layer of emitted light (dusk and night).
-    """
+    """One frame while it is drawn, back to front; coordinates are px of the finished picture. `glowing` keeps a layer of emitted light."""
 
     def __init__(self, width: int, height: int, *, glowing: bool) -> None:
         self.width, self.height = width, height
@@ -80,13 +76,9 @@ class Canvas:
         self._image.paste(Image.fromarray(pixels).resize((self._image.width, rows * FINER), Image.Resampling.BILINEAR))
 
     def polygon(self, points: Sequence[Point2], color: Color, *, glow: Color | None = None, alpha: int = 255, inside: bool = False) -> None:
-        """Fill a polygon.
+        """Fill a polygon with a daylight color, emitted light `glow`, and `alpha` from 0 (transparent) to 255.
 
-        Args:
-            color: color by daylight.
-            glow: color of emitted light.
-            alpha: 0 transparent to 255 opaque.
-            inside: whether to change only the colors of what was drawn before, not the object number: a window, a road marking, a shadow.
+        `inside` changes only the colors of what was drawn before, not the object number: a window, a road marking, a shadow.
         """
         if len(points) < 3 or not self._visible(points):
             return

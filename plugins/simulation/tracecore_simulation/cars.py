@@ -121,14 +121,7 @@ def _inset(corners: list[Point3], part: float) -> list[Point3]:
 def draw_car(
     canvas: Canvas, camera: Camera, place: Point3, heading: float, body: CarBody, paint: Color, *, braking: bool = False, lamps: bool = False
 ) -> None:
-    """Draw one car.
-
-    Args:
-        place: center of its footprint, m.
-        heading: radians to the right; 0 points away from the camera, pi towards it.
-        braking: whether its brake lights are on.
-        lamps: whether its lights are on.
-    """
+    """Draw a car; `place` is the center of its footprint, m, and `heading` is in radians to the right (0 away from the camera, pi towards it)."""
     cos, sin = math.cos(heading), math.sin(heading)
 
     def turned(point: Point3) -> Point3:

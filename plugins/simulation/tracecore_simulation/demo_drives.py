@@ -37,13 +37,12 @@ def draw_drives(
     size: tuple[int, int] = (480, 270),
     progress: Callable[[int, int], None] | None = None,
 ) -> DrawnDrives:
-    """Write a few small drives and their labels into a folder; the same seed gives the same bytes.
+    """Write small drives `<drive>.mcap` and `labels.coco.json` into a folder, created if missing; the same seed gives the same bytes.
 
     The drives are by day, at night, at dusk, by day, at night, and so on, each in another city on another day, and have a measured clock and GNSS, so
     that a split by drive can be shown to leak neither place nor time.
 
     Args:
-        out: folder for `<drive>.mcap` and `labels.coco.json`; created if missing.
         drives: number of drives.
         frames: camera frames per drive, at two per second.
         size: (width, height) of the pictures, px.

@@ -62,18 +62,14 @@ _HOURS = {"day": 11, "dusk": 18, "night": 21}  # local time
 
 @dataclass(frozen=True, slots=True)
 class DrivePlan:
-    """A planned drive.
+    """A planned drive from a start in degrees north and east; `number` is its index in the plan.
 
     Attributes:
-        name: of the drive and its file.
         region: country code (ISO 3166) and city.
         time_of_day: day, dusk or night.
         weather: clear, overcast, rain or fog.
         side: side of the road for driving: 1 right, -1 left.
         lights: mounting of traffic lights (`layout.LIGHT_STYLES`).
-        latitude: of the start, degrees north.
-        longitude: of the start, degrees east.
-        number: index in the plan.
     """
 
     name: str
@@ -127,14 +123,7 @@ _SECOND = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings shared by all drives.
-
-    Attributes:
-        seed: with a plan's number, the only source of randomness.
-        frames: camera frames per drive.
-        size: (width, height) of the pictures, px.
-        frames_per_second: rate of camera and LiDAR.
-    """
+    """Settings shared by all drives: seed, camera frames per drive, picture size (width, height) in px, rate of camera and LiDAR."""
 
     seed: int
     frames: int
@@ -150,14 +139,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """A recorded drive.
-
-    Attributes:
-        file: name of its file.
-        frames: ground truth of each frame.
-        actors: number of actors and objects in its town by class, visible or not.
-        meters: length.
-    """
+    """A recorded drive: plan, file name, ground truth of each frame, number of actors and objects by class (visible or not), length in m."""
 
     plan: DrivePlan
     file: str

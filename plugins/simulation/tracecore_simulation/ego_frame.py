@@ -31,9 +31,7 @@ __all__ = [
 class View:
     """Converts positions on the road to the camera's or vehicle's frame at time t (s).
 
-    Attributes:
-        along: position of the rear axle along the road, m.
-        heading: of the car, radians to the right of north.
+    `along` is the rear axle's position along the road, m; `heading` is the car's, radians to the right of north.
     """
 
     def __init__(self, town: Town, t: float) -> None:
@@ -80,13 +78,9 @@ _INSIDE = 0.04  # m: blocks are this much smaller than cuboids, so that noise do
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """An upright box in the vehicle's frame: center x, y and half sizes in m, bottom and top in m above the road.
+    """An upright box in the vehicle's frame: center, half length `long` and half width `wide`, bottom and top above the road, m.
 
-    Attributes:
-        yaw: radians to the left of straight ahead.
-        long: half its length, m.
-        wide: half its width, m.
-        shine: reflectivity, 0 to 1.
+    `yaw` is in radians to the left of straight ahead, `shine` the reflectivity from 0 to 1.
     """
 
     x: float

@@ -23,13 +23,7 @@ _SKIES: dict[str, tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, i
 
 
 def sky(width: int, rows: int, time_of_day: str, weather: str, seed: int, shift: float) -> npt.NDArray[np.uint8]:
-    """Return the sky with clouds, (rows, width, 3).
-
-    Args:
-        weather: one of `lighting.WEATHERS`; all but `clear` are covered.
-        seed: of the clouds, the same throughout a drive.
-        shift: rotation of the car, radians; clouds move the opposite way.
-    """
+    """Return the sky with clouds, (rows, width, 3); clouds depend on the seed and move against `shift`, the car's rotation in radians."""
     top, low, cloud = (np.asarray(color, dtype=np.float32) for color in _SKIES[time_of_day])
     if weather != "clear":
         gray = (top + 2 * low + cloud).mean() / 4

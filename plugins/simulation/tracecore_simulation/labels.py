@@ -24,15 +24,10 @@ _VEHICLE = "vehicle"
 
 
 def label_rows(drives: Sequence[Drive], *, seed: int, size: tuple[int, int], tool: str) -> Iterator[dict[str, Any]]:
-    """Yield rows of `tracecore_schemas.arrow_tables.LABELS`, drive by drive and frame by frame.
+    """Yield rows of `tracecore_schemas.arrow_tables.LABELS`, drive by drive and frame by frame; label ids are derived from `seed`.
 
     Each visible object has a box and a cuboid with the same track, both with `ignore` if a person could not label it. Each frame has the light's
     state, a path if the way is free, and a row of geometry `none` if no object is visible.
-
-    Args:
-        seed: seed of the drives, which label ids are derived from.
-        size: (width, height) of the pictures, px.
-        tool: name and version of the labeling tool.
     """
     for drive in drives:
         for truth in drive.frames:
@@ -116,13 +111,7 @@ _REVIEWED = 0.1
 
 
 def label_file(drives: Sequence[Drive], *, seed: int, size: tuple[int, int], tool_version: str) -> dict[str, JSON]:
-    """Return a COCO detection file, without traffic lights, which these files never had.
-
-    Args:
-        seed: determines the labelers' pseudonyms.
-        size: (width, height) of the pictures, px.
-        tool_version: version of the tool that drew the boxes.
-    """
+    """Return a COCO detection file without traffic lights, which these files never had; the labelers' pseudonyms depend on the seed."""
     rng = np.random.default_rng([seed, 1 << 20])
     labelers = [f"labeler-{int(rng.integers(1 << 24)):06x}" for _ in range(_LABELERS)]
     ids = {name: number for number, name in enumerate(CATEGORIES, 1)}

@@ -23,13 +23,7 @@ _WALLS: tuple[Color, ...] = (
 
 
 def lay_out(rng: np.random.Generator, *, side: int, seconds: float, lights: str = "post") -> Town:
-    """Generate the town of one drive; all randomness comes from `rng`.
-
-    Args:
-        side: side of the road for driving: 1 right, -1 left.
-        seconds: duration of the drive.
-        lights: mounting of its traffic lights, one of `LIGHT_STYLES`.
-    """
+    """Generate the town of a drive of some seconds on the right (1) or left (-1) side, using only `rng`; `lights` is one of `LIGHT_STYLES`."""
     wishes = Wishes(float(rng.uniform(6.5, 9.5)), float(rng.uniform(2.5, 5.0)))
     reach = 1.2 * wishes.cruise * seconds + AHEAD
     road = _road(rng, reach)

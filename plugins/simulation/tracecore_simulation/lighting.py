@@ -102,8 +102,6 @@ def expose(
         colors: (height, width, 3), 0 to 1.
         glows: emitted light, likewise; None by day.
         depth: distance of each pixel, m, (height, width); 0 for the sky.
-        mount: settings of the headlamps.
-        weather: one of `WEATHERS`.
         rng: for sensor noise and rain.
     """
     height, width, _ = colors.shape

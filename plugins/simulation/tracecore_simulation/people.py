@@ -40,12 +40,9 @@ class _Figure:
 
 
 def draw_pedestrian(canvas: Canvas, camera: Camera, place: Point3, person: Person, phase: float, sideways: float) -> None:
-    """Draw a walking person.
+    """Draw a walking person with the feet at `place`, m, and the step's `phase`, radians.
 
-    Args:
-        place: of the feet, m.
-        phase: of the step, radians.
-        sideways: -1 walks to the left, 1 to the right, 0 along the line of sight.
+    `sideways` is -1 for walking to the left, 1 to the right, 0 along the line of sight.
     """
     figure = _Figure(camera, place, -1 if sideways < 0 else 1)
     h, s = person.height, figure.scale
@@ -84,13 +81,9 @@ def _draw_far(canvas: Canvas, figure: _Figure, person: Person, broad: float, swi
 
 
 def draw_bicyclist(canvas: Canvas, camera: Camera, place: Point3, person: Person, phase: float, turn: float, *, lamps: bool) -> None:
-    """Draw a bicyclist from behind or from the front.
+    """Draw a bicyclist from behind or from the front, with the wheels at `place`, m, and the pedals' `phase`, radians.
 
-    Args:
-        place: of the wheels, m.
-        phase: of the pedals, radians.
-        turn: heading relative to the camera's, radians to the right.
-        lamps: whether the bicycle's light is on.
+    `turn` is the heading relative to the camera's, radians to the right.
     """
     figure = _Figure(camera, place, 1)
     s = figure.scale

@@ -114,17 +114,14 @@ _Turn = tuple[float, npt.NDArray[np.float32], int, Callable[[], None]]
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A visible object, with its box in px around the visible pixels.
+    """A visible object, with its box in px around the visible pixels, and its cuboid in the vehicle's frame.
 
     Attributes:
-        track: its number in the drive.
-        category: one of `CLASSES`.
         area: number of visible pixels.
         visible: share that is not hidden.
         contrast: contrast ratio to its surroundings, 1 (none) to 21 (`contrast_of`).
         ignore: whether a person could not label it: too small, too faint or mostly hidden.
         state: of a traffic light, else empty.
-        cuboid: in the vehicle's frame.
     """
 
     track: int
@@ -150,14 +147,7 @@ def camera_of(town: Town, size: tuple[int, int]) -> Camera:
 def draw_frame(
     town: Town, t: float, size: tuple[int, int], time_of_day: str, rng: np.random.Generator, weather: str = "clear"
 ) -> tuple[npt.NDArray[np.uint8], list[Box]]:
-    """Return the camera's picture (height, width, 3) at time t (s) and the boxes in it.
-
-    Args:
-        size: (width, height), px.
-        time_of_day: day, dusk or night.
-        rng: for sensor noise.
-        weather: one of `lighting.WEATHERS`.
-    """
+    """Return the camera's picture (height, width, 3) at time t (s), with noise from `rng`, and the boxes in it; `size` is (width, height), px."""
     width, height = size
     view = View(town, t)
     camera = camera_of(town, size)
@@ -196,8 +186,7 @@ def _draw_in_order(
 ) -> tuple[list[int], npt.NDArray[np.float32]]:
     """Draw subjects (numbered from 1), houses, trees and lamps, far to near.
 
-    Returns:
-        Number of pixels of each object before anything hid it, and distance of each object in each picture column, m, both by number.
+    Return, by number, the pixels of each object before anything hid it, and its distance in each picture column, m.
     """
     order: list[_Turn] = [
         (subject.place[2], np.full(1, subject.place[2], dtype=np.float32), number, subject.draw) for number, subject in enumerate(subjects, 1)

@@ -184,14 +184,9 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class TrafficLight:
-    """A head of three lamps that applies to the ego.
+    """A head of three lamps that applies to the ego; positions are in m from the road's middle, along it and above it.
 
-    Attributes:
-        track: its number in the drive.
-        lateral: of the head, m from the road's middle.
-        high: of the head's center above the road, m.
-        post: lateral position of its post, m; an arm reaches from there to the head.
-        lying: whether the lamps are side by side.
+    An arm reaches from the post at lateral position `post` to the head; `lying` means that the lamps are side by side.
     """
 
     track: int

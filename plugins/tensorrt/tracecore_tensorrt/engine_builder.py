@@ -28,12 +28,7 @@ _TAKEN_CARE_OF = ("Int64 binding",)  # irrelevant warnings: output types are rea
 
 @dataclass(frozen=True, slots=True)
 class Builder:
-    """An installed builder.
-
-    Attributes:
-        name: distribution name, `tensorrt` or `tensorrt-rtx`.
-        ahead: whether it builds ahead of time for GPUs of other machines.
-    """
+    """An installed builder, `tensorrt` or `tensorrt-rtx`; `ahead` means that it builds ahead of time for GPUs of other machines."""
 
     name: str
     version: str
@@ -49,12 +44,7 @@ class Builder:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """An engine, and what is known of it without running it.
-
-    Attributes:
-        layers: layers before fusion: count, number by type, number by output type.
-        messages: number of lines that the builder logged, by severity.
-    """
+    """An engine, layers before fusion (count, number by type and by output type), and number of lines that the builder logged by severity."""
 
     engine: bytes
     layers: dict[str, Any]
@@ -73,8 +63,7 @@ class Built:
 def choose_builder(wanted: str, targets: Sequence[str], present: str | None, log: logging.Logger) -> Builder:
     """Return `tensorrt` if it is installed and the only target is the local GPU, else `tensorrt-rtx`; `wanted` other than `auto` limits the choice.
 
-    Raises:
-        UsageError: no builder is installed, or none can build for the targets.
+    Raises UsageError if no builder is installed, or none can build for the targets.
     """
     reasons = []
     for name in ("tensorrt", "tensorrt-rtx") if wanted == "auto" else (wanted,):

@@ -38,12 +38,9 @@ def why_not_executed(targets: list[str], present: str | None) -> str | None:
 
 
 def run_engine(builder: Builder, engine: bytes, images: NDArray[np.float32], *, log: logging.Logger) -> Answers:
-    """Run a just-built engine on images [N, 3, H, W], one at a time.
+    """Run a just-built engine on images [N, 3, H, W], one at a time; raises RunFailed if it can't be opened or fails.
 
     Engines are native code: never pass bytes that this process did not build.
-
-    Raises:
-        RunFailed: the engine can't be opened, or fails.
     """
     import torch
 
@@ -76,11 +73,7 @@ def run_engine(builder: Builder, engine: bytes, images: NDArray[np.float32], *, 
 
 
 def inspect_engine(builder: Builder, engine: bytes, *, log: logging.Logger) -> str:
-    """Return the layers of a just-built engine as JSON text; never pass bytes that this process did not build.
-
-    Raises:
-        RunFailed: the engine can't be opened.
-    """
+    """Return the layers of an engine as JSON text; raises RunFailed if it can't be opened. Never pass bytes that this process did not build."""
     trt = builder.module
     inspector = _open(builder, engine, run_logger(trt, log)).create_engine_inspector()
     return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))

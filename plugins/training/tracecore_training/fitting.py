@@ -53,13 +53,9 @@ class Lights:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings of a training.
+    """Settings of a training; `size` is height and width of the input, px, and `width` a factor on all channel counts.
 
-    Attributes:
-        build: returns the untrained model for a `config.json`.
-        size: height and width of the input, px.
-        width: factor on all channel counts.
-        checkpoint_every: steps between checkpoints; 0 for none.
+    `build` returns the untrained model for a `config.json`; there are `checkpoint_every` steps between checkpoints, none if 0.
     """
 
     entry_point: str
@@ -97,9 +93,7 @@ def fit(
 ) -> dict[str, Any]:
     """Train a model, write its files to `folder`, and return the facet `tracecore_training`; checkpoints go to `scratch`.
 
-    Raises:
-        UsageError: a head has nothing to learn.
-        RunFailed: an image can't be decoded, or a loss is not finite.
+    Raises UsageError if a head has nothing to learn, RunFailed if an image can't be decoded or a loss is not finite.
     """
     height, width = settings.size
     obstacles, path, light = settings.obstacles, settings.path, settings.light

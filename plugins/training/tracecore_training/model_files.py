@@ -19,13 +19,7 @@ __all__ = ["OUTPUTS", "Curves", "model_config", "write_model"]
 
 @dataclass(slots=True)
 class Curves:
-    """Training curves; each point is the mean over the steps since the previous one.
-
-    Attributes:
-        losses: points by loss term; the key `` is the weighted sum.
-        sums: sums by term since the last point.
-        since: number of steps since the last point.
-    """
+    """Training curves; each point is the mean over the steps since the previous one. The loss `` is the weighted sum of all terms."""
 
     step: list[int]
     learning_rate: list[float]

@@ -46,11 +46,7 @@ def center_loss(logits: Tensor, targets: Targets) -> Tensor:
 
 
 def side_loss(sides: Tensor, targets: Targets) -> Tensor:
-    """Return the box loss, 0 to 2: one minus the generalized IoU (Rezatofighi et al. 2019), averaged with the cells' weights; 0 without objects.
-
-    Args:
-        sides: [N, 4, h, w], distances to left, top, right, bottom in px.
-    """
+    """Return one minus the generalized IoU (Rezatofighi et al. 2019) of `sides` [N, 4, h, w] in px, averaged by cell weight; 0 without objects."""
     left, top, right, bottom = sides.unbind(1)
     want_left, want_top, want_right, want_bottom = targets.sides.unbind(1)
     overlap = (left.minimum(want_left) + right.minimum(want_right)).clamp(min=0) * (top.minimum(want_top) + bottom.minimum(want_bottom)).clamp(min=0)
@@ -183,12 +179,7 @@ class PathObjective:
 
 @dataclass(frozen=True, slots=True)
 class LightObjective:
-    """Loss of the light head: the state, and the place of the light.
-
-    Attributes:
-        states: [S], weight of each state.
-        where: index of the class whose boxes show the light's place; None to not teach the place.
-    """
+    """Loss of the light head: the state, weighted by `states` [S], and the light's place, taught by boxes of class `where` unless None."""
 
     states: Tensor
     weights: Mapping[str, float]

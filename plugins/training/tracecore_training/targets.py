@@ -98,10 +98,7 @@ def draw_targets(
 def draw_focus(boxes: list[NDArray[np.float32]], classes: list[NDArray[np.int64]], where: int, shape: Sequence[int]) -> Tensor:
     """Return the cells of each image's largest box of class `where`, usually the nearest light, as [N, h, w] bool; all False without one.
 
-    Args:
-        boxes: per image [B, 4], x1, y1, x2, y2 in input px.
-        classes: per image [B], class index or `IGNORED`.
-        shape: N, h, w.
+    Boxes per image are [B, 4], x1, y1, x2, y2 in input px, with class indices [B].
     """
     cells = np.zeros(tuple(shape), np.bool_)
     for image, (of_image, of_class) in enumerate(zip(boxes, classes, strict=True)):

@@ -161,10 +161,9 @@ def _states(rows: Sequence[Row], states: Sequence[str], unusable: dict[str, int]
 
 
 def offsets_at(path: Sequence[float], ahead_m: Sequence[float]) -> NDArray[np.float32]:
-    """Return the lateral offsets [P] of a path at distances ahead, m to the left; NaN where the path ends or turns back before.
+    """Return the lateral offsets [P] in m to the left at distances ahead; NaN where the path ends or turns back before.
 
-    Args:
-        path: x (ahead) and y (left) alternating, m, from the vehicle's origin on.
+    `path` is x (ahead) and y (left) alternating, m, from the vehicle's origin on.
     """
     points = [(0.0, 0.0), *((float(path[n]), float(path[n + 1])) for n in range(0, len(path) - 1, 2))]
     offsets = np.full(len(ahead_m), np.nan, np.float32)
@@ -219,9 +218,7 @@ class Examples:
 def read_examples(frames: Any, labels: LabelTable, *, height: int, width: int) -> Examples:
     """Decode and resize the labeled frames; frames without any label are left out, since they are not known to be empty.
 
-    Raises:
-        UsageError: no frame has a label.
-        RunFailed: a frame's image can't be decoded.
+    Raises UsageError if no frame has a label, RunFailed if an image can't be decoded.
     """
     known = frames.to_table(columns=["frame_id"])["frame_id"].to_pylist()
     spoken_of = labels.frames

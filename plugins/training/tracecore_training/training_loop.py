@@ -105,13 +105,9 @@ def train(
     progress: Callable[[int, int, str], None],
     checkpoints: Checkpoints | None = None,
 ) -> Trained:
-    """Train a model in place, and return one with averaged weights.
+    """Train a model in place, and return one with averaged weights; `checkpoints` saves and resumes the state without changing the result.
 
-    Args:
-        checkpoints: where the state is saved, and resumed from; doesn't change the resulting weights.
-
-    Raises:
-        RunFailed: a loss or the gradient is not finite.
+    Raises RunFailed if a loss or the gradient is not finite.
     """
     model = model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]  # torch's stubs leave this form out
     average = copy.deepcopy(model)

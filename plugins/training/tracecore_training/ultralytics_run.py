@@ -54,11 +54,7 @@ class Results:
 
 
 def read_results(path: Path) -> Results:
-    """Read `results.csv`.
-
-    Raises:
-        UsageError: the file is not a valid results.csv, or contains more than one training; the message names the line.
-    """
+    """Read `results.csv`; raises UsageError, which names the line, if it is invalid or contains more than one training."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         lines = [(number, [cell.strip() for cell in line]) for number, line in enumerate(csv.reader(text.splitlines(), strict=True), start=1) if line]
