@@ -187,7 +187,7 @@ def _cut(features: NDArray[np.float64], least: int, clear: float, seed: int) -> 
 
 
 def _silhouette(distances: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """Return the mean of (b - a) / max(a, b), with a the mean distance to the own part and b that to the nearest other part; -1 for one part."""
+    """Return the mean of (b - a) / max(a, b), with a the mean distance within the part and b that to the nearest other part; -1 for one part."""
     names = np.unique(labels)
     if len(names) < 2:
         return -1.0

@@ -107,7 +107,7 @@ def why(cluster: Cluster) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RequestSummary:
-    """Content of the request's page: clusters with and without a want, examples per sheet by cluster id, number of all and of unclustered mistakes."""
+    """Content of the request's page: clusters with and without a want, examples per sheet by cluster id, total and unclustered mistakes."""
 
     request: DataRequest
     asked: Sequence[Cluster]

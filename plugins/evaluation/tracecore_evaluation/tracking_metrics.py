@@ -205,7 +205,7 @@ def true_stretch(
 
 
 def _named(truth: GroundTruth) -> tuple[str, ...]:
-    """Return the track of each box; a crowd or a box without a track gets its own label id as a track of one frame."""
+    """Return the track of each box; a crowd or a box without a track gets its label id as the track."""
     return tuple((None if truth.crowd[row] else truth.track(row)) or truth.ids[row] for row in range(len(truth.ids)))
 
 

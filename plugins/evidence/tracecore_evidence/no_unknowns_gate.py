@@ -14,10 +14,10 @@ _SHOWN = 3
 
 
 class NoUnknowns(tc.Gate):
-    """Hold a release back while facts are unknown, but for those that the program excepts by name.
+    """Block a release while the trace has unknowns, except those that the program allows by name.
 
-    In a program: `{gate: no-unknowns, except: [labeler, "not *"]}`; a name is what the unknown is called, `*` and `?` as in file names. The core's
-    own `{unknowns: none}` knows no exceptions.
+    In a program: `{gate: no-unknowns, except: [labeler, "not *"]}`, with `*` and `?` as in file names. The built-in gate `{unknowns: none}` has no
+    exceptions.
     """
 
     name = "no-unknowns"

@@ -45,7 +45,7 @@ class Wishes:
 
 
 class Cast:
-    """Generates the actors of a drive of some seconds on the right (1) or left (-1) `side`, along `reach` m of road, using only `rng` for randomness."""
+    """Generates the actors of a drive of some seconds on the right (1) or left (-1) `side`, along `reach` m of road, from `rng` only."""
 
     def __init__(self, rng: np.random.Generator, side: int, crossings: Sequence[Crossing], seconds: float, reach: float, clear: Clear) -> None:
         self.actors: list[Actor] = []

@@ -37,8 +37,8 @@ def contrast_of(light: npt.NDArray[np.float32], rows: npt.NDArray[np.intp], colu
     """Return the WCAG contrast ratio between an object and its surroundings, from 1 to 21, taken on the color channel where it is greatest.
 
     The surroundings are the box, enlarged on each side by a fifth of its longer side (at least 2 px), without the object. The object's darker and
-    brighter half are each compared with their mean, and the greater ratio counts: a white shirt over dark trousers is visible although their mean may
-    equal the road.
+    brighter half are each compared with the surroundings' mean, and the greater ratio counts: a white shirt over dark trousers is visible although
+    the object's mean may equal the road.
 
     Args:
         light: linear light of the picture, (3, height, width).

@@ -88,7 +88,7 @@ class TensorRT(tc.Stage):
     """Build a TensorRT engine for named GPUs, and run it where there is one.
 
     The network is strongly typed: it computes in the types that the graph names, and nothing is converted here. Engine bytes are not
-    reproducible; the recipe digest says that two engines were made alike.
+    reproducible; engines with the same recipe digest are equivalent.
     """
 
     kind = tc.StageKind.COMPILE

@@ -208,7 +208,7 @@ class Augment(Block):
 class TorchMultitask(TrainingStage):
     """Train one body with heads for obstacles, the path and the light's state.
 
-    The same frames, labels, parameters, seed and thread count give the same bytes, though the run was killed and taken up again.
+    The same frames, labels, parameters, seed and thread count give the same bytes, even if the run is killed and resumed.
     """
 
     class Params(tc.Params):
