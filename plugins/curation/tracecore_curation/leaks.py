@@ -73,7 +73,7 @@ def _are(number: int) -> str:
 
 
 def describe_pair(reason: str, near: float, also: float) -> str:
-    """Return the distance of two frames in words; the two measures depend on the reason."""
+    """Return the distance of two frames in words: `near` s and `also` m for `time_and_place`, else 1 minus the correlation and whether mirrored."""
     if reason == "time_and_place":
         return f"{near:.1f} s and {also:.0f} m apart"
     return f"likeness {1 - near:.3f}{', mirrored' if also else ''}"

@@ -155,7 +155,7 @@ def _best(found: Sequence[Pairs]) -> Pairs:
 
 
 def _marks(minis: NDArray[np.uint8], windows: Sequence[tuple[float, float, float]]) -> _Marks:
-    """Return the marks of miniatures for each window, (n, windows, 300); zeros for a picture without contrast."""
+    """Return the marks (unit vectors of detail) of miniatures for each window, (n, windows, 300); zeros for a picture without contrast."""
     marks = np.zeros((len(minis), len(windows), _HEIGHT, _WIDTH), dtype=np.float32)
     around_y, around_x = _around(_HEIGHT), _around(_WIDTH)
     for start in range(0, len(minis), _BLOCK):
@@ -174,7 +174,7 @@ def _marks(minis: NDArray[np.uint8], windows: Sequence[tuple[float, float, float
 
 
 def _mirror(marks: _Marks) -> _Marks:
-    """Return the marks of the mirror images."""
+    """Return the marks that the mirrored pictures have."""
     mirrored: _Marks = marks.reshape(*marks.shape[:-1], _HEIGHT, _WIDTH)[..., ::-1].reshape(marks.shape)
     return mirrored
 

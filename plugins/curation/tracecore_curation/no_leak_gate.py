@@ -83,7 +83,7 @@ class _Table:
 
 
 class _LeakFinder:
-    """Reads each frame table and compares each pair of tables once. `unknowns`: comparisons that were not possible (keys of an ordered set)."""
+    """Reads each frame table and compares each pair of tables once; the keys of `unknowns` are comparisons that were not possible."""
 
     def __init__(self, evidence: tc.GateEvidence) -> None:
         self.unknowns: dict[Unknown, None] = {}

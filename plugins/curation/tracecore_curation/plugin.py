@@ -26,7 +26,7 @@ def tracecore_register_checks() -> list[tc.Check]:
 
 @tc.hookimpl
 def tracecore_register_gates() -> list[tc.Gate]:
-    """Return the gate `no_leak`, which `{check: no_leak}` asks too."""
+    """Return the gate `no_leak`, evaluated for `{check: no_leak}` in addition to the checks."""
     return [NoLeakOverBuild()]
 
 

@@ -137,7 +137,7 @@ class KittiFile:
 
 @dataclass(frozen=True, slots=True)
 class KittiCalibration:
-    """Calibration of a frame: 3x4 `projections` by name (`P2`), and (4, 4) from the Velodyne's to the rectified reference camera's frame."""
+    """Content of a calibration file: 3x4 `projections` by name (`P2`), and (4, 4) from the Velodyne's to the rectified reference camera's frame."""
 
     projections: dict[str, Matrix]
     velodyne_to_camera: Matrix

@@ -203,7 +203,7 @@ def _protobuf_leaf(value: Any, field: FieldDescriptor, rewriting: JsonRewriter) 
 
 
 def _standard(value: Any, rewriting: JsonRewriter) -> Any:
-    """Return a message of the package `google.protobuf` in its JSON form; None for a free value with NaN."""
+    """Return a message of the package `google.protobuf` in its JSON form; None for a Struct, Value or ListValue with NaN."""
     name = value.DESCRIPTOR.full_name
     if name == "google.protobuf.Any":  # its type may not be recorded
         return {"@type": value.type_url, "value": rewriting.octets(value.value)}

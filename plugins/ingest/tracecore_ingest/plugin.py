@@ -14,13 +14,13 @@ __all__ = ["tracecore_register_checks", "tracecore_register_facets", "tracecore_
 
 @tc.hookimpl
 def tracecore_register_stages() -> list[type[tc.Stage]]:
-    """Register the stages `mcap`, `kitti` and `images`."""
+    """Return the stages `mcap`, `kitti` and `images`."""
     return [Mcap, Kitti, Images]
 
 
 @tc.hookimpl
 def tracecore_register_checks() -> list[tc.Check]:
-    """Register the checks of frames and messages."""
+    """Return the checks `frames_present` and `messages_left_out`."""
     return [FramesPresent(), MessagesLeftOut()]
 
 

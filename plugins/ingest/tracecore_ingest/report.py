@@ -53,7 +53,12 @@ class _Named(Protocol):
 
 
 class RowCounter:
-    """Counts the rows (`noun`, plural) of `total` drives' tables by drive and by the column `topic_column` while batches are written."""
+    """Counts a table's rows by drive and by the column `topic_column` while batches are written.
+
+    Args:
+        noun: what a row is, plural (`frames`).
+        total: number of drives, for progress.
+    """
 
     def __init__(self, noun: str, topic_column: str, context: tc.Context, total: int) -> None:
         self.noun = noun

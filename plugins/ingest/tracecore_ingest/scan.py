@@ -180,7 +180,7 @@ class _DriveScan:
 
 
 def _encoding(image: RecordedImage) -> str:
-    """Return the encoding of an image from its bytes; raises Undecoded if they are of another format that the message states, else Damaged."""
+    """Return the encoding of an image, detected from its bytes. Raises Undecoded for another format stated by the message, else Damaged."""
     stated = encoding_of(image.format)
     if image.raw and not image.data:
         raise Undecoded(f"image format {image.format!r}")

@@ -25,7 +25,7 @@ MAGIC = b"SQLite format 3\0"
 
 @contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a database read-only; `immutable` keeps SQLite from creating other files."""
+    """Open a database read-only for the block; `immutable` keeps SQLite from creating other files."""
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
         yield connection
 

@@ -18,11 +18,11 @@ __all__ = ["tracecore_register_commands", "tracecore_register_stages"]
 
 @tc.hookimpl
 def tracecore_register_stages() -> list[type[tc.Stage]]:
-    """Register the label stages."""
+    """Return the stages `campaign`, `coco`, `cvat`, `kitti`, `openlabel` and `yolo`."""
     return [Campaign, Coco, Cvat, Kitti, Openlabel, Yolo]
 
 
 @tc.hookimpl
 def tracecore_register_commands() -> list[click.Command]:
-    """Register the command `label`."""
+    """Return the command `label`."""
     return [label]

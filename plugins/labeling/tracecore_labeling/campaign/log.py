@@ -41,7 +41,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of a campaign's log: position from 1 without gaps (`seq`), time in microseconds since the Unix epoch, pseudonym of the actor."""
+    """One entry of a campaign's log: position from 1 without gaps, time in microseconds since the Unix epoch, actor (pseudonym or None), detail."""
 
     seq: int
     at: int

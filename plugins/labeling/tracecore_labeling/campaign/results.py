@@ -142,7 +142,7 @@ def write_campaign(entries: Iterable[Entry], path: Path) -> None:
 
 
 def read_campaign(path: Path, name: str) -> CampaignState:
-    """Return the state of a closed campaign from its file. Raises UsageError, with `name`, if it is not closed or its log is inconsistent."""
+    """Return the state of a closed campaign from its file, called `name` in errors. Raises UsageError if it is not closed, or not consistent."""
     try:
         document = checked(_file_shape(), loads_strict(path.read_bytes()))
     except StrictJSONError as error:

@@ -121,7 +121,7 @@ def _classes(about: Sequence[tuple[str, YoloSet]]) -> tuple[str, ...]:
 
 
 def _by_content(index: FrameIndex, sources: Sequence[tc.SourceFile]) -> dict[str, RecordedFrame]:
-    """Return the frame with the same image content by image name without suffix; ambiguous ones are absent."""
+    """Return the recorded frame with the same content, by name (without suffix) of each image file; ambiguous ones are absent."""
     shown: dict[str, RecordedFrame] = {}
     twice: set[str] = set()
     for source in sources:
