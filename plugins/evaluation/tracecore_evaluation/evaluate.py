@@ -190,7 +190,7 @@ def _class(frames: Sequence[Frame], labels: Labels, answers: Predictions, units:
         truth, seen = labels.truth[frame.id], answers.seen[frame.id]
         seen = seen.of(seen.classes == class_).first(_BEST)
         hit = match(seen, truth, thresholds.iou).hit
-        counted = hit != -2  # what lies on a crowd is neither right nor wrong
+        counted = hit != -2  # detections on a crowd are neither right nor wrong
         scores.append(seen.scores[counted])
         hits.append(hit[counted] >= 0)
         numbers.append(np.full(int(counted.sum()), units.number(frame), dtype=np.int64))

@@ -89,7 +89,14 @@ class Driving:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What counts as a mistake: an object not followed with overlap `iou`, or a path off by more than `off_path` m, for at least `episode` s."""
+    """Thresholds of mistakes.
+
+    Attributes:
+        iou: least overlap at which a track follows an object.
+        episode: least duration of a mistake, s.
+        off_path: mean lateral error above which a path is wrong, m.
+        relevance: which objects must be seen.
+    """
 
     iou: float
     episode: float

@@ -68,7 +68,7 @@ class OnnxDetector:
             raise UsageError("The model has no ONNX graph 'model.onnx' to be run by: export it first (stage: export, plugin: onnx), and wire that.")
         try:
             self._session = onnxruntime.InferenceSession((model / "model.onnx").read_bytes(), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's exceptions have no common base of their own
+        except Exception as error:  # onnxruntime's exceptions have no common base class
             raise UsageError(f"onnxruntime can't load the model's graph model.onnx: {error}") from error
         inputs, given = ([value.name for value in values] for values in (self._session.get_inputs(), self._session.get_outputs()))
         if inputs != ["image"] or not set(outputs) <= set(given):

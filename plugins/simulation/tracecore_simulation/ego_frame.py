@@ -125,7 +125,7 @@ def light_cuboid(view: View, light: TrafficLight) -> Cuboid:
 def plate_of(sign: RoadSign) -> tuple[float, float, float]:
     """Return the width of a sign's plate, and its lower and upper edge above the road, m."""
     r = sign.size / 2
-    if sign.shape == "warning":  # a triangle, not in the middle of its circle
+    if sign.shape == "warning":  # a triangle is not centered in its circle
         return 2 * r * 1.15 * math.cos(math.pi / 6), sign.high - r * 1.15 / 2, sign.high + r * 1.15
     if sign.shape == "stop":
         half = r * 1.05 * math.cos(math.pi / 8)

@@ -28,7 +28,7 @@ RINGS, AZIMUTHS = 16, 360
 _LOWEST, _HIGHEST = -15.0, 7.5  # degrees
 _REACH = 80.0  # m
 _NOISE = 0.012  # m, standard deviation of a range
-_LOST = 0.03  # share of lost echoes near by
+_LOST = 0.03  # share of echoes lost at short range
 _ROAD = 0.12  # reflectivity of the road
 _EGO = 2.2  # m: nearer echoes are from the car itself
 

@@ -89,7 +89,7 @@ def draw_bicyclist(canvas: Canvas, camera: Camera, place: Point3, person: Person
     s = figure.scale
     frame: Color = (60, 60, 66)
     towards = math.cos(turn) < 0
-    for part in (-0.52, 0.52) if towards else (0.52, -0.52):  # the further wheel first
+    for part in (-0.52, 0.52) if towards else (0.52, -0.52):  # the farther wheel first
         wheel = _Figure(camera, (place[0] + part * math.sin(turn), place[1], max(place[2] + part * math.cos(turn), 1.2)), 1)
         canvas.ellipse(wheel.at(0, 0.34), (0.045 + 0.3 * abs(math.sin(turn))) * wheel.scale, 0.34 * wheel.scale, (24, 24, 26))
     canvas.limb(figure.at(0, 0.45), figure.at(0, 0.95), 0.05 * s, frame)

@@ -102,7 +102,7 @@ def read_args(path: Path) -> Mapping[str, Any]:
 
 def read_classes(path: Path) -> list[str]:
     """Read the class names of a `data.yaml` by index, from a list or a mapping; raises UsageError if it has neither."""
-    # Read as texts: a class called `no` or `2` is neither a boolean nor a number.
+    # Read as strings: a class named `no` or `2` must not become a boolean or a number.
     document = _yaml(path, yaml.BaseLoader, "the classes of a data set")
     names = document.get("names") if isinstance(document, Mapping) else None
     if isinstance(names, Mapping) and sorted(map(str, names)) == sorted(map(str, range(len(names)))):
@@ -115,7 +115,7 @@ def read_classes(path: Path) -> list[str]:
 def _yaml(path: Path, loader: Any, what: str) -> Any:
     try:
         return yaml.load(path.read_text(encoding="utf-8-sig"), Loader=loader)  # noqa: S506  # both loaders make only plain values
-    except (UnicodeDecodeError, yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:  # a date that is none is a ValueError
+    except (UnicodeDecodeError, yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:  # an invalid date is a ValueError
         raise UsageError(f"{path.name} can't be read as {what}: {' '.join(str(error).split())}.") from error
 
 
