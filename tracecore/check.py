@@ -61,12 +61,7 @@ class CheckResult:
 
 
 class Check(Described, ABC):
-    """An assertion about one output, or about several outputs of one run together.
-
-    Attributes:
-        severity: effect of a failure, unless the program overrides it.
-        asks_readers: whether the result depends on which assets read the output.
-    """
+    """An assertion about outputs of one run; `asks_readers` if the result depends on which assets read the output."""
 
     name: str
     severity: Severity = Severity.BLOCKING

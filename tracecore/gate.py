@@ -90,11 +90,7 @@ class GateResult:
 
 
 class Gate(Described, ABC):
-    """A condition for release; a program names it as `{gate: NAME, ...}`.
-
-    Attributes:
-        reads_unknowns: whether it reads the evidence's unknowns, which are collected with a trace of each artifact.
-    """
+    """A condition for release, named in a program as `{gate: NAME, ...}`; `reads_unknowns` if it needs the unknowns of every artifact's trace."""
 
     name: ClassVar[str]
     reads_unknowns: ClassVar[bool] = True

@@ -83,12 +83,7 @@ _COLUMNS = ["drive", "sensor", "timestamp_ns", "frame", "projection", "to_vehicl
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """A calibrated camera.
-
-    Attributes:
-        projection: 3x4, optical frame to px.
-        from_vehicle: 4x4, vehicle frame to optical frame; None if the camera's pose is not recorded.
-    """
+    """A calibrated camera: 3x4 projection, optical frame to px, and 4x4 `from_vehicle`, vehicle to optical frame, None if not recorded."""
 
     projection: Floats
     from_vehicle: Floats | None
@@ -112,11 +107,7 @@ class Camera:
 
 
 class Rig:
-    """The sensor calibrations of drives.
-
-    Args:
-        rows: rows of `tracecore_schemas.arrow_tables.CALIBRATIONS`.
-    """
+    """The sensor calibrations of drives, from rows of `tracecore_schemas.arrow_tables.CALIBRATIONS`."""
 
     def __init__(self, rows: Sequence[dict[str, Any]] = ()) -> None:
         self._rows: dict[tuple[str, str], list[dict[str, Any]]] = {}

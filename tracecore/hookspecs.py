@@ -82,12 +82,7 @@ def tracecore_register_tables() -> list[TableType]:  # type: ignore[empty-body] 
 
 @hookspec
 def tracecore_run_started(run: RunSummary, settings: Mapping[str, str]) -> None:
-    """Handle the start of a run, after its START event is durable.
-
-    Args:
-        run: summary without outputs.
-        settings: the `TRACECORE_*` variables that belong to plugins, by name without the prefix, as read when the process started.
-    """
+    """Handle the start of a run, after its START event is durable; `settings` are plugins' `TRACECORE_*` variables, without the prefix."""
 
 
 @hookspec

@@ -65,12 +65,7 @@ class KpiProvenance:
 
 
 def read_kpi_provenance(trace: Mapping[str, Any], run: str) -> KpiProvenance:
-    """Return the data behind the outputs of an evaluation.
-
-    Args:
-        trace: backward trace of an output of the run, as `tracecore trace --json` prints it.
-        run: id of the evaluation run.
-    """
+    """Return the data behind an evaluation run, from the backward trace of one of its outputs (`tracecore trace --json`)."""
     return _Walk(trace).uses(run)
 
 

@@ -72,11 +72,7 @@ class Answers:
 
 
 def outputs_of(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return a model's output names in order from its `config.json`; without `outputs`, those of an obstacle head.
-
-    Raises:
-        UsageError: an output is unknown, part of a head is missing, or the order is wrong.
-    """
+    """Return a model's output names from its `config.json`, by default those of an obstacle head; raises UsageError if they are invalid."""
     named: Sequence[str] = config.get("outputs", _OBSTACLES)
     unknown = next((name for name in named if name not in OUTPUTS), None)
     if unknown is not None:
@@ -128,12 +124,7 @@ class ParityParams(Params):
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """The images on which two models are compared.
-
-    Attributes:
-        images: [N, 3, H, W] float32, 0 to 1.
-        what: `recorded frames` or `drawn pictures`.
-    """
+    """The images on which two models are compared, [N, 3, H, W] float32 in 0 to 1, and whether they are recorded frames or drawn pictures."""
 
     images: NDArray[np.float32]
     what: str

@@ -58,11 +58,7 @@ def _without_credentials(url: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NamedWorkspace:
-    """A workspace that is named but not opened, as a command receives it from `--workspace`.
-
-    Attributes:
-        directory: its folder; None means the one in the settings, else `./.tracecore`.
-    """
+    """A workspace that is named but not opened; without a directory, the one in the settings, else `./.tracecore`."""
 
     settings: Settings
     directory: Path | None = None

@@ -41,12 +41,7 @@ class FieldSpec:
 
 @dataclass(frozen=True, slots=True)
 class DeltaVersion:
-    """The version of a Delta table that a run wrote.
-
-    Attributes:
-        version: the Delta version, from 0.
-        log: `sha256:` hash chain over the commit files from version 0 up to this one (docs/formats/digests.md).
-    """
+    """The version of a Delta table, from 0, and the `sha256:` hash chain over its commit files up to it (docs/formats/digests.md)."""
 
     version: int
     log: str
@@ -58,12 +53,7 @@ class DeltaVersion:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The declared origin of an artifact that no recorded run produced; its trace ends there without a gap.
-
-    Attributes:
-        name: file name without directories.
-        note: what kind of file it was: `drive file`, `label file`, ...
-    """
+    """The declared origin of an artifact that no recorded run produced: file name without directories, and kind of file (`label file`)."""
 
     name: str
     digest: str
@@ -73,12 +63,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A fact that was not recorded or could not be assessed.
-
-    Attributes:
-        what: the missing fact in a few fixed words (`labeler`, `time and place`, `not executed`).
-        why: one sentence.
-    """
+    """A fact that was not recorded or could not be assessed: what, in fixed words (`labeler`, `not executed`), and why, in one sentence."""
 
     what: str
     why: str
@@ -206,9 +191,7 @@ class CodeLocation:
 class Environment:
     """The environment of a run, without machine name and accelerator.
 
-    Attributes:
-        digest: digest of `{distributions, python, machine}` as canonical JSON.
-        distributions: (name, version, digest of its RECORD lines inside site-packages), sorted by name.
+    `distributions` are (name, version, digest of RECORD lines); `digest` covers `{distributions, python, machine}` as canonical JSON.
     """
 
     digest: str
@@ -293,13 +276,7 @@ class CheckRun:
 
 @dataclass(frozen=True, slots=True)
 class CompletedRun:
-    """A completed, recorded run whose outputs may be reused.
-
-    Attributes:
-        outputs: output versions by port.
-        rejected: refs of outputs that failed a blocking check.
-        dependencies: None for a run that only recorded a file.
-    """
+    """A completed run whose outputs, by port, may be reused; `dependencies` is None for a run that only recorded a file."""
 
     id: str
     job: str

@@ -17,13 +17,7 @@ __all__ = ["EVENT_TYPES", "SUITES", "Suite"]
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A named check suite.
-
-    Attributes:
-        name: name by which stages and programs refer to it.
-        expectations: `{"type": "expect_…", "kwargs": {…}}`, in Great Expectations' vocabulary.
-        severity: effect of a failure, unless the program overrides it.
-    """
+    """A named check suite; `expectations` are `{"type": "expect_…", "kwargs": {…}}` in Great Expectations' vocabulary."""
 
     name: str
     description: str

@@ -31,12 +31,7 @@ _ONE_AT_A_TIME = Lock()  # Great Expectations' objects are shared by all checks 
 
 
 class SuiteCheck(Check):
-    """A Great Expectations suite over one table.
-
-    Args:
-        expectations: as `{"type": "expect_column_values_to_be_unique", "kwargs": {"column": "frame_id"}}`.
-        severity: effect of a failure, unless the program overrides it.
-    """
+    """A Great Expectations suite over one table; `expectations` are `{"type": "expect_…", "kwargs": {"column": "frame_id"}}`."""
 
     def __init__(
         self, name: str, expectations: Sequence[Mapping[str, Any]], *, description: str = "", severity: Severity = Severity.BLOCKING

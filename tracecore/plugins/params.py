@@ -16,11 +16,7 @@ __all__ = ["effective_params", "validate_params"]
 
 
 def validate_params(stage: RegisteredStage, params: Mapping[str, Any], asset: str) -> BaseModel:
-    """Return the stage's `Params` from a program's values, with defaults filled in.
-
-    Raises:
-        UsageError: a name is unknown, or a value is missing or invalid.
-    """
+    """Return the stage's `Params` from a program's values, with defaults filled in; raises UsageError for an unknown name or a bad value."""
     model: type[BaseModel] = stage.stage_class.Params
     where = f"of asset '{asset}' (stage '{stage.name}')"
     known = set(model.model_fields)
@@ -58,11 +54,7 @@ def _blocks_of(annotation: Any) -> list[type[BaseModel]]:
 
 
 def effective_params(stage: RegisteredStage, params: BaseModel, asset: str) -> dict[str, JSON]:
-    """Return the parameters as JSON, without those that are file paths, which are not recorded.
-
-    Raises:
-        UsageError: a value can't be written as canonical JSON.
-    """
+    """Return the parameters as JSON, without file paths, which are not recorded; raises UsageError if canonical JSON can't hold a value."""
     paths = {port.param for port in stage.stage_class.file_ports().values()}
     values: dict[str, JSON] = params.model_dump(mode="json", exclude=paths)
     for name, value in values.items():

@@ -172,9 +172,9 @@ def _bounded(kpi: Kpi, least: float | None, most: float | None) -> tuple[bool, s
 
 
 def _above_baseline(kpi: Kpi, margin: float, unknowns: Sequence[Unknown]) -> tuple[bool, str]:
-    """Return whether a KPI beats its baseline by a margin, and a sentence; without a baseline or interval it does not.
+    """Return whether a KPI beats its baseline by a margin, and a sentence.
 
-    Judged by the lower end of the gain's interval; without one, by the end of the KPI's own interval that is nearer to the baseline.
+    Judged by the low end of the gain's interval, else by the end of the KPI's interval nearer to the baseline; without either it does not.
     """
     if kpi.baseline is None:
         return False, "its report has no baseline for it, so nobody can tell whether it is better"

@@ -46,11 +46,7 @@ def template_folder() -> Path:
 
 
 def make_plugin(name: str, parent: Path, kind: str = _DEFAULT) -> Scaffold:
-    """Create a plugin with a stage of the given kind in the folder `<parent>/<name>`.
-
-    Raises:
-        UsageError: the name is invalid or taken, the kind is unknown, or the folder exists or can't be written.
-    """
+    """Create a plugin with a stage of a kind in `<parent>/<name>`; raises UsageError if the name or kind is invalid or the folder exists."""
     _check_name(name)
     kinds = [each.value for each in StageKind]
     if kind not in kinds:

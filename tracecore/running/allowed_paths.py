@@ -22,11 +22,7 @@ _SHARED_MEMORY = frozenset({"/dev/shm"})  # noqa: S108  # a place for files like
 
 
 class AllowedPaths:
-    """The paths that a stage may access.
-
-    Attributes:
-        version: incremented when a path is added, to invalidate cached answers.
-    """
+    """The paths that a stage may access; `version` is incremented when a path is added, to invalidate cached answers."""
 
     def __init__(self) -> None:
         self.version = 0

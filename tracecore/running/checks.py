@@ -31,14 +31,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PlannedCheck:
-    """A check to run on an output.
-
-    Attributes:
-        port: the output that a failure rejects.
-        severity: the check's severity, or the program's if it sets one.
-        settled: whether the program sets the severity.
-        readers: assets that read the output, if the check asks for them.
-    """
+    """A check to run on an output, with the program's severity and parameters; `settled` if the program sets the severity."""
 
     check: Check
     port: str
@@ -54,11 +47,7 @@ class PlannedCheck:
 
 
 def plan_checks(task: Task, host: PluginHost) -> list[PlannedCheck]:
-    """Return the checks of a task: those of its stage's outputs, of the stage as a whole, and those that the program adds.
-
-    Raises:
-        UsageError: a check is unknown or a setting is wrong.
-    """
+    """Return the checks of a task: those its stage declares, for outputs or as a whole, and those the program adds; may raise UsageError."""
     return [
         _plan(check.item, port, task.checks.get(key, {}) if key is not None else {}, task)
         for check, port, key in choose_checks(task.stage, task.checks, task.asset, host)

@@ -218,11 +218,7 @@ class RunContext:
 
 
 def _facet(spec: str | FacetSpec, value: Any) -> tuple[str, JSON]:
-    """Return a facet's name and a copy of its value with its summary.
-
-    Raises:
-        TypeError: the value is not valid JSON, or its summary is missing or invalid.
-    """
+    """Return a facet's name and a copy of its value with its summary; raises TypeError if the value is not JSON or the summary is invalid."""
     facet = spec if isinstance(spec, str) else spec.name
     try:
         described = spec.summarized(value) if isinstance(spec, FacetSpec) and isinstance(value, Mapping) else value

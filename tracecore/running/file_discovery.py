@@ -33,15 +33,7 @@ def _paths(value: Any, port: Files) -> list[str]:
 
 
 def find_files(port: Files, params: Mapping[str, Any], base: Path) -> list[Path]:
-    """Return the files of a file port, each once, without reading them.
-
-    Args:
-        params: the stage's parameters; the port's one has files (of any suffix), folders (searched recursively) and globs.
-        base: folder that relative paths start from.
-
-    Raises:
-        UsageError: a path does not exist, or a folder or glob has no matching file.
-    """
+    """Return the files of a file port, each once, unread; raises UsageError if a path is missing, or a folder or glob has no matching file."""
     return [path for path, _ in _find(port, params, base)[0]]
 
 

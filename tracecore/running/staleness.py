@@ -52,11 +52,7 @@ def staleness_key(
 def adoption_key(
     kind: str, name: str, digest: str, facets: Mapping[str, JSON], unknowns: Sequence[tuple[str, str]], made_from: str | None = None
 ) -> str:
-    """Return the key of a run that records a file as an artifact, so that the same file and description are recorded once.
-
-    Args:
-        made_from: full ref of the artifact that it is a member of; None for an external file.
-    """
+    """Return the key of a run that records a file, so that the same file and description are recorded once; `made_from` as a full ref."""
     part: dict[str, JSON] = {} if made_from is None else {"made_from": made_from}
     return digest_json(
         {

@@ -19,12 +19,7 @@ DEFAULT_THREADS = 2
 
 @dataclass(frozen=True, slots=True)
 class ResolvedInput:
-    """An input version and the run that produced it.
-
-    Attributes:
-        producer: id of the recorded run that produced it, or None.
-        rejected: whether a blocking check rejected it; the executor then refuses it.
-    """
+    """An input version, the id of the run that produced it (None if unknown), and whether a blocking check rejected it."""
 
     artifact: Artifact
     producer: str | None
@@ -101,12 +96,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of a task.
-
-    Attributes:
-        checks: all checks of the outputs, including those of the earlier run if it was reused.
-        rejected: full refs of outputs that failed a blocking check.
-    """
+    """The result of a task; `checks` includes those of a reused run, `rejected` are refs of outputs that failed a blocking check."""
 
     run_id: str
     reused: bool

@@ -30,12 +30,7 @@ _PAST = {"read": "read", "write": "wrote", "connect": "talked to", "start": "sta
 
 @dataclass(frozen=True, slots=True)
 class UndeclaredAccess:
-    """The undeclared accesses of one run.
-
-    Attributes:
-        accesses: each once, in order of first occurrence, with paths independent of the machine.
-        more: number of further accesses that were not remembered.
-    """
+    """The undeclared accesses of one run, each once, paths independent of the machine; `more` is the number of those not remembered."""
 
     accesses: tuple[Access, ...]
     more: int = 0

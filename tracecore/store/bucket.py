@@ -38,12 +38,7 @@ R = TypeVar("R")
 
 
 class Bucket:
-    """A `Place` below one prefix of a bucket.
-
-    Args:
-        backend: the clients; no request is made before the first use.
-        owner: id of the ledger.
-    """
+    """A `Place` below one prefix of a bucket, for the ledger `owner`; no request is made before the first use."""
 
     def __init__(self, backend: BlobBackend, owner: str) -> None:
         self.backend = backend
@@ -166,11 +161,7 @@ class Bucket:
         return marked_ledger(self.read(MARKER)) if self.size(MARKER) is not None else None
 
     def create(self, path: str, data: bytes | Path) -> bool:
-        """Put an object if it does not exist, and return whether this call did.
-
-        Raises:
-            UsageError: the server keeps reporting a conflict, but the object does not appear.
-        """
+        """Put an object if it does not exist, and return whether this call did; raises UsageError if the server keeps reporting a conflict."""
         import obstore
         from obstore.exceptions import AlreadyExistsError
 

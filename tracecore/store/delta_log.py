@@ -111,12 +111,7 @@ def commit_name(version: int) -> str:
 
 
 def link(previous: str | None, version: int, commit_digest: str) -> str:
-    """Return the next link of a log's hash chain.
-
-    Args:
-        previous: the preceding link; None for version 0.
-        commit_digest: digest of the commit file as originally written.
-    """
+    """Return the next link of a log's hash chain, from the preceding one (None for version 0) and the commit's digest as first written."""
     return digest_bytes(jcs({"previous": previous, "version": version, "commit_sha256": hex_of(commit_digest)}))
 
 
@@ -136,11 +131,7 @@ def commits_from(place: Place, table: str, version: int, last: int) -> Iterator[
 
 
 def whole(commit: bytes) -> Snapshot | None:
-    """Return the version that a tracecore commit describes completely; None for another writer's commit, which depends on earlier ones.
-
-    Raises:
-        ValueError: it is not a commit.
-    """
+    """Return the version that a tracecore commit describes completely, or None for another writer's; raises ValueError if it is not a commit."""
     actions = _actions(commit)
     kinds = {kind for action in actions for kind in action}
     if not {"protocol", "metaData"} <= kinds or writer_of(commit) is None:

@@ -47,11 +47,7 @@ def is_committed(place: Place, table: str, run_id: str) -> bool:
 
 
 def uncommitted(place: Place, table: str, run_ids: Collection[str]) -> set[str]:
-    """Return those of the runs that no commit of a table names, reading the newest commits first.
-
-    Raises:
-        UsageError: a commit is damaged.
-    """
+    """Return those of the runs that no commit of a table names, newest commits first; raises UsageError if a commit is damaged."""
     left = set(run_ids)
     for path in reversed(_commit_paths(place, table)):
         if not left:

@@ -27,11 +27,7 @@ class DeltaFile:
 
 
 def scan_directory(folder: Path) -> list[tuple[str, int, str]]:
-    """Return (POSIX path relative to the folder, size in bytes, SHA-256 hex) of every file of a directory, sorted.
-
-    Raises:
-        UsageError: it has a symbolic link, a special file, or a name that is not UTF-8.
-    """
+    """Return (POSIX path, size, SHA-256 hex) of every file of a directory, sorted; raises UsageError for links, special files, non-UTF-8 names."""
     found: list[tuple[str, int, str]] = []
     for place, folders, files in os.walk(folder, onerror=unless_missing):
         for name in [*files, *(each for each in folders if (Path(place) / each).is_symlink())]:

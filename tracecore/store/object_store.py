@@ -50,11 +50,7 @@ class ObjectStore(BaseStore):
     # --- staging
 
     def staging(self, run_id: str) -> Path:
-        """Create a run's local staging folder and return it, after claiming the bucket.
-
-        Raises:
-            UsageError: the bucket can't be written, or belongs to another ledger.
-        """
+        """Create a run's local staging folder and return it; raises UsageError if the bucket can't be written or is another ledger's."""
         self._bucket.claim()
         return super().staging(run_id)
 
@@ -141,11 +137,7 @@ class ObjectStore(BaseStore):
     # --- reading
 
     def open(self, artifact: Artifact) -> Path | ds.Dataset:
-        """Return a path in the cache, or the dataset at the recorded version, which reads rows from the bucket on demand.
-
-        Raises:
-            UsageError: the bytes are missing or do not match the record.
-        """
+        """Return a path in the cache, or a dataset read from the bucket on demand; raises UsageError for missing or damaged bytes."""
         location = self._location(artifact)
         if artifact.media is Media.DELTA:
             with self._backend.clear_errors():

@@ -65,11 +65,7 @@ def _field(field: pa.Field) -> pa.Field:
 
 
 def delta_schema(schema: pa.Schema) -> pa.Schema:
-    """Return the Delta-compatible schema for an Arrow schema, without pandas' and Parquet's metadata.
-
-    Raises:
-        UsageError: a column's type is not supported, or two names differ only in case.
-    """
+    """Return the Delta-compatible schema without pandas' and Parquet's metadata; raises UsageError for unsupported types or duplicate names."""
     names = [name.lower() for name in schema.names]
     doubled = next((name for name in schema.names if names.count(name.lower()) > 1), None)
     if doubled is not None:

@@ -46,12 +46,7 @@ Opened = Any
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Content that is durably stored.
-
-    Attributes:
-        location: POSIX path relative to the store's root.
-        delta: version and log chain, for a table.
-    """
+    """Content that is durably stored; `location` is a POSIX path relative to the store's root, `delta` a table's version and log chain."""
 
     digest: str
     media: Media
@@ -137,11 +132,7 @@ class Store(Protocol):
         """Write a table to staging, sorted, one file per drive; the same rows give the same bytes."""
 
     def put_table(self, staged: StagedTable, *, kind: str, name: str, run_id: str, after: DeltaVersion | None = None) -> Stored:
-        """Commit a staged table as the next version of an artifact name's Delta table.
-
-        Args:
-            after: the newest recorded version; without it the table's whole log is read.
-        """
+        """Commit a staged table as the next version of a name's Delta table; `after`, the newest recorded version, avoids reading the whole log."""
 
     def put_import(self, folder: Path, location: str) -> None:
         """Move a staged folder's files durably to a location, replacing what a crashed attempt left there."""
@@ -159,11 +150,7 @@ class Store(Protocol):
         """Return the existing commits of a table up to a version, as POSIX paths relative to the store's root, in order."""
 
     def names(self, artifact: Artifact, *, log: bool = True) -> Sequence[str]:
-        """Return all files of an artifact as POSIX paths relative to the store's root, without downloads.
-
-        Args:
-            log: whether to include a table's commits, which all its versions share.
-        """
+        """Return all files of an artifact, with a table's commits if `log`, as POSIX paths relative to the store's root, without downloads."""
 
     def verify(self, artifact: Artifact, gone: Sequence[ErasedFile] = (), *, log: Sequence[StoreFailure] | None = None) -> list[StoreFailure]:
         """Recompute an artifact's digest from its bytes and return a failure for each difference.

@@ -15,11 +15,7 @@ __all__ = ["check_store", "folder_store", "open_store", "store_ledger"]
 
 
 def open_store(workspace: Workspace) -> Store:
-    """Return the store of a workspace; no request is made to a bucket.
-
-    Raises:
-        UsageError: the bucket's settings are invalid, or its client package is not installed.
-    """
+    """Return the store of a workspace, without requests to a bucket; raises UsageError for invalid settings or a missing client package."""
     elsewhere = workspace.store_url
     if not elsewhere:
         from tracecore.store.local import LocalStore  # brings pyarrow, which most questions to the record do without

@@ -69,7 +69,7 @@ def _file(folder: Path, name: str) -> Iterator[tuple[Path, int]]:
 
 
 def _acquired(descriptor: int, mode: int, patience: float | None) -> bool:
-    """Whether a lock was acquired within `patience` seconds; None waits without limit."""
+    """Acquire a lock within `patience` seconds, without limit if None, and return whether it was acquired."""
     if patience is None:
         fcntl.flock(descriptor, mode)
         return True

@@ -68,12 +68,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one rule for one subject.
-
-    Attributes:
-        subject: a stage as `<kind> <name>`, another object as `<noun> <name>` (`gate no_leak`), or `plugin`.
-        message: what is wrong, or why it was not run; empty if it passed.
-    """
+    """The result of one rule for one subject: `plugin`, a stage as `<kind> <name>` or another object as `<noun> <name>` (`gate no_leak`)."""
 
     rule: str
     subject: str

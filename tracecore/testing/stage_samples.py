@@ -79,11 +79,7 @@ def read_samples(file: Path) -> SampleSource:
 
 
 def sample_of(stage: type[Stage], source: SampleSource | None, folder: Path) -> Sample:
-    """Return the sample for a stage with all required inputs, the author's before the built-in ones.
-
-    Raises:
-        NoSample: there is no sample of a required input or parameter, or one for an unknown input.
-    """
+    """Return the sample for a stage, the author's inputs before built-in ones; raises NoSample if a required input or parameter is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     sample = own_sample(stage.name, source, folder) or Sample()
     inputs = dict(sample.inputs)
@@ -103,11 +99,7 @@ def sample_of(stage: type[Stage], source: SampleSource | None, folder: Path) -> 
 
 
 def own_sample(name: str, source: SampleSource | None, folder: Path) -> Sample | None:
-    """Return the author's sample for a stage or another object, or None.
-
-    Raises:
-        NoSample: the author's function raised, or returned something else.
-    """
+    """Return the author's sample for a stage or another object, or None; raises NoSample if the author's function fails."""
     if source is None:
         return None
     folder.mkdir(parents=True, exist_ok=True)

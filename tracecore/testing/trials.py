@@ -46,13 +46,7 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """The results of both processes.
-
-    Attributes:
-        imports: messages about forbidden imports, or an import that failed.
-        stages: results by stage or object name.
-        workspaces: the two workspaces with the outputs.
-    """
+    """The results of both processes by stage or object name; `imports` are messages about forbidden or failed imports."""
 
     imports: tuple[str, ...]
     stages: Mapping[str, tuple[Tried, Tried]]

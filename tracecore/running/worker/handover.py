@@ -73,11 +73,7 @@ Finish = Callable[[str, Mapping[str, JSON]], Mapping[str, JSON]]
 
 
 def answers(adoptions: Intake, recorder: Recorder, root: Path, finish: Finish, progress: Progress | None) -> dict[str, Answer]:
-    """Return the function that answers each type of worker message.
-
-    Args:
-        finish: completes and validates the facets of an adopted file, given its ref without version.
-    """
+    """Return the function that answers each type of worker message; `finish` validates the facets of an adopted file, given its ref."""
 
     def adopt(asked: Mapping[str, Any]) -> str:
         with clear_disk_errors(root):
