@@ -24,6 +24,8 @@ class Dark(tc.Check):
 
 
 class Approved(tc.Gate):
+    """Somebody signed [/m] it."""
+
     name = "approved"
 
     def evaluate(self, evidence, requirement):

@@ -28,7 +28,6 @@ class KpiReport:
     Attributes:
         role: its role in the build (`kpis.report`).
         ref: full ref.
-        gated: whether a gate of the program reads it.
         selection: whether it was measured on frames that were also used for selection; it is then marked, not a headline, and fails every gate.
         why: reason for `selection`, phrased to follow the report's name; empty if False.
     """
@@ -36,7 +35,6 @@ class KpiReport:
     role: str
     ref: str
     uses: KpiProvenance
-    gated: bool = False
     selection: bool = False
     why: str = ""
 

@@ -8,7 +8,7 @@ x to the right, y down, z ahead (REP 103).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -342,15 +342,12 @@ def table_of(type_: TableType, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     import pyarrow as pa
 
     listed = list(rows)
-    unknown = {name for row in listed for name in row} - set(type_.names)
-    if unknown:
-        raise ValueError(f"the table has no column '{min(unknown)}'; it has {', '.join(type_.names)}")
+    _refuse_unknown(type_, {name for row in listed for name in row})
     columns: list[pa.Array] = []
     for column, field in zip(type_.columns, type_.schema, strict=True):
-        is_map = pa.types.is_map(field.type)
-        default = [] if is_map and column.default is None else column.default
+        default = _default(column, field)
         values = [row.get(column.name, default) for row in listed]
-        if is_map:
+        if pa.types.is_map(field.type):
             values = [sorted(value.items()) if isinstance(value, Mapping) else value for value in values]
         if not column.nullable and any(value is None for value in values):
             raise ValueError(f"row {values.index(None)} lacks '{column.name}', which every row must have")
@@ -359,13 +356,30 @@ def table_of(type_: TableType, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
 
 
 def batch_of(type_: TableType, columns: Mapping[str, Sequence[Any] | pa.Array]) -> pa.RecordBatch:
-    """Return a record batch built from columns of equal length; an omitted column is filled with its default."""
+    """Return a record batch built from columns of equal length; an omitted column is filled with its default.
+
+    Raises:
+        ValueError: the type lacks a column, or columns differ in length.
+    """
     import pyarrow as pa
 
+    _refuse_unknown(type_, columns.keys())
     count = len(next(iter(columns.values())))
-    known = {column.name: columns.get(column.name, [column.default] * count) for column in type_.columns}
-    arrays = [each if isinstance(each := known[field.name], pa.Array) else pa.array(each, field.type) for field in type_.schema]
+    filled = [columns.get(column.name, [_default(column, field)] * count) for column, field in zip(type_.columns, type_.schema, strict=True)]
+    arrays = [each if isinstance(each, pa.Array) else pa.array(each, field.type) for each, field in zip(filled, type_.schema, strict=True)]
     return pa.record_batch(arrays, schema=type_.schema)
+
+
+def _refuse_unknown(type_: TableType, names: Collection[str]) -> None:
+    unknown = set(names) - set(type_.names)
+    if unknown:
+        raise ValueError(f"the table has no column '{min(unknown)}'; it has {', '.join(type_.names)}")
+
+
+def _default(column: Column, field: pa.Field) -> Any:
+    import pyarrow as pa
+
+    return [] if column.default is None and pa.types.is_map(field.type) else column.default
 
 
 def last_revisions(labels: Iterable[Row]) -> list[Row]:

@@ -130,6 +130,10 @@ class ArtifactKind(str):
         self.sample = sample
         return self
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what is recorded: artifacts go to worker processes, and a `sample` may be a lambda."""
+        return kind_of, (self.name, None if self.is_built_in else self.recorded())
+
     @property
     def name(self) -> str:
         """The kind as a plain `str`."""

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
+import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from toy_plugin import PROGRAM, write_drives
 
 from tracecore.errors import RunFailed, UsageError
+from tracecore.plugins.host import PluginHost
+from tracecore.system.locks import own_store
+from tracecore.workspace import Workspace
 from tracecore_assets import BuildRefused, Overrides, build
 from tracecore_assets.release.release import WaiverText
+from tracecore_assets.resolve import load_program
+from tracecore_assets.run.session import Session
 from tracecore_lineage import Record
 from tracecore_lineage.seal.seal import sealed_build
 from tracecore_lineage.trace.show import show
@@ -255,3 +262,14 @@ def test_retries_try_a_failed_run_again(project):
         make(project, "one", "model.fail=value")
     failed = [facets for facets in _run_facets(project) if "errorMessage" in facets]
     assert len(failed) == 2
+
+
+def test_a_session_that_cannot_begin_leaves_nothing_open(project):
+    """The store can be erased from at once, though the error that keeps the session is still at hand."""
+    program = load_program(project.program, host=(host := PluginHost.load()))
+    shutil.rmtree(project.folder / "drives")
+    workspace = Workspace.create(project.workspace)
+    with pytest.raises(UsageError, match="drives") as refused:
+        Session(program, workspace, host, run=str(uuid.uuid4()))
+    with own_store(workspace.locks, patience=0) as owned:
+        assert owned, refused

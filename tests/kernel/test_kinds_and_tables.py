@@ -40,7 +40,9 @@ LANES = tc.TableType(
     tc.Column("color", "string", "of its markings", nullable=True),
 )
 MARKED = tc.TableType("marked_lanes", "One row a marked lane.", tc.Column("style", "string", "of the marking"), extends=LANES)
-LANE_MAP = tc.ArtifactKind("lane_map", "A map of lanes.", rank=2, kept="a map names lanes and holds no bytes of the drive", holds_data=False)
+LANE_MAP = tc.ArtifactKind(
+    "lane_map", "A map of lanes.", rank=2, kept="a map names lanes and holds no bytes of the drive", holds_data=False, sample=lambda folder: folder
+)
 
 
 class Survey(tc.Stage):

@@ -66,7 +66,9 @@ def test_plugins_show_describes_one_plugin(site: Path) -> None:
     [stage] = shown["stages"]
     assert stage["qualified_name"] == "night/night-frames"
     assert stage["inputs"] == [{"name": "frames", "kind": "dataset", "table": None, "description": "", "optional": False, "use": None}]
-    assert "Keep dark frames." in tracecore(site, "plugins", "show", "night").stdout
+    plain = tracecore(site, "plugins", "show", "night")
+    assert "Keep dark frames." in plain.stdout
+    assert "gate approved  Somebody signed [/m] it.\n" in plain.stdout
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -192,3 +195,15 @@ def test_a_sample_of_the_author_lets_it_run(plugin_site: Path) -> None:
     importlib.invalidate_caches()
     report = conformance("objects", lambda name, folder: Sample(params={"most": 3}) if name == "asks" else samples(name, folder))
     assert [finding.result for finding in report.findings if finding.subject == "check asks"] == [Result.PASSED]
+
+
+def test_the_fixture_for_a_plugin_s_own_tests_makes_a_case_of_each(plugin_site: Path, tmp_path: Path) -> None:
+    write_distribution(plugin_site, "objects", SOURCE)
+    own = tmp_path / "test_objects.py"
+    own.write_text('pytest_plugins = ["tracecore.testing"]\nPLUGIN = "objects"\n\n\ndef test_it(conformance_case):\n    conformance_case()\n')
+    command = [sys.executable, "-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider", str(own)]
+    found = subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(plugin_site)}, capture_output=True, text=True, check=True)
+    assert [line.partition("[")[2] for line in found.stdout.splitlines() if "[" in line] == [
+        "plugin]", "check raises]", "check no_result]", "check asks]", "gate bool]", "gate leaves]", "gate mute]", "exporter random]",
+        "exporter nothing]", "importer anything]", "importer lacking]", "command helpless]", "observer build_sealed]",
+    ]  # fmt: skip

@@ -19,6 +19,8 @@ def test_a_column_that_the_table_does_not_have_and_one_that_is_missing_are_named
         table_of(CALIBRATIONS, [{"colour": "red"}])
     with pytest.raises(ValueError, match="row 0 lacks 'sensor', which every row must have"):
         table_of(CALIBRATIONS, [{"drive": "a"}])
+    with pytest.raises(ValueError, match="the table has no column 'colour'; it has drive, sensor"):
+        batch_of(CALIBRATIONS, {"colour": ["red"]})
 
 
 def test_each_label_is_given_once_in_its_last_revision() -> None:
@@ -34,3 +36,5 @@ def test_a_column_that_is_left_out_has_its_default_in_tables_and_batches() -> No
     lanes = TableType("lanes", "Lanes.", Column("width", "double", "m"), Column("paved", "bool", "whether", default=True))
     assert table_of(lanes, [{"width": 3.5}]).to_pylist() == [{"width": 3.5, "paved": True}]
     assert batch_of(lanes, {"width": [3.5, 3.0]}).to_pylist() == [{"width": 3.5, "paved": True}, {"width": 3.0, "paved": True}]
+    tagged = TableType("tagged", "Tags.", Column("width", "double", "m"), Column("tags", "map<string, string>", "tags"))
+    assert table_of(tagged, [{"width": 3.5}]).to_pylist() == batch_of(tagged, {"width": [3.5]}).to_pylist() == [{"width": 3.5, "tags": []}]

@@ -329,4 +329,5 @@ def _print_one(whole: dict[str, Any]) -> None:
             out.print(f"  param   {param['name']}: {param['type']}, {default}{_sentence(param)}", markup=False)
     for title in _DESCRIBED:
         for each in whole[title]:
-            out.print(f"\n[bold]{title[:-1]} {each['name']}[/]  {each['description']}")
+            out.print(f"\n[bold]{title[:-1]} {each['name']}[/]  ", end="")
+            out.print(each["description"], markup=False)

@@ -254,8 +254,7 @@ class PluginHost:
 
     def gate(self, name: str) -> Registered[Gate]:
         """Return a gate by its name or `<entry point>/<name>`; raises UsageError if the name is unknown or ambiguous."""
-        none_known = "No installed plugin brings gates."
-        return _chosen("gate", self.gates, name) or _refuse(f"There is no gate '{name}'. {suggestion(name, self.gates, none_known=none_known)}")
+        return _chosen("gate", self.gates, name) or _refuse(f"There is no gate '{name}'. {suggestion(name, self.gates)}")
 
     def exporter(self, name: str) -> Registered[Exporter] | None:
         """Return an exporter by its name or `<entry point>/<name>`, or None; raises UsageError if the name is ambiguous."""

@@ -65,7 +65,7 @@ class Intake:
             UsageError: the kind is invalid, the file was withdrawn, or two different files claim one name.
             RunFailed: the file changed after it was found.
         """
-        if not isinstance(kind, ArtifactKind) and kind not in BUILT_IN_KINDS:
+        if kind not in BUILT_IN_KINDS:
             raise UsageError(f"'{kind}' is not a kind of artifact: a file is adopted as a 'drive_log' or as 'external'.")
         if file.part_of and kind == ArtifactKind.EXTERNAL:
             raise UsageError(f"'{file.name}' is part of the input '{file.part_of}', so it is not from outside: adopt it as a 'drive_log'.")

@@ -37,7 +37,7 @@ from tracecore.testing.stage_samples import NoSample, Sample, SampleSource, find
 from tracecore.testing.trials import Trials, Tried, try_stages
 from tracecore_schemas.canonical import digest_file
 
-__all__ = ["PLUGIN", "RULES", "Finding", "Report", "Result", "conformance", "findings", "first_difference", "subject_of"]
+__all__ = ["PLUGIN", "RULES", "Finding", "Report", "Result", "called_objects", "conformance", "findings", "first_difference", "subject_of"]
 
 RULES = {
     "loads": "it is installed and brings what its hooks promise",
@@ -227,7 +227,7 @@ def conformance(
     with tempfile.TemporaryDirectory(prefix="tracecore-conformance-") as folder:
         place = Path(folder) / "given"
         given = {stage.name: _sample(partial(sample_of, stage, source), place / stage.name) for stage in chosen}
-        objects = {} if stages else {subject: kind for kind, subject in _objects(plugin, host)}
+        objects = {} if stages else {subject: kind for kind, subject in called_objects(plugin, host)}
         given |= {subject: _sample(partial(_object_sample, subject, source), place / subject) for subject in objects}
         kinds = {**{stage.name: stage.kind.value for stage in chosen}, **objects}
         ready = {name: (kinds[name], sample) for name, sample in given.items() if isinstance(sample, Sample) and not sample.not_here}
@@ -271,7 +271,7 @@ def _sample(make: Callable[[Path], Sample], folder: Path) -> Sample | str:
         return str(error)
 
 
-def _objects(plugin: LoadedPlugin, host: PluginHost) -> Iterator[tuple[str, str]]:
+def called_objects(plugin: LoadedPlugin, host: PluginHost) -> Iterator[tuple[str, str]]:
     """Yield (kind, subject) of each callable object that a plugin registers besides stages."""
     for each in OBJECT_TYPES:
         if each.plural in TRIALS:

@@ -140,9 +140,7 @@ def _evidence(facets: Mapping[str, Mapping[str, Any]]) -> GateEvidence:
         artifacts["split.train"].ref, (), True, Severity.BLOCKING, (ExpectationOutcome("not_empty", True),), "8 rows", now, now, {},
     )  # fmt: skip
     measured, learned = (Reading(artifacts[role].ref, "sample.split", drives=(role,)) for role in ("split.test", "split.train"))
-    report = KpiReport(
-        "kpis.report", artifacts["kpis.report"].ref, KpiProvenance((measured,), (learned,), models=(artifacts["model"].ref,)), gated=True
-    )
+    report = KpiReport("kpis.report", artifacts["kpis.report"].ref, KpiProvenance((measured,), (learned,), models=(artifacts["model"].ref,)))
     unknown = (artifacts["model"].ref, Unknown("not executed", "the machine has no GPU"))
     return GateEvidence(artifacts, (check,), kpis, (unknown,), (report,), lambda _: samples.trace(), lambda _: ds.dataset(samples.frames()))
 

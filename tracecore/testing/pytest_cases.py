@@ -1,4 +1,4 @@
-"""The pytest fixtures of the conformance suite: one test case for the plugin as a whole and one per stage."""
+"""The pytest fixtures of the conformance suite: one test case for the plugin as a whole, one per stage and one per other object that is called."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tracecore.plugins.discovery import GROUP
 from tracecore.plugins.host import PluginHost
-from tracecore.testing.conformance import PLUGIN, Report, conformance, subject_of
+from tracecore.testing.conformance import PLUGIN, Report, called_objects, conformance, subject_of
 
 __all__ = ["conformance_case", "conformance_reports", "pytest_generate_tests"]
 
@@ -18,7 +18,7 @@ _CASE = "conformance_case"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Parametrize tests by the plugin that their module names as PLUGIN and its stages."""
+    """Parametrize tests by the plugin that their module names as PLUGIN, its stages and its other callable objects."""
     if _CASE not in metafunc.fixturenames:
         return
     name = getattr(metafunc.module, "PLUGIN", None)
@@ -27,7 +27,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     entries = [entry for entry in metadata.entry_points(group=GROUP) if entry.name == name]
     if not entries:
         pytest.fail(f"The plugin '{name}' is not installed: pip install -e . in its folder.", pytrace=False)
-    subjects = [PLUGIN, *(subject_of(stage.stage_class) for stage in PluginHost(entries[:1]).stages)]
+    host = PluginHost(entries[:1])
+    objects = [subject for plugin in host.plugins for _, subject in called_objects(plugin, host)]
+    subjects = [PLUGIN, *(subject_of(stage.stage_class) for stage in host.stages), *objects]
     metafunc.parametrize(_CASE, [(name, subject) for subject in subjects], ids=subjects, indirect=True, scope="function")
 
 

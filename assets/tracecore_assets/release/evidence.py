@@ -83,7 +83,7 @@ def _reports(artifacts: Mapping[str, tuple[Artifact, str]], kpis: Sequence[str],
     validating = {role for role, found in sides.items() if found and all(side == "validation" and run in tested for run, side in found)}
     gated = {role for kpi in kpis for role in _readers(kpi, values, set(overlapping), validating)}
     apart = dict.fromkeys(validating - gated, "is measured on the validation side of a split, and another report on its test side") | overlapping
-    return tuple(KpiReport(role, artifacts[role][0].ref, uses, role in gated, role in apart, apart.get(role, "")) for role, uses in behind.items())
+    return tuple(KpiReport(role, artifacts[role][0].ref, uses, role in apart, apart.get(role, "")) for role, uses in behind.items())
 
 
 def _readers(kpi: str, values: Mapping[str, Mapping[str, float]], overlapping: set[str], validating: set[str]) -> list[str]:

@@ -42,15 +42,17 @@ class Session:
         self.workspace = workspace
         self.host = host
         self.progress = progress
-        self.record = Record.open(workspace)
-        self.recorder = self.record.recorder
-        # Until the session is closed, nothing that it found or made may be pruned or withdrawn.
-        self._sharing = ExitStack()
-        self._sharing.enter_context(share_store(workspace.locks))
-        self.parent = Parent(run, job_name(program.name), self.recorder.namespace)
-        self.store = open_store(workspace)
-        self.executor = Executor(workspace, self.store, self.recorder, host, progress)
-        self.program_artifact = self._keep_program()
+        with ExitStack() as opened:
+            self.record = opened.enter_context(Record.open(workspace))
+            self.recorder = self.record.recorder
+            # Until the session is closed, nothing that it found or made may be pruned or withdrawn.
+            opened.enter_context(share_store(workspace.locks))
+            self.parent = Parent(run, job_name(program.name), self.recorder.namespace)
+            self.store = open_store(workspace)
+            self.executor = Executor(workspace, self.store, self.recorder, host, progress)
+            opened.callback(self.executor.workers.close)
+            self.program_artifact = self._keep_program()
+            self._opened = opened.pop_all()
         self.outcomes: dict[str, Outcome] = {}
         self.gates: tuple[GateOutcome, ...] = ()
         self.selection: tuple[str, ...] = ()
@@ -157,9 +159,7 @@ class Session:
 
     def close(self) -> None:
         """Stop the worker processes, release the store and close the record."""
-        self.executor.workers.close()
-        self._sharing.close()
-        self.record.close()
+        self._opened.close()
 
 
 def rejection(outcome: Outcome, artifact: Artifact) -> str:
