@@ -26,14 +26,9 @@ class OpenedArtifact:
 
 
 def open_artifact(ref: str, workspace: NamedWorkspace | Path | str | None = None) -> OpenedArtifact:
-    """Open a recorded artifact; without a version in the ref, the newest one.
+    """Open a recorded artifact by `kind/name` or `kind/name@<digest prefix>`; without a version, the newest one.
 
-    Args:
-        ref: `kind/name` or `kind/name@<digest prefix>`.
-        workspace: the workspace or its folder; None means `TRACECORE_HOME`, else `./.tracecore`.
-
-    Raises:
-        UsageError: it is not recorded, or its bytes are not kept in this workspace.
+    Without a workspace, `TRACECORE_HOME` or `./.tracecore` is used. Raises UsageError if the artifact is not recorded or its bytes are not kept.
     """
     found = Workspace.open(workspace)
     entry = next(iter(entry_points(group=RECORD_GROUP)), None)

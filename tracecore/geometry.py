@@ -61,14 +61,9 @@ def transform(points: ArrayLike, matrix: ArrayLike) -> Floats:
 
 
 def project(points: ArrayLike, projection: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
-    """Project points in a camera's optical frame into the image.
+    """Project points (N, 3) in a camera's optical frame, in m, by a 3x4 projection, row-major if flat.
 
-    Args:
-        points: (N, 3), x to the right, y down, z ahead, in m.
-        projection: 3x4, row-major if flat.
-
-    Returns:
-        Pixels (N, 2), and whether each point is at least 0.1 m ahead of the camera (N,); other pixels are meaningless.
+    Returns pixels (N, 2), and whether each point is more than 0.1 m ahead of the camera (N,); other pixels are meaningless.
     """
     matrix = np.asarray(projection, dtype=np.float64).reshape(3, 4)
     at = np.asarray(points, dtype=np.float64)[:, :3]

@@ -32,67 +32,122 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def tracecore_register_stages() -> list[type[Stage]]:  # type: ignore[empty-body]  # a hook specification has no body
-    """Return a plugin's stage classes; programs name them by `Stage.name`, or `<entry point>/<name>` if two plugins share a name."""
+    """Return a plugin's stages.
+
+    Returns:
+        Stage classes; programs name them by `Stage.name`, or `<entry point>/<name>` if two plugins share a name.
+    """
 
 
 @hookspec
 def tracecore_register_checks() -> list[Check]:  # type: ignore[empty-body]  # a hook specification has no body
-    """Return a plugin's checks; stages and programs name them by `Check.name`."""
+    """Return a plugin's checks.
+
+    Returns:
+        Check instances; stages and programs name them by `Check.name`.
+    """
 
 
 @hookspec
 def tracecore_register_gates() -> list[Gate]:  # type: ignore[empty-body]  # a hook specification has no body
-    """Return a plugin's release gates; a program's `release.gates` names them as `{gate: NAME}`."""
+    """Return a plugin's release gates.
+
+    Returns:
+        Gate instances; a program's `release.gates` names them as `{gate: NAME}`.
+    """
 
 
 @hookspec
 def tracecore_register_exporters() -> list[Exporter]:  # type: ignore[empty-body]  # a hook specification has no body
-    """Return a plugin's exporters; `tracecore export --format` names them."""
+    """Return a plugin's export formats.
+
+    Returns:
+        Exporter instances; `tracecore export --format` names them.
+    """
 
 
 @hookspec
 def tracecore_register_importers() -> list[Importer]:  # type: ignore[empty-body]  # a hook specification has no body
-    """Return a plugin's importers."""
+    """Return a plugin's import formats.
+
+    Returns:
+        Importer instances.
+    """
 
 
 @hookspec
 def tracecore_register_commands() -> list[click.Command]:  # type: ignore[empty-body]  # a hook specification has no body
-    """Return a plugin's click commands, which `tracecore --help` lists; a command named like a core command is ignored."""
+    """Return a plugin's CLI commands.
+
+    Returns:
+        Click commands, which `tracecore --help` lists; one named like a core command is ignored.
+    """
 
 
 @hookspec
 def tracecore_register_facets() -> list[FacetSpec]:  # type: ignore[empty-body]  # a hook specification has no body
-    """Return the specs of the facets that a plugin's stages write; each value is validated by its schema before it is recorded."""
+    """Return the facets that a plugin's stages write.
+
+    Returns:
+        Facet specs; each value is validated by its schema before it is recorded.
+    """
 
 
 @hookspec
 def tracecore_register_kpis() -> list[KpiSpec]:  # type: ignore[empty-body]  # a hook specification has no body
-    """Return the KPIs and KPI families that a plugin's evaluations report; unit, direction, level and headline are recorded with each report."""
+    """Return the KPIs that a plugin's evaluations report.
+
+    Returns:
+        KPIs and KPI families; unit, direction, level and headline are recorded with each report.
+    """
 
 
 @hookspec
 def tracecore_register_kinds() -> list[ArtifactKind]:  # type: ignore[empty-body]  # a hook specification has no body
-    """Return the artifact kinds that a plugin adds; ports take the object (`tc.Output(POINT_MAP)`), and built-in names can't be redefined."""
+    """Return the artifact kinds that a plugin adds.
+
+    Returns:
+        Kinds; ports take the object (`tc.Output(POINT_MAP)`), and built-in names can't be redefined.
+    """
 
 
 @hookspec
 def tracecore_register_tables() -> list[TableType]:  # type: ignore[empty-body]  # a hook specification has no body
-    """Return the table types that a plugin adds; ports take the object (`tc.Output(table=LANES)`), and built-in names can't be redefined."""
+    """Return the table types that a plugin adds.
+
+    Returns:
+        Table types; ports take the object (`tc.Output(table=LANES)`), and built-in names can't be redefined.
+    """
 
 
 @hookspec
 def tracecore_run_started(run: RunSummary, settings: Mapping[str, str]) -> None:
-    """Handle the start of a run, after its START event is durable; `settings` are plugins' `TRACECORE_*` variables, without the prefix."""
+    """Handle the start of a run, after its START event is durable.
+
+    Args:
+        run: summary without outputs.
+        settings: the plugins' `TRACECORE_*` variables, by name without the prefix, as read when the process started.
+    """
 
 
 @hookspec
 def tracecore_run_finished(run: RunSummary, settings: Mapping[str, str]) -> None:
-    """Handle the end of a run, after its terminal event is durable; the summary has its state and its outputs or error."""
+    """Handle the end of a run, after its terminal event is durable.
+
+    Args:
+        run: summary with the state, and the outputs or the error.
+        settings: as for `tracecore_run_started`.
+    """
 
 
 @hookspec
 def tracecore_build_sealed(build: BuildSummary, settings: Mapping[str, str]) -> None:
-    """Handle a sealed build."""
+    """Handle a sealed build.
+
+    Args:
+        build: summary with its gates.
+        settings: as for `tracecore_run_started`.
+    """
 
 
 class Exporter(Described, ABC):

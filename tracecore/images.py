@@ -77,15 +77,7 @@ def turn_pixels(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8
 
 
 def decode_rgb(data: bytes, encoding: str, name: str) -> NDArray[np.uint8]:
-    """Return an encoded image as upright RGB pixels [H, W, 3].
-
-    Args:
-        encoding: `jpeg`, `png` or `webp`.
-        name: name of the frame, for the error message.
-
-    Raises:
-        RunFailed: it can't be decoded.
-    """
+    """Return a JPEG, PNG or WebP image as upright RGB pixels [H, W, 3]; raises RunFailed, with the frame's name, if it can't be decoded."""
     import simplejpeg  # several times as fast as Pillow, with the same pixels
     from PIL import Image
 

@@ -202,14 +202,9 @@ class Workspace:
 
     @classmethod
     def create(cls, where: NamedWorkspace | Path | str | None = None, *, slug: str | None = None, ledger_id: str | None = None) -> Workspace:
-        """Create a workspace, or open an existing one, whose slug and ledger are kept.
+        """Create a workspace, or open an existing one, whose slug and ledger are kept; raises UsageError if the folder can't be written.
 
-        Args:
-            slug: by default from the folder's name.
-            ledger_id: id of an existing ledger to join; by default a new one.
-
-        Raises:
-            UsageError: the folder can't be written.
+        By default the slug is made from the folder's name, and the ledger id is new; pass one to join an existing ledger.
         """
         meant = NamedWorkspace.of(where)
         root = cls.locate(meant)

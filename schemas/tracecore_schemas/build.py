@@ -62,13 +62,9 @@ class SealRequest:
 
 @dataclass(frozen=True, slots=True)
 class SealedBuild:
-    """A sealed build of the record.
+    """A sealed build. `ref` has the digest of the DSSE payload, `content_digest` covers program, artifacts, gates, waivers and approver.
 
-    Attributes:
-        ref: `build/<name>@<64 hex>`, with the digest of the DSSE payload.
-        position: size of the ledger before the release run's COMPLETE event.
-        content_digest: digest over program, artifacts, gates, waivers and approver.
-        new: False if the same content was already sealed under this name.
+    `position` is the size of the ledger before the release run's COMPLETE; `new` is False if the same content was sealed under this name before.
     """
 
     name: str

@@ -208,14 +208,9 @@ class PluginHost:
         return found
 
     def stage(self, kind: str, plugin: str) -> RegisteredStage:
-        """Return the stage that a program names.
+        """Return the stage that a program names by an asset's `stage:` (kind) and `plugin:` (name, or `<entry point>/<name>`).
 
-        Args:
-            kind: the asset's `stage:` (`curate`).
-            plugin: the asset's `plugin:`, a stage's name or `<entry point>/<stage>`.
-
-        Raises:
-            UsageError: the kind or stage is unknown, or the name is ambiguous; the message suggests a name.
+        Raises UsageError with a suggestion if the kind or stage is unknown or the name is ambiguous.
         """
         if kind not in {each.value for each in StageKind}:
             raise UsageError(f"There is no stage kind '{kind}'. {suggestion(kind, [each.value for each in StageKind])}")
@@ -242,13 +237,9 @@ class PluginHost:
         return offer
 
     def check(self, name: str, of: str | None = None) -> Registered[Check]:
-        """Return a check by its name or `<entry point>/<name>`.
+        """Return a check by its name or `<entry point>/<name>`; raises UsageError if it is unknown or ambiguous.
 
-        Args:
-            of: entry point of the plugin whose stage names it, whose own check takes precedence.
-
-        Raises:
-            UsageError: the name is unknown or ambiguous.
+        The check of the plugin whose entry point is `of` takes precedence.
         """
         return _chosen("check", self.checks, name, of) or _refuse(f"There is no check '{name}'. {suggestion(name, self.checks)}")
 

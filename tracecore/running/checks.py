@@ -57,12 +57,8 @@ def plan_checks(task: Task, host: PluginHost) -> list[PlannedCheck]:
 def choose_checks(stage: RegisteredStage, settings: Iterable[str], asset: str, host: PluginHost) -> list[tuple[Registered[Check], str, str | None]]:
     """Return (check, output port, the program's name for it or None) for each check of an asset.
 
-    Args:
-        stage: its declared checks are looked up first in its own plugin.
-        settings: names of the checks that the program configures or adds; an added check judges the first output.
-
-    Raises:
-        UsageError: a check is unknown or ambiguous, or two checks have one name.
+    Checks that the stage declares are looked up first in its own plugin; those that `settings` adds judge the first output. Raises UsageError for an
+    unknown or ambiguous check, or two checks of one name.
     """
     outputs = stage.stage_class.outputs()
     first = next(iter(outputs))

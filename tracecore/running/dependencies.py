@@ -112,13 +112,9 @@ _SYSTEM = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference between what something was made from and what there is now.
+    """One difference between what something was made from and the present: the part's old and new value, None if it did not or does not exist.
 
-    Attributes:
-        part: `code`, `dependency`, `parameter`, `input` or `format`.
-        name: name of the file, distribution, parameter or input.
-        then: the old value, or None.
-        now: the new value, or None.
+    `part` is `code`, `dependency`, `parameter`, `input` or `format`.
     """
 
     part: str

@@ -15,14 +15,11 @@ __all__ = ["finish_facets"]
 
 
 def finish_facets(host: PluginHost, stage: RegisteredStage, subject: str, facets: Mapping[str, JSON]) -> dict[str, JSON]:
-    """Return an artifact's facets, ready to record.
+    """Return an artifact's facets, ready to record; raises RunFailed if one violates its schema.
 
     Args:
         stage: the stage that wrote them; objects of its own plugin take precedence.
         subject: the artifact in words (`its output 'frames'`), for errors.
-
-    Raises:
-        RunFailed: a facet violates its schema.
     """
     finished = dict(facets)
     if isinstance(report := finished.get(KPIS_FACET.name), Mapping):

@@ -93,14 +93,11 @@ _SPILL_BYTES = 16 * 1024 * 1024
 
 
 def write_table(data: pa.Table | pa.RecordBatch | pa.RecordBatchReader, folder: Path) -> StagedTable:
-    """Write rows to one sorted Parquet file per drive in a staging folder.
+    """Write rows to one sorted Parquet file per drive in a staging folder, which must be empty or absent.
 
-    Args:
-        data: a table, or a reader for more than memory holds, whose batches are spooled to disk.
-        folder: empty or absent.
-
-    Raises:
-        UsageError: rows do not fit a Delta table, or a row has no drive although the schema has drives.
+    A reader may have more rows than memory holds: its batches are spooled to disk. Raises UsageError if rows do not fit a Delta table, or a row has
+    no
+    drive although the schema has drives.
     """
     folder.mkdir(parents=True, exist_ok=True)
     reader = data.to_reader() if isinstance(data, pa.Table) else data

@@ -19,13 +19,9 @@ __all__ = ["ErasedFile", "Opened", "Part", "StagedTable", "Store", "StoreFailure
 
 @dataclass(frozen=True, slots=True)
 class ErasedFile:
-    """A file that was erased, or rewritten without part of its content.
+    """A file that was erased, or rewritten without part of its content; `path` is POSIX, relative to the store's root.
 
-    Attributes:
-        path: POSIX path relative to the store's root.
-        digest: the recorded digest.
-        rows: number of rows, for a table's data file.
-        left: digest of the file that replaced it; None if it was deleted.
+    `digest` is the recorded one, `rows` the number in a table's data file, `left` the digest of the file that replaced it, None if it was deleted.
     """
 
     path: str
@@ -95,12 +91,9 @@ class StoreFailure:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One file with content of a version.
+    """One file with content of a version, with its recorded digest; `path` is POSIX, relative to the store's root.
 
-    Attributes:
-        path: POSIX path relative to the store's root.
-        digest: the recorded digest.
-        rows: number of rows in a table's data file, from its footer; None if it is missing or not a table's.
+    `rows` is the number of rows in a table's data file, from its footer; None if it is missing or not a table's.
     """
 
     path: str

@@ -54,13 +54,9 @@ def store_ledger(workspace: Workspace, url: str | None) -> tuple[str, str | None
 
 
 def check_store(workspace: Workspace, bound: str | None) -> None:
-    """Check that the store belongs to the workspace's ledger, claiming an unused one if the workspace is not bound yet.
+    """Raise WrongLedger if the store belongs to another ledger, or to none although the workspace is bound to one.
 
-    Args:
-        bound: the recorded place of the store the workspace is bound to, or None.
-
-    Raises:
-        WrongLedger: it belongs to another ledger, or to none although the workspace is bound to one.
+    `bound` is the recorded place of the store, None if the workspace is not bound yet; an unused store is then claimed.
     """
     if bound is None:
         _claim(workspace)

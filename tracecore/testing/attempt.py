@@ -34,12 +34,9 @@ _CODE = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The global state of a process, as fingerprints by name.
+    """Fingerprints of a process's global state and of a plugin's module globals and class attributes, by name.
 
-    Attributes:
-        process: state of the whole process, which importing a library may legitimately change.
-        plugin: globals of the plugin's modules and attributes of its classes.
-        restore: functions that restore the process's state.
+    `process` may legitimately change when a library is imported; `restore` are functions that restore it.
     """
 
     process: Mapping[str, str]

@@ -79,10 +79,7 @@ class Bench:
     def attempt(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """Run one stage in a worker and return its outputs, error and findings.
 
-        Args:
-            wanted: `kind`, `name`, `params`, `seed`, `inputs` (path of an Arrow file, folder or file by port), `facets`, `base`, and `state`,
-                whether to
-                check global state.
+        `wanted` has `kind`, `name`, `params`, `seed`, `inputs` (path by port), `facets`, `base`, and `state`, whether to check global state.
         """
         kind, stage, facets = wanted["kind"], wanted["name"], wanted["facets"]
         registered = self.world.host.stage(kind, stage)

@@ -27,13 +27,9 @@ FUNCTION = "tracecore_samples"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The sample for one stage.
+    """The sample for one stage: inputs as tables or paths by port, recorded facets of inputs by port, and parameters, chosen to need little work.
 
-    Attributes:
-        params: as in a program; choose small work (`{"steps": 2}`).
-        inputs: a table, or the path of a file or folder, by input port; missing required ports get the built-in sample of their kind.
-        facets: the recorded facets of inputs, by port.
-        not_here: why the stage can't run on this machine (`needs a GPU`); it is then reported as not run.
+    Missing required inputs get the built-in sample of their kind. `not_here` says why the stage can't run on this machine (`needs a GPU`).
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)

@@ -82,13 +82,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
-    """The result of a stage: staged outputs, their descriptions, and what its process accessed and loaded.
+    """The result of a stage: staged outputs, facets and unknowns by port (None for all outputs), and what its process accessed and loaded.
 
-    Attributes:
-        tables: staged tables by port; `folders` are staged files.
-        unknowns: (port, unknown); the port is None for all outputs.
-        strays: accesses that were not allowed; `uncounted` is the number of further ones.
-        trial: results of a trial.
+    `strays` are accesses that were not allowed, `uncounted` the number of further ones, `trial` the results of a trial.
     """
 
     tables: Mapping[str, StagedTable]
