@@ -121,5 +121,5 @@ def _remote(common: Path) -> str | None:
     parts = urlsplit(url)
     if parts.scheme in {"http", "https", "ssh", "git"}:
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-    # The scp form (git@host:path) names no machine of ours; a plain path or file URL would.
+    # The scp form (git@host:path) names a remote; a plain path or file URL would be a local place.
     return url.rpartition("@")[2] if re.fullmatch(r"[^/\s]+:[^\s]+", url) and parts.scheme != "file" else None

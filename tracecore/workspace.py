@@ -217,7 +217,7 @@ class Workspace:
             for folder in ("store/blobs", "store/trees", "store/tables", "store/staging", "locks", "keys", "dagster"):
                 make_folder(root / folder)
             (root / "keys").chmod(0o700)
-            # These again, new or not: what is there may have been made by a process that was killed before it could say so to the disk.
+            # These too, new or not: a process that was killed before its fsync may have created them.
             fsync_folder(root / "store")
             fsync_folder(root)
             with contextlib.suppress(PermissionError):  # a folder above that may not be read was not made by us

@@ -87,7 +87,7 @@ class Executor:
             RunFailed: the stage failed; FAIL is recorded.
             KeyboardInterrupt: the run was stopped; ABORT is recorded.
         """
-        # Shared from the first question on: what is found to be there stays there until the run has ended.
+        # Shared before the first query, so that stored bytes that are found are not erased until the run has ended.
         with share_store(self._workspace.locks):
             prepared = self._prepare(task)
             with hold_key(self._workspace.locks, prepared.key, lambda: self._wait(task)):

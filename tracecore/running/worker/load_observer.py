@@ -173,7 +173,7 @@ def _files() -> dict[str, str]:
 def _natives() -> set[str]:
     """Return the paths of the shared libraries that the process has mapped for execution."""
     lines = (line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape").splitlines())
-    # Of a library that was replaced meanwhile the kernel says so behind its path.
+    # Linux appends " (deleted)" to the path of a library that was replaced meanwhile.
     mapped = (parts[5].removesuffix(" (deleted)") for parts in lines if len(parts) == 6 and "x" in parts[1])
     return {path for path in mapped if ".so" in path.rpartition("/")[2] and path.startswith("/")}
 
