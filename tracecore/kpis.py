@@ -36,6 +36,15 @@ class KpiSpec:
     least: float = 0.0
     most: float = 1.0
 
+    def __post_init__(self) -> None:
+        """Check what gates judge by.
+
+        Raises:
+            ValueError: `better` or `level` is not one of its two values.
+        """
+        if self.better not in ("more", "less") or self.level not in (1, 2):
+            raise ValueError(f"the KPI '{self.name}' needs better='more' or 'less' and level=1 or 2, found {self.better!r} and {self.level!r}")
+
     @property
     def less_is_better(self) -> bool:
         """Whether a lower value is better."""

@@ -143,6 +143,8 @@ class Output(Port):
 def _kind(kind: str, table: TableType | None) -> ArtifactKind:
     if not kind and table is None:
         raise TypeError('a port needs its kind or its table: tc.Input("model"), tc.Input(table=tc.FRAMES)')
+    if table is not None and not isinstance(table, TableType):
+        raise TypeError(f"table={table!r} is not a table type: pass the object, such as table=tc.FRAMES")
     if kind and not isinstance(kind, ArtifactKind) and kind not in BUILT_IN_KINDS:
         raise TypeError(
             f"'{kind}' is not a built-in kind of artifacts ({', '.join(BUILT_IN_KINDS)}): pass the tc.ArtifactKind that a plugin registers"

@@ -159,17 +159,18 @@ def _source(name: str, port: str, declared: Input[Any], target: str, stages: Map
         output = next(iter(outputs))
     elif output not in outputs:
         raise yaml.problem(where, f"input '{port}' of '{name}': '{asset}' has no output '{output}'. {suggestion(output, outputs)}")
-    if outputs[output].kind != declared.kind:
-        raise yaml.problem(where, f"input '{port}' of '{name}' takes a {declared.kind}, but '{target}' is a {outputs[output].kind}.")
     if not _fits(outputs[output], declared):
-        expected, found = declared.table and declared.table.name, outputs[output].table
-        every = [f"'{each}'" for each in _fitting(declared, stages)]
+        every = [f"'{each}'" for each in _fitting(declared, stages) if not each.startswith(f"{name}.")]
         fitting = [each for each in every if each.startswith(f"'{asset}.")] or every
-        offer = f"Write {' or '.join(fitting)}." if fitting else "No asset of the program makes one."
-        raise yaml.problem(
-            where, f"input '{port}' of '{name}' takes a table of {expected}, but '{asset}.{output}' is one of {found and found.name}. {offer}"
-        )
+        offer = f"Write {' or '.join(fitting)}." if fitting else "No other asset of the program makes one."
+        raise yaml.problem(where, f"input '{port}' of '{name}' takes {_type(declared)}, but '{target}' is {_type(outputs[output])}. {offer}")
     return InputSource(port, asset, output)
+
+
+def _type(port: Input[Any] | Output) -> str:
+    """Name what a port takes or makes, for a sentence."""
+    text = str(port.kind) if port.table is None else f"table of {port.table.name}"
+    return f"an {text}" if text[0] in "aeiou" else f"a {text}"
 
 
 def _fits(output: Output, declared: Input[Any]) -> bool:

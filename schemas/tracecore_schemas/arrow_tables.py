@@ -8,6 +8,7 @@ x to the right, y down, z ahead (REP 103).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -90,6 +91,9 @@ class TableType:
         self.name = name
         self.description = description
         self.columns: tuple[Column, ...] = (*(extends.columns if extends is not None else ()), *columns)
+        doubled = next((each for each, number in Counter(self.names).items() if number > 1), None)
+        if doubled is not None or not self.columns:
+            raise ValueError(f"the table type {name!r} has " + (f"two columns named {doubled!r}" if doubled else "no columns"))
         self.kind = kind
         self.version = version
         self.extends = extends

@@ -79,7 +79,7 @@ def test_a_table_of_another_type_is_refused_when_the_program_is_loaded(tmp_path:
         load_program(program)
     assert str(refused.value) == (
         f"{program}, line {line}: input 'frames' of 'training_set' takes a table of frames, "
-        "but 'drives.sweeps' is one of sweeps. Write 'drives.frames'."
+        "but 'drives.sweeps' is a table of sweeps. Write 'drives.frames'."
     )
 
 

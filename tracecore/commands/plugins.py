@@ -321,7 +321,8 @@ def _print_one(whole: dict[str, Any]) -> None:
         for port in stage["files"]:
             out.print(f"  files   {port['param']}: {port['note']} ({', '.join(port['suffixes'])})", markup=False)
         for port in stage["outputs"]:
-            out.print(f"  output  {port['name']}: {_type(port)}{'  checks: ' + ', '.join(port['checks']) if port['checks'] else ''}", markup=False)
+            checks = f" (checks: {', '.join(port['checks'])})" if port["checks"] else ""
+            out.print(f"  output  {port['name']}: {_type(port)}{checks}{_sentence(port)}", markup=False)
         if stage["checks"]:
             out.print(f"  checks  {', '.join(stage['checks'])}", markup=False)
         for param in stage["params"]:

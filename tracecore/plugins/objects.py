@@ -24,6 +24,7 @@ from tracecore.stage import Stage, StageKind
 from tracecore_schemas.arrow_tables import BUILT_IN_TABLES, TableType
 from tracecore_schemas.facets import SHARED_FACETS, FacetSpec
 from tracecore_schemas.kinds import BUILT_IN_KINDS, ArtifactKind
+from tracecore_schemas.refs import NO_ARTIFACTS
 from tracecore_schemas.suites import SUITES
 
 __all__ = ["CORE", "OBJECT_TYPES", "STAGES", "ObjectType", "UnfitError", "built_in", "check_outputs"]
@@ -99,6 +100,18 @@ class _StageType(ObjectType):
         return item
 
 
+class _KindType(ObjectType):
+    """The record sorts and finds artifacts by their kinds."""
+
+    def check(self, item: Any) -> ArtifactKind:
+        kind: ArtifactKind = super().check(item)
+        if kind in NO_ARTIFACTS:
+            raise UnfitError(f"its kind '{kind}' has the name of what refs such as {kind}/… name already: choose another name")
+        if not isinstance(kind.rank, int) or not isinstance(kind.rank_measured, int):
+            raise UnfitError(f"its kind '{kind}' has the rank {kind.rank!r} and rank_measured {kind.rank_measured!r}; expected whole numbers")
+        return kind
+
+
 OBJECT_TYPES = (
     _StageType(STAGES, "stage", Stage),
     ObjectType("checks", "check", Check),
@@ -108,7 +121,7 @@ OBJECT_TYPES = (
     ObjectType("commands", "command", click.Command),
     ObjectType("facets", "facet", FacetSpec, by_name=False),
     ObjectType("kpis", "KPI", KpiSpec, by_name=False),
-    ObjectType("kinds", "kind", ArtifactKind, by_name=False),
+    _KindType("kinds", "kind", ArtifactKind, by_name=False),
     ObjectType("tables", "table type", TableType, by_name=False),
 )
 

@@ -20,7 +20,7 @@ from tracecore.running.worker.jobs import Job
 from tracecore.stage import Files, Input, Lineage, Output, Port, SourceFile, Stage, Value_co
 from tracecore.store import StagedTable, open_store
 from tracecore.store.manifest import scan_directory
-from tracecore.system.failures import recordable, tellable
+from tracecore.system.failures import reason_of, recordable, tellable
 from tracecore_schemas.canonical import JSON, jcs
 from tracecore_schemas.facet_summary import LONGEST, wrong_summary
 from tracecore_schemas.facets import FacetSpec
@@ -217,11 +217,25 @@ class RunContext:
             self._progress = None
 
 
+def _summarized(spec: FacetSpec, value: Mapping[str, JSON]) -> Mapping[str, JSON]:
+    """Return the members with their summary.
+
+    Raises:
+        TypeError: the spec's function can't summarize them; what the contract refuses in them is the first cause.
+    """
+    try:
+        return spec.summarized(value)
+    except Exception as error:
+        cause = spec.problem(value)
+        why = f"its contract refuses it: {cause}" if cause is not None else f"its summary function failed with {reason_of(error)}"
+        raise TypeError(f"the facet '{spec.name}' can't be recorded: {why}") from error
+
+
 def _facet(spec: str | FacetSpec, value: Any) -> tuple[str, JSON]:
     """Return a facet's name and a copy of its value with its summary; raises TypeError if the value is not JSON or the summary is invalid."""
     facet = spec if isinstance(spec, str) else spec.name
+    described = _summarized(spec, value) if isinstance(spec, FacetSpec) and isinstance(value, Mapping) else value
     try:
-        described = spec.summarized(value) if isinstance(spec, FacetSpec) and isinstance(value, Mapping) else value
         frozen: JSON = json.loads(jcs(recordable(described)))
     except (rfc8785.CanonicalizationError, TypeError, ValueError) as error:
         raise TypeError(f"the facet '{facet}' can't be recorded: {error}; use texts, finite numbers, lists and mappings") from error

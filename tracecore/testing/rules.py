@@ -21,6 +21,7 @@ from tracecore.plugins.discovery import GROUP, LoadedPlugin
 from tracecore.plugins.objects import OBJECT_TYPES, STAGES
 from tracecore.stage import Input, Output, Stage
 from tracecore.system.failures import reason_of
+from tracecore_schemas.arrow_tables import TableType
 from tracecore_schemas.canonical import jcs
 from tracecore_schemas.facet_summary import wrong_summary
 from tracecore_schemas.facets import FacetSpec
@@ -182,10 +183,28 @@ def plugin_doc_problems(plugin: LoadedPlugin, distribution: metadata.Distributio
             yield from (
                 f"the {each.noun} '{item.name}' has no docstring and no description"
                 for item in plugin.brings[each.plural]
-                if not item.description.strip()
+                if not _description(item).strip()
             )
     yield from (problem for spec in plugin.brings["facets"] if (problem := _facet_problem(spec)) is not None)
+    yield from (problem for table in plugin.brings["tables"] if (problem := _table_problem(table)) is not None)
     yield from (f"the command '{command.name}' has no help" for command in plugin.brings["commands"] if not (command.help or command.short_help))
+
+
+def _description(item: Any) -> str:
+    """Return an object's description; that of a facet whose contract can't be read is left to the facet's own finding."""
+    try:
+        return str(item.description)
+    except Exception as error:  # noqa: BLE001  # the plugin's own files
+        return reason_of(error)
+
+
+def _table_problem(table: TableType) -> str | None:
+    """Return which column of a table type has a type that Arrow doesn't know."""
+    try:
+        _ = table.schema
+    except ValueError as error:
+        return f"the table type '{table.name}' can't be written: {error}"
+    return None
 
 
 def _facet_problem(spec: FacetSpec) -> str | None:

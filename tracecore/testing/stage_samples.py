@@ -86,7 +86,8 @@ def sample_of(stage: type[Stage], source: SampleSource | None, folder: Path) -> 
         if name not in inputs and not port.optional:
             given = built_in(port, folder)
             if given is None:
-                raise NoSample(f"there is no built-in sample of kind {port.kind} for the input '{name}': give one in {FILE.as_posix()}")
+                of = f"kind {port.kind}" if port.table is None else f"table type {port.table.name}"
+                raise NoSample(f"there is no built-in sample of {of} for the input '{name}': give one in {FILE.as_posix()}, or the type a sample=")
             inputs[name] = given
     lacking = [name for name, each in stage.Params.model_fields.items() if each.is_required() and name not in sample.params]
     if lacking and not sample.not_here:

@@ -19,7 +19,7 @@ from tracecore.images import AnnotatedImage, Mark, color_of, contact_sheet, draw
 from tracecore.kpis import read_kpis
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.facets import KPIS_FACET
-from tracecore_schemas.kinds import Media
+from tracecore_schemas.kinds import ArtifactKind, Media
 from tracecore_schemas.run import Artifact
 from tracecore_schemas.strict_json import loads_strict
 
@@ -202,6 +202,10 @@ def artifact_metadata(artifact: Artifact, run_id: str, *, reused: bool, store: A
         "run": dg.MetadataValue.text(f"run/{run_id}"),
         "reused": dg.MetadataValue.bool(reused),
     }
+    if isinstance(artifact.kind, ArtifactKind) and not artifact.kind.is_built_in:
+        found["kind"] = dg.MetadataValue.text(f"{artifact.kind}: {artifact.kind.description}")
+    if artifact.table is not None:
+        found["table"] = dg.MetadataValue.text(f"{artifact.table.name}: {artifact.table.description}")
     if artifact.size_bytes is not None:
         found["size"] = dg.MetadataValue.int(artifact.size_bytes)
     if artifact.rows is not None:

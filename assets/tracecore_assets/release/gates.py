@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tracecore.errors import RunFailed, UsageError
-from tracecore.gate import GateEvidence, PreviousBuild
+from tracecore.gate import GateEvidence, GateResult, PreviousBuild
 from tracecore.kpis import kpi_values
 from tracecore.plugins.host import PluginHost
 from tracecore.plugins.release_gates import NO_LEAK, CheckPassed
@@ -68,6 +68,11 @@ def _judge(called: str, gate: str, requirement: Mapping[str, Any], evidence: Gat
         raise
     except BaseException as error:  # a plugin may raise anything, SystemExit too; it must not break the build's record
         raise RunFailed(f"The gate '{gate}' of plugin '{found.entry_point}' failed: {reason_of(error)}.") from error
+    if not isinstance(result, GateResult) or not isinstance(result.passed, bool) or not isinstance(result.message, str):
+        raise RunFailed(
+            f"The gate '{gate}' of plugin '{found.entry_point}' must return a GateResult whose 'passed' is a bool and whose 'message' is a text; "
+            f"it returned {tellable(repr(result))}."
+        )
     measured, required = recordable(result.measured), recordable(result.required)
     unknowns = tuple(Unknown(tellable(unknown.what), tellable(unknown.why)) for unknown in result.unknowns)
     message = tellable(result.message)

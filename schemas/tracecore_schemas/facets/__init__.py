@@ -52,6 +52,8 @@ class FacetSpec:
         schema: Mapping[str, Any] | None = None,
         example: Mapping[str, JSON] | None = None,
     ) -> None:
+        if not package and (schema is None or example is None):
+            raise ValueError(f"the facet {name!r} needs its contract: schema= and example=, or package=__package__ with the files of both")
         self.name = name
         self._summary = summary
         self._package = package
