@@ -103,7 +103,7 @@ def test_with_a_token_an_unknown_path_is_404_and_a_wrong_method_405(client: Test
         (b"", "not JSON"),
         (b"[]", "JSON object with the key 'query'"),
         (b'{"query": 7}', "JSON object with the key 'query'"),
-        (b'{"query": "{a}", "query": "{b}"}', "stands twice"),
+        (b'{"query": "{a}", "query": "{b}"}', "appears twice"),
         (b'{"query": "{a}", "variables": {"x": NaN}}', "NaN"),
         (b'{"query": "\\ud800"}', "surrogate"),
         (b'{"query": "{a}", "variables": []}', "'variables' to be an object"),

@@ -203,7 +203,7 @@ def test_events_of_airflow_and_marquez_are_read() -> None:
         (b'{"a": NaN}', "NaN is not a JSON number"),
         (b'{"a": -Infinity}', "-Infinity is not a JSON number"),
         (b'{"a": 1e400}', "too large for a double"),
-        (b'{"a": 1, "a": 2}', "the key 'a' stands twice"),
+        (b'{"a": 1, "a": 2}', "the key 'a' appears twice"),
         (b'{"a": "\\ud800"}', "lone surrogate"),
         (b'{"a": "\\u0000"}', r"without U\+0000"),
         (b"[" * 100_000, "nested too deep"),

@@ -317,7 +317,7 @@ def trace() -> dict[str, Any]:
         "gaps": [{"at": _TRAIN, "missing": "producer", "why": "No recorded run made it."}],
         "unknowns": [{"at": _MODEL, "what": "labeler", "why": "the file names none"}],
         "nodes": [
-            _node(_BUILD, release), _node(_MODEL, train, tracecore_training={"summary": "2 steps"}), _node(_TRAIN, None), _node(_PROGRAM, None),
+            _node(_BUILD, release), _node(_MODEL, train, acme_training={"summary": "2 steps"}), _node(_TRAIN, None), _node(_PROGRAM, None),
         ],
         "runs": [{"id": train, "job": "sample.model", **ended, **made_by}, {"id": release, "job": "sample.release", **ended, **of_no_stage}],
         "edges": [{"run": run, "ref": ref, "direction": way, "role": role, "inferred": False} for run, ref, way, role in edges],

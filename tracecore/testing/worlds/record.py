@@ -159,7 +159,7 @@ class RecordWorld:
 
     def train(self, content: str = "weights", *, epochs: int = 1) -> None:
         """Record the training of a model."""
-        model = artifact("model", "demo.model", content, facets={"tracecore_training": {"summary": count(epochs, "epoch"), "epochs": epochs}})
+        model = artifact("model", "demo.model", content, facets={"acme_training": {"summary": count(epochs, "epoch"), "epochs": epochs}})
         self.run("model", StageKind.TRAIN, [("frames", "training_set.train"), ("labels", "labels")], {"model": model}, params={"epochs": epochs})
 
     def compile(self, content: str = "engine") -> None:
