@@ -40,14 +40,14 @@ from tracecore_schemas.canonical import digest_file
 __all__ = ["PLUGIN", "RULES", "Finding", "Report", "Result", "called_objects", "conformance", "findings", "first_difference", "subject_of"]
 
 RULES = {
-    "loads": "it is installed and brings what its hooks promise",
-    "alone": "it can be imported in a fresh interpreter, without any other plugin",
-    "imports": "none of its sources imports another plugin, the record, or a name that tracecore does not publish",
+    "loads": "it is installed and its hooks return what they should",
+    "alone": "it can be imported in a fresh interpreter without any other plugin",
+    "imports": "it does not import another plugin, the record, or a name that tracecore does not publish",
     "names": "stages, exporters and importers are named in kebab-case, checks and gates in kebab-case or snake_case, ports in snake_case",
-    "kind": "a stage makes what its kind makes",
-    "docs": "everything that a program or a user names has a description; a warning: no README, an undescribed port, a module without docstring",
-    "params": "Params are frozen, refuse unknown keys, have valid defaults, and survive pickle and JSON",
-    "runs": "a stage runs on sample inputs in the real executor; every check, gate, exporter, importer, command and observer answers on samples",
+    "kind": "a stage's outputs fit its kind",
+    "docs": "everything that a program or a user can name has a description; warnings: no README, an undescribed port, a module without docstring",
+    "params": "Params are frozen, reject unknown keys, have valid defaults, and survive pickle and JSON",
+    "runs": "a stage runs on sample inputs in the real executor; every check, gate, exporter, importer, command and observer works on samples",
     "inputs": "it reads nothing but its declared inputs",
     "outputs": "it writes nothing but its declared outputs",
     "written": "it writes every output it declares",
