@@ -81,7 +81,7 @@ def test_the_page_leads_from_nothing_to_a_traced_build(python: Path, tmp_path: P
 def test_the_page_lists_the_rules_and_kinds_as_they_are() -> None:
     table = dict(re.findall(r"^\| `([a-z]+)` \| (.+) \|$", TEXT[TEXT.index("## The contract") :], re.MULTILINE))
     assert table == RULES
-    kinds = re.search(r"`--kind` chooses what its stage is \(([^;]+);", TEXT)
+    kinds = re.search(r"`--kind` chooses the stage's kind \(([^;]+);", TEXT)
     assert kinds is not None
     assert re.findall(r"`(\w+)`", kinds[1]) == [kind.value for kind in StageKind]
 
