@@ -24,7 +24,7 @@ def test_an_artifact_shows_facets_checks_makers_readers_and_history(world: Recor
     world.train("other weights", epochs=2)
     shown = world.record.query(show, "model/demo.model", workspace=world.record.workspace)
     assert shown["ref"] == world.made["model"].ref
-    assert shown["facets"]["tracecore_training"]["epochs"] == 2
+    assert shown["facets"]["acme_training"]["epochs"] == 2
     assert [use["run"] for use in shown["made_by"]] == [world.runs["model"]]
     assert [version["ref"] for version in shown["versions"]] == [world.made["model"].ref, old]
     assert [use["job"] for use in world.record.query(show, old, workspace=world.record.workspace)["read_by"]] == ["demo.engine"]
