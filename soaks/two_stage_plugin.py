@@ -65,7 +65,8 @@ class TwoSum(tc.Stage):
         (folder / "config.json").write_text(json.dumps({"total": sum(values)}), encoding="utf-8")
         kpis = {"total": float(sum(values))}
         (context.path(self.card) / "card.json").write_text(json.dumps(kpis), encoding="utf-8")
-        context.describe(self.card, "tracecore_kpis", {"summary": tc.count(len(kpis), "figure"), "values": kpis, "baseline": {}, "executed_with": "two-sum"})
+        facet = {"summary": tc.count(len(kpis), "figure"), "values": kpis, "baseline": {}, "executed_with": "two-sum"}
+        context.describe(self.card, "tracecore_kpis", facet)
 
 
 class Positive(tc.Check):

@@ -90,7 +90,7 @@ MUTANTS: dict[str, tuple[Any, str, Any]] = {
         property(lambda self: 1 if self.inferred else len(self.makers) + len(self.others) + self.rewritten),
     ),
     "no reading names its maker": (relation.Resolved, "made_by", property(lambda self: None)),
-    "state changes are outputs": (relation.Relation, "_is_write", lambda self, link: True),
+    "state changes are outputs": (relation.Relation, "written", lambda self, outputs: list(outputs)),
     "the last end of a run decides": (
         reader,
         "resolve_run",
