@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import forked
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tracecore.running.worker import workers
 
@@ -18,6 +19,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 gc.set_threshold(50_000, 20, 50)
 
 workers._start = forked.server
+
+# A deadline of Hypothesis measures the machine's load, not the code.
+settings.register_profile("tracecore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tracecore")
 
 
 @pytest.fixture(autouse=True, scope="module")

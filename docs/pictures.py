@@ -24,7 +24,7 @@ Graph = dict[str, set[str]]
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """What is written in a node: its title, smaller lines below it, and its color."""
+    """Label and color of a node: title, then smaller lines below it."""
 
     title: str
     lines: tuple[str, ...] = ()

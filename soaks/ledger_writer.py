@@ -92,6 +92,7 @@ class _Writer:
 
 
 def main(workspace: Path) -> None:
+    """Append events by several threads for each order read from stdin; print one line of JSON answers per order."""
     from tracecore_lineage import Record
 
     with Record.open(workspace) as record:

@@ -180,7 +180,7 @@ class TraceRun:
 
 @output_type
 class Claim:
-    """What a producer says of a version that it has no say over; it adds no edge. `run` is empty for an event of no run."""
+    """A producer's statement about a version that it has no authority over; it adds no edge. `run` is empty if the event belongs to no run."""
 
     at: str
     run: str

@@ -121,7 +121,7 @@ class GateSpec(_Frozen):
 
 
 class Release(_Frozen):
-    """What a build needs to be sealed.
+    """The conditions under which a build is sealed.
 
     Attributes:
         approver: whether a build must name its approver.

@@ -17,7 +17,7 @@ JOBS = frozenset({f"tracecore.{WITHDRAWAL}", f"tracecore.{PRUNE}"})
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What was erased of one version at one store location; `version` is the Delta version, None for files and directories."""
+    """The erased files of one version at one store location; `version` is the Delta version, None for files and directories."""
 
     ref: str
     location: str

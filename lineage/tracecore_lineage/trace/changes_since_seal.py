@@ -1,6 +1,6 @@
-"""What was recorded about the nodes and runs of a build's trace after the build was sealed.
+"""Facts recorded about the nodes and runs of a build's trace after the build was sealed.
 
-Later uses of the same versions and repeated facts are not changes; bug reports are.
+Bug reports count; later uses of the same versions and repeated facts do not.
 """
 
 from __future__ import annotations

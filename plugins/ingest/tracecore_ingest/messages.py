@@ -82,7 +82,7 @@ def bytes_of(message: Any, name: str, kind: str) -> bytes:
 
 
 class Role(StrEnum):
-    """What a channel's messages are read as; calibrations and transforms are also written to the signals table."""
+    """The kind of data in a channel's messages. Calibrations and transforms are also written to the signals table."""
 
     FRAME = "frame"
     SWEEP = "sweep"

@@ -38,7 +38,7 @@ class World(tc.Stage):
     )
 
     class Params(tc.Params):
-        """What is simulated."""
+        """The drives to simulate."""
 
         drives: int = tc.Field(10, ge=1, le=500, description="how many drives")
         first: int = tc.Field(0, ge=0, le=100_000, description="number of the first drive: a fleet that goes on where another asset's drives ended")

@@ -133,7 +133,7 @@ class UltralyticsRun(tc.Stage):
     model = tc.Output("model", checks=["losses_finite"], description="config.json, curves.json, and the run's files as they were found, in evidence/")
 
     class Params(tc.Params):
-        """What is taken."""
+        """The training run to import."""
 
         paths: tuple[str, ...] = tc.Field((), description="the run's folder (runs/detect/train); a data.yaml next to it names the classes")
 
