@@ -143,9 +143,9 @@ os.fsync = lambda file: None if stat.S_ISDIR(os.fstat(file).st_mode) else fsync(
 
 FSYNC_BEFORE_THE_LAST_WRITE = '''
 """A copy is forced to disk before its last byte is written."""
-from tracecore.store import staging
+from tracecore.store import base_store
 
-clone_or_copy = staging.clone_or_copy
+clone_or_copy = base_store.clone_or_copy
 
 def copied(source, target):
     answer = clone_or_copy(source, target)
@@ -153,7 +153,7 @@ def copied(source, target):
         file.write(source.read_bytes()[:1])
     return answer
 
-staging.clone_or_copy = copied
+base_store.clone_or_copy = copied
 '''
 
 SYNCHRONOUS_OFF = '''

@@ -14,7 +14,8 @@ from sqlalchemy import insert
 
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
-from tracecore_lineage.exchange.ingest import Ingested, Refused
+from tracecore_lineage.catalog.recorder import RecordWriter
+from tracecore_lineage.exchange.ingest import Ingested, Refused, ingest
 from tracecore_lineage.ledger.sql_tables import OUTBOX
 
 
@@ -102,10 +103,10 @@ def test_an_import_that_leaves_something_of_a_refused_file_is_found_out(record: 
     bodies = [strangers_events(1)[0], b"{"]
     assert judge_import(record.workspace.root, bodies, tmp_path / "events.ndjson", Counter()) == []
 
-    def half(record: Record, events: list[Any], **_: Any) -> Any:
+    def half(recorder: RecordWriter, events: list[Any], **_: Any) -> Any:
         from tracecore.errors import UsageError
 
-        record.ingest([strangers_events(4)[3]])
+        ingest(recorder, [strangers_events(4)[3]])
         raise UsageError("events.ndjson:2: it is not an event.")
 
     monkeypatch.setattr("tracecore_lineage.exchange.event_files.take_events", half)
