@@ -86,12 +86,8 @@ SUITES: tuple[Suite, ...] = (
             _between("height", 0, strict_min=True),
             _between("x", 0),
             _between("y", 0),
-            _expect(
-                "expect_column_pair_values_a_to_be_greater_than_b", column_A="image_width", column_B="x", ignore_row_if="either_value_is_missing"
-            ),
-            _expect(
-                "expect_column_pair_values_a_to_be_greater_than_b", column_A="image_height", column_B="y", ignore_row_if="either_value_is_missing"
-            ),
+            _greater("image_width", "x"),
+            _greater("image_height", "y"),
         ),
     ),
     Suite(

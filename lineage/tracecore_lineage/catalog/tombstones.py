@@ -190,10 +190,6 @@ def _joined(promised: Erasure, done: Erasure) -> Erasure:
     return Erasure(**{name: getattr(done, name) for name in done.__slots__} | {"seq": min(promised.seq, done.seq)})
 
 
-def _place(row: Any) -> int:
-    return int(row.seq)
-
-
 def remade(connection: Connection, own: LedgerName, erasures: Sequence[Erasure], refs: Iterable[str] | None = None) -> dict[tuple[str, str], int]:
     """Return, by (ref, location) of each erased version (only `refs`, if given), the last position at which an own event states that location."""
     erased = {version.ref for erasure in erasures for version in erasure.versions}
