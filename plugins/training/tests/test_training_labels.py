@@ -93,7 +93,7 @@ def test_a_head_without_any_label_is_a_clear_error(read: Any, make_label: Any, p
         read([box], ahead_m=(5, 10))
     with pytest.raises(UsageError, match=r"the labels hold 1 paths, and none reaches 40 m ahead"):
         read([path_label("a", STRAIGHT)], ahead_m=(40,))
-    with pytest.raises(UsageError, match=r"head 'light' to learn: no label .* says one of none, red, yellow, green; they say blue"):
+    with pytest.raises(UsageError, match=r"head 'light' to learn: no label .* has one of the values none, red, yellow, green; found blue"):
         read([tag("a", "blue")], states=STATES)
-    with pytest.raises(UsageError, match=r"they say nothing\. Give such labels, or leave the head out"):
+    with pytest.raises(UsageError, match=r"found nothing\. Supply such labels, or leave the head out"):
         read([box], states=STATES)
