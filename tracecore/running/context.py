@@ -1,4 +1,5 @@
 """The `Context` of a running stage, which remembers what it reads and writes, and allows access to the paths it returns."""
+# ruff: noqa: D102  # the docstrings of `Context` apply
 
 from __future__ import annotations
 
@@ -111,11 +112,9 @@ class RunContext:
         return cast("Value_co", value)
 
     def artifact(self, port: Input[Any]) -> Artifact | None:
-        """Return a copy of an input's recorded artifact; None for an optional input that is not wired."""
         return copy.deepcopy(self._job.inputs.get(self._own(port, Input).name))
 
     def files(self, port: Files) -> list[SourceFile]:
-        """Return the files found for a file port."""
         found = list(self._job.found[self._own(port, Files).name])
         self.places.read(*(file.path for file in found))
         return found
@@ -153,7 +152,6 @@ class RunContext:
         facets: Mapping[str | FacetSpec, JSON] | None = None,
         unknowns: Sequence[tuple[str, str]] = (),
     ) -> Path:
-        """Keep an external file with its declared origin and return its stored path."""
         checked = dict(_facet(facet, value) for facet, value in (facets or {}).items())
         stated = [(tellable(str(what)), tellable(str(why))) for what, why in unknowns]
         with self.watch.kernel():
@@ -162,7 +160,6 @@ class RunContext:
         return path
 
     def quarantine(self, file: SourceFile, reason: str) -> None:
-        """Leave out a damaged file and record why."""
         self._adopting.quarantine(file, tellable(str(reason)))
 
     def write(self, port: Output, value: Any) -> None:
@@ -177,7 +174,6 @@ class RunContext:
             self.unknown("drive withdrawn", f"{drive}: {reason}", port=port)
 
     def path(self, port: Output) -> Path:
-        """Return the staging folder for an output's files."""
         name = self._own(port, Output).name
         if name in self.tables:
             raise TypeError(f"the stage wrote the output '{name}' both as a table and as files")
@@ -190,7 +186,6 @@ class RunContext:
         return self.folders[name]
 
     def describe(self, port: Output, facet: str | FacetSpec, value: Mapping[str, JSON]) -> None:
-        """Attach a facet to an output, replacing one of the same name; raises TypeError if its name or value is invalid."""
         name = self._own(port, Output).name
         called, members = _facet(facet, value)
         if not _FACET_NAME.fullmatch(called) or called in _OURS or called in _STANDARD:
@@ -200,7 +195,6 @@ class RunContext:
         self.facets.setdefault(name, {})[called] = members
 
     def unknown(self, what: str, why: str, *, port: Output | None = None) -> None:
-        """Add an unknown to an output, or to all outputs by default."""
         stated = (None if port is None else self._own(port, Output).name, Unknown(tellable(str(what)), tellable(str(why))))
         if stated not in self.unknowns:
             self.unknowns.append(stated)

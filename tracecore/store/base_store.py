@@ -1,4 +1,5 @@
 """The implementation that all stores share: staging, manifests of directories, and verification."""
+# ruff: noqa: D102  # the docstrings of `Store` apply
 
 from __future__ import annotations
 
@@ -146,14 +147,12 @@ class BaseStore:
         self._workspace = workspace.root
 
     def staging(self, run_id: str) -> Path:
-        """Create a run's staging folder and return it."""
         folder = self._staging / run_id
         with clear_disk_errors(self._workspace):
             make_folder(folder)
         return folder
 
     def stage_table(self, data: pa.Table | pa.RecordBatchReader, *, run_id: str, port: str) -> StagedTable:
-        """Write a table's rows to staging, replacing an earlier write to the port."""
         from tracecore.store.parquet import write_table
 
         with clear_disk_errors(self._workspace):
@@ -171,7 +170,6 @@ class BaseStore:
         return artifact.location
 
     def exists(self, artifact: Artifact) -> bool:
-        """Whether all files of an artifact exist with their recorded sizes."""
         try:
             location = self._location(artifact)
         except UsageError:
@@ -185,12 +183,10 @@ class BaseStore:
         return size is not None and artifact.size_bytes in {None, size}
 
     def log(self, artifact: Artifact) -> Sequence[str]:
-        """Return the commit files of a table up to a version."""
         self._location(artifact)
         return log_names(artifact, self.place)
 
     def names(self, artifact: Artifact, *, log: bool = True) -> Sequence[str]:
-        """Return all files of an artifact, including a directory's manifest and, if `log`, a table's commits."""
         location = self._location(artifact)
         if artifact.media is Media.DELTA:
             return [*(log_names(artifact, self.place) if log else ()), *data_names(artifact, self.place)]
@@ -199,7 +195,6 @@ class BaseStore:
         return [location]
 
     def parts(self, artifact: Artifact) -> list[Part]:
-        """Return the files with a version's content."""
         location = self._location(artifact)
         if artifact.media is Media.DELTA:
             return table_parts(artifact, self.place)
@@ -216,11 +211,9 @@ class BaseStore:
     def verify_log(
         self, location: str, versions: Collection[DeltaVersion], gone: Sequence[ErasedFile] = ()
     ) -> Mapping[DeltaVersion, list[StoreFailure]]:
-        """Recompute a table's log once and return its differences from each recorded version."""
         return verify_log(self.place, location, versions, gone_by_path(gone))
 
     def verify(self, artifact: Artifact, gone: Sequence[ErasedFile] = (), *, log: Sequence[StoreFailure] | None = None) -> list[StoreFailure]:
-        """Recompute an artifact's digest from its bytes and the records of erased ones; return a failure for each difference."""
         where = self._location(artifact)
         known = gone_by_path(gone)
         if artifact.media is Media.DELTA:

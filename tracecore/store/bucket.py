@@ -1,4 +1,5 @@
 """Access to the objects of a store in a bucket: reads, conditional puts, uploads, and the claim of the bucket for one ledger."""
+# ruff: noqa: D102  # the docstrings of `Place` apply
 
 from __future__ import annotations
 
@@ -59,7 +60,6 @@ class Bucket:
     # --- reading
 
     def read(self, path: str) -> bytes:
-        """Return the bytes of a small object; raises FileNotFoundError if it is missing."""
         import obstore
 
         try:
@@ -81,7 +81,6 @@ class Bucket:
                 yield bytes(chunk)
 
     def size(self, path: str) -> int | None:
-        """Return an object's size in bytes, or None."""
         import obstore
 
         try:
@@ -114,24 +113,20 @@ class Bucket:
         return self.size(manifest_beside(folder)) is not None
 
     def scan(self, folder: str) -> list[tuple[str, int, str]]:
-        """Return (path relative to the folder, size, SHA-256 hex) of every object below a folder, sorted."""
         paths = [path for path, _ in self.listed(folder)]
         found = zip(paths, self._side_by_side(self.fingerprint, paths), strict=True)
         return sorted((path.removeprefix(f"{folder}/"), facts[1], facts[0].removeprefix("sha256:")) for path, facts in found if facts is not None)
 
     def contains(self, folder: str, path: str) -> bool:  # noqa: ARG002  # keys are plain texts: nothing leads elsewhere
-        """Whether a path stays below a folder."""
         return not leads_out(path)
 
     def rows(self, path: str) -> int:
-        """Return the number of rows in a Parquet file's footer."""
         import pyarrow.parquet as pq
 
         counted: int = pq.read_metadata(path, filesystem=self.arrow("")).num_rows
         return counted
 
     def arrow(self, folder: str) -> FileSystem:
-        """Return a folder as an Arrow file system."""
         return self.backend.arrow(folder)
 
     # --- writing

@@ -1,4 +1,5 @@
 """The store in a local folder: `blobs/` and `trees/` by digest, `tables/` by name, `staging/` by run."""
+# ruff: noqa: D102  # the docstrings of `Store` apply
 
 from __future__ import annotations
 
@@ -64,7 +65,6 @@ class LocalStore(BaseStore):
     # --- files and directories
 
     def put_file(self, source: Path, *, run_id: str, move: bool = False) -> Stored:
-        """Store a file under its digest, unless an undamaged one is there."""
         with clear_disk_errors(self._workspace):
             if move:
                 digest, size = described_file(source)
@@ -83,7 +83,6 @@ class LocalStore(BaseStore):
         return Stored(digest, Media.FILE, location, size)
 
     def put_directory(self, source: Path, *, run_id: str) -> Stored:
-        """Store a staged directory under the digest of its manifest, which is written next to it."""
         files, manifest = described_directory(source)
         digest = digest_bytes(manifest)
         location = tree_location(digest)
@@ -116,7 +115,6 @@ class LocalStore(BaseStore):
     # --- tables
 
     def put_table(self, staged: StagedTable, *, kind: str, name: str, run_id: str, after: DeltaVersion | None = None) -> Stored:
-        """Commit a staged table as the next version of a name's Delta table."""
         location = table_folder(kind, name)
         with clear_disk_errors(self._workspace), hold_table(self._locks, kind, name):
             make_folder(self.root / location / LOG)
@@ -127,7 +125,6 @@ class LocalStore(BaseStore):
     # --- reading
 
     def open(self, artifact: Artifact) -> Path | ds.Dataset:
-        """Return the path of a file or directory, or the dataset at the recorded version; raises UsageError if the bytes are missing."""
         place = self.root / self._location(artifact)
         if artifact.media is Media.DELTA:
             return self._dataset(artifact)
@@ -136,29 +133,24 @@ class LocalStore(BaseStore):
         return place
 
     def fetched(self, artifact: Artifact, name: str) -> Path:  # noqa: ARG002  # a bucket's needs it
-        """Return the path of one of an artifact's files."""
         return self.root / name
 
     # --- erasing
 
     def inventory(self) -> Iterator[tuple[str, int]]:
-        """Yield (path, size) of every stored file, without staging."""
         return (each for each in inventory(self.root, self._staging) if each[0] != MARKER)
 
     def read(self, path: str) -> bytes | None:
-        """Return the bytes of a stored file, or None."""
         try:
             return (self.root / inside(path)).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
 
     def erase(self, paths: Collection[str]) -> int:
-        """Delete stored files and return the number of bytes freed."""
         with clear_disk_errors(self._workspace):
             return erase_files(self.root, paths)
 
     def rewrite(self, path: str, data: bytes) -> None:
-        """Replace a stored file atomically."""
         with clear_disk_errors(self._workspace):
             rewrite_file(self.root, path, data)
 

@@ -1,4 +1,5 @@
 """The store in a bucket: the same locations, digests and results as in a folder, with put-if-absent instead of link and fsync."""
+# ruff: noqa: D102  # the docstrings of `Store` apply
 
 from __future__ import annotations
 
@@ -75,7 +76,6 @@ class ObjectStore(BaseStore):
             remove_tree(folder)
 
     def staged_runs(self) -> list[str]:
-        """Return the ids of runs with files in this workspace's staging, sorted."""
         return sorted(path.name for path in self._staging.iterdir()) if self._staging.is_dir() else []
 
     # --- files and directories
@@ -164,7 +164,6 @@ class ObjectStore(BaseStore):
         return there >= {path for path, _, _ in directory_members(artifact, self.place)}
 
     def fetched(self, artifact: Artifact, name: str) -> Path:
-        """Return the cached copy of one file, downloaded if needed; `verify` compares its digest with the recorded one."""
         if artifact.media is Media.FILE:
             return self._cache.fetch(name, artifact.digest, artifact.size_bytes)
         found = self._bucket.fingerprint(name)
@@ -175,11 +174,9 @@ class ObjectStore(BaseStore):
     # --- erasing
 
     def inventory(self) -> Iterator[tuple[str, int]]:
-        """Yield (path, size) of every stored file, of all workspaces."""
         return self._bucket.listed("")
 
     def read(self, path: str) -> bytes | None:
-        """Return the bytes of a stored file, or None."""
         try:
             return self._bucket.read(inside(path))
         except FileNotFoundError:

@@ -1,4 +1,5 @@
 """Read access to a store's files by POSIX path relative to the store's root, in a folder or a bucket."""
+# ruff: noqa: D102  # the docstrings of `Place` apply
 
 from __future__ import annotations
 
@@ -73,25 +74,20 @@ class LocalPlace:
     root: Path
 
     def read(self, path: str) -> bytes:
-        """Return a file's bytes."""
         return (self.root / path).read_bytes()
 
     def read_all(self, paths: Sequence[str]) -> list[bytes]:
-        """Return several files' bytes."""
         return [self.read(path) for path in paths]
 
     def size(self, path: str) -> int | None:
-        """Return a file's size in bytes, or None."""
         place = self.root / path
         return place.stat().st_size if place.is_file() else None
 
     def fingerprint(self, path: str) -> tuple[str, int] | None:
-        """Return a file's digest and size, or None."""
         place = self.root / path
         return (digest_file(place), place.stat().st_size) if place.is_file() else None
 
     def listed(self, folder: str) -> Iterator[tuple[str, int]]:
-        """Yield (path, size) of every file below a folder, in order."""
         for place, folders, files in os.walk(self.root / folder, onerror=unless_missing):
             folders.sort()
             for name in sorted(files):
@@ -108,18 +104,15 @@ class LocalPlace:
         return scan_directory(self.root / folder)
 
     def contains(self, folder: str, path: str) -> bool:
-        """Whether a path is below a folder after following symbolic links."""
         return (self.root / folder / path).resolve().is_relative_to((self.root / folder).resolve())
 
     def rows(self, path: str) -> int:
-        """Return the number of rows in a Parquet file's footer."""
         import pyarrow.parquet as pq
 
         counted: int = pq.read_metadata(self.root / path).num_rows
         return counted
 
     def arrow(self, folder: str) -> Any:
-        """Return a folder as an Arrow file system."""
         from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
         # deltalake's own file system calls back into Python from Arrow's threads, which aborts the process at exit.
