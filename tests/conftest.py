@@ -11,11 +11,11 @@ from fresh_record import fresh_record
 from hypothesis.configuration import set_hypothesis_home_dir
 from s3_server import S3Server
 
-from tracecore.testing.worlds import stages
+from tracecore.testing import worlds
 from tracecore.workspace import Workspace
 
 # The tables of a new record are made once in each process.
-stages.open_record = fresh_record
+worlds.open_record = fresh_record
 
 # What Hypothesis remembers belongs to pytest's cache: a test run leaves nothing else in the checkout.
 set_hypothesis_home_dir(Path(__file__).parents[1] / ".pytest_cache" / "hypothesis")

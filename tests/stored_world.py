@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from tracecore.store import Store, Stored, open_store
-from tracecore.testing.worlds.record import PROGRAM, RecordWorld, artifact, origin
+from tracecore.testing.worlds import PROGRAM, RecordWorld, artifact, origin
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import Artifact, RunInput
 

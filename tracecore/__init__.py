@@ -26,8 +26,7 @@ from tracecore_schemas.arrow_tables import (
     Column,
     TableType,
 )
-from tracecore_schemas.facet_summary import count, summarize
-from tracecore_schemas.facets import FacetSpec
+from tracecore_schemas.facets import FacetSpec, count, summarize
 from tracecore_schemas.kinds import ArtifactKind, Severity, StageKind
 
 if TYPE_CHECKING:

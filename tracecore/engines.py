@@ -10,7 +10,7 @@ from typing import Any, cast
 from tracecore.errors import RunFailed
 from tracecore.store.manifest import scan_directory
 from tracecore_schemas.canonical import JSON
-from tracecore_schemas.facet_summary import summarize
+from tracecore_schemas.facets import summarize
 
 __all__ = ["CARRIED", "engine_roles", "rename_inner"]
 

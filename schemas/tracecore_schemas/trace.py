@@ -1,7 +1,9 @@
-"""The answer shape of `trace` and `impact`, shared by the CLI, Python and GraphQL (public contract, version 2)."""
+"""The answer shape of `trace` and `impact`, shared by the CLI, Python and GraphQL (public contract, version 2), and reported bugs."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import (
     Any,
     NotRequired,  # pydantic reads them on Python 3.11 only from here
@@ -9,7 +11,44 @@ from typing import (
 
 from typing_extensions import TypedDict
 
-__all__ = ["Check", "Claim", "Edge", "Gap", "Node", "Origin", "RunNode", "StaticEdge", "Trace", "UnknownFact"]
+__all__ = ["Bug", "BugSeverity", "Check", "Claim", "Edge", "Gap", "Node", "Origin", "RunNode", "StaticEdge", "Trace", "UnknownFact"]
+
+
+class BugSeverity(StrEnum):
+    """Severity of a bug, in the reporter's judgment."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """A reported bug.
+
+    Attributes:
+        id: first 12 hex digits of the SHA-256 of its content, so an identical report gives the same bug.
+        build: full ref of the build that showed it.
+        frames: refs of the frames that show it, as reported.
+        reporter: pseudonym.
+        reported_at: eventTime of the report, RFC 3339 in UTC.
+        run: id of the run that recorded it.
+    """
+
+    id: str
+    text: str
+    build: str | None
+    frames: tuple[str, ...]
+    severity: BugSeverity | None
+    reporter: str | None
+    reported_at: str
+    run: str
+
+    @property
+    def ref(self) -> str:
+        """The bug's ref, `bug/<id>`."""
+        return f"bug/{self.id}"
 
 
 class Gap(TypedDict):

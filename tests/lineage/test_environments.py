@@ -9,7 +9,7 @@ from bundle_world import build_upon, world
 from fresh_record import BEGUN
 from stored_world import StoredWorld
 
-from tracecore.testing.worlds.record import PROGRAM
+from tracecore.testing.worlds import PROGRAM
 from tracecore_lineage.bundle.writer import export_bundle
 from tracecore_lineage.catalog.current_state import environment_run, environment_runs
 from tracecore_lineage.exchange.importer import import_bundle

@@ -12,7 +12,7 @@ from openlineage_data import CONTRACTS, FACETS, FORMATS, ROOT
 
 from tracecore.plugins.host import PluginHost
 from tracecore_lineage.model import facets
-from tracecore_schemas.facet_summary import wrong_summary
+from tracecore_schemas.facets import wrong_summary
 
 NAMES = sorted(CONTRACTS)
 REGISTERED = PluginHost.load().objects["facets"]

@@ -14,7 +14,7 @@ from sqlalchemy import event
 
 from tracecore.errors import RunFailed, UsageError
 from tracecore.running.recorder import Recorder
-from tracecore.testing.worlds.record import PROGRAM, RecordWorld, artifact, origin, plugin
+from tracecore.testing.worlds import PROGRAM, RecordWorld, artifact, origin, plugin
 from tracecore_lineage.catalog import current_state
 from tracecore_lineage.catalog.recorder import Position
 from tracecore_lineage.crypto import notes

@@ -17,7 +17,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from tracecore.errors import RunFailed, UsageError
-from tracecore.testing.worlds.record import PROGRAM, RecordWorld
+from tracecore.testing.worlds import PROGRAM, RecordWorld
 from tracecore_lineage import Record
 from tracecore_lineage.catalog.pseudonyms import person_of
 from tracecore_lineage.crypto import notes

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from tracecore.errors import UsageError
-from tracecore.testing.worlds.record import PROGRAM, RecordWorld, artifact
+from tracecore.testing.worlds import PROGRAM, RecordWorld, artifact
 from tracecore_lineage.model import rfc3339
 from tracecore_lineage.seal.seal import sealed_build
 from tracecore_schemas.kinds import Severity, StageKind

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tracecore.testing.worlds.record import PROGRAM, RecordWorld, artifact
+from tracecore.testing.worlds import PROGRAM, RecordWorld, artifact
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import RunInput
 

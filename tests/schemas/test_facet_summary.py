@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tracecore_schemas.facet_summary import LONGEST, count, size, summarize, wrong_summary
+from tracecore_schemas.facets import LONGEST, count, size, summarize, wrong_summary
 
 
 def test_numbers_are_written_with_their_nouns() -> None:

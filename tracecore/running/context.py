@@ -23,8 +23,7 @@ from tracecore.store import StagedTable, open_store
 from tracecore.store.manifest import scan_directory
 from tracecore.system.failures import reason_of, recordable, tellable
 from tracecore_schemas.canonical import JSON, jcs
-from tracecore_schemas.facet_summary import LONGEST, wrong_summary
-from tracecore_schemas.facets import FacetSpec
+from tracecore_schemas.facets import LONGEST, FacetSpec, wrong_summary
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, Unknown
 

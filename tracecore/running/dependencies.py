@@ -23,7 +23,7 @@ from tracecore.running.worker.load_observer import ABSENT_DISTRIBUTION, KERNEL, 
 from tracecore.system.distributions import Installed, file_sha256, installed, owners
 from tracecore.system.failures import inside_package
 from tracecore_schemas.canonical import DATA_FORMAT, JSON, blob_location, digest_bytes, digest_json, hex_of
-from tracecore_schemas.facet_summary import count, summarize
+from tracecore_schemas.facets import count, summarize
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, Dependencies, Environment
 

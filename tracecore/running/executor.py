@@ -21,12 +21,10 @@ from tracecore.errors import RunFailed, TracecoreError, UsageError
 from tracecore.files import remove_tree
 from tracecore.hookspecs import RunSummary
 from tracecore.plugins.host import PluginHost
-from tracecore.plugins.params import effective_params, validate_params
 from tracecore.running.checks import PlannedCheck, known_result, plan_checks, rejected_refs, run_check
 from tracecore.running.dependencies import FACET as DEPENDENCIES
 from tracecore.running.dependencies import Code, KeptSources, facet
 from tracecore.running.erasure_filter import ErasureFilter
-from tracecore.running.facets import finish_facets
 from tracecore.running.file_discovery import read_sources
 from tracecore.running.intake import Intake
 from tracecore.running.recorder import Progress, Recorder
@@ -34,6 +32,7 @@ from tracecore.running.staleness import staleness_key
 from tracecore.running.task import DEFAULT_THREADS, Outcome, ResolvedInput, Task
 from tracecore.running.undeclared import FACET as UNDECLARED
 from tracecore.running.undeclared import UNKNOWN, UndeclaredAccess
+from tracecore.running.validation import effective_params, finish_facets, validate_params
 from tracecore.running.worker.handover import answers, job_for
 from tracecore.running.worker.jobs import StageRaised, StageResult, make_error
 from tracecore.running.worker.workers import Workers

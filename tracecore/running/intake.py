@@ -14,7 +14,7 @@ from tracecore.stage import Files, SourceFile
 from tracecore.store import Store
 from tracecore.system.locks import hold_key, hold_run
 from tracecore_schemas.canonical import JSON
-from tracecore_schemas.facet_summary import count
+from tracecore_schemas.facets import count
 from tracecore_schemas.kinds import BUILT_IN_KINDS, ArtifactKind, Media
 from tracecore_schemas.run import Artifact, Origin, Parent, Run, RunInput, Unknown
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from tracecore.running.audit_hook import Access
 from tracecore.system.failures import without_places
 from tracecore_schemas.canonical import JSON
-from tracecore_schemas.facet_summary import count, summarize
+from tracecore_schemas.facets import count, summarize
 from tracecore_schemas.run import Unknown
 
 __all__ = ["FACET", "UNKNOWN", "UndeclaredAccess"]

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import re
-from collections.abc import Collection, Iterable, Iterator
+import shutil
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,6 @@ from tracecore.files import remove_tree, write_durably
 from tracecore.store.base_store import BaseStore, described_directory, described_file, directory_members, manifest_beside, staged_copy
 from tracecore.store.blob_backend import BlobBackend
 from tracecore.store.bucket import Bucket
-from tracecore.store.bucket_cache import Cache
 from tracecore.store.delta_log import commit_table
 from tracecore.store.delta_tables import is_committed
 from tracecore.store.manifest import scan_directory
@@ -25,18 +26,110 @@ from tracecore.store.protocol import StagedTable, Stored
 from tracecore.system.failures import clear_disk_errors
 from tracecore.system.locks import hold_table
 from tracecore.workspace import Workspace
-from tracecore_schemas.canonical import blob_location, digest_bytes, table_folder, tree_location
+from tracecore_schemas.canonical import blob_location, digest_bytes, digest_file, hex_of, table_folder, tree_location
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, DeltaVersion
 
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
 
-__all__ = ["ObjectStore"]
+__all__ = ["Cache", "ObjectStore"]
 _BROUGHT = ".brought.json"
 _NO_KEY = re.compile(r"[\x00-\x1f\x7f\\]")
 """Characters not allowed in object names: the client refuses control characters, some servers (SeaweedFS 4.48) turn backslashes into slashes."""
 _log = logging.getLogger(__name__)
+
+
+class Cache:
+    """A folder of copies, created when needed. Copies are not fsynced: one torn by a power failure is downloaded again."""
+
+    def __init__(self, folder: Path, bucket: Bucket) -> None:
+        self._folder = folder
+        self._bucket = bucket
+
+    def file(self, digest: str) -> Path:
+        """Return the path of a file's copy, which may not exist."""
+        return self._folder / "files" / hex_of(digest)
+
+    def tree(self, digest: str) -> Path:
+        """Return the path of a directory's copy, which may not exist."""
+        return self._folder / "trees" / hex_of(digest)
+
+    def give(self, staged: Path, place: Path) -> None:
+        """Move a staged file or directory, whose bytes are stored, to its path in the cache."""
+        with clear_disk_errors(self._folder):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if place.exists():
+                _remove(staged)
+            else:
+                _rename(staged, place)
+
+    def fetch(self, path: str, digest: str, size: int | None = None) -> Path:
+        """Return the copy of an object, downloaded and verified if it is missing or has another size than `size`.
+
+        Raises:
+            FileNotFoundError: the object is missing.
+            UsageError: its bytes do not match the digest.
+        """
+        place = self.file(digest)
+        if not place.is_file() or size not in {None, place.stat().st_size}:
+            _remove(place)
+            with self._part() as part:
+                self._download(path, part, digest)
+                self.give(part, place)
+        return place
+
+    def fetch_tree(self, location: str, digest: str, members: Sequence[tuple[str, int, str]]) -> Path:
+        """Return the copy of a directory, downloaded and verified as by `fetch`; `members` are its (path, size, SHA-256 hex)."""
+        place = self.tree(digest)
+        if not all((file := place / path).is_file() and file.stat().st_size == size for path, size, _ in members):
+            _remove(place)
+            with self._part() as part:
+                part.mkdir()
+                for path, _, digits in members:
+                    (part / path).parent.mkdir(parents=True, exist_ok=True)
+                    self._download(f"{location}/{path}", part / path, f"sha256:{digits}")
+                self.give(part, place)
+        return place
+
+    def forget(self) -> None:
+        """Delete all copies, so that none of an erased file remains."""
+        remove_tree(self._folder)
+
+    @contextmanager
+    def _part(self) -> Iterator[Path]:
+        with clear_disk_errors(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            part = self._folder / f"part-{uuid.uuid4().hex}"
+            try:
+                yield part
+            finally:
+                _remove(part)
+
+    def _download(self, path: str, target: Path, digest: str) -> None:
+        with target.open("wb") as file:
+            for chunk in self._bucket.chunks(path):
+                file.write(chunk)
+        found = digest_file(target)
+        if found != digest:
+            raise UsageError(f"'{path}' can't be read: its bytes in the store are not those recorded ({digest} expected, {found} found).")
+
+
+def _rename(source: Path, target: Path) -> None:
+    """Move a copy into place; if another process put the same one there, delete it."""
+    try:
+        source.replace(target)
+    except OSError:
+        if not target.exists():
+            raise
+        _remove(source)
+
+
+def _remove(place: Path) -> None:
+    if place.is_dir():
+        shutil.rmtree(place, ignore_errors=True)
+    else:
+        place.unlink(missing_ok=True)
 
 
 class ObjectStore(BaseStore):
@@ -145,7 +238,7 @@ class ObjectStore(BaseStore):
         copy = self._cache.tree(artifact.digest) if artifact.media is Media.DIRECTORY else self._cache.file(artifact.digest)
         # The original is asked for each time: what was erased from the bucket by anyone is not read from a copy.
         if not self._original(artifact, location):
-            self._cache.drop(copy)
+            _remove(copy)
             raise self._missing(artifact)
         try:
             if artifact.media is Media.DIRECTORY:
@@ -225,7 +318,7 @@ class _BucketTables:
 
 def _brought(staging: Path) -> list[str]:
     """Return the table folders that a run uploaded data to, as noted in its staging folder."""
-    with contextlib.suppress(FileNotFoundError, ValueError):
+    with suppress(FileNotFoundError, ValueError):
         return [str(each) for each in json.loads((staging / _BROUGHT).read_text(encoding="utf-8"))]
     return []
 

@@ -19,7 +19,7 @@ from tracecore.system.failures import reason_of
 from tracecore.system.settings import Settings
 from tracecore.testing.rules import package_of
 from tracecore.testing.stage_samples import read_input
-from tracecore.testing.worlds.stages import StageWorld
+from tracecore.testing.worlds import StageWorld
 from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.facets import ENGINE_FACET

@@ -23,8 +23,7 @@ from tracecore.stage import Input, Output, Stage
 from tracecore.system.failures import reason_of
 from tracecore_schemas.arrow_tables import TableType
 from tracecore_schemas.canonical import jcs
-from tracecore_schemas.facet_summary import wrong_summary
-from tracecore_schemas.facets import FacetSpec
+from tracecore_schemas.facets import FacetSpec, wrong_summary
 from tracecore_schemas.kinds import BUILT_IN_KINDS, StageKind
 
 __all__ = [

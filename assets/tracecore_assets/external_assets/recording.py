@@ -12,7 +12,7 @@ from tracecore.environment import accelerator, current_environment, host_name
 from tracecore_assets.external_assets.step_record import CheckRecord, InputRecord, OutputRecord, StepRecord, external_namespace, partition_name
 from tracecore_lineage.catalog import current_state
 from tracecore_lineage.ledger.sql_tables import EDGES
-from tracecore_schemas.facet_summary import summarize
+from tracecore_schemas.facets import summarize
 from tracecore_schemas.kinds import ArtifactKind, Media, Severity
 from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.run import Artifact, CheckRun, ExpectationOutcome, Parent, Run, RunInput, Unknown

@@ -11,7 +11,7 @@ from tracecore.kpi_provenance import KpiProvenance, read_kpi_provenance
 from tracecore.kpis import kpi_values
 from tracecore.plugins.host import PluginHost
 from tracecore_assets.load.program import Release
-from tracecore_schemas.facet_summary import count
+from tracecore_schemas.facets import count
 from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.run import Artifact, CheckRun, Unknown
 

@@ -11,7 +11,7 @@ from tracecore.cli import emit_json, json_option, say, workspace_option
 from tracecore.workspace import NamedWorkspace
 
 if TYPE_CHECKING:
-    from tracecore_schemas.bug import Bug
+    from tracecore_schemas.trace import Bug
 
 __all__ = ["command"]
 

@@ -22,11 +22,11 @@ from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.resolve import build_named, read_ref
 from tracecore_lineage.trace.show_rows import check_frame
 from tracecore_lineage.trace.start import frame_reading
-from tracecore_schemas.bug import Bug, BugSeverity
 from tracecore_schemas.canonical import JSON, digest_json, hex_of
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.run import Artifact, RunInput
+from tracecore_schemas.trace import Bug, BugSeverity
 
 if TYPE_CHECKING:
     from tracecore_lineage.catalog.recorder import RecordWriter

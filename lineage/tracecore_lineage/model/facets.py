@@ -17,7 +17,7 @@ from openlineage.client.facet_v2 import BaseFacet, DatasetFacet, InputDatasetFac
 
 from tracecore_schemas.arrow_tables import BUILT_IN_TABLES
 from tracecore_schemas.canonical import JSON
-from tracecore_schemas.facet_summary import count, size, summarize
+from tracecore_schemas.facets import count, size, summarize
 
 __all__ = [
     "StageFacet",

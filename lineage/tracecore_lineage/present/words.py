@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tracecore.cli import console
 from tracecore.kpis import Kpi
 from tracecore_schemas.arrow_tables import BUILT_IN_TABLES
-from tracecore_schemas.facet_summary import count, size, summarize
+from tracecore_schemas.facets import count, size, summarize
 from tracecore_schemas.kinds import ArtifactKind, kind_of
 from tracecore_schemas.trace import Claim, Node, Origin, RunNode, StaticEdge
 

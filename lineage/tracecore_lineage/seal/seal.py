@@ -19,7 +19,7 @@ from tracecore_lineage.ledger.sql_tables import BUILDS
 from tracecore_lineage.model import rfc3339
 from tracecore_schemas.build import BUILD_PREDICATE, SealedBuild, SealRequest
 from tracecore_schemas.canonical import JSON, digest_bytes, digest_json, hex_of, jcs
-from tracecore_schemas.facet_summary import count
+from tracecore_schemas.facets import count
 from tracecore_schemas.kinds import ArtifactKind, Media
 from tracecore_schemas.refs import artifact_ref, parse_ref
 from tracecore_schemas.run import Artifact, RunInput, Unknown

@@ -13,8 +13,8 @@ from tracecore_lineage.ledger.sql_tables import EDGES
 from tracecore_lineage.trace.facts import Facet, Link
 from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.resolve import build_named
-from tracecore_schemas.bug import Bug, BugSeverity
 from tracecore_schemas.refs import Ref, RefError, parse_ref
+from tracecore_schemas.trace import Bug, BugSeverity
 
 __all__ = ["KIND", "find_bug", "reported_bugs", "reported_since", "require_bug"]
 
