@@ -22,7 +22,6 @@ __all__ = ["be", "warm"]
 
 _NEEDED = (
     "deltalake",
-    "filelock",
     "openlineage.client.uuid",
     "pyarrow.dataset",
     "pyarrow.parquet",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from tracecore.errors import UsageError
 from tracecore.files import fsync_folder, make_folder, write_durably
 from tracecore.system.failures import tellable
+from tracecore.system.locks import hold_named
 from tracecore_schemas.canonical import JSON, digest_bytes, jcs
 
 if TYPE_CHECKING:
@@ -210,8 +211,6 @@ class Workspace:
         root = cls.locate(meant)
         if cls.exists(root):
             return cls.open(meant)
-        from filelock import FileLock
-
         chosen = slugify(slug or (root.parent.name if root.name.startswith(".") else root.name))
         try:
             for folder in ("store/blobs", "store/trees", "store/tables", "store/staging", "locks", "keys", "dagster"):
@@ -222,7 +221,7 @@ class Workspace:
             fsync_folder(root)
             with contextlib.suppress(PermissionError):  # a folder above that may not be read was not made by us
                 fsync_folder(root.parent)
-            with FileLock(root / "locks" / "create.lock"):  # of two processes that come at once, one draws the id
+            with hold_named(root / "locks", "create"):  # of two processes that come at once, one draws the id
                 if not holds_workspace(root):
                     drawn = ledger_id or secrets.token_hex(16)
                     write_durably(root / _CONFIG, written({"format": _FORMAT, "slug": chosen, "ledger_id": drawn}))

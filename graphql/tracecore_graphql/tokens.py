@@ -14,10 +14,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from filelock import FileLock
-
 from tracecore.errors import UsageError
 from tracecore.files import write_durably
+from tracecore.system.locks import hold_named
 from tracecore.workspace import Workspace
 
 __all__ = ["LIFETIME", "Role", "Token", "TokenStore"]
@@ -116,7 +115,7 @@ class TokenStore:
     def _change(self, change: Callable[[tuple[Token, ...]], tuple[Token, ...]]) -> None:
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            with FileLock(self._folder / "tokens.lock"):
+            with hold_named(self._folder, "tokens"):
                 tokens = change(self.all())
                 body = json.dumps({"format": _FORMAT, "tokens": [asdict(token) for token in tokens]}, indent=1)
                 write_durably(self._file, body.encode() + b"\n", mode=0o600)

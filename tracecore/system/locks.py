@@ -2,7 +2,7 @@
 
 A run's lock is held from START to its terminal event, so that `recover` can distinguish live runs from crashed ones. A staleness key's lock is held
 while its output is made, so that a second process waits and reuses it. A Delta table's lock is held by its writer. The store's lock is shared by
-readers and exclusive for erasure.
+readers and exclusive for erasure. Named locks let one process at a time create keys, tokens and databases.
 
 A lock is not inherited by forked children, which may outlive a killed process. A stage's worker inherits the build's locks on purpose: until it has
 ended, it may write what they protect.
@@ -21,7 +21,7 @@ from urllib.parse import quote
 from tracecore.system.failures import clear_disk_errors
 from tracecore_schemas.canonical import digest_bytes, hex_of
 
-__all__ = ["held", "hold_key", "hold_run", "hold_table", "keep_open", "own_store", "share_store", "try_run"]
+__all__ = ["held", "hold_key", "hold_named", "hold_run", "hold_table", "keep_open", "own_store", "share_store", "try_run"]
 
 _STORE = "store"
 _PAUSE = 0.05
@@ -115,6 +115,11 @@ def _locked(
         finally:
             if acquired and remove:
                 place.unlink(missing_ok=True)  # still locked: another process finds this file locked, or a run that has ended
+
+
+def hold_named(folder: Path, name: str) -> AbstractContextManager[bool]:
+    """Hold the exclusive lock `<name>.lock` of a folder, waiting without limit."""
+    return _locked(folder, name)
 
 
 def hold_run(folder: Path, run_id: str) -> AbstractContextManager[bool]:

@@ -12,9 +12,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
 from tracecore.files import write_durably
+from tracecore.system.locks import hold_named
 from tracecore.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def dagster_instance(workspace: Workspace) -> Iterator[DagsterInstance]:
     from tracecore_assets.external_assets.event_log import recording_into
 
     # Concurrent creation of Dagster's SQLite files would break their migrations.
-    with FileLock(workspace.locks / "dagster.lock"), recording_into(workspace):
+    with hold_named(workspace.locks, "dagster"), recording_into(workspace):
         instance = DagsterInstance.from_config(dagster_home(workspace))
         instance.get_runs(limit=1)
         _close_dead_runs(instance)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 from tracecore.errors import UsageError
 from tracecore.files import fsync_folder, write_durably
 from tracecore.system.failures import clear_disk_errors
+from tracecore.system.locks import hold_named
 from tracecore.workspace import Workspace
 
 __all__ = ["KeyRing", "PrivateKey", "PublicKey", "readable_keys", "short_id"]
@@ -236,38 +237,25 @@ class KeyRing:
                 f"'tracecore key add {self._folder / waiting.file_name}.pub' on a host that signs."
             )
 
-    @contextmanager
-    def changing(self) -> Iterator[None]:
-        """Hold the rotation lock, so that concurrent rotations activate keys in the order in which the ledger names them.
+    def changing(self) -> AbstractContextManager[bool]:
+        """Return the rotation lock, to be held so that concurrent rotations activate keys in the order in which the ledger names them.
 
         It differs from the first key's lock, which a signer takes while it holds the ledger's lock.
         """
-        from filelock import FileLock
-
-        with clear_disk_errors(self._folder):
-            self._workspace.locks.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self._workspace.locks / "rotation.lock", thread_local=False)
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
+        return hold_named(self._workspace.locks, "rotation")
 
     def _first(self) -> str:
         """Generate and activate the first key under a lock, and return its id; if another process was faster, return that key's id.
 
         Raises UsageError if the ledger has already begun or this host is joining.
         """
-        from filelock import FileLock
-
         self.refuse_joining()
         if self._workspace.binding() is not None:
             raise UsageError(f"No signing key is active in {self._folder}, although the ledger has begun: {_REMEDY}.")
         with clear_disk_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             self._folder.chmod(0o700)
-            self._workspace.locks.mkdir(parents=True, exist_ok=True)
-            with FileLock(self._workspace.locks / "keys.lock"):
+            with hold_named(self._workspace.locks, "keys"):
                 found = self.active_id()
                 if found is not None:
                     return found

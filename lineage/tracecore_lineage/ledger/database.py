@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from tracecore.errors import RunFailed, TracecoreError, UsageError
 from tracecore.system.failures import disk_problem
+from tracecore.system.locks import hold_named
 from tracecore_lineage.ledger.dialects import BUSY_SECONDS, WRITE, dialect_of
 from tracecore_lineage.ledger.migrations import HEAD
 
@@ -159,12 +160,9 @@ class Database:
         self.dialect.settle()
 
     def _upgrade(self) -> None:
-        from filelock import FileLock
-
         from tracecore_lineage.ledger.migrations.upgrade import upgrade
 
-        self._locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._locks / "migrate.lock"):
+        with hold_named(self._locks, "migrate"):
             upgrade(self.engine, self.version())
 
     def _refuse_undone(self, connection: Connection) -> None:
