@@ -15,7 +15,7 @@ from tracecore.cli import console, emit_json, json_option, no_workspace_option, 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-    from tracecore.plugins.host import BrokenPlugin, LoadedPlugin, PluginHost, RegisteredStage
+    from tracecore.plugins.host import LoadedPlugin, PluginHost
     from tracecore.stage import Input, Output, Stage
     from tracecore.testing import Report
 
@@ -162,9 +162,8 @@ def list_plugins(*, as_json: bool) -> None:
     host = PluginHost.load(settings_of())
     if as_json:
         shared = [{"what": each.what, "name": each.name, "choices": list(each.choices)} for each in host.shared_names]
-        emit_json(
-            {"plugins": [_described(plugin) for plugin in host.plugins], "broken": [_broken(each) for each in host.broken], "shared_names": shared}
-        )
+        broken = [{"name": each.entry_point, "distribution": each.distribution, "version": each.version, "error": each.error} for each in host.broken]
+        emit_json({"plugins": [_described(plugin) for plugin in host.plugins], "broken": broken, "shared_names": shared})
         return
     _print(host)
 
@@ -190,7 +189,8 @@ def show(name: str, *, as_json: bool) -> None:
     if found is None:
         names = [plugin.entry_point for plugin in host.plugins] + [each.entry_point for each in host.broken]
         raise UsageError(f"No plugin '{name}' is installed. {suggestion(name, names, none_known='No plugin is installed.')}")
-    whole = _described(found) | {"stages": _stages(host, found), **{plural: _named(found.brings[plural]) for plural in _DESCRIBED}}
+    objects = {plural: [{"name": item.name, "description": item.description} for item in found.brings[plural]] for plural in _DESCRIBED}
+    whole = _described(found) | {"stages": _stages(host, found), **objects}
     if as_json:
         emit_json(whole)
         return
@@ -213,22 +213,13 @@ def _described(plugin: LoadedPlugin) -> dict[str, Any]:
     }
 
 
-def _broken(each: BrokenPlugin) -> dict[str, str]:
-    return {"name": each.entry_point, "distribution": each.distribution, "version": each.version, "error": each.error}
-
-
-def _named(items: tuple[Any, ...]) -> list[dict[str, str]]:
-    return [{"name": item.name, "description": item.description} for item in items]
-
-
 def _stages(host: PluginHost, plugin: LoadedPlugin) -> list[dict[str, Any]]:
     """Return the JSON description of each stage of a plugin."""
-    return [_stage(registered.stage_class) | {"qualified_name": registered.qualified_name, "plugin": _identity(registered)}
-            for registered in host.stages if registered.entry_point == plugin.entry_point]  # fmt: skip
-
-
-def _identity(registered: RegisteredStage) -> dict[str, str]:
-    return {"source_digest": registered.plugin.source_digest}
+    return [
+        {**_stage(each.stage_class), "qualified_name": each.qualified_name, "plugin": {"source_digest": each.plugin.source_digest}}
+        for each in host.stages
+        if each.entry_point == plugin.entry_point
+    ]
 
 
 def _stage(stage: type[Stage]) -> dict[str, Any]:

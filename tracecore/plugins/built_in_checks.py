@@ -183,14 +183,10 @@ def _whole_table() -> Any:
 def _expectation(gx: Any, name: str, each: Mapping[str, Any], number: int) -> Any:
     """Return the Great Expectations object of one expectation, its number in `meta` because results come in any order."""
     try:
-        return gx.expectations.core.__dict__[_class_name(each["type"])](**each["kwargs"], meta={"place": number})
+        class_name = "".join(part.capitalize() for part in each["type"].split("_"))
+        return gx.expectations.core.__dict__[class_name](**each["kwargs"], meta={"place": number})
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"Check '{name}' is not a suite that Great Expectations understands: {each['type']} {each['kwargs']}.") from error
-
-
-def _class_name(type_: str) -> str:
-    """Return the class name of an expectation type: `expect_table_row_count_…` as `ExpectTableRowCount…`."""
-    return "".join(part.capitalize() for part in type_.split("_"))
 
 
 def _outcome(expectation: Mapping[str, Any], result: Any) -> ExpectationOutcome:

@@ -97,13 +97,9 @@ def _files(kind: StageKind) -> dict[str, str]:
     if samples.is_file():
         found["tests/conformance.py"] = samples.read_text(encoding="utf-8")
     further = "".join(f', "{each}"' for each in _FURTHER.get(kind, ()))
-    found["pyproject.toml"] = found["pyproject.toml"].replace('"tracecore==0.1.*"]', f'"tracecore=={_series()}.*"{further}]')
+    series = ".".join(metadata.version("tracecore").split(".")[:2])
+    found["pyproject.toml"] = found["pyproject.toml"].replace('"tracecore==0.1.*"]', f'"tracecore=={series}.*"{further}]')
     return found
-
-
-def _series() -> str:
-    """Return the installed tracecore's release series: `0.1`."""
-    return ".".join(metadata.version("tracecore").split(".")[:2])
 
 
 def _renamed(text: str, name: str, package: str) -> str:

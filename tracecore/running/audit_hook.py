@@ -310,14 +310,6 @@ def _taken(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
     return ("read", _absolute(arguments[0], arguments[2]))  # what is moved or linked brings its content along
 
 
-def _moved_away(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
-    return ("write", _absolute(arguments[0], arguments[2]))
-
-
-def _truncated(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
-    return _changed(arguments[:1])  # the second is a length
-
-
 def _connected(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
     address = arguments[1] if len(arguments) > 1 else None
     return ("connect", f"{address[0]}:{address[1]}") if isinstance(address, tuple) and len(address) > 1 else None
@@ -340,8 +332,8 @@ def _started(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
 
 _READERS: dict[str, tuple[Callable[[tuple[Any, ...]], tuple[str, str] | None], ...]] = {
     "open": (_opened,),
-    "os.truncate": (_truncated,),
-    "os.rename": (_taken, _moved_away, _changed),
+    "os.truncate": (lambda arguments: _changed(arguments[:1]),),  # the second is a length
+    "os.rename": (_taken, lambda arguments: ("write", _absolute(arguments[0], arguments[2])), _changed),
     "os.link": (_taken, _changed),
     "sqlite3.connect": (_database,),
     **dict.fromkeys(("socket.connect", "socket.sendto"), (_connected,)),

@@ -157,7 +157,8 @@ def run_check(planned: PlannedCheck, job: str, run_id: str, outputs: Mapping[str
     try:
         result = recordable_result(planned.check.run(reading))
     except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin may raise anything; its exit must end its check, not the build
-        result = _broken(planned.check, error)
+        _log.exception("The check '%s' raised", planned.check.name)
+        result = CheckResult(success=False, message=f"The check '{planned.check.name}' itself failed: {reason_of(error)}.")
     success = bool(result.success) and all(outcome.success for outcome in result.outcomes)
     weighed = None if success or planned.settled else result.severity
     outcomes = result.outcomes or (ExpectationOutcome(planned.check.name, success=success, actual=result.message),)
@@ -195,8 +196,3 @@ def recordable_result(result: object) -> CheckResult:
         tuple(Unknown(**recordable(asdict(unknown))) for unknown in result.unknowns),
         None if result.severity is None else Severity(result.severity),
     )
-
-
-def _broken(check: Check, error: BaseException) -> CheckResult:
-    _log.exception("The check '%s' raised", check.name)
-    return CheckResult(success=False, message=f"The check '{check.name}' itself failed: {reason_of(error)}.")

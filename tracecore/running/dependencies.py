@@ -129,14 +129,11 @@ class Code:
     def __init__(self) -> None:
         self._installed = installed()
         self._owners = owners()
+        self._roots = sorted({str(each.root) for each in self._installed.values()}, key=len, reverse=True)
         self._states: dict[str, str] = {}
         self._files: dict[str, Mapping[str, object]] = {}
         self._found: dict[str, bool] = {}
         self._hashes: dict[str, str] = {}
-
-    @cached_property
-    def _site(self) -> list[str]:
-        return sorted({str(each.root) for each in self._installed.values()}, key=len, reverse=True)
 
     @cached_property
     def _editable(self) -> dict[str, str]:
@@ -152,7 +149,7 @@ class Code:
 
     def owner(self, path: str) -> Installed | None:
         """Return the non-editable distribution that a file belongs to, or None."""
-        for root in self._site:
+        for root in self._roots:
             if path.startswith(f"{root}/"):
                 relative = path[len(root) + 1 :]
                 for each in self._owners.get((root, relative.partition("/")[0]), ()):

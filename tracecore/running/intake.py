@@ -186,11 +186,8 @@ class Intake:
         assert isinstance(opened, Path)  # a file's bytes open as their path
         return opened
 
-    def _port(self, file: SourceFile) -> Files | None:
-        return next((self._ports[name] for name, found in self._found.items() if file in found), None)
-
     def _note(self, file: SourceFile) -> str:
-        port = self._port(file)
+        port = next((self._ports[name] for name, found in self._found.items() if file in found), None)
         if port is not None:
             return port.note
         return f"file of the input '{file.part_of}'" if file.part_of else "file"

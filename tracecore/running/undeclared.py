@@ -48,15 +48,12 @@ class UndeclaredAccess:
         listed: dict[str, JSON] = {}
         left = self.more
         for verb, member in _MEMBERS.items():
-            found = [each for each in self.accesses if each.verb == verb]
-            listed[member] = [{"target": each.target, "where": each.where or None} for each in found[:_LISTED]]
-            left += len(found[_LISTED:])
-        return {"summary": self._summary(), **listed, "more": left}
-
-    def _summary(self) -> str:
+            accesses = [each for each in self.accesses if each.verb == verb]
+            listed[member] = [{"target": each.target, "where": each.where or None} for each in accesses[:_LISTED]]
+            left += len(accesses[_LISTED:])
         found = Counter(each.verb for each in self.accesses)
         words = [count(found[verb], f"undeclared {noun}") for verb, noun in _NOUNS.items() if found[verb]]
-        return summarize(*words, f"{self.more:,} more" if self.more else "")
+        return {"summary": summarize(*words, f"{self.more:,} more" if self.more else ""), **listed, "more": left}
 
     def unknown(self) -> Unknown | None:
         """Return the unknown for the run's outputs, or None if it only wrote."""

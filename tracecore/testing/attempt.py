@@ -71,7 +71,8 @@ def _process() -> dict[str, str]:
     for thread in threading.enumerate():
         found[f"the thread {_thread(thread)!r} that it left running"] = str(thread.ident)
     if (numpy := sys.modules.get("numpy")) is not None:
-        found["numpy's global random state"] = _digest([str(part) for part in numpy.random.get_state(legacy=True)[1:]] + _keys(numpy))
+        state = numpy.random.get_state(legacy=True)
+        found["numpy's global random state"] = _digest([*(str(part) for part in state[1:]), hashlib.sha256(state[1].tobytes()).hexdigest()])
         found["numpy's error handling (np.seterr)"] = str(sorted(numpy.geterr().items()))
     if (torch := sys.modules.get("torch")) is not None and hasattr(torch, "get_rng_state"):
         found["torch's global random state"] = hashlib.sha256(torch.get_rng_state().numpy().tobytes()).hexdigest()
@@ -80,10 +81,6 @@ def _process() -> dict[str, str]:
         found["torch's deterministic algorithms"] = str(torch.are_deterministic_algorithms_enabled())
         found["torch's gradient mode"] = str(torch.is_grad_enabled())
     return found
-
-
-def _keys(numpy: Any) -> list[str]:
-    return [hashlib.sha256(numpy.random.get_state(legacy=True)[1].tobytes()).hexdigest()]
 
 
 def _thread(thread: threading.Thread) -> str:
@@ -174,7 +171,7 @@ def attempt(
     finally:
         strays = context.watch.strays()
         found |= {f"{verb}s": _words(strays, verb, asked["workspace"]) for verb in ("read", "write", "connect", "start")}
-        found["extra"] = _extra(stage, context.folders)
+        found["extra"] = list(_beside(stage, context.folders))
         after = snapshot(package)
         found["state"] = changed(before.plugin, after.plugin)
     suspects = changed(before.process, after.process)
@@ -199,10 +196,6 @@ def _short(target: str, root: str) -> str:
     """Return a path in the trial's workspace relative to it, other targets unchanged."""
     real = os.path.realpath(target) if target.startswith("/") else target
     return f"the workspace's {real[len(root) + 1 :]}" if real.startswith(f"{root}/") else target
-
-
-def _extra(stage: type[Stage], folders: Mapping[str, Path]) -> list[str]:
-    return list(_beside(stage, folders))
 
 
 def _beside(stage: type[Stage], folders: Mapping[str, Path]) -> Iterator[str]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tracecore.artifacts import open_artifact
 from tracecore.errors import UsageError, suggestion
-from tracecore.plugins.discovery import GROUP, BrokenPlugin, LoadedPlugin
+from tracecore.plugins.discovery import GROUP, LoadedPlugin
 from tracecore.plugins.host import PluginHost
 from tracecore.plugins.objects import OBJECT_TYPES
 from tracecore.stage import Stage
@@ -184,7 +184,6 @@ def _shown(value: Any) -> str:
 PLUGIN = "plugin"
 """Subject of findings about the plugin as a whole."""
 _DYNAMIC = ("runs", "inputs", "outputs", "written", "seed", "state")
-_TIMEOUT_S = 300.0
 _MOST = 5
 
 
@@ -198,7 +197,6 @@ def conformance(
     samples: SampleSource | None = None,
     *,
     stages: Sequence[str] | None = None,
-    timeout: float = _TIMEOUT_S,
     settings: Settings | None = None,
 ) -> Report:
     """Check an installed plugin by every rule and return the report.
@@ -207,7 +205,6 @@ def conformance(
         entry_point: the plugin's name.
         samples: the samples; by default those in `tests/conformance.py` of the project it is installed from, else the built-in ones.
         stages: names of the stages to check; by default all stages and other objects.
-        timeout: seconds for each of the two trial processes.
 
     Raises:
         UsageError: the plugin or a stage is not installed.
@@ -218,7 +215,8 @@ def conformance(
     host = PluginHost([entry], settings)
     broken = next((each for each in host.broken if each.entry_point == entry_point), None)
     if broken is not None or not host.plugins:
-        return Report(entry_point, name, version, (_unloaded(broken),))
+        reason = broken.error if broken is not None else "TRACECORE_PLUGINS does not allow it"
+        return Report(entry_point, name, version, (Finding("loads", PLUGIN, Result.FAILED, reason),))
     plugin = host.plugins[0]
     chosen = _chosen(plugin, stages)
     source = samples or find_samples(distribution)
@@ -231,7 +229,7 @@ def conformance(
         given |= {subject: _sample(partial(_object_sample, subject, source), place / subject) for subject in objects}
         kinds = {**{stage.name: stage.kind.value for stage in chosen}, **objects}
         ready = {name: (kinds[name], sample) for name, sample in given.items() if isinstance(sample, Sample) and not sample.not_here}
-        trials = try_stages(entry, others, ready, Path(folder) / "trials", timeout)
+        trials = try_stages(entry, others, ready, Path(folder) / "trials")
         looked_at = [
             *findings("loads", PLUGIN, ()),
             *findings("alone", PLUGIN, trials.imports),
@@ -257,10 +255,6 @@ def _chosen(plugin: LoadedPlugin, names: Sequence[str] | None) -> list[type[Stag
         if name not in known:
             raise UsageError(f"The plugin '{plugin.entry_point}' has no stage '{name}'. {suggestion(name, known)}")
     return [stage for stage in plugin.brings["stages"] if names is None or stage.name in names]
-
-
-def _unloaded(broken: BrokenPlugin | None) -> Finding:
-    return Finding("loads", PLUGIN, Result.FAILED, broken.error if broken is not None else "TRACECORE_PLUGINS does not allow it")
 
 
 def _sample(make: Callable[[Path], Sample], folder: Path) -> Sample | str:

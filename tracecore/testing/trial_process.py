@@ -35,7 +35,10 @@ def main(specification: Path) -> None:
         for wanted in spec["stages"]:
             say({"begun": wanted["name"]})
             if wanted["kind"] in stages:
-                bench = bench or _bench(spec)
+                if bench is None:
+                    from tracecore.testing.bench import Bench
+
+                    bench = Bench(_entry(spec), Path(spec["workspace"]))
                 say({"stage": wanted["name"], **bench.attempt(wanted)})
             else:
                 say({"stage": wanted["name"], **_attempt(spec, wanted)})
@@ -53,12 +56,6 @@ def _alone(module: str, strangers: list[str]) -> list[str]:
 
 def _entry(spec: Mapping[str, Any]) -> metadata.EntryPoint:
     return next(each for each in metadata.entry_points(group="tracecore") if each.name == spec["plugin"])
-
-
-def _bench(spec: Mapping[str, Any]) -> Any:
-    from tracecore.testing.bench import Bench
-
-    return Bench(_entry(spec), Path(spec["workspace"]))
 
 
 def _attempt(spec: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,9 +12,10 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, NoReturn
 
 # So that a worker has them when it begins.
@@ -211,7 +212,7 @@ def _run(observer: Observer, job: Job, channel: _Channel, trial: dict[str, Any])
         if job.around is None:
             stage().run(context, params)
         else:
-            _attribute(job.around)(stage, context, params, job.asked, trial, lambda: context_of(f"{job.run_id}-again"))
+            resolve_name(job.around)(stage, context, params, job.asked, trial, lambda: context_of(f"{job.run_id}-again"))
     return StageResult(
         context.tables,
         context.folders,
@@ -222,12 +223,6 @@ def _run(observer: Observer, job: Job, channel: _Channel, trial: dict[str, Any])
         observer.loaded(job.started_ns),
         trial,
     )
-
-
-def _attribute(where: str) -> Callable[..., Any]:
-    module, _, name = where.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    return found
 
 
 def _stage(job: Job) -> type[Stage]:
