@@ -198,7 +198,8 @@ def pictures(context: Context, frames: Input[Table | None], output: Output, para
     """
     height, width = config["input"]["height"], config["input"]["width"]
     table = context.read(frames)
-    known = [] if table is None else _in_order(table)
+    order = ["drive", "sensor", "timestamp_ns", "frame_id"]
+    known = [] if table is None else table.to_table(columns=order).sort_by([(name, "ascending") for name in order])["frame_id"].to_pylist()
     if table is None or not known:
         why = f"The program wires no frames to port '{frames.name}'" if table is None else "There is no frame"
         context.unknown("parity on recorded frames", f"{why}, so both were compared on drawn pictures.", port=output)
@@ -208,12 +209,6 @@ def pictures(context: Context, frames: Input[Table | None], output: Output, para
     rows = table.to_table(columns=["frame_id", "encoding", "image"], filter=pc.field("frame_id").isin(pa.array(wanted, pa.string()))).to_pylist()
     images = {row["frame_id"]: model_input(decode_rgb(row["image"], row["encoding"], row["frame_id"]), height=height, width=width) for row in rows}
     return Pictures(np.stack([images[frame_id] for frame_id in wanted]), "recorded frames")
-
-
-def _in_order(frames: Table) -> list[str]:
-    columns = ["drive", "sensor", "timestamp_ns", "frame_id"]
-    found: list[str] = frames.to_table(columns=columns).sort_by([(name, "ascending") for name in columns])["frame_id"].to_pylist()
-    return found
 
 
 def sample_images(count: int, *, height: int, width: int, seed: int) -> NDArray[np.float32]:
@@ -289,10 +284,8 @@ def _compare_boxes(one: Answers, other: Answers) -> tuple[float, float, int, int
     """Return the greatest difference of a box coordinate (px) and of a score, and the numbers of compared, unmatched and tied boxes.
 
     Each box is compared with the nearest one of its class in the other output. Boxes that score about as low as the last in the list are skipped.
-    Where
-    two neighboring cells have equal scores but for rounding, either may be the peak, so the 2 % of boxes that differ most are left out as tied,
-    except
-    detections without a counterpart of their score: each may be the only object of its class.
+    Where two neighboring cells have equal scores but for rounding, either may be the peak, so the 2 % of boxes that differ most are left out as
+    tied, except detections without a counterpart of their score: each may be the only object of its class.
     """
     assert one.scores is not None
     assert other.scores is not None

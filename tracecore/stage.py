@@ -79,10 +79,8 @@ class Input(Port, Generic[Value_co]):
         kind: name of a built-in kind, or a plugin's `ArtifactKind`; by default the table type's kind.
         table: required table type, checked when a program is loaded and when the stage runs.
         use: what the stage does with it: `learn` from it, `select` by it (a training snapshot, a threshold, frames to train on) or `measure` on it.
-            By
-            default, inputs of train and compress are learned from, those of diagnose and the data requests of curate select, those of evaluate
-            measure,
-            and others have no use. It is recorded with the input and decides the gate `no_leak`.
+            By default, inputs of train and compress are learned from, those of diagnose and the data requests of curate select, those of evaluate
+            measure, and others have no use. It is recorded with the input and decides the gate `no_leak`.
         optional: whether a program may leave it out; `context.read` then returns None.
 
     Raises:

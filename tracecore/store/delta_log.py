@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 from uuid import uuid4
 
 from tracecore.errors import UsageError
@@ -320,7 +320,16 @@ def _staged_actions(staged: StagedTable, standing: Snapshot | None, run_id: str,
         }
     }
     for entry in () if standing is None else standing.files:
-        yield {"remove": _removed(entry, now)}
+        yield {
+            "remove": {
+                "path": quote(entry.path),
+                "deletionTimestamp": now,
+                "dataChange": True,
+                "extendedFileMetadata": True,
+                "partitionValues": dict(entry.partition),
+                "size": entry.size,
+            }
+        }
     for file in staged.files:
         yield {
             "add": {
@@ -332,16 +341,3 @@ def _staged_actions(staged: StagedTable, standing: Snapshot | None, run_id: str,
                 "stats": file.stats,
             }
         }
-
-
-def _removed(entry: LogEntry, now: int) -> dict[str, Any]:
-    from urllib.parse import quote
-
-    return {
-        "path": quote(entry.path),
-        "deletionTimestamp": now,
-        "dataChange": True,
-        "extendedFileMetadata": True,
-        "partitionValues": dict(entry.partition),
-        "size": entry.size,
-    }

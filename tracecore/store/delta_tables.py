@@ -187,8 +187,7 @@ def verify_log(
     """Recompute a table's hash chain once from its first commit, and return its differences from each recorded version.
 
     A mismatch names the commits since the last match. A damaged commit is a failure of every later version too. After a mismatch the chain
-    continues from
-    the recorded value, so that further edits are found.
+    continues from the recorded value, so that further edits are found.
 
     Args:
         gone: commits rewritten by erasures, by path: the original digest enters the chain, and the file must be what the last erasure left.

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
-from tracecore.files import fsync_folder, write_durably
+from tracecore.files import fsync_folder
 from tracecore.store.place import inside
 from tracecore.store.protocol import ErasedFile
 
-__all__ = ["erase_files", "gone_by_path", "inventory", "rewrite_file", "without_statistics"]
+__all__ = ["erase_files", "gone_by_path", "inventory", "without_statistics"]
 
 _KEPT_STATISTICS = "numRecords"
 
@@ -55,11 +55,6 @@ def _sync_and_trim(folder: Path, root: Path) -> None:
             return
         folder.rmdir()
         folder = folder.parent
-
-
-def rewrite_file(root: Path, path: str, data: bytes) -> None:
-    """Replace a file of a store atomically."""
-    write_durably(root / inside(path), data)
 
 
 def inventory(root: Path, staging: Path) -> Iterator[tuple[str, int]]:

@@ -11,7 +11,7 @@ from tracecore.files import fsync_file, fsync_tree, fsync_upward, make_folder, r
 from tracecore.store.base_store import BaseStore, described_directory, described_file, manifest_beside, staged_copy
 from tracecore.store.delta_log import LOG, commit_table
 from tracecore.store.delta_tables import is_committed, uncommitted
-from tracecore.store.erasure import erase_files, inventory, rewrite_file
+from tracecore.store.erasure import erase_files, inventory
 from tracecore.store.ledger_binding import MARKER
 from tracecore.store.manifest import scan_directory
 from tracecore.store.place import LocalPlace, inside
@@ -152,7 +152,7 @@ class LocalStore(BaseStore):
 
     def rewrite(self, path: str, data: bytes) -> None:
         with clear_disk_errors(self._workspace):
-            rewrite_file(self.root, path, data)
+            write_durably(self.root / inside(path), data)
 
 
 class _LocalTables:

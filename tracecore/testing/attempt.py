@@ -25,7 +25,7 @@ from tracecore.running.audit_hook import Access
 from tracecore.running.context import RunContext
 from tracecore.stage import Stage
 
-__all__ = ["Snapshot", "attempt", "changed", "put_back", "snapshot"]
+__all__ = ["Snapshot", "attempt", "changed", "snapshot"]
 
 _PLAIN = (str, bytes, int, float, complex, bool, type(None), tuple, frozenset, list, dict, set)
 _MOST_BYTES = 1 << 24
@@ -52,12 +52,6 @@ def snapshot(package: str) -> Snapshot:
 def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     """Return the sorted names whose fingerprints differ."""
     return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-
-
-def put_back(before: Snapshot) -> None:
-    """Restore the process's state from a snapshot."""
-    for restore in before.restore:
-        restore()
 
 
 def _process() -> dict[str, str]:
@@ -92,11 +86,12 @@ def _restores() -> tuple[Callable[[], object], ...]:
     environment, folder, filters = dict(os.environ), os.getcwd(), list(warnings.filters)  # noqa: PTH109  # as above
     generator, where, path = random.getstate(), locale.setlocale(locale.LC_ALL), list(sys.path)
     restores: list[Callable[[], object]] = [
-        lambda: _environment(environment),
+        os.environ.clear,
+        lambda: os.environ.update(environment),
         lambda: os.chdir(folder),
         lambda: random.setstate(generator),
         lambda: locale.setlocale(locale.LC_ALL, where),
-        lambda: _filters(filters),
+        lambda: warnings.filters.__setitem__(slice(None), filters),  # type: ignore[attr-defined]  # typeshed has it read-only
         lambda: sys.path.__setitem__(slice(None), path),
     ]
     if (numpy := sys.modules.get("numpy")) is not None:
@@ -106,15 +101,6 @@ def _restores() -> tuple[Callable[[], object], ...]:
         tensor, threads, dtype = torch.get_rng_state(), torch.get_num_threads(), torch.get_default_dtype()
         restores += [lambda: torch.set_rng_state(tensor), lambda: torch.set_num_threads(threads), lambda: torch.set_default_dtype(dtype)]
     return tuple(restores)
-
-
-def _environment(values: Mapping[str, str]) -> None:
-    os.environ.clear()
-    os.environ.update(values)
-
-
-def _filters(before: list[Any]) -> None:
-    warnings.filters[:] = before  # type: ignore[index]  # typeshed has it read-only; the library changes it in place as well
 
 
 def _plugin(package: str) -> dict[str, str]:
@@ -127,13 +113,10 @@ def _plugin(package: str) -> dict[str, str]:
                 continue
             found[f"{name}.{attribute}"] = _fingerprint(value)
             if isinstance(value, type) and value.__module__ == name:
-                found.update(_class(f"{name}.{attribute}", value))
+                # What starts with an underscore is abc's and pydantic's bookkeeping, filled in on first use.
+                members = [(member, each) for member, each in list(vars(value).items()) if not member.startswith("_")]
+                found |= {f"{name}.{attribute}.{member}": _fingerprint(each) for member, each in members}
     return found
-
-
-def _class(where: str, klass: type) -> dict[str, str]:
-    # What starts with an underscore is abc's and pydantic's bookkeeping, filled in on first use.
-    return {f"{where}.{name}": _fingerprint(value) for name, value in list(vars(klass).items()) if not name.startswith("_")}
 
 
 def _fingerprint(value: Any) -> str:
@@ -176,7 +159,8 @@ def attempt(
         found["state"] = changed(before.plugin, after.plugin)
     suspects = changed(before.process, after.process)
     if suspects and asked["state"]:
-        put_back(before)  # else what the first run set once, a variable or a seed, would look unchanged by the second
+        for restore in before.restore:  # else what the first run set once, a variable or a seed, would look unchanged by the second
+            restore()
         second = again()
         earlier = snapshot(package)
         stage().run(second, params)

@@ -19,6 +19,8 @@ from tracecore_schemas.kinds import StageKind
 
 __all__ = ["Trials", "Tried", "try_stages"]
 
+_TIMEOUT_S = 300.0
+"""Time limit of a trial process."""
 _DIFFERENT = ({"PYTHONHASHSEED": "1", "TZ": "UTC"}, {"PYTHONHASHSEED": "4242", "TZ": "Asia/Tokyo"})
 
 
@@ -53,15 +55,12 @@ class Trials:
     workspaces: tuple[Path, Path]
 
 
-def try_stages(
-    entry: metadata.EntryPoint, strangers: Iterable[str], samples: Mapping[str, tuple[str, Sample]], folder: Path, timeout: float
-) -> Trials:
+def try_stages(entry: metadata.EntryPoint, strangers: Iterable[str], samples: Mapping[str, tuple[str, Sample]], folder: Path) -> Trials:
     """Try a plugin's stages in two processes, and its other objects in the first.
 
     Args:
         strangers: packages that importing the plugin must not import.
         samples: (kind, sample) by name; the kind of an object other than a stage is the plural of its type, as in `TRIALS`.
-        timeout: seconds for each process.
     """
     wanted = [_wanted(kind, name, sample, folder / "samples" / name) for name, (kind, sample) in samples.items()]
     twice = [each for each in wanted if each["kind"] in set(StageKind)]
@@ -74,7 +73,7 @@ def try_stages(
     try:
         for process in running:
             process.start()
-        answers = [process.wait(timeout) for process in running]
+        answers = [process.wait() for process in running]
     finally:
         for process in running:
             process.end()
@@ -160,17 +159,17 @@ class _Process:
                 stderr=log,
             )
 
-    def wait(self, timeout: float) -> tuple[list[str], dict[str, Tried]]:
+    def wait(self) -> tuple[list[str], dict[str, Tried]]:
         """Wait until all stages were tried and return import messages and results; after a crash or timeout, a new process tries the rest."""
         while True:
             assert self.process is not None, "start comes first"
             try:
-                code = self.process.wait(timeout)
+                code = self.process.wait(_TIMEOUT_S)
                 words = f"it ended its process with {'signal' if code < 0 else 'exit code'} {abs(code)}"
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-                words = f"it had not ended after {timeout:g} s: give it a smaller sample"
+                words = f"it had not ended after {_TIMEOUT_S:g} s: give it a smaller sample"
             alone, tried, begun = self._read()
             if begun is None or begun in tried:
                 if not alone and not tried and self.process.returncode:

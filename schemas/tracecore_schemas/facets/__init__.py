@@ -61,8 +61,8 @@ def size(size_bytes: int) -> str:
 def summarize(*parts: str) -> str:
     """Return the parts joined into one summary of at most `LONGEST` characters, most important part first.
 
-    Empty parts and parts that no longer fit are left out; a first part that is too long is cut. Line breaks become spaces, other control characters
-    U+FFFD.
+    Empty parts and parts that no longer fit are left out; a first part that is too long is cut. Line breaks become spaces, other control
+    characters U+FFFD.
     """
     found = ""
     for part in (_printable(each) for each in parts):
