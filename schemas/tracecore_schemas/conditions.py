@@ -49,9 +49,9 @@ def attributes_of_frames(labels: Iterable[Mapping[str, Any]]) -> dict[str, dict[
 
 def frame_conditions(frames: pa.Table, labels: Iterable[Mapping[str, Any]] = ()) -> dict[str, dict[str, str]]:
     """Return all conditions of each frame by frame ref; frame attributes of labels (`ATTRIBUTE_COLUMNS`) override the drive's metadata."""
-    said = attributes_of_frames(labels)
+    attributes = attributes_of_frames(labels)
     known = zip(frames["frame_id"].to_pylist(), conditions_of(frames), strict=True)
     return {
-        id_: {f"frame_{name}" if name in _TAKEN else name: value for name, value in {**own, **said.get(id_, {})}.items() if value}
+        id_: {f"frame_{name}" if name in _TAKEN else name: value for name, value in {**own, **attributes.get(id_, {})}.items() if value}
         for id_, own in known
     }

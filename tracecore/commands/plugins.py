@@ -307,8 +307,8 @@ def _print_one(whole: dict[str, Any]) -> None:
         out.print(f"  {stage['description']}", markup=False)
         for port in stage["inputs"]:
             words = [port["use"] and f"to {port['use']}", "optional" if port["optional"] else ""]
-            said = ", ".join(word for word in words if word)
-            out.print(f"  input   {port['name']}: {_type(port)}{f' ({said})' if said else ''}{_sentence(port)}", markup=False)
+            notes = ", ".join(word for word in words if word)
+            out.print(f"  input   {port['name']}: {_type(port)}{f' ({notes})' if notes else ''}{_sentence(port)}", markup=False)
         for port in stage["files"]:
             out.print(f"  files   {port['param']}: {port['note']} ({', '.join(port['suffixes'])})", markup=False)
         for port in stage["outputs"]:

@@ -30,12 +30,6 @@ INTERRUPTED = 130
 UNEXPECTED = 3
 
 
-def _core_commands() -> dict[str, str]:
-    """Return `module:attribute` of each core command by name, without importing any."""
-    found = {entry.name: entry.value for entry in metadata.entry_points(group=GROUP)}
-    return dict(sorted({"completion": f"{__name__}:completion", **found}.items()))
-
-
 def _plugin_commands(settings: Settings) -> dict[str, click.Command]:
     """Return the commands of plugins by name; only plugins whose source mentions the command hook are imported, to keep `--help` fast."""
     from tracecore.plugins.discovery import GROUP as PLUGINS
@@ -99,7 +93,8 @@ class TracecoreGroup(click.Group):
     def core(self) -> Mapping[str, str]:
         """`module:attribute` of each core command by name."""
         if self._core is None:
-            self._core = _core_commands()
+            found = {entry.name: entry.value for entry in metadata.entry_points(group=GROUP)}
+            self._core = dict(sorted({"completion": f"{__name__}:completion", **found}.items()))
         return self._core
 
     def from_plugins(self, ctx: click.Context) -> Mapping[str, click.Command]:
@@ -199,7 +194,9 @@ def _answer(error: BaseException, arguments: Sequence[str], *, debug: bool) -> i
             _show_traceback(debug)
             return _tell(f"Error: {error}", error.exit_code)
         case SystemExit():
-            return _exit_code(error)
+            if error.code is None or isinstance(error.code, int):
+                return error.code or 0
+            return _tell(str(error.code), UNEXPECTED)  # its text
     # The text that could not be encoded is a file's name met on the way; any library may refuse an argument that is not UTF-8, each in its own words.
     for text in [error.object] if isinstance(error, UnicodeEncodeError) else arguments:
         if tellable(text) != text:
@@ -215,11 +212,6 @@ def _usage(error: click.ClickException) -> str:
     offered = "did you mean" in message.lower() or "--help" in message
     hint = f" See '{context.command_path} --help'." if context is not None and not offered else ""
     return f"Error: {message}{'' if message.endswith(('.', '?', '!')) else '.'}{hint}"
-
-
-def _exit_code(error: SystemExit) -> int:
-    """Return the exit code of a SystemExit; a text as its code is printed."""
-    return error.code if isinstance(error.code, int) else 0 if error.code is None else _tell(str(error.code), UNEXPECTED)
 
 
 def _show_traceback(debug: bool) -> None:

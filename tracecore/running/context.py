@@ -72,7 +72,7 @@ class RunContext:
         self.places = AllowedPaths()
         self.places.kernel(job.workspace.root, job.workspace.store)
         self.watch = Watch(job.module.partition(".")[0], self.places)
-        self.lineage: Lineage = _Questions(lineage, self.watch)
+        self.lineage: Lineage = _RecordQueries(lineage, self.watch)
         self._stage = stage
         self._job = job
         self._run_id = run_id
@@ -129,8 +129,8 @@ class RunContext:
             raise TypeError(f"the stage asked for the members of its input '{port.name}', which is a {artifact.media}, no directory")
         with self.watch.kernel():
             found = [SourceFile(folder / path, path, f"sha256:{digits}", size, port.name) for path, size, digits in scan_directory(folder)]
-        members, gone = self._job.withdrawn.sift(found)
-        for file, reason in gone:
+        members, withdrawn_files = self._job.withdrawn.sift(found)
+        for file, reason in withdrawn_files:
             self._adopting.quarantine(file, reason)
         self.places.read(*(file.path for file in members))
         return members
@@ -166,10 +166,10 @@ class RunContext:
         name = self._own(port, Output).name
         if name in self.folders:
             raise TypeError(f"the stage wrote the output '{name}' both as a table and as files")
-        told: dict[str, str] = {}
+        dropped: dict[str, str] = {}
         with self.watch.kernel():
-            self.tables[name] = self._store.stage_table(self._job.withdrawn.drop_rows(value, told), run_id=self._run_id, port=name)
-        for drive, reason in sorted(told.items()):
+            self.tables[name] = self._store.stage_table(self._job.withdrawn.drop_rows(value, dropped), run_id=self._run_id, port=name)
+        for drive, reason in sorted(dropped.items()):
             self.unknown("drive withdrawn", f"{drive}: {reason}", port=port)
 
     def path(self, port: Output) -> Path:
@@ -241,7 +241,7 @@ def _facet(spec: str | FacetSpec, value: Any) -> tuple[str, JSON]:
     return facet, frozen
 
 
-class _Questions:
+class _RecordQueries:
     """The record's queries for a stage; accesses that they make are attributed to the kernel."""
 
     def __init__(self, lineage: Lineage, watch: Watch) -> None:
@@ -249,11 +249,9 @@ class _Questions:
         self._watch = watch
 
     def trace(self, ref: str) -> Mapping[str, Any]:
-        """Return the backward trace of a ref."""
         with self._watch.kernel():
             return self._lineage.trace(ref)
 
     def facets(self, ref: str) -> Mapping[str, JSON]:
-        """Return the facets of an artifact by its full ref."""
         with self._watch.kernel():
             return self._lineage.facets(ref)

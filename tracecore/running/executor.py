@@ -92,7 +92,7 @@ class Executor:
             with hold_key(self._workspace.locks, prepared.key, lambda: self._wait(task)):
                 code = Code()
                 for known in self._recorder.reusable(prepared.key):
-                    if _holds(known, code) and self._usable(task, known):
+                    if _is_current(known, code) and self._usable(task, known):
                         return self._reuse(task, prepared, known)
                 return self._make(task, prepared)
 
@@ -113,11 +113,11 @@ class Executor:
         not_taken: list[str] = []
         for name, port in ports.items():
             sources, besides = read_sources(port, values, task.base)
-            found[name], gone = withdrawn.sift(sources)
+            found[name], refused = withdrawn.sift(sources)
             not_taken += [besides] if besides else []
-            if gone and not found[name] and not port.optional:
-                raise UsageError(f"The parameter '{port.param}' names no {port.note} that may be read. '{gone[0][0].name}': {gone[0][1]}")
-            left_out.extend(gone)
+            if refused and not found[name] and not port.optional:
+                raise UsageError(f"The parameter '{port.param}' names no {port.note} that may be read. '{refused[0][0].name}': {refused[0][1]}")
+            left_out.extend(refused)
         inputs = {name: task.inputs[name].artifact.digest for name in task.stage.stage_class.inputs() if name in task.inputs}
         key = staleness_key(task.job, task.stage, recorded, task.seed, inputs, found, not_taken)
         names: dict[str, JSON] = {port.param: [file.name for file in found[name]] for name, port in ports.items()}
@@ -368,7 +368,7 @@ def _columns(table: Any) -> Sequence[str]:
     return names
 
 
-def _holds(known: CompletedRun, code: Code) -> bool:
+def _is_current(known: CompletedRun, code: Code) -> bool:
     """Whether a completed run's dependencies are recorded and unchanged."""
     return known.dependencies is not None and next(code.changes(known.dependencies), None) is None
 

@@ -135,7 +135,7 @@ class Intake:
     def unknowns(self) -> list[Unknown]:
         """Unknowns of all outputs because of quarantined and other, not accepted files."""
         quarantined = [Unknown(f"{self._note(file)} not ingested", f"{file.name}: {reason}") for file, reason in self._quarantined.values()]
-        return [*quarantined, *(Unknown("files not taken", f"listed beside each {said}") for said in self._not_taken)]
+        return [*quarantined, *(Unknown("files not taken", f"listed beside each {summary}") for summary in self._not_taken)]
 
     @property
     def facets(self) -> dict[str, JSON]:
@@ -159,9 +159,9 @@ class Intake:
         with hold_key(self._locks, key):
             known = next(iter(self._recorder.reusable(key)), None)
             made_from = (self._supplied[file.part_of],) if file.part_of else ()
-            said = known is not None and any(each.ref == artifact.ref for each in known.outputs.values())
+            recorded = known is not None and any(each.ref == artifact.ref for each in known.outputs.values())
             # Where the bytes had been erased, that they are back is news: the record has to say it.
-            if known is not None and said and self._recorder.erased(artifact) is None:
+            if known is not None and recorded and self._recorder.erased(artifact) is None:
                 return known.id
             child = Run(
                 id=self._recorder.new_run_id(),

@@ -62,13 +62,13 @@ class UndeclaredAccess:
             return None
         held = "what that loaded and read" if read[0].verb == "start" else "what that held"
         return Unknown(
-            UNKNOWN, f"the run {_told(read[0])}{_and_more(len(read) - 1 + self.more)}, which nothing handed to it: {held} is not in the record"
+            UNKNOWN, f"the run {_described(read[0])}{_and_more(len(read) - 1 + self.more)}, which nothing handed to it: {held} is not in the record"
         )
 
-    def sentence(self, who: str) -> str:
+    def sentence(self, subject: str) -> str:
         """Return the error message of strict mode, with advice."""
         if not self.accesses:
-            return f"{who} touched {self.more} things that nothing handed to it, and which could not be told apart."
+            return f"{subject} touched {self.more} things that nothing handed to it, and which could not be told apart."
         first = self.accesses[0]
         advice = {
             "read": "declare it as an input (tc.Input) or as files (tc.Files)",
@@ -76,10 +76,10 @@ class UndeclaredAccess:
             "start": "do its work in the stage's own process, where what it loads is seen",
             "connect": "what comes from there is not a declared input: take it in as files (tc.Files)",
         }[first.verb]
-        return f"{who} {_told(first)}{_and_more(len(self.accesses) - 1 + self.more)}, which nothing handed to it: {advice}."
+        return f"{subject} {_described(first)}{_and_more(len(self.accesses) - 1 + self.more)}, which nothing handed to it: {advice}."
 
 
-def _told(access: Access) -> str:
+def _described(access: Access) -> str:
     return f"{_PAST[access.verb]} {access.target}{f' ({access.where})' if access.where else ''}"
 
 
@@ -88,6 +88,6 @@ def _and_more(number: int) -> str:
 
 
 def _shown(target: str, workspace: Path, base: Path) -> str:
-    told = without_places(target, workspace, base)
+    shown = without_places(target, workspace, base)
     home = str(Path.home())
-    return f"~{told[len(home) :]}" if home != "/" and told.startswith(f"{home}/") else told
+    return f"~{shown[len(home) :]}" if home != "/" and shown.startswith(f"{home}/") else shown

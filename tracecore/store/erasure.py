@@ -83,22 +83,22 @@ def _line(line: bytes, paths: Collection[str], partitions: set[tuple[str, str]])
         return line
     action: Mapping[str, dict[str, object]] = json.loads(line)
     changed = False
-    for said in action.values():
-        if not isinstance(said, dict) or not (unquote(str(said.get("path", ""))) in paths or partitions & _partition(said)):
+    for members in action.values():
+        if not isinstance(members, dict) or not (unquote(str(members.get("path", ""))) in paths or partitions & _partition(members)):
             continue
-        bare = _bare(said.get("stats"))
-        changed |= said.get("stats") != bare or said.keys() & {"tags", "stats_parsed"} != set()
-        said.pop("tags", None)
-        said.pop("stats_parsed", None)
-        if "stats" in said:
-            said["stats"] = bare
+        bare = _bare(members.get("stats"))
+        changed |= members.get("stats") != bare or members.keys() & {"tags", "stats_parsed"} != set()
+        members.pop("tags", None)
+        members.pop("stats_parsed", None)
+        if "stats" in members:
+            members["stats"] = bare
     if not changed:
         return line
     return json.dumps(action, separators=(",", ":"), ensure_ascii=False).encode() + (b"\n" if line.endswith(b"\n") else b"")
 
 
-def _partition(said: Mapping[str, object]) -> set[tuple[str, object]]:
-    values = said.get("partitionValues")
+def _partition(members: Mapping[str, object]) -> set[tuple[str, object]]:
+    values = members.get("partitionValues")
     return set(values.items()) if isinstance(values, dict) else set()
 
 

@@ -163,7 +163,6 @@ class _LocalTables:
         self._staging = staging
 
     def bring(self, staged: StagedTable, folder: str) -> None:
-        """Move the staged folder within the file system."""
         rename_durably(staged.folder, self.place.root / folder)
 
     def withdraw(self, folder: str) -> None:

@@ -182,8 +182,8 @@ def _installed(folders: tuple[tuple[str, Stamp], ...]) -> dict[str, Installed]:
             if named is not None:
                 name, version = named["name"], named["version"]
             elif info.suffix == ".egg-info":
-                said = metadata.Distribution.at(info).metadata
-                name, version = said["Name"] or "", said["Version"] or ""
+                headers = metadata.Distribution.at(info).metadata
+                name, version = headers["Name"] or "", headers["Version"] or ""
             else:
                 continue
             if name:

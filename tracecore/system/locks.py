@@ -30,14 +30,14 @@ _OPEN: set[int] = set()
 """Descriptors of this process's open lock files."""
 
 
-def _let_go_in_a_child() -> None:
+def _close_locks_in_child() -> None:
     for descriptor in _OPEN:
         with suppress(OSError):
             os.close(descriptor)  # without unlocking, which would unlock it for the parent
     _OPEN.clear()
 
 
-os.register_at_fork(after_in_child=_let_go_in_a_child)
+os.register_at_fork(after_in_child=_close_locks_in_child)
 
 
 def held() -> list[int]:

@@ -57,7 +57,6 @@ class _Workers(Workers):
         self.trial: Mapping[str, Any] = {}
 
     def run(self, job: Job, answers: Mapping[str, Answer]) -> StageResult:
-        """Run a stage under `attempt`."""
         try:
             made = super().run(replace(job, around=ATTEMPT, asked=self._asked), answers)
         except StageRaised as error:

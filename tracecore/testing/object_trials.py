@@ -73,7 +73,6 @@ class _SampleOutputs:
         self._values = values
 
     def read(self, port: str | None = None) -> Any:
-        """Return an output's content, by default the first one's."""
         value = self._values[port or self.ports[0]]
         return ds.dataset(value) if isinstance(value, pa.Table) else value
 

@@ -19,9 +19,8 @@ from pydantic import BaseModel, PydanticUserError, ValidationError
 import tracecore
 from tracecore.plugins.discovery import GROUP, LoadedPlugin
 from tracecore.plugins.objects import OBJECT_TYPES, STAGES
-from tracecore.stage import Input, Output, Stage
+from tracecore.stage import Stage
 from tracecore.system.failures import reason_of
-from tracecore_schemas.arrow_tables import TableType
 from tracecore_schemas.canonical import jcs
 from tracecore_schemas.facets import FacetSpec, wrong_summary
 from tracecore_schemas.kinds import BUILT_IN_KINDS, StageKind
@@ -185,7 +184,11 @@ def plugin_doc_problems(plugin: LoadedPlugin, distribution: metadata.Distributio
                 if not _description(item).strip()
             )
     yield from (problem for spec in plugin.brings["facets"] if (problem := _facet_problem(spec)) is not None)
-    yield from (problem for table in plugin.brings["tables"] if (problem := _table_problem(table)) is not None)
+    for table in plugin.brings["tables"]:
+        try:
+            _ = table.schema
+        except ValueError as error:
+            yield f"the table type '{table.name}' can't be written: {error}"
     yield from (f"the command '{command.name}' has no help" for command in plugin.brings["commands"] if not (command.help or command.short_help))
 
 
@@ -195,15 +198,6 @@ def _description(item: Any) -> str:
         return str(item.description)
     except Exception as error:  # noqa: BLE001  # the plugin's own files
         return reason_of(error)
-
-
-def _table_problem(table: TableType) -> str | None:
-    """Return which column of a table type has a type that Arrow doesn't know."""
-    try:
-        _ = table.schema
-    except ValueError as error:
-        return f"the table type '{table.name}' can't be written: {error}"
-    return None
 
 
 def _facet_problem(spec: FacetSpec) -> str | None:
@@ -231,12 +225,10 @@ def doc_problems(stage: type[Stage]) -> Iterator[str]:
         if not (field.description or "").strip():
             yield f"the parameter '{name}' has no description: `{name}: ... = tc.Field(..., description=\"...\")`"
     for what, ports in (("input", stage.inputs()), ("output", stage.outputs())):
-        yield from (Hint(_undescribed(what, port)) for port in ports.values() if not port.description.strip())
+        for port in ports.values():
+            if not port.description.strip():
+                yield Hint(f'the {what} \'{port.name}\' has no description: `tc.{what.capitalize()}("{port.kind}", description="...")`')
     yield from (f"the file port '{port.name}' has no note" for port in stage.file_ports().values() if not port.note.strip())
-
-
-def _undescribed(what: str, port: Input[Any] | Output) -> str:
-    return f'the {what} \'{port.name}\' has no description: `tc.{what.capitalize()}("{port.kind}", description="...")`'
 
 
 def param_problems(model: type[BaseModel], given: Mapping[str, Any]) -> Iterator[str]:

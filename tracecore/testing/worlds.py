@@ -272,7 +272,7 @@ class RecordWorld:
 
     def campaign(self, *labelers: str, content: str = "campaign", **facet: Any) -> Artifact:
         """Record labels made by labelers (pseudonyms), which replace the imported ones, and return them."""
-        said = {
+        labels_facet = {
             "summary": "12 boxes on 2 frames",
             "boxes": 12,
             "frames": 2,
@@ -281,7 +281,7 @@ class RecordWorld:
             "guidelines": ["v3"],
             **facet,
         }
-        labels = artifact("label_batch", "demo.labels", content, facets={"tracecore_labels": said})
+        labels = artifact("label_batch", "demo.labels", content, facets={"tracecore_labels": labels_facet})
         self.run("labels", StageKind.LABEL, [("frames", "drives.frames")], {"labels": labels})
         return labels
 

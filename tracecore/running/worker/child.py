@@ -86,9 +86,9 @@ class _Channel:
         job: Job = pickle.loads(self._connection.recv_bytes())  # noqa: S301  # made by the build that this process belongs to
         return job
 
-    def say(self, what: str, **said: Any) -> None:
+    def say(self, what: str, **members: Any) -> None:
         """Send a message that has no answer."""
-        data = json.dumps({"what": what, **said}).encode()
+        data = json.dumps({"what": what, **members}).encode()
         with self._lock:
             self._connection.send_bytes(data)
 
@@ -109,12 +109,10 @@ class _Lineage:
         self._channel = channel
 
     def trace(self, ref: str) -> Mapping[str, Any]:
-        """Return the backward trace of a ref."""
         answer: Mapping[str, Any] = self._channel.ask("trace", ref=str(ref))
         return answer
 
     def facets(self, ref: str) -> Mapping[str, JSON]:
-        """Return the facets of an artifact by its full ref."""
         answer: Mapping[str, JSON] = self._channel.ask("facets", ref=str(ref))
         return answer
 
@@ -126,12 +124,10 @@ class _Adopting:
         self._channel = channel
 
     def adopt(self, file: SourceFile, *, kind: str, name: str, facets: Mapping[str, JSON], unknowns: Sequence[tuple[str, str]]) -> Path:
-        """Have the build keep a file, and return its stored path."""
-        said = [[str(what), str(why)] for what, why in unknowns]
-        return Path(self._channel.ask("adopt", file=_plain(file), kind=str(kind), name=str(name), facets=dict(facets), unknowns=said))
+        stated = [[str(what), str(why)] for what, why in unknowns]
+        return Path(self._channel.ask("adopt", file=_plain(file), kind=str(kind), name=str(name), facets=dict(facets), unknowns=stated))
 
     def quarantine(self, file: SourceFile, reason: str) -> None:
-        """Have the build record a file as left out."""
         self._channel.say("quarantine", file=_plain(file), reason=str(reason))
 
 

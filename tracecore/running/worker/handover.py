@@ -77,22 +77,22 @@ def answers(adoptions: Intake, recorder: Recorder, root: Path, finish: Finish, p
 
     def adopt(asked: Mapping[str, Any]) -> str:
         with clear_disk_errors(root):
-            said = [(what, why) for what, why in asked["unknowns"]]
+            unknowns = [(what, why) for what, why in asked["unknowns"]]
             facets = finish(f"{asked['kind']}/{asked['name']}", asked["facets"])
-            path = adoptions.adopt(_source_file(asked["file"]), kind=asked["kind"], name=asked["name"], facets=facets, unknowns=said)
+            path = adoptions.adopt(_source_file(asked["file"]), kind=asked["kind"], name=asked["name"], facets=facets, unknowns=unknowns)
             return str(path)
 
-    def show(said: Mapping[str, Any]) -> None:
+    def show(message: Mapping[str, Any]) -> None:
         if progress is None:
             return
         try:
-            progress(said["done"], said["total"], said["note"])
+            progress(message["done"], message["total"], message["note"])
         except Exception:  # noqa: BLE001  # a listener can't disturb a run
             _log.warning("Progress could not be shown.", exc_info=True)
 
     return {
         "adopt": adopt,
-        "quarantine": lambda said: adoptions.quarantine(_source_file(said["file"]), said["reason"]),
+        "quarantine": lambda message: adoptions.quarantine(_source_file(message["file"]), message["reason"]),
         "trace": lambda asked: recorder.trace(asked["ref"]),
         "facets": lambda asked: recorder.facets(asked["ref"]),
         "progress": show,

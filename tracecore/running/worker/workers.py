@@ -104,13 +104,13 @@ class Workers:
 _OURS: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
 
-def _let_go_in_a_child() -> None:
+def _close_controls_in_child() -> None:
     for control in list(_OURS):
         control.close()
 
 
 # A child that this process forks and that lives on may not keep a server alive.
-os.register_at_fork(after_in_child=_let_go_in_a_child)
+os.register_at_fork(after_in_child=_close_controls_in_child)
 
 
 def _start() -> tuple[socket.socket, subprocess.Popen[bytes]]:
@@ -198,11 +198,11 @@ class _Worker:
             _log(message)
         elif what in {"trace", "facets", "adopt"}:
             try:
-                said = {"value": answers[what](message)}
+                reply = {"value": answers[what](message)}
             except TracecoreError as error:
-                said = {"raised": error_class(error), "message": str(error)}
+                reply = {"raised": error_class(error), "message": str(error)}
             with suppress(BrokenPipeError, ConnectionResetError):
-                self._connection.send_bytes(json.dumps(said).encode())
+                self._connection.send_bytes(json.dumps(reply).encode())
         else:
             answers[what](message)
 
