@@ -16,7 +16,6 @@ _Time = Annotated[int, Field(ge=0, le=_LAST)]
 _Count = Annotated[int, Field(ge=0, lt=2**31)]
 
 
-@with_config(OPEN)
 class _Label(TypedDict, total=False):
     geometry: Required[Literal["box2d", "cuboid", "path", "tag"]]
     category: str
@@ -31,7 +30,6 @@ class _Label(TypedDict, total=False):
     attributes: dict[str, str]
 
 
-@with_config(OPEN)
 class _Standing(TypedDict, total=False):
     ordinal: Required[_Count]
     revision: Required[_Count]
@@ -39,7 +37,6 @@ class _Standing(TypedDict, total=False):
     qa: str | None
 
 
-@with_config(OPEN)
 class _Settings(TypedDict, total=False):
     id: Required[NonEmpty]
     name: Required[str]
@@ -55,7 +52,6 @@ class _Settings(TypedDict, total=False):
     frames: str | None
 
 
-@with_config(OPEN)
 class _Frame(TypedDict):
     drive: str
     sensor: str
@@ -66,7 +62,6 @@ class _Frame(TypedDict):
     height: _Count
 
 
-@with_config(OPEN)
 class _Task(TypedDict, total=False):
     frame: Required[_Frame]
     position: Required[_Count]
@@ -74,24 +69,20 @@ class _Task(TypedDict, total=False):
     gold: bool
 
 
-@with_config(OPEN)
 class _Claim(TypedDict):
     role: Literal["label", "review"]
     until: _Time
 
 
-@with_config(OPEN)
 class _Refuse(TypedDict):
     reason: str
 
 
-@with_config(OPEN)
 class _Submit(TypedDict):
     submission: str
     labels: list[_Standing]
 
 
-@with_config(OPEN)
 class _Review(TypedDict):
     review: str
     verdict: str
@@ -99,63 +90,53 @@ class _Review(TypedDict):
     removed: _Count
 
 
-@with_config(OPEN)
 class _Any(TypedDict):
     seq: _Count
     at: _Time
     who: str | None
 
 
-@with_config(OPEN)
 class _Create(_Any):
     action: Literal["create"]
     task: None
     detail: _Settings
 
 
-@with_config(OPEN)
 class _Close(_Any):
     action: Literal["close"]
     task: None
     detail: dict[str, Any]
 
 
-@with_config(OPEN)
 class _Of(_Any):
     task: NonEmpty
 
 
-@with_config(OPEN)
 class _OfTask(_Of):
     action: Literal["task"]
     detail: _Task
 
 
-@with_config(OPEN)
 class _OfClaim(_Of):
     action: Literal["claim"]
     detail: _Claim
 
 
-@with_config(OPEN)
 class _OfRefuse(_Of):
     action: Literal["refuse"]
     detail: _Refuse
 
 
-@with_config(OPEN)
 class _OfSubmit(_Of):
     action: Literal["submit"]
     detail: _Submit
 
 
-@with_config(OPEN)
 class _OfReview(_Of):
     action: Literal["review"]
     detail: _Review
 
 
-@with_config(OPEN)
 class _OfOther(_Of):
     action: Literal["timeout", "late", "reopen"]
     detail: dict[str, Any]
@@ -164,7 +145,7 @@ class _OfOther(_Of):
 _Entry = Annotated[_Create | _Close | _OfTask | _OfClaim | _OfRefuse | _OfSubmit | _OfReview | _OfOther, Field(discriminator="action")]
 
 
-@with_config(OPEN)
+@with_config(OPEN)  # pydantic applies it to the nested types too
 class CampaignFile(TypedDict):
     """A closed campaign, as `tracecore label close` writes it."""
 

@@ -64,7 +64,6 @@ _Outline = Annotated[
 ]
 
 
-@with_config(OPEN)
 class _Image(TypedDict, total=False):
     id: Required[_Id]
     file_name: NonEmpty | None
@@ -75,7 +74,6 @@ class _Image(TypedDict, total=False):
     log_time_ns: _Nanoseconds | None
 
 
-@with_config(OPEN)
 class _Annotation(TypedDict, total=False):
     id: Required[_Id]
     image_id: Required[_Id]
@@ -102,13 +100,12 @@ class _Annotation(TypedDict, total=False):
     reviewed_at: str | None
 
 
-@with_config(OPEN)
 class _Category(TypedDict, total=False):
     id: Required[_Id]
     name: Required[NonEmpty]
 
 
-@with_config(OPEN)
+@with_config(OPEN)  # pydantic applies it to the nested types too
 class CocoFile(TypedDict, total=False):
     """A COCO detection file as it is taken."""
 

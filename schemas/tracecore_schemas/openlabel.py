@@ -20,33 +20,27 @@ _FrameKey = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}$")]
 _FrameNumber = Annotated[int, BeforeValidator(whole), Field(ge=0, lt=10**18)]
 
 
-@with_config(OPEN)
 class _Said(TypedDict, total=False):
     name: str
     coordinate_system: str
 
 
-@with_config(OPEN)
 class _Text(_Said):
     val: str
 
 
-@with_config(OPEN)
 class _Number(_Said):
     val: int | float
 
 
-@with_config(OPEN)
 class _Boolean(_Said):
     val: bool
 
 
-@with_config(OPEN)
 class _Vector(_Said):
     val: list[float | str]
 
 
-@with_config(OPEN)
 class _Attributes(TypedDict, total=False):
     """Attributes of a shape, a frame or a context."""
 
@@ -56,39 +50,32 @@ class _Attributes(TypedDict, total=False):
     vec: list[_Vector]
 
 
-@with_config(OPEN)
 class _Geometry(_Said, total=False):
     attributes: _Attributes
 
 
-@with_config(OPEN)
 class _Box(_Geometry):
     val: Annotated[list[float], Field(min_length=4, max_length=4)]
 
 
-@with_config(OPEN)
 class _TurnedBox(_Geometry):
     val: Annotated[list[float], Field(min_length=5, max_length=5)]
 
 
-@with_config(OPEN)
 class _Cuboid(_Geometry):
     val: Annotated[list[float], Field(min_length=9, max_length=10)] | None
 
 
-@with_config(OPEN)
 class _Outline(_Geometry):
     val: list[float] | list[str]
     mode: str
     closed: bool
 
 
-@with_config(OPEN)
 class _Line(_Geometry):
     val: list[float]
 
 
-@with_config(OPEN)
 class _ObjectData(_Attributes, total=False):
     """Data of an object, in all frames or in one."""
 
@@ -107,7 +94,6 @@ class _ObjectData(_Attributes, total=False):
     area_reference: list[dict[str, Any]]
 
 
-@with_config(OPEN)
 class _Interval(TypedDict):
     """Frames from one to another, both included."""
 
@@ -115,7 +101,6 @@ class _Interval(TypedDict):
     frame_end: _FrameNumber
 
 
-@with_config(OPEN)
 class _Element(TypedDict, total=False):
     """An object or context in one frame."""
 
@@ -123,7 +108,6 @@ class _Element(TypedDict, total=False):
     context_data: _Attributes
 
 
-@with_config(OPEN)
 class _Object(TypedDict, total=False):
     """An object of the whole file."""
 
@@ -133,7 +117,6 @@ class _Object(TypedDict, total=False):
     frame_intervals: list[_Interval]
 
 
-@with_config(OPEN)
 class _Context(TypedDict, total=False):
     """A context of the whole file."""
 
@@ -143,20 +126,17 @@ class _Context(TypedDict, total=False):
     frame_intervals: list[_Interval]
 
 
-@with_config(OPEN)
 class _Intrinsics(TypedDict, total=False):
     width_px: Pixels
     height_px: Pixels
 
 
-@with_config(OPEN)
 class _StreamProperties(TypedDict, total=False):
     intrinsics_pinhole: _Intrinsics
     intrinsics_fisheye: _Intrinsics
     intrinsics_custom: _Intrinsics
 
 
-@with_config(OPEN)
 class _Stream(TypedDict, total=False):
     """A sensor."""
 
@@ -164,7 +144,6 @@ class _Stream(TypedDict, total=False):
     stream_properties: _StreamProperties
 
 
-@with_config(OPEN)
 class _OwnFrame(TypedDict):
     """Members of our own exports that OpenLABEL does not define: a frame's log time, and the sensors without an object."""
 
@@ -172,7 +151,6 @@ class _OwnFrame(TypedDict):
     empty: list[str]
 
 
-@with_config(OPEN)
 class _FrameProperties(TypedDict, total=False):
     """Time and streams of one frame."""
 
@@ -182,7 +160,6 @@ class _FrameProperties(TypedDict, total=False):
     tracecore: _OwnFrame
 
 
-@with_config(OPEN)
 class _Frame(TypedDict, total=False):
     """Content of one frame."""
 
@@ -194,14 +171,12 @@ class _Frame(TypedDict, total=False):
     relations: dict[str, Any]
 
 
-@with_config(OPEN)
 class _Metadata(TypedDict, total=False):
     schema_version: Required[Literal["1.0.0"]]
     drive: str
     annotator: str
 
 
-@with_config(OPEN)
 class _Root(TypedDict, total=False):
     """The root."""
 
@@ -217,7 +192,7 @@ class _Root(TypedDict, total=False):
     frame_intervals: list[_Interval]
 
 
-@with_config(OPEN)
+@with_config(OPEN)  # pydantic applies it to the nested types too
 class OpenLabelFile(TypedDict):
     """A whole file."""
 
