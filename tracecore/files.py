@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import shutil
 import threading
 from pathlib import Path
+
+from tracecore_schemas.canonical import digest_file
 
 __all__ = [
     "clone_or_copy",
@@ -87,8 +88,7 @@ def clone_or_copy(source: Path, target: Path) -> tuple[str, int]:
         writer.flush()
         os.fsync(writer.fileno())
     # Hashed from the copy: the source may change under us, and what counts is what we keep.
-    with target.open("rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest(), target.stat().st_size
+    return digest_file(target), target.stat().st_size
 
 
 def rename_durably(source: Path, target: Path) -> None:

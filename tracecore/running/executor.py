@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel
 
@@ -352,7 +352,7 @@ class Executor:
         """Return an error message if the failure is a column that an input table lacks, else None."""
         column = absent_column(reason)
         tables = [each for each in inputs if column and each.artifact.media is Media.DELTA]
-        lacking = [each for each in tables if column not in _columns(self._store.open(each.artifact))]
+        lacking = [each for each in tables if column not in cast("Any", self._store.open(each.artifact)).schema.names]
         if not lacking:
             return None
         named = " and ".join(f"'{each.role}' ({each.artifact.kind}/{each.artifact.name})" for each in lacking)
@@ -361,11 +361,6 @@ class Executor:
     def _check(self, planned: PlannedCheck, task: Task, run_id: str, outputs: Mapping[str, Artifact]) -> CheckRun:
         with clear_disk_errors(self._workspace.root):
             return run_check(planned, task.job, run_id, outputs, self._store, self._recorder)
-
-
-def _columns(table: Any) -> Sequence[str]:
-    names: Sequence[str] = table.schema.names
-    return names
 
 
 def _is_current(known: CompletedRun, code: Code) -> bool:

@@ -181,10 +181,7 @@ class Bucket:
 
     def upload(self, source: Path, path: str, digest: str, size: int) -> None:
         """Upload a file to the path of its digest, unless an undamaged object is there; raises UsageError if the stored size differs."""
-        made = False
-        if size <= _IN_ONE:
-            made = self.create(path, source)
-        if not made:
+        if not (size <= _IN_ONE and self.create(path, source)):
             if self.fingerprint(path) == (digest, size):
                 return
             self.replace(path, source)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from tracecore.running.worker.process import end_with_parent
 from tracecore_schemas.kinds import StageKind
@@ -78,16 +79,10 @@ def _attempt(spec: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, An
     return {"error": None}
 
 
-def _leave(code: int) -> NoReturn:
-    import os
-
-    # A stage may have left threads running that would keep the process alive; the findings are in the file.
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
 if __name__ == "__main__":
     end_with_parent(int(sys.argv[2]))
     main(Path(sys.argv[1]))
-    _leave(0)
+    # A stage may have left threads running that would keep the process alive; the findings are in the file.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
