@@ -12,7 +12,7 @@ from tracecore.errors import UsageError, suggestion
 from tracecore.plugins.host import PluginHost, RegisteredStage
 from tracecore.plugins.release_gates import NO_LEAK, CheckPassed
 from tracecore.running.checks import choose_checks
-from tracecore.running.file_discovery import find_files
+from tracecore.running.external_files import find_files
 from tracecore.stage import Files, Input, Output, Stage
 from tracecore_assets.load.overrides import Overrides, apply_settings
 from tracecore_assets.load.parse import KeyPath, YamlSource, parse_program, read_program_yaml, shipped_programs, validate

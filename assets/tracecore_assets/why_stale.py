@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tracecore.errors import UsageError, suggestion
 from tracecore.plugins.host import PluginHost
 from tracecore.running.dependencies import Change, Code, code_patch
-from tracecore.running.file_discovery import read_sources
+from tracecore.running.external_files import read_sources
 from tracecore.running.validation import effective_params, validate_params
 from tracecore.store import open_store
 from tracecore.workspace import NamedWorkspace, Workspace

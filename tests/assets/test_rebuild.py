@@ -315,7 +315,7 @@ def test_a_tolerance_is_measured_on_weights_and_on_rows(tmp_path):
 def test_files_of_one_name_and_files_in_folders_are_called_what_they_were_called(tmp_path):
     """Two files of one name are kept apart, nested ones in their folders, and nothing is written outside the scratch folder."""
     import tracecore as tc
-    from tracecore.running.file_discovery import read_sources
+    from tracecore.running.external_files import read_sources
     from tracecore_assets.rebuild.outside_files import KeptFile, lay_out
     from tracecore_schemas.run import Artifact
 

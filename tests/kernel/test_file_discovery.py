@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tracecore.errors import UsageError
-from tracecore.running.file_discovery import find_files, read_sources
+from tracecore.running.external_files import find_files, read_sources
 from tracecore.stage import Files
 
 

@@ -153,7 +153,7 @@ def test_a_folder_that_may_not_be_read_is_no_empty_folder(tmp_path: Path) -> Non
     (tmp_path / "drives" / "closed" / "b.txt").write_text("b")
     files = "find_files(tc.Files('paths', suffixes=['.txt'], note='drive file'), {'paths': ['drives']}, Path('.'))"
     for call in (files, "scan_directory(Path('drives'))"):
-        names = "from tracecore.running.file_discovery import *; from tracecore.store.manifest import *"
+        names = "from tracecore.running.external_files import *; from tracecore.store.manifest import *"
         code = f"from pathlib import Path; import tracecore as tc; {names}; {call}"
         (tmp_path / "drives" / "closed").chmod(0)
         done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, preexec_fn=mere_owner)

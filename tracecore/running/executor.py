@@ -25,8 +25,7 @@ from tracecore.running.checks import PlannedCheck, known_result, plan_checks, re
 from tracecore.running.dependencies import FACET as DEPENDENCIES
 from tracecore.running.dependencies import Code, KeptSources, facet
 from tracecore.running.erasure_filter import ErasureFilter
-from tracecore.running.file_discovery import read_sources
-from tracecore.running.intake import Intake
+from tracecore.running.external_files import Intake, read_sources
 from tracecore.running.recorder import Progress, Recorder
 from tracecore.running.staleness import staleness_key
 from tracecore.running.task import DEFAULT_THREADS, Outcome, ResolvedInput, Task

@@ -91,9 +91,7 @@ class EventMaker:
         ended_at: datetime,
     ) -> bytes:
         """Return the COMPLETE event of a stage run, with the exact versions that it read and wrote."""
-        further = {
-            name: value if isinstance(value, BaseFacet) else facets.stage_facet(name, value) for name, value in (run_facets or {}).items()
-        }
+        further = {name: value if isinstance(value, BaseFacet) else facets.stage_facet(name, value) for name, value in (run_facets or {}).items()}
         return self._stage_event(
             RunState.COMPLETE,
             run,

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from tracecore.running.dependencies import Code
 from tracecore.running.erasure_filter import ErasureFilter
-from tracecore.running.intake import Intake
+from tracecore.running.external_files import Intake
 from tracecore.running.recorder import Progress, Recorder
 from tracecore.running.task import Task
 from tracecore.running.worker.jobs import Job, shape_of
