@@ -91,7 +91,7 @@ def _restores() -> tuple[Callable[[], object], ...]:
         lambda: os.chdir(folder),
         lambda: random.setstate(generator),
         lambda: locale.setlocale(locale.LC_ALL, where),
-        lambda: warnings.filters.__setitem__(slice(None), filters),  # type: ignore[attr-defined]  # typeshed has it read-only
+        lambda: warnings.filters.__setitem__(slice(None), filters),  # type: ignore[index]  # typeshed has it read-only
         lambda: sys.path.__setitem__(slice(None), path),
     ]
     if (numpy := sys.modules.get("numpy")) is not None:

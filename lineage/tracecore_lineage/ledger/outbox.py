@@ -67,16 +67,13 @@ def relay(database: Database, transport: Any = None, *, limit: int = 1000) -> Re
     """
     chosen = transport if transport is not None else _configured_transport()
     delivered, error = 0, None
-    query = select(OUTBOX.c.seq).where(OUTBOX.c.delivered_at.is_(None)).order_by(OUTBOX.c.seq).limit(limit)
-    with database.read() as connection:
-        waiting = list(ledger.read_at(connection, list(connection.execute(query).scalars())))
-    for leaf in waiting:
+    for position, body in _waiting(database, limit):
         try:
-            chosen.emit(json.loads(leaf.body))
+            chosen.emit(json.loads(body))
         except Exception as problem:  # noqa: BLE001  # whatever a transport raises, the event waits for the next relay
             error = f"{type(problem).__name__}: {problem}"
         with database.write() as connection:
-            item = update(OUTBOX).where(OUTBOX.c.seq == leaf.seq)
+            item = update(OUTBOX).where(OUTBOX.c.seq == position)
             values: dict[str, Any] = {"last_error": error} if error else {"delivered_at": rfc3339.now(), "last_error": None}
             connection.execute(item.values(attempts=OUTBOX.c.attempts + 1, **values))
         if error:
@@ -84,6 +81,12 @@ def relay(database: Database, transport: Any = None, *, limit: int = 1000) -> Re
         delivered += 1
     with database.read() as connection:
         return Relayed(delivered, pending(connection), error)
+
+
+def _waiting(database: Database, limit: int) -> list[tuple[int, bytes]]:
+    query = select(OUTBOX.c.seq).where(OUTBOX.c.delivered_at.is_(None)).order_by(OUTBOX.c.seq).limit(limit)
+    with database.read() as connection:
+        return [(leaf.seq, leaf.body) for leaf in ledger.read_at(connection, list(connection.execute(query).scalars()))]
 
 
 def _configured_transport() -> Any:
