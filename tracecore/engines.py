@@ -71,8 +71,7 @@ def rename_inner(data: bytes) -> bytes:
     """Return an engine's bytes with the compiler's internal names (`__mye2567`) renumbered by order of first appearance.
 
     TensorRT numbers them by its number of attempts; engines that are equal after renumbering are the same program. The renaming is one-to-one, so
-    other
-    differences are kept.
+    other differences are kept.
     """
     numbers: dict[bytes, int] = {}
     return re.sub(rb"__mye\d+", lambda found: b"__mye%d" % numbers.setdefault(found[0], len(numbers)), data)

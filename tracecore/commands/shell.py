@@ -241,9 +241,8 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the `tracecore` command."""
-    gc.set_threshold(
-        50_000, 20, 50
-    )  # a command imports a million objects that stay: to look through them as often as by default is a tenth of its time
+    # A command imports a million objects that stay: to look through them as often as by default is a tenth of its time.
+    gc.set_threshold(50_000, 20, 50)
     understand_utf_8()
     open_standard_streams()
     cli.main()

@@ -54,8 +54,7 @@ def readers_may_leave() -> Iterator[None]:
     """Context manager in which a closed reader does not end the command: `tracecore verify | head -1` still exits with the command's own code.
 
     On stderr every write error is ignored, on stdout only a broken pipe: a full disk under `> answer.json` is an error. A stream that was replaced,
-    as
-    by a test runner or a notebook, is left alone.
+    as by a test runner or a notebook, is left alone.
     """
     own = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = _forgiving(own[0], 1, BrokenPipeError), _forgiving(own[1], 2, OSError)
@@ -97,8 +96,7 @@ def open_standard_streams() -> None:
     """Open the null device for each standard stream that is closed (`2>&-`), and make stdout and stderr encode any text.
 
     A closed descriptor would be reused by the next opened file, so a library's output would go into an artifact. Characters that the encoding lacks
-    are
-    printed as ASCII replacements (`_PLAIN`) or backslash escapes.
+    are printed as ASCII replacements (`_PLAIN`) or backslash escapes.
     """
     for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:

@@ -96,8 +96,7 @@ def write_table(data: pa.Table | pa.RecordBatch | pa.RecordBatchReader, folder: 
     """Write rows to one sorted Parquet file per drive in a staging folder, which must be empty or absent.
 
     A reader may have more rows than memory holds: its batches are spooled to disk. Raises UsageError if rows do not fit a Delta table, or a row has
-    no
-    drive although the schema has drives.
+    no drive although the schema has drives.
     """
     folder.mkdir(parents=True, exist_ok=True)
     reader = data.to_reader() if isinstance(data, pa.Table) else data
@@ -120,23 +119,11 @@ def write_table(data: pa.Table | pa.RecordBatch | pa.RecordBatchReader, folder: 
     return StagedTable(folder, schema, (PARTITION,) if partitioned else (), tuple(files))
 
 
-def _require_drives(table: pa.Table) -> None:
-    empty = table.column(PARTITION).null_count or pc.any(pc.equal(table.column(PARTITION), "")).as_py()
-    if empty:
-        raise UsageError("The table has rows without a drive: a table with a column 'drive' is kept by drive, so every row needs one.")
-
-
 def _in_memory(table: pa.Table, schema: pa.Schema, partitioned: bool) -> Iterator[tuple[str | None, list[pa.RecordBatch]]]:  # private
     """Yield (drive, batches), sorted by drive; the drive is None for a table without drives."""
-    table = conform(table, schema)
-    if not partitioned:
-        if table.num_rows:
-            yield None, table.to_batches()
-        return
-    _require_drives(table)
-    column = table.column(PARTITION)
-    for drive in sorted(column.unique().to_pylist()):
-        yield drive, table.filter(pc.equal(column, drive)).drop_columns([PARTITION]).to_batches()
+    for drive, rows in _by_drive(conform(table, schema), partitioned):
+        if rows.num_rows:
+            yield drive, rows.to_batches()
 
 
 def _spilled(
@@ -173,9 +160,10 @@ def _by_drive(table: pa.Table, partitioned: bool) -> Iterator[tuple[str | None, 
     if not partitioned:
         yield None, table
         return
-    _require_drives(table)
     column = table.column(PARTITION)
-    drives = column.unique().to_pylist()
+    if column.null_count or pc.any(pc.equal(column, "")).as_py():
+        raise UsageError("The table has rows without a drive: a table with a column 'drive' is kept by drive, so every row needs one.")
+    drives = sorted(column.unique().to_pylist())
     for drive in drives:
         rows = table if len(drives) == 1 else table.filter(pc.equal(column, drive))
         yield drive, rows.drop_columns([PARTITION])

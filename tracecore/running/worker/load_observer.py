@@ -75,7 +75,9 @@ class Observer:
             self._written_ns.setdefault(path, _written_ns(path))
             data = loader.get_data(path)
             self._hashed[path] = hashlib.sha256(data).hexdigest()
-            self._learn(name, path)
+            if "." not in name and path.endswith("/__init__.py") and not self._below_a_root(path):
+                # A top-level package outside any distribution: its data files are hashed too.
+                self._roots += (path.removesuffix("/__init__.py"),)
             return loader.source_to_code(data, path)
 
         def from_name(owner: type[metadata.Distribution], name: str) -> metadata.Distribution:
@@ -116,11 +118,6 @@ class Observer:
 
     def _below_a_root(self, path: str) -> bool:
         return any(path == root or path.startswith(f"{root}/") for root in self._roots)
-
-    def _learn(self, name: str, path: str) -> None:
-        """Add the folder of a top-level package outside any distribution, so that its data files are hashed."""
-        if "." not in name and path.endswith("/__init__.py") and not self._below_a_root(path):
-            self._roots += (path.removesuffix("/__init__.py"),)
 
     def _opened(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event != "open" or self._looking or not self._roots:
