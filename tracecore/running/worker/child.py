@@ -75,7 +75,7 @@ def main(observer: Observer, server: int, connection: int, status: int, output: 
 
 
 class _Channel:
-    """The connection to the build: JSON messages, sent one at a time from any thread."""
+    """The connection to the build, which answers queries to the record and takes in external files: JSON messages, one at a time from any thread."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -101,34 +101,20 @@ class _Channel:
             raise make_error(answer["raised"], answer["message"])
         return answer["value"]
 
-
-class _Lineage:
-    """Queries to the record, answered by the build."""
-
-    def __init__(self, channel: _Channel) -> None:
-        self._channel = channel
-
     def trace(self, ref: str) -> Mapping[str, Any]:
-        answer: Mapping[str, Any] = self._channel.ask("trace", ref=str(ref))
+        answer: Mapping[str, Any] = self.ask("trace", ref=str(ref))
         return answer
 
     def facets(self, ref: str) -> Mapping[str, JSON]:
-        answer: Mapping[str, JSON] = self._channel.ask("facets", ref=str(ref))
+        answer: Mapping[str, JSON] = self.ask("facets", ref=str(ref))
         return answer
-
-
-class _Adopting:
-    """Intake of external files, performed by the build."""
-
-    def __init__(self, channel: _Channel) -> None:
-        self._channel = channel
 
     def adopt(self, file: SourceFile, *, kind: str, name: str, facets: Mapping[str, JSON], unknowns: Sequence[tuple[str, str]]) -> Path:
         stated = [[str(what), str(why)] for what, why in unknowns]
-        return Path(self._channel.ask("adopt", file=_plain(file), kind=str(kind), name=str(name), facets=dict(facets), unknowns=stated))
+        return Path(self.ask("adopt", file=_plain(file), kind=str(kind), name=str(name), facets=dict(facets), unknowns=stated))
 
     def quarantine(self, file: SourceFile, reason: str) -> None:
-        self._channel.say("quarantine", file=_plain(file), reason=str(reason))
+        self.say("quarantine", file=_plain(file), reason=str(reason))
 
 
 class _Log(logging.Handler):
@@ -201,7 +187,7 @@ def _run(observer: Observer, job: Job, channel: _Channel, trial: dict[str, Any])
         channel.say("progress", done=int(done), total=int(total), note=str(note))
 
     def context_of(run_id: str) -> RunContext:
-        return RunContext(stage, job, run_id, _Lineage(channel), _Adopting(channel), listen if job.listened else None)
+        return RunContext(stage, job, run_id, channel, channel, listen if job.listened else None)
 
     context = context_of(job.run_id)
     with process_guard(), context.watch.on():
