@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
@@ -30,7 +30,7 @@ from tracecore_schemas.run import Artifact, Dependencies, Environment
 if TYPE_CHECKING:
     from tracecore.store import Store
 
-__all__ = ["FACET", "KIND", "Change", "Code", "KeptSources", "code_patch", "facet", "kept_text", "patch", "source_artifacts", "text_size"]
+__all__ = ["FACET", "KIND", "Change", "Code", "KeptSources", "code_patch", "facet", "kept_text", "source_artifacts", "text_size"]
 
 KIND = "source"
 """First segment of the ref by which errors name a kept source, which is not a recorded artifact."""
@@ -94,14 +94,6 @@ def kept_text(store: Store, digest: str) -> bytes | None:
     """Return a kept source by its hex SHA-256; None if it is missing or corrupted."""
     data = store.read(blob_location(f"sha256:{digest}"))
     return data if data is not None and digest_bytes(data) == f"sha256:{digest}" else None
-
-
-def patch(file: str, then: bytes | None, now: bytes | None) -> str | None:
-    """Return the unified diff of a file; None if one of the texts is missing."""
-    if then is None or now is None:
-        return None
-    before, after = (data.decode(errors="replace").splitlines() for data in (then, now))
-    return "\n".join(difflib.unified_diff(before, after, f"then/{file}", f"now/{file}", lineterm=""))
 
 
 FACET = "tracecore_dependencies"
@@ -303,11 +295,13 @@ class Code:
 
 def code_patch(store: Store, code: Code, change: Change) -> str | None:
     """Return the unified diff of a changed source file since a run loaded it; None for other changes and missing texts."""
-    return patch(change.name, kept_text(store, change.then), code.text(change.name)) if change.part == "code" and _is_sha256(change.then) else None
-
-
-def _is_sha256(text: str | None) -> TypeGuard[str]:
-    return text is not None and re.fullmatch(r"[0-9a-f]{64}", text) is not None
+    if change.part != "code" or change.then is None or not re.fullmatch(r"[0-9a-f]{64}", change.then):
+        return None
+    then, now = kept_text(store, change.then), code.text(change.name)
+    if then is None or now is None:
+        return None
+    before, after = (data.decode(errors="replace").splitlines() for data in (then, now))
+    return "\n".join(difflib.unified_diff(before, after, f"then/{change.name}", f"now/{change.name}", lineterm=""))
 
 
 def facet(found: Dependencies) -> dict[str, JSON]:
