@@ -11,8 +11,7 @@ import pyarrow.compute as pc
 import tracecore as tc
 from tracecore.geometry import Rig
 from tracecore_diagnosis.appearance import appearance_of
-from tracecore_diagnosis.clusters import Cluster, Limits, clusters_of
-from tracecore_diagnosis.conditions import Exposure
+from tracecore_diagnosis.clusters import Cluster, Exposure, Limits, clusters_of
 from tracecore_diagnosis.contact_sheets import SheetContent, draw_sheet, examples_of, sheet_name
 from tracecore_diagnosis.data_request import Bug, RequestSummary, page, read_bugs, request_of
 from tracecore_diagnosis.mistakes import FrameFacts, Mistake, frames_labeled_for, frames_of, join_events, labeled_objects, mistakes_of, scenes_of

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tracecore_evaluation.average_precision import average_precision
 from tracecore_evaluation.detections import Detections, Frame, GroundTruth, iou_matrix, size_of
-from tracecore_evaluation.obstacle_kpis import Thresholds, kpis, match
+from tracecore_evaluation.obstacle_kpis import Thresholds, average_precision, kpis, match
 from tracecore_evaluation.slices import slice_names
 
 Box = tuple[float, float, float, float]

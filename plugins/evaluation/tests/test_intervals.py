@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tracecore_evaluation.average_precision import average_precision
 from tracecore_evaluation.detections import Detections, Frame, GroundTruth
 from tracecore_evaluation.evaluate import Limits, evaluate, frame_measure
 from tracecore_evaluation.ground_truth import Labels
 from tracecore_evaluation.intervals import Units
 from tracecore_evaluation.model_config import ModelConfig
-from tracecore_evaluation.obstacle_kpis import Thresholds
+from tracecore_evaluation.obstacle_kpis import Thresholds, average_precision
 from tracecore_evaluation.predictions import Predictions
 from tracecore_evaluation.slices import Slicing
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from made_scene import CLASSES, CONFIG, judged, made_scene, rates_of
 
-from tracecore_evaluation.average_precision import AREAS, average_precision
 from tracecore_evaluation.detections import Detections, Frame, GroundTruth, iou_matrix
+from tracecore_evaluation.obstacle_kpis import AREAS, average_precision
 from tracecore_evaluation.online_metrics import tracks_table
 from tracecore_schemas.arrow_tables import TRACKS
 

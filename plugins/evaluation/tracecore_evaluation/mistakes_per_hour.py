@@ -1,36 +1,192 @@
-"""The stage `mistakes-per-hour`: mistakes of the perception while driving, counted as episodes per hour."""
+"""The stage `mistakes-per-hour`: mistakes of the perception while driving, counted as episodes per hour.
+
+Detections are tracked from the operating score of their class on, chosen on selection frames: the candidate (0.05, 0.10, ... 0.95) with the
+greatest MOTA, that is the fewest misses, false boxes and switches; on a tie the highest. Tracking never mixes classes, so each is chosen
+independently.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import tracecore as tc
 from tracecore.errors import UsageError
-from tracecore_evaluation.detections import Frame
-from tracecore_evaluation.driving_report import details, operating_facet, page
+from tracecore_evaluation.detections import Detections, Frame
 from tracecore_evaluation.driving_time import BY_INDEX, MOST_SECONDS, Time, driven
 from tracecore_evaluation.ground_truth import Labels, read_frames, read_labels, read_rows, review_of, true_rows
 from tracecore_evaluation.intervals import gains, intervals, units_of
 from tracecore_evaluation.kpi_specs import headline
-from tracecore_evaluation.mistakes import mistakes_table
+from tracecore_evaluation.mistakes import Episode, mistakes_table
 from tracecore_evaluation.model_config import ModelConfig
-from tracecore_evaluation.online_metrics import Driving, Rules, drive, driving_measure, hours_of, rates, tracks_table
-from tracecore_evaluation.operating_score import OperatingScores, above, choose_scores
+from tracecore_evaluation.online_metrics import (
+    KINDS,
+    Driving,
+    Rules,
+    drive,
+    driving_measure,
+    hours_of,
+    rates,
+    tracking_kpis,
+    tracks_table,
+    true_stretches,
+)
 from tracecore_evaluation.predictions import DETECTIONS_FACET, Predictions, read_detections
-from tracecore_evaluation.report import EVENTS_FACET, Findings, events_facet, facet, write_report
+from tracecore_evaluation.report import EVENTS_FACET, Findings, cell, closing, events_facet, facet, headline_table, interval_words, write_report
 from tracecore_evaluation.report_pictures import plot_timeline
 from tracecore_evaluation.slices import endings, read_slicing, slice_names, sliced
 from tracecore_evaluation.tracker import TrackerSettings
-from tracecore_evaluation.tracking_metrics import Relevance
+from tracecore_evaluation.tracking_metrics import COUNTS, Relevance, followed, moments_of, of_class
 from tracecore_evaluation.unknowns import heads_unknowns, interval_unknowns, review_unknowns, unsliced
+from tracecore_schemas.canonical import JSON
 from tracecore_schemas.conditions import OF_OBJECTS
 from tracecore_schemas.facets import KPIS_FACET
 
-__all__ = ["MistakesPerHour"]
+__all__ = ["CRITERION", "MistakesPerHour", "OperatingScores", "above", "choose_scores", "details", "operating_facet", "page"]
+
+CRITERION = "greatest MOTA of the class on the selection frames, of equal ones the highest score"
+
+_CANDIDATES = tuple(step / 20 for step in range(1, 20))
+_WRONG = [COUNTS.index(name) for name in ("misses", "false_boxes", "switches")]
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingScores:
+    """The least score of a tracked detection, by class, and how it was chosen.
+
+    Attributes:
+        frames: number of selection frames; 0 if the scores are the parameter's.
+        mota: MOTA on the selection frames at these scores; None if they have no object that must be seen.
+        unchosen: classes without such an object on the selection frames; they use the parameter's score.
+    """
+
+    by_class: Mapping[str, float]
+    frames: int = 0
+    mota: float | None = None
+    unchosen: tuple[str, ...] = ()
+
+
+def above(answers: Predictions, scores: Mapping[str, float], config: ModelConfig) -> Predictions:
+    """Return the predictions without boxes that score below the threshold of their class."""
+    return Predictions(_above(answers.seen, np.array([scores[name] for name in config.classes])), answers.paths, answers.lights)
+
+
+def _above(seen: Mapping[str, Detections], least: NDArray[np.float64]) -> dict[str, Detections]:
+    return {id_: each.of(each.scores >= least[each.classes]) for id_, each in seen.items()}
+
+
+def choose_scores(
+    frames: Sequence[Frame], labels: Labels, answers: Predictions, config: ModelConfig, settings: TrackerSettings, rules: Rules, otherwise: float
+) -> OperatingScores:
+    """Choose the operating score of each class on selection frames; `otherwise` is that of a class without an object that must be seen on them."""
+    stretches = true_stretches(frames, labels, settings, rules.relevance)
+    counts = np.zeros((len(config.classes), len(_CANDIDATES), len(COUNTS)), dtype=np.int64)
+    for number, score in enumerate(_CANDIDATES):
+        seen = _above(answers.seen, np.full(len(config.classes), score))
+        for stretch in stretches:
+            moments = moments_of(stretch, seen, settings)
+            for class_ in range(len(config.classes)):
+                counts[class_, number] += followed([of_class(moment, class_) for moment in moments], rules.iou).by_moment.sum(axis=0)
+    best: dict[str, float] = {}
+    total = np.zeros(len(COUNTS), dtype=np.int64)
+    unchosen = []
+    for class_, name in enumerate(config.classes):
+        wrong = counts[class_][:, _WRONG].sum(axis=1)
+        chosen = max(range(len(_CANDIDATES)), key=lambda place: (-wrong[place], place))
+        is_there = bool(counts[class_, chosen, COUNTS.index("objects")])
+        best[name] = _CANDIDATES[chosen] if is_there else otherwise
+        unchosen += [] if is_there else [name]
+        total += counts[class_, chosen] if is_there else 0
+    return OperatingScores(best, len(frames), tracking_kpis(total)["mota"], tuple(unchosen))
+
+
+_LISTED = 20  # mistakes listed on the page; the table has all
+
+
+def page(findings: Findings, driving: Driving, time: Time, config: ModelConfig, operating: OperatingScores, pictures: Mapping[str, str]) -> list[str]:
+    """Return the lines of report.md."""
+    seconds = sum(time.drives.values())
+    lines = [
+        "# Mistakes per hour of driving",
+        "",
+        (
+            f"{findings.frames} frames of {findings.drives} drives, {seconds:.1f} s of driving, tracked from what {findings.executed_with} saw. "
+            "Something wrong for some time without a break is one mistake, however long it lasts; an object that is lost is one, however often. "
+            "Rates of so little driving are rough: see the intervals."
+        ),
+        "",
+        *(_operating(operating) if config.classes else ()),
+        *headline_table(findings),
+        "## Mistakes",
+        "",
+        f"| what | count | per hour | {interval_words(findings)} | baseline per hour |",
+        "|---|---|---|---|---|",
+    ]
+    by_name = Counter(name for each in driving.episodes for name in {each.type, each.category, "total"})
+    for name in ("total", *KINDS, *config.classes):
+        kpi = f"mistakes_per_hour.{name}"
+        if kpi in findings.values:
+            interval = findings.intervals.get(kpi)
+            between = "-" if interval is None else f"{interval[0]:.1f} to {interval[1]:.1f}"
+            lines.append(f"| {name} | {by_name[name]} | {_rate(findings.values[kpi])} | {between} | {_rate(findings.baseline.get(kpi))} |")
+    lines += ["", "## Slices", "", "| slice | frames | mistakes per hour | baseline |", "|---|---|---|---|"]
+    for name, frames in findings.slices.items():
+        kpi = f"mistakes_per_hour.total.{name}"
+        lines.append(f"| {name} | {frames} | {_rate(findings.values.get(kpi))} | {_rate(findings.baseline.get(kpi))} |")
+    if driving.followed:
+        lines += ["", "## Tracking", "", "| drive | objects | misses | false boxes | switches | MOTA |", "|---|---|---|---|---|---|"]
+        for name, counts in driving.by_drive().items():
+            objects, _, misses, false_boxes, switches, _ = counts.tolist()
+            lines.append(f"| {name} | {objects} | {misses} | {false_boxes} | {switches} | {cell(tracking_kpis(counts)['mota'])} |")
+    return [*lines, *_longest(driving.episodes), *closing(findings, pictures)]
+
+
+def _operating(operating: OperatingScores) -> list[str]:
+    scores = ", ".join(f"{name} {score:g}" for name, score in operating.by_class.items())
+    if not operating.frames:
+        return [f"Tracked from score: {scores}; it is the program's parameter 'score', chosen on no frames.", ""]
+    mota = "" if operating.mota is None else f" (MOTA {operating.mota:.3f} on them)"
+    return [f"Tracked from score: {scores}; chosen on {operating.frames} selection frames{mota}: {CRITERION}.", ""]
+
+
+def details(driving: Driving, time: Time, operating: OperatingScores) -> dict[str, Any]:
+    """Return the members of report.json that only level 2 has."""
+    counts = Counter(each.type for each in driving.episodes)
+    return {
+        "counts": {kind: counts[kind] for kind in KINDS},
+        "driving_seconds": dict(sorted(time.drives.items())),
+        "tracking": {name: dict(zip(COUNTS, counts.tolist(), strict=True)) for name, counts in driving.by_drive().items()},
+        "operating_score": operating_facet(operating),
+    }
+
+
+def operating_facet(operating: OperatingScores) -> dict[str, JSON]:
+    """Return the operating scores and how they were chosen, for report.json and the facet."""
+    chosen_by = CRITERION if operating.frames else "the parameter 'score'"
+    return {"by_class": dict(operating.by_class), "chosen_by": chosen_by, "selection_frames": operating.frames, "selection_mota": operating.mota}
+
+
+def _rate(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _longest(episodes: Sequence[Episode]) -> list[str]:
+    if not episodes:
+        return []
+    longest = sorted(episodes, key=lambda each: -(each.seconds or 0.0))[:_LISTED]
+    rest = f", the longest {_LISTED}" if len(episodes) > _LISTED else ""
+    lines = ["", f"## The mistakes{rest}", "", "| drive | frame | what | of | for | expected | found |", "|---|---|---|---|---|---|---|"]
+    for each in longest:
+        lasting = "-" if each.seconds is None else f"{each.seconds:.1f} s"
+        said = f"{each.row.get('expected') or '-'} | {each.row.get('found') or '-'}"
+        lines.append(f"| {each.first.drive} | {each.first.timestamp_ns} | {each.type} | {each.category} | {lasting} | {said} |")
+    return lines
+
 
 _BASELINE = "What is said without looking: no object anywhere, straight ahead, and the state of the light most frequent on frames not evaluated."
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import tracecore as tc
-from tracecore_evidence.cyclonedx import CycloneDx
 from tracecore_evidence.dvc_lock import Dvc
+from tracecore_evidence.exporters import CycloneDx, Prov
 from tracecore_evidence.journal import tracecore_build_sealed, tracecore_run_finished, tracecore_run_started
 from tracecore_evidence.no_unknowns_gate import NoUnknowns
-from tracecore_evidence.prov import Prov
 
 __all__ = [
     "tracecore_build_sealed",

@@ -1,8 +1,11 @@
-"""The export format `cyclonedx`: a build as a machine-learning bill of materials, CycloneDX 1.6 JSON.
+"""The export formats `cyclonedx` and `prov`: a build as a machine-learning bill of materials (CycloneDX 1.6 JSON) and its trace as W3C PROV-JSON.
 
-Models and engines are components of type `machine-learning-model`, other artifacts `data`, and the plugins that ran `library`. A component depends on
-the artifacts that its run read; those of a model that are models are also its pedigree. The SHA-256 of a component is the artifact's digest: of a
-file's bytes, or of the canonical manifest of a directory or table; the property `tracecore:media` states which.
+CycloneDX: models and engines are components of type `machine-learning-model`, other artifacts `data`, and the plugins that ran `library`. A component
+depends on the artifacts that its run read; those of a model that are models are also its pedigree. The SHA-256 of a component is the artifact's
+digest: of a file's bytes, or of the canonical manifest of a directory or table; the property `tracecore:media` states which.
+
+PROV: artifacts are entities, runs are activities that used and generated them, plugins are software agents, and the approver (a pseudonym) is a
+person.
 """
 
 from __future__ import annotations
@@ -10,21 +13,56 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import tracecore as tc
-from tracecore_evidence.trace_graph import Graph
 
 if TYPE_CHECKING:
     from cyclonedx.model import HashType, Property
     from cyclonedx.model.bom import Bom
     from cyclonedx.model.component import Component
     from cyclonedx.model.tool import ToolRepository
+    from prov.model import ProvDocument
 
-__all__ = ["CycloneDx", "bom_of"]
+__all__ = ["CycloneDx", "Graph", "Prov", "bom_of", "document_of"]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Indexed nodes, runs and edges of a trace in the form of `tracecore trace --json`."""
+
+    trace: Mapping[str, Any]
+
+    @cached_property
+    def nodes(self) -> dict[str, Mapping[str, Any]]:
+        """Artifacts by ref, sorted."""
+        return {node["ref"]: node for node in sorted(self.trace["nodes"], key=lambda node: node["ref"])}
+
+    @cached_property
+    def runs(self) -> dict[str, Mapping[str, Any]]:
+        """Runs by id, sorted."""
+        return {run["id"]: run for run in sorted(self.trace["runs"], key=lambda run: run["id"])}
+
+    @cached_property
+    def maker(self) -> dict[str, str]:
+        """Id of the run that wrote each artifact, by ref."""
+        return {edge["ref"]: edge["run"] for edge in self.trace["edges"] if edge["direction"] == "output"}
+
+    def made_from(self, ref: str) -> list[str]:
+        """Return the sorted refs that the run which wrote an artifact read."""
+        run = self.maker.get(ref)
+        return sorted({edge["ref"] for edge in self.trace["edges"] if edge["run"] == run and edge["direction"] == "input"} - {ref})
+
+    def unknowns_of(self, ref: str) -> list[str]:
+        """Return the unknowns of an artifact as `what: why`."""
+        return [f"{each['what']}: {each['why']}" for each in self.trace["unknowns"] if each["at"] == ref]
+
 
 _MODELS = frozenset({"model", "engine"})
 _SERIALS = uuid.UUID("0f0b7c5e-2a51-5e2c-8a7b-6c1d9f1b7a42")
@@ -169,3 +207,65 @@ def _tools() -> ToolRepository:
     return ToolRepository(
         components=[Component(name="tracecore", type=ComponentType.APPLICATION, bom_ref=f"tool/tracecore@{number}", version=number)]
     )
+
+
+_NAMESPACE = "urn:tracecore:"
+
+
+class Prov(tc.Exporter):
+    """Exporter of a build's trace as W3C PROV."""
+
+    name = "prov"
+    description = "W3C PROV as PROV-JSON: entities, activities and agents, and what used and generated what."
+
+    def export(self, trace: Mapping[str, Any], manifest: Mapping[str, Any], destination: Path) -> None:
+        """Write the document; the same build gives the same bytes."""
+        text = document_of(Graph(trace), manifest).serialize(format="json")
+        destination.write_text(json.dumps(json.loads(text or "{}"), indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def document_of(graph: Graph, manifest: Mapping[str, Any]) -> ProvDocument:
+    """Return the PROV document of a build's trace and seal manifest."""
+    from prov.model import ProvDocument
+
+    document = ProvDocument()
+    document.add_namespace("tc", _NAMESPACE)
+    for ref, node in graph.nodes.items():
+        said = {"kind": node["kind"], "name": node["name"], "digest": node["digest"], "bytes": node["size_bytes"], "rows": node["rows"]}
+        known: dict[Any, Any] = {"prov:label": ref, **{f"tc:{name}": value for name, value in said.items() if value is not None}}
+        if words := graph.unknowns_of(ref):
+            known["tc:unknown"] = "; ".join(words)
+        document.entity(_id(ref), known)
+    for agent in sorted({f"plugin/{run['plugin']}@{run['plugin_version']}" for run in graph.runs.values() if run["plugin"]}):
+        document.agent(_id(agent), {"prov:type": document.valid_qualified_name("prov:SoftwareAgent"), "prov:label": agent})
+    for run in graph.runs.values():
+        _activity(document, run)
+    for number, edge in enumerate(sorted(graph.trace["edges"], key=lambda edge: (edge["run"], edge["direction"], edge["ref"], edge["role"] or ""))):
+        said = {"prov:role": edge["role"] or None, "tc:inferred": edge["inferred"] or None}
+        attributes: dict[Any, Any] = {name: value for name, value in said.items() if value is not None}
+        if edge["direction"] == "input":
+            document.used(_id(f"run/{edge['run']}"), _id(edge["ref"]), identifier=f"tc:use{number}", other_attributes=attributes)
+        else:
+            document.wasGeneratedBy(_id(edge["ref"]), _id(f"run/{edge['run']}"), identifier=f"tc:generation{number}", other_attributes=attributes)
+    if manifest["approver"]:
+        person = _id(f"person/{manifest['approver']}")
+        document.agent(person, {"prov:type": document.valid_qualified_name("prov:Person")})
+        document.wasAttributedTo(_id(graph.trace["root"]), person, other_attributes={"prov:role": "approver"})
+    return document
+
+
+def _activity(document: ProvDocument, run: Mapping[str, Any]) -> None:
+    identity = _id(f"run/{run['id']}")
+    said = {"job": run["job"], "stage": run["stage"], "state": run["state"], "params": json.dumps(run["params"], sort_keys=True)}
+    document.activity(identity, _time(run["started_at"]), _time(run["ended_at"]), {f"tc:{name}": value for name, value in said.items() if value})
+    if run["plugin"]:
+        document.wasAssociatedWith(identity, _id(f"plugin/{run['plugin']}@{run['plugin_version']}"))
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _id(ref: str) -> str:
+    """Return a ref as a qualified name, fully percent-encoded: some PROV tools reject '/' and '@' in local names."""
+    return f"tc:{quote(ref, safe='')}"
