@@ -56,7 +56,8 @@ class NoLeak(tc.Check):
         tables, uncompared = _frame_tables(context, params.ports)
         sides = [Side(name, read_facts(table)) for name, table in tables.items()]
         thumbnails = Thumbnails(*tables.values())
-        compared = _compared(sides, all_pairs=params.all_pairs)
+        pairs = list(combinations(sides, 2))
+        compared = pairs if params.all_pairs else [(a, b) for a, b in pairs if _TEST in (a.name, b.name)] or pairs
         leaks = [leak for a, b in compared for leak in find_leaks(a, b, thumbnails, params)]
         missing = unmeasured(*(side.frames for side in sides))
         return tc.CheckResult(
@@ -107,13 +108,6 @@ def _frame_tables(context: tc.CheckContext, ports: Sequence[str]) -> tuple[dict[
         if columns
     ]
     return frames, uncompared
-
-
-def _compared(sides: Sequence[Side], *, all_pairs: bool) -> list[tuple[Side, Side]]:
-    """Return the pairs of sides to compare: those with `test`, or all pairs if `all_pairs` is set or no side has that name."""
-    pairs = list(combinations(sides, 2))
-    with_test = [pair for pair in pairs if _TEST in (pair[0].name, pair[1].name)]
-    return pairs if all_pairs or not with_test else with_test
 
 
 def _message(leaks: Sequence[Leak], sides: Sequence[Side], compared: Sequence[tuple[Side, Side]]) -> str:

@@ -115,7 +115,8 @@ class _LeakFinder:
         frames = sum(len(table.facts) for each in uses.measured if (table := self._table(each.ref)) is not None)
         others = ", ".join(sorted({_named(each.ref) for each in (*uses.learned, *uses.selected)} - {*unread})) or "no other table"
         lacking = f", and {' and '.join(unread)} could not be read" if unread else ""
-        return f"{report.role}: nothing is shared by {_names(uses.measured)} ({counted(frames, 'frame')}) and {others}{lacking}"
+        names = ", ".join(_named(each.ref) for each in uses.measured)
+        return f"{report.role}: nothing is shared by {names} ({counted(frames, 'frame')}) and {others}{lacking}"
 
     def _between(self, a: Reading, b: Reading, *, frames_only: bool) -> list[Leak]:
         key = (a.ref, b.ref, frames_only)
@@ -215,7 +216,3 @@ def _named(ref: str) -> str:
 def _apart(ref: str, other: str) -> str:
     """Return the name in a ref, with the start of its digest if `other` is another version of the same name."""
     return ref.partition("/")[2][: len(_named(ref)) + 7] if ref != other and _named(ref) == _named(other) else _named(ref)
-
-
-def _names(readings: Sequence[Reading]) -> str:
-    return ", ".join(_named(each.ref) for each in readings)

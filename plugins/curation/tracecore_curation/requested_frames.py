@@ -220,7 +220,9 @@ class RequestedFrames(tc.Stage):
         ids, drives = _barred(excluded, by_drive=params.exclude_by == "drive")
         # The frames with the mistakes are available already, so they are not chosen.
         shown = {ref for want in request.wants for ref in want.like}
-        examples = _joined([pool, *(read_pool(each) for each in (excluded, judged) if each is not None)])
+        pools = [pool, *(read_pool(each) for each in (excluded, judged) if each is not None)]
+        _, first = np.unique(np.concatenate([each.ids for each in pools]).astype(str), return_index=True)
+        examples = Pool(*(np.concatenate([getattr(each, field.name) for each in pools])[first] for field in fields(Pool)))
         found = choose(request.wants, pool, examples, ids | shown, drives, params.bits)
         chosen = [ref for each in found for ref in each.ids]
         context.write(self.chosen, selection(table, chosen))
@@ -251,14 +253,6 @@ def _barred(excluded: Any, *, by_drive: bool) -> tuple[set[str], set[str]]:
         raise tc.UsageError("The input 'exclude' names no frames: expected a table with the column frame_id, such as training_set.validation.")
     table: pa.Table = excluded.to_table(columns=["frame_id", "drive"])
     return set(pc.unique(table["frame_id"]).to_pylist()), set(pc.unique(table["drive"]).to_pylist()) if by_drive else set()
-
-
-def _joined(pools: Sequence[Pool]) -> Pool:
-    """Return the distinct frames of several pools."""
-    import numpy as np
-
-    _, first = np.unique(np.concatenate([pool.ids for pool in pools]).astype(str), return_index=True)
-    return Pool(*(np.concatenate([getattr(pool, field.name) for pool in pools])[first] for field in fields(Pool)))
 
 
 def _want_facet(each: Chosen) -> Mapping[str, JSON]:

@@ -12,7 +12,6 @@ import tracecore as tc
 from tracecore_diagnosis.clusters import NO_OBJECT, Cluster, plural
 from tracecore_diagnosis.contact_sheets import LEGEND, sheet_name
 from tracecore_diagnosis.mistakes import FrameFacts, Mistake
-from tracecore_schemas.canonical import JSON
 from tracecore_schemas.data_request import FILE, DataRequest, Want
 from tracecore_schemas.refs import RefError, parse_ref
 from tracecore_schemas.strict_json import loads_strict
@@ -47,15 +46,9 @@ def _read(text: str, lineage: tc.Lineage) -> Bug:
     facet = lineage.facets(str(ref)).get(_FACET)
     if not isinstance(facet, dict):
         raise tc.UsageError(f"{ref} is not in the record: report it by tracecore bug report TEXT, which gives its id.")
-    return Bug(ref.segments[0], str(facet.get("text", "")), _texts(facet.get("frames")), _text(facet.get("build")))
-
-
-def _texts(value: JSON) -> tuple[str, ...]:
-    return tuple(str(each) for each in value) if isinstance(value, list) else ()
-
-
-def _text(value: JSON) -> str | None:
-    return None if value is None else str(value)
+    frames, build = facet.get("frames"), facet.get("build")
+    shown = tuple(str(frame) for frame in frames) if isinstance(frames, list) else ()
+    return Bug(ref.segments[0], str(facet.get("text", "")), shown, None if build is None else str(build))
 
 
 def request_of(

@@ -124,7 +124,12 @@ class EventClusters(tc.Stage):
             REQUEST_FACET,
             {
                 "wants": [
-                    {"cluster": want.cluster, "count": want.count, "conditions": _lists(want.conditions), "bugs": list(want.bugs)}
+                    {
+                        "cluster": want.cluster,
+                        "count": want.count,
+                        "conditions": {name: list(values) for name, values in sorted(want.conditions.items())},
+                        "bugs": list(want.bugs),
+                    }
                     for want in request.wants
                 ],
                 "unasked": len(unasked),
@@ -214,7 +219,3 @@ def _said(cluster: Cluster) -> JSON:
         "lift": cluster.lift,
         "score": cluster.score,
     }
-
-
-def _lists(conditions: Mapping[str, Sequence[str]]) -> JSON:
-    return {name: list(values) for name, values in sorted(conditions.items())}

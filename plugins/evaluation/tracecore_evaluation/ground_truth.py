@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,17 +59,17 @@ def true_rows(rows: Sequence[Row]) -> list[Row]:
     A rejected box becomes a row of geometry `none`, which keeps its frame labeled; other rejected labels are dropped. Objects marked `ignore` and
     outlines count as crowds, neither found nor missed; paths and tags marked `ignore` are dropped.
     """
-    return [_true(row) for row in rows if row["geometry"] == "box2d" or (row["qa"] != "rejected" and not (row["ignore"] and _of_frame(row)))]
+    return [
+        _true(row)
+        for row in rows
+        if row["geometry"] == "box2d" or (row["qa"] != "rejected" and not (row["ignore"] and row["geometry"] in {"path", "tag"}))
+    ]
 
 
 def _true(row: Row) -> Row:
     if row["qa"] == "rejected":
         return {**row, "geometry": "none"}
     return {**row, "crowd": bool(row["crowd"] or row["ignore"] or row["geometry"] == "polygon")}
-
-
-def _of_frame(row: Row) -> bool:
-    return row["geometry"] in {"path", "tag"}
 
 
 def review_of(rows: Sequence[Row], frames: Collection[str]) -> Review:
@@ -92,8 +92,6 @@ def distances_of(rows: Sequence[Row]) -> dict[tuple[str, str], float]:
             found[row["frame_id"], row["track"]] = math.dist((0.0, 0.0, 0.0), row["cuboid"][:3])
     return found
 
-
-T = TypeVar("T")
 
 LIGHT = "light_state"
 """Category of tags with a traffic light's state."""
@@ -176,8 +174,8 @@ def read_labels(rows: Sequence[Row], frames: Sequence[Frame], config: ModelConfi
     others = {id_: of_frame for id_, of_frame in by_frame.items() if id_ not in evaluated}
     found = Labels(
         truth,
-        _of(paths, evaluated),
-        _of(states, evaluated),
+        {id_: path for id_, path in paths.items() if id_ in evaluated},
+        {id_: state for id_, state in states.items() if id_ in evaluated},
         dict(sorted(foreign.items())),
         dict(sorted(foreign_states.items())),
         tuple(_mean_box(others, name) for name in config.classes),
@@ -191,10 +189,6 @@ def read_labels(rows: Sequence[Row], frames: Sequence[Frame], config: ModelConfi
             "Wire 'labels' to a label batch of these frames."
         )
     return found
-
-
-def _of(values: Mapping[str, T], frames: Collection[str]) -> dict[str, T]:
-    return {id_: value for id_, value in values.items() if id_ in frames}
 
 
 def _truth(rows: Sequence[Row], index: Mapping[str, int], distances: Mapping[tuple[str, str], float]) -> GroundTruth:

@@ -70,17 +70,13 @@ def units_of(frames: Sequence[Frame]) -> Units:
     by_drive = len(begins) >= LEAST_DRIVES
     keys = {(frame.drive, frame.timestamp_ns): (frame.drive, 0 if by_drive else _block(frame, begins[frame.drive])) for frame in frames}
     numbers = {key: number for number, key in enumerate(sorted(set(keys.values())))}
-    blocks = {_in_frames() if frame.clock == "index" else f"{_BLOCK_SECONDS} s blocks" for frame in frames}
+    blocks = {f"{_BLOCK_SECONDS / BY_INDEX:g}-frame blocks" if frame.clock == "index" else f"{_BLOCK_SECONDS} s blocks" for frame in frames}
     return Units(BY_DRIVE if by_drive else " and ".join(sorted(blocks)), {moment: numbers[key] for moment, key in keys.items()}, len(numbers))
 
 
 def _block(frame: Frame, begin: int) -> int:
     since = frame.timestamp_ns - begin
     return int(since * BY_INDEX // _BLOCK_SECONDS) if frame.clock == "index" else since // (_BLOCK_SECONDS * 10**9)
-
-
-def _in_frames() -> str:
-    return f"{_BLOCK_SECONDS / BY_INDEX:g}-frame blocks"
 
 
 def intervals(measure: Measure, units: Units, hours: Mapping[str, float] | None = None) -> dict[str, tuple[float, float]]:
@@ -103,8 +99,12 @@ def gains(measure: Measure, baseline: Measure, units: Units, hours: Mapping[str,
     """
 
     def gained(weights: Weights) -> dict[str, float | None]:
-        trivial = baseline(weights)
-        return {name: _less(value, trivial.get(name)) for name, value in measure(weights).items() if kpi_of(name).less_is_better}
+        trivial, found = baseline(weights), measure(weights)
+        return {
+            name: None if value is None or (other := trivial.get(name)) is None else other - value
+            for name, value in found.items()
+            if kpi_of(name).less_is_better
+        }
 
     if not units.known:
         return {}
@@ -114,10 +114,6 @@ def gains(measure: Measure, baseline: Measure, units: Units, hours: Mapping[str,
         name: _interval(unbounded, value, others, count, clocked.get(name) if value > 0 else None)
         for name, value, others, count in _left_out(gained, units)
     }
-
-
-def _less(value: float | None, trivial: float | None) -> float | None:
-    return None if value is None or trivial is None else trivial - value
 
 
 def _left_out(measure: Measure, units: Units) -> Iterator[tuple[str, float, NDArray[np.float64], int]]:

@@ -68,7 +68,7 @@ def average_precision(frames: Sequence[Frame], truth: Mapping[str, GroundTruth],
         return _nothing_seen(frames, truth, classes)
     shared = {"info": {}, "images": images, "categories": categories}
     evaluation = COCOeval_faster(
-        COCO({**shared, "annotations": true_boxes}), COCO({**shared, "annotations": seen_boxes}), iouType="bbox", print_function=_silent
+        COCO({**shared, "annotations": true_boxes}), COCO({**shared, "annotations": seen_boxes}), iouType="bbox", print_function=lambda *_: None
     )
     evaluation.params.maxDets = [1, 10, _DETECTIONS]
     evaluation.params.areaRngLbl = list(AREAS)
@@ -109,10 +109,6 @@ def _nothing_seen(frames: Sequence[Frame], truth: Mapping[str, GroundTruth], cla
 def _mean_of_known(values: NDArray[np.float64]) -> float | None:
     known = values[values > -1]
     return float(known.mean()) if known.size else None
-
-
-def _silent(*_: object) -> None:
-    """Discard what the library would print."""
 
 
 @dataclass(frozen=True, slots=True)

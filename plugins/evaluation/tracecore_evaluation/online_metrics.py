@@ -151,7 +151,8 @@ def hours_of(names: Sequence[str], time: Time) -> dict[str, float]:
 
 def driving_measure(driving: Driving, time: Time, slices: Mapping[str, Sequence[Frame]], config: ModelConfig, units: Units) -> Measure:
     """Return a function from unit weights to the KPIs of level 2. A mistake belongs to the unit and the slices of the frame it begins on."""
-    names = [kind for kind in KINDS if _judged(kind, config)] + list(config.classes)
+    needs = {"lost_track": config.classes, "false_track": config.classes, "wrong_state": config.states, "off_path": config.ahead}
+    names = [kind for kind in KINDS if needs[kind]] + list(config.classes)
     in_slice = {name: {frame.id for frame in members} for name, members in slices.items()}
     table = {f"{name}{end}": np.zeros(units.count, dtype=np.int64) for name in ("total", *names) for end in ("", *(f".{part}" for part in slices))}
     clocked = {name for name, seconds in time.drives.items() if seconds > 0}
@@ -193,11 +194,6 @@ def _hours(moments: Iterable[tuple[str, int]], time: Time, units: Units) -> NDAr
     for moment in moments:
         found[units.of[moment]] += time.lasting.get(moment, 0.0) / 3600
     return found
-
-
-def _judged(kind: str, config: ModelConfig) -> bool:
-    needs = {"lost_track": config.classes, "false_track": config.classes, "wrong_state": config.states, "off_path": config.ahead}
-    return bool(needs[kind])
 
 
 _SIDES = ("x", "y", "width", "height")

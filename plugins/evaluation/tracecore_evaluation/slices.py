@@ -63,11 +63,8 @@ def read_slicing(dimensions: Sequence[str], bounds: Sequence[float], frames: Seq
 
 def sliced(frames: Sequence[Frame], dimensions: Sequence[str]) -> list[Frame]:
     """Return copies of the frames with `slices` set: their value for each of `dimensions` that they have."""
-    return [replace(frame, slices={name: said[name] for name in dimensions if name in said}) for frame in frames for said in [_said(frame)]]
-
-
-def _said(frame: Frame) -> dict[str, str]:
-    return {**frame.conditions, "drive": frame.drive}
+    values = [{**frame.conditions, "drive": frame.drive} for frame in frames]
+    return [replace(frame, slices={name: known[name] for name in dimensions if name in known}) for frame, known in zip(frames, values, strict=True)]
 
 
 def slice_names(frames: Sequence[Frame], reserved: Iterable[str] = SIZES) -> dict[str, list[Frame]]:

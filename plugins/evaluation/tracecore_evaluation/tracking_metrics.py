@@ -64,7 +64,8 @@ def followed(moments: Sequence[TrackedFrame], iou: float) -> Scores:
     touched: set[int] = set()
     there: dict[int, list[int]] = {}
     for place, moment in enumerate(moments):
-        allowed = _allowed(moment, iou)
+        overlaps = iou_matrix(moment.tracked.boxes, moment.truth.boxes)
+        allowed = np.asarray(_same_class(moment) & ~moment.truth.crowd[None] & (overlaps >= iou))
         pairs = _pairs(moment, allowed, last)
         overlaps = iou_matrix(moment.tracked.boxes, moment.truth.boxes, moment.truth.crowd)
         on_crowd = np.any((overlaps >= iou) & _same_class(moment) & moment.truth.crowd[None], axis=1).tolist()
@@ -93,12 +94,6 @@ def followed(moments: Sequence[TrackedFrame], iou: float) -> Scores:
         found.by_moment[places, COUNTS.index("identical")] += 1
     found.nothing = {number: places for number, places in sorted(there.items()) if number not in touched}
     return found
-
-
-def _allowed(moment: TrackedFrame, iou: float) -> NDArray[np.bool_]:
-    """Return [tracks, true boxes] whether each track overlaps each true box of its class enough; False for crowds."""
-    overlaps = iou_matrix(moment.tracked.boxes, moment.truth.boxes)
-    return np.asarray(_same_class(moment) & ~moment.truth.crowd[None] & (overlaps >= iou))
 
 
 def _same_class(moment: TrackedFrame) -> NDArray[np.bool_]:
@@ -200,13 +195,16 @@ def true_stretch(
 ) -> Stretch:
     """Return the ground truth of consecutive frames of one camera; `track` computes tracks from the boxes instead of using those of the labels."""
     truths = tuple(truth[frame.id] for frame in frames)
-    names = tuple(_tracked(frames, truths, settings) if track else map(_named, truths))
+    names = (
+        tuple(_tracked(frames, truths, settings))
+        if track
+        else tuple(
+            # a crowd or a box without a track gets its label id as the track
+            tuple((None if each.crowd[row] else each.track(row)) or id_ for row, id_ in enumerate(each.ids))
+            for each in truths
+        )
+    )
     return Stretch(tuple(frames), truths, names, tuple(relevance.of(each) for each in truths))
-
-
-def _named(truth: GroundTruth) -> tuple[str, ...]:
-    """Return the track of each box; a crowd or a box without a track gets its label id as the track."""
-    return tuple((None if truth.crowd[row] else truth.track(row)) or truth.ids[row] for row in range(len(truth.ids)))
 
 
 def _tracked(frames: Sequence[Frame], truths: Sequence[GroundTruth], settings: TrackerSettings) -> Iterator[tuple[str, ...]]:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from cyclonedx.model import HashType, Property
     from cyclonedx.model.bom import Bom
     from cyclonedx.model.component import Component
-    from cyclonedx.model.tool import ToolRepository
     from prov.model import ProvDocument
 
 __all__ = ["CycloneDx", "Graph", "Prov", "bom_of", "document_of"]
@@ -85,14 +84,23 @@ class CycloneDx(tc.Exporter):
 def bom_of(graph: Graph, manifest: Manifest) -> Bom:
     """Return the bill of materials of a build's trace and seal manifest."""
     from cyclonedx.model.bom import Bom, BomMetaData
+    from cyclonedx.model.component import Component, ComponentType
+    from cyclonedx.model.tool import ToolRepository
 
     root: str = graph.trace["root"]
     components = {ref: _component(graph, node) for ref, node in graph.nodes.items() if ref != root}
     ran = {name for run in graph.runs.values() if (name := _plugin_of(run)) is not None}
-    plugins = {name: _plugin(*name) for name in sorted(ran)}
+    plugins = {
+        (name, number): Component(name=name, group="plugin", type=ComponentType.LIBRARY, bom_ref=f"plugin/{name}@{number}", version=number or None)
+        for name, number in sorted(ran)
+    }
+    own = version("tracecore")
+    tool = Component(name="tracecore", type=ComponentType.APPLICATION, bom_ref=f"tool/tracecore@{own}", version=own)
     whole = _build(graph, manifest)
     made = datetime.fromisoformat(manifest["sealed_at"])
-    metadata = BomMetaData(component=whole, timestamp=made, tools=_tools(), properties=[_property("gaps", len(graph.trace["gaps"]))])
+    metadata = BomMetaData(
+        component=whole, timestamp=made, tools=ToolRepository(components=[tool]), properties=[_property("gaps", len(graph.trace["gaps"]))]
+    )
     # Derived from the build's ref, so that the same build gives the same serial number.
     bom = Bom(components=[*components.values(), *plugins.values()], metadata=metadata, serial_number=uuid.uuid5(_SERIALS, root))
     bom.register_dependency(whole, [components[each["ref"]] for each in manifest["artifacts"] if each["ref"] in components])
@@ -193,22 +201,6 @@ def _plugin_of(run: Mapping[str, Any]) -> tuple[str, str] | None:
     return (run["plugin"], run["plugin_version"] or "") if run["plugin"] else None
 
 
-def _plugin(name: str, number: str) -> Component:
-    from cyclonedx.model.component import Component, ComponentType
-
-    return Component(name=name, group="plugin", type=ComponentType.LIBRARY, bom_ref=f"plugin/{name}@{number}", version=number or None)
-
-
-def _tools() -> ToolRepository:
-    from cyclonedx.model.component import Component, ComponentType
-    from cyclonedx.model.tool import ToolRepository
-
-    number = version("tracecore")
-    return ToolRepository(
-        components=[Component(name="tracecore", type=ComponentType.APPLICATION, bom_ref=f"tool/tracecore@{number}", version=number)]
-    )
-
-
 _NAMESPACE = "urn:tracecore:"
 
 
@@ -239,7 +231,11 @@ def document_of(graph: Graph, manifest: Mapping[str, Any]) -> ProvDocument:
     for agent in sorted({f"plugin/{run['plugin']}@{run['plugin_version']}" for run in graph.runs.values() if run["plugin"]}):
         document.agent(_id(agent), {"prov:type": document.valid_qualified_name("prov:SoftwareAgent"), "prov:label": agent})
     for run in graph.runs.values():
-        _activity(document, run)
+        activity = _id(f"run/{run['id']}")
+        facts = {"job": run["job"], "stage": run["stage"], "state": run["state"], "params": json.dumps(run["params"], sort_keys=True)}
+        document.activity(activity, _time(run["started_at"]), _time(run["ended_at"]), {f"tc:{name}": value for name, value in facts.items() if value})
+        if run["plugin"]:
+            document.wasAssociatedWith(activity, _id(f"plugin/{run['plugin']}@{run['plugin_version']}"))
     for number, edge in enumerate(sorted(graph.trace["edges"], key=lambda edge: (edge["run"], edge["direction"], edge["ref"], edge["role"] or ""))):
         said = {"prov:role": edge["role"] or None, "tc:inferred": edge["inferred"] or None}
         attributes: dict[Any, Any] = {name: value for name, value in said.items() if value is not None}
@@ -252,14 +248,6 @@ def document_of(graph: Graph, manifest: Mapping[str, Any]) -> ProvDocument:
         document.agent(person, {"prov:type": document.valid_qualified_name("prov:Person")})
         document.wasAttributedTo(_id(graph.trace["root"]), person, other_attributes={"prov:role": "approver"})
     return document
-
-
-def _activity(document: ProvDocument, run: Mapping[str, Any]) -> None:
-    identity = _id(f"run/{run['id']}")
-    said = {"job": run["job"], "stage": run["stage"], "state": run["state"], "params": json.dumps(run["params"], sort_keys=True)}
-    document.activity(identity, _time(run["started_at"]), _time(run["ended_at"]), {f"tc:{name}": value for name, value in said.items() if value})
-    if run["plugin"]:
-        document.wasAssociatedWith(identity, _id(f"plugin/{run['plugin']}@{run['plugin_version']}"))
 
 
 def _time(text: str | None) -> datetime | None:

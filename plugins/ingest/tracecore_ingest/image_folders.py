@@ -78,7 +78,7 @@ def still_batches(drive: StillDrive) -> Iterator[pa.RecordBatch]:
                 "luma": still.facts.luma,
                 "dhash": f"{still.facts.dhash:016x}",
                 "clock": INDEX,
-                "file": _listed(still.source.name),
+                "file": still.source.name.partition("/")[2] or still.source.name,  # relative to the folder in which it was found
                 "orientation": still.facts.orientation,
                 "conditions": [],
                 "image_sha256": still.source.digest.removeprefix("sha256:"),
@@ -92,11 +92,6 @@ def still_batches(drive: StillDrive) -> Iterator[pa.RecordBatch]:
             rows, held = [], 0
     if rows:
         yield from table_of(FRAMES, rows).to_batches()
-
-
-def _listed(name: str) -> str:
-    """Return a file's name relative to the folder in which it was found."""
-    return name.partition("/")[2] or name
 
 
 def describe_stills(context: tc.Context, port: tc.Output, drives: Sequence[StillDrive], seen: RowCounter) -> None:

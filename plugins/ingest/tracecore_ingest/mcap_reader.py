@@ -167,20 +167,17 @@ class _Scan:
                 summary.append(raw)
             elif raw.opcode == Opcode.DATA_END:
                 self._finish_chunk(raw.offset)
-                self._end(raw)
+                stated = parse(layout.DataEnd, raw).data_section_crc
+                if stated not in (0, raw.checksum):
+                    raise Damaged(f"the checksum of the data section is wrong: expected {stated:08x}, found {raw.checksum:08x}")
+                self._log.data_section_checked = stated != 0
+                self._log.unchecked_messages = self._unchecked if stated == 0 else 0
                 data_section = False
             else:
                 self._record(raw)
             if progress is not None:
                 progress(raw.end)
         return self._log
-
-    def _end(self, raw: Raw) -> None:
-        stated = parse(layout.DataEnd, raw).data_section_crc
-        if stated not in (0, raw.checksum):
-            raise Damaged(f"the checksum of the data section is wrong: expected {stated:08x}, found {raw.checksum:08x}")
-        self._log.data_section_checked = stated != 0
-        self._log.unchecked_messages = self._unchecked if stated == 0 else 0
 
     def _record(self, raw: Raw) -> None:
         if raw.opcode == Opcode.MESSAGE_INDEX:

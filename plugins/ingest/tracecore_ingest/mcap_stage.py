@@ -57,7 +57,12 @@ class Mcap(tc.Stage):
         if not any(file.path.name != METADATA for file in files):
             raise tc.UsageError("The ingest stage 'mcap' was given no drive: name files in its parameter 'paths', or supply its input 'logs'.")
         drives = validate_drives(context, files, WantedTopics(params.sensors, params.lidars))
-        _refuse_shared_names(drives)
+        for one, other in pairwise(drives):
+            if one.name == other.name:
+                raise tc.UsageError(
+                    f"Two different files claim the drive name '{one.name}': {one.source.path} and {other.source.path}. "
+                    f"Leave one out, or give each a name of its own in its MCAP metadata record 'drive'."
+                )
         _refuse_unknown_topics(drives, params)
         for drive in drives:
             _adopt(context, drive)
@@ -105,15 +110,6 @@ def _adopt(context: tc.Context, drive: Drive) -> None:
             part.path = kept
         if part.write_ahead_log is not None and not part.write_ahead_log.part_of:
             context.adopt(part.write_ahead_log, kind="external", name=f"{name}/{part.write_ahead_log.path.name}")
-
-
-def _refuse_shared_names(drives: Sequence[Drive]) -> None:
-    for one, other in pairwise(drives):
-        if one.name == other.name:
-            raise tc.UsageError(
-                f"Two different files claim the drive name '{one.name}': {one.source.path} and {other.source.path}. "
-                f"Leave one out, or give each a name of its own in its MCAP metadata record 'drive'."
-            )
 
 
 def _refuse_unknown_topics(drives: Sequence[Drive], params: Mcap.Params) -> None:

@@ -269,7 +269,7 @@ def ros_reader(schema: layout.Schema) -> RosReader | None:
 
 @lru_cache(maxsize=512)
 def _ros_reader(name: str, encoding: str, definition: bytes) -> RosReader | None:
-    if not _lines(definition) and name not in _WITHOUT_FIELDS:
+    if not any(line.split(b"#")[0].strip() for line in definition.splitlines()) and name not in _WITHOUT_FIELDS:
         return None
     store = get_typestore(Stores.EMPTY)
     try:
@@ -283,11 +283,6 @@ def _ros_reader(name: str, encoding: str, definition: bytes) -> RosReader | None
     except Exception:  # noqa: BLE001  # a parser of foreign definitions may raise anything; the definition is then unusable
         return None
     return RosReader(name, store)
-
-
-def _lines(definition: bytes) -> list[bytes]:
-    """Return the lines of a definition that are neither blank nor comments."""
-    return [line for line in definition.splitlines() if line.split(b"#")[0].strip()]
 
 
 def ros_text(schema: layout.Schema) -> Callable[[bytes], JsonMessage] | None:

@@ -135,7 +135,8 @@ def describe_drives(context: tc.Context, drives: Sequence[Drive]) -> None:
 def describe_frames(context: tc.Context, port: tc.Output, drives: Sequence[Drive], seen: RowCounter, sensors: Sequence[str] | None) -> None:
     """Attach the frames facet to the output and record unknown times and places. `sensors`: camera topics asked for; None for all."""
     facts = seen.facts("frames_by_sensor") | _left_out(drives, Role.FRAME, sensors)
-    without = {drive.name: list(drive.cameras) for drive in drives if drive.cameras and _wants(drive, sensors) and not seen.drives[drive.name]}
+    asked = [drive for drive in drives if drive.cameras and (sensors is None or not set(drive.cameras).isdisjoint(sensors))]
+    without = {drive.name: list(drive.cameras) for drive in asked if not seen.drives[drive.name]}
     if without:
         facts["without_frames"] = without
     facts["sensors"] = sorted(seen.topics)
@@ -204,10 +205,6 @@ def describe_calibrations(
         context.unknown("projection", why, port=port)
     for what, why in (stated for each in calibrated.values() for stated in each.unknowns):
         context.unknown(what, why, port=port)
-
-
-def _wants(drive: Drive, sensors: Sequence[str] | None) -> bool:
-    return sensors is None or not set(drive.cameras).isdisjoint(sensors)
 
 
 def _left_out(drives: Sequence[Drive], role: Role, wanted: Sequence[str] | None) -> dict[str, JSON]:

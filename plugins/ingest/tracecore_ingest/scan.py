@@ -133,7 +133,11 @@ class _DriveScan:
             self._models.append(model)
 
     def drive(self, source: SourceFile, log: Log) -> Drive:
-        metadata = _drive_metadata(log)
+        records = [pairs for name, pairs in log.metadata if name == "drive"]
+        names = {pairs["drive"] for pairs in records if "drive" in pairs}
+        if len(names) > 1:
+            raise Damaged(f"its metadata records name {len(names)} different drives: {', '.join(sorted(names))}")
+        metadata = {key: value for pairs in records for key, value in pairs.items()}
         topics: list[TopicFacts] = []
         times: list[int] = []
         left: list[tuple[str, int | None, str]] = [(topic, None, reason) for topic, reason in log.unplaced]
@@ -190,11 +194,3 @@ def _encoding(image: RecordedImage) -> str:
         if image.data and stated and stated not in DECODED:
             raise Undecoded(f"image format {image.format!r}") from None
         raise
-
-
-def _drive_metadata(log: Log) -> dict[str, str]:
-    records = [pairs for name, pairs in log.metadata if name == "drive"]
-    names = {pairs["drive"] for pairs in records if "drive" in pairs}
-    if len(names) > 1:
-        raise Damaged(f"its metadata records name {len(names)} different drives: {', '.join(sorted(names))}")
-    return {key: value for pairs in records for key, value in pairs.items()}

@@ -60,20 +60,16 @@ def _decoded(parts: Parts) -> Parts:
     return tuple(unicodedata.normalize("NFC", unquote(part)) for part in parts)
 
 
-def _lower(parts: Parts) -> Parts:
-    return tuple(part.casefold() for part in _decoded(parts))
-
-
 def without_suffix(parts: Parts) -> Parts:
     """Return the path without its suffix."""
     return (*parts[:-1], PurePosixPath(parts[-1]).stem) if parts else parts
 
 
-def _plain(parts: Parts) -> Parts:
-    return parts
-
-
-_SPELLINGS: tuple[tuple[str, Callable[[Parts], Parts]], ...] = (("", _plain), ("", _decoded), ("in other case", _lower))
+_SPELLINGS: tuple[tuple[str, Callable[[Parts], Parts]], ...] = (
+    ("", lambda parts: parts),
+    ("", _decoded),
+    ("in other case", lambda parts: tuple(part.casefold() for part in _decoded(parts))),
+)
 """Normalizations of names from strict to loose, each with how names that match only then differ."""
 
 

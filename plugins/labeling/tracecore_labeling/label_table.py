@@ -118,15 +118,9 @@ def label_table(rows: Iterable[Row]) -> pa.Table:
     from tracecore_schemas.arrow_tables import LABELS, table_of  # imports pyarrow, which `tracecore --help` does without
 
     ordered = sorted(rows, key=lambda row: (row.drive, row.timestamp_ns, row.sensor, row.label_id))
-    return table_of(LABELS, _mappings(ordered))
-
-
-def _mappings(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
-    for row in rows:
-        values = {name: getattr(row, name) for name in _COLUMNS}
-        for name in ("attributes", "frame_attributes"):
-            values[name] = sorted((values[name] or {}).items())
-        yield values
+    values = ({name: getattr(row, name) for name in _COLUMNS} for row in ordered)
+    attributes = ("attributes", "frame_attributes")
+    return table_of(LABELS, (each | {name: sorted((each[name] or {}).items()) for name in attributes} for each in values))
 
 
 def latest_revisions(table: pa.Table) -> dict[str, dict[str, Any]]:

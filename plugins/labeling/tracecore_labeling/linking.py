@@ -189,7 +189,8 @@ def link(name: str, images: Sequence[LabeledImage], frames: FrameIndex) -> Linke
         if frame.frame_id in owner:
             raise UsageError(f"Images {owner[frame.frame_id]} and {image.id} of {name} both label the frame {frame.frame_id}; expected one.")
         if image.width is not None and (image.width, image.height) != (frame.width, frame.height):
-            turned = " (it is recorded on its side, and boxes are in pixels of the upright image)" if _turned(image, frame) else ""
+            on_side = (image.height, image.width) == (frame.width, frame.height)
+            turned = " (it is recorded on its side, and boxes are in pixels of the upright image)" if on_side else ""
             raise UsageError(
                 f"Image {image.id} ({_name(image)}) of {name} is {image.width}x{image.height} px, but the recorded frame {frame.frame_id} is "
                 f"{frame.width}x{frame.height} px: boxes are in pixels of the recorded image{turned}."
@@ -198,8 +199,9 @@ def link(name: str, images: Sequence[LabeledImage], frames: FrameIndex) -> Linke
         linked[image.id] = frame
         by_index += indexed
     if images and not linked:
+        listed = ", ".join(unmatched[:_SAID])
         raise UsageError(
-            f"None of the {len(images)} images of {name} matches a recorded frame, {_first(unmatched)}. "
+            f"None of the {len(images)} images of {name} matches a recorded frame, {f'the first {_SAID}: ' * (len(unmatched) > _SAID)}{listed}. "
             f"Recorded drives: {', '.join(sorted(frames.drives)) or 'none'}. An image is linked by 'drive' and 'log_time_ns', else by its file name."
         )
     unlike = tuple((_name(image), named.unlike[image.id]) for image in images if image.id in named.unlike)
@@ -266,17 +268,9 @@ def _last_number(stem: str) -> int | None:
     return int(numbers[-1]) if numbers and len(numbers[-1]) <= _DIGITS else None
 
 
-def _turned(image: LabeledImage, frame: RecordedFrame) -> bool:
-    return (image.height, image.width) == (frame.width, frame.height)
-
-
 def _name(image: LabeledImage) -> str:
     return image.file_name or f"{image.drive} at {image.log_time_ns}"
 
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_SAID]) + (", …" if len(names) > _SAID else "")
-
-
-def _first(names: Sequence[str]) -> str:
-    return f"the first {_SAID}: {', '.join(names[:_SAID])}" if len(names) > _SAID else ", ".join(names)

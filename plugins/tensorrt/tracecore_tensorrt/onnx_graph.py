@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -69,17 +70,10 @@ def describe(model: onnx.ModelProto) -> dict[str, Any]:
         "producer": f"{model.producer_name} {model.producer_version}".strip(),
         "nodes": len(model.graph.node),
         "operators": dict(sorted(operators.items())),
-        "weights": sum(_size(tensor) for tensor in model.graph.initializer),
+        "weights": sum(math.prod(tensor.dims) for tensor in model.graph.initializer),
         "inputs": [_value(value) for value in model.graph.input],
         "outputs": [_value(value) for value in model.graph.output],
     }
-
-
-def _size(tensor: onnx.TensorProto) -> int:
-    size = 1
-    for dimension in tensor.dims:
-        size *= dimension
-    return size
 
 
 def _value(value: onnx.ValueInfoProto) -> dict[str, Any]:

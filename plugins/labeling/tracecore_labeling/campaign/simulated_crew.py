@@ -185,7 +185,8 @@ def _step(queue: Queue, crew: Crew, who: str, about: Mapping[str, Any], at: int)
         return _finish(queue, crew, who, about, at)
     claim = queue.claim(who, role="review") or queue.claim(who)
     if claim is None:
-        return {"at": at + _NAP, "rests": not _anybody_busy(queue)}
+        counts = queue.counts()
+        return {"at": at + _NAP, "rests": counts["claimed"] + counts["reviewing"] == 0}
     rng = generator(crew.seed, who, claim.task, claim.until)
     took = int(rng.uniform(*crew.habits.seconds) * SECOND)
     refuses, comes_late = rng.random(2)
@@ -221,8 +222,3 @@ def _finish(queue: Queue, crew: Crew, who: str, about: Mapping[str, Any], at: in
         # The lease had ended; the queue has logged it.
         return free
     return free
-
-
-def _anybody_busy(queue: Queue) -> bool:
-    counts = queue.counts()
-    return counts["claimed"] + counts["reviewing"] > 0

@@ -155,14 +155,9 @@ def drawn_labels(truth: Sequence[Label], place: Place, all_truth: Truth, mistake
             labels.append(
                 _box(seen, place.frame, mistakes.jitter * worse, rng) if label.box is not None else _cuboid(seen, mistakes.jitter * worse, rng)
             )
-    labels.extend(
-        _spurious(place.frame, all_truth.classes, rng) for _ in range(rng.poisson(mistakes.spurious * worse) if _can_see(place, all_truth) else 0)
-    )
+    if all_truth.classes and "box2d" in all_truth.geometries and place.frame.width > 0:
+        labels.extend(_spurious(place.frame, all_truth.classes, rng) for _ in range(rng.poisson(mistakes.spurious * worse)))
     return labels
-
-
-def _can_see(place: Place, truth: Truth) -> bool:
-    return bool(truth.classes) and "box2d" in truth.geometries and place.frame.width > 0
 
 
 def _fate(label: Label, classes: Sequence[str], mistakes: Mistakes, worse: float, rng: np.random.Generator) -> str | None:

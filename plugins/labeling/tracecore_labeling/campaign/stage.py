@@ -78,7 +78,9 @@ class Campaign(tc.Stage):
             )
         columns = [*FRAME_COLUMNS, "luma", "time_of_day"]
         table = context.read(self.frames).to_table(columns=columns)
-        frames, gold = recorded_frames(table), self._gold(context)
+        frames = recorded_frames(table)
+        reviewed = [context.read(port) for port in (self.gold, self.gold_selection)]
+        gold = frozenset(id_ for each in reviewed if each is not None for id_ in each.to_table(columns=["frame_id"])["frame_id"].to_pylist())
         if truth is not None:
             known = truth_of(truth.to_table(columns=TRUTH_COLUMNS))
             states = [self._simulated(context, params, table, frames, known, gold)]
@@ -93,11 +95,6 @@ class Campaign(tc.Stage):
         if unreviewed:
             why = f"{len(unreviewed)} of {len(gold)} gold frames have no labels that were reviewed: {_shown(unreviewed)}."
             context.unknown("review of gold frames", why, port=self.labels)
-
-    def _gold(self, context: tc.Context) -> frozenset[str]:
-        """Return the frame ids of the inputs `gold` and `gold_selection`."""
-        datasets = [context.read(port) for port in (self.gold, self.gold_selection)]
-        return frozenset(id_ for each in datasets if each is not None for id_ in each.to_table(columns=["frame_id"])["frame_id"].to_pylist())
 
     def _simulated(
         self, context: tc.Context, params: Params, table: pa.Table, frames: Sequence[RecordedFrame], truth: Truth, gold: frozenset[str]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -65,7 +64,7 @@ def claim(
             "campaign": settings.name, "task": got.task, "role": got.role, "until": format_time(got.until), "refusals": got.refusals,
             "frame": frame_json(got.frame), "image": None if image is None else str(image), "guideline": settings.guideline,
             "instructions": settings.instructions, "categories": list(settings.categories), "geometries": list(settings.geometries),
-            "labels": _labels(got), "labeler": got.labeler,
+            "labels": [{"label": id_, **label_json(label)} for id_, label in got.labels.items()], "labeler": got.labeler,
         }  # fmt: skip
     if as_json:
         emit_json(answer)
@@ -115,10 +114,6 @@ def submit(task: str, file: str, submission: str | None, campaign: str | None, w
         emit_json({"task": task, "submission": id_, "labels": len(labels), "repeated": receipt.repeated, "entry": receipt.seq})
     else:
         click.echo(f"{task}: {len(labels)} labels {'were taken before' if receipt.repeated else 'taken'} (entry {receipt.seq}).")
-
-
-def _labels(got: Claim) -> list[dict[str, Any]]:
-    return [{"label": id_, **label_json(label)} for id_, label in got.labels.items()]
 
 
 def _write_image(queue: Queue, got: Claim, image: Path, workspace: NamedWorkspace) -> None:

@@ -54,8 +54,9 @@ class ExportResult:
     def write(self, label: Mapping[str, Any], *carried: str) -> None:
         """Count a label as written, and each of its `VALUES` not in `carried` as lost."""
         self.labels += 1
+        is_box_area = label.get("width") is not None and math.isclose(label.get("area") or 0.0, label["width"] * label["height"])
         for name in VALUES:
-            if label.get(name) and name not in carried and not (name == "area" and _is_of_box(label)):
+            if label.get(name) and name not in carried and not (name == "area" and is_box_area):
                 self.lose(name)
 
     def lose(self, what: str) -> None:
@@ -72,20 +73,16 @@ def labeled_frames(table: pa.Table) -> list[LabeledFrame]:
     missing = sorted(_NEEDED - set(table.schema.names))
     if missing:
         raise UsageError(f"This is not a label batch: it has no column '{missing[0]}'. {suggestion('label_batch', ['label_batch'])}")
-    return [_frame(rows) for _, rows in sorted(_by_frame(latest_revisions(table).values()).items())]
+    by_frame: dict[tuple[str, int, str], list[Mapping[str, Any]]] = {}
+    for row in latest_revisions(table).values():
+        by_frame.setdefault((row["drive"], row["timestamp_ns"], row["sensor"]), []).append(row)
+    return [_frame(rows) for _, rows in sorted(by_frame.items())]
 
 
 def classes_of(frames: Iterable[LabeledFrame], geometries: Collection[str]) -> list[str]:
     """Return the sorted classes of labels with these geometries; `object` if there are none, since a file of empty images needs a class."""
     found = {label["category"] for frame in frames for label in frame.labels if label["geometry"] in geometries}
     return sorted(found) or ["object"]
-
-
-def _by_frame(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int, str], list[Mapping[str, Any]]]:
-    found: dict[tuple[str, int, str], list[Mapping[str, Any]]] = {}
-    for row in rows:
-        found.setdefault((row["drive"], row["timestamp_ns"], row["sensor"]), []).append(row)
-    return found
 
 
 def _frame(rows: list[Mapping[str, Any]]) -> LabeledFrame:
@@ -101,8 +98,3 @@ def _frame(rows: list[Mapping[str, Any]]) -> LabeledFrame:
         tuple(labels),
         len(labels) < len(rows),
     )
-
-
-def _is_of_box(label: Mapping[str, Any]) -> bool:
-    """Whether a label's area equals that of its box."""
-    return label["width"] is not None and math.isclose(label["area"], label["width"] * label["height"])

@@ -36,15 +36,12 @@ def export_kitti(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
             continue
         folder = path / quote(frame.drive, safe="") / "label_2"
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{_name(frame)}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        # the stem is the frame number of a KITTI set or the log time, else the percent-encoded frame ref
+        numbered = frame.timestamp_ns >= _CLOCK or _CAMERA.fullmatch(frame.sensor) is not None
+        stem = f"{frame.timestamp_ns:06d}" if numbered else quote(frame_ref(frame.drive, frame.sensor, frame.timestamp_ns), safe="")
+        (folder / f"{stem}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         written.files += 1
     return written
-
-
-def _name(frame: LabeledFrame) -> str:
-    """Return a label file's stem: the frame number of a KITTI set, the log time, or else the percent-encoded frame ref."""
-    numbered = frame.timestamp_ns >= _CLOCK or _CAMERA.fullmatch(frame.sensor) is not None
-    return f"{frame.timestamp_ns:06d}" if numbered else quote(frame_ref(frame.drive, frame.sensor, frame.timestamp_ns), safe="")
 
 
 def _lines(frame: LabeledFrame, written: ExportResult) -> Iterator[str]:

@@ -47,7 +47,7 @@ def openlabel_document(drive: str, frames: Sequence[LabeledFrame]) -> dict[str, 
     """Return the OpenLABEL document of one drive."""
     times = sorted({frame.timestamp_ns for frame in frames})
     numbers = {time: time if times[0] >= 0 and times[-1] < _CLOCK else place for place, time in enumerate(times)}
-    streams = _streams(frames)
+    streams = {frame.sensor: _stream(frame.width, frame.height) for frame in sorted(frames, key=lambda frame: frame.sensor)}
     at: dict[int, list[LabeledFrame]] = defaultdict(list)
     for frame in frames:
         at[numbers[frame.timestamp_ns]].append(frame)
@@ -132,10 +132,6 @@ class _Object:
     def to_json(self) -> dict[str, Any]:
         written = {"name": self.name, "type": self.type, "frame_intervals": _intervals(self.frames)}
         return written | ({"object_data": self.data} if self.data else {})
-
-
-def _streams(frames: Sequence[LabeledFrame]) -> dict[str, Any]:
-    return {frame.sensor: _stream(frame.width, frame.height) for frame in sorted(frames, key=lambda frame: frame.sensor)}
 
 
 def _stream(width: int, height: int) -> dict[str, Any]:

@@ -39,7 +39,8 @@ def export_yolo(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
         lines: list[str] = []
         for label in boxes:
             outline = _outline(label)
-            shares = [value / (frame.height if place % 2 else frame.width) for place, value in enumerate(outline or _centered(label))]
+            sides = outline or (label["x"] + label["width"] / 2, label["y"] + label["height"] / 2, label["width"], label["height"])
+            shares = [value / (frame.height if place % 2 else frame.width) for place, value in enumerate(sides)]
             lines.append(" ".join([str(classes.index(label["category"])), *map(repr, shares)]))
             written.write(label, *(["polygon"] if outline else []))
         name = f"{quote(frame_ref(frame.drive, frame.sensor, frame.timestamp_ns), safe='')}.txt"
@@ -48,10 +49,6 @@ def export_yolo(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
     names = "\n".join(f"  {number}: {json.dumps(name, ensure_ascii=False)}" for number, name in enumerate(classes))
     write_durably(path / "data.yaml", f"path: .\ntrain: images\nval: images\nnames:\n{names}\n".encode())
     return written
-
-
-def _centered(label: Mapping[str, Any]) -> tuple[float, ...]:
-    return label["x"] + label["width"] / 2, label["y"] + label["height"] / 2, label["width"], label["height"]
 
 
 def _outline(label: Mapping[str, Any]) -> list[float] | None:
