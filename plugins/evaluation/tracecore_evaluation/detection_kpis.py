@@ -219,8 +219,8 @@ class DetectionKpis(tc.Stage):
         context.describe(self.report, KPIS_FACET, facet(findings, config.classes))
         counts = Counter(row["type"] for row in mistakes)
         context.describe(self.events, EVENTS_FACET, events_facet(counts, params.score, params.iou))
-        said: dict[str, JSON] = {"executed_with": detector.executed_with, "floor": FLOOR, **config.spoken_of()}
-        context.describe(self.detections, DETECTIONS_FACET, {"frames": len(frames), **said})
+        members: dict[str, JSON] = {"executed_with": detector.executed_with, "floor": FLOOR, **config.spoken_of()}
+        context.describe(self.detections, DETECTIONS_FACET, {"frames": len(frames), **members})
         for what, why in findings.unknowns:
             context.unknown(what, why, port=self.report)
 

@@ -83,11 +83,11 @@ def evaluate(frames: Sequence[Frame], labels: Labels, answers: Predictions, conf
     boxes = [frame for frame in frames if frame.id in labels.truth and frame.id in answers.seen]
     paths = [frame for frame in frames if frame.id in labels.paths and frame.id in answers.paths]
     lights = [frame for frame in frames if frame.id in labels.lights and frame.id in answers.lights]
-    said = {frame.id: int(np.argmax(answers.lights[frame.id])) for frame in lights}
+    predicted = {frame.id: int(np.argmax(answers.lights[frame.id])) for frame in lights}
     return FrameEvaluation(
         kpis(boxes, labels.truth, answers.seen, config.classes, limits.thresholds, slicing) if config.classes else Kpis(),
         path_kpis(paths, labels.paths, answers.paths, config.ahead, limits.path_within) if config.ahead else PathKpis(),
-        light_kpis(lights, labels.lights, said, config.states) if config.states else LightKpis(),
+        light_kpis(lights, labels.lights, predicted, config.states) if config.states else LightKpis(),
     )
 
 
@@ -132,7 +132,7 @@ class _Class:
         places = np.searchsorted(true / objects, _RECALLS, side="left")
         return float(np.append(envelope, 0.0)[places].mean())
 
-    def shares(self, weights: Weights, score: float) -> tuple[float | None, float | None]:
+    def precision_recall(self, weights: Weights, score: float) -> tuple[float | None, float | None]:
         """Return precision and recall at a score, with units weighted; None if undefined."""
         counted = weights[self.units] * (self.scores >= score)
         hits, given, objects = int(counted @ self.hits), int(counted.sum()), int(weights @ self.objects)
@@ -164,7 +164,7 @@ def frame_measure(
         found: dict[str, float | None] = {}
         for name, of_class in classes.items():
             found[f"ap50.{name}"] = for_ap[name].ap50(weights)
-            found[f"precision.{name}"], found[f"recall.{name}"] = of_class.shares(weights, thresholds.score)
+            found[f"precision.{name}"], found[f"recall.{name}"] = of_class.precision_recall(weights, thresholds.score)
         known = [value for name in classes if (value := found[f"ap50.{name}"]) is not None]
         if classes:
             found["map50"] = float(np.mean(known)) if known else None

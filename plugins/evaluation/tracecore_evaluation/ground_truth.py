@@ -168,9 +168,9 @@ def read_labels(rows: Sequence[Row], frames: Sequence[Frame], config: ModelConfi
     distances = distances_of(rows)
     truth = {id_: _truth(of_frame, index, distances) for id_, of_frame in by_frame.items() if id_ in evaluated} if config.classes else {}
     paths = {row["frame_id"]: lateral(row["path"], config.ahead) for row in rows if row["geometry"] == "path" and row["path"]} if config.ahead else {}
-    said = {row["frame_id"]: row["value"] for row in rows if row["geometry"] == "tag" and row["category"] == LIGHT and row["value"] is not None}
-    states = {id_: config.states.index(value) for id_, value in said.items() if value in config.states}
-    foreign_states = Counter(value for id_, value in said.items() if config.states and id_ in evaluated and value not in config.states)
+    tagged = {row["frame_id"]: row["value"] for row in rows if row["geometry"] == "tag" and row["category"] == LIGHT and row["value"] is not None}
+    states = {id_: config.states.index(value) for id_, value in tagged.items() if value in config.states}
+    foreign_states = Counter(value for id_, value in tagged.items() if config.states and id_ in evaluated and value not in config.states)
     others = {id_: of_frame for id_, of_frame in by_frame.items() if id_ not in evaluated}
     found = Labels(
         truth,

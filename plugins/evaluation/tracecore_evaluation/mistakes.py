@@ -232,29 +232,29 @@ def false_tracks(
 
 
 def wrong_states(
-    stretch: Sequence[Frame], labels: Labels, said: Mapping[str, int], config: ModelConfig, least: float, slicing: Slicing
+    stretch: Sequence[Frame], labels: Labels, predicted: Mapping[str, int], config: ModelConfig, least: float, slicing: Slicing
 ) -> Iterator[Episode]:
     """Yield an episode for each time the light's state was wrong for at least `least` s."""
-    wrong = [labels.lights[frame.id] != said[frame.id] if frame.id in labels.lights and frame.id in said else None for frame in stretch]
+    wrong = [labels.lights[frame.id] != predicted[frame.id] if frame.id in labels.lights and frame.id in predicted else None for frame in stretch]
     for first, last in runs(wrong, lasting(stretch), least):
         frame = stretch[first]
-        states = {"expected": config.states[labels.lights[frame.id]], "found": config.states[said[frame.id]]}
+        states = {"expected": config.states[labels.lights[frame.id]], "found": config.states[predicted[frame.id]]}
         yield Episode(frame, stretch[last], mistake_row(frame, "wrong_state", LIGHT, whole_frame(frame), slicing, **states))
 
 
 def wrong_paths(
-    stretch: Sequence[Frame], labels: Labels, said: Mapping[str, NDArray[np.float64]], limit: float, least: float, slicing: Slicing
+    stretch: Sequence[Frame], labels: Labels, predicted: Mapping[str, NDArray[np.float64]], limit: float, least: float, slicing: Slicing
 ) -> Iterator[Episode]:
     """Yield an episode for each time the path's mean error was above `limit` m for at least `least` s."""
-    errors = [_error(labels.paths.get(frame.id), said.get(frame.id)) for frame in stretch]
+    errors = [_error(labels.paths.get(frame.id), predicted.get(frame.id)) for frame in stretch]
     for first, last in runs([None if error is None else error > limit for error in errors], lasting(stretch), least):
         frame = stretch[first]
         worst = max(error for error in errors[first : last + 1] if error is not None)
         yield Episode(frame, stretch[last], mistake_row(frame, "off_path", PATH, whole_frame(frame), slicing, error=worst))
 
 
-def _error(true: NDArray[np.float64] | None, said: NDArray[np.float64] | None) -> float | None:
-    if true is None or said is None:
+def _error(true: NDArray[np.float64] | None, predicted: NDArray[np.float64] | None) -> float | None:
+    if true is None or predicted is None:
         return None
-    errors = np.abs(said - true)
+    errors = np.abs(predicted - true)
     return None if np.isnan(errors).all() else float(np.nanmean(errors))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ import tracecore as tc
 from tracecore.errors import UsageError
 from tracecore_evaluation.detections import Detections, Frame
 from tracecore_evaluation.driving_time import BY_INDEX, MOST_SECONDS, Time, driven
+from tracecore_evaluation.evaluate import baseline_predictions
 from tracecore_evaluation.ground_truth import Labels, read_frames, read_labels, read_rows, review_of, true_rows
 from tracecore_evaluation.intervals import gains, intervals, units_of
 from tracecore_evaluation.kpi_specs import headline
@@ -183,8 +184,8 @@ def _longest(episodes: Sequence[Episode]) -> list[str]:
     lines = ["", f"## The mistakes{rest}", "", "| drive | frame | what | of | for | expected | found |", "|---|---|---|---|---|---|---|"]
     for each in longest:
         lasting = "-" if each.seconds is None else f"{each.seconds:.1f} s"
-        said = f"{each.row.get('expected') or '-'} | {each.row.get('found') or '-'}"
-        lines.append(f"| {each.first.drive} | {each.first.timestamp_ns} | {each.type} | {each.category} | {lasting} | {said} |")
+        recorded = f"{each.row.get('expected') or '-'} | {each.row.get('found') or '-'}"
+        lines.append(f"| {each.first.drive} | {each.first.timestamp_ns} | {each.type} | {each.category} | {lasting} | {recorded} |")
     return lines
 
 
@@ -228,8 +229,8 @@ class MistakesPerHour(tc.Stage):
         known = read_frames(context.read(self.frames), every)
         slicing = read_slicing((*(name for name in params.slices if name not in OF_OBJECTS), "distance"), params.distances, known)
         known = sliced(known, slicing.frames)
-        said = _said(context, self.detections)
-        spoken_of, seen, looked = read_detections(context.read(self.detections), said, rows)
+        recorded = _detections_facet(context, self.detections)
+        spoken_of, seen, looked = read_detections(context.read(self.detections), recorded, rows)
         labels = read_labels(rows, known, spoken_of)
         frames = [frame for frame in known if frame.id in looked and labels.speaks_of(frame.id)]
         if not frames:
@@ -243,7 +244,7 @@ class MistakesPerHour(tc.Stage):
         slices = slice_names(frames, endings(config.classes))
         time, units = driven(frames, slices), units_of(frames)
         found = drive(frames, labels, above(seen, operating.by_class, spoken_of), config, settings, rules, slicing)
-        without_looking = drive(frames, labels, _without_looking(frames, labels, config), config, settings, rules, slicing)
+        without_looking = drive(frames, labels, replace(baseline_predictions(frames, labels, config), seen={}), config, settings, rules, slicing)
         drives = sorted({frame.drive for frame in frames})
         values = rates(found, time, slices, config, units)
         measure, of_baseline = (driving_measure(each, time, {}, config, units) for each in (found, without_looking))
@@ -251,7 +252,7 @@ class MistakesPerHour(tc.Stage):
         review = review_of(every, {frame.id for frame in frames})
         findings = Findings(
             2,
-            str(said.get("executed_with", "the model")),
+            str(recorded.get("executed_with", "the model")),
             len(frames),
             len(drives),
             values,
@@ -294,7 +295,7 @@ class MistakesPerHour(tc.Stage):
             raise UsageError("The operating score is chosen with all three of selection_detections, selection_frames and selection_labels, or none.")
         every = read_rows(labels)
         rows = true_rows(every)
-        own, seen, looked = read_detections(detections, _said(context, self.selection_detections), rows)
+        own, seen, looked = read_detections(detections, _detections_facet(context, self.selection_detections), rows)
         if own.classes != config.classes:
             raise UsageError(
                 f"The selection detections are of the classes {', '.join(own.classes)}, the measured ones of {', '.join(config.classes)}: "
@@ -305,16 +306,10 @@ class MistakesPerHour(tc.Stage):
         return choose_scores([frame for frame in known if frame.id in looked], true, seen, config, settings, rules, otherwise)
 
 
-def _said(context: tc.Context, port: tc.Input[Any]) -> Mapping[str, Any]:
+def _detections_facet(context: tc.Context, port: tc.Input[Any]) -> Mapping[str, Any]:
     artifact = context.artifact(port)
-    said = artifact.facets.get(DETECTIONS_FACET.name) if artifact else None
-    return said if isinstance(said, Mapping) else {}
-
-
-def _without_looking(frames: Sequence[Frame], labels: Labels, config: ModelConfig) -> Predictions:
-    light = None if labels.usual_state is None else np.eye(len(config.states))[labels.usual_state]
-    straight = {frame.id: np.zeros(len(config.ahead)) for frame in frames} if config.ahead else {}
-    return Predictions({}, straight, {} if light is None else {frame.id: light for frame in frames})
+    recorded = artifact.facets.get(DETECTIONS_FACET.name) if artifact else None
+    return recorded if isinstance(recorded, Mapping) else {}
 
 
 def _score_unknowns(operating: OperatingScores, config: ModelConfig) -> Iterator[tuple[str, str]]:

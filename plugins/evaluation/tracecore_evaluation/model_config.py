@@ -41,8 +41,8 @@ class ModelConfig:
     @property
     def heads(self) -> tuple[str, ...]:
         """Names of the evaluated heads."""
-        said = {"obstacles": self.classes, "path": self.ahead, "light": self.states}
-        return tuple(head for head in _HEADS if said[head])
+        predicted = {"obstacles": self.classes, "path": self.ahead, "light": self.states}
+        return tuple(head for head in _HEADS if predicted[head])
 
     def only(self, heads: Collection[str]) -> ModelConfig:
         """Return a copy that keeps only the named heads."""

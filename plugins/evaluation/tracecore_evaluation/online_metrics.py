@@ -120,7 +120,7 @@ def drive(
     """Track predictions over all frames, compare them with the labels, and return the mistakes in order of drive and time."""
     episodes: list[Episode] = []
     tracked: list[TrackedStretch] = []
-    said = {id_: int(np.argmax(probabilities)) for id_, probabilities in answers.lights.items()}
+    predicted = {id_: int(np.argmax(probabilities)) for id_, probabilities in answers.lights.items()}
     for true in true_stretches(frames, labels, settings, rules.relevance) if config.classes else ():
         moments = moments_of(true, answers.seen, settings)
         scores = followed(moments, rules.iou)
@@ -128,7 +128,7 @@ def drive(
         episodes += lost_tracks(true.frames, moments, scores, config, rules.episode, slicing)
         episodes += false_tracks(true.frames, moments, scores, config, slicing)
     for stretch in stretches(frames):
-        episodes += wrong_states(stretch, labels, said, config, rules.episode, slicing)
+        episodes += wrong_states(stretch, labels, predicted, config, rules.episode, slicing)
         episodes += wrong_paths(stretch, labels, answers.paths, rules.off_path, rules.episode, slicing)
     ordered = sorted(
         episodes, key=lambda each: (each.first.drive, each.first.timestamp_ns, each.first.sensor, each.type, each.row.get("track") or "")

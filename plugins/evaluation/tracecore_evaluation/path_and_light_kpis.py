@@ -66,9 +66,11 @@ class PathKpis:
     slices: dict[str, int] = field(default_factory=dict)
 
 
-def path_kpis(frames: Sequence[Frame], truth: Mapping[str, Floats], said: Mapping[str, Floats], ahead: Sequence[float], limit: float) -> PathKpis:
+def path_kpis(
+    frames: Sequence[Frame], truth: Mapping[str, Floats], predicted: Mapping[str, Floats], ahead: Sequence[float], limit: float
+) -> PathKpis:
     """Compare predicted lateral offsets with the true ones, both in m by frame ref; errors up to `limit` m are within."""
-    found = PathKpis(errors={frame.id: np.abs(said[frame.id] - truth[frame.id]) for frame in frames})
+    found = PathKpis(errors={frame.id: np.abs(predicted[frame.id] - truth[frame.id]) for frame in frames})
     for name, members in {"": frames, **slice_names(frames)}.items():
         errors = np.stack([found.errors[frame.id] for frame in members]) if members else np.empty((0, len(ahead)))
         parts = {f".{name}" if name else "": errors.ravel()}
@@ -102,12 +104,12 @@ class LightKpis:
     slices: dict[str, int] = field(default_factory=dict)
 
 
-def light_kpis(frames: Sequence[Frame], truth: Mapping[str, int], said: Mapping[str, int], states: Sequence[str]) -> LightKpis:
+def light_kpis(frames: Sequence[Frame], truth: Mapping[str, int], predicted: Mapping[str, int], states: Sequence[str]) -> LightKpis:
     """Compare predicted light states with the true ones, both as indices of `states` by frame ref."""
-    found = LightKpis(confusion=_confusion(frames, truth, said, len(states)))
+    found = LightKpis(confusion=_confusion(frames, truth, predicted, len(states)))
     for name, members in {"": frames, **slice_names(frames, (*SIZES, *endings(states)))}.items():
         suffix = f".{name}" if name else ""
-        table = _confusion(members, truth, said, len(states))
+        table = _confusion(members, truth, predicted, len(states))
         right, true, given = np.diag(table), table.sum(axis=1), table.sum(axis=0)
         found.values[f"light.accuracy{suffix}"] = _share(right.sum(), table.sum())
         for row, state in enumerate(states):
@@ -119,10 +121,10 @@ def light_kpis(frames: Sequence[Frame], truth: Mapping[str, int], said: Mapping[
     return found
 
 
-def _confusion(frames: Sequence[Frame], truth: Mapping[str, int], said: Mapping[str, int], states: int) -> NDArray[np.int64]:
+def _confusion(frames: Sequence[Frame], truth: Mapping[str, int], predicted: Mapping[str, int], states: int) -> NDArray[np.int64]:
     table = np.zeros((states, states), dtype=np.int64)
     for frame in frames:
-        table[truth[frame.id], said[frame.id]] += 1
+        table[truth[frame.id], predicted[frame.id]] += 1
     return table
 
 

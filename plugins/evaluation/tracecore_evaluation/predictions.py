@@ -99,16 +99,16 @@ def detect(
     found = Predictions()
     for done, (frame, data, encoding) in enumerate(_pictures(table, frames), 1):
         look(frame, data)
-        said = detector(model_input(decode_rgb(data, encoding, frame.id), height=config.height, width=config.width))
-        for name, value in said.items():
+        predicted = detector(model_input(decode_rgb(data, encoding, frame.id), height=config.height, width=config.width))
+        for name, value in predicted.items():
             if value.dtype.kind == "f" and not np.isfinite(value).all():
                 raise RunFailed(f"The model's output '{name}' is not finite on {frame.id}.")
         if config.classes:
-            found.seen[frame.id] = _seen(frame, config, said["boxes"], said["scores"], said["classes"])
+            found.seen[frame.id] = _seen(frame, config, predicted["boxes"], predicted["scores"], predicted["classes"])
         if config.ahead:
-            found.paths[frame.id] = _sized(said["path"], len(config.ahead), "path", "heads.path.ahead_m")
+            found.paths[frame.id] = _sized(predicted["path"], len(config.ahead), "path", "heads.path.ahead_m")
         if config.states:
-            found.lights[frame.id] = np.clip(_sized(said["light"], len(config.states), "light", "heads.light.states"), 0, 1)
+            found.lights[frame.id] = np.clip(_sized(predicted["light"], len(config.states), "light", "heads.light.states"), 0, 1)
         progress(done, len(frames))
     return found
 
@@ -204,10 +204,10 @@ def _config(rows: Sequence[Row], facet: Mapping[str, Any], labels: Sequence[Row]
         return ModelConfig(0, 0, tuple(facet["classes"]), tuple(float(ahead) for ahead in facet["ahead_m"]), tuple(facet["states"]))
     classes = sorted({row["category"] for row in [*rows, *labels] if row["geometry"] == "box2d"})
     path = next((row["path"] for row in rows if row["geometry"] == "path" and row["path"]), ())
-    said, true = (
+    predicted, true = (
         {row["value"] for row in of if row["geometry"] == "tag" and row["category"] == LIGHT and row["value"] is not None} for of in (rows, labels)
     )
-    return ModelConfig(0, 0, tuple(classes), tuple(path[::2]), tuple(sorted(said | true)) if said else ())
+    return ModelConfig(0, 0, tuple(classes), tuple(path[::2]), tuple(sorted(predicted | true)) if predicted else ())
 
 
 def _seen_of_rows(rows: Sequence[Row], index: Mapping[str, int]) -> Detections:

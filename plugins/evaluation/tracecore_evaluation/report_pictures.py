@@ -194,14 +194,14 @@ def _path(frame: Frame, labels: Labels, answers: Predictions, config: ModelConfi
         places = [(0.0, 0.0), *((x, y) for x, y in zip(config.ahead, left.tolist(), strict=True) if not np.isnan(y))]
         return tuple((origin[0] - y * scale, origin[1] - x * scale) for x, y in places)
 
-    said = answers.paths[frame.id]
-    lines = [Line(above(said), _SEEN)]
+    predicted_path = answers.paths[frame.id]
+    lines = [Line(above(predicted_path), _SEEN)]
     if frame.id not in labels.paths:
         return lines, []
     true = labels.paths[frame.id]
     lines.insert(0, Line(above(true), _TRUE))
     known = ~np.isnan(true)
-    error = float(np.abs(said - true)[known].mean()) if known.any() else float("nan")
+    error = float(np.abs(predicted_path - true)[known].mean()) if known.any() else float("nan")
     return lines, [(f"path: {error:.2f} m off", _TRUE)]
 
 

@@ -223,8 +223,8 @@ def document_of(graph: Graph, manifest: Mapping[str, Any]) -> ProvDocument:
     document = ProvDocument()
     document.add_namespace("tc", _NAMESPACE)
     for ref, node in graph.nodes.items():
-        said = {"kind": node["kind"], "name": node["name"], "digest": node["digest"], "bytes": node["size_bytes"], "rows": node["rows"]}
-        known: dict[Any, Any] = {"prov:label": ref, **{f"tc:{name}": value for name, value in said.items() if value is not None}}
+        members = {"kind": node["kind"], "name": node["name"], "digest": node["digest"], "bytes": node["size_bytes"], "rows": node["rows"]}
+        known: dict[Any, Any] = {"prov:label": ref, **{f"tc:{name}": value for name, value in members.items() if value is not None}}
         if words := graph.unknowns_of(ref):
             known["tc:unknown"] = "; ".join(words)
         document.entity(_id(ref), known)
@@ -237,8 +237,8 @@ def document_of(graph: Graph, manifest: Mapping[str, Any]) -> ProvDocument:
         if run["plugin"]:
             document.wasAssociatedWith(activity, _id(f"plugin/{run['plugin']}@{run['plugin_version']}"))
     for number, edge in enumerate(sorted(graph.trace["edges"], key=lambda edge: (edge["run"], edge["direction"], edge["ref"], edge["role"] or ""))):
-        said = {"prov:role": edge["role"] or None, "tc:inferred": edge["inferred"] or None}
-        attributes: dict[Any, Any] = {name: value for name, value in said.items() if value is not None}
+        members = {"prov:role": edge["role"] or None, "tc:inferred": edge["inferred"] or None}
+        attributes: dict[Any, Any] = {name: value for name, value in members.items() if value is not None}
         if edge["direction"] == "input":
             document.used(_id(f"run/{edge['run']}"), _id(edge["ref"]), identifier=f"tc:use{number}", other_attributes=attributes)
         else:

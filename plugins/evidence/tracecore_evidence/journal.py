@@ -37,10 +37,10 @@ def tracecore_build_sealed(build: tc.BuildSummary, settings: Mapping[str, str]) 
     _note(settings, "build_sealed", {"build": build.ref, "position": build.position, "gates": gates})
 
 
-def _note(settings: Mapping[str, str], event: str, said: Mapping[str, Any]) -> None:
+def _note(settings: Mapping[str, str], event: str, members: Mapping[str, Any]) -> None:
     named = settings.get("JOURNAL")
     if named:
-        append_line(Path(named), {"event": event, "at": datetime.now(UTC).isoformat(), **said})
+        append_line(Path(named), {"event": event, "at": datetime.now(UTC).isoformat(), **members})
 
 
 def append_line(path: Path, value: Mapping[str, Any]) -> None:

@@ -89,12 +89,11 @@ def _of_bag(context: tc.Context, bag: Bag, judged: dict[Path, Drive]) -> Drive |
     if not parts:
         return None
     try:
-        drive = join(bag, parts)
+        return join(bag, parts)
     except Damaged as problem:
         for part in parts:
             quarantine_damaged(context, part.source, problem)
         return None
-    return drive
 
 
 def _distinct_names(bags: Sequence[tuple[Bag, Drive]]) -> Iterator[Drive]:

@@ -14,7 +14,7 @@ from tracecore_schemas.canonical import JSON, digest_json, hex_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Row", "empty_row", "label_id", "label_row", "label_table", "labels_facet", "latest_revisions", "unknown_provenance"]
+__all__ = ["Row", "empty_row", "label_id", "label_row", "label_table", "labels_facet", "unknown_provenance"]
 
 Attributes = Mapping[str, str]
 
@@ -121,15 +121,6 @@ def label_table(rows: Iterable[Row]) -> pa.Table:
     values = ({name: getattr(row, name) for name in _COLUMNS} for row in ordered)
     attributes = ("attributes", "frame_attributes")
     return table_of(LABELS, (each | {name: sorted((each[name] or {}).items()) for name in attributes} for each in values))
-
-
-def latest_revisions(table: pa.Table) -> dict[str, dict[str, Any]]:
-    """Return the row with the highest revision by label id."""
-    latest: dict[str, dict[str, Any]] = {}
-    for row in table.to_pylist():
-        if row["label_id"] not in latest or row["revision"] > latest[row["label_id"]]["revision"]:
-            latest[row["label_id"]] = row
-    return latest
 
 
 _MAKING = (("labeler", "labeler"), ("labeling tool", "tool"), ("guideline version", "guideline"), ("labeling time", "labeled_at"))

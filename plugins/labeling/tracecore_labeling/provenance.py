@@ -55,9 +55,12 @@ def provenance_of(annotation: Mapping[str, Any], info: Mapping[str, Any]) -> Pro
     labeler = str(known[given]) if given is not None and given in known else given
     if labeler is not None and not is_pseudonym(labeler):
         labeler = None
+    labeled_at = _text(annotation, "labeled_at") or _text(info, "labeled_at")
+    if labeled_at is not None and zoned_time(labeled_at) is None:
+        raise ValueError(f"has a 'labeled_at' that is not an RFC 3339 time with a zone: {labeled_at!r}")
     return Provenance(
         labeler=labeler,
-        labeled_at=_time(annotation, info),
+        labeled_at=labeled_at,
         tool=_text(annotation, "tool") or _text(info, "tool"),
         guideline=_text(annotation, "guideline") or _text(info, "guideline"),
         qa=_text(annotation, "qa"),
@@ -72,13 +75,6 @@ def _text(source: Mapping[str, Any], key: str) -> str | None:
     if not isinstance(value, str):
         raise ValueError(f"has a '{key}' that is not text: {value!r}")  # noqa: TRY004  # caught with the others and named with its file
     return value
-
-
-def _time(annotation: Mapping[str, Any], info: Mapping[str, Any]) -> str | None:
-    text = _text(annotation, "labeled_at") or _text(info, "labeled_at")
-    if text is not None and zoned_time(text) is None:
-        raise ValueError(f"has a 'labeled_at' that is not an RFC 3339 time with a zone: {text!r}")
-    return text
 
 
 def zoned_time(text: str) -> datetime | None:

@@ -222,8 +222,8 @@ class TensorRT(tc.Stage):
         if not judged.success:
             raise tc.RunFailed(f"{judged.message} Choose a higher precision, or set its tolerance.")
         context.describe(self.engine, PARITY_FACET, facet)
-        told = rename_inner(inspect_engine(builder, built.engine, log=context.log).encode())
-        (context.path(self.engine) / "inspector.json").write_bytes(told)
+        inspection = rename_inner(inspect_engine(builder, built.engine, log=context.log).encode())
+        (context.path(self.engine) / "inspector.json").write_bytes(inspection)
         return {"executed": True, "executed_on": present}
 
 

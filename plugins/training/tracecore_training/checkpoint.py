@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -21,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from tracecore.files import write_durably
 from tracecore_training.architecture import MultiTask
 from tracecore_training.model_files import Curves
 
@@ -66,13 +66,7 @@ class Checkpoints:
         facts = {"made_with": self._made_with, "step": state.step, "order": state.order, "curves": asdict(state.curves)}
         data = save(dict(_tensors(state)), metadata={_FACTS: json.dumps(facts)})
         path = self._folder / f"step-{state.step:09}-{hashlib.sha256(data).hexdigest()}.safetensors"
-        partial = path.with_suffix(".tmp")
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.rename(path)
-        _sync(self._folder)
+        write_durably(path, data)
         for other in self._folder.iterdir():
             if other != path and (_NAME.fullmatch(other.name) or other.suffix == ".tmp"):
                 other.unlink()
@@ -132,12 +126,3 @@ def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(f"{prefix}."): tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}.")}
-
-
-def _sync(folder: Path) -> None:
-    # without a sync of the folder a rename may not survive a power cut
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -221,12 +221,12 @@ def read_examples(frames: Any, labels: LabelTable, *, height: int, width: int) -
     Raises UsageError if no frame has a label, RunFailed if an image can't be decoded.
     """
     known = frames.to_table(columns=["frame_id"])["frame_id"].to_pylist()
-    spoken_of = labels.frames
-    unknown = spoken_of - set(known)
-    labeled = sorted(spoken_of - unknown)
+    with_labels = labels.frames
+    unknown = with_labels - set(known)
+    labeled = sorted(with_labels - unknown)
     if not labeled:
         raise UsageError(
-            f"None of the {len(known)} frames has a label: the labels speak of {len(spoken_of)} other frames. "
+            f"None of the {len(known)} frames has a label: the labels speak of {len(with_labels)} other frames. "
             "Wire the labels that were made for these frames."
         )
     order: list[tuple[tuple[Any, ...], str, NDArray[np.uint8]]] = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -144,12 +143,12 @@ def write_campaign(entries: Iterable[Entry], path: Path) -> None:
 def read_campaign(path: Path, name: str) -> CampaignState:
     """Return the state of a closed campaign from its file, called `name` in errors. Raises UsageError if it is not closed, or not consistent."""
     try:
-        document = checked(_file_shape(), loads_strict(path.read_bytes()))
+        document = checked(TypeAdapter(CampaignFile), loads_strict(path.read_bytes()))
     except StrictJSONError as error:
         raise UsageError(f"The campaign file {name} is not strict JSON: {error}.") from error
     except ShapeError as error:
         raise UsageError(f"{name} is not a campaign file, as 'tracecore label close' writes it: {error}.") from error
-    entries = [_entry(each) for each in document["log"]]
+    entries = [Entry(each["seq"], each["at"], Action(each["action"]), each["task"], each["who"], each["detail"]) for each in document["log"]]
     wrong = log_faults(entries)
     try:
         state = state_of(entries) if not wrong else None
@@ -160,12 +159,3 @@ def read_campaign(path: Path, name: str) -> CampaignState:
     if not state.closed:
         raise UsageError(f"The campaign in {name} was not closed: close it with 'tracecore label close' and give the file that this writes.")
     return state
-
-
-@cache
-def _file_shape() -> TypeAdapter[Any]:
-    return TypeAdapter(CampaignFile)
-
-
-def _entry(written: Mapping[str, Any]) -> Entry:
-    return Entry(written["seq"], written["at"], Action(written["action"]), written["task"], written["who"], written["detail"])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tracecore_labeling.campaign.label import GEOMETRIES, Label
+from tracecore_labeling.campaign.label import GEOMETRIES, Label, labels_of
 from tracecore_labeling.campaign.state import share_of
-from tracecore_labeling.label_table import latest_revisions
 from tracecore_labeling.linking import RecordedFrame
+from tracecore_schemas.arrow_tables import last_revisions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,11 +45,12 @@ def truth_of(table: pa.Table) -> Truth:
     """Return the truth in a label table with `TRUTH_COLUMNS`, each label in its last revision."""
     labels: dict[str, list[Label]] = {}
     frame_attributes: dict[str, Mapping[str, str]] = {}
-    for _, row in sorted(latest_revisions(table).items()):
+    for row in last_revisions(table.to_pylist()):
         of_frame = labels.setdefault(row["frame_id"], [])
         frame_attributes.setdefault(row["frame_id"], dict(row["frame_attributes"]))
         if row["geometry"] in GEOMETRIES:
-            of_frame.append(_label(row))
+            box = None if row["x"] is None else (row["x"], row["y"], row["width"], row["height"])
+            of_frame += labels_of([row | {"box": box, "attributes": dict(row["attributes"])}])
     everything = [label for of_frame in labels.values() for label in of_frame]
     values: dict[str, set[str]] = {}
     for label in everything:
@@ -61,22 +62,6 @@ def truth_of(table: pa.Table) -> Truth:
         classes=tuple(sorted({label.category for label in everything if label.category and label.geometry in {"box2d", "cuboid"}})),
         values={subject: tuple(sorted(found)) for subject, found in sorted(values.items())},
         geometries=tuple(geometry for geometry in GEOMETRIES if any(label.geometry == geometry for label in everything)),
-    )
-
-
-def _label(row: Mapping[str, Any]) -> Label:
-    return Label(
-        geometry=row["geometry"],
-        category=row["category"],
-        box=None if row["x"] is None else (row["x"], row["y"], row["width"], row["height"]),
-        cuboid=None if row["cuboid"] is None else tuple(row["cuboid"]),
-        cuboid_frame=row["cuboid_frame"],
-        path=None if row["path"] is None else tuple(row["path"]),
-        value=row["value"],
-        track=row["track"],
-        crowd=row["crowd"],
-        ignore=row["ignore"],
-        attributes=tuple(sorted(row["attributes"])),
     )
 
 

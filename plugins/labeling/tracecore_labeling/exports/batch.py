@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from tracecore.errors import UsageError, suggestion
-from tracecore_labeling.label_table import latest_revisions
+from tracecore_schemas.arrow_tables import last_revisions
 
 __all__ = ["PROVENANCE_COLUMNS", "VALUES", "ExportResult", "LabeledFrame", "classes_of", "labeled_frames"]
 
@@ -74,7 +74,7 @@ def labeled_frames(table: pa.Table) -> list[LabeledFrame]:
     if missing:
         raise UsageError(f"This is not a label batch: it has no column '{missing[0]}'. {suggestion('label_batch', ['label_batch'])}")
     by_frame: dict[tuple[str, int, str], list[Mapping[str, Any]]] = {}
-    for row in latest_revisions(table).values():
+    for row in last_revisions(table.to_pylist()):
         by_frame.setdefault((row["drive"], row["timestamp_ns"], row["sensor"]), []).append(row)
     return [_frame(rows) for _, rows in sorted(by_frame.items())]
 
