@@ -12,6 +12,7 @@ __all__ = [
     "BUILT_IN_KINDS",
     "DONT_CARE",
     "KIND_NAME",
+    "LIGHT_STATE",
     "UNRANKED",
     "ArtifactKind",
     "KindRole",
@@ -267,3 +268,6 @@ class Severity(StrEnum):
 
 DONT_CARE = "DontCare"
 """Category of an unlabeled region, which may contain objects of any class (KITTI, OpenLABEL)."""
+
+LIGHT_STATE = "light_state"
+"""Category of tags with the state of the traffic light for the vehicle's lane."""

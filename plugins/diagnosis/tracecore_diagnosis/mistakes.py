@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import tracecore as tc
 from tracecore_schemas.arrow_tables import EVENTS, last_revisions
 from tracecore_schemas.conditions import ATTRIBUTE_COLUMNS, CONDITION_COLUMNS, frame_conditions
+from tracecore_schemas.kinds import LIGHT_STATE
 
 __all__ = [
     "Box",
@@ -160,9 +161,6 @@ def _clarity(row: Mapping[str, Any]) -> float:
     return float((1.0 - row["iou"]) * row["width"] * row["height"])
 
 
-LIGHT = "light_state"
-"""Category of tags with a traffic light's state."""
-
 _JUDGED_COLUMNS = ["frame_id", "label_id", "revision", "geometry", "category", "qa", "ignore"]
 _SEEN_COLUMNS = ["frame_id", "number", "geometry", "category", "score", "x", "y", "width", "height", "path", "value"]
 _TRUE_COLUMNS = ["frame_id", "label_id", "revision", "geometry", "category", "x", "y", "width", "height", "path", "value", "qa", "ignore"]
@@ -220,7 +218,7 @@ def frames_labeled_for(labels: Any) -> dict[str, set[str]]:
     columns = [] if labels is None else [name for name in _JUDGED_COLUMNS if name in labels.schema.names]
     for row in last_revisions(labels.to_table(columns=columns).to_pylist()) if columns else ():
         boxes = row["geometry"] in {"box2d", "none"}  # a rejected box still means that the frame was reviewed
-        if boxes or (row.get("qa") != "rejected" and not row.get("ignore") and (row["geometry"] == "path" or row["category"] == LIGHT)):
+        if boxes or (row.get("qa") != "rejected" and not row.get("ignore") and (row["geometry"] == "path" or row["category"] == LIGHT_STATE)):
             found.setdefault("box2d" if boxes else row["geometry"], set()).add(row["frame_id"])
     return found
 

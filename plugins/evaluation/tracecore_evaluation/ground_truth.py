@@ -17,9 +17,9 @@ from tracecore_evaluation.model_config import ModelConfig
 from tracecore_evaluation.path_and_light_kpis import lateral
 from tracecore_schemas.arrow_tables import last_revisions
 from tracecore_schemas.conditions import CONDITION_COLUMNS, frame_conditions
-from tracecore_schemas.kinds import DONT_CARE
+from tracecore_schemas.kinds import DONT_CARE, LIGHT_STATE
 
-__all__ = ["LIGHT", "Labels", "MeanBox", "Review", "Row", "distances_of", "read_frames", "read_labels", "read_rows", "review_of", "true_rows"]
+__all__ = ["Labels", "MeanBox", "Review", "Row", "distances_of", "read_frames", "read_labels", "read_rows", "review_of", "true_rows"]
 
 Row = Mapping[str, Any]
 
@@ -93,9 +93,6 @@ def distances_of(rows: Sequence[Row]) -> dict[tuple[str, str], float]:
     return found
 
 
-LIGHT = "light_state"
-"""Category of tags with a traffic light's state."""
-
 _FRAME_COLUMNS = ["frame_id", "drive", "sensor", "timestamp_ns", "width", "height", "clock"]
 
 
@@ -168,7 +165,9 @@ def read_labels(rows: Sequence[Row], frames: Sequence[Frame], config: ModelConfi
     distances = distances_of(rows)
     truth = {id_: _truth(of_frame, index, distances) for id_, of_frame in by_frame.items() if id_ in evaluated} if config.classes else {}
     paths = {row["frame_id"]: lateral(row["path"], config.ahead) for row in rows if row["geometry"] == "path" and row["path"]} if config.ahead else {}
-    tagged = {row["frame_id"]: row["value"] for row in rows if row["geometry"] == "tag" and row["category"] == LIGHT and row["value"] is not None}
+    tagged = {
+        row["frame_id"]: row["value"] for row in rows if (row["geometry"], row["category"]) == ("tag", LIGHT_STATE) and row["value"] is not None
+    }
     states = {id_: config.states.index(value) for id_, value in tagged.items() if value in config.states}
     foreign_states = Counter(value for id_, value in tagged.items() if config.states and id_ in evaluated and value not in config.states)
     others = {id_: of_frame for id_, of_frame in by_frame.items() if id_ not in evaluated}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tracecore_evaluation.detections import Detections, Frame, GroundTruth
 from tracecore_evaluation.driving_time import seconds_between
 from tracecore_evaluation.evaluate import FrameEvaluation, Limits
-from tracecore_evaluation.ground_truth import LIGHT, Labels
+from tracecore_evaluation.ground_truth import Labels
 from tracecore_evaluation.model_config import ModelConfig
 from tracecore_evaluation.obstacle_kpis import Match
 from tracecore_evaluation.predictions import Predictions
@@ -26,6 +26,7 @@ from tracecore_evaluation.slices import Slicing
 from tracecore_evaluation.tracking_metrics import Scores, TrackedFrame
 from tracecore_schemas.arrow_tables import EVENTS, table_of
 from tracecore_schemas.canonical import digest_json, hex_of
+from tracecore_schemas.kinds import LIGHT_STATE
 
 __all__ = [
     "PATH",
@@ -64,7 +65,7 @@ def frame_mistakes(
             found = int(np.argmax(probabilities))
             if found != labels.lights[frame.id]:
                 states = {"expected": config.states[labels.lights[frame.id]], "found": config.states[found]}
-                rows.append(mistake_row(frame, "wrong_state", LIGHT, whole_frame(frame), slicing, **states, score=float(probabilities[found])))
+                rows.append(mistake_row(frame, "wrong_state", LIGHT_STATE, whole_frame(frame), slicing, **states, score=float(probabilities[found])))
         errors = judged.path.errors.get(frame.id)
         if errors is not None and not np.isnan(errors).all() and float(np.nanmean(errors)) > limits.off_path:
             worst = int(np.nanargmax(errors))
@@ -239,7 +240,7 @@ def wrong_states(
     for first, last in runs(wrong, lasting(stretch), least):
         frame = stretch[first]
         states = {"expected": config.states[labels.lights[frame.id]], "found": config.states[predicted[frame.id]]}
-        yield Episode(frame, stretch[last], mistake_row(frame, "wrong_state", LIGHT, whole_frame(frame), slicing, **states))
+        yield Episode(frame, stretch[last], mistake_row(frame, "wrong_state", LIGHT_STATE, whole_frame(frame), slicing, **states))
 
 
 def wrong_paths(

@@ -92,7 +92,6 @@ def _annotation(id_: int, image: int, class_: int, box: NDArray[np.float64], are
 
 def _nothing_seen(frames: Sequence[Frame], truth: Mapping[str, GroundTruth], classes: int) -> Precision:
     """Return AP 0 for every class that has objects, None for the others: the library refuses an empty list of detections."""
-    from tracecore_evaluation.detections import size_of
 
     def present(class_: int, area: str) -> bool:
         return any(

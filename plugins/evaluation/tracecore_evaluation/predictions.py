@@ -16,10 +16,11 @@ import tracecore as tc
 from tracecore.errors import RunFailed, UsageError
 from tracecore.images import decode_rgb, model_input
 from tracecore_evaluation.detections import Detections, Frame
-from tracecore_evaluation.ground_truth import LIGHT, Row
+from tracecore_evaluation.ground_truth import Row
 from tracecore_evaluation.model_config import ModelConfig
 from tracecore_evaluation.path_and_light_kpis import lateral, points_of
 from tracecore_schemas.arrow_tables import DETECTIONS, table_of
+from tracecore_schemas.kinds import LIGHT_STATE
 
 __all__ = ["FLOOR", "Detector", "OnnxDetector", "Predictions", "detect", "detections_table", "read_detections"]
 
@@ -166,7 +167,7 @@ def _things(frame: Frame, answers: Predictions, config: ModelConfig) -> list[dic
     if frame.id in answers.lights:
         probabilities = answers.lights[frame.id]
         state = int(np.argmax(probabilities))
-        found.append({"geometry": "tag", "category": LIGHT, "value": config.states[state], "score": float(probabilities[state])})
+        found.append({"geometry": "tag", "category": LIGHT_STATE, "value": config.states[state], "score": float(probabilities[state])})
     return found
 
 
@@ -192,7 +193,7 @@ def read_detections(table: Any, facet: Mapping[str, Any], labels: Sequence[Row])
             boxes[row["frame_id"]].append(row)
         elif row["geometry"] == "path" and row["path"] and config.ahead:
             answers.paths[row["frame_id"]] = lateral(row["path"], config.ahead)
-        elif row["geometry"] == "tag" and row["category"] == LIGHT and row["value"] in config.states:
+        elif row["geometry"] == "tag" and row["category"] == LIGHT_STATE and row["value"] in config.states:
             answers.lights[row["frame_id"]] = np.eye(len(config.states))[config.states.index(row["value"])]
     if config.classes:
         answers.seen.update((frame, _seen_of_rows(of_frame, index)) for frame, of_frame in boxes.items())
@@ -205,7 +206,8 @@ def _config(rows: Sequence[Row], facet: Mapping[str, Any], labels: Sequence[Row]
     classes = sorted({row["category"] for row in [*rows, *labels] if row["geometry"] == "box2d"})
     path = next((row["path"] for row in rows if row["geometry"] == "path" and row["path"]), ())
     predicted, true = (
-        {row["value"] for row in of if row["geometry"] == "tag" and row["category"] == LIGHT and row["value"] is not None} for of in (rows, labels)
+        {row["value"] for row in of if (row["geometry"], row["category"]) == ("tag", LIGHT_STATE) and row["value"] is not None}
+        for of in (rows, labels)
     )
     return ModelConfig(0, 0, tuple(classes), tuple(path[::2]), tuple(sorted(predicted | true)) if predicted else ())
 

@@ -6,8 +6,8 @@ Source: rosbag2_storage_sqlite3, schema versions 1 to 4 (tables `topics`, `messa
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 
@@ -23,11 +23,9 @@ __all__ = ["MAGIC", "read_rows", "scan_sqlite"]
 MAGIC = b"SQLite format 3\0"
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a database read-only for the block; `immutable` keeps SQLite from creating other files."""
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
-        yield connection
+def _opened(path: Path) -> closing[sqlite3.Connection]:
+    """Open a database read-only for a block; `immutable` keeps SQLite from creating other files."""
+    return closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True))
 
 
 def scan_sqlite(path: Path, opener: Opener | None = None, progress: Callable[[int], None] | None = None) -> Log:

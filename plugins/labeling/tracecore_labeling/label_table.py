@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tracecore_labeling.linking import RecordedFrame
 from tracecore_labeling.provenance import NOTHING_KNOWN, Provenance
 from tracecore_schemas.canonical import JSON, digest_json, hex_of
+from tracecore_schemas.kinds import LIGHT_STATE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -139,7 +140,7 @@ def labels_facet(rows: Sequence[Row]) -> dict[str, JSON]:
         "frames": len({row.frame_id for row in rows}),
         "gold_frames": len({row.frame_id for row in rows if row.tier == "gold"}),
         "categories": dict(sorted(named.items())),
-        "light_states": dict(sorted(Counter(row.value or "" for row in rows if row.geometry == "tag" and row.category == "light_state").items())),
+        "light_states": dict(sorted(Counter(row.value or "" for row in rows if row.geometry == "tag" and row.category == LIGHT_STATE).items())),
         "tracks": len({(row.drive, row.track) for row in labels if row.track is not None}),
         "labelers": sorted({row.labeler for row in labels if row.labeler is not None}),
         "tools": sorted({row.tool for row in labels if row.tool is not None}),

@@ -16,12 +16,10 @@ from PIL import Image
 from tracecore import UsageError
 from tracecore.images import decode_rgb
 from tracecore_schemas.arrow_tables import last_revisions
+from tracecore_schemas.kinds import LIGHT_STATE
 from tracecore_training.targets import IGNORED
 
-__all__ = ["LIGHT_STATE", "UNSAID", "Examples", "LabelTable", "offsets_at", "read_examples", "read_labels", "shrink"]
-
-LIGHT_STATE = "light_state"
-"""Category of tags with the state of the traffic light for the vehicle's lane."""
+__all__ = ["UNSAID", "Examples", "LabelTable", "offsets_at", "read_examples", "read_labels", "shrink"]
 
 _COLUMNS = [
     "frame_id", "label_id", "revision", "geometry", "category", "x", "y", "width", "height", "crowd", "ignore", "image_width", "image_height", "qa",

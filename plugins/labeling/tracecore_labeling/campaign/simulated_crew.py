@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -216,9 +217,6 @@ def _finish(queue: Queue, crew: Crew, who: str, about: Mapping[str, Any], at: in
         queue.review(task, who, f"review-{task}-{at}", verdict, after)
         return free
     labels = drawn_labels(truth, place, crew.truth, crew.mistakes, skill_of(crew.seed, who), rng)
-    try:
+    with suppress(UsageError):  # the lease had ended; the queue has logged it
         queue.submit(task, who, f"{task}-{who}-{at}", labels)
-    except UsageError:
-        # The lease had ended; the queue has logged it.
-        return free
     return free
