@@ -210,7 +210,6 @@ class Limits:
     """Parameters of clustering: dimensions are conditions, the most important first; a mistake weighs 1 unless its type or class is in `weights`.
 
     Attributes:
-        least: fewest mistakes of a cluster.
         clear: least silhouette to split a group by appearance.
         telling: least lift at which a condition of the frame is used.
     """
@@ -232,7 +231,6 @@ class Cluster:
         frame_conditions: those that belong to the frame.
         words: how they look different from others with these conditions.
         members: the mistakes, the clearest first.
-        frames: number of frames with one of them.
         of: number of frames that meet `frame_conditions` and are labeled for such mistakes.
         objects: number of labeled objects of the class on these; None if unknown or the mistakes concern whole frames.
         rate: `frames` as a share of `of`.

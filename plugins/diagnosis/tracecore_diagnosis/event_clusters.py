@@ -113,7 +113,7 @@ class EventClusters(tc.Stage):
             self.clusters,
             CLUSTERS_FACET,
             {
-                "clusters": [_said(cluster) for cluster in clusters],
+                "clusters": [_cluster_facet(cluster) for cluster in clusters],
                 "events": len(mistakes),
                 "unclustered": len(left),
                 "least": least,
@@ -204,18 +204,9 @@ def _with_clusters(events: pa.Table, clusters: Sequence[Cluster]) -> pa.Table:
     return pa.Table.from_arrays([*events.columns, *added], schema=CLUSTERS.schema)
 
 
-def _said(cluster: Cluster) -> JSON:
-    return {
-        "cluster": cluster.id,
-        "name": cluster.name,
-        "rank": cluster.rank,
-        "type": cluster.type,
-        "category": cluster.category,
-        "conditions": dict(cluster.conditions),
-        "events": len(cluster.members),
-        "frames": cluster.frames,
-        "of": cluster.of,
-        "rate": cluster.rate,
-        "lift": cluster.lift,
-        "score": cluster.score,
-    }
+_DESCRIBED = ("name", "rank", "type", "category", "frames", "of", "rate", "lift", "score")
+
+
+def _cluster_facet(cluster: Cluster) -> JSON:
+    described = {name: getattr(cluster, name) for name in _DESCRIBED}
+    return {"cluster": cluster.id, "conditions": dict(cluster.conditions), "events": len(cluster.members), **described}

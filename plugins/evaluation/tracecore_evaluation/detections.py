@@ -92,9 +92,9 @@ class Detections:
 
     def above(self, score: float) -> Detections:
         """Return the detections that score at least `score`."""
-        return self.of(self.scores >= score)
+        return self.where(self.scores >= score)
 
-    def of(self, kept: NDArray[np.bool_]) -> Detections:
+    def where(self, kept: NDArray[np.bool_]) -> Detections:
         """Return the detections selected by a mask [n]."""
         return Detections(self.boxes[kept], self.scores[kept], self.classes[kept])
 

@@ -188,7 +188,7 @@ def _class(frames: Sequence[Frame], labels: Labels, answers: Predictions, units:
     objects = np.zeros(units.count, dtype=np.int64)
     for frame in frames:
         truth, seen = labels.truth[frame.id], answers.seen[frame.id]
-        seen = seen.of(seen.classes == class_).first(_BEST)
+        seen = seen.where(seen.classes == class_).first(_BEST)
         hit = match(seen, truth, thresholds.iou).hit
         counted = hit != -2  # detections on a crowd are neither right nor wrong
         scores.append(seen.scores[counted])

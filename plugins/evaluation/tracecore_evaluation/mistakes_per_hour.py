@@ -78,7 +78,7 @@ def above(answers: Predictions, scores: Mapping[str, float], config: ModelConfig
 
 
 def _above(seen: Mapping[str, Detections], least: NDArray[np.float64]) -> dict[str, Detections]:
-    return {id_: each.of(each.scores >= least[each.classes]) for id_, each in seen.items()}
+    return {id_: each.where(each.scores >= least[each.classes]) for id_, each in seen.items()}
 
 
 def choose_scores(

@@ -93,12 +93,9 @@ class Drive:
         clock: `measured`, `unstated`, or the metadata's own value.
         start_ns: first log time; None without messages.
         images: by channel id.
-        clouds: by topic.
-        models: camera calibrations in order of time.
         library: name of the program that wrote the file.
         inexact: number of messages with NaN or infinities, by topic.
         undecoded: number of messages that were not decoded, by (topic, reason).
-        unchecked: number of messages without a checksum.
         data_section_checked: whether one checksum covers the whole data section.
         joined: one drive per file, if recorded into several.
         bag: (what, why) of wrong statements in a ROS 2 bag's metadata.

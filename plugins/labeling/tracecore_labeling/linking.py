@@ -72,7 +72,6 @@ class Linked:
     Attributes:
         unmatched: descriptions of images without a recorded frame.
         by_index: number of images linked by number, because the file gives no time.
-        images: number of images.
         unlike: (name, difference) of images whose recorded file has a different name.
     """
 
@@ -92,7 +91,6 @@ class FrameIndex:
         by_index: by (drive, position in a log or last number in an image file's name).
         of_files: frames of image files; `names` finds them by name.
         drives: all drives, longest name first.
-        drives_of_files: drives recorded as image files.
         by_image: by digest of the image, if the table has `image_sha256`.
     """
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import tracecore as tc
-from tracecore_training.checks import LossesFinite
 from tracecore_training.torch_stages import TRAINING_FACET, TorchDetector, TorchMultitask
-from tracecore_training.ultralytics_run import UltralyticsRun
+from tracecore_training.ultralytics_run import LossesFinite, UltralyticsRun
 
 __all__ = ["tracecore_register_checks", "tracecore_register_facets", "tracecore_register_stages"]
 

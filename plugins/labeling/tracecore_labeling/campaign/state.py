@@ -40,13 +40,10 @@ class Settings:
 
     Attributes:
         id: 16 hex digits: random, or derived from parameters and seed for a simulated campaign.
-        guideline: version of the guideline.
-        guideline_digest: digest of the guideline's text.
         categories: classes to label; empty allows any.
         review: share of tasks to review.
         lease_seconds: how long a claim is valid.
         seed: determines which tasks are reviewed.
-        tool: labeling tool and version.
         frames: ref of the frames; None for a simulated campaign.
     """
 
@@ -118,7 +115,6 @@ class TaskState:
         review: whether a review is required.
         gold: whether the campaign can't close without that review.
         labeler: the current or last one, as is `reviewer`.
-        until: end of the current lease.
         barred: labelers who may not claim it again: they refused it, or their labels were rejected.
         removed: number of labels removed by the review.
     """

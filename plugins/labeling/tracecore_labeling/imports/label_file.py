@@ -133,7 +133,6 @@ class FoundLabel:
 
     Attributes:
         id: stable id within the file; with the file's digest it determines the label's id.
-        category: class name; for a tag its subject.
         box: x, y, width, height; for a polygon the box around it.
         area: area of the object, px^2.
         polygon: rings, each of alternating x and y.
@@ -143,11 +142,7 @@ class FoundLabel:
         cuboid: ten numbers as in OpenLABEL.
         cuboid_frame: coordinate frame of the cuboid; None for that of its camera.
         path: alternating x (ahead) and y (left).
-        value: that of a tag.
-        attributes: all other data of the label.
-        reviewer: pseudonym.
         tier: working or gold.
-        proposed_by: ref of the model that proposed it.
     """
 
     id: str
