@@ -28,7 +28,7 @@ _REASONS = {
     "time_and_place": "frames of two drives at the same time and place",
     "near_duplicate": "frames that show the same picture",
 }
-_SAID = 3
+_SHOWN = 3
 _TEST = "test"
 _KERNELS = {"blocking", "severity"}  # the kernel's settings of any check
 
@@ -121,7 +121,7 @@ def _message(leaks: Sequence[Leak], sides: Sequence[Side], compared: Sequence[tu
         return f"{_TEST} shares nothing with {' or '.join(others)} ({counts})." if against_test else f"Nothing is shared by {names} ({counts})."
     found = []
     for leak in leaks:
-        shown = leak.pairs[:_SAID]
+        shown = leak.pairs[:_SHOWN]
         named = "; ".join(pair.a if pair.a == pair.b else f"{pair.a} and {pair.b}, {pair.apart}" for pair in shown)
         cut = f" ({len(shown)} shown, nearest first)" if len(shown) < leak.count else ""
         found.append(f"{' and '.join(leak.sides)}: {leak.found}{cut}: {named}")

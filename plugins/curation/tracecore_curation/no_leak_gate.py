@@ -21,7 +21,7 @@ from tracecore_schemas.run import CheckRun, Unknown
 
 __all__ = ["NoLeakOverBuild"]
 
-_SAID = 3
+_SHOWN = 3
 _UNREADABLE = (TracecoreError, OSError, pa.ArrowException)
 """Errors of reading a table with missing files."""
 
@@ -60,8 +60,8 @@ class NoLeakOverBuild(tc.Gate):
         if not evidence.reports:
             unknowns.append(Unknown("leaks", "The build holds no KPI report with figures, so that none could be judged."))
         said = [
-            *findings[:_SAID],
-            *([f"{counted(len(findings) - _SAID, 'further leak')} of this build"] if len(findings) > _SAID else []),
+            *findings[:_SHOWN],
+            *([f"{counted(len(findings) - _SHOWN, 'further leak')} of this build"] if len(findings) > _SHOWN else []),
             *(f"nobody knows what {ref} learned from: {strange[ref]} ('unknown_training: [{ref}]' lets it pass, as an unknown)" for ref in refused),
         ]
         said = said or [finder.clean(report) for report in reported if report.uses.measured] or ["no KPI report could be judged"]
@@ -200,7 +200,7 @@ def _limits(checks: Sequence[CheckRun]) -> Limits:
 
 
 def _describe_leak(leak: Leak) -> str:
-    shown = leak.pairs[:_SAID]
+    shown = leak.pairs[:_SHOWN]
     named = "; ".join(pair.a if pair.a == pair.b else f"{pair.a} and {pair.b}, {pair.apart}" for pair in shown)
     names = [drive for drive in leak.drives if drive]
     drives = "" if leak.reason == "shared_drive" or not names else f" (drive{'s' * (len(names) > 1)} {', '.join(names)})"

@@ -38,6 +38,7 @@ class Pool:
 
     Attributes:
         hashes: 64-bit difference hashes.
+        luma: mean luma, 0 to 1.
         conditions: dict of values by condition, with drive and sensor; missing ones are unknown.
     """
 

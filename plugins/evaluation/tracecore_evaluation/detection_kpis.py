@@ -171,7 +171,7 @@ class DetectionKpis(tc.Stage):
         slicing = read_slicing(params.slices, params.distances, known)
         known = sliced(known, slicing.frames)
         labels = read_labels(true_rows(every), known, config)
-        frames = [frame for frame in known if labels.speaks_of(frame.id)]
+        frames = [frame for frame in known if labels.covers(frame.id)]
         detector, not_executed = self._detector(context, model, config)
         samples = Samples(sample_frames(frames, params.samples))
         answers = detect(detector, config, context.read(self.frames), frames, context.progress, samples.look)
@@ -219,7 +219,7 @@ class DetectionKpis(tc.Stage):
         context.describe(self.report, KPIS_FACET, facet(findings, config.classes))
         counts = Counter(row["type"] for row in mistakes)
         context.describe(self.events, EVENTS_FACET, events_facet(counts, params.score, params.iou))
-        members: dict[str, JSON] = {"executed_with": detector.executed_with, "floor": FLOOR, **config.spoken_of()}
+        members: dict[str, JSON] = {"executed_with": detector.executed_with, "floor": FLOOR, **config.facet_members()}
         context.describe(self.detections, DETECTIONS_FACET, {"frames": len(frames), **members})
         for what, why in findings.unknowns:
             context.unknown(what, why, port=self.report)

@@ -130,7 +130,7 @@ class Labels:
     usual_state: int | None
     frames_elsewhere: int
 
-    def speaks_of(self, frame: str) -> bool:
+    def covers(self, frame: str) -> bool:
         """Whether a frame is labeled for at least one head."""
         return frame in self.truth or frame in self.paths or frame in self.lights
 
@@ -182,7 +182,7 @@ def read_labels(rows: Sequence[Row], frames: Sequence[Frame], config: ModelConfi
         _usual([states[id_] for id_ in sorted(states.keys() - evaluated)]),
         len({row["frame_id"] for row in rows if row["geometry"] != "cuboid"} - evaluated),
     )
-    if not any(found.speaks_of(id_) for id_ in evaluated):
+    if not any(found.covers(id_) for id_ in evaluated):
         raise UsageError(
             f"None of the {len(evaluated)} frames to evaluate on is labeled: the labels speak of {found.frames_elsewhere} other frames. "
             "Wire 'labels' to a label batch of these frames."

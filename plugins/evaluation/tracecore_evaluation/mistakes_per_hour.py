@@ -230,20 +230,20 @@ class MistakesPerHour(tc.Stage):
         slicing = read_slicing((*(name for name in params.slices if name not in OF_OBJECTS), "distance"), params.distances, known)
         known = sliced(known, slicing.frames)
         recorded = _detections_facet(context, self.detections)
-        spoken_of, seen, looked = read_detections(context.read(self.detections), recorded, rows)
-        labels = read_labels(rows, known, spoken_of)
-        frames = [frame for frame in known if frame.id in looked and labels.speaks_of(frame.id)]
+        predicted_config, seen, looked = read_detections(context.read(self.detections), recorded, rows)
+        labels = read_labels(rows, known, predicted_config)
+        frames = [frame for frame in known if frame.id in looked and labels.covers(frame.id)]
         if not frames:
             raise UsageError(f"The detections are of none of the {len(known)} frames. Wire 'detections' and 'frames' to the same frames.")
         settings = TrackerSettings(params.association, params.motion, params.confirm, params.coast)
         rules = Rules(params.iou, params.episode, params.off_path, Relevance(params.distance, params.height))
-        operating = self._operating(context, spoken_of, settings, rules, params.score)
+        operating = self._operating(context, predicted_config, settings, rules, params.score)
         # Mistakes of a head without labels can't be found, so it gets no KPI instead of a 0.
         labeled = {"obstacles": labels.truth, "path": labels.paths, "light": labels.lights}
-        config = spoken_of.only([head for head, of_frames in labeled.items() if any(frame.id in of_frames for frame in frames)])
+        config = predicted_config.only([head for head, of_frames in labeled.items() if any(frame.id in of_frames for frame in frames)])
         slices = slice_names(frames, endings(config.classes))
         time, units = driven(frames, slices), units_of(frames)
-        found = drive(frames, labels, above(seen, operating.by_class, spoken_of), config, settings, rules, slicing)
+        found = drive(frames, labels, above(seen, operating.by_class, predicted_config), config, settings, rules, slicing)
         without_looking = drive(frames, labels, replace(baseline_predictions(frames, labels, config), seen={}), config, settings, rules, slicing)
         drives = sorted({frame.drive for frame in frames})
         values = rates(found, time, slices, config, units)
@@ -266,7 +266,7 @@ class MistakesPerHour(tc.Stage):
             {name: len(members) for name, members in slices.items()},
             [
                 *_unknowns(known, frames, found, labels, time),
-                *heads_unknowns(frames, labels, spoken_of),
+                *heads_unknowns(frames, labels, predicted_config),
                 *_score_unknowns(operating, config),
                 *unsliced(frames, slicing.frames),
                 *interval_unknowns(set(drives), units),

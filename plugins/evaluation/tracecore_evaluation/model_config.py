@@ -49,7 +49,7 @@ class ModelConfig:
         of_boxes, of_path, of_light = (head in heads for head in _HEADS)
         return replace(self, classes=self.classes if of_boxes else (), ahead=self.ahead if of_path else (), states=self.states if of_light else ())
 
-    def spoken_of(self) -> dict[str, JSON]:
+    def facet_members(self) -> dict[str, JSON]:
         """Return the heads, classes, distances and states as recorded in a facet."""
         return {"heads": [*self.heads], "classes": [*self.classes], "ahead_m": [*self.ahead], "states": [*self.states]}
 

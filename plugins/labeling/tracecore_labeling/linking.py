@@ -24,7 +24,7 @@ __all__ = ["FRAME_COLUMNS", "LINK_COLUMNS", "FrameIndex", "LabeledImage", "Linke
 FRAME_COLUMNS = ["drive", "sensor", "timestamp_ns", "frame_id", "index", "width", "height"]
 LINK_COLUMNS = [*FRAME_COLUMNS, "file"]
 _NUMBER = re.compile(r"[0-9]+")
-_SAID = 5
+_SHOWN = 5
 _DIGITS = 19  # of the longest time in nanoseconds
 
 
@@ -197,9 +197,9 @@ def link(name: str, images: Sequence[LabeledImage], frames: FrameIndex) -> Linke
         linked[image.id] = frame
         by_index += indexed
     if images and not linked:
-        listed = ", ".join(unmatched[:_SAID])
+        listed = ", ".join(unmatched[:_SHOWN])
         raise UsageError(
-            f"None of the {len(images)} images of {name} matches a recorded frame, {f'the first {_SAID}: ' * (len(unmatched) > _SAID)}{listed}. "
+            f"None of the {len(images)} images of {name} matches a recorded frame, {f'the first {_SHOWN}: ' * (len(unmatched) > _SHOWN)}{listed}. "
             f"Recorded drives: {', '.join(sorted(frames.drives)) or 'none'}. An image is linked by 'drive' and 'log_time_ns', else by its file name."
         )
     unlike = tuple((_name(image), named.unlike[image.id]) for image in images if image.id in named.unlike)
@@ -271,4 +271,4 @@ def _name(image: LabeledImage) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SAID]) + (", …" if len(names) > _SAID else "")
+    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")

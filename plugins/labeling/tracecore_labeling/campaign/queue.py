@@ -72,10 +72,10 @@ class Queue(CampaignDatabase):
 
         Reviewers never get their own labels, labelers no task that they refused or whose labels were rejected. `task` is the only task to consider.
         """
-        if not self._inside and not self._anything(role):
+        if not self._inside and not self._has_claimable(role):
             return None
         with self._action():
-            self._open()
+            self._require_open()
             self._expire()
             mine, free, held = ("labeler", Stage.OPEN, Stage.CLAIMED) if role == "label" else ("reviewer", Stage.SUBMITTED, Stage.REVIEWING)
             # A reviewer is never the task's labeler, and a labeler who refused a task can't claim it again.
@@ -103,7 +103,7 @@ class Queue(CampaignDatabase):
         if not reason.strip():
             raise UsageError("A refusal needs a reason: say why the task can't be labeled.")
         with self._action():
-            self._open()
+            self._require_open()
             self._expire()
             row = self._row(task)
             if row["stage"] != Stage.CLAIMED or row["labeler"] != who:
@@ -121,10 +121,10 @@ class Queue(CampaignDatabase):
         digest = digest_json([label_json(label) for label in labels])
         late: str | None = None
         with self._action():
-            receipt = self._known(submission, task, who, digest)
+            receipt = self._earlier_receipt(submission, task, who, digest)
             if receipt is not None:
                 return receipt
-            self._open()
+            self._require_open()
             self._expire()
             row = self._row(task)
             if row["stage"] != Stage.CLAIMED or row["labeler"] != who:
@@ -151,10 +151,10 @@ class Queue(CampaignDatabase):
         """
         digest = digest_json([verdict, [[named, label_json(label)] for named, label in after], note])
         with self._action():
-            receipt = self._known(review, task, who, digest)
+            receipt = self._earlier_receipt(review, task, who, digest)
             if receipt is not None:
                 return receipt
-            self._open()
+            self._require_open()
             self._expire()
             row = self._row(task)
             before = self._labels(task)
@@ -192,9 +192,9 @@ class Queue(CampaignDatabase):
     def close(self, who: str | None, *, give_up: bool = False) -> None:
         """Close the campaign. Raises UsageError if gold tasks have no review, unless `give_up` is set; they then stay unlabeled."""
         with self._action():
-            self._open()
+            self._require_open()
             self._expire()
-            left = self._gold_left()
+            left = self._open_gold_tasks()
             if left and not give_up:
                 raise UsageError(
                     f"The campaign '{self.settings.name}' is not complete: {len(left)} gold tasks ({', '.join(left[:_NAMED])}"
@@ -216,7 +216,7 @@ class Queue(CampaignDatabase):
         ).fetchone()
         return None if row is None else self._claim(row[0])
 
-    def _gold_left(self) -> list[str]:
+    def _open_gold_tasks(self) -> list[str]:
         """Return the gold tasks that are not done (labeled and reviewed)."""
         found = self._db.execute(
             "SELECT task FROM tasks JOIN log USING (task) WHERE stage != ? AND action = ? AND json_extract(detail, '$.gold') ORDER BY position",
@@ -224,12 +224,12 @@ class Queue(CampaignDatabase):
         )
         return [task for (task,) in found]
 
-    def _anything(self, role: str) -> bool:
+    def _has_claimable(self, role: str) -> bool:
         """Whether any task is in a stage claimable in this role; takes no write lock."""
         stages = (Stage.OPEN, Stage.CLAIMED) if role == "label" else (Stage.SUBMITTED, Stage.REVIEWING)
         return self._db.execute("SELECT 1 FROM tasks WHERE stage IN (?, ?) LIMIT 1", stages).fetchone() is not None
 
-    def _open(self) -> None:
+    def _require_open(self) -> None:
         if self.is_closed():
             raise UsageError(f"The campaign '{self.settings.name}' is closed: nothing more is taken.")
 
@@ -244,7 +244,7 @@ class Queue(CampaignDatabase):
             else:
                 self._set(task, stage=Stage.OPEN, labeler=None, until=None)
 
-    def _known(self, id_: str, task: str, who: str, digest: str) -> Receipt | None:
+    def _earlier_receipt(self, id_: str, task: str, who: str, digest: str) -> Receipt | None:
         row = self._db.execute("SELECT task, who, digest, seq FROM receipts WHERE id = ?", (id_,)).fetchone()
         if row is None:
             return None

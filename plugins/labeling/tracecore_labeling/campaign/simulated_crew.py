@@ -46,7 +46,7 @@ def reviewed(
         true = _best(label, left)
         if true is not None:
             left.remove(true)
-        right = true is not None and _agrees(label, true)
+        right = true is not None and _is_accepted(label, true)
         if right or rng.random() >= care:
             after.append((id_, label))
             continue
@@ -87,7 +87,7 @@ def _best(label: Label, truth: Sequence[Label]) -> Label | None:
     return same[place] if best >= _SAME_OBJECT else None
 
 
-def _agrees(label: Label, true: Label) -> bool:
+def _is_accepted(label: Label, true: Label) -> bool:
     if (label.category, label.value, label.ignore) != (true.category, true.value, true.ignore):
         return False
     if label.box is not None and true.box is not None:
@@ -148,15 +148,15 @@ def work(queue: Queue, clock: SetClock, crew: Crew, report: Callable[[int], None
 
     The queue must use `clock`, which is set to the time of each action; `report` is called with the number of done tasks.
     """
-    abouts = queue.workers()
+    states = queue.workers()
     names = crew.names
-    if not abouts:
-        abouts = {who: {"at": crew.start + number * 7 * SECOND} for number, who in enumerate(names)}
+    if not states:
+        states = {who: {"at": crew.start + number * 7 * SECOND} for number, who in enumerate(names)}
         with queue.transaction():
-            for who, about in abouts.items():
+            for who, about in states.items():
                 queue.keep_worker(who, about)
     order = {who: number for number, who in enumerate(names)}
-    heap = [(about["at"], order[who], who) for who, about in abouts.items()]
+    heap = [(about["at"], order[who], who) for who, about in states.items()]
     heapq.heapify(heap)
     resting: set[str] = set()
     while heap and len(resting) < len(names):
@@ -165,12 +165,12 @@ def work(queue: Queue, clock: SetClock, crew: Crew, report: Callable[[int], None
             for _ in range(_STEPS):
                 at, _, who = heapq.heappop(heap)
                 clock.time = at
-                about = _step(queue, crew, who, abouts[who], at)
+                about = _step(queue, crew, who, states[who], at)
                 if about.get("rests"):
                     resting.add(who)
                 else:
                     resting.clear()
-                abouts[who] = changed[who] = about
+                states[who] = changed[who] = about
                 heapq.heappush(heap, (about["at"], order[who], who))
                 if len(resting) == len(names):
                     break

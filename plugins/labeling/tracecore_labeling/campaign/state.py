@@ -157,7 +157,7 @@ class CampaignState:
             detail = entry.detail
             self.tasks[entry.task] = TaskState(entry.task, detail["position"], frame_of(detail["frame"]), detail["review"], detail.get("gold", False))
         elif entry.task is not None:
-            _move(self.tasks[entry.task], entry)
+            _apply_to_task(self.tasks[entry.task], entry)
 
 
 def state_of(entries: Iterable[Entry]) -> CampaignState:
@@ -174,7 +174,7 @@ def state_of(entries: Iterable[Entry]) -> CampaignState:
     return state
 
 
-def _move(task: TaskState, entry: Entry) -> None:
+def _apply_to_task(task: TaskState, entry: Entry) -> None:
     detail = entry.detail
     match entry.action:
         case Action.CLAIM if detail["role"] == "review":
@@ -191,13 +191,13 @@ def _move(task: TaskState, entry: Entry) -> None:
             _free(task)
         case Action.SUBMIT:
             task.stage = Stage.SUBMITTED if task.review else Stage.DONE
-            task.labels = _standing(detail["labels"])
+            task.labels = _revisions(detail["labels"])
             task.next_ordinal = max([task.next_ordinal - 1, *(each.ordinal for each in task.labels)]) + 1
             task.labeled_at, task.until = entry.at, None
         case Action.REVIEW:
             task.stage, task.reviewer, task.until = Stage.DONE, entry.who, None
             task.reviewed_at, task.verdict = entry.at, detail["verdict"]
-            task.labels, task.removed = _standing(detail["labels"]), detail["removed"]
+            task.labels, task.removed = _revisions(detail["labels"]), detail["removed"]
             task.next_ordinal = max([task.next_ordinal - 1, *(each.ordinal for each in task.labels)]) + 1
         case Action.REOPEN:
             task.barred.add(str(task.labeler))
@@ -212,7 +212,7 @@ def _free(task: TaskState) -> None:
     task.stage, task.labeler, task.until = Stage.OPEN, None, None
 
 
-def _standing(written: Iterable[Mapping[str, Any]]) -> tuple[LabelRevision, ...]:
+def _revisions(written: Iterable[Mapping[str, Any]]) -> tuple[LabelRevision, ...]:
     return tuple(LabelRevision(each["ordinal"], each["revision"], labels_of([each["label"]])[0], each.get("qa")) for each in written)
 
 

@@ -75,16 +75,16 @@ def _line(label: Label, box: Sequence[float], cuboid: Sequence[float], written: 
     name = "_".join(label["category"].split())  # spaces would part the class from itself
     if name != label["category"]:
         written.lose("spaces of class names")
-    said = dict(label["attributes"])
-    score = [f"{label['score']:.12g}"] if label.get("score") is not None else [said["score"]] if _is_number(said.get("score")) else []
+    attributes = dict(label["attributes"])
+    score = [f"{label['score']:.12g}"] if label.get("score") is not None else [attributes["score"]] if _is_number(attributes.get("score")) else []
     numbers = (f"{value:.12g}" for value in (*box, *cuboid))
     return " ".join([name or "_", *(_UNKNOWN | state).values(), *numbers, *score])
 
 
 def _state(label: Label) -> dict[str, str]:
     """Return the attributes truncated, occluded and alpha of a label, if they are numbers."""
-    said = dict(label["attributes"])
-    return {name: said[name] for name in _UNKNOWN if _is_number(said.get(name))}
+    attributes = dict(label["attributes"])
+    return {name: attributes[name] for name in _UNKNOWN if _is_number(attributes.get(name))}
 
 
 def _count(label: Label, written: ExportResult, state: Mapping[str, str]) -> None:

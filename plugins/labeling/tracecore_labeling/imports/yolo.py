@@ -18,7 +18,7 @@ _SETS = (".yaml", ".yml", ".names", ".data")
 _CLASSES = "classes.txt"
 _IMAGES = (".jpg", ".jpeg", ".png", ".webp")
 _FOLDER = re.compile(r"labels|annotations|obj_\w+_data", re.IGNORECASE)
-_SAID = 3
+_SHOWN = 3
 
 
 class Yolo(LabelImport):
@@ -53,9 +53,9 @@ class Yolo(LabelImport):
             return context.adopt(source, kind="external", name=source.name)
 
         self._fields = _fields(params.fields)
-        about = [(each.name, read_set(adopt(each), each.name)) for each in found if _is_about(each)]
-        self._classes = params.classes or _classes(about)
-        sets = [each for _, each in about]
+        described = [(each.name, read_set(adopt(each), each.name)) for each in found if _describes_set(each)]
+        self._classes = params.classes or _classes(described)
+        sets = [each for _, each in described]
         self._keypoints = max((each.keypoints for each in sets), default=0)
         self._posed = 0
         labels = {source.path for source in texts}
@@ -87,15 +87,15 @@ def _is_label(source: tc.SourceFile, images: Collection[Path]) -> bool:
     """Whether a text file has labels: it is in a folder of labels, or an image (paths without suffix) has its stem."""
     folders = {*PurePosixPath(source.name).parent.parts, source.path.parent.name}
     in_place = any(map(_FOLDER.fullmatch, folders)) or source.path.with_suffix("") in images
-    return source.path.suffix.lower() == ".txt" and not _is_about(source) and in_place
+    return source.path.suffix.lower() == ".txt" and not _describes_set(source) and in_place
 
 
-def _is_about(source: tc.SourceFile) -> bool:
+def _describes_set(source: tc.SourceFile) -> bool:
     return source.path.suffix.lower() in _SETS or source.path.name == _CLASSES
 
 
 def _is_list(source: tc.SourceFile, labels: Collection[Path]) -> bool:
-    return source.path.suffix.lower() == ".txt" and source.path not in labels and not _is_about(source)
+    return source.path.suffix.lower() == ".txt" and source.path not in labels and not _describes_set(source)
 
 
 def _fields(text: str) -> tuple[str, ...]:
@@ -105,15 +105,15 @@ def _fields(text: str) -> tuple[str, ...]:
     return fields
 
 
-def _classes(about: Sequence[tuple[str, YoloSet]]) -> tuple[str, ...]:
-    found = {each.names for _, each in about if each.names is not None}
-    nameless = [name for name, _ in about if name.endswith((".yaml", ".yml"))]
+def _classes(described: Sequence[tuple[str, YoloSet]]) -> tuple[str, ...]:
+    found = {each.names for _, each in described if each.names is not None}
+    nameless = [name for name, _ in described if name.endswith((".yaml", ".yml"))]
     if nameless and not found:
         raise tc.UsageError(f"The file {nameless[0]} {NO_NAMES}")
     if not found:
         raise tc.UsageError("Nothing says what the class numbers mean: name a data.yaml or obj.names in 'paths', or give 'classes'.")
     if len(found) > 1:
-        listed = " and ".join(", ".join(names) for names in sorted(found)[:_SAID])
+        listed = " and ".join(", ".join(names) for names in sorted(found)[:_SHOWN])
         raise tc.UsageError(
             f"The files in 'paths' give different class names ({listed}): give 'classes', or take the folders by assets of their own."
         )
