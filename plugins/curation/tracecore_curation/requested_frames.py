@@ -86,8 +86,8 @@ def read_pool(frames: Any, labels: Any = None) -> Pool:
     known = read_conditions(frames, labels)
     rows = zip(table["frame_id"].to_pylist(), table["drive"].to_pylist(), table["sensor"].to_pylist(), strict=True)
     return Pool(
-        _texts(table["frame_id"]),
-        _texts(table["drive"]),
+        _objects(table["frame_id"].to_pylist()),
+        _objects(table["drive"].to_pylist()),
         np.array([int(text, 16) for text in table["dhash"].to_pylist()], dtype=np.uint64),
         table["luma"].to_numpy().astype(np.float64),
         _objects([known[id_] | {"drive": drive, "sensor": sensor} for id_, drive, sensor in rows]),
@@ -154,10 +154,6 @@ def _spread(rows: NDArray[np.intp]) -> NDArray[np.intp]:
         scale /= 2
     # The rank of the n-th number of the sequence is the n-th row.
     return rows[np.argsort(np.argsort(reversed_, kind="stable"), kind="stable")]
-
-
-def _texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
-    return _objects(column.to_pylist())
 
 
 def _objects(listed: list[Any]) -> NDArray[np.object_]:

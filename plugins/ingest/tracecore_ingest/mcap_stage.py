@@ -15,7 +15,7 @@ from tracecore_ingest.drive_files import SUFFIXES, WAL, is_drive_file
 from tracecore_ingest.drive_tables import frame_batches, signal_batches, sweep_batches
 from tracecore_ingest.report import RowCounter, describe_calibrations, describe_drives, describe_frames, describe_signals, describe_sweeps
 from tracecore_ingest.ros_bags import METADATA
-from tracecore_ingest.validate import WantedTopics, validate_drives
+from tracecore_ingest.validate import validate_drives
 from tracecore_schemas.arrow_tables import CALIBRATIONS, FRAMES, SIGNALS, SWEEPS, table_of
 from tracecore_schemas.facets import DRIVE_FACET
 from tracecore_schemas.refs import artifact_ref
@@ -56,7 +56,7 @@ class Mcap(tc.Stage):
         files = [*context.files(self.drives), *self._members(context)]
         if not any(file.path.name != METADATA for file in files):
             raise tc.UsageError("The ingest stage 'mcap' was given no drive: name files in its parameter 'paths', or supply its input 'logs'.")
-        drives = validate_drives(context, files, WantedTopics(params.sensors, params.lidars))
+        drives = validate_drives(context, files, params.sensors, params.lidars)
         for one, other in pairwise(drives):
             if one.name == other.name:
                 raise tc.UsageError(

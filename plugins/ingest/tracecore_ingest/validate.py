@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import tracecore as tc
@@ -14,41 +14,33 @@ from tracecore_ingest.errors import Damaged, quarantine_damaged
 from tracecore_ingest.ros_bags import METADATA, Bag, join, read_bag
 from tracecore_ingest.scan import scan_drive
 
-__all__ = ["WantedTopics", "validate_drives"]
+__all__ = ["validate_drives"]
 
 _REPORT_EVERY = 8 << 20  # bytes between two progress reports
 _INDEXED = 4_000_000  # messages whose index is kept, 32 bytes each; further files are indexed again when their rows are written
 
 
-@dataclass(frozen=True, slots=True)
-class WantedTopics:
-    """Camera and LiDAR topics to decode; None for all."""
-
-    sensors: Sequence[str] | None = None
-    lidars: Sequence[str] | None = None
-
-
-def validate_drives(context: tc.Context, files: Sequence[tc.SourceFile], wanted: WantedTopics) -> list[Drive]:
-    """Scan drive files, join the files of each bag, and return the drives sorted by name.
+def validate_drives(context: tc.Context, files: Sequence[tc.SourceFile], sensors: Sequence[str] | None, lidars: Sequence[str] | None) -> list[Drive]:
+    """Scan drive files, join the files of each bag, and return the drives sorted by name; `sensors` and `lidars`: topics to decode, None for all.
 
     Damaged files are quarantined; files with the same name and bytes count once. The metadata of bags are stored.
     """
     bags = list(_bags(context, [file for file in files if file.path.name == METADATA]))
     packed = {path: bag.packed for bag in bags for path in bag.files if bag.packed}
-    beside = {file.path: file for file in files if file.path.name.endswith(WAL)}
-    logs = [file for file in files if file.path.name != METADATA and file.path not in beside]
+    wal_files = {file.path: file for file in files if file.path.name.endswith(WAL)}
+    logs = [file for file in files if file.path.name != METADATA and file.path not in wal_files]
     total = sum(file.size_bytes for file in logs)
     done = 0
     kept = 0
-    judged: dict[Path, Drive] = {}
+    scanned: dict[Path, Drive] = {}
     for file in logs:
         note = f"checking {file.name}"
         try:
             if file.path in packed:
                 raise Damaged(f"its bag's messages are compressed one by one ({packed[file.path]}), which is not read: convert it to plain MCAP")  # noqa: TRY301  # reported as any damage
-            log = beside.pop(Path(f"{file.path}{WAL}"), None)
+            log = wal_files.pop(Path(f"{file.path}{WAL}"), None)
             path = readable(context, file, log)
-            found = judged[file.path] = scan_drive(file, wanted.sensors, _progress_reporter(context, done, total, note), wanted.lidars, path)
+            found = scanned[file.path] = scan_drive(file, sensors, _progress_reporter(context, done, total, note), lidars, path)
             found.write_ahead_log = log
             kept += found.messages
             if kept > _INDEXED:
@@ -57,14 +49,14 @@ def validate_drives(context: tc.Context, files: Sequence[tc.SourceFile], wanted:
             quarantine_damaged(context, file, problem)
         done += file.size_bytes
         context.progress(done, total, note)
-    for file in beside.values():
+    for file in wal_files.values():
         quarantine_damaged(context, file, Damaged("is the write-ahead log of a file that is not beside it"))
-    joined = [(bag, drive) for bag in bags if (drive := _of_bag(context, bag, judged)) is not None]
+    joined = [(bag, drive) for bag in bags if (drive := _of_bag(context, bag, scanned)) is not None]
     named = list(_distinct_names(joined))
     for (bag, _), drive in zip(joined, named, strict=True):
         if not bag.source.part_of:
             context.adopt(bag.source, kind="external", name=f"{drive.name}/{METADATA}")
-    drives = [*named, *judged.values()]
+    drives = [*named, *scanned.values()]
     valid: dict[tuple[str, str], Drive] = {}
     for drive in drives:
         if valid.setdefault((drive.name, drive.source.digest), drive) is not drive:
@@ -83,9 +75,9 @@ def _bags(context: tc.Context, files: Sequence[tc.SourceFile]) -> Iterator[Bag]:
                 yield bag
 
 
-def _of_bag(context: tc.Context, bag: Bag, judged: dict[Path, Drive]) -> Drive | None:
-    """Remove a bag's files from `judged` and return the joined drive; None without valid files, or if they contradict each other (quarantined)."""
-    parts = [judged.pop(path) for path in bag.files if path in judged]
+def _of_bag(context: tc.Context, bag: Bag, scanned: dict[Path, Drive]) -> Drive | None:
+    """Remove a bag's files from `scanned` and return the joined drive; None without valid files, or if they contradict each other (quarantined)."""
+    parts = [scanned.pop(path) for path in bag.files if path in scanned]
     if not parts:
         return None
     try:

@@ -19,7 +19,18 @@ from tracecore_labeling.image_names import FileNames, NamedImage, NameMatch
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["FRAME_COLUMNS", "LINK_COLUMNS", "FrameIndex", "LabeledImage", "Linked", "RecordedFrame", "link", "recorded_frames", "unlinked"]
+__all__ = [
+    "FRAME_COLUMNS",
+    "LINK_COLUMNS",
+    "FrameIndex",
+    "LabeledImage",
+    "Linked",
+    "RecordedFrame",
+    "link",
+    "listed_names",
+    "recorded_frames",
+    "unlinked",
+]
 
 FRAME_COLUMNS = ["drive", "sensor", "timestamp_ns", "frame_id", "index", "width", "height"]
 LINK_COLUMNS = [*FRAME_COLUMNS, "file"]
@@ -210,12 +221,12 @@ def unlinked(name: str, linked: Linked) -> Iterator[tuple[str, str]]:
     """Yield (what, why) of facts that linking left unknown."""
     if linked.unmatched:
         share = f"{len(linked.unmatched)} of {linked.images} images of {name}"
-        yield "frames of labeled images", f"{share} match no recorded frame, so their labels are left out: {_listed(linked.unmatched)}."
+        yield "frames of labeled images", f"{share} match no recorded frame, so their labels are left out: {listed_names(linked.unmatched)}."
     if linked.by_index:
         how = "by their place in the drive, or by the number of their file"
         yield "time of labeled images", f"{linked.by_index} images of {name} give no log_time_ns and were linked {how}."
     for how, count in sorted(Counter(how for _, how in linked.unlike).items()):
-        shown = _listed([image for image, other in linked.unlike if other == how])
+        shown = listed_names([image for image, other in linked.unlike if other == how])
         yield "names of labeled images", f"{count} of {linked.images} images of {name} were linked to a file of that name {how}: {shown}."
 
 
@@ -270,5 +281,6 @@ def _name(image: LabeledImage) -> str:
     return image.file_name or f"{image.drive} at {image.log_time_ns}"
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed_names(names: Sequence[str]) -> str:
+    """Return the first five names, and an ellipsis if there are more."""
     return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")

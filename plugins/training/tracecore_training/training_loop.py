@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -92,7 +92,7 @@ class Trained:
 
     model: MultiTask
     curves: Curves
-    resumed_at: int | None = field(default=None)
+    resumed_at: int | None = None
 
 
 def train(

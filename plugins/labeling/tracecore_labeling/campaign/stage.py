@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import tracecore as tc
@@ -14,7 +14,7 @@ from tracecore_labeling.campaign.simulated_crew import Crew, Habits, work
 from tracecore_labeling.campaign.simulated_labels import TRUTH_COLUMNS, Mistakes, Truth, truth_of
 from tracecore_labeling.campaign.state import CampaignState, Settings, Stage, state_of
 from tracecore_labeling.label_table import Row, label_table, labels_facet
-from tracecore_labeling.linking import FRAME_COLUMNS, RecordedFrame, recorded_frames
+from tracecore_labeling.linking import FRAME_COLUMNS, RecordedFrame, listed_names, recorded_frames
 from tracecore_schemas.canonical import JSON, digest_bytes, digest_json, hex_of
 from tracecore_schemas.facets import LABELS_FACET
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Campaign"]
 
-_SAID = 5
 _DARKNESS = {"day": 0.0, "dusk": 0.5, "night": 1.0}
 _DARK_LUMA, _LIGHT_LUMA = 0.15, 0.35  # mean luma of a night and of a day, where the drive doesn't say which it was
 
@@ -93,7 +92,7 @@ class Campaign(tc.Stage):
         self._unfinished(context, states, truth is not None)
         unreviewed = sorted(gold - {row.frame_id for row in rows if row.tier == "gold"})
         if unreviewed:
-            why = f"{len(unreviewed)} of {len(gold)} gold frames have no labels that were reviewed: {_shown(unreviewed)}."
+            why = f"{len(unreviewed)} of {len(gold)} gold frames have no labels that were reviewed: {listed_names(unreviewed)}."
             context.unknown("review of gold frames", why, port=self.labels)
 
     def _simulated(
@@ -154,7 +153,7 @@ class Campaign(tc.Stage):
             if missing:
                 context.unknown(
                     "frames of labels",
-                    f"{len(missing)} frames that '{name}' labels are not among the input 'frames' and left out: {_shown(missing)}.",
+                    f"{len(missing)} frames that '{name}' labels are not among the input 'frames' and left out: {listed_names(sorted(missing))}.",
                     port=self.labels,
                 )
         if not rows:
@@ -170,10 +169,6 @@ class Campaign(tc.Stage):
                 context.unknown("labels of frames", f"{why}, so their frames have no labels.", port=self.labels)
             if not simulated and not state.settings.tool:
                 context.unknown("labeling tool", f"'{state.settings.name}' doesn't say what its labels were drawn with.", port=self.labels)
-
-
-def _shown(frame_ids: Collection[str]) -> str:
-    return ", ".join(sorted(frame_ids)[:_SAID]) + (", …" if len(frame_ids) > _SAID else "")
 
 
 def _settings(params: Campaign.Params, truth: Truth, seed: int) -> Settings:

@@ -61,8 +61,8 @@ def openlabel_document(drive: str, frames: Sequence[LabeledFrame]) -> dict[str, 
             if label["geometry"] == "tag":
                 context = contexts.setdefault(label["category"], _Object(str(len(contexts)), label["category"], label["category"], {}))
                 context.seen(number)
-                said = {"name": "value", "val": label["value"], "coordinate_system": frame.sensor, "attributes": _attributes_of(label)}
-                entry.setdefault("contexts", {}).setdefault(context.uid, {"context_data": {"text": []}})["context_data"]["text"].append(said)
+                listed = {"name": "value", "val": label["value"], "coordinate_system": frame.sensor, "attributes": _attributes_of(label)}
+                entry.setdefault("contexts", {}).setdefault(context.uid, {"context_data": {"text": []}})["context_data"]["text"].append(listed)
                 continue
             category = label["category"] or label["geometry"]
             key = (label["track"] or label["label_id"], category)
@@ -95,13 +95,13 @@ def _frame(frames: Sequence[LabeledFrame], streams: Mapping[str, Any]) -> dict[s
     sizes = {sensor: stream for sensor, stream in sizes.items() if stream != streams[sensor]}
     if sizes:
         properties["streams"] = sizes
-    said = [
+    listed = [
         {"name": name, "val": value} | ({"coordinate_system": frame.sensor} if len(streams) > 1 else {})
         for frame in frames
         for name, value in sorted(frame.attributes.items())
     ]
-    if said:
-        properties["attributes"] = {"text": said}
+    if listed:
+        properties["attributes"] = {"text": listed}
     return {"frame_properties": properties, "objects": {}}
 
 
@@ -180,4 +180,4 @@ def _attributes_of(label: Label, **more: str) -> dict[str, Any]:
         "num": [{"name": key, "val": label[key]} for key in _NUMBERS if label.get(key) is not None],
         "boolean": [{"name": key, "val": True} for key in _FLAGS if label.get(key)],
     }
-    return {kind: said for kind, said in kinds.items() if said}
+    return {kind: listed for kind, listed in kinds.items() if listed}
