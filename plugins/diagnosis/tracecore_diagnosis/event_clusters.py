@@ -135,7 +135,7 @@ class EventClusters(tc.Stage):
                 "unasked": len(unasked),
             },
         )
-        self._say(context, mistakes, bugs, frames, len(looks.rows))
+        self._record_unknowns(context, mistakes, bugs, frames, len(looks.rows))
         for name in params.dimensions:
             if name not in {*chances.of_frames, *OF_OBJECTS} and any(name in mistake.conditions for mistake in mistakes):
                 why = f"Mistakes name the condition '{name}', frames and labels do not: it counts as the object's, rate and lift are of all frames."
@@ -174,7 +174,9 @@ class EventClusters(tc.Stage):
         score = facet.get("score") if isinstance(facet, Mapping) else None
         return float(score) if isinstance(score, int | float) else _SCORE
 
-    def _say(self, context: tc.Context, mistakes: Sequence[Mistake], bugs: Sequence[Bug], frames: Mapping[str, FrameFacts], looked_at: int) -> None:
+    def _record_unknowns(
+        self, context: tc.Context, mistakes: Sequence[Mistake], bugs: Sequence[Bug], frames: Mapping[str, FrameFacts], looked_at: int
+    ) -> None:
         if not mistakes:
             context.log.info("There are no mistakes: nothing is asked for but what bug reports ask.")
         strangers = sum(mistake.frame_id not in frames for mistake in mistakes)

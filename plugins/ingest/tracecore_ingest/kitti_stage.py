@@ -203,14 +203,14 @@ def _calibration_rows(found: _Set, lidar_at: tuple[float, float, float] | None) 
     for number, calibration in sorted(found.read.items()):
         source = found.calibrations[number].name
         from_camera = on_vehicle @ np.linalg.inv(calibration.velodyne_to_camera)
-        said: list[tuple[str, str, Any, tuple[int, int] | None, Any]] = [
+        placed: list[tuple[str, str, Any, tuple[int, int] | None, Any]] = [
             (sensor, CAMERA_FRAME, calibration.projections[name].ravel().tolist(), sizes[sensor, number], from_camera)
             for sensor, name in CAMERAS.items()
             if (sensor, number) in sizes and name in calibration.projections
         ]
         if number in found.scans:
-            said.append((found.lidar, VELODYNE, None, None, on_vehicle))
-        for sensor, frame, projection, size, matrix in said:
+            placed.append((found.lidar, VELODYNE, None, None, on_vehicle))
+        for sensor, frame, projection, size, matrix in placed:
             now = (projection, size, matrix.tolist())
             if last.get(sensor) == now:
                 continue

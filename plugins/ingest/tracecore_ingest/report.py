@@ -135,8 +135,8 @@ def describe_drives(context: tc.Context, drives: Sequence[Drive]) -> None:
 def describe_frames(context: tc.Context, port: tc.Output, drives: Sequence[Drive], seen: RowCounter, sensors: Sequence[str] | None) -> None:
     """Attach the frames facet to the output and record unknown times and places. `sensors`: camera topics asked for; None for all."""
     facts = seen.facts("frames_by_sensor") | _left_out(drives, Role.FRAME, sensors)
-    asked = [drive for drive in drives if drive.cameras and (sensors is None or not set(drive.cameras).isdisjoint(sensors))]
-    without = {drive.name: list(drive.cameras) for drive in asked if not seen.drives[drive.name]}
+    with_cameras = [drive for drive in drives if drive.cameras and (sensors is None or not set(drive.cameras).isdisjoint(sensors))]
+    without = {drive.name: list(drive.cameras) for drive in with_cameras if not seen.drives[drive.name]}
     if without:
         facts["without_frames"] = without
     facts["sensors"] = sorted(seen.topics)

@@ -88,16 +88,13 @@ def _meant(queues: dict[str, Queue], task: str | None) -> Queue:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def labeler_option(function: F) -> F:
-    """Add the option `--as PSEUDONYM`, passed as `who: str | None`."""
-    return click.option(
-        "--as", "who", metavar="PSEUDONYM", default=lambda: plugin_setting("LABELER"), help="Your pseudonym (else TRACECORE_LABELER)."
-    )(function)
+labeler_option = click.option(
+    "--as", "who", metavar="PSEUDONYM", default=lambda: plugin_setting("LABELER"), help="Your pseudonym (else TRACECORE_LABELER)."
+)
+"""The option `--as PSEUDONYM`, passed as `who: str | None`."""
 
-
-def campaign_option(function: F) -> F:
-    """Add the option `--campaign NAME`, passed as `campaign: str | None`."""
-    return click.option("--campaign", metavar="NAME", default=None, help="Which campaign; needed where several are open.")(function)
+campaign_option = click.option("--campaign", metavar="NAME", default=None, help="Which campaign; needed where several are open.")
+"""The option `--campaign NAME`, passed as `campaign: str | None`."""
 
 
 def file_option(required: bool) -> Callable[[F], F]:

@@ -292,8 +292,8 @@ class ObjectReader:
         alone: dict[str, list[tuple[Shape, Ring]]] = defaultdict(list)
         for shape, ring in outlines:
             upright = [box for box, _, corners in boxes.values() if box.stream == shape.stream and corners is None]
-            said = texts_of(shape.one.get("attributes") or {}).get(OUTLINE_OF)
-            owners = [box for box in upright if said is None or box.one.get("name") == said]
+            owner = texts_of(shape.one.get("attributes") or {}).get(OUTLINE_OF)
+            owners = [box for box in upright if owner is None or box.one.get("name") == owner]
             if len(owners) == 1:
                 rings[owners[0].id].append(ring)
             else:
@@ -331,10 +331,10 @@ class ObjectReader:
             system = one.get("coordinate_system", "")
             shape = Shape(f"{frame}/context/{uid}/{place}", "tag", system if system in self.streams else self.first_camera, one)
             yield self.built(shape, replace(known, track=None), {}, geometry="tag", value=one["val"])
-        said = known.attributes | texts_of(others)
-        if "value" in said or not (tags or said):
-            said = {known.category: said.pop("value", known.name or "true")} | said
-        attributes.update(said)
+        texts = known.attributes | texts_of(others)
+        if "value" in texts or not (tags or texts):
+            texts = {known.category: texts.pop("value", known.name or "true")} | texts
+        attributes.update(texts)
 
 
 def _is_path(shape: Shape) -> bool:
