@@ -10,7 +10,7 @@ from typing import Any, Literal
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.facets import KPIS_FACET
 
-__all__ = ["Kpi", "KpiSpec", "kpi_values", "read_kpis", "spec_of", "with_traits"]
+__all__ = ["Kpi", "KpiSpec", "kpi_values", "prefixes", "read_kpis", "spec_of", "with_traits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,10 @@ class KpiSpec:
 
 def spec_of(name: str, specs: Mapping[str, KpiSpec]) -> KpiSpec | None:
     """Return the spec of a KPI or of its nearest family, or None."""
-    return next((specs[prefix] for prefix in _prefixes(name) if prefix in specs), None)
+    return next((specs[prefix] for prefix in prefixes(name) if prefix in specs), None)
 
 
-def _prefixes(name: str) -> Iterable[str]:
+def prefixes(name: str) -> Iterable[str]:
     """Return a KPI's name and the names of its families, longest first."""
     parts = name.split(".")
     return (".".join(parts[:length]) for length in range(len(parts), 0, -1))
@@ -65,7 +65,8 @@ def _prefixes(name: str) -> Iterable[str]:
 def with_traits(facet: Mapping[str, Any], specs: Mapping[str, KpiSpec]) -> dict[str, JSON]:
     """Return a `tracecore_kpis` facet with the traits of the registered KPIs that it has values of.
 
-    Added unless the facet has them: `lower_is_better` and `units` by KPI or family, `headline`, and `level` if it is the same for all.
+    Added unless the facet has them: `lower_is_better` and `units` by KPI or family, `headline`, `descriptions` as registered, and `level` if
+    it is the same for all. The summary is made again of the headlines that are added, unless it is the reporting stage's own.
     """
     values: Mapping[str, Any] = facet.get("values") or {}
     found = {spec.name: spec for name in values if (spec := spec_of(name, specs)) is not None}
@@ -75,14 +76,20 @@ def with_traits(facet: Mapping[str, Any], specs: Mapping[str, KpiSpec]) -> dict[
         "lower_is_better": sorted(name for name, spec in families.items() if spec.less_is_better),
         "headline": [name for name in specs if name in values and specs[name].headline],
         "units": {name: spec.unit for name, spec in families.items() if spec.unit != "share"},
+        "descriptions": {name: spec.description for name, spec in sorted(found.items()) if spec.description},
         **({"level": levels.pop()} if len(levels) == 1 else {}),
     }
-    return {**(added if found else {}), **facet}
+    if not found:
+        return dict(facet)
+    own = {name: member for name, member in facet.items() if name != "summary"}
+    if added["headline"] and "headline" not in facet and KPIS_FACET.problem(facet) is None and facet == KPIS_FACET.summarized(own):
+        return dict(KPIS_FACET.summarized({**added, **own}))
+    return {**added, **facet}
 
 
 def _family(spec: KpiSpec, specs: Mapping[str, KpiSpec]) -> str:
     """Return the name of the widest family of a KPI that has the same unit and direction."""
-    alike = [name for name in _prefixes(spec.name) if name in specs and (specs[name].unit, specs[name].better) == (spec.unit, spec.better)]
+    alike = [name for name in prefixes(spec.name) if name in specs and (specs[name].unit, specs[name].better) == (spec.unit, spec.better)]
     return alike[-1]
 
 
@@ -101,6 +108,7 @@ class Kpi:
         behind: the KPIs averaged in this one that are not better than their baseline, as `ap50.sign 0 (baseline 0.01)`.
         headline: whether it is a headline of its report.
         unit: unit of the value; empty for shares.
+        description: recorded description of it or of its family; empty if it was not registered.
         selection: whether it was measured on frames that were also used for selection.
     """
 
@@ -116,6 +124,7 @@ class Kpi:
     headline: bool
     unit: str
     selection: bool
+    description: str = ""
 
     @property
     def asset(self) -> str:
@@ -157,6 +166,7 @@ def _of_report(role: str, facet: JSON, *, selection: bool) -> list[Kpi]:
     if not isinstance(facet, Mapping):
         return []
     values, baseline, intervals, gains, units = (_mapping(facet.get(key)) for key in ("values", "baseline", "intervals", "gains", "units"))
+    descriptions = _mapping(facet.get("descriptions"))
     by, level, parts = facet.get("interval_by"), _number(facet.get("interval_level")), _mapping(facet.get("parts"))
     interval_by = f"{100 * (0.95 if level is None else level):g} % interval by {by if isinstance(by, str) else 'drive'}"
     lower, headline = _names(facet.get("lower_is_better")), _names(facet.get("headline"))
@@ -165,7 +175,7 @@ def _of_report(role: str, facet: JSON, *, selection: bool) -> list[Kpi]:
         measured = _number(value)
         if measured is None:
             continue
-        less = any(prefix in lower for prefix in _prefixes(name))
+        less = any(prefix in lower for prefix in prefixes(name))
         found.append(
             Kpi(
                 name,
@@ -178,8 +188,9 @@ def _of_report(role: str, facet: JSON, *, selection: bool) -> list[Kpi]:
                 less,
                 _behind(_names(parts.get(name)), values, baseline, less_is_better=less),
                 name in headline,
-                next((unit for prefix in _prefixes(name) if isinstance(unit := units.get(prefix), str)), ""),
+                next((unit for prefix in prefixes(name) if isinstance(unit := units.get(prefix), str)), ""),
                 selection,
+                next((text for prefix in prefixes(name) if isinstance(text := descriptions.get(prefix), str)), ""),
             )
         )
     return found

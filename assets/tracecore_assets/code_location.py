@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -30,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 def _definitions(program: ResolvedProgram, host: PluginHost, workspace: NamedWorkspace | None = None) -> dg.Definitions:
-    """Return a program's definitions; each Dagster run opens one session in `workspace`, by default that of the host's settings."""
+    """Return a program's definitions; each Dagster run has one session in `workspace`, by default that of the host's settings."""
     named = workspace or NamedWorkspace(host.settings)
     opened: dict[str, Session] = {}
     current: dict[str, dg.AssetExecutionContext] = {}
@@ -44,7 +45,15 @@ def _definitions(program: ResolvedProgram, host: PluginHost, workspace: NamedWor
             opened[run.run_id] = Session(program, Workspace.open(named), host, run=run.run_id, progress=progress)
         return opened[run.run_id]
 
-    return definitions(program, session)
+    @dg.resource(description="Closes the run's session, which keeps the store from being pruned, when the run ends.")
+    def ended(context: dg.InitResourceContext) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            if context.run is not None and (done := opened.pop(context.run.run_id, None)) is not None:
+                done.close()
+
+    return definitions(program, session, {f"{job_name(program.name)}_session": ended})
 
 
 def program_definitions(program: str | Path, overrides: Overrides | None = None) -> dg.Definitions:

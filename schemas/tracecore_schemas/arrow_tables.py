@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tracecore_schemas.kinds import ArtifactKind
+from tracecore_schemas.kinds import BUILT_IN_KINDS, ArtifactKind, kind_of
 from tracecore_schemas.run import TableVersion
 
 if TYPE_CHECKING:  # a plugin's ports name tables, and `tracecore --help` loads plugins without pyarrow
@@ -94,7 +94,12 @@ class TableType:
         doubled = next((each for each, number in Counter(self.names).items() if number > 1), None)
         if doubled is not None or not self.columns:
             raise ValueError(f"the table type {name!r} has " + (f"two columns named {doubled!r}" if doubled else "no columns"))
-        self.kind = kind
+        if not isinstance(kind, ArtifactKind) and kind not in BUILT_IN_KINDS:
+            raise ValueError(
+                f"the table type {name!r} has the kind {kind!r}, which is not a built-in kind ({', '.join(BUILT_IN_KINDS)}): "
+                "pass the tc.ArtifactKind that a plugin registers"
+            )
+        self.kind = kind_of(kind)
         self.version = version
         self.extends = extends
         self.sample = sample

@@ -11,6 +11,7 @@ import pytest
 from toy_plugin import PROGRAM, write_drives
 
 from tracecore.plugins.host import PluginHost
+from tracecore.system.locks import own_store
 from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_assets import Overrides, build, load_program
 from tracecore_assets.code_location import workspace_definitions
@@ -130,6 +131,22 @@ def test_a_program_file_is_a_dagster_component(project, dagster_project):
     assert result.success
     with Record.open(project.workspace) as record:
         assert record.query(sealed_build, "from_dagster") is not None
+    assert _store_is_free(project)
+
+
+def _store_is_free(project) -> bool:
+    with own_store(Workspace.open(NamedWorkspace.of(project.workspace)).locks, patience=0) as own:
+        return own
+
+
+def test_a_run_in_this_process_that_fails_frees_the_store(project, dagster_project):
+    """The session of a Dagster run is closed when the run ends, however it ends."""
+    (project.folder / "theirs" / "fleet_pipelines" / "defs" / "toy" / "drives" / "b.drive").unlink()
+    result = dagster_project.resolve_job_def("build_toy").execute_in_process(
+        run_config={"ops": {"toy__release": {"config": {"name": "from_dagster", "approver": ""}}}}, raise_on_error=False
+    )
+    assert not result.success
+    assert _store_is_free(project)
 
 
 def test_a_bad_request_from_the_page_fails_before_any_work(project, dagster_project):

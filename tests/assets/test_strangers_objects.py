@@ -169,13 +169,17 @@ def test_they_are_shown_in_their_own_words_and_still_when_the_package_is_uninsta
     traced = run(strange, "trace", "build/wet-1")
     assert "3 wet frames · seen by the wiper" in traced
     assert "glare.total 2.50 (baseline 9.00)" in traced
+    assert "glare.night 2.00" not in traced, "the summary is of the headline alone"
     assert "acme-dry" in run(strange, "show", "build/wet-1")
     shown = run(strange, "show", "kpi_report/toy.glare")
-    assert "glare.total 2.5 s/h (baseline 9)" in shown
+    assert "glare.total 2.5 s/h (baseline 9)   All of it." in shown
+    assert "glare.night 2 s/h   Seconds of glare in an hour." in shown
     assert "acme_weather: 3 wet frames · seen by the wiper" in run(strange, "show", "dataset/toy.wet")
     facets = json.loads(run(strange, "show", "kpi_report/toy.glare", "--json"))["facets"]
     recorded = facets["tracecore_kpis"]
-    assert {name: recorded[name] for name in ("lower_is_better", "headline", "units", "level")} == {
+    assert {name: recorded[name] for name in ("summary", "lower_is_better", "headline", "units", "descriptions", "level")} == {
+        "summary": "glare.total 2.50 (baseline 9.00)",
+        "descriptions": {"glare": "Seconds of glare in an hour.", "glare.total": "All of it."},
         "lower_is_better": ["glare"],
         "headline": ["glare.total"],
         "units": {"glare": "s/h"},

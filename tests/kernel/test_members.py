@@ -102,6 +102,12 @@ def test_a_member_of_an_input_is_not_from_outside(world: StageWorld) -> None:
         world.run("ingest", "reader", {"logs": given(written, "drives")}, as_kind="external")
 
 
+def test_a_file_is_adopted_as_a_drive_log_or_as_external_only(world: StageWorld) -> None:
+    written = world.run("simulate", "recorder", {}, asset="world")
+    with pytest.raises(tc.UsageError, match=r"can't be adopted as a 'model': a file is adopted as a 'drive_log' or as 'external'"):
+        world.run("ingest", "reader", {"logs": given(written, "drives")}, as_kind="model")
+
+
 def test_scratch_is_found_again_by_the_run_that_makes_the_same_and_gone_when_it_is_made(world: StageWorld) -> None:
     with pytest.raises(tc.RunFailed, match="pulled the plug"):
         world.run("train", "stubborn", {})

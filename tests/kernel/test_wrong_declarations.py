@@ -23,6 +23,7 @@ _SCHEMA = {"description": "Wet.", "type": "object", "required": ["wet"]}
         (lambda: tc.TableType("lanes", "Lanes."), "the table type 'lanes' has no columns"),
         (lambda: tc.TableType("lanes", "Lanes.", _X, _X), "the table type 'lanes' has two columns named 'x'"),
         (lambda: tc.TableType("lanes", "Lanes.", tc.Column("luma", "string", ""), extends=tc.FRAMES), "has two columns named 'luma'"),
+        (lambda: tc.TableType("lanes", "Lanes.", _X, kind="modul"), "the table type 'lanes' has the kind 'modul', which is not a built-in kind"),
         (lambda: tc.FacetSpec("acme_wet", str), "the facet 'acme_wet' needs its contract"),
         (lambda: tc.KpiSpec("glare", "Glare.", better="lss"), "the KPI 'glare' needs better='more' or 'less'"),
         (lambda: tc.Input(table="frames"), "table='frames' is not a table type"),
@@ -60,4 +61,13 @@ def test_a_facet_that_cannot_be_summarized_names_its_first_cause() -> None:
 def test_a_gate_that_returns_no_valid_result_is_named(result: Any) -> None:
     found = SimpleNamespace(item=SimpleNamespace(evaluate=lambda _evidence, _asked: result), entry_point="night")
     with pytest.raises(RunFailed, match=r"The gate 'dark' of plugin 'night' must return a GateResult"):
+        _judge("dark", "dark", {}, None, SimpleNamespace(gate=lambda _name: found))  # type: ignore[arg-type]
+
+
+def test_a_usage_error_of_a_gate_names_the_gate_and_its_plugin() -> None:
+    def evaluate(_evidence: Any, _asked: Any) -> Any:
+        raise tc.UsageError("No frame is at hand.")
+
+    found = SimpleNamespace(item=SimpleNamespace(evaluate=evaluate), entry_point="night")
+    with pytest.raises(tc.UsageError, match=r"The gate 'dark' of plugin 'night' refused to judge: No frame is at hand\."):
         _judge("dark", "dark", {}, None, SimpleNamespace(gate=lambda _name: found))  # type: ignore[arg-type]

@@ -99,15 +99,20 @@ class SharedName:
         what: noun for the object: `check`, `curate stage`.
         name: the name without entry point.
         choices: `<entry point>/<name>` of each.
+        of_stages: whether a stage gets the object of its own plugin, so that no name can be written instead.
     """
 
     what: str
     name: str
     choices: tuple[str, ...]
+    of_stages: bool = False
 
     @property
     def sentence(self) -> str:
         """Error message that the name is ambiguous, with the names to write instead."""
+        if self.of_stages:
+            owners = ", ".join(f"'{each.partition('/')[0]}'" for each in self.choices)
+            return f"Several plugins offer the {self.what} '{self.name}' ({owners}): a stage gets that of its own plugin, stages of others fail."
         choices = " or ".join(f"'{each}'" for each in self.choices)
         return f"Several plugins offer the {self.what} '{self.name}': write {choices}."
 
@@ -187,9 +192,9 @@ class PluginHost:
     def shared_names(self) -> list[SharedName]:
         """Ambiguous names: those that several plugins offer."""
         found = [
-            SharedName(each.what or each.noun, name, tuple(f"{other.entry_point}/{name}" for other in offered))
+            SharedName(each.what or each.noun, name, tuple(f"{other.entry_point}/{name}" for other in offered), each.of_stages)
             for each in OBJECT_TYPES
-            if each.by_name and each.plural != STAGES
+            if (each.by_name or each.of_stages) and each.plural != STAGES
             for name, offered in sorted(self.objects[each.plural].items())
             if len(offered) > 1
         ]

@@ -50,6 +50,7 @@ class ObjectType:
         type: class of the objects, which must have a `name`.
         what: noun for messages about ambiguous names, if not `noun`.
         by_name: whether programs and commands refer to such objects by name, so that names must be unambiguous.
+        of_stages: whether stages refer to such objects by name: a stage gets its own plugin's, else the only one.
     """
 
     plural: str
@@ -57,6 +58,7 @@ class ObjectType:
     type: Callable[..., Any]
     what: str = ""
     by_name: bool = True
+    of_stages: bool = False
 
     @property
     def hook(self) -> str:
@@ -119,8 +121,8 @@ OBJECT_TYPES = (
     ObjectType("exporters", "exporter", Exporter, "export format"),
     ObjectType("importers", "importer", Importer, "import format"),
     ObjectType("commands", "command", click.Command),
-    ObjectType("facets", "facet", FacetSpec, by_name=False),
-    ObjectType("kpis", "KPI", KpiSpec, by_name=False),
+    ObjectType("facets", "facet", FacetSpec, by_name=False, of_stages=True),
+    ObjectType("kpis", "KPI", KpiSpec, by_name=False, of_stages=True),
     _KindType("kinds", "kind", ArtifactKind, by_name=False),
     ObjectType("tables", "table type", TableType, by_name=False),
 )

@@ -20,7 +20,7 @@ from tracecore.system.locks import hold_key, hold_run
 from tracecore.workspace import holds_workspace
 from tracecore_schemas.canonical import JSON, digest_file
 from tracecore_schemas.facets import count
-from tracecore_schemas.kinds import BUILT_IN_KINDS, ArtifactKind, Media
+from tracecore_schemas.kinds import ArtifactKind, Media
 from tracecore_schemas.run import Artifact, Origin, Parent, Run, RunInput, Unknown
 
 __all__ = ["Intake", "find_files", "read_sources"]
@@ -206,11 +206,11 @@ class Intake:
         """Keep a file, record it, and return its stored path; the same file and name are recorded once.
 
         Raises:
-            UsageError: the kind is invalid, the file was withdrawn, or two different files claim one name.
+            UsageError: the kind is neither `drive_log` nor `external`, the file was withdrawn, or two different files claim one name.
             RunFailed: the file changed after it was found.
         """
-        if kind not in BUILT_IN_KINDS:
-            raise UsageError(f"'{kind}' is not a kind of artifact: a file is adopted as a 'drive_log' or as 'external'.")
+        if kind not in {ArtifactKind.DRIVE_LOG, ArtifactKind.EXTERNAL}:
+            raise UsageError(f"'{file.name}' can't be adopted as a '{kind}': a file is adopted as a 'drive_log' or as 'external'.")
         if file.part_of and kind == ArtifactKind.EXTERNAL:
             raise UsageError(f"'{file.name}' is part of the input '{file.part_of}', so it is not from outside: adopt it as a 'drive_log'.")
         reason = self._withdrawn.files.get(file.digest) or (self._withdrawn.drives.get(name) if kind == ArtifactKind.DRIVE_LOG else None)

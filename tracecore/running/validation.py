@@ -9,7 +9,7 @@ import rfc8785
 from pydantic import BaseModel, ValidationError
 
 from tracecore.errors import RunFailed, UsageError, suggestion
-from tracecore.kpis import with_traits
+from tracecore.kpis import prefixes, with_traits
 from tracecore.plugins.host import PluginHost, Registered, RegisteredStage
 from tracecore_schemas.canonical import JSON, jcs
 from tracecore_schemas.facets import KPIS_FACET
@@ -76,16 +76,25 @@ def finish_facets(host: PluginHost, stage: RegisteredStage, subject: str, facets
     """
     finished = dict(facets)
     if isinstance(report := finished.get(KPIS_FACET.name), Mapping):
-        specs = {name: _of(stage, offered) for name, offered in host.objects["kpis"].items()}
+        values: Any = report.get("values") or {}
+        named = {prefix for name in values for prefix in prefixes(name)}
+        specs = {name: _of(stage, subject, "KPI", offered) for name, offered in host.objects["kpis"].items() if name in named}
         finished[KPIS_FACET.name] = with_traits(report, specs)
     for name, value in finished.items():
         offered = host.objects["facets"].get(name)
-        problem = _of(stage, offered).problem(value) if offered and isinstance(value, Mapping) else None
+        problem = _of(stage, subject, "facet", offered).problem(value) if offered and isinstance(value, Mapping) else None
         if problem is not None:
             raise RunFailed(f"The stage '{stage.name}' described {subject} by the facet '{name}', whose contract refuses it: {problem}.")
     return finished
 
 
-def _of(stage: RegisteredStage, offered: list[Registered[Any]]) -> Any:
-    """Return the object that the stage's plugin registers, else the first one."""
-    return next((each.item for each in offered if each.entry_point == stage.entry_point), offered[0].item)
+def _of(stage: RegisteredStage, subject: str, noun: str, offered: list[Registered[Any]]) -> Any:
+    """Return the object that the stage's plugin registers, else the only one; raises RunFailed if several others register different ones."""
+    own = [each.item for each in offered if each.entry_point == stage.entry_point]
+    if not own and any(each.item is not offered[0].item for each in offered):
+        owners = ", ".join(f"'{each.entry_point}'" for each in offered)
+        raise RunFailed(
+            f"The stage '{stage.name}' described {subject} by the {noun} '{offered[0].item.name}', which several plugins offer ({owners}), "
+            f"but not its own plugin '{stage.entry_point}': register it there too, or uninstall all of them but one."
+        )
+    return (own or [offered[0].item])[0]

@@ -43,12 +43,12 @@ def output_key(program: ResolvedProgram, asset: ResolvedAsset, port: str) -> dg.
     return dg.AssetKey(asset_path(program.name, asset.name, port if len(asset.outputs) > 1 else None))
 
 
-def definitions(program: ResolvedProgram, sessions: SessionFactory) -> dg.Definitions:
-    """Return the Dagster definitions of a program: its assets with their checks, the release asset and the build job."""
-    assets = [_asset(program, asset, sessions) for asset in program.assets]
+def definitions(program: ResolvedProgram, sessions: SessionFactory, resources: Mapping[str, dg.ResourceDefinition] | None = None) -> dg.Definitions:
+    """Return the Dagster definitions of a program: its assets with their checks, the release asset and the build job; all steps use `resources`."""
+    assets = [_asset(program, asset, sessions, resources) for asset in program.assets]
     keys = [output_key(program, asset, port) for asset in program.assets for port in asset.outputs]
     if program.spec.release is not None:
-        assets.append(_release(program, sessions))
+        assets.append(_release(program, sessions, resources))
     job = dg.define_asset_job(
         job_name(program.name),
         selection=dg.AssetSelection.assets(*keys, *([_release_key(program)] if program.spec.release else [])),
@@ -87,7 +87,9 @@ def _release_key(program: ResolvedProgram) -> dg.AssetKey:
     return dg.AssetKey(asset_path(program.name, RELEASE))
 
 
-def _asset(program: ResolvedProgram, asset: ResolvedAsset, sessions: SessionFactory) -> dg.AssetsDefinition:
+def _asset(
+    program: ResolvedProgram, asset: ResolvedAsset, sessions: SessionFactory, resources: Mapping[str, dg.ResourceDefinition] | None
+) -> dg.AssetsDefinition:
     stage = asset.stage
     deps = list(dict.fromkeys(output_key(program, program.asset(source.asset), source.output) for source in asset.sources))
     keys = {port: output_key(program, asset, port) for port in asset.outputs}
@@ -109,7 +111,14 @@ def _asset(program: ResolvedProgram, asset: ResolvedAsset, sessions: SessionFact
     ]
     policy = dg.RetryPolicy(max_retries=asset.spec.retries, delay=_RETRY_SECONDS) if asset.spec.retries else None
 
-    @dg.multi_asset(name=op_name(program.name, asset.name), specs=specs, check_specs=checks, retry_policy=policy, op_tags={PROGRAM_TAG: program.name})
+    @dg.multi_asset(
+        name=op_name(program.name, asset.name),
+        specs=specs,
+        check_specs=checks,
+        retry_policy=policy,
+        op_tags={PROGRAM_TAG: program.name},
+        resource_defs=resources,
+    )
     def step(context: dg.AssetExecutionContext) -> Iterator[Any]:
         with guarded(context, sessions, retries=asset.spec.retries) as session:
             outcome = session.ensure(asset.name)
@@ -121,7 +130,7 @@ def _asset(program: ResolvedProgram, asset: ResolvedAsset, sessions: SessionFact
     return step
 
 
-def _release(program: ResolvedProgram, sessions: SessionFactory) -> dg.AssetsDefinition:
+def _release(program: ResolvedProgram, sessions: SessionFactory, resources: Mapping[str, dg.ResourceDefinition] | None) -> dg.AssetsDefinition:
     # A build contains every output; depending only on outputs that no asset reads gives the same order and a readable graph.
     read = {(source.asset, source.output) for asset in program.assets for source in asset.sources}
     last = [output_key(program, asset, port) for asset in program.assets for port in asset.outputs if (asset.name, port) not in read]
@@ -133,7 +142,7 @@ def _release(program: ResolvedProgram, sessions: SessionFactory) -> dg.AssetsDef
         description="The sealed vehicle build: gates judged, manifest signed.",
     )
 
-    @dg.multi_asset(name=op_name(program.name, RELEASE), specs=[spec], op_tags={PROGRAM_TAG: program.name})
+    @dg.multi_asset(name=op_name(program.name, RELEASE), specs=[spec], op_tags={PROGRAM_TAG: program.name}, resource_defs=resources)
     def step(context: dg.AssetExecutionContext, config: ReleaseConfig) -> Iterator[Any]:
         with guarded(context, sessions) as session:
             session.sealed = release(session, request_of(program, config))

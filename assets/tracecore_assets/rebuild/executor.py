@@ -23,6 +23,7 @@ from tracecore_assets.rebuild.outside_files import PlannedInputs, lay_out
 from tracecore_assets.rebuild.recorded_build import RebuildTarget, RecordedBuild, RecordedRun
 from tracecore_assets.resolve import ResolvedAsset, ResolvedProgram, resolve
 from tracecore_assets.run.session import Session
+from tracecore_lineage.events.artifacts import STANDARD, bare
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, Run
 
@@ -129,7 +130,7 @@ class RebuildSession(Session):
             rows = self.store.stage_table(opened.scanner().to_reader(), run_id=run_id, port=port)
             after = self.recorder.newest_table(kept.kind, kept.name)
             stored = self.store.put_table(rows, kind=kept.kind, name=kept.name, run_id=run_id, after=after)
-        facets = {name: _bare(value) for name, value in target.facets.items() if name.startswith("tracecore_") and name not in _NOT_COPIED}
+        facets = {name: bare(value) for name, value in target.facets.items() if name not in _NOT_COPIED}
         return Artifact(
             kept.kind,
             kept.name,
@@ -141,6 +142,7 @@ class RebuildSession(Session):
             stored.schema,
             stored.delta,
             facets=facets,
+            table=kept.table,
         )
 
     def make(self, asset: ResolvedAsset) -> Outcome | TracecoreError:
@@ -155,8 +157,4 @@ class RebuildSession(Session):
             return error
 
 
-_NOT_COPIED = frozenset({"tracecore_artifact", "tracecore_origin", "tracecore_unknowns", "tracecore_tombstone"})
-
-
-def _bare(facet: Any) -> Any:
-    return {name: value for name, value in facet.items() if not name.startswith("_")}
+_NOT_COPIED = STANDARD | {"tracecore_artifact", "tracecore_origin", "tracecore_unknowns", "tracecore_tombstone"}

@@ -10,6 +10,7 @@ from tracecore.errors import RunFailed, UsageError
 from tracecore.gate import GateEvidence, GateResult, PreviousBuild
 from tracecore.kpis import kpi_values
 from tracecore.plugins.host import PluginHost
+from tracecore.plugins.objects import CORE
 from tracecore.plugins.release_gates import NO_LEAK, CheckPassed
 from tracecore.system.failures import reason_of, recordable, tellable
 from tracecore_assets.load.program import Release
@@ -64,8 +65,12 @@ def _judge(called: str, gate: str, requirement: Mapping[str, Any], evidence: Gat
     found = host.gate(gate)
     try:
         result = found.item.evaluate(evidence, requirement)
-    except (KeyboardInterrupt, UsageError):
+    except KeyboardInterrupt:
         raise
+    except UsageError as error:
+        if found.entry_point == CORE:
+            raise
+        raise UsageError(f"The gate '{gate}' of plugin '{found.entry_point}' refused to judge: {error}") from error
     except BaseException as error:  # a plugin may raise anything, SystemExit too; it must not break the build's record
         raise RunFailed(f"The gate '{gate}' of plugin '{found.entry_point}' failed: {reason_of(error)}.") from error
     if not isinstance(result, GateResult) or not isinstance(result.passed, bool) or not isinstance(result.message, str):

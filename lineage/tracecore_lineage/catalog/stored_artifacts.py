@@ -12,6 +12,7 @@ from tracecore.running.dependencies import source_artifacts
 from tracecore_lineage.catalog.current_state import dependencies_from
 from tracecore_lineage.catalog.delegation import IMPORTS
 from tracecore_lineage.catalog.prefix import select_in
+from tracecore_lineage.events.artifacts import table_of
 from tracecore_lineage.ledger.sql_tables import FACETS
 from tracecore_schemas.kinds import Media, kind_of
 from tracecore_schemas.refs import parse_ref
@@ -97,4 +98,5 @@ def _artifact(ref: str, said: dict[str, Any]) -> Artifact | None:
         rows=said.get("rows"),
         delta=delta and DeltaVersion(delta["version"], delta["log"]),
         namespace=parsed.segments[0] if external else None,
+        table=table_of(said),
     )

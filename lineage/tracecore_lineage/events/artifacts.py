@@ -10,7 +10,7 @@ from tracecore_schemas.canonical import is_digest
 from tracecore_schemas.kinds import Media, kind_of
 from tracecore_schemas.run import Artifact, DeltaVersion, FieldSpec, Origin, TableVersion, Unknown
 
-__all__ = ["STANDARD", "UNVERSIONED", "artifact_from", "bare"]
+__all__ = ["STANDARD", "UNVERSIONED", "artifact_from", "bare", "table_of"]
 
 STANDARD = frozenset({"schema", "version", "symlinks", "tracecore_artifact", "tracecore_origin", "tracecore_unknowns"})
 """Dataset facets that carry the fields of an `Artifact`; all others are its `facets`."""
@@ -35,7 +35,6 @@ def artifact_from(namespace: str, dataset: Mapping[str, Any]) -> Artifact | None
     stored = found.get("tracecore_artifact") or {}
     delta = stored.get("delta")
     origin = found.get("tracecore_origin")
-    table = stored.get("table")
     return Artifact(
         kind=kind_of(kind, stored.get("of_kind")),
         name=unquote(encoded) if ours else encoded,
@@ -50,8 +49,14 @@ def artifact_from(namespace: str, dataset: Mapping[str, Any]) -> Artifact | None
         unknowns=tuple(Unknown(entry["what"], entry["why"]) for entry in _list(found, "tracecore_unknowns", "unknowns")),
         facets={name: bare(value) for name, value in found.items() if name not in STANDARD},
         namespace=None if ours else dataset["namespace"],
-        table=table and TableVersion(table["name"], table["version"], table["description"], tuple(table["extends"])),
+        table=table_of(stored),
     )
+
+
+def table_of(stored: Mapping[str, Any]) -> TableVersion | None:
+    """Return the table type in a facet `tracecore_artifact`, or None."""
+    table = stored.get("table")
+    return table and TableVersion(table["name"], table["version"], table["description"], tuple(table["extends"]))
 
 
 def bare(facet: Mapping[str, Any]) -> dict[str, Any]:

@@ -169,7 +169,7 @@ def _facets(facets: Mapping[str, Any]) -> Iterator[str]:
 def _kpi(name: str, kpi: Kpi) -> str:
     baseline = "" if kpi.baseline is None else f" (baseline {kpi.baseline:.3g})"
     interval = "" if kpi.interval is None else f", {kpi.interval[0]:.3g} to {kpi.interval[1]:.3g}: {kpi.interval_by}"
-    return f"{name} {kpi.value:.3g}{f' {kpi.unit}' if kpi.unit else ''}{baseline}{interval}"
+    return f"{name} {kpi.value:.3g}{f' {kpi.unit}' if kpi.unit else ''}{baseline}{interval}{f'   {kpi.description}' if kpi.description else ''}"
 
 
 def _listed(title: str, lines: Iterable[str], *, whole: bool = False) -> Iterator[str]:
