@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tracecore_schemas.canonical import JSON
-from tracecore_schemas.facets import KPIS_FACET
+from tracecore_schemas.facets import KPIS_FACET, SEPARATOR
 
 __all__ = ["Kpi", "KpiSpec", "kpi_values", "prefixes", "read_kpis", "spec_of", "with_traits"]
 
@@ -66,7 +66,7 @@ def with_traits(facet: Mapping[str, Any], specs: Mapping[str, KpiSpec]) -> dict[
     """Return a `tracecore_kpis` facet with the traits of the registered KPIs that it has values of.
 
     Added unless the facet has them: `lower_is_better` and `units` by KPI or family, `headline`, `descriptions` as registered, and `level` if
-    it is the same for all. The summary is made again of the headlines that are added, unless it is the reporting stage's own.
+    it is the same for all. A summary that lists values is replaced by one of the headlines that are added.
     """
     values: Mapping[str, Any] = facet.get("values") or {}
     found = {spec.name: spec for name in values if (spec := spec_of(name, specs)) is not None}
@@ -81,9 +81,10 @@ def with_traits(facet: Mapping[str, Any], specs: Mapping[str, KpiSpec]) -> dict[
     }
     if not found:
         return dict(facet)
-    own = {name: member for name, member in facet.items() if name != "summary"}
-    if added["headline"] and "headline" not in facet and KPIS_FACET.problem(facet) is None and facet == KPIS_FACET.summarized(own):
-        return dict(KPIS_FACET.summarized({**added, **own}))
+    if added["headline"] and "headline" not in facet and KPIS_FACET.problem(facet) is None:
+        listed = {KPIS_FACET.summarized({"values": {name: value}, "baseline": facet["baseline"]})["summary"] for name, value in values.items()}
+        if listed.issuperset(facet["summary"].split(SEPARATOR)):
+            return dict(KPIS_FACET.summarized({**added, **{name: member for name, member in facet.items() if name != "summary"}}))
     return {**added, **facet}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -141,7 +142,7 @@ def _store_is_free(project) -> bool:
 
 def test_a_run_in_this_process_that_fails_frees_the_store(project, dagster_project):
     """The session of a Dagster run is closed when the run ends, however it ends."""
-    (project.folder / "theirs" / "fleet_pipelines" / "defs" / "toy" / "drives" / "b.drive").unlink()
+    shutil.rmtree(project.folder / "theirs" / "fleet_pipelines" / "defs" / "toy" / "drives")
     result = dagster_project.resolve_job_def("build_toy").execute_in_process(
         run_config={"ops": {"toy__release": {"config": {"name": "from_dagster", "approver": ""}}}}, raise_on_error=False
     )

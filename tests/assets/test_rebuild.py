@@ -183,12 +183,23 @@ PLANTED = (
     ('{"total": total,', '{"total": total + time.time_ns() % 1000,'),
     (
         "class ToyTrain(tc.Stage):",
-        '''class ToyLabels(tc.Stage):
+        '''WORDS = tc.TableType(
+    "words", "Words of files.", tc.Column("drive", "string", "drive"), tc.Column("frame_id", "string", "file"), tc.Column("value", "int64", "words"),
+    kind=tc.ArtifactKind.LABEL_BATCH,
+)
+
+
+@tc.hookimpl
+def tracecore_register_tables():
+    return [WORDS]
+
+
+class ToyLabels(tc.Stage):
     """Count the words of label files that nobody keeps."""
 
     kind = tc.StageKind.LABEL
     files = tc.Files("paths", suffixes=[".labels"], note="label file")
-    labels = tc.Output("label_batch")
+    labels = tc.Output(table=WORDS)
 
     class Params(tc.Params):
         paths: tuple[str, ...] = ()
@@ -196,6 +207,7 @@ PLANTED = (
     def run(self, context, params):
         rows = [{"drive": "all", "frame_id": file.name, "value": len(file.path.read_text().split())} for file in context.files(self.files)]
         context.write(self.labels, pa.Table.from_pylist(rows, schema=ROWS))
+        context.describe(self.labels, "acme_words", {"summary": "words", "words": 3})
 
 
 class ToyTrain(tc.Stage):''',
@@ -206,10 +218,11 @@ class ToyTrain(tc.Stage):''',
 
 SCRIPT = """
 import json, sys
+from pathlib import Path
 from tracecore_assets import build
 from tracecore_assets.rebuild import rebuild
 build("ws", "one", "toy.yaml", approver="board")
-print(json.dumps(rebuild("ws", "one").document()))
+print(json.dumps(rebuild("ws", "one", folder=Path("again")).document()))
 """
 
 
@@ -242,6 +255,11 @@ def test_a_stage_that_never_makes_the_same_twice_is_found_and_named_first(projec
     assert found["kpis"]["follows"] == found["model"]["ref"]
     assert found["labels"]["verdict"] == "taken-over"
     assert found["labels"]["rebuilt"] == found["labels"]["ref"]
+    with Record.open(project.folder / "again") as record:
+        (copied,) = record.recorder.artifacts("label_batch", "toy.labels")
+    assert copied.facets["acme_words"] == {"summary": "words", "words": 3}
+    assert copied.table is not None
+    assert (copied.table.name, copied.table.description) == ("words", "Words of files.")
     assert {each["verdict"] for role, each in found.items() if role not in ("model", "kpis", "labels")} == {"bit-identical"}
 
 

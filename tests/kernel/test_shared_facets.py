@@ -36,7 +36,7 @@ class Measure(tc.Stage):
 def tracecore_register_stages():
     return [Measure]
 '''
-OFFERS = '''
+OFFERS = """
 @tc.hookimpl
 def tracecore_register_kpis():
     return [tc.KpiSpec("glare", "Glare.", unit="{unit}")]
@@ -45,7 +45,7 @@ def tracecore_register_kpis():
 def tracecore_register_facets():
     schema = {{"description": "Wet.", "type": "object", "properties": {{"wet": {{"type": "integer"}}}}}}
     return [tc.FacetSpec("acme_weather", lambda value: "wet", schema=schema, example={{"wet": 3}})]
-'''
+"""
 
 
 @pytest.fixture

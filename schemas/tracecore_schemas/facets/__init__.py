@@ -24,6 +24,7 @@ __all__ = [
     "LONGEST",
     "MEASURED",
     "PARITY_FACET",
+    "SEPARATOR",
     "SHARED_FACETS",
     "SPLIT_FACET",
     "FacetSpec",
@@ -36,7 +37,8 @@ __all__ = [
 LONGEST = 120
 """Maximum number of characters in a summary."""
 
-_BETWEEN = " · "
+SEPARATOR = " · "
+"""Text between the parts of a summary."""
 
 
 def count(number: int, noun: str) -> str:
@@ -66,7 +68,7 @@ def summarize(*parts: str) -> str:
     """
     found = ""
     for part in (_printable(each) for each in parts):
-        joined = f"{found}{_BETWEEN}{part}" if found and part else found or part
+        joined = f"{found}{SEPARATOR}{part}" if found and part else found or part
         if len(joined) <= LONGEST:
             found = joined
         elif not found:
