@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from plugin_folder import entry_points_of, write_distribution
 import tracecore as tc
 from tracecore.commands.shell import cli
 from tracecore.plugins.host import PluginHost
+from tracecore.running.task import ResolvedInput
 from tracecore.workspace import Workspace
 from tracecore_graphql.named_queries import document
 from tracecore_graphql.schema import ask
@@ -179,6 +181,16 @@ def test_a_table_of_another_type_is_refused_when_a_stage_is_run_with_it(lanes: W
     made = lanes.run("survey", "ingest", "survey")
     with pytest.raises(tc.UsageError, match=r"needs a table of frames as 'frames', found dataset/test\.survey\.lanes@\w+, one of marked_lanes\."):
         lanes.run("frames", "curate", "frames", {"frames": given(made, "lanes")})
+
+
+def test_a_table_without_a_type_is_refused_where_it_lacks_columns_of_the_input(lanes: World) -> None:
+    made = lanes.run("survey", "ingest", "survey")
+    untyped = replace(made.outputs["lanes"], table=None)
+    sentence = r"needs a table of frames as 'frames', but dataset/test\.survey\.lanes@\w+, whose output declares no table type, lacks 14 columns of it: "
+    with pytest.raises(tc.UsageError, match=sentence + r"'sensor', 'timestamp_ns', "):
+        lanes.run("frames", "curate", "frames", {"frames": ResolvedInput(untyped, made.run_id)})
+    atlas = given(made, "atlas")
+    assert lanes.run("widen", "curate", "widen", {"lanes": ResolvedInput(untyped, made.run_id), "atlas": atlas}).outputs["wide"].rows == 2
 
 
 def test_a_table_of_an_earlier_version_is_read_with_nulls_in_new_columns() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from tracecore.errors import NegativeVerdict, UsageError, suggestion
 from tracecore.plugins.host import RegisteredStage
 from tracecore_schemas.canonical import JSON
+from tracecore_schemas.facet_summary import count
 from tracecore_schemas.run import Artifact, CheckRun, Parent
 
 __all__ = ["DEFAULT_THREADS", "Outcome", "ResolvedInput", "Task"]
@@ -90,6 +91,14 @@ class Task:
                 raise UsageError(
                     f"{self.in_words} needs a table of {port.table.name} as '{name}', found {supplied.artifact.ref}, one of {table.name}."
                 )
+            columns = {field.name for field in supplied.artifact.schema}
+            if table is None and port.table is not None and columns:
+                lacking = [f"'{column.name}'" for column in port.table.columns if not column.nullable and column.name not in columns]
+                if lacking:
+                    raise UsageError(
+                        f"{self.in_words} needs a table of {port.table.name} as '{name}', but {supplied.artifact.ref}, whose output declares no table "
+                        f"type, lacks {count(len(lacking), 'column')} of it: {', '.join(lacking)}."
+                    )
             if supplied.rejected:
                 raise NegativeVerdict(f"{self.in_words} can't read {supplied.artifact.ref} as '{name}': it was rejected by a blocking check.")
 
