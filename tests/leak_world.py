@@ -16,8 +16,7 @@ from tracecore.plugins.host import PluginHost
 from tracecore.store import LocalStore
 from tracecore.workspace import Workspace
 from tracecore_assets.load.program import GateSpec, Release
-from tracecore_assets.release.evidence import evidence_of
-from tracecore_assets.release.gates import evaluate_gates
+from tracecore_assets.release.gates import evaluate_gates, evidence_of
 from tracecore_schemas.build import GateOutcome
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_schemas.kinds import Media, StageKind, Use, default_use

@@ -16,7 +16,7 @@ from tracecore.errors import NegativeVerdict
 from tracecore.testing.worlds import RecordWorld, artifact
 from tracecore.workspace import Workspace
 from tracecore_assets import read
-from tracecore_assets.external_assets import retry_spool
+from tracecore_assets.external_assets import recording
 from tracecore_lineage import Record
 from tracecore_lineage.ledger import ledger
 from tracecore_lineage.retention.open_runs import open_runs
@@ -143,7 +143,7 @@ def test_a_waiting_step_that_another_process_records_in_this_moment_is_no_error(
     folder.mkdir()
     (folder / "gone.json").symlink_to(folder / "nowhere")  # named by the listing, and not there any more
     (folder / "there.json").write_text("{}")
-    assert [file.name for file in retry_spool.pending(workspace)] == ["there.json"]
+    assert [file.name for file in recording.pending(workspace)] == ["there.json"]
 
 
 def test_a_version_that_a_blocking_check_rejected_is_not_read(workspace: Workspace, instance: dg.DagsterInstance) -> None:

@@ -12,7 +12,7 @@ from leak_world import A, B, C, D, LeakWorld, every_plugin, leak_world, unknowns
 from PIL import Image, ImageOps
 
 from tracecore.plugins.host import PluginHost
-from tracecore_assets.release.evidence import unknowns_of_other_models
+from tracecore_assets.release.gates import unknowns_of_other_models
 from tracecore_schemas.kinds import StageKind, default_use
 
 

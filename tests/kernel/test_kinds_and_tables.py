@@ -186,7 +186,9 @@ def test_a_table_of_another_type_is_refused_when_a_stage_is_run_with_it(lanes: W
 def test_a_table_without_a_type_is_refused_where_it_lacks_columns_of_the_input(lanes: World) -> None:
     made = lanes.run("survey", "ingest", "survey")
     untyped = replace(made.outputs["lanes"], table=None)
-    sentence = r"needs a table of frames as 'frames', but dataset/test\.survey\.lanes@\w+, whose output declares no table type, lacks 14 columns of it: "
+    sentence = (
+        r"needs a table of frames as 'frames', but dataset/test\.survey\.lanes@\w+, whose output declares no table type, lacks 14 columns of it: "
+    )
     with pytest.raises(tc.UsageError, match=sentence + r"'sensor', 'timestamp_ns', "):
         lanes.run("frames", "curate", "frames", {"frames": ResolvedInput(untyped, made.run_id)})
     atlas = given(made, "atlas")

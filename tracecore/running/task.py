@@ -9,8 +9,9 @@ from typing import Any
 
 from tracecore.errors import NegativeVerdict, UsageError, suggestion
 from tracecore.plugins.host import RegisteredStage
+from tracecore.stage import Input
 from tracecore_schemas.canonical import JSON
-from tracecore_schemas.facet_summary import count
+from tracecore_schemas.facets import count
 from tracecore_schemas.run import Artifact, CheckRun, Parent
 
 __all__ = ["DEFAULT_THREADS", "Outcome", "ResolvedInput", "Task"]
@@ -86,21 +87,24 @@ class Task:
                 continue
             if supplied.artifact.kind != port.kind:
                 raise UsageError(f"{self.in_words} needs a {port.kind} as '{name}', found {supplied.artifact.ref}.")
-            table = supplied.artifact.table
-            if table is not None and port.table is not None and not table.fits(port.table.name):
-                raise UsageError(
-                    f"{self.in_words} needs a table of {port.table.name} as '{name}', found {supplied.artifact.ref}, one of {table.name}."
-                )
-            columns = {field.name for field in supplied.artifact.schema}
-            if table is None and port.table is not None and columns:
-                lacking = [f"'{column.name}'" for column in port.table.columns if not column.nullable and column.name not in columns]
-                if lacking:
-                    raise UsageError(
-                        f"{self.in_words} needs a table of {port.table.name} as '{name}', but {supplied.artifact.ref}, whose output declares no table "
-                        f"type, lacks {count(len(lacking), 'column')} of it: {', '.join(lacking)}."
-                    )
+            self._check_table(name, port, supplied.artifact)
             if supplied.rejected:
                 raise NegativeVerdict(f"{self.in_words} can't read {supplied.artifact.ref} as '{name}': it was rejected by a blocking check.")
+
+    def _check_table(self, name: str, port: Input[Any], artifact: Artifact) -> None:
+        """Raise UsageError if an artifact has another table type than the port or, recorded without a type, lacks a column of the port's."""
+        if port.table is None:
+            return
+        needed = f"{self.in_words} needs a table of {port.table.name} as '{name}', "
+        if artifact.table is not None:
+            if not artifact.table.fits(port.table.name):
+                raise UsageError(f"{needed}found {artifact.ref}, one of {artifact.table.name}.")
+            return
+        known = {field.name for field in artifact.schema}
+        lacking = [f"'{column.name}'" for column in port.table.columns if not column.nullable and column.name not in known]
+        if known and lacking:
+            columns = f"{count(len(lacking), 'column')} of it: {', '.join(lacking)}"
+            raise UsageError(f"{needed}but {artifact.ref}, whose output declares no table type, lacks {columns}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,19 @@
-"""Recording of a step of external assets as a run with its exact inputs, outputs and checks; repeating it has no effect."""
+"""Records steps of external assets as runs; steps that could not be recorded when they ended are spooled to files and recorded later."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
 from tracecore.environment import accelerator, current_environment, host_name
+from tracecore.files import fsync_folder, write_durably
+from tracecore.workspace import Workspace
 from tracecore_assets.external_assets.step_record import CheckRecord, InputRecord, OutputRecord, StepRecord, external_namespace, partition_name
 from tracecore_lineage.catalog import current_state
 from tracecore_lineage.ledger.sql_tables import EDGES
@@ -18,9 +23,10 @@ from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.run import Artifact, CheckRun, ExpectationOutcome, Parent, Run, RunInput, Unknown
 
 if TYPE_CHECKING:
+    from tracecore_lineage import Record
     from tracecore_lineage.catalog.recorder import RecordWriter
 
-__all__ = ["JOB_PREFIX", "begin", "finish"]
+__all__ = ["JOB_PREFIX", "begin", "finish", "pending", "record_pending", "spool"]
 
 JOB_PREFIX = "dagster/"
 """Prefix of the jobs of external assets; jobs of programs have no slash."""
@@ -155,3 +161,47 @@ def _check(recorder: RecordWriter, check: CheckRecord) -> None:
             details=dict(check.metadata),
         )
     )
+
+
+_log = logging.getLogger(__name__)
+
+
+def _folder(workspace: Workspace) -> Path:
+    return workspace.dagster / "unrecorded"
+
+
+def spool(workspace: Workspace, step: StepRecord) -> Path:
+    """Write a step atomically to a file named after its run, and return the file's path."""
+    folder = _folder(workspace)
+    folder.mkdir(parents=True, exist_ok=True)
+    fsync_folder(folder.parent)
+    file = folder / f"{step.run}.json"
+    write_durably(file, step.dump())
+    return file
+
+
+def pending(workspace: Workspace) -> list[Path]:
+    """Return the files of pending steps, oldest first."""
+    folder = _folder(workspace)
+    found: list[tuple[int, str, Path]] = []
+    for each in folder.glob("*.json") if folder.is_dir() else ():
+        with suppress(FileNotFoundError):  # another process has just recorded it
+            if not each.name.startswith("."):
+                found.append((each.stat().st_mtime_ns, each.name, each))
+    return [file for _, _, file in sorted(found)]
+
+
+def record_pending(record: Record) -> int:
+    """Record the pending steps and delete their files; return the number recorded. Steps that can't be recorded are logged and stay pending."""
+    done = 0
+    for file in pending(record.workspace):
+        try:
+            finish(record.recorder, StepRecord.load(file.read_bytes()))
+        except FileNotFoundError:
+            continue  # another process has just recorded it
+        except Exception as error:  # noqa: BLE001  # a step that can't be recorded must not block the others
+            _log.warning("The step kept in %s can't be recorded yet: %s", file, error)
+            continue
+        file.unlink(missing_ok=True)  # only after its COMPLETE is durable, so that a crash loses nothing
+        done += 1
+    return done

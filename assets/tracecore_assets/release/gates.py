@@ -1,13 +1,14 @@
-"""Evaluation of a release's gates, and the previous build for comparison of KPIs."""
+"""Evaluation of a release's gates: their evidence, KPI reports measured on frames used to select a model or threshold, and the previous build."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tracecore.errors import RunFailed, UsageError
-from tracecore.gate import GateEvidence, GateResult, PreviousBuild
+from tracecore.errors import RunFailed, TracecoreError, UsageError
+from tracecore.gate import GateEvidence, GateResult, KpiReport, PreviousBuild
+from tracecore.kpi_provenance import KpiProvenance, read_kpi_provenance
 from tracecore.kpis import kpi_values
 from tracecore.plugins.host import PluginHost
 from tracecore.plugins.objects import CORE
@@ -16,14 +17,126 @@ from tracecore.system.failures import reason_of, recordable, tellable
 from tracecore_assets.load.program import Release
 from tracecore_lineage.seal.seal import sealed_builds
 from tracecore_schemas.build import GateOutcome
+from tracecore_schemas.facets import count
 from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.refs import parse_ref
-from tracecore_schemas.run import Unknown
+from tracecore_schemas.run import Artifact, CheckRun, Unknown
 
 if TYPE_CHECKING:
+    from tracecore.store import Store
     from tracecore_lineage import Record
 
-__all__ = ["evaluate_gates", "needs_unknowns", "previous_build"]
+__all__ = ["evaluate_gates", "evidence_of", "needs_unknowns", "previous_build", "unknowns_of_other_models"]
+
+Trace = Callable[[str], Mapping[str, Any]]
+Read = Callable[[str], Any]
+
+
+def evidence_of(
+    artifacts: Mapping[str, tuple[Artifact, str]],
+    checks: Sequence[CheckRun],
+    unknowns: Sequence[tuple[str, Unknown]],
+    release: Release,
+    record: Record,
+    store: Store,
+    host: PluginHost,
+    earlier: Callable[[], PreviousBuild] = PreviousBuild,
+) -> GateEvidence:
+    """Return the evidence for the gates; KPIs measured on selection frames are left out, so that no gate passes because of them.
+
+    `artifacts` are (artifact, id of the run that made it) by role, `unknowns` are (ref, unknown) from the artifacts' traces.
+    """
+
+    def read(ref: str) -> Any:
+        return store.open(record.artifact(ref))
+
+    only = {role: artifact for role, (artifact, _) in artifacts.items()}
+    read_by_gates = [kpi for entry in release.gates for kpi in host.gate(entry.gate).item.kpis(entry.asked)]
+    reports = _reports(artifacts, read_by_gates, record.trace, read)
+    selection = {report.role for report in reports if report.selection}
+    kpis = kpi_values({role: artifact.facets for role, artifact in only.items() if role not in selection})
+    return GateEvidence(only, checks, kpis, unknowns, reports, record.trace, read, earlier)
+
+
+def unknowns_of_other_models(reports: Sequence[KpiReport], engines: Mapping[str, Collection[str]]) -> tuple[Unknown, ...]:
+    """Return an unknown for each KPI report of models that are neither engines of the build nor compiled into one.
+
+    `engines` are the refs of the models that each engine was compiled from, by the engine's ref.
+    """
+    known = {ref for engine, models in engines.items() for ref in (engine, *models)}
+    return tuple(
+        Unknown("KPIs of the engine", f"{report.role} is of {_models(report)}, no engine of the build and no model that one was compiled from.")
+        for report in reports
+        if engines and not report.selection and known.isdisjoint(report.uses.models)
+    )
+
+
+def _models(report: KpiReport) -> str:
+    return " and ".join(sorted(_name(ref) for ref in report.uses.models)) or "no recorded model"
+
+
+def _reports(artifacts: Mapping[str, tuple[Artifact, str]], kpis: Sequence[str], trace: Trace, read: Read) -> tuple[KpiReport, ...]:
+    """Return the KPI reports that have values, with those on selection frames marked.
+
+    A report is on selection frames if its trace selected something by frames that it was measured on; or if no gate reads it and it was measured on
+    the validation side of a split while another report was measured on the test side.
+    """
+    values = {role: kpi_values({role: artifact.facets}) for role, (artifact, _) in artifacts.items() if artifact.kind == ArtifactKind.KPI_REPORT}
+    behind = {role: read_kpi_provenance(trace(artifacts[role][0].ref), artifacts[role][1]) for role, known in values.items() if known}
+    frames = _Frames(read)
+    overlapping = {role: why for role, uses in behind.items() if (why := frames.overlap(uses))}
+    sides = {role: {(each.split, each.side) for each in uses.measured} for role, uses in behind.items()}
+    tested = {run for found in sides.values() for run, side in found if side == "test"}
+    validating = {role for role, found in sides.items() if found and all(side == "validation" and run in tested for run, side in found)}
+    gated = {role for kpi in kpis for role in _readers(kpi, values, set(overlapping), validating)}
+    apart = dict.fromkeys(validating - gated, "is measured on the validation side of a split, and another report on its test side") | overlapping
+    return tuple(KpiReport(role, artifacts[role][0].ref, uses, role in apart, apart.get(role, "")) for role, uses in behind.items())
+
+
+def _readers(kpi: str, values: Mapping[str, Mapping[str, float]], overlapping: set[str], validating: set[str]) -> list[str]:
+    """Return the roles of the reports that a gate on a KPI reads: those not on selection frames if there are any."""
+    having = [role for role, known in values.items() if kpi in known or kpi.removeprefix(f"{role}.") in known]
+    for apart in (overlapping | validating, overlapping):
+        if chosen := [role for role in having if role not in apart]:
+            return chosen
+    return having
+
+
+class _Frames:
+    """Cache of the frame ids in tables, by ref."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._known: dict[str, frozenset[str]] = {}
+
+    def overlap(self, uses: KpiProvenance) -> str:
+        """Return a clause naming frames that a report was both measured on and selected by; empty if none. Unreadable tables are compared by ref."""
+        for measured in uses.measured:
+            for selected in uses.selected:
+                shared = self._of(measured.ref) & self._of(selected.ref)
+                if shared or measured.ref == selected.ref:
+                    frames = f" ({count(len(shared), 'frame')} in both, such as {min(shared)})" if shared else ""
+                    return f"is measured on {_name(measured.ref)}, and {selected.job} was selected by {_name(selected.ref)}{frames}"
+        return ""
+
+    def _of(self, ref: str) -> frozenset[str]:
+        import pyarrow as pa
+        import pyarrow.dataset as ds
+
+        if ref not in self._known:
+            named: list[Any] = []
+            try:
+                table = self._read(ref)
+                if isinstance(table, ds.Dataset) and "frame_id" in table.schema.names:
+                    named = table.to_table(columns=["frame_id"])["frame_id"].to_pylist()
+            except (TracecoreError, OSError, pa.ArrowException):
+                pass  # the gate reports tables that can't be read
+            self._known[ref] = frozenset(str(each) for each in named if each is not None)
+        return self._known[ref]
+
+
+def _name(ref: str) -> str:
+    return ref.partition("@")[0].partition("/")[2]
 
 
 def previous_build(record: Record, program: str, name: str) -> PreviousBuild:

@@ -12,8 +12,7 @@ from tracecore.errors import NegativeVerdict, UsageError, suggestion
 from tracecore.hookspecs import BuildSummary, GateSummary
 from tracecore.system.failures import tellable
 from tracecore_assets.load.program import Release
-from tracecore_assets.release.evidence import evidence_of, unknowns_of_other_models
-from tracecore_assets.release.gates import evaluate_gates, needs_unknowns, previous_build
+from tracecore_assets.release.gates import evaluate_gates, evidence_of, needs_unknowns, previous_build, unknowns_of_other_models
 from tracecore_assets.resolve import ResolvedProgram
 from tracecore_lineage.seal.seal import seal_build, sealed_build
 from tracecore_schemas.build import GateOutcome, SealedBuild, SealRequest, Waiver

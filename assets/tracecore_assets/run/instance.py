@@ -64,7 +64,7 @@ def dagster_instance(workspace: Workspace) -> Iterator[DagsterInstance]:
 
 def _record_pending(workspace: Workspace) -> None:
     """Record the spooled steps of external assets, if any."""
-    from tracecore_assets.external_assets.retry_spool import pending, record_pending
+    from tracecore_assets.external_assets.recording import pending, record_pending
 
     if pending(workspace):
         from tracecore_lineage import Record
