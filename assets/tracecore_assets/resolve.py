@@ -101,24 +101,21 @@ def resolve(program: VehicleProgram, yaml: YamlSource, host: PluginHost) -> Reso
     """Resolve a program against the installed plugins; raise UsageError, with file and line, for anything unknown, unsuitable or cyclic."""
     if RELEASE in program.assets:
         raise yaml.problem(_at(RELEASE), f"'{RELEASE}' is the name of the sealed build; give the asset another name.")
-    stages = {name: _stage(name, spec, yaml, host) for name, spec in program.assets.items()}
+    stages: dict[str, RegisteredStage] = {}
+    for name, spec in program.assets.items():
+        try:
+            stages[name] = host.stage(spec.stage, spec.plugin)
+        except UsageError as problem:
+            raise yaml.problem(_at(name, "plugin"), f"asset '{name}': {problem}") from problem
     sources = {name: _sources(name, spec, stages, yaml) for name, spec in program.assets.items()}
-    order = _order(sources, yaml)
     assets = []
-    for name in order:
+    for name in _order(sources, yaml):
         spec, stage = program.assets[name], stages[name]
         _validate_params(name, spec, stage, yaml)
         checks = _checks(name, spec, stage, host, yaml)
         assets.append(ResolvedAsset(name, spec, stage, spec.params, sources[name], checks))
     _validate_gates(program, assets, host, yaml)
     return ResolvedProgram(program, tuple(assets), yaml.base, yaml)
-
-
-def _stage(name: str, spec: AssetSpec, yaml: YamlSource, host: PluginHost) -> RegisteredStage:
-    try:
-        return host.stage(spec.stage, spec.plugin)
-    except UsageError as problem:
-        raise yaml.problem(_at(name, "plugin"), f"asset '{name}': {problem}") from problem
 
 
 def _at(asset: str, *keys: str | int) -> KeyPath:
@@ -276,7 +273,8 @@ def replace_files(program: ResolvedProgram, overrides: Overrides) -> ResolvedPro
 def find_program_files(program: ResolvedProgram, asset: ResolvedAsset, port: Files) -> list[Path]:
     """Return the files that an asset reads on a file port; raise UsageError if one is missing or there are none."""
     try:
-        return find_files(port, {port.param: _paths(asset, port)}, program.base)
+        default = asset.stage_class.Params.model_fields[port.param].get_default(call_default_factory=True)
+        return find_files(port, {port.param: asset.params.get(port.param, default)}, program.base)
     except UsageError as problem:
         option = _OPTIONS.get(asset.spec.stage)
         own = port.param not in asset.params or asset.params[port.param] == asset.spec.params.get(port.param)
@@ -288,11 +286,6 @@ def find_program_files(program: ResolvedProgram, asset: ResolvedAsset, port: Fil
         if own:
             raise program.yaml.problem(where, str(problem)) from problem
         raise UsageError(f"{option}: {problem}") from problem
-
-
-def _paths(asset: ResolvedAsset, port: Files) -> Any:
-    default = asset.stage_class.Params.model_fields[port.param].get_default(call_default_factory=True)
-    return asset.params.get(port.param, default)
 
 
 def program_document(program: ResolvedProgram) -> dict[str, Any]:

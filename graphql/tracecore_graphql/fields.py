@@ -98,7 +98,7 @@ def _page(items: Sequence[T], key: Callable[[T], str], *, first: int | None, aft
         raise UsageError(f"'first' is {count}; expected 0 to {DEFAULT_LIMITS.page}.")
     start = 0 if after is None else _index(items, key, after) + 1
     page = items[start : start + count]
-    edges = [Edge(cursor=_cursor(key(item)), node=item) for item in page]
+    edges = [Edge(cursor=base64.urlsafe_b64encode((_CURSOR_PREFIX + key(item)).encode()).decode(), node=item) for item in page]
     info = PageInfo(
         has_next_page=start + count < len(items),
         has_previous_page=start > 0,
@@ -106,10 +106,6 @@ def _page(items: Sequence[T], key: Callable[[T], str], *, first: int | None, aft
         end_cursor=edges[-1].cursor if edges else None,
     )
     return Connection(page_info=info, edges=edges, total_count=len(items))
-
-
-def _cursor(key: str) -> str:
-    return base64.urlsafe_b64encode((_CURSOR_PREFIX + key).encode()).decode()
 
 
 def _index(items: Sequence[T], key: Callable[[T], str], cursor: str) -> int:

@@ -155,7 +155,8 @@ class _Measurer:
                 ("costs", found.cost, limits.cost),
             ):
                 if value > bound:
-                    raise LimitExceeded(f"The operation {what}: {_shown(value)}; at most {bound} is allowed. Ask for less, or in several requests.")
+                    shown = f"more than {_FAR - 1}" if value >= _FAR else value
+                    raise LimitExceeded(f"The operation {what}: {shown}; at most {bound} is allowed. Ask for less, or in several requests.")
         # Fragments that no operation spreads still go through validation.
         for name in self.fragments:
             self._fragment(name, level=1, root=False)
@@ -217,7 +218,3 @@ class _Measurer:
                     return max(1, min(given, self.limits.page))
                 return self.limits.page
         return DEFAULT_PAGE
-
-
-def _shown(value: int) -> str:
-    return f"more than {_FAR - 1}" if value >= _FAR else str(value)

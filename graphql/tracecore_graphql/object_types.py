@@ -249,14 +249,12 @@ def _with_origin(item: Mapping[str, Any]) -> dict[str, Any]:
     return {**item, "origin": from_record(Origin, item["origin"]) if "origin" in item else None}
 
 
-def _run(run: Mapping[str, Any]) -> TraceRun:
-    return from_record(TraceRun, {**_with_origin(run), "checks": [from_record(TraceCheck, check) for check in run["checks"]]})
-
-
 def trace_answer(answer: Mapping[str, Any]) -> Trace:
     """Return the result of `Record.trace` or `Record.impact` as its object type."""
     types: dict[str, type] = {"gaps": Gap, "unknowns": UnknownFact, "claims": Claim, "static": StaticEdge, "edges": TraceEdge}
     lists: dict[str, list[Any]] = {name: [from_record(type_, item) for item in answer[name]] for name, type_ in types.items()}
     nodes = [from_record(TraceNode, _with_origin(node)) for node in answer["nodes"]]
-    runs = [_run(run) for run in answer["runs"]]
+    runs = [
+        from_record(TraceRun, {**_with_origin(run), "checks": [from_record(TraceCheck, check) for check in run["checks"]]}) for run in answer["runs"]
+    ]
     return from_record(Trace, {**answer, **lists, "direction": Direction(answer["direction"]), "nodes": nodes, "runs": runs})

@@ -45,7 +45,7 @@ class Deployment:
 
     def begin_again(self):
         """Let the event log be that of a process that starts now."""
-        from tracecore_assets.external_assets.event_log_listener import EventLogListener, workspace_of
+        from tracecore_assets.external_assets.event_log import EventLogListener, workspace_of
 
         storage = self.instance.event_log_storage
         storage.dispose()

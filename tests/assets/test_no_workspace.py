@@ -122,7 +122,7 @@ def test_a_home_outside_any_workspace_is_refused_unless_the_settings_name_one(tm
 
 
 def test_a_workspace_around_the_files_is_the_one_whatever_the_settings_name(tmp_path, monkeypatch):
-    from tracecore_assets.external_assets.event_log_listener import workspace_of
+    from tracecore_assets.external_assets.event_log import workspace_of
 
     workspace, other = (Workspace.create(tmp_path / name) for name in ("ws", "other"))
     monkeypatch.setenv("TRACECORE_HOME", str(other.root))

@@ -58,8 +58,13 @@ def sample_frames(frames: pads.Dataset, boxes: pads.Dataset | None = None) -> st
     chosen = _spread(index, by_frame)
     if not chosen:
         return None
-    tiles = [_tile(row, by_frame.get(row["frame_id"], ())) for row in _rows(frames, chosen)]
-    shown = [tile for tile in tiles if tile is not None]
+    tiles = (
+        draw_tile(
+            AnnotatedImage(row["image"], caption=f"{row['drive']}  {row['timestamp_ns']}", marks=by_frame.get(row["frame_id"], ())), _TILE_WIDTH
+        )
+        for row in _rows(frames, chosen)
+    )
+    shown = [tile for tile in tiles if tile is not None]  # None for an image that can't be decoded, which the table's checks report
     return _markdown(contact_sheet(shown, _COLUMNS), "sample frames") if shown else None
 
 
@@ -104,11 +109,6 @@ def _rows(frames: pads.Dataset, chosen: Sequence[tuple[str, int]]) -> list[dict[
     wanted = reduce(or_, ((pc.field("drive") == drive) & (pc.field("timestamp_ns") == time) for drive, time in chosen))
     rows = frames.to_table(columns=["drive", "timestamp_ns", "frame_id", "image"], filter=wanted).to_pylist()
     return sorted(rows, key=lambda row: (row["drive"], row["timestamp_ns"], row["frame_id"]))[:_TILES]
-
-
-def _tile(row: Mapping[str, Any], boxes: Sequence[Mark]) -> Image | None:
-    # None for an image that can't be decoded, which the table's checks report.
-    return draw_tile(AnnotatedImage(row["image"], caption=f"{row['drive']}  {row['timestamp_ns']}", marks=boxes), _TILE_WIDTH)
 
 
 def _markdown(image: Image, name: str) -> str:

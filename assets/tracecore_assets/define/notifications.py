@@ -3,7 +3,7 @@
 # No `from __future__ import annotations` here: Dagster reads the annotations of sensors at run time.
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -57,15 +57,11 @@ def notify(urls: Sequence[str], build: str, failed: Sequence[FailedCheck]) -> No
     if wrong := [place for place, url in enumerate(urls, start=1) if not messenger.add(url)]:
         raise UsageError(f"Entry {wrong[0]} of TRACECORE_NOTIFY is not a valid Apprise URL: expected one such as json://host/path or mailto://….")
     title = f"tracecore: {len(failed)} check{'s' if len(failed) > 1 else ''} failed in {build}"
-    if not messenger.notify(title=title, body="\n".join(_lines(failed)), notify_type=apprise.NotifyType.WARNING):
-        raise UsageError(f"A target of TRACECORE_NOTIFY could not be notified of {build}: see the log above; it is tried again.")
-
-
-def _lines(failed: Sequence[FailedCheck]) -> Iterator[str]:
-    for each in failed[:_SHOWN]:
-        yield f"{'blocking' if each.blocking else 'warning'}: {each.check} of {each.asset}: {each.message}"
+    lines = [f"{'blocking' if each.blocking else 'warning'}: {each.check} of {each.asset}: {each.message}" for each in failed[:_SHOWN]]
     if len(failed) > _SHOWN:
-        yield f"… and {len(failed) - _SHOWN} more; the Dagster page lists them all"
+        lines.append(f"… and {len(failed) - _SHOWN} more; the Dagster page lists them all")
+    if not messenger.notify(title=title, body="\n".join(lines), notify_type=apprise.NotifyType.WARNING):
+        raise UsageError(f"A target of TRACECORE_NOTIFY could not be notified of {build}: see the log above; it is tried again.")
 
 
 def failed_checks_sensor(urls: Sequence[str]) -> dg.SensorDefinition:

@@ -35,7 +35,8 @@ def guarded(context: dg.AssetExecutionContext, sessions: Callable[[dg.AssetExecu
     try:
         with _plain_interrupts():
             session = sessions(context)
-            _refuse_after_failure(session)
+            if session.failure is not None:
+                raise dg.Failure("Not started: the build had failed before.", allow_retries=False)
             yield session
     except KeyboardInterrupt:
         sessions(context).interrupted = True
@@ -50,11 +51,6 @@ def guarded(context: dg.AssetExecutionContext, sessions: Callable[[dg.AssetExecu
     except Exception as error:
         _store_failure(context, sessions, RunFailed(f"Something unexpected happened in {context.op_handle.name}: {reason_of(error)}."))
         raise
-
-
-def _refuse_after_failure(session: Session) -> None:
-    if session.failure is not None:
-        raise dg.Failure("Not started: the build had failed before.", allow_retries=False)
 
 
 def _store_failure(context: dg.AssetExecutionContext, sessions: Callable[[dg.AssetExecutionContext], Session], error: TracecoreError) -> None:

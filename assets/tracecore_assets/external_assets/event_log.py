@@ -1,8 +1,4 @@
-"""Dagster's event log in SQLite, which also records external assets; configured in `dagster.yaml` as the instance's storage.
-
-    event_log_storage:
-      module: tracecore_assets.external_assets.event_log
-      class: RecordingEventLogStorage
+"""Dagster's event log in SQLite, which also records external assets; `dagster.yaml` names it as the instance's storage.
 
 An event is first stored as Dagster would store it, then recorded: later steps refer to its storage id. Dagster's web server and daemons open the
 same class, but store no events of steps, so they record nothing twice.
@@ -10,22 +6,271 @@ same class, but store no events of steps, so they record nothing twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import logging
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from dagster import Field, StringSource
+from dagster import AssetKey, AssetMaterialization, AssetObservation, DagsterEventType, Field, StringSource
 
-from tracecore.workspace import Workspace
+from tracecore.errors import RunFailed, UsageError
+from tracecore.system.failures import tellable
+from tracecore.system.locks import hold_run
+from tracecore.system.settings import Settings
+from tracecore.workspace import NamedWorkspace, Workspace
+from tracecore_assets.external_assets import recording
+from tracecore_assets.external_assets.dagster_events import StepInputs, check_of, instant, is_ours, output_of, raised_checks
 from tracecore_assets.external_assets.dagster_internals import ConfigurableClassData, SqliteEventLogStorage
-from tracecore_assets.external_assets.event_log_listener import EventLogListener, workspace_of
+from tracecore_assets.external_assets.recording import begin, finish
+from tracecore_assets.external_assets.step_record import PROGRAM_TAG, CheckRecord, StepRecord, partition_name, run_id_of
+from tracecore_lineage import Record
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance, EventLogEntry
+    from dagster import DagsterEvent, DagsterInstance, EventLogEntry
 
-__all__ = ["RecordingEventLogStorage", "recording_into"]
+    from tracecore_assets.external_assets.dagster_internals import AssetCheckEvaluationPlanned, EventLogStorage
+
+__all__ = ["EventLogListener", "RecordingEventLogStorage", "recording_into", "workspace_of"]
+
+_log = logging.getLogger(__name__)
+
+_BEGIN = frozenset({DagsterEventType.STEP_START, DagsterEventType.STEP_RESTARTED})
+_END = frozenset({DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE, DagsterEventType.STEP_UP_FOR_RETRY})
+_UNKNOWN_INPUTS = ("inputs", "an op of Dagster's made it, and Dagster does not say what an op reads")
+_MADE = frozenset({DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_OBSERVATION, DagsterEventType.ASSET_CHECK_EVALUATION})
+
+
+def workspace_of(base: Path) -> Workspace:
+    """Return the workspace for a Dagster instance: the one that contains its files, else the one named by `TRACECORE_HOME`.
+
+    Reads the settings, since opening the instance is the entry point of the process. Raises UsageError if there is no such workspace.
+    """
+    settings = Settings.read()
+    around = next((folder for folder in (base, *base.parents) if (folder / "workspace.json").is_file()), None)
+    named = NamedWorkspace(settings, around)
+    if around is None and (settings.home is None or not (Workspace.locate(named) / "workspace.json").is_file()):
+        names = "TRACECORE_HOME names none" if settings.home is None else f"TRACECORE_HOME ({settings.home}) is none"
+        raise UsageError(
+            f"Dagster's files in {base} lie in no workspace, and {names}: nothing could be recorded. "
+            "Set DAGSTER_HOME to <workspace>/dagster of one that 'tracecore init' made, or TRACECORE_HOME to the workspace."
+        )
+    return Workspace.open(named)
+
+
+@dataclass
+class _Step:
+    """State of a running attempt of a step; `lock` holds its run lock."""
+
+    run: str
+    started: float
+    lock: ExitStack = field(default_factory=ExitStack)
+    made: list[AssetMaterialization] = field(default_factory=list)
+    observed: list[AssetObservation] = field(default_factory=list)
+    checked: list[EventLogEntry] = field(default_factory=list)
+
+
+class EventLogListener:
+    """Recorder of external assets from the events stored by this process; steps of programs are recorded by the executor."""
+
+    def __init__(self, storage: EventLogStorage, workspace: Workspace, instance: Callable[[], DagsterInstance]) -> None:
+        self._storage = storage
+        self._instance = instance
+        self.workspace = workspace
+        self._steps: dict[tuple[str, str], _Step] = {}
+        self._planned: dict[str, Mapping[str, Collection[AssetKey]]] = {}
+        self._program_steps: dict[str, Collection[str]] = {}
+        self._record: Record | None = None
+        self._lock = threading.RLock()
+
+    def see(self, entry: EventLogEntry) -> None:
+        """Process a stored event; raise RunFailed if a step can neither be recorded nor spooled."""
+        event = entry.dagster_event
+        if event is None or event.event_type not in _BEGIN | _END | _MADE:
+            return
+        with self._lock:
+            if entry.step_key is None:
+                self._reported(entry, event)
+            elif entry.step_key not in self._steps_of_programs(entry.run_id):
+                self._step(entry, event, entry.step_key)
+
+    def close(self) -> None:
+        """Close the record, if open."""
+        with self._lock:
+            if self._record is not None:
+                self._record.close()
+            self._record = None
+
+    def _step(self, entry: EventLogEntry, event: DagsterEvent, step_key: str) -> None:
+        place = (entry.run_id, step_key)
+        if event.event_type in _BEGIN:
+            if step_key in self._makers(entry.run_id):
+                self._steps[place] = self._begun(entry, step_key)
+                self._start(self._steps[place], entry, step_key)
+            return
+        if event.event_type in _MADE:
+            # A step that makes no asset (an observable source, a separate check) is followed from its first event.
+            step = self._steps.setdefault(place, self._steps.get(place) or self._begun(entry, step_key))
+            _take(step, entry, event)
+            return
+        ended = self._steps.pop(place, None)
+        if ended is None and event.event_type is DagsterEventType.STEP_FAILURE and self._judges(entry.run_id, step_key):
+            ended = self._begun(entry, step_key)  # a separate check that raised: Dagster stores no evaluation
+        if ended is not None:
+            with ended.lock:
+                self._end(ended, entry, event, step_key)
+
+    def _steps_of_programs(self, run_id: str) -> Collection[str]:
+        """Return the keys of a run's steps that belong to programs, whose ops are tagged."""
+        if run_id not in self._program_steps:
+            instance = self._instance()
+            run = instance.get_run_by_id(run_id)
+            snapshot = instance.get_job_snapshot(run.job_snapshot_id) if run is not None and run.job_snapshot_id is not None else None
+            ops = snapshot.node_defs_snapshot.op_def_snaps if snapshot is not None else ()
+            self._program_steps[run_id] = frozenset(op.name for op in ops if PROGRAM_TAG in op.tags)
+        return self._program_steps[run_id]
+
+    def _makers(self, run_id: str) -> Mapping[str, Collection[AssetKey]]:
+        """Return by step key the assets that a run's steps are planned to make or observe."""
+        if run_id not in self._planned:
+            planned: dict[str, set[AssetKey]] = {}
+            for each in self._storage.get_records_for_run(run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION_PLANNED).records:
+                event = each.event_log_entry.get_dagster_event()
+                if event.asset_key is not None:
+                    planned.setdefault(event.step_key or "", set()).add(event.asset_key)
+            self._planned[run_id] = planned
+        return self._planned[run_id]
+
+    def _judges(self, run_id: str, step_key: str) -> list[AssetCheckEvaluationPlanned]:
+        """Return the asset checks that a step is planned to evaluate."""
+        planned = self._storage.get_records_for_run(run_id, of_type=DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED).records
+        events = [each.event_log_entry.get_dagster_event() for each in planned]
+        return [event.asset_check_planned_data for event in events if event.step_key == step_key]
+
+    def _begun(self, entry: EventLogEntry, step_key: str) -> _Step:
+        retries = self._storage.get_records_for_run(entry.run_id, of_type=DagsterEventType.STEP_UP_FOR_RETRY).records
+        attempt = sum(each.event_log_entry.step_key == step_key for each in retries)
+        return _Step(run_id_of(entry.run_id, step_key, attempt), entry.timestamp)
+
+    def _start(self, step: _Step, entry: EventLogEntry, step_key: str) -> None:
+        """Record START under the run's lock, so that `recover` closes the run if this process dies; a failure is logged: the end records START."""
+        try:
+            record = self._open()
+            step.lock.enter_context(hold_run(record.workspace.locks, step.run))
+            begin(record.recorder, self._step_record(step, entry, step_key, None))
+        except Exception as error:  # noqa: BLE001  # must not fail Dagster's run; the end records START too, or is spooled
+            _log.warning("The start of step '%s' could not be recorded; its end will be: %s", step_key, error)
+
+    def _end(self, step: _Step, entry: EventLogEntry, event: DagsterEvent, step_key: str) -> None:
+        failed = event.event_type is not DagsterEventType.STEP_SUCCESS
+        outputs: list[AssetMaterialization | AssetObservation] = [each for each in step.made if not is_ours(each)]
+        read = list(step.observed)
+        planned = self._makers(entry.run_id).get(step_key, ())
+        if not step.made:
+            # A step that made nothing has its observations as outputs, unless it was to make other assets.
+            outputs = [each for each in step.observed if not is_ours(each) and (not planned or each.asset_key in planned)]
+            read = [each for each in step.observed if planned and each.asset_key not in planned]
+        raised = self._judges(entry.run_id, step_key) if event.event_type is DagsterEventType.STEP_FAILURE else []
+        if not (outputs or step.checked or planned or raised):
+            return
+        ended = self._step_record(step, entry, step_key, _error(event, step_key) if failed else None, outputs, read)
+        ended = replace(ended, checks=(*ended.checks, *self._raised(raised, step, entry, ended)))
+        for each in ended.split():
+            self._record_or_spool(each)
+
+    def _step_record(
+        self,
+        step: _Step,
+        entry: EventLogEntry,
+        step_key: str,
+        error: str | None,
+        outputs: list[AssetMaterialization | AssetObservation] | None = None,
+        observed: list[AssetObservation] | None = None,
+    ) -> StepRecord:
+        slug = self.workspace.slug
+        inputs = StepInputs(self._storage)
+        read, unknowns = inputs.of(step.made, observed or [], step.started, entry.timestamp) if outputs is not None else ([], [])
+        made = [output_of(each, f"run:{step.run}") for each in outputs or ()]
+        if made and step_key not in self._makers(entry.run_id):
+            unknowns.append(_UNKNOWN_INPUTS)
+        versions = {partition_name(each.key, each.partition): each.version for each in made}
+        checks = [
+            check_of(each, each.dagster_event.asset_check_evaluation_data, self._storage, slug, versions, step.run)
+            for each in step.checked
+            if each.dagster_event is not None
+        ]
+        return StepRecord(
+            step.run,
+            step_key,
+            entry.run_id,
+            entry.job_name or "",
+            instant(step.started),
+            instant(entry.timestamp),
+            error,
+            tuple(read),
+            tuple(made),
+            tuple(unknowns),
+            tuple(each for each in checks if each is not None),
+            planned=step_key in self._makers(entry.run_id),
+        )
+
+    def _raised(self, planned: Iterable[AssetCheckEvaluationPlanned], step: _Step, entry: EventLogEntry, ended: StepRecord) -> Iterator[CheckRecord]:
+        """Yield a failed verdict for each planned check that a failed step did not evaluate, if the checked version is known."""
+        judged = {event.asset_check_evaluation_data.asset_check_key for each in step.checked if (event := each.dagster_event) is not None}
+        made = {partition_name(each.key, each.partition): each.version for each in ended.outputs}
+        for each in planned:
+            if each.asset_check_key not in judged:
+                yield from raised_checks(entry, each, self._storage, self.workspace.slug, made, self._makers(entry.run_id).get(ended.step, ()), ended)
+
+    def _reported(self, entry: EventLogEntry, event: DagsterEvent) -> None:
+        """Record an asset event reported manually or by API, outside any run."""
+        found = entry.asset_materialization or entry.asset_observation
+        if found is None or is_ours(found):
+            return
+        at = instant(entry.timestamp)
+        run = run_id_of(entry.run_id, f"{event.event_type_value}:{found.asset_key.to_user_string()}:{found.partition}:{at}", 0)
+        self._record_or_spool(StepRecord(run, "reported", "", "", at, at, outputs=(output_of(found, f"run:{run}"),)))
+
+    def _record_or_spool(self, step: StepRecord) -> None:
+        try:
+            record = self._open()
+            recording.record_pending(record)
+            finish(record.recorder, step)
+        except Exception as error:  # noqa: BLE001  # a record that can't be written must not fail Dagster's run
+            _log.warning("Step '%s' could not be recorded now (%s): it is kept and will be recorded later.", step.step, error)
+            try:
+                recording.spool(self.workspace, step)
+            except Exception as worse:  # noqa: BLE001  # reported in one sentence
+                raise RunFailed(
+                    f"The step '{step.step}' can neither be recorded ({error}) nor kept to be recorded later ({worse}): "
+                    "free space or grant rights in the workspace and run it again; nothing may silently be missing from the record."
+                ) from error
+
+    def _open(self) -> Record:
+        if self._record is None:
+            self._record = Record.open(self.workspace)
+        return self._record
+
+
+def _take(step: _Step, entry: EventLogEntry, event: DagsterEvent) -> None:
+    if event.event_type is DagsterEventType.ASSET_CHECK_EVALUATION:
+        step.checked.append(entry)
+    elif entry.asset_materialization is not None:
+        step.made.append(entry.asset_materialization)
+    elif entry.asset_observation is not None:
+        step.observed.append(entry.asset_observation)
+
+
+def _error(event: DagsterEvent, step_key: str) -> str:
+    data = event.event_specific_data
+    error = getattr(data, "error", None)
+    cause = getattr(error, "cause", None) or error
+    words = tellable(" ".join(cause.message.split())) if cause is not None else "no reason was given"
+    return f"Step '{step_key}' of Dagster failed: {words.rstrip('.')}."
+
 
 _RECORD_INTO: ContextVar[Workspace | None] = ContextVar("_RECORD_INTO", default=None)
 

@@ -156,15 +156,11 @@ def _facets_apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]
     """Return a list with a clause naming the differing facets; empty if there are none."""
     apart = []
     for name in sorted((one.keys() | other.keys()) - _UNCOMPARED):
-        then, now = (_members(each.get(name)) for each in (one, other))
+        then, now = ({key: value for key, value in (each.get(name) or {}).items() if not key.startswith("_")} for each in (one, other))
         if then != now:
             members = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
             apart.append(f"{name}.{{{', '.join(members[:_SHOWN])}}}")
     return [f"said of it otherwise: {', '.join(apart)}"] if apart else []
-
-
-def _members(facet: Any) -> dict[str, Any]:
-    return {key: value for key, value in (facet or {}).items() if not key.startswith("_")}
 
 
 def _short(ref: str) -> str:

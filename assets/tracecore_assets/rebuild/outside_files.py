@@ -54,7 +54,8 @@ def plan_inputs(sealed: RecordedBuild, stages: Mapping[str, RegisteredStage], st
         for read in _outside(run):
             missed = _why_missing(asset, read, sealed, store)
             if missed is None:
-                found.append(_kept(read, sealed.stored[read.ref], ports))
+                port = next((name for name, each in ports.items() if each.note == read.note), next(iter(ports)))
+                found.append(KeptFile(port, str(read.file), sealed.stored[read.ref].digest, sealed.stored[read.ref]))
             else:
                 missing.append(missed)
                 lacking.add(asset)
@@ -83,11 +84,6 @@ def _why_missing(asset: str, read: RecordedInput, sealed: RecordedBuild, store: 
     if store.verify(artifact):
         return MissingInput("damaged", read.ref, asset, f"{read.file} is damaged in the store: its bytes are not what was recorded.")
     return None
-
-
-def _kept(read: RecordedInput, artifact: Artifact, ports: Mapping[str, Files]) -> KeptFile:
-    port = next((name for name, each in ports.items() if each.note == read.note), next(iter(ports)))
-    return KeptFile(port, str(read.file), artifact.digest, artifact)
 
 
 def _as_called(asset: str, run: RecordedRun, ports: Mapping[str, Files], found: Sequence[KeptFile]) -> tuple[list[KeptFile], list[MissingInput]]:
@@ -138,20 +134,19 @@ def lay_out(files: Sequence[KeptFile], ports: Mapping[str, Files], folder: Path,
             parts = PurePosixPath(file.name)
             if parts.is_absolute() or ".." in parts.parts:
                 continue  # the record may come from elsewhere: nothing is written outside the scratch folder
-            root = folder / port / _room(file, mine)
+            # Files of one name lie in different folders.
+            root = folder / port / str([each.digest for each in mine if each.name == file.name].index(file.digest))
             target = root.joinpath(*parts.parts)
             _place(store, file, target)
             wanted.add(target)
             # The name of a file found in a folder begins with the folder's name; that of a file named directly is the file's own.
             named[str(root / parts.parts[0]) if declared.nested else str(target)] = None
         paths[port] = list(named)
-    _clear(folder, wanted)
+    # Files that an earlier attempt left are deleted, since stages read whole folders.
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        if path.is_file() and path not in wanted:
+            path.unlink()
     return paths
-
-
-def _room(file: KeptFile, files: Sequence[KeptFile]) -> str:
-    """Return the subfolder of a file; files with the same name get different ones."""
-    return str([each.digest for each in files if each.name == file.name].index(file.digest))
 
 
 def _place(store: Store, file: KeptFile, target: Path) -> None:
@@ -164,10 +159,3 @@ def _place(store: Store, file: KeptFile, target: Path) -> None:
     partial = target.with_name(f".{target.name}.partial")
     shutil.copyfile(source, partial)
     partial.replace(target)
-
-
-def _clear(folder: Path, wanted: set[Path]) -> None:
-    """Delete files left by an earlier attempt, since stages read whole folders."""
-    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
-        if path.is_file() and path not in wanted:
-            path.unlink()

@@ -265,17 +265,18 @@ def _make(session: RebuildSession, sealed: RecordedBuild, comparison: Comparison
     hindered: dict[str, str] = {}
     for asset in session.program.assets:
         targets = [target for target in sealed.targets if target.asset == asset.name]
+        ports = {f"{session.program.name}.{asset.role(port)}": port for port in asset.outputs}
         blocked = next((hindered[source.asset] for source in asset.sources if source.asset in hindered), None)
         taken: Outcome | None = None
         if blocked is None and asset.name in inputs.lacking and asset.spec.stage is StageKind.LABEL:
-            taken = session.take_over(asset, _by_port(session, asset, targets))
+            taken = session.take_over(asset, {ports[target.name]: target for target in targets if target.name in ports})
         if blocked is None and taken is None:
             outcome = session.make(asset)
             if isinstance(outcome, TracecoreError):
                 blocked = f"not made: {_none_left(inputs, asset.name) or outcome}"
         if blocked is not None:
             hindered[asset.name] = blocked
-        for target in _drives_first(targets, session, asset):
+        for target in sorted(targets, key=lambda target: (target.name in ports, target.role, target.ref)):  # the drives that it kept come first
             gone = sealed.erased.get(target.ref) if target.kind == ArtifactKind.DRIVE_LOG else None
             comparison.judge(target, _rebuilt(session, asset, target, gone or blocked, taken_over=taken is not None))
 
@@ -286,17 +287,6 @@ def _none_left(inputs: PlannedInputs, asset: str) -> str | None:
     if not missing or inputs.kept[asset]:
         return None
     return f"of the files that it was made from none is left; {missing[0].why}" + (f" ({len(missing) - 1} more)" if len(missing) > 1 else "")
-
-
-def _by_port(session: RebuildSession, asset: ResolvedAsset, targets: list[RebuildTarget]) -> Mapping[str, RebuildTarget]:
-    names = {f"{session.program.name}.{asset.role(port)}": port for port in asset.outputs}
-    return {names[target.name]: target for target in targets if target.name in names}
-
-
-def _drives_first(targets: list[RebuildTarget], session: RebuildSession, asset: ResolvedAsset) -> Iterator[RebuildTarget]:
-    """Yield an asset's versions: the drives that it kept, then its outputs."""
-    own = {f"{session.program.name}.{asset.role(port)}" for port in asset.outputs}
-    yield from sorted(targets, key=lambda target: (target.name in own, target.role, target.ref))
 
 
 def _rebuilt(session: RebuildSession, asset: ResolvedAsset, target: RebuildTarget, hindered: str | None, *, taken_over: bool) -> RebuiltVersion:

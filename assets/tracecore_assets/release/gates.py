@@ -65,14 +65,11 @@ def unknowns_of_other_models(reports: Sequence[KpiReport], engines: Mapping[str,
     """
     known = {ref for engine, models in engines.items() for ref in (engine, *models)}
     return tuple(
-        Unknown("KPIs of the engine", f"{report.role} is of {_models(report)}, no engine of the build and no model that one was compiled from.")
+        Unknown("KPIs of the engine", f"{report.role} is of {models}, no engine of the build and no model that one was compiled from.")
         for report in reports
+        for models in [" and ".join(sorted(_name(ref) for ref in report.uses.models)) or "no recorded model"]
         if engines and not report.selection and known.isdisjoint(report.uses.models)
     )
-
-
-def _models(report: KpiReport) -> str:
-    return " and ".join(sorted(_name(ref) for ref in report.uses.models)) or "no recorded model"
 
 
 def _reports(artifacts: Mapping[str, tuple[Artifact, str]], kpis: Sequence[str], trace: Trace, read: Read) -> tuple[KpiReport, ...]:

@@ -136,7 +136,8 @@ def release(session: Session, request: ReleaseRequest) -> SealedBuild:
     session.gates = gates
     failed = [gate for gate in gates if not gate.passed and not gate.waived]
     if failed:
-        refusal = f"build/{request.name} is not released: {_reasons(failed)}"
+        reasons = "; ".join(f"gate {gate.name} failed: {gate.message.rstrip('.')}" for gate in failed)
+        refusal = f"build/{request.name} is not released: {reasons}{'' if reasons.endswith('?') else '.'}"
         # A refused release is recorded too, as a failed run.
         session.recorder.start(run)
         session.recorder.fail(run, refusal)
@@ -181,11 +182,6 @@ def _engines(session: Session) -> dict[str, set[str]]:
         for artifact in outcome.outputs.values()
         if artifact.kind == ArtifactKind.ENGINE
     }
-
-
-def _reasons(failed: Sequence[GateOutcome]) -> str:
-    reasons = "; ".join(f"gate {gate.name} failed: {gate.message.rstrip('.')}" for gate in failed)
-    return reasons if reasons.endswith("?") else f"{reasons}."
 
 
 def refuse_other_program(session: Session, request: ReleaseRequest) -> None:

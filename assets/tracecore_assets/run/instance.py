@@ -51,26 +51,20 @@ def dagster_instance(workspace: Workspace) -> Iterator[DagsterInstance]:
     from dagster import DagsterInstance
 
     from tracecore_assets.external_assets.event_log import recording_into
+    from tracecore_assets.external_assets.recording import pending, record_pending
 
     # Concurrent creation of Dagster's SQLite files would break their migrations.
     with hold_named(workspace.locks, "dagster"), recording_into(workspace):
         instance = DagsterInstance.from_config(dagster_home(workspace))
         instance.get_runs(limit=1)
         _close_dead_runs(instance)
-    _record_pending(workspace)
-    with instance:
-        yield instance
-
-
-def _record_pending(workspace: Workspace) -> None:
-    """Record the spooled steps of external assets, if any."""
-    from tracecore_assets.external_assets.recording import pending, record_pending
-
     if pending(workspace):
         from tracecore_lineage import Record
 
         with Record.open(workspace) as record:
             record_pending(record)
+    with instance:
+        yield instance
 
 
 def process_tags() -> dict[str, str]:

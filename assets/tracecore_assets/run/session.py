@@ -118,13 +118,15 @@ class Session:
             program_artifact=self.program_artifact,
             base=self.program.base,
             checks=asset.spec.checks,
-            readers={port: self._readers(asset.name, port) for port in asset.outputs},
+            readers={
+                port: [
+                    each.name for each in self.program.assets if any((source.asset, source.output) == (asset.name, port) for source in each.sources)
+                ]
+                for port in asset.outputs
+            },
             parent=self.parent,
             threads=program.threads,
         )
-
-    def _readers(self, asset: str, port: str) -> list[str]:
-        return [each.name for each in self.program.assets if any((source.asset, source.output) == (asset, port) for source in each.sources)]
 
     def _supply(self, asset: ResolvedAsset, supplier: str, port: str) -> ResolvedInput:
         outcome = self.ensure(supplier)
