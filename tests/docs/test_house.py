@@ -87,7 +87,7 @@ def test_a_rooms_readme_names_every_module_of_its_package_and_none_that_is_not_t
     text = re.sub(r"^```.*?^```", "", (readme / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     named = re.findall(r"`([^`]+)`", text)
     modules = {path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
-    assert len(modules) > 10
+    assert len(modules) > 5
     assert sorted(module for module in modules - set(re.findall(r"\w+", " ".join(named))) if not module.startswith("__")) == []
     assert [name for name in named if re.fullmatch(r"[\w/]+\.py", name) and not [*readme.rglob(name)]] == []
 

@@ -36,7 +36,7 @@ def guarded(context: dg.AssetExecutionContext, sessions: Callable[[dg.AssetExecu
         with _plain_interrupts():
             session = sessions(context)
             if session.failure is not None:
-                raise dg.Failure("Not started: the build had failed before.", allow_retries=False)
+                raise dg.Failure("Not started: the build had failed before.", allow_retries=False)  # noqa: TRY301  # a step must not start
             yield session
     except KeyboardInterrupt:
         sessions(context).interrupted = True
