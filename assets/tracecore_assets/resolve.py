@@ -19,17 +19,7 @@ from tracecore_assets.load.parse import KeyPath, YamlSource, parse_program, read
 from tracecore_assets.load.program import RELEASE, AssetSpec, GateSpec, VehicleProgram
 from tracecore_schemas.kinds import Severity, StageKind
 
-__all__ = [
-    "CheckPlan",
-    "InputSource",
-    "ResolvedAsset",
-    "ResolvedProgram",
-    "find_program_files",
-    "load_program",
-    "program_document",
-    "replace_files",
-    "resolve",
-]
+__all__ = ["ResolvedAsset", "ResolvedProgram", "load_program", "program_document", "resolve"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 if TYPE_CHECKING:
     from tracecore_lineage import Record
 
-__all__ = ["Busy", "StillRunning", "ThreadSlots", "application"]
+__all__ = ["application"]
 
 T = TypeVar("T")
 

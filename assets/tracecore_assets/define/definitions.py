@@ -79,8 +79,8 @@ def request_of(program: ResolvedProgram, config: ReleaseConfig) -> ReleaseReques
 
 def request_of_run(program: ResolvedProgram, config: Mapping[str, Any]) -> ReleaseRequest | None:
     """Return the validated release request of a run's config, None for a run without a release; raise UsageError if it is invalid."""
-    asked = config.get("ops", {}).get(op_name(program.name, RELEASE), {}).get("config")
-    return request_of(program, ReleaseConfig.model_validate(asked)) if isinstance(asked, Mapping) else None
+    section = config.get("ops", {}).get(op_name(program.name, RELEASE), {}).get("config")
+    return request_of(program, ReleaseConfig.model_validate(section)) if isinstance(section, Mapping) else None
 
 
 def _release_key(program: ResolvedProgram) -> dg.AssetKey:

@@ -28,17 +28,7 @@ if TYPE_CHECKING:
     import pyarrow.dataset as pads
     from PIL.Image import Image
 
-__all__ = [
-    "BOX_COLUMNS",
-    "FILE",
-    "FRAME_COLUMNS",
-    "Curves",
-    "artifact_metadata",
-    "curves_picture",
-    "picture_markdown",
-    "read_curves",
-    "sample_frames",
-]
+__all__ = ["FILE", "FRAME_COLUMNS", "Curves", "artifact_metadata", "curves_picture", "picture_markdown", "read_curves", "sample_frames"]
 
 FRAME_COLUMNS = frozenset({"drive", "frame_id", "timestamp_ns", "image"})
 BOX_COLUMNS = frozenset({"drive", "frame_id", "timestamp_ns", "x", "y", "width", "height", "category"})

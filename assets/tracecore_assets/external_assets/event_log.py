@@ -22,10 +22,9 @@ from tracecore.system.failures import tellable
 from tracecore.system.locks import hold_run
 from tracecore.system.settings import Settings
 from tracecore.workspace import NamedWorkspace, Workspace
-from tracecore_assets.external_assets import recording
 from tracecore_assets.external_assets.dagster_events import StepInputs, check_of, instant, is_ours, output_of, raised_checks
 from tracecore_assets.external_assets.dagster_internals import ConfigurableClassData, SqliteEventLogStorage
-from tracecore_assets.external_assets.recording import begin, finish
+from tracecore_assets.external_assets.recording import begin, finish, record_pending, spool
 from tracecore_assets.external_assets.step_record import PROGRAM_TAG, CheckRecord, StepRecord, partition_name, run_id_of
 from tracecore_lineage import Record
 
@@ -237,12 +236,12 @@ class EventLogListener:
     def _record_or_spool(self, step: StepRecord) -> None:
         try:
             record = self._open()
-            recording.record_pending(record)
+            record_pending(record)
             finish(record.recorder, step)
         except Exception as error:  # noqa: BLE001  # a record that can't be written must not fail Dagster's run
             _log.warning("Step '%s' could not be recorded now (%s): it is kept and will be recorded later.", step.step, error)
             try:
-                recording.spool(self.workspace, step)
+                spool(self.workspace, step)
             except Exception as worse:  # noqa: BLE001  # reported in one sentence
                 raise RunFailed(
                     f"The step '{step.step}' can neither be recorded ({error}) nor kept to be recorded later ({worse}): "

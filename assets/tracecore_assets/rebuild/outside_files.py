@@ -95,17 +95,17 @@ def _as_called(asset: str, run: RecordedRun, ports: Mapping[str, Files], found: 
     missing: list[MissingInput] = []
     for port, declared in ports.items():
         listed = [str(name) for name in run.params.get(declared.param) or ()]
-        gone = {name for name, _ in run.quarantined} | {str(each.file) for each in _outside(run)} - {each.name for each in found}
-        loose = _without(listed, [*(each.name for each in named if each.port == port), *gone])
+        absent = {name for name, _ in run.quarantined} | {str(each.file) for each in _outside(run)} - {each.name for each in found}
+        unmatched = _without(listed, [*(each.name for each in named if each.port == port), *absent])
         known = set(listed)
-        strange = [place for place, each in enumerate(named) if each.port == port and each.name not in known]
-        for place, name in zip(strange, loose, strict=False):
-            if len(strange) > 1:
-                why = f"{name} is one of {len(strange)} files whose bytes are kept under other names: which of them is not recorded."
+        renamed = [place for place, each in enumerate(named) if each.port == port and each.name not in known]
+        for place, name in zip(renamed, unmatched, strict=False):
+            if len(renamed) > 1:
+                why = f"{name} is one of {len(renamed)} files whose bytes are kept under other names: which of them is not recorded."
                 missing.append(MissingInput("name", name, asset, why))
             named[place] = replace(named[place], name=name)
         same = "had the very bytes of another file of the run, which was kept once; of which is not recorded"
-        missing += [MissingInput("name", name, asset, f"{name} {same}.") for name in loose[len(strange) :]]
+        missing += [MissingInput("name", name, asset, f"{name} {same}.") for name in unmatched[len(renamed) :]]
     return named, missing
 
 

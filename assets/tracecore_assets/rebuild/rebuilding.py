@@ -39,7 +39,7 @@ from tracecore_schemas.run import Artifact, Run
 if TYPE_CHECKING:
     from tracecore_assets.run.progress import Progress
 
-__all__ = ["Before", "RebuildSession", "rebuild", "resolve_recorded", "scratch_workspace"]
+__all__ = ["Before", "rebuild"]
 
 
 def resolve_recorded(sealed: RecordedBuild, stages: Mapping[str, RegisteredStage], host: PluginHost, folder: Path) -> ResolvedProgram:
@@ -277,8 +277,8 @@ def _make(session: RebuildSession, sealed: RecordedBuild, comparison: Comparison
         if blocked is not None:
             hindered[asset.name] = blocked
         for target in sorted(targets, key=lambda target: (target.name in ports, target.role, target.ref)):  # the drives that it kept come first
-            gone = sealed.erased.get(target.ref) if target.kind == ArtifactKind.DRIVE_LOG else None
-            comparison.judge(target, _rebuilt(session, asset, target, gone or blocked, taken_over=taken is not None))
+            erasure = sealed.erased.get(target.ref) if target.kind == ArtifactKind.DRIVE_LOG else None
+            comparison.judge(target, _rebuilt(session, asset, target, erasure or blocked, taken_over=taken is not None))
 
 
 def _none_left(inputs: PlannedInputs, asset: str) -> str | None:
