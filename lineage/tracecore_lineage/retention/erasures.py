@@ -6,64 +6,30 @@ A crash leaves either nothing or a promise that the same command or `recover` co
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection
 
-from tracecore.errors import NegativeVerdict
 from tracecore.store import Store, open_store
 from tracecore.store.erasure import without_statistics
 from tracecore.store.protocol import ErasedFile
-from tracecore.system.locks import hold_run, own_store
-from tracecore_lineage.catalog import current_state, replay
+from tracecore.system.locks import hold_run
+from tracecore_lineage.catalog import current_state
 from tracecore_lineage.catalog.recorder import RecordWriter
 from tracecore_lineage.catalog.stored_artifacts import newest_of_tables
-from tracecore_lineage.catalog.tombstones import made_since, statement, tombstones
+from tracecore_lineage.catalog.tombstones import made_since, statement
 from tracecore_lineage.crypto.envelope import seal_payload
-from tracecore_lineage.ledger import ledger
 from tracecore_lineage.model import rfc3339
-from tracecore_lineage.model.erasure import JOBS, WITHDRAWAL, Erasure
+from tracecore_lineage.model.erasure import WITHDRAWAL, Erasure
 from tracecore_lineage.retention.cleanup import lies_in, sweep
-from tracecore_lineage.retention.open_runs import claim_dead, open_runs
 from tracecore_lineage.retention.redaction import without_drives
 from tracecore_schemas.arrow_tables import PARTITION
 from tracecore_schemas.canonical import digest_bytes, jcs
 from tracecore_schemas.run import Artifact
 
-__all__ = ["carry_out", "exclusive_store", "finish_promised", "promise", "rewritten_commits"]
-
-
-@contextmanager
-def exclusive_store(record: RecordWriter, doing: str) -> Iterator[None]:
-    """Hold the store lock exclusively for a block; raise NegativeVerdict if anything is live or the catalog differs from the ledger.
-
-    `doing` is a participle for errors, such as "pruned".
-    """
-    with own_store(record.workspace.locks) as held:
-        _refuse_untrue(record, doing)
-        for run in (run for run in open_runs(record) if run.job not in JOBS):
-            with claim_dead(record, run) as dead:
-                if not dead:
-                    raise NegativeVerdict(
-                        f"Nothing is {doing} while a run is live: run/{run.id} ({run.job}) and what it reads and writes are left alone. "
-                        "Do the same again when it has ended."
-                    )
-        if not held:
-            raise NegativeVerdict(f"Nothing is {doing} while a build or export uses the stored bytes. Do the same again when it is done.")
-        yield
-
-
-def _refuse_untrue(record: RecordWriter, doing: str) -> None:
-    """Raise NegativeVerdict if the catalog differs from the ledger: files missing from it would count as orphans."""
-    with record.database.read() as connection:
-        wrong = ledger.miscounted(connection)
-        differs = None if wrong else next(replay.compare(connection, record.ledger), None)
-    if differs is not None:
-        wrong = f"The catalog is not what the ledger's events say (the row {differs.row} is {differs.what})"
-    if wrong:
-        raise NegativeVerdict(f"{wrong}, so that what is an orphan can't be known and nothing is {doing}: run 'tracecore verify'.")
+__all__ = ["carry_out", "promise", "rewritten_commits"]
 
 
 def promise(record: RecordWriter, erasure: Erasure, work: Callable[[Connection], None] | None = None) -> Erasure:
@@ -171,17 +137,3 @@ def _now(store: Store, gone: ErasedFile) -> ErasedFile:
         return gone
     left = store.read(gone.path)
     return replace(gone, left=None if left is None else digest_bytes(left))
-
-
-def finish_promised(record: RecordWriter) -> list[Erasure]:
-    """Execute every promised erasure whose process is dead, and return them. The caller holds the store lock exclusively."""
-    with record.database.read() as connection:
-        unfinished = {erasure.run: erasure for erasure in tombstones(connection, record.ledger).unfinished}
-    done: list[Erasure] = []
-    for run in open_runs(record):
-        if run.id in unfinished:
-            with claim_dead(record, run) as dead:
-                pass
-            if dead:
-                done.append(carry_out(record, unfinished[run.id]))
-    return done

@@ -14,12 +14,17 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 
 from tracecore.environment import host_name
-from tracecore.system.locks import try_run
-from tracecore_lineage.catalog import current_state
+from tracecore.errors import NegativeVerdict
+from tracecore.system.locks import own_store, try_run
+from tracecore_lineage.catalog import current_state, replay
 from tracecore_lineage.catalog.recorder import RecordWriter
+from tracecore_lineage.catalog.tombstones import tombstones
+from tracecore_lineage.ledger import ledger
 from tracecore_lineage.ledger.sql_tables import RUN_EVENTS, recorded_by
+from tracecore_lineage.model.erasure import JOBS, Erasure
+from tracecore_lineage.retention.erasures import carry_out
 
-__all__ = ["OpenRun", "claim_dead", "lock_was_lost", "open_runs"]
+__all__ = ["OpenRun", "claim_dead", "exclusive_store", "finish_promised", "lock_was_lost", "open_runs"]
 
 _CLOCKS = timedelta(minutes=5)
 """Assumed maximum difference between the clocks of two hosts."""
@@ -66,3 +71,48 @@ def lock_was_lost(record: RecordWriter, run: OpenRun) -> bool:
         started = current_state.start_event(connection, run.id) or {}
     host = started.get("run", {}).get("facets", {}).get("tracecore_execution", {}).get("host")
     return host not in {None, host_name()}
+
+
+@contextmanager
+def exclusive_store(record: RecordWriter, doing: str) -> Iterator[None]:
+    """Hold the store lock exclusively for a block; raise NegativeVerdict if anything is live or the catalog differs from the ledger.
+
+    `doing` is a participle for errors, such as "pruned".
+    """
+    with own_store(record.workspace.locks) as held:
+        _refuse_untrue(record, doing)
+        for run in (run for run in open_runs(record) if run.job not in JOBS):
+            with claim_dead(record, run) as dead:
+                if not dead:
+                    raise NegativeVerdict(
+                        f"Nothing is {doing} while a run is live: run/{run.id} ({run.job}) and what it reads and writes are left alone. "
+                        "Do the same again when it has ended."
+                    )
+        if not held:
+            raise NegativeVerdict(f"Nothing is {doing} while a build or export uses the stored bytes. Do the same again when it is done.")
+        yield
+
+
+def _refuse_untrue(record: RecordWriter, doing: str) -> None:
+    """Raise NegativeVerdict if the catalog differs from the ledger: files missing from it would count as orphans."""
+    with record.database.read() as connection:
+        wrong = ledger.miscounted(connection)
+        differs = None if wrong else next(replay.compare(connection, record.ledger), None)
+    if differs is not None:
+        wrong = f"The catalog is not what the ledger's events say (the row {differs.row} is {differs.what})"
+    if wrong:
+        raise NegativeVerdict(f"{wrong}, so that what is an orphan can't be known and nothing is {doing}: run 'tracecore verify'.")
+
+
+def finish_promised(record: RecordWriter) -> list[Erasure]:
+    """Execute every promised erasure whose process is dead, and return them. The caller holds the store lock exclusively."""
+    with record.database.read() as connection:
+        unfinished = {erasure.run: erasure for erasure in tombstones(connection, record.ledger).unfinished}
+    done: list[Erasure] = []
+    for run in open_runs(record):
+        if run.id in unfinished:
+            with claim_dead(record, run) as dead:
+                pass
+            if dead:
+                done.append(carry_out(record, unfinished[run.id]))
+    return done

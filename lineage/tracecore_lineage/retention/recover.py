@@ -10,8 +10,7 @@ from tracecore.system.locks import own_store
 from tracecore_lineage.catalog.recorder import RecordWriter
 from tracecore_lineage.model.erasure import JOBS
 from tracecore_lineage.retention.cleanup import discard_staged
-from tracecore_lineage.retention.erasures import finish_promised
-from tracecore_lineage.retention.open_runs import claim_dead, open_runs
+from tracecore_lineage.retention.open_runs import claim_dead, finish_promised, open_runs
 from tracecore_lineage.seal import rotation
 
 __all__ = ["WHY", "Recovered", "recover"]
