@@ -12,7 +12,7 @@ from plain_histories import LEDGER, OURS, history, instant, rendered
 from plain_lineage import Answer, Event, Node, World
 
 from tracecore_lineage.catalog.prefix import Prefix
-from tracecore_lineage.catalog.snapshot import snapshot
+from tracecore_lineage.catalog.replay import snapshot
 from tracecore_lineage.ledger.ledger import Leaf
 from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_lineage.trace.answer import assemble

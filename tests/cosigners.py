@@ -7,7 +7,7 @@ from typing import Any
 
 from tracecore_lineage import Record
 from tracecore_lineage.crypto.keys import PrivateKey
-from tracecore_lineage.seal.cosign import draft_policy, set_policy
+from tracecore_lineage.seal.key_events import draft_policy, set_policy
 from tracecore_lineage.trace.show import show
 
 __all__ = ["ADA", "BO", "CY", "STRANGER", "files", "found", "pinned", "policy", "signatures"]

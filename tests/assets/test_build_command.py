@@ -17,7 +17,7 @@ from toy_plugin import PROGRAM, write_drives
 from tracecore.commands.shell import cli
 from tracecore_assets.commands.build import VariadicCommand
 from tracecore_lineage import Record
-from tracecore_lineage.retention.open_runs import open_runs
+from tracecore_lineage.retention.recover import open_runs
 from tracecore_lineage.trace.show import show
 from tracecore_lineage.verify.doctor import examine
 

@@ -19,7 +19,7 @@ from tracecore_assets import read
 from tracecore_assets.external_assets import recording
 from tracecore_lineage import Record
 from tracecore_lineage.ledger import ledger
-from tracecore_lineage.retention.open_runs import open_runs
+from tracecore_lineage.retention.recover import open_runs
 from tracecore_lineage.trace.show import show
 from tracecore_schemas.kinds import StageKind
 

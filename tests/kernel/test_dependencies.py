@@ -20,7 +20,7 @@ from tracecore.errors import RunFailed
 from tracecore.plugins.host import PluginHost
 from tracecore.running import dependencies
 from tracecore.workspace import Workspace
-from tracecore_lineage.retention.open_runs import open_runs
+from tracecore_lineage.retention.recover import open_runs
 
 PLUGIN = '''
 """A plugin of several modules."""

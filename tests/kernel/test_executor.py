@@ -9,7 +9,7 @@ from fresh_record import BEGUN
 from kernel_world import World, given
 
 from tracecore.errors import NegativeVerdict, RunFailed, UsageError
-from tracecore_lineage.retention.open_runs import open_runs
+from tracecore_lineage.retention.recover import open_runs
 from tracecore_schemas.canonical import digest_file
 from tracecore_schemas.kinds import Media
 

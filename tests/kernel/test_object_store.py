@@ -19,7 +19,7 @@ from tracecore.store import LocalStore, open_store
 from tracecore.store.bucket import Bucket
 from tracecore.store.object_store import ObjectStore, _BucketTables
 from tracecore.workspace import Workspace
-from tracecore_lineage.retention.open_runs import open_runs
+from tracecore_lineage.retention.recover import open_runs
 from tracecore_schemas.canonical import digest_bytes
 
 LEDGER = "0" * 32

@@ -9,7 +9,7 @@ import time
 from kernel_world import World
 
 from tracecore.system.locks import try_run
-from tracecore_lineage.retention.open_runs import open_runs
+from tracecore_lineage.retention.recover import open_runs
 
 
 def test_two_threads_that_want_the_same_make_it_once(world: World) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
-from tracecore_lineage.retention.open_runs import open_runs
+from tracecore_lineage.retention.recover import open_runs
 
 STAGE = '''
 """A stage that does not end by itself."""

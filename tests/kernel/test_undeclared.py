@@ -20,7 +20,7 @@ from tracecore.running.audit_hook import Access
 from tracecore.running.executor import Outcome
 from tracecore.running.undeclared import UndeclaredAccess
 from tracecore.workspace import Workspace
-from tracecore_lineage.retention.open_runs import open_runs
+from tracecore_lineage.retention.recover import open_runs
 
 SOURCE = '''
 """A stage that takes things it was not given."""

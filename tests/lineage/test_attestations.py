@@ -20,7 +20,7 @@ from tracecore_lineage.commands.verify import verify_command as verify
 from tracecore_lineage.crypto.keys import PrivateKey
 from tracecore_lineage.exchange.bug_reports import report_bug
 from tracecore_lineage.seal.attestations import PROVENANCE, TEST_RESULT, attestations, judge, statements
-from tracecore_lineage.seal.rotation import rotate_key
+from tracecore_lineage.seal.key_events import rotate_key
 from tracecore_lineage.seal.seal import sealed_build
 from tracecore_schemas.build import GateOutcome, Waiver
 from tracecore_schemas.kinds import StageKind

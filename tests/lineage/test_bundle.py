@@ -24,7 +24,7 @@ from tracecore_lineage.crypto.keys import PrivateKey
 from tracecore_lineage.ledger import ledger, pruned_tree
 from tracecore_lineage.model.findings import Findings
 from tracecore_lineage.retention.consent import withdraw
-from tracecore_lineage.seal.rotation import rotate_key
+from tracecore_lineage.seal.key_events import rotate_key
 from tracecore_lineage.verify.bundle import check_bundle, verify_bundle
 from tracecore_schemas.canonical import jcs
 

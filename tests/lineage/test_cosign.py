@@ -21,7 +21,7 @@ from tracecore_lineage.catalog.replay import catalog_differences
 from tracecore_lineage.crypto.envelope import seal_payload
 from tracecore_lineage.crypto.keys import short_id
 from tracecore_lineage.model.facets import TracecoreCosignRunFacet
-from tracecore_lineage.seal.cosign import add_signature, cosign
+from tracecore_lineage.seal.key_events import add_signature, cosign
 from tracecore_lineage.seal.seal import sealed_build
 
 DATABASES = ("sqlite", "postgresql")

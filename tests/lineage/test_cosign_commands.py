@@ -20,7 +20,7 @@ from tracecore_lineage.commands.show import show_command as show
 from tracecore_lineage.commands.verify import verify_command as verify
 from tracecore_lineage.crypto.keys import PrivateKey, short_id
 from tracecore_lineage.present.tree import draw, sealed_of
-from tracecore_lineage.seal.cosign import cosign
+from tracecore_lineage.seal.key_events import cosign
 
 DATABASES = ("sqlite", "postgresql")
 

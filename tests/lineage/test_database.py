@@ -200,7 +200,7 @@ import sys
 from tracecore_lineage import Record
 from tracecore_lineage.catalog.pseudonyms import pseudonym_of
 from tracecore_lineage.catalog.replay import catalog_differences
-from tracecore_lineage.seal.rotation import rotate_key
+from tracecore_lineage.seal.key_events import rotate_key
 from tracecore.errors import TracecoreError
 record = Record.open(sys.argv[1])
 print(record.recorder.position(), record.query(catalog_differences, record.ledger))

@@ -17,7 +17,7 @@ from openlineage_data import CORE, facets_of, problems, schemas
 from tracecore.errors import UsageError
 from tracecore.testing.worlds import RecordWorld, artifact
 from tracecore_lineage.ledger import ledger
-from tracecore_lineage.seal.rotation import rotate_key
+from tracecore_lineage.seal.key_events import rotate_key
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import CodeLocation, Environment, Parent, Plugin
 

@@ -24,7 +24,7 @@ from tracecore_lineage import Record
 from tracecore_lineage.catalog.replay import catalog_differences, rebuild_catalog
 from tracecore_lineage.exchange.bug_reports import report_bug
 from tracecore_lineage.exchange.importer import import_bundle
-from tracecore_lineage.seal.rotation import rotate_key
+from tracecore_lineage.seal.key_events import rotate_key
 from tracecore_lineage.verify.bundle import verify_bundle
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"

@@ -25,7 +25,7 @@ from tracecore_lineage.crypto import notes
 from tracecore_lineage.ledger import ledger
 from tracecore_lineage.ledger.group_commit import GroupCommit
 from tracecore_lineage.ledger.sql_tables import FACETS
-from tracecore_lineage.retention.open_runs import open_runs
+from tracecore_lineage.retention.recover import open_runs
 
 DATABASES = ("sqlite", "postgresql")
 

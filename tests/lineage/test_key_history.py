@@ -16,7 +16,7 @@ from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage import Record
 from tracecore_lineage.crypto.keys import PublicKey
 from tracecore_lineage.retention.recover import recover
-from tracecore_lineage.seal.rotation import rotate_key
+from tracecore_lineage.seal.key_events import rotate_key
 
 
 class Rotated(RecordWorld):

@@ -13,7 +13,7 @@ from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage import Record
 from tracecore_lineage.crypto.envelope import seal_payload
 from tracecore_lineage.crypto.keys import PrivateKey
-from tracecore_lineage.seal.cosign import cosign, draft_policy
+from tracecore_lineage.seal.key_events import cosign, draft_policy
 from tracecore_lineage.trace.show import show
 
 DATABASES = ("sqlite", "postgresql")

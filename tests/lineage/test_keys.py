@@ -19,8 +19,7 @@ from tracecore_lineage.catalog.replay import catalog_differences
 from tracecore_lineage.crypto import notes
 from tracecore_lineage.crypto.keys import KeyRing, PrivateKey, PublicKey
 from tracecore_lineage.ledger import ledger
-from tracecore_lineage.seal import rotation
-from tracecore_lineage.seal.rotation import rotate_key
+from tracecore_lineage.seal.key_events import KEY_ROTATE, key_statement, rotate_key
 
 
 def test_the_first_key_is_made_on_first_use_and_its_private_part_is_its_owners_alone(tmp_path: Path) -> None:
@@ -64,7 +63,7 @@ def test_rotation_is_an_event_that_the_old_key_vouches_for(world: RecordWorld) -
     assert (start["eventType"], complete["eventType"], complete["job"]["name"]) == ("START", "COMPLETE", "tracecore.key_rotate")
     facet = complete["run"]["facets"]["tracecore_key"]
     assert (facet["old"], facet["new"], facet["public_key"]) == (old.id, new.id, new.pem)
-    assert old.verifies(base64.b64decode(facet["signature"]), rotation.statement(rotation.KEY_ROTATE, old.id, new))
+    assert old.verifies(base64.b64decode(facet["signature"]), key_statement(KEY_ROTATE, old.id, new))
     assert notes.parse(before).signed_by([old]) == old
     world.ingest("south")
     assert notes.parse(record.recorder.checkpoint()).signed_by([new]) == new

@@ -22,8 +22,7 @@ from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage import Record
 from tracecore_lineage.catalog.pseudonyms import pseudonym_of
 from tracecore_lineage.ledger.database import ConnectionLost
-from tracecore_lineage.retention.open_runs import open_runs
-from tracecore_lineage.retention.recover import Recovered, recover
+from tracecore_lineage.retention.recover import Recovered, open_runs, recover
 from tracecore_lineage.verify.doctor import examine
 
 DATABASES = ("postgresql",)
@@ -45,7 +44,7 @@ STAGE = textwrap.dedent("""
 
 @pytest.fixture(autouse=True)
 def _clocks_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracecore_lineage.retention.open_runs._CLOCKS", timedelta(0))  # both hosts are this machine
+    monkeypatch.setattr("tracecore_lineage.retention.recover._CLOCKS", timedelta(0))  # both hosts are this machine
 
 
 @contextmanager
@@ -112,7 +111,7 @@ def test_a_run_whose_server_was_started_anew_is_left_alone_until_it_says_that_it
             other.recorder.commit(pseudonym_of, "Ada")
         other.recorder.commit(pseudonym_of, "Bo")
         assert postgres.ask(["SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"]) == [1]
-        monkeypatch.setattr("tracecore_lineage.retention.open_runs._CLOCKS", timedelta(days=-1))  # as if the run had begun long after the server
+        monkeypatch.setattr("tracecore_lineage.retention.recover._CLOCKS", timedelta(days=-1))  # as if the run had begun long after the server
         assert recover(world.record.recorder).live == (run.id,), "its lock says so"
     until_the_server_has_noticed(postgres)
     assert recover(world.record.recorder).aborted == (run.id,)

@@ -50,7 +50,7 @@ def test_a_world_is_recorded_sealed_and_replayed(world: RecordWorld) -> None:
 
 
 def test_every_question_is_answered_as_on_sqlite(world: RecordWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracecore_lineage.retention.open_runs._CLOCKS", timedelta(days=1))  # the server counts as begun now, however long it has run
+    monkeypatch.setattr("tracecore_lineage.retention.recover._CLOCKS", timedelta(days=1))  # the server counts as begun now, however long it has run
     world.all()
     build = world.seal()
     record = world.record

@@ -1,6 +1,6 @@
 """`tracecore key`, `checkpoint` and `replay`: answers on stdout, JSON only where asked for, exit 1 where the answer is no.
 
-Modules: `commands/options.py`, `commands/trace.py`, `commands/checkpoint.py`, `commands/maintenance.py`.
+Modules: `commands/options.py`, `commands/trace.py`, `commands/verify.py`, `commands/workspace.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Recovery closes the runs of processes that are gone, and no others.
 
-Modules: `retention/open_runs.py`.
+Modules: `retention/recover.py`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from tracecore.system.locks import hold_run
 from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage import Record
 from tracecore_lineage.catalog.replay import catalog_differences
-from tracecore_lineage.retention.open_runs import open_runs
-from tracecore_lineage.retention.recover import recover
+from tracecore_lineage.retention.recover import open_runs, recover
 from tracecore_lineage.trace.show import show
 from tracecore_lineage.verify.doctor import examine
 from tracecore_schemas.kinds import StageKind

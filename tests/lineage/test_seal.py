@@ -22,7 +22,7 @@ from tracecore_lineage import Record
 from tracecore_lineage.catalog.pseudonyms import person_of
 from tracecore_lineage.crypto import notes
 from tracecore_lineage.crypto.envelope import EnvelopeError, open_envelope
-from tracecore_lineage.retention.open_runs import open_runs
+from tracecore_lineage.retention.recover import open_runs
 from tracecore_lineage.seal.seal import seal_build, sealed_build, sealed_builds
 from tracecore_schemas.build import GateOutcome, SealedBuild, Waiver
 from tracecore_schemas.canonical import digest_bytes, jcs

@@ -1,6 +1,6 @@
 """What JobEvents and DatasetEvents state is answered, marked as static, and is neither a reading nor the making of a version.
 
-Modules: `trace/static.py`.
+Modules: `trace/walk.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a reader would shrug off is named all the same: other bytes for the same key, another text for the same root, a text that is none.
 
-Modules: `verify/own_files.py`.
+Modules: `verify/verify.py`.
 """
 
 from __future__ import annotations

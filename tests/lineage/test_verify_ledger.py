@@ -18,7 +18,7 @@ from tampering import failures, refit_head, rehash, select, sql
 from tracecore.errors import UsageError
 from tracecore_lineage.catalog.replay import catalog_differences
 from tracecore_lineage.crypto.keys import PrivateKey
-from tracecore_lineage.seal.rotation import rotate_key
+from tracecore_lineage.seal.key_events import rotate_key
 from tracecore_schemas.sql_models import CATALOG_TABLES
 
 DATABASES = ("sqlite", "postgresql")

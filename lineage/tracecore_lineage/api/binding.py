@@ -18,7 +18,7 @@ from tracecore_lineage.crypto.keys import KeyRing, PublicKey
 from tracecore_lineage.ledger.database import Database, NoLedger
 from tracecore_lineage.ledger.sql_tables import HEAD
 from tracecore_lineage.model.ledger_name import LedgerName
-from tracecore_lineage.seal import rotation
+from tracecore_lineage.seal.key_events import finish_joining
 
 if TYPE_CHECKING:
     from tracecore_lineage.catalog.recorder import RecordWriter
@@ -62,7 +62,7 @@ def bind(record: RecordWriter) -> None:
             else:
                 _compare(workspace, record.database.place, found, bound)
         workspace.bind()
-    rotation.finish_joining(record)
+    finish_joining(record)
 
 
 def make_workspace(named: NamedWorkspace, *, slug: str | None = None) -> Workspace:

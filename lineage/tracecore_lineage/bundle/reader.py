@@ -12,7 +12,7 @@ from tracecore.store.place import leads_out
 from tracecore.system.failures import clear_disk_errors
 from tracecore_lineage.bundle.container import Container, Entry, NotABundle
 from tracecore_lineage.bundle.manifest import EVENTS, MANIFEST, SIGNATURES, STORE, TREE, Manifest, read_manifest, read_signatures
-from tracecore_lineage.catalog.snapshot import snapshot
+from tracecore_lineage.catalog.replay import snapshot
 from tracecore_lineage.crypto.envelope import Opened
 from tracecore_lineage.events.parse import BadEvent
 from tracecore_lineage.ledger import ledger, pruned_tree

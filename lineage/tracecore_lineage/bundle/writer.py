@@ -21,7 +21,7 @@ from tracecore_lineage.catalog.current_state import environment_runs
 from tracecore_lineage.catalog.delegation import JOB, Import, import_ids, known_imports, read_imports
 from tracecore_lineage.catalog.prefix import Prefix, head, select_in
 from tracecore_lineage.catalog.recorder import RecordWriter
-from tracecore_lineage.catalog.snapshot import snapshot
+from tracecore_lineage.catalog.replay import snapshot
 from tracecore_lineage.catalog.stored_artifacts import names_once, stored_artifacts, stored_sources
 from tracecore_lineage.catalog.tombstones import tombstones
 from tracecore_lineage.crypto.keys import PublicKey
@@ -33,7 +33,7 @@ from tracecore_lineage.trace.lineage import imported_leaves, trace
 from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.relation import Relation
 from tracecore_lineage.trace.resolve import build_named
-from tracecore_lineage.trace.static import static_links
+from tracecore_lineage.trace.walk import static_links
 from tracecore_schemas.canonical import jcs
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, DeltaVersion

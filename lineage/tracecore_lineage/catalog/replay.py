@@ -1,25 +1,26 @@
-"""Write catalog rows, rebuild them from the ledger, and compare them with it."""
+"""Write catalog rows, rebuild them from the ledger, compare them with it, and open in-memory catalogs of part of a ledger."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, insert, select
+from sqlalchemy import Connection, Table, create_engine, delete, insert, select
 from sqlmodel import SQLModel
 
 from tracecore.errors import NegativeVerdict
-from tracecore_lineage.catalog.delegation import Import, delegations_of, imports_in
+from tracecore_lineage.catalog.delegation import Import, delegations_of, imports_in, read_import
 from tracecore_lineage.catalog.projection import Row, project
 from tracecore_lineage.catalog.pseudonyms import invalid_names
 from tracecore_lineage.events.parse import BadEvent
 from tracecore_lineage.ledger import ledger
 from tracecore_lineage.ledger.database import Database
-from tracecore_lineage.ledger.sql_tables import PROJECTION, table
+from tracecore_lineage.ledger.sql_tables import EMPTY_HEAD, EVENTS, HEAD, PROJECTION, table
 from tracecore_lineage.model.ledger_name import LedgerName
 
-__all__ = ["Difference", "catalog_differences", "clear", "compare", "rebuild_catalog", "write"]
+__all__ = ["Difference", "catalog_differences", "clear", "compare", "rebuild_catalog", "snapshot", "write"]
 
 
 def write(connection: Connection, rows: Iterable[Row]) -> None:
@@ -163,3 +164,36 @@ def _compared(expected: Mapping[tuple[Any, ...], Mapping[str, Any]], found: Mapp
             for column, value in found[key].items():
                 if expected[key].get(column) != value:
                     yield Difference(name, "changed", column, str(expected[key].get(column)), str(value))
+
+
+_INSERTED = 1000
+
+
+@contextmanager
+def snapshot(leaves: Sequence[ledger.Leaf] | Iterable[ledger.Leaf], ledger_name: LedgerName, size: int) -> Iterator[Connection]:
+    """Open an in-memory catalog built from some of a ledger's events; it is discarded when the block ends. Raises BadEvent.
+
+    Args:
+        leaves: the events at their positions, in order.
+        ledger_name: the ledger that they were recorded in.
+        size: the ledger's full size, recorded as its head.
+    """
+    held = leaves if isinstance(leaves, Sequence) else list(leaves)
+    voices = delegations_of((found for leaf in held if (found := read_import(leaf.body, leaf.seq)) is not None), ledger_name)
+    engine = create_engine("sqlite://")
+    try:
+        with engine.connect() as made, made.begin():
+            SQLModel.metadata.create_all(made)
+            named = {"ledger_id": ledger_name.ledger_id, "slug": ledger_name.slug}
+            made.execute(insert(HEAD), {**EMPTY_HEAD, "size": size, "root": "", **named})
+            for start in range(0, len(held), _INSERTED):
+                rows: list[Row] = []
+                kept: list[dict[str, object]] = []
+                for leaf in held[start : start + _INSERTED]:
+                    kept.append({"seq": leaf.seq, "event_id": leaf.event_id, "recorded_at": leaf.recorded_at, "leaf_hash": "", "body": leaf.body})
+                    rows.extend(project(leaf.body, leaf.seq, ledger_name, voices.get(leaf.event_id, ())))
+                made.execute(insert(EVENTS), kept)
+                write(made, rows)
+            yield made
+    finally:
+        engine.dispose()

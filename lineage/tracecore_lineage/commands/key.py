@@ -74,7 +74,7 @@ def rotate(workspace: NamedWorkspace, as_json: bool) -> None:
     The change is recorded in the ledger, signed by the old key; what the old key signed keeps verifying, and its public part is kept.
     """
     from tracecore_lineage import Record
-    from tracecore_lineage.seal.rotation import rotate_key
+    from tracecore_lineage.seal.key_events import rotate_key
 
     with Record.open(workspace) as record:
         old = record.recorder.keys.active_id()
@@ -99,12 +99,12 @@ def add(file: Path, workspace: NamedWorkspace, as_json: bool) -> None:
     It is recorded in the ledger, vouched for by the key that signs here, so that trust in that one extends to it.
     """
     from tracecore_lineage import Record
-    from tracecore_lineage.seal import rotation
+    from tracecore_lineage.seal.key_events import add_key
     from tracecore_lineage.verify.trust import read_key
 
     key = read_key(file)
     with Record.open(workspace) as record:
-        new = rotation.add(record.recorder, key)
+        new = add_key(record.recorder, key)
         by = record.recorder.keys.active_id()
     if as_json:
         emit_json({"id": key.id, "new": new, "by": by, "public_key": key.pem})
@@ -187,7 +187,7 @@ def policy(
     from tracecore_lineage.catalog.signatures import policies
     from tracecore_lineage.crypto.envelope import seal_payload
     from tracecore_lineage.crypto.policy import POLICY_PAYLOAD
-    from tracecore_lineage.seal.cosign import draft_policy, set_policy
+    from tracecore_lineage.seal.key_events import draft_policy, set_policy
     from tracecore_lineage.verify.trust import read_key
 
     with Record.open(workspace) as record:
@@ -218,7 +218,7 @@ def policy(
 def sign(envelope: Path, private: tuple[Path, ...], output: Path | None) -> None:
     """Add a signature to a DSSE envelope, without a workspace: the signer's part on another machine. What is signed is printed first."""
     from tracecore_lineage.crypto.envelope import EnvelopeError, open_envelope
-    from tracecore_lineage.seal.cosign import add_signature
+    from tracecore_lineage.seal.key_events import add_signature
 
     if not private:
         raise UsageError("Nothing to sign with: add --sign PRIVATE.")
@@ -246,7 +246,7 @@ def cosign(build: str, private: tuple[Path, ...], signed: tuple[Path, ...], work
     from urllib.parse import unquote
 
     from tracecore_lineage import Record
-    from tracecore_lineage.seal.cosign import cosign as add
+    from tracecore_lineage.seal.key_events import cosign as add
 
     if not private and not signed:
         raise UsageError("Nothing to add: give --sign PRIVATE, or --signature FILE with an envelope that was signed elsewhere.")

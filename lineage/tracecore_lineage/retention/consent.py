@@ -21,7 +21,7 @@ from tracecore_lineage.model import rfc3339
 from tracecore_lineage.model.erasure import WITHDRAWAL, Erased, Erasure
 from tracecore_lineage.retention.erasures import carry_out, promise
 from tracecore_lineage.retention.inventory import Inventory, read_inventory
-from tracecore_lineage.retention.open_runs import exclusive_store, finish_promised
+from tracecore_lineage.retention.recover import exclusive_store, finish_promised
 from tracecore_lineage.retention.subjects import Subject, find_subject
 from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.walk import Walk, walk_forward

@@ -25,7 +25,7 @@ from tracecore_lineage.model import rfc3339
 from tracecore_lineage.model.erasure import PRUNE, Erased, Erasure
 from tracecore_lineage.retention.cleanup import discard_staged, orphans, remove_folder
 from tracecore_lineage.retention.erasures import carry_out, promise
-from tracecore_lineage.retention.open_runs import exclusive_store, finish_promised
+from tracecore_lineage.retention.recover import exclusive_store, finish_promised
 from tracecore_lineage.trace.lineage import trace
 from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.resolve import read_ref, resolve_version

@@ -1,19 +1,126 @@
-"""Recovery: runs of dead processes are closed as ABORT, their staging is removed, and interrupted rotations and erasures are completed."""
+"""Runs without a terminal event, and recovery: runs of dead processes are closed as ABORT, and interrupted rotations and erasures are completed.
+
+A run holds its run lock from START to its terminal event: a file lock that the operating system releases when the process dies, and, in a
+shared record, a server lock visible to other hosts (`live_runs`). A run is dead only if both locks can be taken.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
+from sqlalchemy import select
+
+from tracecore.environment import host_name
+from tracecore.errors import NegativeVerdict
 from tracecore.store import open_store
 from tracecore.system.failures import clear_disk_errors
-from tracecore.system.locks import own_store
+from tracecore.system.locks import own_store, try_run
+from tracecore_lineage.catalog import current_state, replay
 from tracecore_lineage.catalog.recorder import RecordWriter
-from tracecore_lineage.model.erasure import JOBS
+from tracecore_lineage.catalog.tombstones import tombstones
+from tracecore_lineage.ledger import ledger
+from tracecore_lineage.ledger.sql_tables import RUN_EVENTS, recorded_by
+from tracecore_lineage.model.erasure import JOBS, Erasure
 from tracecore_lineage.retention.cleanup import discard_staged
-from tracecore_lineage.retention.open_runs import claim_dead, finish_promised, open_runs
-from tracecore_lineage.seal import rotation
+from tracecore_lineage.retention.erasures import carry_out
+from tracecore_lineage.seal.key_events import finish_rotation
 
-__all__ = ["WHY", "Recovered", "recover"]
+__all__ = ["WHY", "OpenRun", "Recovered", "claim_dead", "exclusive_store", "finish_promised", "lock_was_lost", "open_runs", "recover"]
+
+_CLOCKS = timedelta(minutes=5)
+"""Assumed maximum difference between the clocks of two hosts."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run without a terminal event."""
+
+    id: str
+    job: str
+    started_at: str
+    parent: str | None
+
+
+def open_runs(record: RecordWriter) -> list[OpenRun]:
+    """Return the workspace's own runs without a terminal event, oldest first."""
+    ended = select(RUN_EVENTS.c.run_id).where(RUN_EVENTS.c.event_type.in_(current_state.TERMINAL))
+    query = select(RUN_EVENTS).where(recorded_by(record.ledger), RUN_EVENTS.c.run_id.not_in(ended))
+    found: dict[str, OpenRun] = {}
+    with record.database.read() as connection:
+        for row in connection.execute(query.order_by(RUN_EVENTS.c.event_time, RUN_EVENTS.c.event_id)):
+            found.setdefault(row.run_id, OpenRun(row.run_id, row.job_name, row.event_time, row.parent_run_id))
+    return list(found.values())
+
+
+@contextmanager
+def claim_dead(record: RecordWriter, run: OpenRun) -> Iterator[bool]:
+    """Try to lock a run on this host and on the server; yield whether its process is dead. If so, its locks are held for the block."""
+    with try_run(record.workspace.locks, run.id) as here:
+        if not here:
+            yield False
+            return
+        with record.live.attempt(run.id) as everywhere:
+            yield everywhere and not lock_was_lost(record, run)
+
+
+def lock_was_lost(record: RecordWriter, run: OpenRun) -> bool:
+    """Whether the server restarted after a run on another host started, so that its lock may be lost; only that host knows whether it lives."""
+    since = record.live.since()
+    if since is None or datetime.fromisoformat(run.started_at) > since + _CLOCKS:
+        return False
+    with record.database.read() as connection:
+        started = current_state.start_event(connection, run.id) or {}
+    host = started.get("run", {}).get("facets", {}).get("tracecore_execution", {}).get("host")
+    return host not in {None, host_name()}
+
+
+@contextmanager
+def exclusive_store(record: RecordWriter, doing: str) -> Iterator[None]:
+    """Hold the store lock exclusively for a block; raise NegativeVerdict if anything is live or the catalog differs from the ledger.
+
+    `doing` is a participle for errors, such as "pruned".
+    """
+    with own_store(record.workspace.locks) as held:
+        _refuse_untrue(record, doing)
+        for run in (run for run in open_runs(record) if run.job not in JOBS):
+            with claim_dead(record, run) as dead:
+                if not dead:
+                    raise NegativeVerdict(
+                        f"Nothing is {doing} while a run is live: run/{run.id} ({run.job}) and what it reads and writes are left alone. "
+                        "Do the same again when it has ended."
+                    )
+        if not held:
+            raise NegativeVerdict(f"Nothing is {doing} while a build or export uses the stored bytes. Do the same again when it is done.")
+        yield
+
+
+def _refuse_untrue(record: RecordWriter, doing: str) -> None:
+    """Raise NegativeVerdict if the catalog differs from the ledger: files missing from it would count as orphans."""
+    with record.database.read() as connection:
+        wrong = ledger.miscounted(connection)
+        differs = None if wrong else next(replay.compare(connection, record.ledger), None)
+    if differs is not None:
+        wrong = f"The catalog is not what the ledger's events say (the row {differs.row} is {differs.what})"
+    if wrong:
+        raise NegativeVerdict(f"{wrong}, so that what is an orphan can't be known and nothing is {doing}: run 'tracecore verify'.")
+
+
+def finish_promised(record: RecordWriter) -> list[Erasure]:
+    """Execute every promised erasure whose process is dead, and return them. The caller holds the store lock exclusively."""
+    with record.database.read() as connection:
+        unfinished = {erasure.run: erasure for erasure in tombstones(connection, record.ledger).unfinished}
+    done: list[Erasure] = []
+    for run in open_runs(record):
+        if run.id in unfinished:
+            with claim_dead(record, run) as dead:
+                pass
+            if dead:
+                done.append(carry_out(record, unfinished[run.id]))
+    return done
+
 
 WHY = "Its process is gone: closed by 'tracecore recover'."
 
@@ -38,7 +145,7 @@ def recover(record: RecordWriter) -> Recovered:
     promised = False
     finished: tuple[str, ...] = ()
     with clear_disk_errors(record.workspace.root):
-        rotation.finish(record)
+        finish_rotation(record)
         for run in open_runs(record):
             with claim_dead(record, run) as dead:
                 if not dead or run.parent in live:  # a run started by a live run is part of it

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from tracecore.errors import NegativeVerdict, UsageError
 from tracecore_lineage.catalog.delegation import Import, known_imports
 from tracecore_lineage.catalog.prefix import Prefix, head, prefix_at, readable_catalog
-from tracecore_lineage.catalog.snapshot import snapshot
+from tracecore_lineage.catalog.replay import snapshot
 from tracecore_lineage.ledger import ledger, pruned_tree
 from tracecore_lineage.model import rfc3339
 from tracecore_lineage.trace.answer import assemble
@@ -19,9 +19,8 @@ from tracecore_lineage.trace.changes_since_seal import changes_since_seal
 from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.resolve import read_ref
 from tracecore_lineage.trace.start import locate
-from tracecore_lineage.trace.static import note_static
 from tracecore_lineage.trace.store_paths import StorePlace
-from tracecore_lineage.trace.walk import Walk, walk_backward, walk_forward
+from tracecore_lineage.trace.walk import Walk, note_static, walk_backward, walk_forward
 from tracecore_schemas.trace import Trace
 
 __all__ = ["catalog_as_of", "horizon", "impact", "imported_leaves", "of_build", "trace"]

@@ -28,7 +28,7 @@ from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.relation import Relation
 from tracecore_lineage.trace.resolve import find_build, read_ref, resolve_version
 from tracecore_lineage.trace.show_rows import show_labeler, show_row
-from tracecore_lineage.trace.static import as_edges, static_around
+from tracecore_lineage.trace.walk import as_edges, static_around
 from tracecore_schemas.kinds import RunState, Severity
 from tracecore_schemas.refs import Ref, parse_ref
 from tracecore_schemas.run import Artifact

@@ -15,7 +15,7 @@ from tracecore_lineage.catalog.stored_artifacts import stored_artifacts, stored_
 from tracecore_lineage.catalog.tombstones import tombstones
 from tracecore_lineage.ledger import ledger
 from tracecore_lineage.retention.cleanup import named_files
-from tracecore_lineage.retention.open_runs import OpenRun, claim_dead, lock_was_lost, open_runs
+from tracecore_lineage.retention.recover import OpenRun, claim_dead, lock_was_lost, open_runs
 
 __all__ = ["Examination", "examine", "unopened"]
 

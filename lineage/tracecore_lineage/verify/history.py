@@ -17,7 +17,7 @@ from tracecore_lineage.events.parse import BadEvent, strict_json
 from tracecore_lineage.ledger import blocks, ledger
 from tracecore_lineage.model.findings import Findings
 from tracecore_lineage.model.ledger_name import LedgerName
-from tracecore_lineage.seal.rotation import KEY_ADD, KEY_ROTATE
+from tracecore_lineage.seal.key_events import KEY_ADD, KEY_ROTATE
 from tracecore_schemas.sql_models import BuildRow
 
 __all__ = ["ErasureEvent", "History", "KeyChange", "SealEvent", "collect", "read_history"]

@@ -14,7 +14,7 @@ from tracecore.store.protocol import ErasedFile
 from tracecore_lineage.bundle.container import NotABundle
 from tracecore_lineage.bundle.manifest import MANIFEST, Manifest, read_manifest, read_signatures
 from tracecore_lineage.catalog.delegation import Import, folder_of, read_import
-from tracecore_lineage.catalog.snapshot import snapshot
+from tracecore_lineage.catalog.replay import snapshot
 from tracecore_lineage.crypto.envelope import EnvelopeError, Opened, open_envelope
 from tracecore_lineage.crypto.keys import PublicKey, short_id
 from tracecore_lineage.crypto.notes import CheckpointError, parse

@@ -15,7 +15,7 @@ from tracecore_lineage.crypto.keys import PublicKey, short_id
 from tracecore_lineage.crypto.notes import Checkpoint
 from tracecore_lineage.crypto.policy import Policies, raw_signers, short, signatures_of
 from tracecore_lineage.model.findings import Findings
-from tracecore_lineage.seal import rotation
+from tracecore_lineage.seal.key_events import KEY_ROTATE, key_statement
 from tracecore_lineage.verify.history import History, KeyChange, SealEvent
 
 __all__ = ["Pins", "Trust", "check_active", "check_cosignatures", "check_policies", "check_signatures", "read_key", "read_pins", "trust"]
@@ -119,7 +119,7 @@ def check_active(folder: Path, history: History, findings: Findings) -> None:
     lines: dict[str, list[str]] = {}
     for change in history.key_changes:
         line = next((line for line in lines.values() if change.old in line), None)
-        if change.verb == rotation.KEY_ROTATE and line is not None:
+        if change.verb == KEY_ROTATE and line is not None:
             line.append(change.new)
         else:
             lines[change.new] = [change.new]
@@ -184,7 +184,7 @@ def _successor(change: KeyChange, keys: dict[str, PublicKey]) -> PublicKey | Non
         signature = base64.b64decode(change.signature, validate=True)
     except (UsageError, ValueError):
         return None
-    return new if new.id == change.new and old.verifies(signature, rotation.statement(change.verb, old.id, new)) else None
+    return new if new.id == change.new and old.verifies(signature, key_statement(change.verb, old.id, new)) else None
 
 
 def check_policies(history: History, origin: str, trust: Trust, bound: int | None, findings: Findings) -> Policies:
