@@ -45,24 +45,24 @@ def open_catalog(workspace: Workspace) -> Database:
         raise _lost(workspace, missing.place, bound) from None
 
 
-def bind(record: RecordWriter) -> None:
+def bind(recorder: RecordWriter) -> None:
     """Check that catalog and store belong to the workspace's ledger, beginning it in a new workspace. Raises WrongLedger if they don't."""
-    workspace = record.workspace
+    workspace = recorder.workspace
     bound = workspace.binding()
-    with record.database.read() as connection:
-        _compare(workspace, record.database.place, _named(connection), bound)
+    with recorder.database.read() as connection:
+        _compare(workspace, recorder.database.place, _named(connection), bound)
     if bound is not None and workspace.catalog_unset(bound["catalog"]):
-        raise unset(workspace, "catalog", record.database.place, bound["catalog"])
+        raise unset(workspace, "catalog", recorder.database.place, bound["catalog"])
     check_store(workspace, None if bound is None else bound["store"])
     if bound is None:
-        with record.database.write() as connection:  # checked again under the write lock: another process may have begun the ledger
+        with recorder.database.write() as connection:  # checked again under the write lock: another process may have begun the ledger
             found = _named(connection)
             if found is not None and not found.ledger_id:
-                _begin(connection, record)
+                _begin(connection, recorder)
             else:
-                _compare(workspace, record.database.place, found, bound)
+                _compare(workspace, recorder.database.place, found, bound)
         workspace.bind()
-    finish_joining(record)
+    finish_joining(recorder)
 
 
 def make_workspace(named: NamedWorkspace, *, slug: str | None = None) -> Workspace:
@@ -130,14 +130,14 @@ def _named(connection: Connection) -> LedgerName | None:
     return None if row is None else LedgerName(row.slug, row.ledger_id)
 
 
-def _begin(connection: Connection, record: RecordWriter) -> None:
+def _begin(connection: Connection, recorder: RecordWriter) -> None:
     """Append the first events, and write the ledger's name to the head row."""
     from tracecore_lineage.model.facets import TracecoreLedgerRunFacet
 
-    key = record.keys.ensure()
-    facet = TracecoreLedgerRunFacet(record.ledger.ledger_id, record.ledger.slug, key.id, key.pem)
-    record.append_fact(connection, INIT, datetime.now(UTC), facets={"tracecore_ledger": facet})
-    connection.execute(update(HEAD).where(HEAD.c.id == 1).values(ledger_id=record.ledger.ledger_id, slug=record.ledger.slug))
+    key = recorder.keys.ensure()
+    facet = TracecoreLedgerRunFacet(recorder.ledger.ledger_id, recorder.ledger.slug, key.id, key.pem)
+    recorder.append_fact(connection, INIT, datetime.now(UTC), facets={"tracecore_ledger": facet})
+    connection.execute(update(HEAD).where(HEAD.c.id == 1).values(ledger_id=recorder.ledger.ledger_id, slug=recorder.ledger.slug))
 
 
 def _compare(workspace: Workspace, place: str, found: LedgerName | None, bound: Mapping[str, str] | None) -> None:
@@ -189,7 +189,7 @@ def _taken(root: Path, what: str, place: str, found: str, variable: str) -> Wron
 def join(named: NamedWorkspace) -> tuple[Workspace, PublicKey]:
     """Create a further host's workspace folder for an existing ledger, with a signing key of its own; a no-op if repeated.
 
-    Nothing is written to catalog or store. The key can sign only after a signing host has recorded it (`rotation.add`).
+    Nothing is written to catalog or store. The key can sign only after a signing host has recorded it (`key_events.add_key`).
 
     Args:
         named: the folder; its settings name the ledger's database and, unless the folder already contains the artifacts, their bucket.

@@ -153,20 +153,20 @@ class _Plan:
     signatures: bytes | None = None
 
 
-def export_bundle(record: RecordWriter, build: str, path: Path, *, progress: Progress | None = None) -> Exported:
+def export_bundle(recorder: RecordWriter, build: str, path: Path, *, progress: Progress | None = None) -> Exported:
     """Write a sealed build into one file that verifies without this workspace; an imported build is written byte for byte as it came.
 
     Raises:
         UsageError: no such build, or the file can't be written; an existing file is replaced only on success.
         NegativeVerdict: catalog, ledger or store differ from what the build records.
     """
-    with share_store(record.workspace.locks):  # nothing is erased while it is copied
-        store = open_store(record.workspace)
-        with record.database.read() as connection:
-            plan = _plan(connection, record, store, build)
+    with share_store(recorder.workspace.locks):  # nothing is erased while it is copied
+        store = open_store(recorder.workspace)
+        with recorder.database.read() as connection:
+            plan = _plan(connection, recorder, store, build)
         try:
             with whole_file(path) as temporary, temporary.open("wb+") as stream, clear_disk_errors(path.parent):
-                done = _write(plan, ContainerWriter(stream), record, store, progress)
+                done = _write(plan, ContainerWriter(stream), recorder, store, progress)
         except OSError as error:
             raise UsageError(f"The bundle can't be written in {path.parent}: {error.strerror or error}.") from error
     return replace(done, size_bytes=path.stat().st_size)
@@ -185,34 +185,34 @@ def whole_file(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def _plan(connection: Connection, record: RecordWriter, store: Store, build: str) -> _Plan:
+def _plan(connection: Connection, recorder: RecordWriter, store: Store, build: str) -> _Plan:
     found = build_named(Reader(connection, head(connection)), build)
     brought = next(known_imports(connection, found.ref), None)
     if brought is not None:
         return _plan_import(connection, store, brought)
     answer = trace(connection, found.ref)
-    chosen = events_behind(connection, record.ledger, answer, found.prefix)
+    chosen = events_behind(connection, recorder.ledger, answer, found.prefix)
     at = ledger.head(connection)
     parts = tuple(pruned_tree.prune(ledger.read(connection), chosen, {found.position, found.position + 1}))
     if pruned_tree.fold(parts, ())[0].root() != at.root:
         raise NegativeVerdict(f"{found.ref} can't be exported: the ledger is not what was recorded. 'tracecore verify' says what differs.")
     leaves = list(ledger.read_at(connection, sorted(chosen.values())))
-    with snapshot(leaves, record.ledger, at.size) as made:
+    with snapshot(leaves, recorder.ledger, at.size) as made:
         if {**trace(made, found.ref), "later": []} != {**answer, "later": []}:
             raise NegativeVerdict(
                 f"{found.ref} can't be exported: the catalog differs from the events about it. 'tracecore verify' names what differs."
             )
-        erased = tombstones(made, record.ledger)
+        erased = tombstones(made, recorder.ledger)
         kept = stored_artifacts(made, refs=[node["ref"] for node in answer["nodes"]])
         # A bundle has only whole versions; partly erased ones are left out, and its tombstones list them.
         gone = {artifact.ref for artifact in kept if erased.of(artifact)}
         artifacts = [artifact for artifact in kept if artifact.ref not in gone]
         sources = stored_sources(made, runs={run["id"] for run in answer["runs"]})
-    keys: Sequence[PublicKey] = record.public_keys(connection)
+    keys: Sequence[PublicKey] = recorder.public_keys(connection)
     manifest = Manifest(
         found.ref,
-        record.namespace,
-        record.workspace.ledger_id,
+        recorder.namespace,
+        recorder.workspace.ledger_id,
         found.position,
         at.size,
         at.checkpoint,
@@ -247,7 +247,7 @@ def _plan_import(connection: Connection, store: Store, brought: Import) -> _Plan
     )
 
 
-def _write(plan: _Plan, writer: ContainerWriter, record: RecordWriter, store: Store, progress: Progress | None) -> Exported:
+def _write(plan: _Plan, writer: ContainerWriter, recorder: RecordWriter, store: Store, progress: Progress | None) -> Exported:
     total = sum(len(leaf.body) for leaf in plan.leaves) + sum({artifact.ref: artifact.size_bytes or 0 for _, artifact, _ in plan.files}.values())
     done = 0
 
@@ -270,7 +270,7 @@ def _write(plan: _Plan, writer: ContainerWriter, record: RecordWriter, store: St
             raise NegativeVerdict(f"{plan.manifest.build} can't be exported: '{here}' of {artifact.ref} is missing from the store.") from None
     if plan.signatures is None:
         manifest = replace(plan.manifest, entries=tuple(replace(entry, offset=0) for entry in entries))
-        signatures = sign(manifest.data, record.keys.private())
+        signatures = sign(manifest.data, recorder.keys.private())
     else:
         manifest, signatures = plan.manifest, plan.signatures
         for expected, found in zip(manifest.entries, entries, strict=True):

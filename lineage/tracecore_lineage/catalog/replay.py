@@ -20,7 +20,7 @@ from tracecore_lineage.ledger.database import Database
 from tracecore_lineage.ledger.sql_tables import EMPTY_HEAD, EVENTS, HEAD, PROJECTION, table
 from tracecore_lineage.model.ledger_name import LedgerName
 
-__all__ = ["Difference", "catalog_differences", "clear", "compare", "rebuild_catalog", "snapshot", "write"]
+__all__ = ["Difference", "catalog_differences", "clear", "compare", "in_memory_catalog", "rebuild_catalog", "snapshot", "write"]
 
 
 def write(connection: Connection, rows: Iterable[Row]) -> None:
@@ -72,7 +72,7 @@ def rebuild_catalog(database: Database, ledger_name: LedgerName) -> None:
 
 
 def _rebuild(connection: Connection, ledger_name: LedgerName) -> None:
-    voices = delegations_of(imports_in(connection), ledger_name)
+    delegations = delegations_of(imports_in(connection), ledger_name)
     clear(connection)
     events = 0
     for leaves in _chunked(ledger.read(connection)):
@@ -83,7 +83,7 @@ def _rebuild(connection: Connection, ledger_name: LedgerName) -> None:
                     f"Event {leaf.seq} of the ledger is not what was recorded, so the catalog stays as it is: run 'tracecore verify'."
                 )
             try:
-                rows.extend(project(leaf.body, leaf.seq, ledger_name, voices.get(leaf.event_id, ())))
+                rows.extend(project(leaf.body, leaf.seq, ledger_name, delegations.get(leaf.event_id, ())))
             except BadEvent as error:
                 raise NegativeVerdict(
                     f"Event {leaf.seq} of the ledger can't be read ({error}), so the catalog stays as it is: run 'tracecore verify'."
@@ -108,13 +108,13 @@ def compare(
         stop: compare only events below this position; None compares everything, including rows without an event.
         imports: imports in the ledger, if already read.
     """
-    voices = delegations_of(imports_in(connection) if imports is None else imports, ledger_name)
+    delegations = delegations_of(imports_in(connection) if imports is None else imports, ledger_name)
     place = 0
     for leaves in _chunked(ledger.read(connection, 0, stop)):
         expected: dict[tuple[Any, ...], Mapping[str, Any]] = {}
         for leaf in leaves:
             try:
-                rows = project(leaf.body, leaf.seq, ledger_name, voices.get(leaf.event_id, ()))
+                rows = project(leaf.body, leaf.seq, ledger_name, delegations.get(leaf.event_id, ()))
             except BadEvent as error:
                 yield Difference(f"ledger_event {leaf.seq}", "unreadable", "", str(error), None)
                 continue
@@ -170,7 +170,7 @@ _INSERTED = 1000
 
 
 @contextmanager
-def snapshot(leaves: Sequence[ledger.Leaf] | Iterable[ledger.Leaf], ledger_name: LedgerName, size: int) -> Iterator[Connection]:
+def snapshot(leaves: Iterable[ledger.Leaf], ledger_name: LedgerName, size: int) -> Iterator[Connection]:
     """Open an in-memory catalog built from some of a ledger's events; it is discarded when the block ends. Raises BadEvent.
 
     Args:
@@ -179,21 +179,27 @@ def snapshot(leaves: Sequence[ledger.Leaf] | Iterable[ledger.Leaf], ledger_name:
         size: the ledger's full size, recorded as its head.
     """
     held = leaves if isinstance(leaves, Sequence) else list(leaves)
-    voices = delegations_of((found for leaf in held if (found := read_import(leaf.body, leaf.seq)) is not None), ledger_name)
+    delegations = delegations_of((found for leaf in held if (found := read_import(leaf.body, leaf.seq)) is not None), ledger_name)
+    with in_memory_catalog(ledger_name, size) as catalog:
+        for start in range(0, len(held), _INSERTED):
+            rows: list[Row] = []
+            kept: list[dict[str, object]] = []
+            for leaf in held[start : start + _INSERTED]:
+                kept.append({"seq": leaf.seq, "event_id": leaf.event_id, "recorded_at": leaf.recorded_at, "leaf_hash": "", "body": leaf.body})
+                rows.extend(project(leaf.body, leaf.seq, ledger_name, delegations.get(leaf.event_id, ())))
+            catalog.execute(insert(EVENTS), kept)
+            write(catalog, rows)
+        yield catalog
+
+
+@contextmanager
+def in_memory_catalog(ledger_name: LedgerName, size: int, root: str = "") -> Iterator[Connection]:
+    """Open an in-memory catalog with only a ledger's head; it is discarded when the block ends."""
     engine = create_engine("sqlite://")
     try:
-        with engine.connect() as made, made.begin():
-            SQLModel.metadata.create_all(made)
-            named = {"ledger_id": ledger_name.ledger_id, "slug": ledger_name.slug}
-            made.execute(insert(HEAD), {**EMPTY_HEAD, "size": size, "root": "", **named})
-            for start in range(0, len(held), _INSERTED):
-                rows: list[Row] = []
-                kept: list[dict[str, object]] = []
-                for leaf in held[start : start + _INSERTED]:
-                    kept.append({"seq": leaf.seq, "event_id": leaf.event_id, "recorded_at": leaf.recorded_at, "leaf_hash": "", "body": leaf.body})
-                    rows.extend(project(leaf.body, leaf.seq, ledger_name, voices.get(leaf.event_id, ())))
-                made.execute(insert(EVENTS), kept)
-                write(made, rows)
-            yield made
+        with engine.begin() as catalog:
+            SQLModel.metadata.create_all(catalog)
+            catalog.execute(insert(HEAD), {**EMPTY_HEAD, "size": size, "root": root, "ledger_id": ledger_name.ledger_id, "slug": ledger_name.slug})
+            yield catalog
     finally:
         engine.dispose()

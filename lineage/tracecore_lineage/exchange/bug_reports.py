@@ -54,7 +54,7 @@ def bug_id(text: str, build: str | None, frames: Sequence[str], severity: str | 
 
 
 def report_bug(
-    record: RecordWriter,
+    recorder: RecordWriter,
     text: str,
     *,
     build: str | None = None,
@@ -78,11 +78,11 @@ def report_bug(
     if not said:
         raise UsageError("A bug without a text can't be recorded: expected one sentence that says what was seen, such as 'cyclist missed at dusk'.")
     judged = _severity(severity)
-    with record.database.read() as connection, readable_catalog():
+    with recorder.database.read() as connection, readable_catalog():
         seen_in = _build(connection, build)
-        shown, drives = _frames(record, connection, frames, seen_in)
+        shown, drives = _frames(recorder, connection, frames, seen_in)
     identity = bug_id(said, None if seen_in is None else seen_in.ref, shown, judged)
-    with record.database.write() as connection:
+    with recorder.database.write() as connection:
         standing = find_bug(connection, identity)
         if standing is not None:
             return Reported(standing, new=False)
@@ -92,7 +92,7 @@ def report_bug(
         build_ref, judgement = None if seen_in is None else seen_in.ref, None if judged is None else judged.value
         facet = TracecoreBugDatasetFacet(identity, said, build_ref, shown, judgement, pseudonym, producer=producer())
         inputs = [_input(link) for link in (*((seen_in,) if seen_in else ()), *drives)]
-        record.append_fact(connection, "bug", datetime.now(UTC), inputs=inputs, outputs={f"bug/{identity}": {"tracecore_bug": facet}})
+        recorder.append_fact(connection, "bug", datetime.now(UTC), inputs=inputs, outputs={f"bug/{identity}": {"tracecore_bug": facet}})
         made = find_bug(connection, identity)
     if made is None:
         raise UsageError(f"bug/{identity} was recorded and can't be read back: run 'tracecore replay --check'.")
@@ -115,7 +115,7 @@ def _build(connection: Connection, name: str | None) -> Link | None:
     return Link("", found.ref, "input", "build", found.run, "", "", found.seq, 0)
 
 
-def _frames(record: RecordWriter, connection: Connection, frames: Sequence[str], build: Link | None) -> tuple[list[str], list[Link]]:
+def _frames(recorder: RecordWriter, connection: Connection, frames: Sequence[str], build: Link | None) -> tuple[list[str], list[Link]]:
     """Return the refs of valid frames in order without duplicates, and an input edge per drive log. Raises UsageError for an unknown frame."""
     reader = Reader(connection, head(connection))
     shown: dict[str, None] = {}
@@ -124,14 +124,14 @@ def _frames(record: RecordWriter, connection: Connection, frames: Sequence[str],
         return [], []
     from tracecore.store import open_store  # brings pyarrow along, which a bug without frames doesn't need
 
-    store = open_store(record.workspace)
+    store = open_store(recorder.workspace)
     logs = {} if build is None else _logs(connection, build.ref)
     for text in frames:
         ref = read_ref(reader, text)
         if ref.kind != "frame":
             raise UsageError(f"{text!r} is not a frame: expected frame/<drive>/<sensor>/<timestamp_ns>.")
         reading = frame_reading(reader, ref, logs.get(ref.segments[0]))
-        check_frame(reader, store, record.ledger, ref, reading)
+        check_frame(reader, store, recorder.ledger, ref, reading)
         shown[str(ref)] = None
         drives[reading.ref] = Link("", reading.ref, "input", "frame", reading.producer_run, "", "", reading.seq, 0)
     return list(shown), [drives[ref] for ref in sorted(drives)]

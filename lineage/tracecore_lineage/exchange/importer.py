@@ -67,7 +67,7 @@ class ImportResult:
 
 
 def import_bundle(
-    record: RecordWriter,
+    recorder: RecordWriter,
     path: Path,
     *,
     key: Path | str | Sequence[Path | str] | None = None,
@@ -89,16 +89,16 @@ def import_bundle(
         UsageError: the name is taken by another build, or the bundle claims to be from this workspace's own ledger.
     """
     pins = read_pins([Path(each) for each in ([] if key is None else [key] if isinstance(key, (str, Path)) else key)], threshold)
-    store = open_store(record.workspace)
+    store = open_store(recorder.workspace)
     with open_bundle(path) as bundle:
         manifest = bundle.manifest
-        if _is_here(record, manifest):
+        if _is_here(recorder, manifest):
             return ImportResult(manifest.build, manifest.origin, new=False)
-        run_id = record.new_run_id()
-        locks = record.workspace.locks
+        run_id = recorder.new_run_id()
+        locks = recorder.workspace.locks
         # Lock out concurrent imports of the build and erasures, and show `recover` that the staging folder is in use.
         with hold_key(locks, f"sha256:{parse_ref(manifest.build).version}"), share_store(locks), hold_run(locks, run_id):
-            if _is_here(record, manifest):
+            if _is_here(recorder, manifest):
                 return ImportResult(manifest.build, manifest.origin, new=False)
             staging = store.staging(run_id)
             findings = Findings()
@@ -106,28 +106,28 @@ def import_bundle(
                 with check_bundle(bundle, staging, pins, findings, progress) as checked:
                     if checked is None or findings.failures:
                         raise _refused(manifest, findings, pins)
-                    refuse_withdrawn(record.withdrawn(), checked)
-                    return _take(record, store, checked, staging, pins)
+                    refuse_withdrawn(recorder.withdrawn(), checked)
+                    return _take(recorder, store, checked, staging, pins)
             finally:
                 store.discard(run_id)
 
 
-def _is_here(record: RecordWriter, manifest: Manifest) -> bool:
+def _is_here(recorder: RecordWriter, manifest: Manifest) -> bool:
     """Whether a build is here already. Raises UsageError if another build has its name, or it claims to be from this ledger."""
     name = parse_ref(manifest.build).segments[0]
-    with record.database.read() as connection:
-        standing = seal.sealed_build(connection, name)
-    if standing is not None and standing.ref == manifest.build:
+    with recorder.database.read() as connection:
+        sealed_here = seal.sealed_build(connection, name)
+    if sealed_here is not None and sealed_here.ref == manifest.build:
         return True
-    if standing is not None:
+    if sealed_here is not None:
         raise UsageError(
-            f"build/{name} is another build here ({standing.ref}) than in the bundle ({manifest.build}). A build's name is written once:"
+            f"build/{name} is another build here ({sealed_here.ref}) than in the bundle ({manifest.build}). A build's name is written once:"
             " import it into another workspace."
         )
-    if manifest.ledger_name.ledger_id == record.ledger.ledger_id:
+    if manifest.ledger_name.ledger_id == recorder.ledger.ledger_id:
         raise UsageError(
-            f"The bundle comes from this workspace's own ledger, {record.ledger}, but {manifest.build} was never sealed here: it comes from a copy of"
-            " the workspace that was written to apart. Import it into another workspace ('tracecore init')."
+            f"The bundle comes from this workspace's own ledger, {recorder.ledger}, but {manifest.build} was never sealed here: it comes from a copy"
+            " of the workspace that was written to apart. Import it into another workspace ('tracecore init')."
         )
     return False
 
@@ -142,23 +142,23 @@ def _refused(manifest: Manifest, findings: Findings, pins: Pins | None) -> Impor
     )
 
 
-def _take(record: RecordWriter, store: Store, checked: Checked, staging: Path, pins: Pins | None) -> ImportResult:
+def _take(recorder: RecordWriter, store: Store, checked: Checked, staging: Path, pins: Pins | None) -> ImportResult:
     """Store the bytes and append the events; on an error remove the bytes again."""
     brought: set[str] = set()
     try:
-        return _bring(record, store, checked, staging, pins, brought)
+        return _bring(recorder, store, checked, staging, pins, brought)
     except Exception:
-        _take_back(record, store, checked.proof.manifest, brought)
+        _take_back(recorder, store, checked.proof.manifest, brought)
         raise
 
 
-def _bring(record: RecordWriter, store: Store, checked: Checked, staging: Path, pins: Pins | None, brought: set[str]) -> ImportResult:
+def _bring(recorder: RecordWriter, store: Store, checked: Checked, staging: Path, pins: Pins | None, brought: set[str]) -> ImportResult:
     """Store the bytes, adding their paths to `brought`, then append the events; retry if another import intervened."""
     manifest = checked.proof.manifest
     location = folder_of(manifest.build)
     for attempt in range(_ATTEMPTS):
-        with record.database.read() as connection:
-            plan = _plan(connection, record.ledger, checked)
+        with recorder.database.read() as connection:
+            plan = _plan(connection, recorder.ledger, checked)
         brings = [artifact for artifact in checked.artifacts if artifact.ref in plan.stored]
         named = names_once(checked.store, brings) if attempt == 0 else names_once(store, [_at(artifact, location) for artifact in brings])
         needed = {name for name, _ in named}
@@ -175,18 +175,18 @@ def _bring(record: RecordWriter, store: Store, checked: Checked, staging: Path, 
             # Another import has stored some of these bytes meanwhile.
             store.erase(brought - needed)
             brought &= needed
-        with record.database.write() as connection:
-            if _stands(connection, record.ledger, checked, plan):
-                return _record(connection, record, checked, plan, pins)
+        with recorder.database.write() as connection:
+            if _stands(connection, recorder.ledger, checked, plan):
+                return _record(connection, recorder, checked, plan, pins)
     raise RunFailed(f"{manifest.build} could not be imported: other imports came in between each time. Import it again.")
 
 
-def _take_back(record: RecordWriter, store: Store, manifest: Manifest, brought: Collection[str]) -> None:
+def _take_back(recorder: RecordWriter, store: Store, manifest: Manifest, brought: Collection[str]) -> None:
     """Remove the bytes of a failed import. They stay (and `doctor` reports them) in a shared bucket, or if it can't be determined that it failed."""
     if not isinstance(store, LocalStore):
         return  # locks are local to this host: another one may be importing the same bytes into the bucket
     with suppress(TracecoreError, OSError):
-        with record.database.read() as connection:
+        with recorder.database.read() as connection:
             recorded = next(known_imports(connection, manifest.build), None)
         if recorded is None:
             store.erase(brought)
@@ -245,14 +245,14 @@ def _stands(connection: Connection, own: LedgerName, checked: Checked, plan: Imp
     return True
 
 
-def _record(connection: Connection, record: RecordWriter, checked: Checked, plan: ImportPlan, pins: Pins | None) -> ImportResult:
+def _record(connection: Connection, recorder: RecordWriter, checked: Checked, plan: ImportPlan, pins: Pins | None) -> ImportResult:
     """Append the new events, update the rows of those already here, and append the import event, in the caller's transaction."""
     from tracecore_lineage.model.facets import TracecoreImportedDatasetFacet, TracecoreImportRunFacet
 
     proof, manifest = checked.proof, checked.proof.manifest
     new = [leaf.body for leaf in proof.leaves if leaf.event_id not in plan.places]
-    record.append(connection, new, delegations=plan.after)
-    changed = list(_heard(connection, record.ledger, proof.leaves, plan))
+    recorder.append(connection, new, delegations=plan.after)
+    changed = list(_heard(connection, recorder.ledger, proof.leaves, plan))
     pinned = [] if pins is None else [key.id for key in pins.keys]
     imported = TracecoreImportedDatasetFacet(manifest.origin, manifest.ledger_name.ledger_id, manifest.position, pinned)
     facet = TracecoreImportRunFacet(
@@ -264,7 +264,7 @@ def _record(connection: Connection, record: RecordWriter, checked: Checked, plan
         sorted(plan.stored),
         changed,
     )
-    record.append_fact(
+    recorder.append_fact(
         connection, "import", datetime.now(UTC), inputs=[RunInput("build", _build(checked, imported))], facets={"tracecore_import": facet}
     )
     return ImportResult(manifest.build, manifest.origin, True, len(new), len(proof.leaves) - len(new), len(plan.stored))

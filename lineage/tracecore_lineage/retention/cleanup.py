@@ -73,36 +73,36 @@ def _packed(path: Path, erased: Collection[str]) -> bool:
         return True
 
 
-def sweep(record: RecordWriter, store: Store, erasure: Erasure) -> None:
+def sweep(recorder: RecordWriter, store: Store, erasure: Erasure) -> None:
     """Delete an erasure's leftovers in staging, scratch, pictures, campaigns, orphans and Dagster's files; repeatable. No run may be live."""
-    root = record.workspace.root
+    root = recorder.workspace.root
     with clear_disk_errors(root):
-        discard_staged(record, store)
+        discard_staged(recorder, store)
         if erasure.drives or erasure.withdrawn:
             for folder in ("scratch", "looks"):
                 remove_folder(root / folder)
             _campaigns(root / "campaigns", erasure.drives)
-            _dagster(record.workspace.dagster, erasure)
-            store.erase([path for path, _ in orphans(record, store)])
+            _dagster(recorder.workspace.dagster, erasure)
+            store.erase([path for path, _ in orphans(recorder, store)])
             remove_copies(root, erasure)
-    if not record.database.dialect.shared:
+    if not recorder.database.dialect.shared:
         empty_wal(root / "record.db")
 
 
-def discard_staged(record: RecordWriter, store: Store, live: Collection[str] = ()) -> list[str]:
+def discard_staged(recorder: RecordWriter, store: Store, live: Collection[str] = ()) -> list[str]:
     """Delete the staging folders of runs whose lock is free and that are not in `live`; return their ids."""
     removed: list[str] = []
     for run_id in store.staged_runs():
-        with try_run(record.workspace.locks, run_id) as dead:
+        with try_run(recorder.workspace.locks, run_id) as dead:
             if dead and run_id not in live:
                 store.discard(run_id)
                 removed.append(run_id)
     return removed
 
 
-def orphans(record: RecordWriter, store: Store) -> list[tuple[str, int]]:
+def orphans(recorder: RecordWriter, store: Store) -> list[tuple[str, int]]:
     """Return (path, bytes) of files in the store that no event names, left by a crash before the event."""
-    with record.database.read() as connection:
+    with recorder.database.read() as connection:
         artifacts = [*stored_artifacts(connection), *stored_sources(connection)]
     named, unreadable = named_files(store, artifacts)
     kept = {str(artifact.location) for artifact, _ in unreadable}  # their files are not known, so nothing below their location is removed

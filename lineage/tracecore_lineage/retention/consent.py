@@ -75,7 +75,7 @@ class Withdrawal:
         }
 
 
-def withdraw(record: RecordWriter, target: str, reason: str, *, dry_run: bool = False) -> Withdrawal:
+def withdraw(recorder: RecordWriter, target: str, reason: str, *, dry_run: bool = False) -> Withdrawal:
     """Erase a drive, or all drives of a subject, from the whole workspace.
 
     Args:
@@ -89,26 +89,26 @@ def withdraw(record: RecordWriter, target: str, reason: str, *, dry_run: bool = 
     stated = " ".join(reason.split()).rstrip(".")
     if not stated:
         raise UsageError("A withdrawal needs its reason, which stays in the record: give --reason TEXT.")
-    with clear_disk_errors(record.workspace.root), exclusive_store(record, "withdrawn"):
-        finished = () if dry_run else tuple(erasure.run for erasure in finish_promised(record))
-        planned = _plan(record, target, stated)
+    with clear_disk_errors(recorder.workspace.root), exclusive_store(recorder, "withdrawn"):
+        finished = () if dry_run else tuple(erasure.run for erasure in finish_promised(recorder))
+        planned = _plan(recorder, target, stated)
         if dry_run or planned.erasure is None:
             return replace(planned, finished=finished)
 
         def forget(connection: Connection) -> None:
-            record.database.dialect.overwrite_deleted(connection)
+            recorder.database.dialect.overwrite_deleted(connection)
             for pseudonym, _ in planned.subject.people:
                 pseudonyms.forget(connection, pseudonym)
 
-        done = carry_out(record, promise(record, planned.erasure, forget))
+        done = carry_out(recorder, promise(recorder, planned.erasure, forget))
         return replace(planned, erasure=done, finished=finished)
 
 
-def _plan(record: RecordWriter, target: str, reason: str) -> Withdrawal:
-    store = open_store(record.workspace)
-    with record.database.read() as connection, readable_catalog():
+def _plan(recorder: RecordWriter, target: str, reason: str) -> Withdrawal:
+    store = open_store(recorder.workspace)
+    with recorder.database.read() as connection, readable_catalog():
         stored = stored_artifacts(connection)
-        known = tombstones(connection, record.ledger)
+        known = tombstones(connection, recorder.ledger)
         inventory = read_inventory(store, stored, known)
         subject = find_subject(connection, target, stored, inventory.members, inventory.drives)
         digests = inventory.contents(subject)
@@ -132,7 +132,7 @@ def _plan(record: RecordWriter, target: str, reason: str) -> Withdrawal:
     erasure = None
     if versions or commits or fresh or any(name is not None for _, name in subject.people):
         erasure = Erasure(
-            record.new_run_id(),
+            recorder.new_run_id(),
             WITHDRAWAL,
             reason,
             rfc3339.instant(datetime.now(UTC)),

@@ -32,52 +32,52 @@ from tracecore_schemas.run import Artifact
 __all__ = ["carry_out", "promise", "rewritten_commits"]
 
 
-def promise(record: RecordWriter, erasure: Erasure, work: Callable[[Connection], None] | None = None) -> Erasure:
+def promise(recorder: RecordWriter, erasure: Erasure, work: Callable[[Connection], None] | None = None) -> Erasure:
     """Record an erasure durably before any byte is removed; from then on its files can't be opened.
 
     `work` makes further changes in the same transaction. Returns the erasure with its ledger position.
     """
-    body = record.events.erasure(erasure, datetime.fromisoformat(erasure.at))
+    body = recorder.events.erasure(erasure, datetime.fromisoformat(erasure.at))
 
     def append(connection: Connection) -> int:
         if work is not None:
             work(connection)
-        return record.append(connection, [body])[0].seq
+        return recorder.append(connection, [body])[0].seq
 
-    return replace(erasure, seq=record.commit(append))
+    return replace(erasure, seq=recorder.commit(append))
 
 
-def carry_out(record: RecordWriter, erasure: Erasure) -> Erasure:
+def carry_out(recorder: RecordWriter, erasure: Erasure) -> Erasure:
     """Execute a promised erasure and record its end; return it with the signed statement. The caller holds the store lock exclusively."""
-    store = open_store(record.workspace)
+    store = open_store(recorder.workspace)
     with ExitStack() as locks:
-        locks.enter_context(hold_run(record.workspace.locks, erasure.run))
-        record.live.hold(erasure.run)  # visible to other hosts
-        locks.callback(record.live.release, erasure.run)
-        erasure = _without_what_came_back(record, erasure)
+        locks.enter_context(hold_run(recorder.workspace.locks, erasure.run))
+        recorder.live.hold(erasure.run)  # visible to other hosts
+        locks.callback(recorder.live.release, erasure.run)
+        erasure = _without_what_came_back(recorder, erasure)
         _take(store, erasure)
         if erasure.what == WITHDRAWAL:
-            sweep(record, store, erasure)
+            sweep(recorder, store, erasure)
         versions = tuple(replace(version, files=tuple(_now(store, gone) for gone in version.files)) for version in erasure.versions)
         done = replace(erasure, versions=versions, commits=tuple(_now(store, gone) for gone in erasure.commits))
-        key = record.keys.private()
+        key = recorder.keys.private()
         signed = replace(done, done=True, envelope=seal_payload(jcs(statement(done, key.public.id)), key))
         # Never before its START, even if the clock was set back: of two facets the later one counts.
         at = max(rfc3339.now(), rfc3339.instant(datetime.fromisoformat(erasure.at)))
-        body = record.events.erasure(signed, datetime.fromisoformat(at))
+        body = recorder.events.erasure(signed, datetime.fromisoformat(at))
 
         def append(connection: Connection) -> None:
             if current_state.ending(connection, erasure.run) is None:
-                record.append(connection, [body])
+                recorder.append(connection, [body])
 
-        record.commit(append)
+        recorder.commit(append)
     return signed
 
 
-def _without_what_came_back(record: RecordWriter, erasure: Erasure) -> Erasure:
+def _without_what_came_back(recorder: RecordWriter, erasure: Erasure) -> Erasure:
     """Return the erasure without files that a run wrote again after the promise."""
-    with record.database.read() as connection:
-        back = made_since(connection, record.ledger, erasure.seq)
+    with recorder.database.read() as connection:
+        back = made_since(connection, recorder.ledger, erasure.seq)
     if not back:
         return erasure
     left = [replace(version, files=tuple(gone for gone in version.files if not lies_in(gone.path, back))) for version in erasure.versions]

@@ -97,7 +97,7 @@ class Pruned:
         }
 
 
-def prune(record: RecordWriter, refs: Sequence[str] = (), *, older_than: float | None = None, dry_run: bool = False) -> Pruned:
+def prune(recorder: RecordWriter, refs: Sequence[str] = (), *, older_than: float | None = None, dry_run: bool = False) -> Pruned:
     """Remove the bytes of versions that no sealed build depends on.
 
     Args:
@@ -110,31 +110,31 @@ def prune(record: RecordWriter, refs: Sequence[str] = (), *, older_than: float |
     """
     if older_than is not None and not older_than >= 0:
         raise UsageError(f"A number of days was expected, 0 or more, found {older_than}.")
-    with clear_disk_errors(record.workspace.root), exclusive_store(record, "pruned"):
-        finished = () if dry_run else tuple(erasure.run for erasure in finish_promised(record))
-        planned = _plan(record, refs, older_than)
+    with clear_disk_errors(recorder.workspace.root), exclusive_store(recorder, "pruned"):
+        finished = () if dry_run else tuple(erasure.run for erasure in finish_promised(recorder))
+        planned = _plan(recorder, refs, older_than)
         if dry_run:
             return planned
         done = planned.erasure
         if done is not None:
-            done = carry_out(record, promise(record, done))
+            done = carry_out(recorder, promise(recorder, done))
         if not refs:  # leftovers of crashes, which need no event
-            store = open_store(record.workspace)
-            discard_staged(record, store)
+            store = open_store(recorder.workspace)
+            discard_staged(recorder, store)
             store.erase([path for path, _ in planned.orphans])
             for name in planned.scratch:
-                remove_folder(record.workspace.root / "scratch" / name)
+                remove_folder(recorder.workspace.root / "scratch" / name)
         return replace(planned, erasure=done, finished=finished)
 
 
-def _plan(record: RecordWriter, refs: Sequence[str], older_than: float | None) -> Pruned:
-    store = open_store(record.workspace)
+def _plan(recorder: RecordWriter, refs: Sequence[str], older_than: float | None) -> Pruned:
+    store = open_store(recorder.workspace)
     now = datetime.now(UTC)
-    with record.database.read() as connection, readable_catalog():
+    with recorder.database.read() as connection, readable_catalog():
         held = holds(connection)
         stored = stored_artifacts(connection)
         sources = stored_sources(connection)
-        known = tombstones(connection, record.ledger)
+        known = tombstones(connection, recorder.ledger)
         chosen = _chosen(connection, refs, held)
         if older_than is not None:
             recorded = _recorded(connection, {artifact.ref for artifact in stored})
@@ -151,10 +151,10 @@ def _plan(record: RecordWriter, refs: Sequence[str], older_than: float | None) -
     kept = _files_of(store, [*others, *sources])
     versions, skipped = _versions(store, pruned, kept)
     # Another host may be importing into this folder, which no local lock shows.
-    spared = f"{IMPORTS}/" if record.database.dialect.shared else None
-    left = [each for each in orphans(record, store) if spared is None or not each[0].startswith(spared)] if chosen is None else []
-    erasure = Erasure(record.new_run_id(), PRUNE, REASON, rfc3339.instant(now), versions=tuple(versions)) if versions else None
-    scratch = _scratch(record.workspace.root / "scratch", finished_keys, older_than) if chosen is None else []
+    spared = f"{IMPORTS}/" if recorder.database.dialect.shared else None
+    left = [each for each in orphans(recorder, store) if spared is None or not each[0].startswith(spared)] if chosen is None else []
+    erasure = Erasure(recorder.new_run_id(), PRUNE, REASON, rfc3339.instant(now), versions=tuple(versions)) if versions else None
+    scratch = _scratch(recorder.workspace.root / "scratch", finished_keys, older_than) if chosen is None else []
     staged = store.staged_runs() if chosen is None else []
     return Pruned(erasure, (), tuple(left), tuple(scratch), tuple(staged), len([each for each in stored if each.ref in held]), tuple(skipped))
 

@@ -44,49 +44,49 @@ class OpenRun:
     parent: str | None
 
 
-def open_runs(record: RecordWriter) -> list[OpenRun]:
+def open_runs(recorder: RecordWriter) -> list[OpenRun]:
     """Return the workspace's own runs without a terminal event, oldest first."""
     ended = select(RUN_EVENTS.c.run_id).where(RUN_EVENTS.c.event_type.in_(current_state.TERMINAL))
-    query = select(RUN_EVENTS).where(recorded_by(record.ledger), RUN_EVENTS.c.run_id.not_in(ended))
+    query = select(RUN_EVENTS).where(recorded_by(recorder.ledger), RUN_EVENTS.c.run_id.not_in(ended))
     found: dict[str, OpenRun] = {}
-    with record.database.read() as connection:
+    with recorder.database.read() as connection:
         for row in connection.execute(query.order_by(RUN_EVENTS.c.event_time, RUN_EVENTS.c.event_id)):
             found.setdefault(row.run_id, OpenRun(row.run_id, row.job_name, row.event_time, row.parent_run_id))
     return list(found.values())
 
 
 @contextmanager
-def claim_dead(record: RecordWriter, run: OpenRun) -> Iterator[bool]:
+def claim_dead(recorder: RecordWriter, run: OpenRun) -> Iterator[bool]:
     """Try to lock a run on this host and on the server; yield whether its process is dead. If so, its locks are held for the block."""
-    with try_run(record.workspace.locks, run.id) as here:
+    with try_run(recorder.workspace.locks, run.id) as here:
         if not here:
             yield False
             return
-        with record.live.attempt(run.id) as everywhere:
-            yield everywhere and not lock_was_lost(record, run)
+        with recorder.live.attempt(run.id) as everywhere:
+            yield everywhere and not lock_was_lost(recorder, run)
 
 
-def lock_was_lost(record: RecordWriter, run: OpenRun) -> bool:
+def lock_was_lost(recorder: RecordWriter, run: OpenRun) -> bool:
     """Whether the server restarted after a run on another host started, so that its lock may be lost; only that host knows whether it lives."""
-    since = record.live.since()
+    since = recorder.live.since()
     if since is None or datetime.fromisoformat(run.started_at) > since + _CLOCKS:
         return False
-    with record.database.read() as connection:
+    with recorder.database.read() as connection:
         started = current_state.start_event(connection, run.id) or {}
     host = started.get("run", {}).get("facets", {}).get("tracecore_execution", {}).get("host")
     return host not in {None, host_name()}
 
 
 @contextmanager
-def exclusive_store(record: RecordWriter, doing: str) -> Iterator[None]:
+def exclusive_store(recorder: RecordWriter, doing: str) -> Iterator[None]:
     """Hold the store lock exclusively for a block; raise NegativeVerdict if anything is live or the catalog differs from the ledger.
 
     `doing` is a participle for errors, such as "pruned".
     """
-    with own_store(record.workspace.locks) as held:
-        _refuse_untrue(record, doing)
-        for run in (run for run in open_runs(record) if run.job not in JOBS):
-            with claim_dead(record, run) as dead:
+    with own_store(recorder.workspace.locks) as held:
+        _refuse_untrue(recorder, doing)
+        for run in (run for run in open_runs(recorder) if run.job not in JOBS):
+            with claim_dead(recorder, run) as dead:
                 if not dead:
                     raise NegativeVerdict(
                         f"Nothing is {doing} while a run is live: run/{run.id} ({run.job}) and what it reads and writes are left alone. "
@@ -97,28 +97,28 @@ def exclusive_store(record: RecordWriter, doing: str) -> Iterator[None]:
         yield
 
 
-def _refuse_untrue(record: RecordWriter, doing: str) -> None:
+def _refuse_untrue(recorder: RecordWriter, doing: str) -> None:
     """Raise NegativeVerdict if the catalog differs from the ledger: files missing from it would count as orphans."""
-    with record.database.read() as connection:
+    with recorder.database.read() as connection:
         wrong = ledger.miscounted(connection)
-        differs = None if wrong else next(replay.compare(connection, record.ledger), None)
+        differs = None if wrong else next(replay.compare(connection, recorder.ledger), None)
     if differs is not None:
         wrong = f"The catalog is not what the ledger's events say (the row {differs.row} is {differs.what})"
     if wrong:
         raise NegativeVerdict(f"{wrong}, so that what is an orphan can't be known and nothing is {doing}: run 'tracecore verify'.")
 
 
-def finish_promised(record: RecordWriter) -> list[Erasure]:
+def finish_promised(recorder: RecordWriter) -> list[Erasure]:
     """Execute every promised erasure whose process is dead, and return them. The caller holds the store lock exclusively."""
-    with record.database.read() as connection:
-        unfinished = {erasure.run: erasure for erasure in tombstones(connection, record.ledger).unfinished}
+    with recorder.database.read() as connection:
+        unfinished = {erasure.run: erasure for erasure in tombstones(connection, recorder.ledger).unfinished}
     done: list[Erasure] = []
-    for run in open_runs(record):
+    for run in open_runs(recorder):
         if run.id in unfinished:
-            with claim_dead(record, run) as dead:
+            with claim_dead(recorder, run) as dead:
                 pass
             if dead:
-                done.append(carry_out(record, unfinished[run.id]))
+                done.append(carry_out(recorder, unfinished[run.id]))
     return done
 
 
@@ -135,7 +135,7 @@ class Recovered:
     finished: tuple[str, ...] = ()
 
 
-def recover(record: RecordWriter) -> Recovered:
+def recover(recorder: RecordWriter) -> Recovered:
     """Close every run of a dead process, delete its staging, and complete interrupted key rotations and erasures.
 
     An erasure is left for the next call while a build is running. Raises UsageError if the workspace can't be written.
@@ -144,19 +144,19 @@ def recover(record: RecordWriter) -> Recovered:
     live: dict[str, None] = {}
     promised = False
     finished: tuple[str, ...] = ()
-    with clear_disk_errors(record.workspace.root):
-        finish_rotation(record)
-        for run in open_runs(record):
-            with claim_dead(record, run) as dead:
+    with clear_disk_errors(recorder.workspace.root):
+        finish_rotation(recorder)
+        for run in open_runs(recorder):
+            with claim_dead(recorder, run) as dead:
                 if not dead or run.parent in live:  # a run started by a live run is part of it
                     live[run.id] = None
                 elif run.job in JOBS:
                     promised = True
-                elif record.abort(run.id, WHY):
+                elif recorder.abort(run.id, WHY):
                     aborted.append(run.id)
-        removed = discard_staged(record, open_store(record.workspace), live)
+        removed = discard_staged(recorder, open_store(recorder.workspace), live)
         if promised:
-            with own_store(record.workspace.locks) as held:
+            with own_store(recorder.workspace.locks) as held:
                 if held:  # else a build is running, and the erasure stays promised
-                    finished = tuple(erasure.run for erasure in finish_promised(record))
+                    finished = tuple(erasure.run for erasure in finish_promised(recorder))
     return Recovered(tuple(aborted), tuple(live), tuple(removed), finished)

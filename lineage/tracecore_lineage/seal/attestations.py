@@ -46,10 +46,10 @@ class Problem:
     found: str
 
 
-def attestations(record: RecordWriter, sealed: SealedBuild, trace: Trace) -> list[dict[str, Any]]:
+def attestations(recorder: RecordWriter, sealed: SealedBuild, trace: Trace) -> list[dict[str, Any]]:
     """Return a build's provenance and test results as DSSE envelopes signed by the active key; `trace` is its whole backward trace."""
-    key = record.keys.private()
-    with record.database.read() as connection:
+    key = recorder.keys.private()
+    with recorder.database.read() as connection:
         made = statements(connection, sealed, trace)
     return [seal_payload(jcs(statement), key) for statement in made]
 

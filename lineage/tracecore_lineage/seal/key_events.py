@@ -53,44 +53,44 @@ def key_statement(verb: str, old: str, new: PublicKey) -> bytes:
     return jcs({"v": 1, "type": f"tracecore.{verb}", "old": old, "new": new.id, "public_key": new.pem})
 
 
-def add_key(writer: RecordWriter, key: PublicKey) -> bool:
+def add_key(recorder: RecordWriter, key: PublicKey) -> bool:
     """Record the key of a further host, signed by the active key; return False if the ledger names it already."""
     from tracecore_lineage.model.facets import TracecoreKeyRunFacet
 
-    with writer.database.read() as connection:
-        if key.id in {each.id for each in writer.public_keys(connection)}:
+    with recorder.database.read() as connection:
+        if key.id in {each.id for each in recorder.public_keys(connection)}:
             return False
-    signer = writer.keys.private()
+    signer = recorder.keys.private()
     signature = base64.b64encode(signer.sign(key_statement(KEY_ADD, signer.public.id, key))).decode()
     facet = TracecoreKeyRunFacet(signer.public.id, key.id, key.pem, signature)
-    with writer.database.write() as connection:
-        writer.append_fact(connection, KEY_ADD, datetime.now(UTC), facets={"tracecore_key": facet})
+    with recorder.database.write() as connection:
+        recorder.append_fact(connection, KEY_ADD, datetime.now(UTC), facets={"tracecore_key": facet})
     return True
 
 
-def finish_joining(writer: RecordWriter) -> None:
+def finish_joining(recorder: RecordWriter) -> None:
     """Activate this host's waiting key if the ledger names it; else do nothing."""
-    waiting = writer.keys.joining()
+    waiting = recorder.keys.joining()
     if waiting is None:
         return
-    with writer.database.read() as connection:
-        if waiting.id in {key.id for key in ledger_keys(connection, writer.ledger)}:
-            writer.keys.activate(waiting.id)
+    with recorder.database.read() as connection:
+        if waiting.id in {key.id for key in ledger_keys(connection, recorder.ledger)}:
+            recorder.keys.activate(waiting.id)
 
 
-def rotate_key(writer: RecordWriter) -> PublicKey:
+def rotate_key(recorder: RecordWriter) -> PublicKey:
     """Create a new signing key, record it in the ledger, and return it; the old public key stays valid for what it signed.
 
     The key is on disk before it is recorded, and becomes active only after its event is durable.
     """
-    with writer.keys.changing():
-        return _rotate(writer)
+    with recorder.keys.changing():
+        return _rotate(recorder)
 
 
-def _rotate(writer: RecordWriter) -> PublicKey:
+def _rotate(recorder: RecordWriter) -> PublicKey:
     from tracecore_lineage.model.facets import TracecoreKeyRunFacet
 
-    ring = writer.keys
+    ring = recorder.keys
     ring.refuse_joining()
     old, signer = ring.active_id(), None
     if old is not None:
@@ -102,25 +102,25 @@ def _rotate(writer: RecordWriter) -> PublicKey:
     ring.add(key)
     signature = base64.b64encode(signer.sign(key_statement(KEY_ROTATE, signer.public.id, key.public))).decode() if signer else None
     facet = TracecoreKeyRunFacet(old, key.public.id, key.public.pem, signature)
-    events = writer.events.fact(KEY_ROTATE, writer.new_run_id(), {"tracecore_key": facet}, datetime.now(UTC))
-    with writer.database.write() as connection:
-        writer.append(connection, events, key=signer or key)
+    events = recorder.events.fact(KEY_ROTATE, recorder.new_run_id(), {"tracecore_key": facet}, datetime.now(UTC))
+    with recorder.database.write() as connection:
+        recorder.append(connection, events, key=signer or key)
     ring.activate(key.public.id)
     return key.public
 
 
-def finish_rotation(writer: RecordWriter) -> str | None:
+def finish_rotation(recorder: RecordWriter) -> str | None:
     """Complete a rotation that a crash interrupted; return the id of the activated key, or None if there was none."""
-    if _unfinished(writer) is None:
+    if _unfinished(recorder) is None:
         return None
-    with writer.keys.changing():  # waits for a rotation in progress
-        last = _unfinished(writer)
+    with recorder.keys.changing():  # waits for a rotation in progress
+        last = _unfinished(recorder)
         if last is not None:
-            writer.keys.activate(last)
+            recorder.keys.activate(last)
         return last
 
 
-def _unfinished(writer: RecordWriter) -> str | None:
+def _unfinished(recorder: RecordWriter) -> str | None:
     """Return the id of the last rotated-to key whose file is here; None if that key is active."""
     query = (
         select(FACETS.c.value)
@@ -128,16 +128,16 @@ def _unfinished(writer: RecordWriter) -> str | None:
         .where(
             FACETS.c.name == "tracecore_key",
             RUN_EVENTS.c.event_type == "COMPLETE",
-            recorded_by(writer.ledger),
+            recorded_by(recorder.ledger),
             RUN_EVENTS.c.job_name == f"tracecore.{KEY_ROTATE}",
         )
         .order_by(FACETS.c.seq.desc())
     )
-    kept = {key.id for key in writer.keys.public_keys()}
-    with writer.database.read() as connection:
+    kept = {key.id for key in recorder.keys.public_keys()}
+    with recorder.database.read() as connection:
         named = [str(json.loads(facet).get("new")) for facet in connection.execute(query).scalars()]
     last = next((key for key in named if key in kept), None)  # only rotations on this host
-    return last if last != writer.keys.active_id() else None
+    return last if last != recorder.keys.active_id() else None
 
 
 _NO_POLICY = "say first which keys sign builds ('tracecore key policy --threshold M --signer PUB …')"
@@ -152,7 +152,7 @@ class Cosigned:
     signatures: SealSignatures
 
 
-def draft_policy(record: RecordWriter, threshold: int, signers: Sequence[PublicKey]) -> KeyPolicy:
+def draft_policy(recorder: RecordWriter, threshold: int, signers: Sequence[PublicKey]) -> KeyPolicy:
     """Return a new policy to succeed the one in force; raise UsageError if a signer is given twice or the threshold can't be reached."""
     keys = sorted(signers, key=lambda key: key.id)
     twice = [key.id for key, other in pairwise(keys) if key.id == other.id]
@@ -160,12 +160,12 @@ def draft_policy(record: RecordWriter, threshold: int, signers: Sequence[PublicK
         raise UsageError(f"The signer {short_id(twice[0])} is given twice: each key counts once.")
     if not 1 <= threshold <= len(keys):
         raise UsageError(f"A threshold of {threshold} can't be met by {len(keys)} signer{'' if len(keys) == 1 else 's'}: expected 1 to {len(keys)}.")
-    with record.database.read() as connection:
-        before = policies(connection, record.ledger, record.public_keys(connection)).now
-    return KeyPolicy(record.ledger.origin, threshold, tuple(keys), None if before is None else before.digest)
+    with recorder.database.read() as connection:
+        before = policies(connection, recorder.ledger, recorder.public_keys(connection)).now
+    return KeyPolicy(recorder.ledger.origin, threshold, tuple(keys), None if before is None else before.digest)
 
 
-def set_policy(record: RecordWriter, policy: KeyPolicy, signing: Sequence[PrivateKey] = (), envelopes: Sequence[Mapping[str, Any]] = ()) -> bool:
+def set_policy(recorder: RecordWriter, policy: KeyPolicy, signing: Sequence[PrivateKey] = (), envelopes: Sequence[Mapping[str, Any]] = ()) -> bool:
     """Record a key policy durably; return False if the same threshold and signers are in force already.
 
     Args:
@@ -177,10 +177,10 @@ def set_policy(record: RecordWriter, policy: KeyPolicy, signing: Sequence[Privat
     """
     from tracecore_lineage.model.facets import TracecoreKeyPolicyRunFacet, producer
 
-    active = record.keys.private()
+    active = recorder.keys.private()
 
     def work(connection: Connection) -> bool:
-        before = policies(connection, record.ledger, record.public_keys(connection)).now
+        before = policies(connection, recorder.ledger, recorder.public_keys(connection)).now
         if before is not None and (before.threshold, before.signers) == (policy.threshold, policy.signers):
             return False
         known = () if before is None else before.signers
@@ -195,13 +195,13 @@ def set_policy(record: RecordWriter, policy: KeyPolicy, signing: Sequence[Privat
         facet = TracecoreKeyPolicyRunFacet(
             policy.threshold, [{"id": key.id, "public_key": key.pem} for key in policy.signers], policy.previous, envelope, producer=producer()
         )
-        record.append_fact(connection, POLICY, datetime.now(UTC), facets={f"tracecore_{POLICY}": facet})
+        recorder.append_fact(connection, POLICY, datetime.now(UTC), facets={f"tracecore_{POLICY}": facet})
         return True
 
-    return record.commit(work)
+    return recorder.commit(work)
 
 
-def cosign(record: RecordWriter, name: str, signing: Sequence[PrivateKey] = (), envelopes: Sequence[Mapping[str, Any]] = ()) -> Cosigned:
+def cosign(recorder: RecordWriter, name: str, signing: Sequence[PrivateKey] = (), envelopes: Sequence[Mapping[str, Any]] = ()) -> Cosigned:
     """Record further signatures over a sealed build's payload durably; keys that signed before are skipped.
 
     Args:
@@ -213,10 +213,10 @@ def cosign(record: RecordWriter, name: str, signing: Sequence[PrivateKey] = (), 
     """
 
     def work(connection: Connection) -> Cosigned:
-        build = _build(connection, name, record.ledger)
-        believed = record.public_keys(connection)
+        build = _build(connection, name, recorder.ledger)
+        believed = recorder.public_keys(connection)
         before = seal_signatures(connection, build.ref, believed)
-        now = policies(connection, record.ledger, believed).now
+        now = policies(connection, recorder.ledger, believed).now
         allowed = {key.id: key for policy in (before.policy, now) if policy is not None for key in policy.signers}
         if not allowed:
             raise UsageError(f"build/{name} can't be cosigned: no key policy is in force; {_NO_POLICY}.")
@@ -228,10 +228,10 @@ def cosign(record: RecordWriter, name: str, signing: Sequence[PrivateKey] = (), 
             given += _foreign(envelope, opened.payload, IN_TOTO, list(allowed.values()), f"build/{name}", own)
         new = {key.id: (key, signature) for key, signature in given if key.id not in {each.id for each in before.signed}}
         for key, signature in new.values():
-            _append(record, connection, build, key, signature)
+            _append(recorder, connection, build, key, signature)
         return Cosigned(build.ref, tuple(new), seal_signatures(connection, build.ref, believed))
 
-    return record.commit(work)
+    return recorder.commit(work)
 
 
 def add_signature(envelope: Mapping[str, Any], signing: Sequence[PrivateKey]) -> dict[str, Any]:
@@ -243,14 +243,14 @@ def add_signature(envelope: Mapping[str, Any], signing: Sequence[PrivateKey]) ->
     return signed
 
 
-def _append(record: RecordWriter, connection: Connection, build: SealedBuild, key: PublicKey, signature: bytes) -> None:
+def _append(recorder: RecordWriter, connection: Connection, build: SealedBuild, key: PublicKey, signature: bytes) -> None:
     from tracecore_lineage.model.facets import TracecoreCosignRunFacet, producer
 
     facet = TracecoreCosignRunFacet(build.ref, key.id, key.pem, base64.b64encode(signature).decode(), producer=producer())
     digest = f"sha256:{parse_ref(build.ref).version}"
     run = build.statement["predicate"]["run"]
     about = RunInput("build", Artifact(ArtifactKind.BUILD, build.name, digest, Media.NONE), run)
-    record.append_fact(connection, COSIGN, datetime.now(UTC), inputs=[about], facets={f"tracecore_{COSIGN}": facet})
+    recorder.append_fact(connection, COSIGN, datetime.now(UTC), inputs=[about], facets={f"tracecore_{COSIGN}": facet})
 
 
 def _build(connection: Connection, name: str, ledger_name: LedgerName) -> SealedBuild:

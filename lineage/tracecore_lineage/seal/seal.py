@@ -118,7 +118,7 @@ def _bare(content: Mapping[str, Any]) -> dict[str, Any]:
 _EXPECTED = ((ArtifactKind.MODEL, "model"), (ArtifactKind.ENGINE, "engine"), (ArtifactKind.KPI_REPORT, "KPIs"))
 
 
-def seal_build(record: RecordWriter, request: SealRequest) -> SealedBuild:
+def seal_build(recorder: RecordWriter, request: SealRequest) -> SealedBuild:
     """Seal a build durably; return the existing one, with `new` False, if the name is sealed with the same content.
 
     Raises:
@@ -126,21 +126,21 @@ def seal_build(record: RecordWriter, request: SealRequest) -> SealedBuild:
         RunFailed: the release run was closed in the meantime.
     """
     _check(request)
-    content = _content(record, request)
-    with record.database.read() as connection:
+    content = _content(recorder, request)
+    with recorder.database.read() as connection:
         existing = sealed_build(connection, request.name)
     if existing is not None:
         return _same(existing, content)
-    with record.database.read() as connection:
+    with recorder.database.read() as connection:
         started = current_state.start_event(connection, request.run.id) is not None
     if started:
-        return _run(record, request, content)
-    with hold_run(record.workspace.locks, request.run.id):
-        record.start(request.run)
-        return _run(record, request, content)
+        return _run(recorder, request, content)
+    with hold_run(recorder.workspace.locks, request.run.id):
+        recorder.start(request.run)
+        return _run(recorder, request, content)
 
 
-def _run(record: RecordWriter, request: SealRequest, content: Mapping[str, Any]) -> SealedBuild:
+def _run(recorder: RecordWriter, request: SealRequest, content: Mapping[str, Any]) -> SealedBuild:
     """Complete the release run with the seal; if another run sealed the name first, abort this one and return that build."""
     sealed: list[SealedBuild] = []
 
@@ -154,14 +154,14 @@ def _run(record: RecordWriter, request: SealRequest, content: Mapping[str, Any])
         if found is not None:
             sealed.append(found)
             return None
-        build, event = _release(record, request, content, position)
+        build, event = _release(recorder, request, content, position)
         sealed.append(build)
         return event
 
-    appended = record.append_with(release)
-    record.live.release(request.run.id)
+    appended = recorder.append_with(release)
+    recorder.live.release(request.run.id)
     if appended is None:
-        record.fail(request.run, f"build/{request.name} was sealed by another run in the same moment.", aborted=True)
+        recorder.fail(request.run, f"build/{request.name} was sealed by another run in the same moment.", aborted=True)
         return _same(sealed[0], content)
     return sealed[0]
 
@@ -200,8 +200,8 @@ def _check(request: SealRequest) -> None:
         raise UsageError(f"build/{request.name} can't be sealed: expected one waiver for each waived gate, found them apart for {', '.join(loose)}.")
 
 
-def _content(record: RecordWriter, request: SealRequest) -> dict[str, Any]:
-    with record.database.write() as connection:  # may add pseudonyms
+def _content(recorder: RecordWriter, request: SealRequest) -> dict[str, Any]:
+    with recorder.database.write() as connection:  # may add pseudonyms
         content = content_of(request, lambda name: pseudonyms.pseudonym_of(connection, name))
     try:
         jcs(content)
@@ -222,15 +222,15 @@ def _same(existing: SealedBuild, content: Mapping[str, Any]) -> SealedBuild:
     )
 
 
-def _release(record: RecordWriter, request: SealRequest, content: Mapping[str, Any], position: Position) -> tuple[SealedBuild, bytes]:
+def _release(recorder: RecordWriter, request: SealRequest, content: Mapping[str, Any], position: Position) -> tuple[SealedBuild, bytes]:
     """Return the sealed build and the body of the release run's COMPLETE event at a ledger position."""
     from tracecore_lineage.model.facets import TracecoreBuildRunFacet, producer
 
-    key = record.keys.private()
+    key = recorder.keys.private()
     at = datetime.now(UTC)
     place = {
         "run": request.run.id,
-        "ledger": {"origin": record.ledger.origin, "position": position.size, "root": position.root.hex()},
+        "ledger": {"origin": recorder.ledger.origin, "position": position.size, "root": position.root.hex()},
         "checkpoint": position.checkpoint,
         "sealed_at": rfc3339.instant(at),
         "key": key.public.id,
@@ -254,7 +254,7 @@ def _release(record: RecordWriter, request: SealRequest, content: Mapping[str, A
         RunInput("program", request.program),
         *(RunInput(role, artifact, run) for role, artifact, run in sorted(request.artifacts, key=lambda a: a[0])),
     ]
-    event = record.events.complete(request.run, inputs, {"build": build}, {"tracecore_build": facet}, at)
+    event = recorder.events.complete(request.run, inputs, {"build": build}, {"tracecore_build": facet}, at)
     ref = artifact_ref(ArtifactKind.BUILD, request.name, f"sha256:{hex_of(build.digest)}")
     return SealedBuild(request.name, ref, position.size, content_digest(content), document, envelope, new=True), event
 

@@ -46,17 +46,17 @@ def unopened(why: TracecoreError) -> Examination:
     return {"ok": False, "open_runs": [], "orphans": [], "dangling": [], "problems": [str(why)]}
 
 
-def examine(record: RecordWriter, settings: Settings | None = None) -> Examination:
+def examine(recorder: RecordWriter, settings: Settings | None = None) -> Examination:
     """Return the open runs, orphans, missing files and problems of a workspace; settings are read from the environment if None."""
     live: set[str] = set()
-    found = open_runs(record)
+    found = open_runs(recorder)
     for run in found:
-        if _live(record, run) or run.parent in live:  # oldest first: a run started by a live run is part of it
+        if _live(recorder, run) or run.parent in live:  # oldest first: a run started by a live run is part of it
             live.add(run.id)
     runs = [OpenRunState(run=run.id, job=run.job, started_at=run.started_at, live=run.id in live) for run in found]
-    problems = list(_problems(record, settings))
+    problems = list(_problems(recorder, settings))
     try:
-        dangling, orphans = _store(record, live)
+        dangling, orphans = _store(recorder, live)
     except TracecoreError as error:
         dangling, orphans = [], []
         problems.append(str(error))
@@ -67,22 +67,22 @@ def examine(record: RecordWriter, settings: Settings | None = None) -> Examinati
     return {"ok": ok, "open_runs": runs, "orphans": orphans, "dangling": dangling, "problems": problems}
 
 
-def _live(record: RecordWriter, run: OpenRun) -> bool:
+def _live(recorder: RecordWriter, run: OpenRun) -> bool:
     try:
-        with claim_dead(record, run) as dead:
+        with claim_dead(recorder, run) as dead:
             return not dead
     except OSError:  # without write access to lock files no run of this host can be live
-        with record.live.attempt(run.id) as free:
-            return not free or lock_was_lost(record, run)
+        with recorder.live.attempt(run.id) as free:
+            return not free or lock_was_lost(recorder, run)
 
 
-def _store(record: RecordWriter, live: set[str]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+def _store(recorder: RecordWriter, live: set[str]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     """Return the versions missing from the store, and the files in it that no event names."""
-    store = open_store(record.workspace)
+    store = open_store(recorder.workspace)
     kept = [path for path, _ in store.inventory()]  # first, so that an unreachable store is one problem instead of one per artifact
-    with record.database.read() as connection:
+    with recorder.database.read() as connection:
         artifacts = [*stored_artifacts(connection), *stored_sources(connection)]
-        erased = tombstones(connection, record.ledger)
+        erased = tombstones(connection, recorder.ledger)
     dangling: list[dict[str, str]] = []
     for artifact in artifacts:
         try:
@@ -103,16 +103,16 @@ def _store(record: RecordWriter, live: set[str]) -> tuple[list[dict[str, str]], 
     return dangling, orphans
 
 
-def _problems(record: RecordWriter, settings: Settings | None) -> Iterator[str]:
+def _problems(recorder: RecordWriter, settings: Settings | None) -> Iterator[str]:
     from tracecore.plugins.host import PluginHost
 
-    yield from _keys(record)
-    yield from _database(record)
-    if not os.access(record.workspace.root, os.W_OK):
-        yield f"The workspace {record.workspace.root} can't be written: nothing new can be recorded there."
-    with record.database.read() as connection:
+    yield from _keys(recorder)
+    yield from _database(recorder)
+    if not os.access(recorder.workspace.root, os.W_OK):
+        yield f"The workspace {recorder.workspace.root} can't be written: nothing new can be recorded there."
+    with recorder.database.read() as connection:
         invalid = pseudonyms.invalid_names(connection)
-        unfinished = tombstones(connection, record.ledger).unfinished
+        unfinished = tombstones(connection, recorder.ledger).unfinished
     for pseudonym in invalid:
         yield (
             f"The name kept for {pseudonym} is not the one behind it, and is not shown: "
@@ -120,7 +120,7 @@ def _problems(record: RecordWriter, settings: Settings | None) -> Iterator[str]:
         )
     for erasure in unfinished:
         yield f"The erasure run/{erasure.run} ({erasure.why}) was promised and is not finished: run 'tracecore recover'."
-    waiting = [path for path in (record.workspace.dagster / "unrecorded").glob("*.json") if not path.name.startswith(".")]
+    waiting = [path for path in (recorder.workspace.dagster / "unrecorded").glob("*.json") if not path.name.startswith(".")]
     if waiting:
         many = f"{len(waiting)} steps of Dagster's assets are" if len(waiting) > 1 else "One step of Dagster's assets is"
         yield f"{many} not recorded yet and kept in {waiting[0].parent}: the next such step or build records what waits, or says why it can't."
@@ -128,15 +128,15 @@ def _problems(record: RecordWriter, settings: Settings | None) -> Iterator[str]:
         yield f"The plugin '{broken.entry_point}' ({broken.distribution} {broken.version}) can't be used: {broken.error}."
 
 
-def _keys(record: RecordWriter) -> Iterator[str]:
-    folder = record.workspace.keys
+def _keys(recorder: RecordWriter) -> Iterator[str]:
+    folder = recorder.workspace.keys
     try:
-        record.keys.refuse_joining()
-        if record.keys.active_id() is None:
-            if record.position():
+        recorder.keys.refuse_joining()
+        if recorder.keys.active_id() is None:
+            if recorder.position():
                 yield f"No signing key is active in {folder}, although the ledger was signed: restore the keys, or run 'tracecore key rotate'."
             return
-        record.keys.private()
+        recorder.keys.private()
     except TracecoreError as error:
         yield str(error)
     for path in (folder, *sorted(folder.glob("*.pem"))):
@@ -145,9 +145,9 @@ def _keys(record: RecordWriter) -> Iterator[str]:
             yield f"{path} can be used by others than its owner (mode {path.stat().st_mode & 0o777:o}): run 'chmod go= {path}'."
 
 
-def _database(record: RecordWriter) -> Iterator[str]:
-    with record.database.read() as connection:
-        yield from record.database.dialect.problems(connection)
+def _database(recorder: RecordWriter) -> Iterator[str]:
+    with recorder.database.read() as connection:
+        yield from recorder.database.dialect.problems(connection)
         miscounted = ledger.miscounted(connection)
         if miscounted is not None:
             yield f"{miscounted}: run 'tracecore verify'."

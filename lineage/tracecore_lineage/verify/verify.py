@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from sqlalchemy import Connection, create_engine, insert
-from sqlmodel import SQLModel
+from sqlalchemy import Connection, insert
 
 from tracecore.errors import UsageError
 from tracecore.store import open_store
@@ -25,7 +24,7 @@ from tracecore_lineage.crypto.notes import Checkpoint
 from tracecore_lineage.crypto.notes import read as read_checkpoint
 from tracecore_lineage.events.parse import BadEvent
 from tracecore_lineage.ledger import ledger
-from tracecore_lineage.ledger.sql_tables import EMPTY_HEAD, EVENTS, HEAD
+from tracecore_lineage.ledger.sql_tables import EVENTS
 from tracecore_lineage.model.findings import Findings, Progress, Verdict
 from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_lineage.trace.lineage import trace
@@ -94,7 +93,7 @@ def _shown(data: bytes) -> str:
 
 
 def verify(
-    record: RecordWriter,
+    recorder: RecordWriter,
     ref: str | None = None,
     *,
     key: Path | str | Sequence[Path | str] | None = None,
@@ -121,23 +120,23 @@ def verify(
     if attested is not None and ref is None:
         raise UsageError("Attestations are about one build: name it.")
     findings = Findings()
-    with record.database.read() as connection:
-        history = read_history(connection, record.ledger, positions=() if kept is None else {kept.size})
-        imports = [each for each in history.imports if each.importer == record.ledger]
+    with recorder.database.read() as connection:
+        history = read_history(connection, recorder.ledger, positions=() if kept is None else {kept.size})
+        imports = [each for each in history.imports if each.importer == recorder.ledger]
         meant = None if ref is None else read_ref(Reader(connection, Prefix(history.size, history.size)), ref)
         is_build = meant is not None and meant.kind == "build"
         brought = next((each for each in imports if is_build and meant and parse_ref(each.build).segments == meant.segments), None)
         bound = None if ref is None else _bound(connection, ref, history) if brought is None else brought.seq + 1
         history.tell(findings, bound)
         # A key pinned for an imported build did not sign this workspace's ledger.
-        trusted = _check_seals(connection, record, findings, history, bound, pinned if brought is None else None, kept)
+        trusted = _check_seals(connection, recorder, findings, history, bound, pinned if brought is None else None, kept)
         if brought is not None:
             rewritten = check_imports(connection, [brought], pinned, findings)
         else:
             rewritten = check_imports(connection, (each for each in imports if bound is None or each.seq < bound), None, findings)
         check_names(connection, findings)
-        agrees = _check_catalog(connection, record.ledger, findings, bound, history.imports) and _is_whole(connection, history)
-        with _believable(connection, record.ledger, history, agrees=agrees) as believed:
+        agrees = _check_catalog(connection, recorder.ledger, findings, bound, history.imports) and _is_whole(connection, history)
+        with _believable(connection, recorder.ledger, history, agrees=agrees) as believed:
             answer = None if ref is None else trace(believed, ref)
             refs = None if answer is None else {node["ref"] for node in answer["nodes"]}
             if attested is not None and answer is not None:
@@ -145,8 +144,8 @@ def verify(
             artifacts = stored_artifacts(believed, refs=refs, bound=bound)
             runs = None if answer is None else {run["id"] for run in answer["runs"]}
             sources = stored_sources(believed, runs=runs, bound=bound)
-            erased = replace(erased_on_purpose(believed, record.ledger, history, trusted, findings), brought=rewritten)
-    store = open_store(record.workspace)
+            erased = replace(erased_on_purpose(believed, recorder.ledger, history, trusted, findings), brought=rewritten)
+    store = open_store(recorder.workspace)
     check_content(store, artifacts, findings, progress, erased)
     check_sources(store, sources, findings)
     return findings.verdict(pinned=pinned is not None)
@@ -166,7 +165,7 @@ def _bound(connection: Connection, text: str, history: History) -> int | None:
 
 def _check_seals(
     connection: Connection,
-    record: RecordWriter,
+    recorder: RecordWriter,
     findings: Findings,
     history: History,
     bound: int | None,
@@ -175,12 +174,12 @@ def _check_seals(
 ) -> Trust:
     """Verify seals, policies and checkpoints, and without `bound` also head, own files and active key; return the trusted keys."""
     stored = stored_head(connection)
-    believed = trust(readable_keys(record.keys.folder), pinned, history, stored.note)
-    origin = record.ledger.origin
+    believed = trust(readable_keys(recorder.keys.folder), pinned, history, stored.note)
+    origin = recorder.ledger.origin
     if bound is None:
-        check_head(stored, history, record.ledger, believed, findings)
-        check_own_files(record.workspace, stored.note, findings)
-        check_active(record.keys.folder, history, findings)
+        check_head(stored, history, recorder.ledger, believed, findings)
+        check_own_files(recorder.workspace, stored.note, findings)
+        check_active(recorder.keys.folder, history, findings)
         check_cosignatures(history, findings)
     if kept is not None:
         check_kept_checkpoint(kept, history, origin, believed, findings)
@@ -191,7 +190,7 @@ def _check_seals(
             if seal.build["name"] in names:
                 findings.fail(f"build/{seal.build['name']}", "name", "a name that is written once", f"sealed again at position {seal.seq}")
             names.add(seal.build["name"])
-            check_seal(seal, history, record.ledger, believed, findings)
+            check_seal(seal, history, recorder.ledger, believed, findings)
             if bound is None or seal.seq == bound - 1:  # signatures of earlier builds don't affect this one
                 check_signatures(seal, history, policies, believed, findings)
     return believed
@@ -221,25 +220,18 @@ def _believable(connection: Connection, ledger_name: LedgerName, history: Histor
     if agrees:
         yield connection
         return
-    with ExitStack() as held:
-        engine = create_engine("sqlite://")
-        held.callback(engine.dispose)
-        made = held.enter_context(engine.begin())
-        SQLModel.metadata.create_all(made)
-        root = history.frontier.root().hex()
-        named = {"ledger_id": ledger_name.ledger_id, "slug": ledger_name.slug}
-        made.execute(insert(HEAD), {**EMPTY_HEAD, "size": history.size, "root": root, **named})
-        written: set[str] = set()
-        voices, speaking = delegations_of(history.imports, ledger_name), {each.seq for each in history.imports}
+    written: set[str] = set()
+    delegations, imported_at = delegations_of(history.imports, ledger_name), {each.seq for each in history.imports}
+    with replay.in_memory_catalog(ledger_name, history.size, history.frontier.root().hex()) as catalog:
         for leaf in ledger.read(connection):
             # Only imports and the events that they brought in need their bytes, to trace an imported build.
-            body = leaf.body if leaf.event_id in voices or leaf.seq in speaking else b""
+            body = leaf.body if leaf.event_id in delegations or leaf.seq in imported_at else b""
             row = {"seq": leaf.seq, "event_id": leaf.event_id, "recorded_at": leaf.recorded_at, "leaf_hash": leaf.leaf_hash, "body": body}
-            made.execute(insert(EVENTS), row)
+            catalog.execute(insert(EVENTS), row)
             identity = ledger.event_id(leaf.body)
             if identity in written:
                 continue  # the same event under another id: reported when the ledger was read
             written.add(identity)
             with suppress(BadEvent):  # reported when the catalog was compared
-                replay.write(made, project(leaf.body, leaf.seq, ledger_name, voices.get(leaf.event_id, ())))
-        yield made
+                replay.write(catalog, project(leaf.body, leaf.seq, ledger_name, delegations.get(leaf.event_id, ())))
+        yield catalog
