@@ -101,7 +101,7 @@ MUTANTS: dict[str, tuple[Any, str, Any]] = {
         "links_of",
         lambda self, runs: [link for link in _links(self, runs) if self.runs([link.run])[link.run].terminal in {None, link.event_id}],
     ),
-    "a stranger makes versions of ours": (projection._Speaker, "makes", lambda self, namespace: True),
+    "a stranger makes versions of ours": (projection._Authority, "makes", lambda self, namespace: True),
     "columns are no inputs": (projection, "_columns", lambda *given: iter(())),
     "ends and clocks are not looked at": (answer, "_unknowns_of_ends", lambda *given: None),
 }

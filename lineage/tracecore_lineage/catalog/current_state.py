@@ -253,5 +253,5 @@ def environment_runs(connection: Connection, digest: str, runs: Collection[str])
         runs: ids of runs in that environment, from any workspaces.
     """
     sent = select(RUN_EVENTS.c.job_namespace, RUN_EVENTS.c.producer).distinct()
-    ledgers = {LedgerName.speaking(row.job_namespace, row.producer) for row in select_in(connection, sent, RUN_EVENTS.c.run_id, runs)}
+    ledgers = {LedgerName.of_producer(row.job_namespace, row.producer) for row in select_in(connection, sent, RUN_EVENTS.c.run_id, runs)}
     return sorted({environment_run(ledger, digest) for ledger in ledgers})

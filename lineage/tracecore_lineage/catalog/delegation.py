@@ -120,7 +120,7 @@ def read_import(body: bytes, seq: int) -> Import | None:
             return None
         manifest = facet["manifest"]
         origin = LedgerName(manifest["origin"], manifest["ledger"]["id"])
-        importer = LedgerName.speaking(event["job"]["namespace"], event["producer"])
+        importer = LedgerName.of_producer(event["job"]["namespace"], event["producer"])
         members = frozenset(part["event_sha256"] for part in facet["tree"] if "event_sha256" in part)
         stored, changed = frozenset(facet["stored"]), frozenset(facet["changed"])
         if not all(isinstance(text, str) for text in (*members, *stored, *changed, origin.slug, origin.ledger_id)):
@@ -173,9 +173,9 @@ def _listen(
         raise BadEvent(f"expected imports that lead to events in at most {_MOST_WAYS:,} ways, found more")
     inside = folder + each.folder
     if each.origin.ledger_id != own.ledger_id:  # compared by id: another slug gives no right to assert facts for this ledger
-        voice = Delegation(each.origin, inside, stored, build)
+        delegation = Delegation(each.origin, inside, stored, build)
         for member in members if wanted is None else members & wanted:
-            found.setdefault(member, []).append(voice)
+            found.setdefault(member, []).append(delegation)
     # Terminates: an event can't contain its own digest or that of a later event.
     for _, further in sorted((listed[identity] for identity in listed.keys() & members), key=lambda nested: nested[0]):
         if further.importer == each.origin:

@@ -2,7 +2,7 @@
 
 Only events of the workspace's own ledger (same id and slug) give checks, staleness keys, builds, and `tracecore_*` facets of the workspace's
 versions; otherwise another producer could remove an unknown or declare an origin. An imported event may do the same for its own workspace
-(`voices`), except for staleness keys: imported runs are never reused.
+(`delegations`), except for staleness keys: imported runs are never reused.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class _Place:
 
 
 @dataclass(frozen=True, slots=True)
-class _Speaker:
+class _Authority:
     """The ledger for which an event may assert facts.
 
     Attributes:
@@ -71,7 +71,7 @@ class _Speaker:
         own: whether it is from the workspace's own ledger.
         home: the workspace's own namespace.
         ledger_id: id of the ledger it is trusted to speak for; empty for another producer.
-        voices: the delegations that apply to it.
+        delegations: the delegations that apply to it.
     """
 
     homes: Collection[str]
@@ -79,46 +79,47 @@ class _Speaker:
     own: bool
     home: str
     ledger_id: str = ""
-    voices: Sequence[Delegation] = ()
+    delegations: Sequence[Delegation] = ()
 
     @classmethod
-    def of(cls, event: Event, ledger: LedgerName, voices: Sequence[Delegation]) -> _Speaker:
-        speaking = None if event.kind == "dataset" else LedgerName.speaking(event.members["job"]["namespace"], event.members["producer"])
-        heard = [voice for voice in voices if voice.ledger == speaking]
-        own = speaking == ledger
-        believed = speaking.ledger_id if speaking is not None and (own or heard) else ""
-        return cls({ledger.slug, *(voice.ledger.slug for voice in voices)}, own or bool(heard), own, ledger.slug, believed, heard)
+    def of(cls, event: Event, ledger: LedgerName, delegations: Sequence[Delegation]) -> _Authority:
+        claimed = None if event.kind == "dataset" else LedgerName.of_producer(event.members["job"]["namespace"], event.members["producer"])
+        matching = [delegation for delegation in delegations if delegation.ledger == claimed]
+        own = claimed == ledger
+        believed = claimed.ledger_id if claimed is not None and (own or matching) else ""
+        homes = {ledger.slug, *(delegation.ledger.slug for delegation in delegations)}
+        return cls(homes, own or bool(matching), own, ledger.slug, believed, matching)
 
     def makes(self, namespace: str) -> bool:
         """Whether the event may state that it made a version in this namespace."""
-        return (self.own and namespace == self.home) or any(voice.ledger.slug == namespace for voice in self.voices)
+        return (self.own and namespace == self.home) or any(delegation.ledger.slug == namespace for delegation in self.delegations)
 
-    def told(self, subject: str, name: str, facet: Any) -> Any:
+    def as_recorded(self, subject: str, name: str, facet: Any) -> Any:
         """Return a facet as recorded here: an imported artifact's location is moved to the import's folder, or removed if its bytes are not here."""
-        if self.own or name != "tracecore_artifact" or not self.voices or facet.get("location") is None:
+        if self.own or name != "tracecore_artifact" or not self.delegations or facet.get("location") is None:
             return facet
-        folder = next((voice.folder for voice in self.voices if subject in voice.stored), None)
+        folder = next((delegation.folder for delegation in self.delegations if subject in delegation.stored), None)
         if folder is None:
             return {name: value for name, value in facet.items() if name != "location"}
         return {**facet, "location": f"{folder}{facet['location']}"}
 
 
-def project(body: bytes, seq: int, ledger: LedgerName, voices: Sequence[Delegation] = ()) -> list[Row]:
+def project(body: bytes, seq: int, ledger: LedgerName, delegations: Sequence[Delegation] = ()) -> list[Row]:
     """Return the catalog rows of one event.
 
     Args:
         body: exact bytes of the event.
         seq: its position in the ledger, stored in every row.
         ledger: the workspace's own ledger.
-        voices: further ledgers for which it may assert facts, from imports that list it.
+        delegations: further ledgers for which it may assert facts, from imports that list it.
 
     Raises:
         BadEvent: invalid event.
     """
     event = parse_event(body)
-    speaker = _Speaker.of(event, ledger, voices)
-    place = _Place(event_id(body), seq, speaker.ledger_id, event.time)
-    rows = list(_rows(event, place, speaker))
+    authority = _Authority.of(event, ledger, delegations)
+    place = _Place(event_id(body), seq, authority.ledger_id, event.time)
+    rows = list(_rows(event, place, authority))
     facets = _one_a_subject(row for row in rows if row.table is FacetRow)
     names = sorted({(row.values["name"], row.values["what"], row.values["other"]) for row in rows if row.table is NameRow})
     named = [place.row(NameRow, ordinal=ordinal, name=name, what=what, other=other) for ordinal, (name, what, other) in enumerate(names)]
@@ -148,38 +149,38 @@ def _label(version: str) -> str:
     return f"label:{version}" if version == UNVERSIONED or version.startswith(("run:", "label:")) else version
 
 
-def _rows(event: Event, place: _Place, speaker: _Speaker) -> Iterator[Row]:
+def _rows(event: Event, place: _Place, authority: _Authority) -> Iterator[Row]:
     members = event.members
     if event.kind == "dataset":
         dataset = members["dataset"]
-        ref = dataset_ref(speaker.homes, dataset, UNVERSIONED)
-        yield from _dataset_facets(dataset, str(ref), place, speaker)
-        yield from _claims(event, place, speaker)
+        ref = dataset_ref(authority.homes, dataset, UNVERSIONED)
+        yield from _dataset_facets(dataset, str(ref), place, authority)
+        yield from _claims(event, place, authority)
         if ref.kind == "external":
-            columns = list(_columns(event, [], [dataset], place, speaker))
+            columns = list(_columns(event, [], [dataset], place, authority))
             yield _edge(event, place, "output" if columns else STATED, 0, dataset, ref)
             yield from columns
         return
     yield from _facets(members["job"].get("facets"), _job(event), place)
     if event.kind == "run":
-        yield from _run_rows(event, place, speaker)
+        yield from _run_rows(event, place, authority)
     for direction in ("input", "output"):
         for ordinal, dataset in enumerate(members.get(f"{direction}s", [])):
             absent = UNVERSIONED if direction == "input" or event.run_id is None else f"run:{event.run_id}"
-            ref = dataset_ref(speaker.homes, dataset, absent)
-            yield from _dataset_facets(dataset, str(ref), place, speaker, static=event.run_id is None)
-            claimed = direction == "output" and ref.kind != "external" and not speaker.makes(dataset["namespace"])
+            ref = dataset_ref(authority.homes, dataset, absent)
+            yield from _dataset_facets(dataset, str(ref), place, authority, static=event.run_id is None)
+            claimed = direction == "output" and ref.kind != "external" and not authority.makes(dataset["namespace"])
             if not claimed:
-                yield _edge(event, place, direction, ordinal, dataset if ref.kind == "external" else _sayable(dataset, speaker), ref)
-    yield from _columns(event, members.get("inputs", []), members.get("outputs", []), place, speaker)
-    if not speaker.own:
-        yield from _claims(event, place, speaker)
+                yield _edge(event, place, direction, ordinal, dataset if ref.kind == "external" else _sayable(dataset, authority), ref)
+    yield from _columns(event, members.get("inputs", []), members.get("outputs", []), place, authority)
+    if not authority.own:
+        yield from _claims(event, place, authority)
 
 
-def _claims(event: Event, place: _Place, speaker: _Speaker) -> Iterator[Row]:
+def _claims(event: Event, place: _Place, authority: _Authority) -> Iterator[Row]:
     """Yield a row for each claim about artifacts outside the producer's authority."""
     job = event.members.get("job")
-    for ordinal, claim in enumerate(claims_in(event.members, lambda namespace: namespace in speaker.homes and not speaker.makes(namespace))):
+    for ordinal, claim in enumerate(claims_in(event.members, lambda namespace: namespace in authority.homes and not authority.makes(namespace))):
         yield place.row(
             ClaimRow,
             ordinal=ordinal,
@@ -198,7 +199,7 @@ def _job(event: Event) -> str:
 
 
 def _columns(
-    event: Event, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]], place: _Place, speaker: _Speaker
+    event: Event, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]], place: _Place, authority: _Authority
 ) -> Iterator[Row]:
     """Yield an input edge for each dataset that the outputs' `columnLineage` names and the inputs omit."""
     listed = {(entry["namespace"], entry["name"]) for entry in inputs}
@@ -214,8 +215,8 @@ def _columns(
         read.update(((source["namespace"], source["name"]), None) for source in sources if _word(source, "namespace") and _word(source, "name"))
     for ordinal, (namespace, name) in enumerate(sorted(read.keys() - listed), len(inputs)):
         dataset = {"namespace": namespace, "name": name, "inputFacets": {"tracecore_port": {"role": "column"}}}
-        ref = dataset_ref(speaker.homes, dataset, UNVERSIONED)
-        yield from _names(dataset, str(ref), place, speaker, static=event.run_id is None)
+        ref = dataset_ref(authority.homes, dataset, UNVERSIONED)
+        yield from _names(dataset, str(ref), place, authority, static=event.run_id is None)
         yield _edge(event, place, "input", ordinal, dataset, ref)
 
 
@@ -226,16 +227,16 @@ def _entries(owner: Any, member: str) -> list[Mapping[str, Any]]:
     return [entry for entry in listed if isinstance(entry, Mapping)]
 
 
-def _sayable(dataset: Mapping[str, Any], speaker: _Speaker) -> Mapping[str, Any]:
+def _sayable(dataset: Mapping[str, Any], authority: _Authority) -> Mapping[str, Any]:
     """Return a dataset without the facets that its event may not assert.
 
     These are `tracecore_*` facets of others' artifacts and, for other producers, of imported files; for artifacts also their names and state changes.
     """
     namespace = dataset["namespace"]
-    ours = namespace in speaker.homes and not speaker.makes(namespace)
-    if not ours and (speaker.ours or namespace != _IMPORTED):
+    ours = namespace in authority.homes and not authority.makes(namespace)
+    if not ours and (authority.ours or namespace != _IMPORTED):
         return dataset
-    unsaid = SAID_BY_CLAIMS if ours and dataset_ref(speaker.homes, dataset, UNVERSIONED).kind != "external" else ()
+    unsaid = SAID_BY_CLAIMS if ours and dataset_ref(authority.homes, dataset, UNVERSIONED).kind != "external" else ()
     return {
         member: {name: facet for name, facet in value.items() if not name.startswith("tracecore_") and name not in unsaid}
         if member in _FACETS and value
@@ -264,7 +265,7 @@ def _edge(event: Event, place: _Place, direction: str, ordinal: int, dataset: Ma
     )
 
 
-def _run_rows(event: Event, place: _Place, speaker: _Speaker) -> Iterator[Row]:
+def _run_rows(event: Event, place: _Place, authority: _Authority) -> Iterator[Row]:
     members = event.members
     facets: Mapping[str, Any] = members["run"].get("facets") or {}
     yield place.row(
@@ -277,20 +278,20 @@ def _run_rows(event: Event, place: _Place, speaker: _Speaker) -> Iterator[Row]:
         producer=members["producer"],
     )
     yield from _facets(facets, f"run:{event.run_id}", place)
-    if speaker.ours and event.type == "COMPLETE":
-        yield from _own_rows(event, place, speaker, facets)
+    if authority.ours and event.type == "COMPLETE":
+        yield from _own_rows(event, place, authority, facets)
 
 
-def _own_rows(event: Event, place: _Place, speaker: _Speaker, facets: Mapping[str, Any]) -> Iterator[Row]:
+def _own_rows(event: Event, place: _Place, authority: _Authority, facets: Mapping[str, Any]) -> Iterator[Row]:
     """Yield staleness, check and build rows of a trusted COMPLETE. Raises BadEvent if such a facet lacks a member."""
     execution, check, build = (facets.get(f"tracecore_{name}") for name in ("execution", "check", "build"))
     try:
-        if speaker.own and execution is not None and execution.get("key") is not None:
+        if authority.own and execution is not None and execution.get("key") is not None:
             yield place.row(StalenessRow, key=_told(execution, "key", str), run_id=event.run_id)
         if check is not None:
             said = ("of_run", "target", "name", "severity", "message")
             yield place.row(CheckRow, run_id=event.run_id, success=_told(check, "success", bool), **{name: _told(check, name, str) for name in said})
-        if build is not None and (speaker.own or any(voice.build == build.get("ref") for voice in speaker.voices)):
+        if build is not None and (authority.own or any(delegation.build == build.get("ref") for delegation in authority.delegations)):
             names = ("name", "ref", "program", "content_digest")
             yield place.row(
                 BuildRow,
@@ -311,16 +312,16 @@ def _told(facet: Mapping[str, Any], name: str, type_: type) -> Any:
     return value
 
 
-def _dataset_facets(dataset: Mapping[str, Any], subject: str, place: _Place, speaker: _Speaker, *, static: bool = False) -> Iterator[Row]:
+def _dataset_facets(dataset: Mapping[str, Any], subject: str, place: _Place, authority: _Authority, *, static: bool = False) -> Iterator[Row]:
     """Yield a dataset's facet and name rows, without the version (in the ref) and the port (in the edge).
 
     For a static statement (`static`) `lifecycleStateChange` is left out, since it happened at no particular time.
     """
-    yield from _names(dataset, subject, place, speaker, static=static)
-    dataset = _sayable(dataset, speaker)
+    yield from _names(dataset, subject, place, authority, static=static)
+    dataset = _sayable(dataset, authority)
     # Another workspace's import facet is left out: it would look as if this workspace had imported the build.
-    unsaid = {"version", *(() if speaker.own else (IMPORTED,)), *(("lifecycleStateChange",) if static else ())}
-    said = {name: speaker.told(subject, name, facet) for name, facet in (dataset.get("facets") or {}).items() if name not in unsaid}
+    unsaid = {"version", *(() if authority.own else (IMPORTED,)), *(("lifecycleStateChange",) if static else ())}
+    said = {name: authority.as_recorded(subject, name, facet) for name, facet in (dataset.get("facets") or {}).items() if name not in unsaid}
     yield from _facets(said, subject, place)
     for member in ("inputFacets", "outputFacets"):
         yield from _facets({name: facet for name, facet in (dataset.get(member) or {}).items() if name != "tracecore_port"}, subject, place)
@@ -330,12 +331,12 @@ def _state_change(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
     return (dataset.get("facets") or {}).get("lifecycleStateChange") or {}
 
 
-def _names(dataset: Mapping[str, Any], subject: str, place: _Place, speaker: _Speaker, *, static: bool) -> Iterator[Row]:
+def _names(dataset: Mapping[str, Any], subject: str, place: _Place, authority: _Authority, *, static: bool) -> Iterator[Row]:
     """Yield aliases (`ALIAS`), revocations (`GONE`) and renames (`RENAME`) stated for a dataset; for an artifact only other producers' aliases."""
     symlinks = (dataset.get("facets") or {}).get("symlinks")
     name, others = subject.partition("@")[0], _entries(symlinks, "identifiers")
     if not subject.startswith("external/"):
-        called = {_named(other, speaker) for other in others} if not speaker.ours else set()
+        called = {_named(other, authority) for other in others} if not authority.ours else set()
         yield from (place.row(NameRow, name=each, what="ALIAS", other=name) for each in called if each is not None and each.startswith("external/"))
         return
     if is_deleted(symlinks):
@@ -346,16 +347,16 @@ def _names(dataset: Mapping[str, Any], subject: str, place: _Place, speaker: _Sp
     if not static and change.get("lifecycleStateChange") == "RENAME" and isinstance(change.get("previousIdentifier"), Mapping):
         found.append(("RENAME", change["previousIdentifier"]))
     for what, identifier in found:
-        if (other := _named(identifier, speaker)) not in {None, name}:
+        if (other := _named(identifier, authority)) not in {None, name}:
             yield place.row(NameRow, name=name, what=what, other=other)
 
 
-def _named(identifier: Mapping[str, Any], speaker: _Speaker) -> str | None:
+def _named(identifier: Mapping[str, Any], authority: _Authority) -> str | None:
     """Return the unversioned ref of a dataset identifier in a facet; None if it is incomplete or a store path in a workspace's own event."""
     namespace, name = _word(identifier, "namespace"), _word(identifier, "name")
-    if not (namespace and name) or (namespace == _STORE and speaker.ours):
+    if not (namespace and name) or (namespace == _STORE and authority.ours):
         return None
-    if namespace in speaker.homes:
+    if namespace in authority.homes:
         try:
             ref = parse_ref(name)
         except RefError:

@@ -68,7 +68,7 @@ def home(connection: Connection, ref: str) -> LedgerName:
         .limit(1)
     )
     row = connection.execute(query).one_or_none()
-    return LedgerName("", "") if row is None else LedgerName.speaking(row.job_namespace, row.producer)
+    return LedgerName("", "") if row is None else LedgerName.of_producer(row.job_namespace, row.producer)
 
 
 def seal_signatures(connection: Connection, ref: str, believed: Sequence[PublicKey]) -> SealSignatures:

@@ -21,7 +21,7 @@ from tracecore_schemas.kinds import ArtifactKind
 if TYPE_CHECKING:
     from tracecore_lineage.verify.bundle import Checked
 
-__all__ = ["ImportPlan", "refuse_strangers", "refuse_withdrawn", "speaker"]
+__all__ = ["ImportPlan", "claimed_ledger", "refuse_strangers", "refuse_withdrawn"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,10 @@ def refuse_withdrawn(withdrawn: ErasureFilter, checked: Checked) -> None:
             )
 
 
-def speaker(leaf: ledger.Leaf) -> LedgerName | None:
+def claimed_ledger(leaf: ledger.Leaf) -> LedgerName | None:
     """Return the ledger that an event claims to be from; None for a DatasetEvent, which has no job."""
     event = parse_event(leaf.body)
-    return None if event.kind == "dataset" else LedgerName.speaking(event.members["job"]["namespace"], event.members["producer"])
+    return None if event.kind == "dataset" else LedgerName.of_producer(event.members["job"]["namespace"], event.members["producer"])
 
 
 def refuse_strangers(connection: Connection, own: LedgerName, checked: Checked, plan: ImportPlan) -> None:
@@ -76,37 +76,37 @@ def refuse_strangers(connection: Connection, own: LedgerName, checked: Checked, 
             f"{build} is not imported: its bundle holds the event {strange[0][:12]} of a job of this workspace ('{own.slug}'), which this"
             " workspace never recorded."
         )
-    said = _said(checked, plan)
+    by_run = _claimed_runs(checked, plan)
     query = select(RUN_EVENTS.c.run_id, RUN_EVENTS.c.job_namespace, RUN_EVENTS.c.speaker).where(RUN_EVENTS.c.speaker != "")
-    for row in select_in(connection, query, RUN_EVENTS.c.run_id, said):
+    for row in select_in(connection, query, RUN_EVENTS.c.run_id, by_run):
         known = LedgerName(row.job_namespace, row.speaker)
-        for claimed, leaf in said[row.run_id]:
+        for claimed, leaf in by_run[row.run_id]:
             if claimed != known:
                 raise NegativeVerdict(
                     f"{build} is not imported: its bundle says of run/{row.run_id} that it ran in ledger {claimed}, but here it is known as"
                     f" one of {known}."
                 )
-            if claimed != own and not _speaks(plan.after, leaf.event_id, claimed):
+            if claimed != own and not _may_assert(plan.after, leaf.event_id, claimed):
                 raise NegativeVerdict(
                     f"{build} is not imported: its bundle holds the event {leaf.event_id[:12]} of run/{row.run_id}, which was imported from"
                     f" {claimed} before, and nothing shows that the event is from there."
                 )
 
 
-def _said(checked: Checked, plan: ImportPlan) -> dict[str, list[tuple[LedgerName, ledger.Leaf]]]:
+def _claimed_runs(checked: Checked, plan: ImportPlan) -> dict[str, list[tuple[LedgerName, ledger.Leaf]]]:
     """Return, by run, the events that are new or gain authority by the import, each with the ledger it claims to be from."""
-    said: dict[str, list[tuple[LedgerName, ledger.Leaf]]] = {}
+    by_run: dict[str, list[tuple[LedgerName, ledger.Leaf]]] = {}
     for leaf in checked.proof.leaves:
         event = parse_event(leaf.body)
         if event.run_id is None:
             continue
-        claimed = LedgerName.speaking(event.members["job"]["namespace"], event.members["producer"])
-        more = _speaks(plan.after, leaf.event_id, claimed) and not _speaks(plan.before, leaf.event_id, claimed)
+        claimed = LedgerName.of_producer(event.members["job"]["namespace"], event.members["producer"])
+        more = _may_assert(plan.after, leaf.event_id, claimed) and not _may_assert(plan.before, leaf.event_id, claimed)
         if more or leaf.event_id not in plan.places:
-            said.setdefault(event.run_id, []).append((claimed, leaf))
-    return said
+            by_run.setdefault(event.run_id, []).append((claimed, leaf))
+    return by_run
 
 
-def _speaks(voices: Delegations, identity: str, ledger_name: LedgerName) -> bool:
+def _may_assert(delegations: Delegations, identity: str, ledger_name: LedgerName) -> bool:
     """Whether an event may assert facts for a ledger."""
-    return any(voice.ledger == ledger_name for voice in voices.get(identity, ()))
+    return any(each.ledger == ledger_name for each in delegations.get(identity, ()))

@@ -25,7 +25,7 @@ from tracecore_lineage.catalog import replay
 from tracecore_lineage.catalog.delegation import IMPORTED, Import, delegations_of, folder_of, import_ids, known_imports, read_import, read_imports
 from tracecore_lineage.catalog.projection import Row, project
 from tracecore_lineage.catalog.stored_artifacts import names_once
-from tracecore_lineage.exchange.import_policy import ImportPlan, refuse_strangers, refuse_withdrawn, speaker
+from tracecore_lineage.exchange.import_policy import ImportPlan, claimed_ledger, refuse_strangers, refuse_withdrawn
 from tracecore_lineage.ledger import ledger, pruned_tree
 from tracecore_lineage.ledger.sql_tables import PROJECTION
 from tracecore_lineage.model.findings import Findings, Verdict
@@ -215,7 +215,7 @@ def _plan(connection: Connection, own: LedgerName, checked: Checked) -> ImportPl
     members = frozenset(leaf.event_id for leaf in leaves)
     places = ledger.places(connection, sorted(members))
     known = read_imports(connection, here) if places else []  # earlier imports matter only to events already here
-    ours = frozenset(leaf.event_id for leaf in leaves if (said := speaker(leaf)) is not None and said.ledger_id == own.ledger_id)
+    ours = frozenset(leaf.event_id for leaf in leaves if (said := claimed_ledger(leaf)) is not None and said.ledger_id == own.ledger_id)
     nested = [found for leaf in leaves if leaf.event_id not in places and (found := read_import(leaf.body, leaf.seq)) is not None]
     this = Import("", -1, own, manifest.ledger_name, manifest.build, members, frozenset(manifest.stored), frozenset(), {})
     after = delegations_of([*known, *nested, this], own, members)

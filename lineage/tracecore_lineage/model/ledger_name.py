@@ -26,7 +26,7 @@ class LedgerName:
         return cls(workspace.slug, workspace.ledger_id)
 
     @classmethod
-    def speaking(cls, namespace: str, producer: str) -> LedgerName:
+    def of_producer(cls, namespace: str, producer: str) -> LedgerName:
         """Return the ledger that an event claims to be from, given its job's namespace and its `producer`; id empty for another producer."""
         named = producer.removeprefix(_PRODUCER) if producer.startswith(_PRODUCER) else ""
         return cls(namespace, named if _ID.fullmatch(named) else "")

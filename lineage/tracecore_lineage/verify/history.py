@@ -148,7 +148,7 @@ def _collect_erasure(leaf: ledger.Leaf, ledger_name: LedgerName, history: Histor
     try:
         event = strict_json(leaf.body)
         run, job, facet = event["run"], event["job"], event["run"]["facets"]["tracecore_erasure"]
-        if LedgerName.speaking(job["namespace"], event["producer"]) == ledger_name and isinstance(facet, dict):
+        if LedgerName.of_producer(job["namespace"], event["producer"]) == ledger_name and isinstance(facet, dict):
             history.erasures.append(ErasureEvent(leaf.seq, run["runId"], job["name"], event["eventType"], facet))
     except (BadEvent, KeyError, TypeError, AttributeError):
         return
@@ -176,8 +176,8 @@ def _facet_of(body: bytes, ledger_name: LedgerName, verb: str, name: str | None 
     try:
         event = strict_json(body)
         job = event["job"]
-        speaking = LedgerName.speaking(job["namespace"], event["producer"])
-        if event.get("eventType") != "COMPLETE" or speaking != ledger_name or job["name"] != f"tracecore.{verb}":
+        claimed = LedgerName.of_producer(job["namespace"], event["producer"])
+        if event.get("eventType") != "COMPLETE" or claimed != ledger_name or job["name"] != f"tracecore.{verb}":
             return None
         facet = event["run"]["facets"][name or f"tracecore_{verb}"]
         return bare(facet) if isinstance(facet, dict) else None
