@@ -31,6 +31,11 @@ class SealEvent:
     build: dict[str, Any]
     body: bytes
 
+    @property
+    def where(self) -> str:
+        """The build as failures name it."""
+        return f"build/{self.build['name']}"
+
 
 @dataclass(frozen=True, slots=True)
 class KeyChange:

@@ -24,7 +24,7 @@ from tracecore_lineage.model.findings import NONSENSE, Findings, describe
 from tracecore_lineage.trace.lineage import trace
 from tracecore_lineage.verify.content import erased_on_purpose
 from tracecore_lineage.verify.history import History, SealEvent, collect
-from tracecore_lineage.verify.seals import check_kept_checkpoint, check_seal
+from tracecore_lineage.verify.seals import LedgerVerifier
 from tracecore_lineage.verify.trust import Pins, Trust, check_policies, check_signatures, trust
 from tracecore_schemas.canonical import jcs
 from tracecore_schemas.trace import Trace
@@ -139,26 +139,26 @@ def _check_trust(proof: Proof, history: History, pins: Pins | None, findings: Fi
     """Verify checkpoint, signatures, policies and seals against the recomputed ledger; return the trusted keys."""
     manifest = proof.manifest
     keys = list(_keys(manifest.keys, findings))
-    origin = manifest.ledger_name.origin
     try:
         note = parse(manifest.checkpoint)
     except CheckpointError as error:
         findings.fail(manifest.build, "checkpoint of the ledger", "a canonical signed note", error)
         note = None
     believed = trust(keys, pins, history, note)
+    verifier = LedgerVerifier(history, manifest.ledger_name, believed, findings)
     if note is not None:
         findings.equal(MANIFEST, "number of events in the checkpoint", manifest.size, note.size)
-        check_kept_checkpoint(note, history, origin, believed, findings)
+        verifier.check_kept_checkpoint(note)
     findings.checked["signatures"] += 1
     if proof.signatures.signed_by(believed.keys) is None:
         findings.fail(MANIFEST, "signature of the bundle", believed.expected, "none that is valid")
-    policies = check_policies(history, origin, believed, None, findings)
+    policies = check_policies(history, manifest.ledger_name.origin, believed, None, findings)
     seals = [seal for seal in history.seals if seal.build["ref"] == manifest.build]
     if [seal.seq for seal in seals] != [manifest.position]:
         found = ", ".join(str(seal.seq) for seal in seals) or "none"
         findings.fail(manifest.build, "seal", f"one event that seals it, at position {manifest.position}", found)
     for seal in history.seals:
-        check_seal(seal, history, manifest.ledger_name, believed, findings)
+        verifier.check_seal(seal)
         check_signatures(seal, history, policies, believed, findings)
     return believed
 

@@ -13,7 +13,6 @@ from sqlalchemy import Connection, select
 
 from tracecore.errors import UsageError
 from tracecore_lineage.catalog.projection import project
-from tracecore_lineage.crypto import notes
 from tracecore_lineage.crypto.envelope import IN_TOTO, EnvelopeError, Opened, open_envelope
 from tracecore_lineage.crypto.keys import short_id
 from tracecore_lineage.crypto.notes import Checkpoint, CheckpointError, parse
@@ -32,142 +31,9 @@ from tracecore_schemas.sql_models import EdgeRow
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 from tracecore_schemas.trace import Trace
 
-__all__ = ["StoredHead", "check_attestations", "check_head", "check_kept_checkpoint", "check_note", "check_seal", "read_attestations", "stored_head"]
+__all__ = ["LedgerVerifier", "StoredHead", "check_attestations", "read_attestations", "stored_head"]
 
 _PLACE = ("run", "ledger", "checkpoint", "sealed_at", "key")
-
-
-def check_kept_checkpoint(note: Checkpoint, history: History, origin: str, trust: Trust, findings: Findings) -> None:
-    """Compare the ledger with a checkpoint kept elsewhere: its first events must be the same; the ledger may have grown."""
-    where = "checkpoint"
-    findings.equal(where, "origin", note.origin, origin)
-    if note.size > history.size:
-        findings.fail(
-            where, "number of events (the ledger was truncated, or the checkpoint is of a fork of it)", f"{note.size} or more", history.size
-        )
-    else:
-        what = f"Merkle root over the first {note.size} events (the ledger was rewritten, or the checkpoint is of a fork of it)"
-        findings.equal(where, what, note.root.hex(), _hex(history.roots.get(note.size)))
-    _check_signed(where, note, trust, findings)
-
-
-def check_seal(seal: SealEvent, history: History, ledger_name: LedgerName, trust: Trust, findings: Findings) -> None:
-    """Verify a build's seal: statement, signature, ref, ledger position and root, and its event."""
-    row = seal.build
-    where = f"build/{row['name']}"
-    try:
-        opened = open_envelope(json.loads(row["envelope"]))
-        content = _parsed(opened)
-        predicate = content["predicate"]
-        expected = statement(predicate["name"], predicate_content(predicate), {key: predicate[key] for key in _PLACE})
-    except (EnvelopeError, BadEvent) as error:
-        findings.fail(where, "seal", "a canonical DSSE envelope around an in-toto statement of a build", error)
-        return
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        findings.fail(where, "seal", "an in-toto statement of a build", f"{type(error).__name__}: {error}")
-        return
-    try:
-        _check_statement(where, seal, opened, predicate, expected, history, ledger_name, trust, findings)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        findings.fail(where, "seal", "a statement whose members are what docs/formats/build.md says", f"{type(error).__name__}: {error}")
-
-
-def _check_statement(
-    where: str,
-    seal: SealEvent,
-    opened: Opened,
-    predicate: Mapping[str, Any],
-    expected: Mapping[str, Any],
-    history: History,
-    ledger_name: LedgerName,
-    trust: Trust,
-    findings: Findings,
-) -> None:
-    """Compare each member of a seal's statement with its recomputed value."""
-    row = seal.build
-    if jcs(dict(expected)) != opened.payload:
-        findings.fail(where, "statement", "the statement that follows from its own content", "another (subjects, content digest or members differ)")
-    findings.equal(where, "payload type", IN_TOTO, opened.payload_type)
-    _check_signature(where, opened, predicate, trust, findings)
-    ref = artifact_ref("build", predicate["name"], digest_bytes(opened.payload))
-    findings.equal(where, "ref", ref, row["ref"])
-    findings.equal(where, "content digest", content_digest(predicate_content(predicate)), row["content_digest"])
-    for member in ("name", "program", "approver"):
-        findings.equal(where, member, predicate[member], row[member])
-    findings.equal(where, "release run", predicate["run"], row["run_id"])
-    _check_versions(where, seal, predicate, ref, ledger_name, findings)
-    _check_place(where, seal, predicate, history, ledger_name, trust, findings)
-
-
-def _parsed(opened: Opened) -> Mapping[str, Any]:
-    content = strict_json(opened.payload)
-    try:
-        if not isinstance(content, dict) or jcs(content) != opened.payload:
-            raise EnvelopeError("Expected a statement in canonical JSON (RFC 8785), found another text.")
-    except (rfc8785.CanonicalizationError, TypeError) as error:
-        raise EnvelopeError(f"Expected a statement in canonical JSON ({error}).") from None
-    return content
-
-
-def _check_signature(where: str, opened: Opened, predicate: Mapping[str, Any], trust: Trust, findings: Findings) -> None:
-    findings.checked["signatures"] += 1
-    signer = opened.signed_by(trust.keys)
-    if signer is None:
-        names = ", ".join(short_id(key) for key, _ in opened.signatures)
-        findings.fail(where, "signature", trust.expected, f"none that is valid (it names {names})")
-    else:
-        findings.equal(where, "key named in the statement", signer.id, predicate["key"])
-
-
-def _check_versions(where: str, seal: SealEvent, predicate: Mapping[str, Any], ref: str, ledger_name: LedgerName, findings: Findings) -> None:
-    """Compare the sealed artifacts with the release event's inputs, and the build with its output."""
-    edges = [row.values for row in project(seal.body, seal.seq, ledger_name) if row.table is EdgeRow]
-    read = sorted((edge["role"], edge["ref"], edge["producer_run"]) for edge in edges if edge["direction"] == "input" and edge["role"] != "program")
-    sealed = sorted((entry["role"], entry["ref"], entry["run"]) for entry in predicate["artifacts"])
-    for role, version, run in [entry for entry in sealed if entry not in read]:
-        findings.fail(where, f"artifact {role} in the release event", f"{version} of run/{run}", "not what the event says")
-    for role, version, run in [entry for entry in read if entry not in sealed]:
-        findings.fail(where, f"artifact {role} in the seal", f"{version} of run/{run}", "not what the seal says")
-    findings.equal(where, "output of the release event", [ref], [edge["ref"] for edge in edges if edge["direction"] == "output"])
-
-
-def _check_place(
-    where: str, seal: SealEvent, predicate: Mapping[str, Any], history: History, ledger_name: LedgerName, trust: Trust, findings: Findings
-) -> None:
-    """Compare a seal's ledger, position, root and checkpoint with the recomputed ledger."""
-    place = predicate["ledger"]
-    origin = ledger_name.origin
-    findings.equal(where, "ledger", origin, place["origin"])
-    findings.equal(where, "position", place["position"], seal.seq)
-    findings.equal(where, "position in the event", place["position"], seal.build["position"])
-    root = history.roots.get(seal.seq)
-    findings.equal(where, f"Merkle root over the first {place['position']} events", place["root"], _hex(root))
-    check_note(where, predicate["checkpoint"], history, origin, trust, findings, size=seal.seq)
-
-
-def check_note(where: str, text: str, history: History, origin: str, trust: Trust, findings: Findings, *, size: int) -> None:
-    """Compare a stored checkpoint with the recomputed ledger of `size` events, and verify its signature."""
-    try:
-        note = notes.parse(text)
-    except CheckpointError as error:
-        findings.fail(where, "checkpoint", "a canonical signed note", error)
-        return
-    findings.equal(where, "origin of the checkpoint", origin, note.origin)
-    if findings.equal(where, "number of events in the checkpoint", size, note.size):
-        findings.equal(where, "Merkle root in the checkpoint", note.root.hex(), _hex(history.roots.get(size)))
-    _check_signed(where, note, trust, findings)
-
-
-def _check_signed(where: str, note: Checkpoint, trust: Trust, findings: Findings) -> None:
-    findings.checked["signatures"] += 1
-    if note.signed_by(trust.keys) is None:
-        findings.fail(where, "signature of the checkpoint", trust.expected, "none that is valid")
-
-
-def _hex(root: bytes | None) -> str:
-    return "none: an event is missing" if root is None else root.hex()
-
-
 _WHERE = "ledger/head"
 
 
@@ -201,18 +67,138 @@ def stored_head(connection: Connection) -> StoredHead:
     return StoredHead(ids, row.size, row.root, row.frontier, row.checkpoint, LedgerName(row.slug, row.ledger_id))
 
 
-def check_head(head: StoredHead, history: History, own: LedgerName, trust: Trust, findings: Findings) -> None:
-    """Compare the stored head with the ledger; fewer events than in the head mean a truncated ledger."""
-    rows = ", ".join(f"row {each}" for each in head.ids) or "none"
-    findings.equal(_WHERE, "rows of the head", "row 1", rows)
-    findings.equal(_WHERE, "ledger", own, head.name)
-    findings.equal("event/0", "the ledger that the first event begins", own, history.begun)
-    findings.equal(_WHERE, "number of events", head.size, history.size)
-    if findings.equal(_WHERE, "Merkle root", head.root, history.frontier.root().hex()):
-        subtrees = json.dumps([subtree.hex() for subtree in history.frontier.hashes])
-        if head.frontier != subtrees:
-            findings.fail(_WHERE, "stored subtrees", "those of the recomputed tree", "others")
-    check_note(_WHERE, head.checkpoint, history, own.origin, trust, findings, size=history.size)
+@dataclass(frozen=True, slots=True)
+class LedgerVerifier:
+    """Compares seals, checkpoints and the head with a recomputed ledger, and reports each difference in `findings`."""
+
+    history: History
+    ledger_name: LedgerName
+    trust: Trust
+    findings: Findings
+
+    def check_kept_checkpoint(self, note: Checkpoint) -> None:
+        """Compare the ledger with a checkpoint kept elsewhere: its first events must be the same; the ledger may have grown."""
+        where = "checkpoint"
+        self.findings.equal(where, "origin", note.origin, self.ledger_name.origin)
+        if note.size > self.history.size:
+            what = "number of events (the ledger was truncated, or the checkpoint is of a fork of it)"
+            self.findings.fail(where, what, f"{note.size} or more", self.history.size)
+        else:
+            what = f"Merkle root over the first {note.size} events (the ledger was rewritten, or the checkpoint is of a fork of it)"
+            self.findings.equal(where, what, note.root.hex(), _hex(self.history.roots.get(note.size)))
+        self._check_signed(where, note)
+
+    def check_seal(self, seal: SealEvent) -> None:
+        """Verify a build's seal: statement, signature, ref, ledger position and root, and its event."""
+        where = seal.where
+        try:
+            opened = open_envelope(json.loads(seal.build["envelope"]))
+            content = _parsed(opened)
+            predicate = content["predicate"]
+            expected = statement(predicate["name"], predicate_content(predicate), {key: predicate[key] for key in _PLACE})
+        except (EnvelopeError, BadEvent) as error:
+            self.findings.fail(where, "seal", "a canonical DSSE envelope around an in-toto statement of a build", error)
+            return
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self.findings.fail(where, "seal", "an in-toto statement of a build", f"{type(error).__name__}: {error}")
+            return
+        try:
+            self._check_statement(seal, opened, predicate, expected)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self.findings.fail(where, "seal", "a statement whose members are what docs/formats/build.md says", f"{type(error).__name__}: {error}")
+
+    def _check_statement(self, seal: SealEvent, opened: Opened, predicate: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+        """Compare each member of a seal's statement with its recomputed value."""
+        where, row = seal.where, seal.build
+        if jcs(dict(expected)) != opened.payload:
+            found = "another (subjects, content digest or members differ)"
+            self.findings.fail(where, "statement", "the statement that follows from its own content", found)
+        self.findings.equal(where, "payload type", IN_TOTO, opened.payload_type)
+        self._check_signature(where, opened, predicate)
+        ref = artifact_ref("build", predicate["name"], digest_bytes(opened.payload))
+        self.findings.equal(where, "ref", ref, row["ref"])
+        self.findings.equal(where, "content digest", content_digest(predicate_content(predicate)), row["content_digest"])
+        for member in ("name", "program", "approver"):
+            self.findings.equal(where, member, predicate[member], row[member])
+        self.findings.equal(where, "release run", predicate["run"], row["run_id"])
+        self._check_versions(seal, predicate, ref)
+        self._check_place(seal, predicate)
+
+    def _check_signature(self, where: str, opened: Opened, predicate: Mapping[str, Any]) -> None:
+        self.findings.checked["signatures"] += 1
+        signer = opened.signed_by(self.trust.keys)
+        if signer is None:
+            names = ", ".join(short_id(key) for key, _ in opened.signatures)
+            self.findings.fail(where, "signature", self.trust.expected, f"none that is valid (it names {names})")
+        else:
+            self.findings.equal(where, "key named in the statement", signer.id, predicate["key"])
+
+    def _check_versions(self, seal: SealEvent, predicate: Mapping[str, Any], ref: str) -> None:
+        """Compare the sealed artifacts with the release event's inputs, and the build with its output."""
+        where = seal.where
+        edges = [row.values for row in project(seal.body, seal.seq, self.ledger_name) if row.table is EdgeRow]
+        inputs = [edge for edge in edges if edge["direction"] == "input" and edge["role"] != "program"]
+        read = sorted((edge["role"], edge["ref"], edge["producer_run"]) for edge in inputs)
+        sealed = sorted((entry["role"], entry["ref"], entry["run"]) for entry in predicate["artifacts"])
+        for role, version, run in [entry for entry in sealed if entry not in read]:
+            self.findings.fail(where, f"artifact {role} in the release event", f"{version} of run/{run}", "not what the event says")
+        for role, version, run in [entry for entry in read if entry not in sealed]:
+            self.findings.fail(where, f"artifact {role} in the seal", f"{version} of run/{run}", "not what the seal says")
+        self.findings.equal(where, "output of the release event", [ref], [edge["ref"] for edge in edges if edge["direction"] == "output"])
+
+    def _check_place(self, seal: SealEvent, predicate: Mapping[str, Any]) -> None:
+        """Compare a seal's ledger, position, root and checkpoint with the recomputed ledger."""
+        where, place = seal.where, predicate["ledger"]
+        self.findings.equal(where, "ledger", self.ledger_name.origin, place["origin"])
+        self.findings.equal(where, "position", place["position"], seal.seq)
+        self.findings.equal(where, "position in the event", place["position"], seal.build["position"])
+        root = self.history.roots.get(seal.seq)
+        self.findings.equal(where, f"Merkle root over the first {place['position']} events", place["root"], _hex(root))
+        self._check_note(where, predicate["checkpoint"], seal.seq)
+
+    def _check_note(self, where: str, text: str, size: int) -> None:
+        """Compare a stored checkpoint with the recomputed ledger of `size` events, and verify its signature."""
+        try:
+            note = parse(text)
+        except CheckpointError as error:
+            self.findings.fail(where, "checkpoint", "a canonical signed note", error)
+            return
+        self.findings.equal(where, "origin of the checkpoint", self.ledger_name.origin, note.origin)
+        if self.findings.equal(where, "number of events in the checkpoint", size, note.size):
+            self.findings.equal(where, "Merkle root in the checkpoint", note.root.hex(), _hex(self.history.roots.get(size)))
+        self._check_signed(where, note)
+
+    def _check_signed(self, where: str, note: Checkpoint) -> None:
+        self.findings.checked["signatures"] += 1
+        if note.signed_by(self.trust.keys) is None:
+            self.findings.fail(where, "signature of the checkpoint", self.trust.expected, "none that is valid")
+
+    def check_head(self, head: StoredHead) -> None:
+        """Compare the stored head with the ledger; fewer events than in the head mean a truncated ledger."""
+        rows = ", ".join(f"row {each}" for each in head.ids) or "none"
+        self.findings.equal(_WHERE, "rows of the head", "row 1", rows)
+        self.findings.equal(_WHERE, "ledger", self.ledger_name, head.name)
+        self.findings.equal("event/0", "the ledger that the first event begins", self.ledger_name, self.history.begun)
+        self.findings.equal(_WHERE, "number of events", head.size, self.history.size)
+        if self.findings.equal(_WHERE, "Merkle root", head.root, self.history.frontier.root().hex()):
+            subtrees = json.dumps([subtree.hex() for subtree in self.history.frontier.hashes])
+            if head.frontier != subtrees:
+                self.findings.fail(_WHERE, "stored subtrees", "those of the recomputed tree", "others")
+        self._check_note(_WHERE, head.checkpoint, self.history.size)
+
+
+def _parsed(opened: Opened) -> Mapping[str, Any]:
+    content = strict_json(opened.payload)
+    try:
+        if not isinstance(content, dict) or jcs(content) != opened.payload:
+            raise EnvelopeError("Expected a statement in canonical JSON (RFC 8785), found another text.")
+    except (rfc8785.CanonicalizationError, TypeError) as error:
+        raise EnvelopeError(f"Expected a statement in canonical JSON ({error}).") from None
+    return content
+
+
+def _hex(root: bytes | None) -> str:
+    return "none: an event is missing" if root is None else root.hex()
 
 
 def read_attestations(path: Path) -> list[dict[str, Any]]:

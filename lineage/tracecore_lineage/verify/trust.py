@@ -207,7 +207,7 @@ def check_cosignatures(history: History, findings: Findings) -> None:
 
 def check_signatures(seal: SealEvent, history: History, policies: Policies, trust: Trust, findings: Findings) -> None:
     """Report invalid cosignatures of a build, and too few signatures for its policy or the pins."""
-    where, ref = f"build/{seal.build['name']}", str(seal.build["ref"])
+    where, ref = seal.where, str(seal.build["ref"])
     try:
         opened = open_envelope(json.loads(seal.build["envelope"]))
     except (EnvelopeError, ValueError):

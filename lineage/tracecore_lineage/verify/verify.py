@@ -33,7 +33,7 @@ from tracecore_lineage.trace.resolve import find_build, read_ref
 from tracecore_lineage.verify.content import check_content, check_sources, erased_on_purpose
 from tracecore_lineage.verify.history import History, read_history
 from tracecore_lineage.verify.imported import check_imports
-from tracecore_lineage.verify.seals import check_attestations, check_head, check_kept_checkpoint, check_seal, read_attestations, stored_head
+from tracecore_lineage.verify.seals import LedgerVerifier, check_attestations, read_attestations, stored_head
 from tracecore_lineage.verify.trust import Pins, Trust, check_active, check_cosignatures, check_policies, check_signatures, read_pins, trust
 from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
@@ -175,22 +175,22 @@ def _check_seals(
     """Verify seals, policies and checkpoints, and without `bound` also head, own files and active key; return the trusted keys."""
     stored = stored_head(connection)
     believed = trust(readable_keys(recorder.keys.folder), pinned, history, stored.note)
-    origin = recorder.ledger.origin
+    verifier = LedgerVerifier(history, recorder.ledger, believed, findings)
     if bound is None:
-        check_head(stored, history, recorder.ledger, believed, findings)
+        verifier.check_head(stored)
         check_own_files(recorder.workspace, stored.note, findings)
         check_active(recorder.keys.folder, history, findings)
         check_cosignatures(history, findings)
     if kept is not None:
-        check_kept_checkpoint(kept, history, origin, believed, findings)
-    policies = check_policies(history, origin, believed, bound, findings)
+        verifier.check_kept_checkpoint(kept)
+    policies = check_policies(history, recorder.ledger.origin, believed, bound, findings)
     names: set[str] = set()
     for seal in history.seals:
         if bound is None or seal.seq < bound:
             if seal.build["name"] in names:
-                findings.fail(f"build/{seal.build['name']}", "name", "a name that is written once", f"sealed again at position {seal.seq}")
+                findings.fail(seal.where, "name", "a name that is written once", f"sealed again at position {seal.seq}")
             names.add(seal.build["name"])
-            check_seal(seal, history, recorder.ledger, believed, findings)
+            verifier.check_seal(seal)
             if bound is None or seal.seq == bound - 1:  # signatures of earlier builds don't affect this one
                 check_signatures(seal, history, policies, believed, findings)
     return believed
