@@ -97,15 +97,12 @@ def reusable(connection: Connection, own: LedgerName, key: str) -> list[Complete
             checks = _checks(connection, own, row.run_id)
             rejected = frozenset(check.target for check in checks if not check.success and check.severity is Severity.BLOCKING)
             outputs = dict(_outputs(own, event))
-            found.append(CompletedRun(row.run_id, event["job"]["name"], outputs, tuple(checks), rejected, _dependencies(event)))
+            facet = event["run"].get("facets", {}).get("tracecore_dependencies")
+            dependencies = None if facet is None else dependencies_from(facet)
+            found.append(CompletedRun(row.run_id, event["job"]["name"], outputs, tuple(checks), rejected, dependencies))
         if len(found) == _CANDIDATES:
             break
     return found
-
-
-def _dependencies(event: Mapping[str, Any]) -> Dependencies | None:
-    said = event["run"].get("facets", {}).get("tracecore_dependencies")
-    return None if said is None else dependencies_from(said)
 
 
 def dependencies_from(facet: Mapping[str, Any]) -> Dependencies:

@@ -30,17 +30,12 @@ def stored_artifacts(connection: Connection, *, refs: Collection[str] | None = N
     If a version has several locations, the workspace's own come last. `refs` and `bound` restrict it to versions and to events below a position.
     """
     found: dict[tuple[Any, ...], Artifact] = {}
-    for subject, value in sorted(said_places(connection, refs=refs, bound=bound), key=_imports_first):
+    places = said_places(connection, refs=refs, bound=bound)
+    for subject, value in sorted(places, key=lambda place: (place[0], f'"location":"{IMPORTS}/' not in place[1], place[1])):
         artifact = _artifact(subject, json.loads(value))
         if artifact is not None:
             found[artifact.ref, artifact.media, artifact.location, artifact.delta] = artifact
     return list(found.values())
-
-
-def _imports_first(said: tuple[str, str]) -> tuple[str, bool, str]:
-    """Sort key for (subject, facet text): by subject, imported locations before the workspace's own."""
-    subject, value = said
-    return subject, f'"location":"{IMPORTS}/' not in value, value
 
 
 def newest_of_tables(artifacts: Iterable[Artifact]) -> list[Artifact]:

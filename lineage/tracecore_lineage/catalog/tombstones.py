@@ -105,12 +105,10 @@ class Tombstones:
     def of(self, artifact: Artifact) -> list[tuple[Erasure, Erased]]:
         """Return (erasure, erased part) of each erasure of a version at its location after which it was not made again, oldest first."""
         version = None if artifact.delta is None else artifact.delta.version
-        said = self._by_place.get((artifact.ref, str(artifact.location), version), ())
-        return [(erasure, erased) for erasure, erased in said if not self._again(artifact, erasure)]
-
-    def _again(self, artifact: Artifact, erasure: Erasure) -> bool:
-        """Whether the bytes were written again after an erasure; never for a Delta version, since a new write gets another number."""
-        return artifact.media is not Media.DELTA and self.remade.get((artifact.ref, str(artifact.location)), -1) > erasure.seq
+        erasures = self._by_place.get((artifact.ref, str(artifact.location), version), ())
+        # A Delta version is never written again: a new write gets another number.
+        remade = -1 if artifact.media is Media.DELTA else self.remade.get((artifact.ref, str(artifact.location)), -1)
+        return [(erasure, erased) for erasure, erased in erasures if remade <= erasure.seq]
 
     def gone(self, artifact: Artifact) -> tuple[ErasedFile, ...]:
         """Return the files of a version that completed erasures removed."""

@@ -230,12 +230,14 @@ def signatures_of(
         believed: keys trusted to sign the seal itself.
     """
     policy = policies.at(position)
-    signed = {key.id: key for key in opened.signers([*believed, *(policy.signers if policy is not None else ())])}
+    own = () if policy is None else policy.signers
+    signed = {key.id: key for key in opened.signers([*believed, *own])}
     problems: list[tuple[int, str, str]] = []
     for event in cosignatures:
         if event.facet.get("build") != ref:
             continue
-        allowed = [*(policy.signers if policy is not None else ()), *_signers(policies.at(event.seq))]
+        in_force = policies.at(event.seq)
+        allowed = [*own, *(() if in_force is None else in_force.signers)]
         try:
             key = _valid(event.facet, opened, allowed)
         except (CheckpointError, UsageError, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -259,10 +261,6 @@ def raw_signers(ref: str, opened: Opened, cosignatures: Iterable[CosignEvent], k
         except (CheckpointError, UsageError, KeyError, TypeError, ValueError, AttributeError):
             continue  # reported where signatures are verified
     return tuple(found.values())
-
-
-def _signers(policy: KeyPolicy | None) -> tuple[PublicKey, ...]:
-    return () if policy is None else policy.signers
 
 
 def _valid(facet: Mapping[str, Any], opened: Opened, allowed: Sequence[PublicKey]) -> PublicKey:

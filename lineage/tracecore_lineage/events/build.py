@@ -91,7 +91,7 @@ class EventMaker:
         ended_at: datetime,
     ) -> bytes:
         """Return the COMPLETE event of a stage run, with the exact versions that it read and wrote."""
-        further = {name: _run_facet(name, value) for name, value in (run_facets or {}).items()}
+        further = {name: value if isinstance(value, BaseFacet) else facets.stage_facet(name, value) for name, value in (run_facets or {}).items()}
         return self._stage_event(
             RunState.COMPLETE,
             run,
@@ -263,10 +263,6 @@ def _with_program(run: StageRun, inputs: Sequence[RunInput]) -> Sequence[RunInpu
     if run.program is None or any(item.artifact.ref == run.program.ref for item in inputs):
         return inputs
     return [RunInput("program", run.program), *inputs]
-
-
-def _run_facet(name: str, value: Any) -> Any:
-    return value if isinstance(value, BaseFacet) else facets.stage_facet(name, value)
 
 
 def _kept(owner: Mapping[str, Any]) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def import_bundle(
         NegativeVerdict: it contains withdrawn data, or events that it may not bring.
         UsageError: the name is taken by another build, or the bundle claims to be from this workspace's own ledger.
     """
-    pins = read_pins([Path(each) for each in ([] if key is None else [key] if isinstance(key, (str, Path)) else key)], threshold)
+    pins = read_pins(key, threshold)
     store = open_store(recorder.workspace)
     with open_bundle(path) as bundle:
         manifest = bundle.manifest

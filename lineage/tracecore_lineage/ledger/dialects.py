@@ -161,12 +161,7 @@ def _sqlite_connection(path: Path) -> sqlite3.Connection:
 
 def _mode(path: Path) -> str:
     """Return the URI mode for a file: read-write, or read-only in a read-only folder (`immutable` if no log is waiting to be merged)."""
-    if not path.exists() or _writable(path.parent):
+    if not path.exists() or os.access(path.parent, os.W_OK):  # unlike the mode bits, this also detects read-only mounts for root
         return _WRITABLE
     log = path.with_name(path.name + "-wal")
     return "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
-
-
-def _writable(folder: Path) -> bool:
-    """Whether files can be created in a folder; `os.access` also detects read-only mounts for root."""
-    return os.access(folder, os.W_OK)

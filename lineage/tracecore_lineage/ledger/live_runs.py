@@ -108,7 +108,8 @@ class LiveRuns:
             session = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             session.detach()  # never returned to the pool, whose next user would hold the locks
             self._session = session
-            for setting in (*_SESSION, *(("idle_session_timeout = 0",) if _version(session) >= 14 else ())):
+            version = session.dialect.server_version_info or (0,)
+            for setting in (*_SESSION, *(("idle_session_timeout = 0",) if version[0] >= 14 else ())):
                 session.execute(text(f"SET {setting}"))
             for run_id in sorted(self._held):
                 session.execute(_TRY, {"key": _key(run_id)})
@@ -126,10 +127,6 @@ class LiveRuns:
     def _note_loss(self, context: ExceptionContext) -> None:
         if context.is_disconnect:
             self._lost = True
-
-
-def _version(session: Connection) -> int:
-    return int((session.dialect.server_version_info or (0,))[0])
 
 
 def _key(run_id: str) -> int:

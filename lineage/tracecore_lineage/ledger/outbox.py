@@ -67,13 +67,16 @@ def relay(database: Database, transport: Any = None, *, limit: int = 1000) -> Re
     """
     chosen = transport if transport is not None else _configured_transport()
     delivered, error = 0, None
-    for position, body in _waiting(database, limit):
+    query = select(OUTBOX.c.seq).where(OUTBOX.c.delivered_at.is_(None)).order_by(OUTBOX.c.seq).limit(limit)
+    with database.read() as connection:
+        waiting = list(ledger.read_at(connection, list(connection.execute(query).scalars())))
+    for leaf in waiting:
         try:
-            chosen.emit(json.loads(body))
+            chosen.emit(json.loads(leaf.body))
         except Exception as problem:  # noqa: BLE001  # whatever a transport raises, the event waits for the next relay
             error = f"{type(problem).__name__}: {problem}"
         with database.write() as connection:
-            item = update(OUTBOX).where(OUTBOX.c.seq == position)
+            item = update(OUTBOX).where(OUTBOX.c.seq == leaf.seq)
             values: dict[str, Any] = {"last_error": error} if error else {"delivered_at": rfc3339.now(), "last_error": None}
             connection.execute(item.values(attempts=OUTBOX.c.attempts + 1, **values))
         if error:
@@ -81,12 +84,6 @@ def relay(database: Database, transport: Any = None, *, limit: int = 1000) -> Re
         delivered += 1
     with database.read() as connection:
         return Relayed(delivered, pending(connection), error)
-
-
-def _waiting(database: Database, limit: int) -> list[tuple[int, bytes]]:
-    query = select(OUTBOX.c.seq).where(OUTBOX.c.delivered_at.is_(None)).order_by(OUTBOX.c.seq).limit(limit)
-    with database.read() as connection:
-        return [(leaf.seq, leaf.body) for leaf in ledger.read_at(connection, list(connection.execute(query).scalars()))]
 
 
 def _configured_transport() -> Any:

@@ -41,7 +41,7 @@ def verify_bundle(
         NotABundle: the file can't be read as one.
         UsageError: a key can't be read, or the disk is full.
     """
-    pins = read_pins([Path(each) for each in ([] if key is None else [key] if isinstance(key, (str, Path)) else key)], threshold)
+    pins = read_pins(key, threshold)
     findings = Findings()
     with (
         open_bundle(Path(path)) as bundle,

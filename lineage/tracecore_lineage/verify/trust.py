@@ -68,12 +68,12 @@ def read_key(path: Path) -> PublicKey:
         raise UsageError(f"The public key {path} can't be read: {(error.strerror or str(error)).lower()}.") from None
 
 
-def read_pins(paths: Sequence[Path], threshold: int | None) -> Pins | None:
-    """Read pinned keys; None without paths. Without a threshold all of them must have signed.
+def read_pins(files: Path | str | Sequence[Path | str] | None, threshold: int | None) -> Pins | None:
+    """Read the files of pinned keys; None without files. Without a threshold all of them must have signed.
 
     Raises UsageError if a key can't be read or is given twice, or the threshold can't be met.
     """
-    keys = [read_key(path) for path in paths]
+    keys = [read_key(Path(file)) for file in ([] if files is None else [files] if isinstance(files, (str, Path)) else files)]
     if not keys:
         if threshold is not None:
             raise UsageError("A threshold says how many of the pinned keys must have signed: add --key PUB for each of them.")

@@ -114,7 +114,7 @@ def verify(
     Raises:
         UsageError: an unknown ref, or an unreadable file.
     """
-    pinned = read_pins([Path(each) for each in ([] if key is None else [key] if isinstance(key, (str, Path)) else key)], threshold)
+    pinned = read_pins(key, threshold)
     kept = None if checkpoint is None else read_checkpoint(Path(checkpoint))
     attested = None if attestations is None else read_attestations(Path(attestations))
     if attested is not None and ref is None:
