@@ -1,6 +1,6 @@
 """A drive withdrawn: its bytes go everywhere, a signed tombstone stays, everything else verifies; a kill on the way is made good.
 
-Modules: `retention/consent.py`, `retention/inventory.py`, `retention/subjects.py`, `model/erasure.py`.
+Modules: `retention/consent.py`, `retention/inventory.py`, `model/erasure.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A bundle is taken over into another workspace, seals intact, and answers there as it does at home.
 
-Modules: `exchange/import_policy.py`, `verify/imported.py`.
+Modules: `exchange/import_policy.py`, `verify/bundle.py`.
 """
 
 from __future__ import annotations

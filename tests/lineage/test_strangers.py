@@ -1,6 +1,6 @@
 """What others say of a workspace's own: a bundle of the same slug, events in its name, words that look like ours.
 
-Modules: `events/claims.py`.
+Modules: `events/artifacts.py`.
 """
 
 from __future__ import annotations

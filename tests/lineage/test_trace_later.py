@@ -1,6 +1,6 @@
 """What became known after a build was sealed appears under `later` only.
 
-Modules: `trace/changes_since_seal.py`.
+Modules: `trace/answer.py`.
 """
 
 from __future__ import annotations

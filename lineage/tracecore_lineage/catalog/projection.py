@@ -15,7 +15,7 @@ from typing import Any
 from sqlmodel import SQLModel
 
 from tracecore_lineage.catalog.delegation import IMPORTED, Delegation
-from tracecore_lineage.events.claims import SAID_BY_CLAIMS, claims_in
+from tracecore_lineage.events.artifacts import SAID_BY_CLAIMS, claims_in
 from tracecore_lineage.events.parse import BadEvent, Event, is_deleted, parse_event
 from tracecore_lineage.ledger.ledger import event_id
 from tracecore_lineage.model.ledger_name import LedgerName

@@ -20,9 +20,8 @@ from tracecore_lineage.catalog.tombstones import tombstones
 from tracecore_lineage.model import rfc3339
 from tracecore_lineage.model.erasure import WITHDRAWAL, Erased, Erasure
 from tracecore_lineage.retention.erasures import carry_out, promise
-from tracecore_lineage.retention.inventory import Inventory, read_inventory
+from tracecore_lineage.retention.inventory import Inventory, Subject, find_subject, read_inventory
 from tracecore_lineage.retention.recover import exclusive_store, finish_promised
-from tracecore_lineage.retention.subjects import Subject, find_subject
 from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.walk import Walk, walk_forward
 from tracecore_schemas.kinds import BUILT_IN_KINDS, kind_of

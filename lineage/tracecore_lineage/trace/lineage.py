@@ -14,8 +14,7 @@ from tracecore_lineage.catalog.prefix import Prefix, head, prefix_at, readable_c
 from tracecore_lineage.catalog.replay import snapshot
 from tracecore_lineage.ledger import ledger, pruned_tree
 from tracecore_lineage.model import rfc3339
-from tracecore_lineage.trace.answer import assemble
-from tracecore_lineage.trace.changes_since_seal import changes_since_seal
+from tracecore_lineage.trace.answer import assemble, changes_since_seal
 from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.resolve import read_ref
 from tracecore_lineage.trace.start import locate

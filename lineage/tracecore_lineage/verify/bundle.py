@@ -1,27 +1,248 @@
-"""Verification of a bundle file, without a workspace."""
+"""Verification of builds sealed in other workspaces: bundle files, without a workspace, and builds imported here."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sqlalchemy import Connection
+
+from tracecore.errors import TracecoreError, UsageError
 from tracecore.store import Store, folder_store
 from tracecore.store.place import leads_out
-from tracecore_lineage.bundle.manifest import MANIFEST, STORE
+from tracecore.store.protocol import ErasedFile
+from tracecore_lineage.bundle.container import NotABundle
+from tracecore_lineage.bundle.manifest import MANIFEST, STORE, Manifest, read_manifest, read_signatures
 from tracecore_lineage.bundle.reader import Bundle, open_bundle
+from tracecore_lineage.catalog.delegation import Import, folder_of, read_import
+from tracecore_lineage.catalog.replay import snapshot
 from tracecore_lineage.catalog.stored_artifacts import said_places, stored_artifacts, stored_sources
+from tracecore_lineage.crypto.envelope import EnvelopeError, Opened, open_envelope
+from tracecore_lineage.crypto.keys import PublicKey, short_id
+from tracecore_lineage.crypto.notes import CheckpointError, parse
+from tracecore_lineage.events.parse import BadEvent, parse_event
+from tracecore_lineage.ledger import ledger, pruned_tree
 from tracecore_lineage.model.findings import NONSENSE, Findings, Progress, Verdict, describe
 from tracecore_lineage.retention.cleanup import named_files
+from tracecore_lineage.trace.lineage import trace
 from tracecore_lineage.verify.content import check_content, check_sources, erased_on_purpose, report_erased
-from tracecore_lineage.verify.imported import Proof, Replayed, check_proof
-from tracecore_lineage.verify.trust import Pins, read_pins
+from tracecore_lineage.verify.history import History, SealEvent, collect
+from tracecore_lineage.verify.seals import LedgerVerifier
+from tracecore_lineage.verify.trust import Pins, Trust, check_policies, check_signatures, read_pins, trust
+from tracecore_schemas.canonical import jcs
 from tracecore_schemas.run import Artifact
+from tracecore_schemas.trace import Trace
 
-__all__ = ["Checked", "check_bundle", "verify_bundle"]
+__all__ = ["Checked", "Proof", "Replayed", "check_bundle", "check_imports", "check_proof", "verify_bundle"]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Unverified evidence of a build from another workspace; `leaves` are its events with their ledger positions."""
+
+    manifest: Manifest
+    signatures: Opened
+    parts: Sequence[pruned_tree.Part]
+    leaves: Sequence[ledger.Leaf]
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A replayed proof: its in-memory catalog, the build's trace from it, the folded ledger, and the trusted keys."""
+
+    connection: Connection
+    trace: Trace
+    history: History
+    trust: Trust
+
+
+@contextmanager
+def check_proof(proof: Proof, pins: Pins | None, findings: Findings) -> Iterator[Replayed | None]:
+    """Verify a proof and report failures; yield None if its events can't be replayed. Without pins its own keys are trusted."""
+    history = _history(proof, findings)
+    believed = _check_trust(proof, history, pins, findings)
+    for leaf in proof.leaves:
+        nested = read_import(leaf.body, leaf.seq)
+        if nested is not None:
+            _check_nested(nested.build, nested.facet, leaf, findings)
+    with ExitStack() as held:
+        yield _replayed(held, proof, history, believed, findings)
+
+
+def _replayed(held: ExitStack, proof: Proof, history: History, believed: Trust, findings: Findings) -> Replayed | None:
+    """Build the in-memory catalog, kept open by `held`, and trace the build; report events that can't be read and return None."""
+    try:
+        made = held.enter_context(snapshot(proof.leaves, proof.manifest.ledger_name, proof.manifest.size))
+        return _traced(made, proof, history, believed, findings)
+    except BadEvent as error:
+        findings.fail(proof.manifest.build, "events", "events that can be read", error)
+    except NONSENSE as error:
+        findings.fail(proof.manifest.build, "events", "events as tracecore records them", describe(error))
+    return None
+
+
+def _traced(made: Connection, proof: Proof, history: History, believed: Trust, findings: Findings) -> Replayed | None:
+    """Trace the build, and report a wrong position and versions that the seal names but the trace lacks; None if it can't be traced."""
+    build = proof.manifest.build
+    try:
+        answer = trace(made, build)
+    except TracecoreError as error:
+        findings.fail(build, "trace", "an answer from its events", error)
+        return None
+    findings.equal(build, "position of the trace", proof.manifest.position, answer["position"])
+    nodes = {node["ref"] for node in answer["nodes"]}
+    for seal in history.seals:
+        if seal.build["ref"] == build:
+            for ref in sorted(_sealed(seal) - nodes):
+                findings.fail(build, "trace", f"{ref}, which the seal names", "a trace without it")
+    return Replayed(made, answer, history, believed)
+
+
+def _sealed(seal: SealEvent) -> set[str]:
+    """Return the refs of program and artifacts named by a seal; empty if it can't be read, which `check_seal` reports."""
+    try:
+        predicate = json.loads(open_envelope(json.loads(seal.build["envelope"])).payload)["predicate"]
+        return {str(predicate["program"]), *(str(entry["ref"]) for entry in predicate["artifacts"])}
+    except (EnvelopeError, ValueError, KeyError, TypeError):
+        return set()
+
+
+def _history(proof: Proof, findings: Findings) -> History:
+    """Recompute the tree of the pruned ledger, comparing each event with its leaf."""
+    held = {leaf.seq: leaf for leaf in proof.leaves}
+    history = History()
+    previous = ""
+    cuts = {proof.manifest.position, proof.manifest.position + 1, proof.manifest.size}
+    for part in proof.parts:
+        if isinstance(part, pruned_tree.Left):
+            try:
+                history.frontier.append(part.hash, part.level)
+            except ValueError as error:
+                findings.fail("tree", "pruned ledger", "subtrees that stand where they can", error)
+                break
+        else:
+            leaf = held[history.frontier.size]
+            findings.equal(f"event/{leaf.seq}", "bytes of the event", part.event_id, ledger.event_id(leaf.body))
+            findings.equal(f"event/{leaf.seq}", "number of bytes", part.size, len(leaf.body))
+            if part.recorded_at < previous:
+                findings.fail(f"event/{leaf.seq}", "recorded time", f"{previous} or later", part.recorded_at)
+            previous = part.recorded_at
+            with suppress(BadEvent):  # reported when the events are replayed
+                parse_event(leaf.body)
+                collect(leaf, proof.manifest.ledger_name, history)
+            history.frontier.append(part.hash)
+        if history.frontier.size in cuts:
+            history.roots[history.frontier.size] = history.frontier.root()
+    history.size = history.frontier.size
+    findings.checked["events"] += len(proof.leaves)
+    findings.equal("tree", "number of events in the ledger", proof.manifest.size, history.size)
+    return history
+
+
+def _check_trust(proof: Proof, history: History, pins: Pins | None, findings: Findings) -> Trust:
+    """Verify checkpoint, signatures, policies and seals against the recomputed ledger; return the trusted keys."""
+    manifest = proof.manifest
+    keys = list(_keys(manifest.keys, findings))
+    try:
+        note = parse(manifest.checkpoint)
+    except CheckpointError as error:
+        findings.fail(manifest.build, "checkpoint of the ledger", "a canonical signed note", error)
+        note = None
+    believed = trust(keys, pins, history, note)
+    verifier = LedgerVerifier(history, manifest.ledger_name, believed, findings)
+    if note is not None:
+        findings.equal(MANIFEST, "number of events in the checkpoint", manifest.size, note.size)
+        verifier.check_kept_checkpoint(note)
+    findings.checked["signatures"] += 1
+    if proof.signatures.signed_by(believed.keys) is None:
+        findings.fail(MANIFEST, "signature of the bundle", believed.expected, "none that is valid")
+    policies = check_policies(history, manifest.ledger_name.origin, believed, None, findings)
+    seals = [seal for seal in history.seals if seal.build["ref"] == manifest.build]
+    if [seal.seq for seal in seals] != [manifest.position]:
+        found = ", ".join(str(seal.seq) for seal in seals) or "none"
+        findings.fail(manifest.build, "seal", f"one event that seals it, at position {manifest.position}", found)
+    for seal in history.seals:
+        verifier.check_seal(seal)
+        check_signatures(seal, history, policies, believed, findings)
+    return believed
+
+
+def _keys(keys: Mapping[str, str], findings: Findings) -> Iterator[PublicKey]:
+    """Yield the valid keys of a proof; report those with another id, or not in the canonical PEM form."""
+    for identity, pem in keys.items():
+        try:
+            key = PublicKey.from_pem(pem.encode(), f"key {short_id(identity)}")
+        except UsageError as error:
+            findings.fail(f"keys/{identity}", "public key", "an Ed25519 public key in PEM form", error)
+            continue
+        if key.id != identity or key.pem != pem:
+            found = key.id if key.id != identity else "another form"
+            findings.fail(f"keys/{identity}", "public key", f"the key {identity}, in its one form", found)
+            continue
+        yield key
+
+
+def _check_nested(build: str, facet: Mapping[str, object], leaf: ledger.Leaf, findings: Findings) -> None:
+    """Verify the checkpoint of an import among the events: its root over the pruned ledger, and its signature."""
+    where = f"event/{leaf.seq}"
+    try:
+        manifest = read_manifest(jcs(facet["manifest"]), f"the import of {build}")  # type: ignore[arg-type]  # read_manifest judges it
+        frontier, _ = pruned_tree.fold(pruned_tree.read_parts(facet["tree"]), ())  # type: ignore[arg-type]  # read_part judges it
+        note = parse(manifest.checkpoint)
+    except (NotABundle, pruned_tree.TreeError, CheckpointError, KeyError, TypeError, ValueError) as error:
+        findings.fail(where, f"import of {build}", "the pruned ledger that it came with", error)
+        return
+    findings.equal(where, f"root of the ledger that {build} came from", note.root.hex(), frontier.root().hex())
+    findings.checked["signatures"] += 1
+    if note.signed_by(_keys(manifest.keys, findings)) is None:
+        findings.fail(where, f"checkpoint of the ledger that {build} came from", "a signature by a key that came along", "none that is valid")
+
+
+def check_imports(connection: Connection, imports: Iterable[Import], pins: Pins | None, findings: Findings) -> tuple[ErasedFile, ...]:
+    """Verify builds sealed in other workspaces and imported here; their keys (`pins`, else those in the bundle) are trusted for them only.
+
+    Returns commits of Delta logs rewritten by other workspaces before the export, by their paths here.
+    """
+    commits: list[ErasedFile] = []
+    for each in imports:
+        inner = Findings()
+        try:
+            proof = _proof(connection, each)
+        except (NotABundle, pruned_tree.TreeError, KeyError, TypeError) as error:
+            findings.fail(f"event/{each.seq}", f"import of {each.build}", "the manifest and the pruned ledger that it came with", error)
+            continue
+        with check_proof(proof, pins, inner) as shown:
+            if shown is not None:
+                known = erased_on_purpose(shown.connection, each.origin, shown.history, shown.trust, inner)
+                rewritten = (gone for erasure in known.erasures for gone in erasure.commits)
+                commits.extend(replace(gone, path=f"{folder_of(each.build)}/{gone.path}") for gone in rewritten)
+        name = each.build.partition("@")[0]
+        for failure in inner.failures:
+            ref = failure["ref"] if failure["ref"].startswith(name) else f"{name}: {failure['ref']}"
+            findings.fail(ref, failure["what"], failure["expected"], failure["found"])
+        findings.checked["signatures"] += inner.checked["signatures"]
+    return tuple(commits)
+
+
+def _proof(connection: Connection, each: Import) -> Proof:
+    manifest_data = jcs(each.facet["manifest"])
+    where = f"the import of {each.build}"
+    manifest = read_manifest(manifest_data, where)
+    parts = pruned_tree.read_parts(each.facet["tree"])
+    places = ledger.places(connection, sorted(each.members))
+    bodies = {leaf.seq: leaf.body for leaf in ledger.read_at(connection, sorted(places.values()))}
+    leaves = [
+        # A missing event gets empty bytes, reported when its leaf is compared.
+        ledger.Leaf(place, part.event_id, part.recorded_at, "", bodies.get(places.get(part.event_id, -1), b""))
+        for place, part in pruned_tree.kept(parts)
+    ]
+    if manifest.build != each.build or manifest.ledger_name != each.origin:
+        raise KeyError(f"{manifest.build} of '{manifest.origin}'")
+    return Proof(manifest, read_signatures(manifest_data, each.facet["signatures"], where), parts, leaves)
 
 
 def verify_bundle(

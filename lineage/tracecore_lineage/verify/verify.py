@@ -30,9 +30,9 @@ from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_lineage.trace.lineage import trace
 from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.resolve import find_build, read_ref
+from tracecore_lineage.verify.bundle import check_imports
 from tracecore_lineage.verify.content import check_content, check_sources, erased_on_purpose
 from tracecore_lineage.verify.history import History, read_history
-from tracecore_lineage.verify.imported import check_imports
 from tracecore_lineage.verify.seals import LedgerVerifier, check_attestations, read_attestations, stored_head
 from tracecore_lineage.verify.trust import Pins, Trust, check_active, check_cosignatures, check_policies, check_signatures, read_pins, trust
 from tracecore_schemas.refs import parse_ref
