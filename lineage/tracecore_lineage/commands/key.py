@@ -16,7 +16,6 @@ from tracecore.workspace import NamedWorkspace
 from tracecore_lineage.commands.options import FILE, deliver, output_option, read_file, writing
 
 if TYPE_CHECKING:
-    from tracecore_lineage import Record
     from tracecore_lineage.crypto.keys import PrivateKey
     from tracecore_lineage.crypto.policy import KeyPolicy
 
@@ -74,18 +73,18 @@ def rotate(workspace: NamedWorkspace, as_json: bool) -> None:
     The change is recorded in the ledger, signed by the old key; what the old key signed keeps verifying, and its public part is kept.
     """
     from tracecore_lineage import Record
-    from tracecore_lineage.seal.key_events import rotate_key
+    from tracecore_lineage.seal.key_events import policy_in_force, rotate_key
 
     with Record.open(workspace) as record:
         old = record.recorder.keys.active_id()
         key = rotate_key(record.recorder)
-        asked = _in_policy(record, old)
+        policy = policy_in_force(record.recorder)
     if as_json:
         emit_json({"old": old, "new": key.id, "public_key": key.pem})
         return
     click.echo(key.id)
     say("Give the new public key to those who verify: 'tracecore key export'.")
-    if asked:
+    if policy is not None and old in policy.ids:
         say("The old key is a signer of the key policy, the new one is not: 'tracecore key policy' changes that.")
 
 
@@ -111,14 +110,6 @@ def add(file: Path, workspace: NamedWorkspace, as_json: bool) -> None:
         return
     click.echo(key.id)
     say("Its host signs from here on." if new else "The ledger names that key already; nothing was recorded.")
-
-
-def _in_policy(record: Record, key: str | None) -> bool:
-    from tracecore_lineage.catalog.signatures import policies
-
-    with record.database.read() as connection:
-        current = policies(connection, record.ledger, record.recorder.public_keys(connection)).now
-    return current is not None and key in current.ids
 
 
 @command.command(epilog="\b\nExample:\n  tracecore key export -o build-key.pub")
@@ -184,19 +175,16 @@ def policy(
     policy before as it asks for: with --sign where they lie here, else by --draft, 'tracecore key sign' there, and --signature here.
     """
     from tracecore_lineage import Record
-    from tracecore_lineage.catalog.signatures import policies
     from tracecore_lineage.crypto.envelope import seal_payload
     from tracecore_lineage.crypto.policy import POLICY_PAYLOAD
-    from tracecore_lineage.seal.key_events import draft_policy, set_policy
+    from tracecore_lineage.seal.key_events import draft_policy, policy_in_force, set_policy
     from tracecore_lineage.verify.trust import read_key
 
     with Record.open(workspace) as record:
         if threshold is None and not signers:
             if private or signed or draft:
                 raise UsageError("A policy needs --threshold M and --signer PUB for each of its keys.")
-            with record.database.read() as connection:
-                current = policies(connection, record.ledger, record.recorder.public_keys(connection)).now
-            _show_policy(current, as_json=as_json)
+            _show_policy(policy_in_force(record.recorder), as_json=as_json)
             return
         if threshold is None or not signers:
             raise UsageError("A policy needs both --threshold M and --signer PUB for each of its keys.")
@@ -258,29 +246,17 @@ def cosign(build: str, private: tuple[Path, ...], signed: tuple[Path, ...], work
         return
     for key in done.new:
         click.echo(f"signed by {key}")
-    say(
-        "; ".join(filter(None, ("Nothing new: these keys had signed before" if not done.new else None, done.signatures.words())))
-        or "No policy asks for more."
-    )
+    words = ("Nothing new: these keys had signed before" if not done.new else None, done.signatures.words())
+    say("; ".join(filter(None, words)) or "No policy asks for more.")
 
 
 def _show_policy(policy: KeyPolicy | None, *, as_json: bool) -> None:
-    if policy is None:
-        if as_json:
-            emit_json({"policy": None})
-        else:
-            say("No policy: a build is sealed by the active key alone.")
-        return
     if as_json:
-        emit_json(
-            {
-                "policy": {
-                    "threshold": policy.threshold,
-                    "signers": [{"id": key.id, "public_key": key.pem} for key in policy.signers],
-                    "digest": policy.digest,
-                }
-            }
-        )
+        signers = [] if policy is None else [{"id": key.id, "public_key": key.pem} for key in policy.signers]
+        emit_json({"policy": policy and {"threshold": policy.threshold, "signers": signers, "digest": policy.digest}})
+        return
+    if policy is None:
+        say("No policy: a build is sealed by the active key alone.")
         return
     click.echo(f"{policy.threshold} of {len(policy.signers)} keys must sign a build:")
     for key in policy.signers:

@@ -39,6 +39,7 @@ __all__ = [
     "finish_joining",
     "finish_rotation",
     "key_statement",
+    "policy_in_force",
     "rotate_key",
     "set_policy",
 ]
@@ -152,6 +153,12 @@ class Cosigned:
     signatures: SealSignatures
 
 
+def policy_in_force(recorder: RecordWriter) -> KeyPolicy | None:
+    """Return the key policy that builds are sealed under now; None without a policy."""
+    with recorder.database.read() as connection:
+        return policies(connection, recorder.ledger, recorder.public_keys(connection)).now
+
+
 def draft_policy(recorder: RecordWriter, threshold: int, signers: Sequence[PublicKey]) -> KeyPolicy:
     """Return a new policy to succeed the one in force; raise UsageError if a signer is given twice or the threshold can't be reached."""
     keys = sorted(signers, key=lambda key: key.id)
@@ -160,8 +167,7 @@ def draft_policy(recorder: RecordWriter, threshold: int, signers: Sequence[Publi
         raise UsageError(f"The signer {short_id(twice[0])} is given twice: each key counts once.")
     if not 1 <= threshold <= len(keys):
         raise UsageError(f"A threshold of {threshold} can't be met by {len(keys)} signer{'' if len(keys) == 1 else 's'}: expected 1 to {len(keys)}.")
-    with recorder.database.read() as connection:
-        before = policies(connection, recorder.ledger, recorder.public_keys(connection)).now
+    before = policy_in_force(recorder)
     return KeyPolicy(recorder.ledger.origin, threshold, tuple(keys), None if before is None else before.digest)
 
 
