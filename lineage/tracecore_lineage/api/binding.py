@@ -144,8 +144,13 @@ def _compare(workspace: Workspace, place: str, found: LedgerName | None, bound: 
     """Raise WrongLedger if a catalog contains another ledger, or none although the workspace's has begun; a missing head row passes."""
     if found is None:
         return  # a missing head row is reported by each query and by `verify`
-    if found.ledger_id and found != LedgerName.of(workspace):
-        raise _other(workspace, place, found)
+    own = LedgerName.of(workspace)
+    if found.ledger_id and found != own:
+        message = (
+            f"The catalog {place} (ledger_head 1) holds ledger {found}, and the workspace {workspace.root} is ledger {own} by its "
+            f"workspace.json: correct TRACECORE_CATALOG_URL or --workspace; {JOIN}."
+        )
+        raise WrongLedger(message, what="catalog", place=place, expected=str(own), found=str(found))
     if not found.ledger_id and bound is not None:
         raise _lost(workspace, place, bound)
 
@@ -153,37 +158,13 @@ def _compare(workspace: Workspace, place: str, found: LedgerName | None, bound: 
 def _lost(workspace: Workspace, place: str, bound: Mapping[str, str] | None) -> WrongLedger:
     kept = "" if bound is None else f", whose catalog was {bound['catalog']}"
     ours = str(LedgerName.of(workspace))
-    return WrongLedger(
-        f"The catalog {place} holds no ledger, and the workspace {workspace.root} is ledger {ours}{kept}: restore it, or correct "
-        "TRACECORE_CATALOG_URL.",
-        what="catalog",
-        place=place,
-        expected=ours,
-        found="none",
-    )
-
-
-def _other(workspace: Workspace, place: str, found: LedgerName) -> WrongLedger:
-    ours = str(LedgerName.of(workspace))
-    return WrongLedger(
-        f"The catalog {place} (ledger_head 1) holds ledger {found}, and the workspace {workspace.root} is ledger {ours} by its "
-        f"workspace.json: correct TRACECORE_CATALOG_URL or --workspace; {JOIN}.",
-        what="catalog",
-        place=place,
-        expected=ours,
-        found=str(found),
-    )
+    why = f"holds no ledger, and the workspace {workspace.root} is ledger {ours}{kept}: restore it, or correct TRACECORE_CATALOG_URL."
+    return WrongLedger(f"The catalog {place} {why}", what="catalog", place=place, expected=ours, found="none")
 
 
 def _taken(root: Path, what: str, place: str, found: str, variable: str) -> WrongLedger:
-    return WrongLedger(
-        f"The {what} {place} holds ledger {found}, so that the new workspace {root} can't begin another there: {JOIN}, or name another {what} "
-        f"with {variable}.",
-        what=what,
-        place=place,
-        expected="none",
-        found=found,
-    )
+    why = f"so that the new workspace {root} can't begin another there: {JOIN}, or name another {what} with {variable}."
+    return WrongLedger(f"The {what} {place} holds ledger {found}, {why}", what=what, place=place, expected="none", found=found)
 
 
 def join(named: NamedWorkspace) -> tuple[Workspace, PublicKey]:

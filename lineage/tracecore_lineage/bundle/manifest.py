@@ -96,7 +96,7 @@ def read_manifest(data: bytes, where: str) -> Manifest:
         if set(content) != _MEMBERS or set(content["ledger"]) != {"id", "position", "size", "checkpoint"} or jcs(content) != data:
             raise bad(f"its {MANIFEST} has other members than docs/formats/bundle.md says, or is not in canonical JSON")
         ledger = content["ledger"]
-        manifest = Manifest(
+        return Manifest(
             _build(content["build"]),
             _text(content["origin"]),
             _text(ledger["id"]),
@@ -109,7 +109,6 @@ def read_manifest(data: bytes, where: str) -> Manifest:
         )
     except (KeyError, TypeError, AttributeError, ValueError, rfc8785.CanonicalizationError) as error:
         raise bad(f"its {MANIFEST} is not what docs/formats/bundle.md says ({error})") from None
-    return manifest
 
 
 def _entry(each: Any) -> Entry:
