@@ -152,11 +152,11 @@ def delegations_of(imports: Iterable[Import], own: LedgerName, among: Collection
     wanted = None if among is None else frozenset(among)
     for _, each in listed.values():
         if each.importer == own:
-            _listen(each, each.members, each.stored, "", listed, found, own, ways, wanted, build=each.build)
+            _delegate(each, each.members, each.stored, "", listed, found, own, ways, wanted, build=each.build)
     return found
 
 
-def _listen(
+def _delegate(
     each: Import,
     members: frozenset[str],
     stored: frozenset[str],
@@ -179,7 +179,7 @@ def _listen(
     # Terminates: an event can't contain its own digest or that of a later event.
     for _, further in sorted((listed[identity] for identity in listed.keys() & members), key=lambda nested: nested[0]):
         if further.importer == each.origin:
-            _listen(further, members & further.members, stored & further.stored, inside, listed, found, own, ways, wanted, None)
+            _delegate(further, members & further.members, stored & further.stored, inside, listed, found, own, ways, wanted, None)
 
 
 class _Cache:

@@ -57,8 +57,8 @@ class _Place:
     event_time: str
 
     def row(self, table: type[SQLModel], **values: Any) -> Row:
-        told = {"speaker": self.speaker} if "speaker" in table.model_fields else {}
-        return Row(table, {"event_id": self.event_id, "seq": self.seq, **told, "event_time": self.event_time, **values})
+        owner = {"speaker": self.speaker} if "speaker" in table.model_fields else {}
+        return Row(table, {"event_id": self.event_id, "seq": self.seq, **owner, "event_time": self.event_time, **values})
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ def _rows(event: Event, place: _Place, authority: _Authority) -> Iterator[Row]:
             yield from _dataset_facets(dataset, str(ref), place, authority, static=event.run_id is None)
             claimed = direction == "output" and ref.kind != "external" and not authority.makes(dataset["namespace"])
             if not claimed:
-                yield _edge(event, place, direction, ordinal, dataset if ref.kind == "external" else _sayable(dataset, authority), ref)
+                yield _edge(event, place, direction, ordinal, dataset if ref.kind == "external" else _assertable(dataset, authority), ref)
     yield from _columns(event, members.get("inputs", []), members.get("outputs", []), place, authority)
     if not authority.own:
         yield from _claims(event, place, authority)
@@ -227,7 +227,7 @@ def _entries(owner: Any, member: str) -> list[Mapping[str, Any]]:
     return [entry for entry in listed if isinstance(entry, Mapping)]
 
 
-def _sayable(dataset: Mapping[str, Any], authority: _Authority) -> Mapping[str, Any]:
+def _assertable(dataset: Mapping[str, Any], authority: _Authority) -> Mapping[str, Any]:
     """Return a dataset without the facets that its event may not assert.
 
     These are `tracecore_*` facets of others' artifacts and, for other producers, of imported files; for artifacts also their names and state changes.
@@ -236,9 +236,9 @@ def _sayable(dataset: Mapping[str, Any], authority: _Authority) -> Mapping[str, 
     ours = namespace in authority.homes and not authority.makes(namespace)
     if not ours and (authority.ours or namespace != _IMPORTED):
         return dataset
-    unsaid = SAID_BY_CLAIMS if ours and dataset_ref(authority.homes, dataset, UNVERSIONED).kind != "external" else ()
+    excluded = SAID_BY_CLAIMS if ours and dataset_ref(authority.homes, dataset, UNVERSIONED).kind != "external" else ()
     return {
-        member: {name: facet for name, facet in value.items() if not name.startswith("tracecore_") and name not in unsaid}
+        member: {name: facet for name, facet in value.items() if not name.startswith("tracecore_") and name not in excluded}
         if member in _FACETS and value
         else value
         for member, value in dataset.items()
@@ -287,25 +287,25 @@ def _own_rows(event: Event, place: _Place, authority: _Authority, facets: Mappin
     execution, check, build = (facets.get(f"tracecore_{name}") for name in ("execution", "check", "build"))
     try:
         if authority.own and execution is not None and execution.get("key") is not None:
-            yield place.row(StalenessRow, key=_told(execution, "key", str), run_id=event.run_id)
+            yield place.row(StalenessRow, key=_member(execution, "key", str), run_id=event.run_id)
         if check is not None:
-            said = ("of_run", "target", "name", "severity", "message")
-            yield place.row(CheckRow, run_id=event.run_id, success=_told(check, "success", bool), **{name: _told(check, name, str) for name in said})
+            texts = {name: _member(check, name, str) for name in ("of_run", "target", "name", "severity", "message")}
+            yield place.row(CheckRow, run_id=event.run_id, success=_member(check, "success", bool), **texts)
         if build is not None and (authority.own or any(delegation.build == build.get("ref") for delegation in authority.delegations)):
             names = ("name", "ref", "program", "content_digest")
             yield place.row(
                 BuildRow,
                 run_id=event.run_id,
                 approver=_word(build, "approver"),
-                position=_told(build, "position", int),
-                envelope=_canonical(_told(build, "envelope", dict)),
-                **{name: _told(build, name, str) for name in names},
+                position=_member(build, "position", int),
+                envelope=_canonical(_member(build, "envelope", dict)),
+                **{name: _member(build, name, str) for name in names},
             )
     except KeyError as error:
         raise BadEvent(f"run.facets: expected {error.args[0]} in a facet of ours") from None
 
 
-def _told(facet: Mapping[str, Any], name: str, type_: type) -> Any:
+def _member(facet: Mapping[str, Any], name: str, type_: type) -> Any:
     value = facet.get(name)
     if not isinstance(value, type_):
         raise KeyError(f"'{name}' as {type_.__name__}")
@@ -318,11 +318,11 @@ def _dataset_facets(dataset: Mapping[str, Any], subject: str, place: _Place, aut
     For a static statement (`static`) `lifecycleStateChange` is left out, since it happened at no particular time.
     """
     yield from _names(dataset, subject, place, authority, static=static)
-    dataset = _sayable(dataset, authority)
+    dataset = _assertable(dataset, authority)
     # Another workspace's import facet is left out: it would look as if this workspace had imported the build.
-    unsaid = {"version", *(() if authority.own else (IMPORTED,)), *(("lifecycleStateChange",) if static else ())}
-    said = {name: authority.as_recorded(subject, name, facet) for name, facet in (dataset.get("facets") or {}).items() if name not in unsaid}
-    yield from _facets(said, subject, place)
+    excluded = {"version", *(() if authority.own else (IMPORTED,)), *(("lifecycleStateChange",) if static else ())}
+    kept = {name: authority.as_recorded(subject, name, facet) for name, facet in (dataset.get("facets") or {}).items() if name not in excluded}
+    yield from _facets(kept, subject, place)
     for member in ("inputFacets", "outputFacets"):
         yield from _facets({name: facet for name, facet in (dataset.get(member) or {}).items() if name != "tracecore_port"}, subject, place)
 
@@ -336,8 +336,8 @@ def _names(dataset: Mapping[str, Any], subject: str, place: _Place, authority: _
     symlinks = (dataset.get("facets") or {}).get("symlinks")
     name, others = subject.partition("@")[0], _entries(symlinks, "identifiers")
     if not subject.startswith("external/"):
-        called = {_named(other, authority) for other in others} if not authority.ours else set()
-        yield from (place.row(NameRow, name=each, what="ALIAS", other=name) for each in called if each is not None and each.startswith("external/"))
+        aliases = {_named(other, authority) for other in others} if not authority.ours else set()
+        yield from (place.row(NameRow, name=each, what="ALIAS", other=name) for each in aliases if each is not None and each.startswith("external/"))
         return
     if is_deleted(symlinks):
         yield place.row(NameRow, name=name, what="GONE", other="")

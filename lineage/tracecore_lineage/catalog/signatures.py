@@ -29,7 +29,7 @@ COSIGN = "cosign"
 
 def policies(connection: Connection, ledger: LedgerName, vouching: Sequence[PublicKey]) -> Policies:
     """Return the verified key policies of a workspace's own ledger; `vouching` are keys trusted to have signed the ledger."""
-    return Policies.read((PolicyEvent(seq, facet) for seq, facet in _told(connection, ledger, POLICY)), ledger.origin, vouching)
+    return Policies.read((PolicyEvent(seq, facet) for seq, facet in _facets_of_job(connection, ledger, POLICY)), ledger.origin, vouching)
 
 
 _OF_KEYS = ("tracecore.init", "tracecore.key_rotate", "tracecore.key_add")
@@ -55,7 +55,7 @@ def ledger_keys(connection: Connection, ledger: LedgerName) -> list[PublicKey]:
 
 def cosignatures(connection: Connection, ledger: LedgerName) -> list[CosignEvent]:
     """Return every recorded cosignature of any build, in ledger order, without verifying it."""
-    return [CosignEvent(seq, facet) for seq, facet in _told(connection, ledger, COSIGN)]
+    return [CosignEvent(seq, facet) for seq, facet in _facets_of_job(connection, ledger, COSIGN)]
 
 
 def home(connection: Connection, ref: str) -> LedgerName:
@@ -103,7 +103,7 @@ def signed_envelope(connection: Connection, sealed: SealedBuild) -> dict[str, An
     return {**sealed.envelope, "signatures": list(signatures.values())}
 
 
-def _told(connection: Connection, ledger: LedgerName, verb: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def _facets_of_job(connection: Connection, ledger: LedgerName, verb: str) -> Iterator[tuple[int, dict[str, Any]]]:
     query = (
         select(FACETS.c.seq, FACETS.c.value)
         .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)

@@ -21,7 +21,7 @@ from tracecore_schemas.run import Artifact, DeltaVersion
 if TYPE_CHECKING:
     from tracecore.store import Store
 
-__all__ = ["names_once", "newest_of_tables", "said_places", "stored_artifacts", "stored_sources"]
+__all__ = ["asserted_facets", "names_once", "newest_of_tables", "stored_artifacts", "stored_sources"]
 
 
 def stored_artifacts(connection: Connection, *, refs: Collection[str] | None = None, bound: int | None = None) -> list[Artifact]:
@@ -30,7 +30,7 @@ def stored_artifacts(connection: Connection, *, refs: Collection[str] | None = N
     If a version has several locations, the workspace's own come last. `refs` and `bound` restrict it to versions and to events below a position.
     """
     found: dict[tuple[Any, ...], Artifact] = {}
-    places = said_places(connection, refs=refs, bound=bound)
+    places = asserted_facets(connection, refs=refs, bound=bound)
     for subject, value in sorted(places, key=lambda place: (place[0], f'"location":"{IMPORTS}/' not in place[1], place[1])):
         artifact = _artifact(subject, json.loads(value))
         if artifact is not None:
@@ -60,12 +60,12 @@ def names_once(store: Store, artifacts: Sequence[Artifact]) -> Iterator[tuple[st
 
 def stored_sources(connection: Connection, *, runs: Collection[str] | None = None, bound: int | None = None) -> list[Artifact]:
     """Return the stored plugin sources of own and imported runs (optionally only `runs`, or events below `bound`), once per name and digest."""
-    said = said_places(connection, facet="tracecore_dependencies", refs=None if runs is None else [f"run:{run}" for run in runs], bound=bound)
-    found = {source.ref: source for _, value in said for source in source_artifacts(dependencies_from(json.loads(value)))}
+    asserted = asserted_facets(connection, facet="tracecore_dependencies", refs=None if runs is None else [f"run:{run}" for run in runs], bound=bound)
+    found = {source.ref: source for _, value in asserted for source in source_artifacts(dependencies_from(json.loads(value)))}
     return [found[ref] for ref in sorted(found)]
 
 
-def said_places(
+def asserted_facets(
     connection: Connection, *, refs: Collection[str] | None = None, bound: int | None = None, facet: str = "tracecore_artifact"
 ) -> set[tuple[str, str]]:
     """Return (subject, JSON text) pairs of a facet from events of this workspace and of imported ones, optionally only of `refs` or below `bound`."""
@@ -76,21 +76,21 @@ def said_places(
     return {(row.subject, row.value) for row in rows}
 
 
-def _artifact(ref: str, said: dict[str, Any]) -> Artifact | None:
+def _artifact(ref: str, facet: dict[str, Any]) -> Artifact | None:
     """Return the artifact of a facet `tracecore_artifact`; None if its bytes are not stored."""
-    if said.get("location") is None or said.get("media") in {None, Media.NONE.value}:
+    if facet.get("location") is None or facet.get("media") in {None, Media.NONE.value}:
         return None
     parsed = parse_ref(ref)
-    delta = said.get("delta")
+    delta = facet.get("delta")
     external = parsed.kind == "external"
     return Artifact(
-        kind=kind_of(parsed.kind, said.get("of_kind")),
+        kind=kind_of(parsed.kind, facet.get("of_kind")),
         name=parsed.segments[-1],
         digest=str(parsed.version) if external else f"sha256:{parsed.version}",
-        media=Media(said["media"]),
-        location=said["location"],
-        size_bytes=said.get("size_bytes"),
-        rows=said.get("rows"),
+        media=Media(facet["media"]),
+        location=facet["location"],
+        size_bytes=facet.get("size_bytes"),
+        rows=facet.get("rows"),
         delta=delta and DeltaVersion(delta["version"], delta["log"]),
         namespace=parsed.segments[0] if external else None,
         table=table_of(said),

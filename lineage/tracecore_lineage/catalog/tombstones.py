@@ -50,27 +50,27 @@ def read_erasure(facet: Mapping[str, Any], seq: int) -> Erasure:
         ValueError: a member is missing or of another type (KeyError and TypeError too).
     """
     envelope = facet.get("envelope")
-    said = json.loads(open_envelope(envelope).payload)["predicate"] if envelope is not None else facet["plan"]
+    content = json.loads(open_envelope(envelope).payload)["predicate"] if envelope is not None else facet["plan"]
     return Erasure(
-        run=str(said["run"]),
-        what=str(said["what"]),
-        reason=str(said["reason"]),
-        at=str(said["at"]),
+        run=str(content["run"]),
+        what=str(content["what"]),
+        reason=str(content["reason"]),
+        at=str(content["at"]),
         seq=seq,
         done=envelope is not None,
-        drives=tuple(map(str, said["drives"])),
-        withdrawn=tuple(map(str, said["withdrawn"])),
-        people=tuple(map(str, said["people"])),
-        builds=tuple(map(str, said["builds"])),
-        versions=tuple(_version(each) for each in said["versions"]),
-        commits=tuple(ErasedFile(str(each["path"]), str(each["digest"]), int(each["size_bytes"]), None, each["left"]) for each in said["commits"]),
+        drives=tuple(map(str, content["drives"])),
+        withdrawn=tuple(map(str, content["withdrawn"])),
+        people=tuple(map(str, content["people"])),
+        builds=tuple(map(str, content["builds"])),
+        versions=tuple(_version(each) for each in content["versions"]),
+        commits=tuple(ErasedFile(str(each["path"]), str(each["digest"]), int(each["size_bytes"]), None, each["left"]) for each in content["commits"]),
         envelope=envelope,
     )
 
 
-def _version(said: Mapping[str, Any]) -> Erased:
-    files = tuple(ErasedFile(str(gone["path"]), str(gone["digest"]), int(gone["size_bytes"]), gone["rows"], gone["left"]) for gone in said["files"])
-    return Erased(str(said["ref"]), str(said["location"]), said["version"], files)
+def _version(part: Mapping[str, Any]) -> Erased:
+    files = tuple(ErasedFile(str(gone["path"]), str(gone["digest"]), int(gone["size_bytes"]), gone["rows"], gone["left"]) for gone in part["files"])
+    return Erased(str(part["ref"]), str(part["location"]), part["version"], files)
 
 
 @dataclass(frozen=True)
@@ -176,8 +176,8 @@ def _erasures(connection: Connection, own: LedgerName, jobs: Collection[str], wa
         except (EnvelopeError, ValueError, KeyError, TypeError):
             continue  # `verify` reports it; it excuses nothing
         if row.subject == f"run:{erasure.run}" and (row.event_type == "COMPLETE") == erasure.done:
-            standing = found.get(erasure.run)
-            found[erasure.run] = erasure if standing is None else _joined(standing, erasure)
+            previous = found.get(erasure.run)
+            found[erasure.run] = erasure if previous is None else _joined(previous, erasure)
     return tuple(found.values())
 
 
@@ -210,8 +210,8 @@ def made_since(connection: Connection, own: LedgerName, seq: int) -> set[str]:
         .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
         .where(FACETS.c.name == "tracecore_artifact", FACETS.c.seq > seq, recorded_by(own))
     )
-    said = [json.loads(value) for value in connection.execute(query).scalars()]
-    return {str(each["location"]) for each in said if each.get("location") is not None and each.get("media") != Media.DELTA.value}
+    artifacts = [json.loads(value) for value in connection.execute(query).scalars()]
+    return {str(each["location"]) for each in artifacts if each.get("location") is not None and each.get("media") != Media.DELTA.value}
 
 
 def readable(connection: Connection, own: LedgerName, artifacts: Sequence[Artifact]) -> list[Artifact]:

@@ -54,10 +54,10 @@ def withdraw(target: str, reason: str, dry_run: bool, workspace: NamedWorkspace,
     if as_json:
         emit_json(done.document(dry_run=dry_run))
         return
-    _tell(done, dry_run=dry_run)
+    _print_withdrawal(done, dry_run=dry_run)
 
 
-def _tell(done: Withdrawal, *, dry_run: bool) -> None:
+def _print_withdrawal(done: Withdrawal, *, dry_run: bool) -> None:
     verb = "would go" if dry_run else "erased"
     erasure = done.erasure
     for run in done.finished:

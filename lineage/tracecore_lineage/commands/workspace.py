@@ -47,7 +47,7 @@ def show(workspace: NamedWorkspace, as_json: bool) -> None:
     """
     from tracecore.workspace import Workspace
 
-    _tell(Workspace.open(workspace), as_json=as_json)
+    _print_binding(Workspace.open(workspace), as_json=as_json)
 
 
 @command.command(
@@ -71,7 +71,7 @@ def move(catalog: str | None, store: str | None, workspace: NamedWorkspace, as_j
     found = Workspace.open(workspace)
     before = _document(found)
     binding.move(found, catalog=catalog, store=store)
-    _tell(found, as_json=as_json)
+    _print_binding(found, as_json=as_json)
     bound = _document(found)
     for name, own in (("catalog", "record.db"), ("store", found.store.name)):  # parts inside the workspace need no setting
         if before[name] not in {None, bound[name]}:
@@ -106,7 +106,7 @@ def join(directory: Path, catalog: str | None, store: str | None, workspace: Nam
         answer = {"workspace": str(made.root), **_document(made), "key": key.id, "public_key": key.pem, "file": str(file), "recorded": recorded}
         emit_json(answer)
         return
-    _tell(made, as_json=False)
+    _print_binding(made, as_json=False)
     click.echo(f"key       {key.id}")
     if not recorded:
         click.echo(f"next      on a host that signs: {shlex.join(['tracecore', 'key', 'add', str(file)])}")
@@ -117,7 +117,7 @@ def _document(workspace: Workspace) -> dict[str, str | None]:
     return {"slug": workspace.slug, "ledger_id": workspace.ledger_id, "catalog": bound.get("catalog"), "store": bound.get("store")}
 
 
-def _tell(workspace: Workspace, *, as_json: bool) -> None:
+def _print_binding(workspace: Workspace, *, as_json: bool) -> None:
     found = _document(workspace)
     if as_json:
         emit_json({"workspace": str(workspace.root), **found})

@@ -157,8 +157,8 @@ def _read(facet: Mapping[str, Any]) -> tuple[KeyPolicy, Opened]:
         raise EnvelopeError(f"Expected a payload of type {POLICY_PAYLOAD}, found {opened.payload_type}.")
     from tracecore_lineage.events.parse import strict_json
 
-    said = strict_json(opened.payload)
-    policy = KeyPolicy(str(said["ledger"]), threshold, signers, facet.get("previous"))
+    statement = strict_json(opened.payload)
+    policy = KeyPolicy(str(statement["ledger"]), threshold, signers, facet.get("previous"))
     if policy.payload() != opened.payload:
         raise EnvelopeError("Expected the policy that the event names, found another in the envelope.")
     return policy, opened
@@ -249,14 +249,14 @@ def signatures_of(
 
 def raw_signers(ref: str, opened: Opened, cosignatures: Iterable[CosignEvent], keys: Iterable[PublicKey]) -> tuple[PublicKey, ...]:
     """Return those of `keys` that validly signed a build's payload, on the seal or by a cosignature, regardless of policy."""
-    asked = {key.id: key for key in keys}
-    found = {key.id: key for key in opened.signers(asked.values())}
+    candidates = {key.id: key for key in keys}
+    found = {key.id: key for key in opened.signers(candidates.values())}
     for event in cosignatures:
         if event.facet.get("build") != ref:
             continue
         try:
-            if event.facet["key"] in asked:
-                key = _valid(event.facet, opened, list(asked.values()))
+            if event.facet["key"] in candidates:
+                key = _valid(event.facet, opened, list(candidates.values()))
                 found.setdefault(key.id, key)
         except (CheckpointError, UsageError, KeyError, TypeError, ValueError, AttributeError):
             continue  # reported where signatures are verified

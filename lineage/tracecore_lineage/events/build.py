@@ -195,7 +195,7 @@ class EventMaker:
         }
         inputs: dict[str, InputDataset] = {}
         for touched in erasure.versions:
-            said = facets.TracecoreTombstoneDatasetFacet(
+            tombstone = facets.TracecoreTombstoneDatasetFacet(
                 erasure.what,
                 erasure.reason,
                 erasure.at,
@@ -209,7 +209,7 @@ class EventMaker:
             ref = parse_ref(touched.ref)
             digest = f"sha256:{(ref.version or '').removeprefix('sha256:')}"
             home = ref.segments[0] if ref.kind == "external" else None
-            inputs[touched.ref] = datasets.touched_input(self.namespace, ref.kind, ref.segments[-1], digest, {"tracecore_tombstone": said}, home)
+            inputs[touched.ref] = datasets.touched_input(self.namespace, ref.kind, ref.segments[-1], digest, {"tracecore_tombstone": tombstone}, home)
         job = Job(self.namespace, f"tracecore.{erasure.what}", {"jobType": _job_type(erasure.what.upper())})
         return self.event(RunState.COMPLETE if erasure.done else RunState.START, Run(erasure.run, run_facets), job, at, list(inputs.values()))
 

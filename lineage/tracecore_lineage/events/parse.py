@@ -27,8 +27,8 @@ class BadEvent(UsageError):
     """Not a valid OpenLineage event. The reason is one line of what was expected and found, escaped and cut to 400 characters."""
 
     def __init__(self, reason: str) -> None:
-        told = reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]}…"
-        super().__init__(told if told.isprintable() else "".join(_printable(letter) for letter in told))
+        text = reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]}…"
+        super().__init__(text if text.isprintable() else "".join(_printable(letter) for letter in text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,23 +74,23 @@ def report_bug(
     Raises:
         UsageError: empty text, unknown severity, or a build or frame that is not in the record, with the nearest match.
     """
-    said = text.strip()
-    if not said:
+    description = text.strip()
+    if not description:
         raise UsageError("A bug without a text can't be recorded: expected one sentence that says what was seen, such as 'cyclist missed at dusk'.")
     judged = _severity(severity)
     with recorder.database.read() as connection, readable_catalog():
         seen_in = _build(connection, build)
         shown, drives = _frames(recorder, connection, frames, seen_in)
-    identity = bug_id(said, None if seen_in is None else seen_in.ref, shown, judged)
+    identity = bug_id(description, None if seen_in is None else seen_in.ref, shown, judged)
     with recorder.database.write() as connection:
-        standing = find_bug(connection, identity)
-        if standing is not None:
-            return Reported(standing, new=False)
+        existing = find_bug(connection, identity)
+        if existing is not None:
+            return Reported(existing, new=False)
         from tracecore_lineage.model.facets import TracecoreBugDatasetFacet, producer
 
         pseudonym = None if reporter is None else pseudonyms.pseudonym_of(connection, reporter)
         build_ref, judgement = None if seen_in is None else seen_in.ref, None if judged is None else judged.value
-        facet = TracecoreBugDatasetFacet(identity, said, build_ref, shown, judgement, pseudonym, producer=producer())
+        facet = TracecoreBugDatasetFacet(identity, description, build_ref, shown, judgement, pseudonym, producer=producer())
         inputs = [_input(link) for link in (*((seen_in,) if seen_in else ()), *drives)]
         recorder.append_fact(connection, "bug", datetime.now(UTC), inputs=inputs, outputs={f"bug/{identity}": {"tracecore_bug": facet}})
         made = find_bug(connection, identity)

@@ -107,7 +107,7 @@ def import_bundle(
                     if checked is None or findings.failures:
                         raise _refused(manifest, findings, pins)
                     refuse_withdrawn(recorder.withdrawn(), checked)
-                    return _take(recorder, store, checked, staging, pins)
+                    return _store_and_record(recorder, store, checked, staging, pins)
             finally:
                 store.discard(run_id)
 
@@ -142,17 +142,17 @@ def _refused(manifest: Manifest, findings: Findings, pins: Pins | None) -> Impor
     )
 
 
-def _take(recorder: RecordWriter, store: Store, checked: Checked, staging: Path, pins: Pins | None) -> ImportResult:
+def _store_and_record(recorder: RecordWriter, store: Store, checked: Checked, staging: Path, pins: Pins | None) -> ImportResult:
     """Store the bytes and append the events; on an error remove the bytes again."""
     brought: set[str] = set()
     try:
-        return _bring(recorder, store, checked, staging, pins, brought)
+        return _store_and_append(recorder, store, checked, staging, pins, brought)
     except Exception:
-        _take_back(recorder, store, checked.proof.manifest, brought)
+        _remove_stored(recorder, store, checked.proof.manifest, brought)
         raise
 
 
-def _bring(recorder: RecordWriter, store: Store, checked: Checked, staging: Path, pins: Pins | None, brought: set[str]) -> ImportResult:
+def _store_and_append(recorder: RecordWriter, store: Store, checked: Checked, staging: Path, pins: Pins | None, brought: set[str]) -> ImportResult:
     """Store the bytes, adding their paths to `brought`, then append the events; retry if another import intervened."""
     manifest = checked.proof.manifest
     location = folder_of(manifest.build)
@@ -160,14 +160,14 @@ def _bring(recorder: RecordWriter, store: Store, checked: Checked, staging: Path
         with recorder.database.read() as connection:
             plan = _plan(connection, recorder.ledger, checked)
         brings = [artifact for artifact in checked.artifacts if artifact.ref in plan.stored]
-        named = names_once(checked.store, brings) if attempt == 0 else names_once(store, [_at(artifact, location) for artifact in brings])
+        named = names_once(checked.store, brings) if attempt == 0 else names_once(store, [_relocated(artifact, location) for artifact in brings])
         needed = {name for name, _ in named}
         if attempt == 0:
             # Stored by digest like the workspace's own; if the import fails, no event names them and `prune` removes them.
             for source in checked.sources:
                 if not store.exists(source):
                     store.put_file(staging / "store" / str(source.location), run_id=staging.name)
-            _leave_out(staging / "store", needed)
+            _delete_unneeded(staging / "store", needed)
             brought |= {f"{location}/{name}" for name in needed}
             if needed:
                 store.put_import(staging / "store", location)
@@ -176,12 +176,12 @@ def _bring(recorder: RecordWriter, store: Store, checked: Checked, staging: Path
             store.erase(brought - needed)
             brought &= needed
         with recorder.database.write() as connection:
-            if _stands(connection, recorder.ledger, checked, plan):
+            if _still_valid(connection, recorder.ledger, checked, plan):
                 return _record(connection, recorder, checked, plan, pins)
     raise RunFailed(f"{manifest.build} could not be imported: other imports came in between each time. Import it again.")
 
 
-def _take_back(recorder: RecordWriter, store: Store, manifest: Manifest, brought: Collection[str]) -> None:
+def _remove_stored(recorder: RecordWriter, store: Store, manifest: Manifest, brought: Collection[str]) -> None:
     """Remove the bytes of a failed import. They stay (and `doctor` reports them) in a shared bucket, or if it can't be determined that it failed."""
     if not isinstance(store, LocalStore):
         return  # locks are local to this host: another one may be importing the same bytes into the bucket
@@ -192,12 +192,12 @@ def _take_back(recorder: RecordWriter, store: Store, manifest: Manifest, brought
             store.erase(brought)
 
 
-def _at(artifact: Artifact, location: str) -> Artifact:
+def _relocated(artifact: Artifact, location: str) -> Artifact:
     """Return an artifact of the bundle with its location in this store."""
     return replace(artifact, location=f"{location}/{artifact.location}")
 
 
-def _leave_out(folder: Path, needed: Collection[str]) -> None:
+def _delete_unneeded(folder: Path, needed: Collection[str]) -> None:
     """Delete the unpacked files that are not needed, and folders left empty."""
     for place, _, names in os.walk(folder, topdown=False):
         for name in names:
@@ -215,7 +215,7 @@ def _plan(connection: Connection, own: LedgerName, checked: Checked) -> ImportPl
     members = frozenset(leaf.event_id for leaf in leaves)
     places = ledger.places(connection, sorted(members))
     known = read_imports(connection, here) if places else []  # earlier imports matter only to events already here
-    ours = frozenset(leaf.event_id for leaf in leaves if (said := claimed_ledger(leaf)) is not None and said.ledger_id == own.ledger_id)
+    ours = frozenset(leaf.event_id for leaf in leaves if (claimed := claimed_ledger(leaf)) is not None and claimed.ledger_id == own.ledger_id)
     nested = [found for leaf in leaves if leaf.event_id not in places and (found := read_import(leaf.body, leaf.seq)) is not None]
     this = Import("", -1, own, manifest.ledger_name, manifest.build, members, frozenset(manifest.stored), frozenset(), {})
     after = delegations_of([*known, *nested, this], own, members)
@@ -234,7 +234,7 @@ def _plan(connection: Connection, own: LedgerName, checked: Checked) -> ImportPl
     return plan
 
 
-def _stands(connection: Connection, own: LedgerName, checked: Checked, plan: ImportPlan) -> bool:
+def _still_valid(connection: Connection, own: LedgerName, checked: Checked, plan: ImportPlan) -> bool:
     """Whether the plan is still valid, under the write lock. Raises UsageError if a build of that name was sealed meanwhile."""
     manifest = checked.proof.manifest
     if seal.sealed_build(connection, parse_ref(manifest.build).segments[0]) is not None:
@@ -252,7 +252,7 @@ def _record(connection: Connection, recorder: RecordWriter, checked: Checked, pl
     proof, manifest = checked.proof, checked.proof.manifest
     new = [leaf.body for leaf in proof.leaves if leaf.event_id not in plan.places]
     recorder.append(connection, new, delegations=plan.after)
-    changed = list(_heard(connection, recorder.ledger, proof.leaves, plan))
+    changed = list(_reproject(connection, recorder.ledger, proof.leaves, plan))
     pinned = [] if pins is None else [key.id for key in pins.keys]
     imported = TracecoreImportedDatasetFacet(manifest.origin, manifest.ledger_name.ledger_id, manifest.position, pinned)
     facet = TracecoreImportRunFacet(
@@ -277,7 +277,7 @@ def _signatures(checked: Checked) -> Iterator[tuple[str, str]]:
         yield name, base64.b64encode(signature).decode()
 
 
-def _heard(connection: Connection, own: LedgerName, leaves: Sequence[ledger.Leaf], plan: ImportPlan) -> Iterator[str]:
+def _reproject(connection: Connection, own: LedgerName, leaves: Sequence[ledger.Leaf], plan: ImportPlan) -> Iterator[str]:
     """Rebuild the catalog rows of events that were already here and gain authority by the import; yield their ids."""
     for leaf in leaves:
         place = plan.places.get(leaf.event_id)

@@ -67,7 +67,7 @@ def ingest(recorder: RecordWriter, events: Iterable[bytes | str | Mapping[str, A
     def work(connection: Connection) -> tuple[list[ledger.Appended], list[Refused]]:
         known = ledger.places(connection, [ledger.event_id(candidate.body) for candidate in good])
         believed = believed_runs(connection, {candidate.run for candidate in good if candidate.run is not None})
-        bodies, strangers = _take(good, known, believed)
+        bodies, strangers = _accepted(good, known, believed)
         return recorder.append(connection, [] if whole and strangers else bodies), strangers
 
     appended, strangers = recorder.commit(work)
@@ -91,7 +91,7 @@ def checked(events: Iterable[bytes | str | Mapping[str, Any]], own: LedgerName) 
     return good, refused
 
 
-def _take(good: Sequence[_Candidate], known: Mapping[str, int], believed: Collection[str]) -> tuple[list[bytes], list[Refused]]:
+def _accepted(good: Sequence[_Candidate], known: Mapping[str, int], believed: Collection[str]) -> tuple[list[bytes], list[Refused]]:
     """Return (bodies to append, refused events). Unrecorded events with this ledger's id, or of own or imported runs, are refused."""
     bodies: list[bytes] = []
     refused: list[Refused] = []

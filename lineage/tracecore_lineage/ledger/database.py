@@ -93,14 +93,14 @@ class Database:
         """
         self.refuse_nested()
         reached = committing = False
-        with self._alone(), self.told("written"):
+        with self._write_lock(), self.explaining("written"):
             try:
                 with self.engine.connect().execution_options(**{WRITE: True}) as connection:
                     reached = True
                     with connection.begin() as transaction:
                         self.dialect.lock_head(connection)
                         yield connection
-                        self._refuse_undone(connection)
+                        self._refuse_ended(connection)
                         committing = True
                         transaction.commit()
             except DBAPIError as error:
@@ -112,7 +112,7 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """Open a consistent read-only view of everything committed; never waits for writers. Raises ConnectionLost if the server is unreachable."""
         reached = False
-        with self.told("read"):
+        with self.explaining("read"):
             try:
                 with self.engine.connect() as connection, connection.begin():
                     reached = True
@@ -140,7 +140,7 @@ class Database:
             return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _write_lock(self) -> Iterator[None]:
         """Hold this process's write mutex, so that its threads queue here instead of polling for the database's lock."""
         with self._writing:
             self._writer = threading.get_ident()
@@ -151,7 +151,7 @@ class Database:
 
     def _prepare(self) -> None:
         """Create or upgrade the tables to this version's schema revision. Raises NoLedger if there are none and none may be created."""
-        with self.told("opened"):
+        with self.explaining("opened"):
             found = self.version()
             if found is None and not self._new:
                 raise NoLedger(self.place)
@@ -165,7 +165,7 @@ class Database:
         with hold_named(self._locks, "migrate"):
             upgrade(self.engine, self.version())
 
-    def _refuse_undone(self, connection: Connection) -> None:
+    def _refuse_ended(self, connection: Connection) -> None:
         """Raise RunFailed if the database has already ended the transaction, since a commit would then write nothing."""
         if not self.dialect.is_open(connection.connection.dbapi_connection):
             raise RunFailed("The database has undone what was to be written, so nothing of it is recorded. Send the same again.")
@@ -173,13 +173,13 @@ class Database:
     def explained(self, error: Exception, doing: str) -> Exception:
         """Return a driver error as a one-sentence TracecoreError with the right exit code; any other error unchanged."""
         if isinstance(error, DBAPIError | sqlite3.Error):
-            told = _explained(error, str(error.orig if isinstance(error, DBAPIError) else error), self.place, doing)
-            told.__cause__ = error
-            return told
+            translated = _explained(error, str(error.orig if isinstance(error, DBAPIError) else error), self.place, doing)
+            translated.__cause__ = error
+            return translated
         return error
 
     @contextmanager
-    def told(self, doing: str) -> Iterator[None]:
+    def explaining(self, doing: str) -> Iterator[None]:
         """Re-raise driver errors in the block as one-sentence TracecoreErrors; `doing` is a past participle for the message, such as `written`."""
         try:
             yield

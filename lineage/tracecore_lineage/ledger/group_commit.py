@@ -96,7 +96,7 @@ class GroupCommit:
             self._commit(batch)
         except BaseException as error:
             for ticket in batch:
-                ticket.error = _told(error)
+                ticket.error = _copied(error)
             raise
         finally:
             for ticket in batch:
@@ -135,19 +135,19 @@ class GroupCommit:
             ticket.error = self._database.explained(error, "written")
 
 
-def _told(error: BaseException) -> BaseException:
+def _copied(error: BaseException) -> BaseException:
     """Return a new error for one caller, which states what happened to the shared transaction."""
-    told: BaseException
+    copied: BaseException
     if isinstance(error, ConnectionLost):
-        told = ConnectionLost(str(error), durable=error.durable)
+        copied = ConnectionLost(str(error), durable=error.durable)
     elif isinstance(error, UsageError | NegativeVerdict | RunFailed):
-        told = next(kind for kind in (UsageError, NegativeVerdict, RunFailed) if isinstance(error, kind))(str(error))
+        copied = next(kind for kind in (UsageError, NegativeVerdict, RunFailed) if isinstance(error, kind))(str(error))
     elif isinstance(error, Exception):
-        told = RunFailed(f"What was to be recorded could not be, as the transaction that it shared failed ({type(error).__name__}: {error}).")
+        copied = RunFailed(f"What was to be recorded could not be, as the transaction that it shared failed ({type(error).__name__}: {error}).")
     else:
-        told = RunFailed(
+        copied = RunFailed(
             f"The writer of the transaction that this shared was stopped ({type(error).__name__}), so that it is not known to be recorded. "
             "Send the same again: what is recorded already is not recorded twice."
         )
-    told.__cause__ = error
-    return told
+    copied.__cause__ = error
+    return copied

@@ -72,10 +72,10 @@ class Findings:
 
     def fail(self, ref: str, what: str, expected: object, found: object) -> None:
         """Add a failure, unless the same one was added before."""
-        told = (ref, what, str(expected), str(found))
-        if told not in self.seen:
-            self.seen.add(told)
-            self.failures.append(Failure(ref=ref, what=what, expected=told[2], found=told[3]))
+        failure = (ref, what, str(expected), str(found))
+        if failure not in self.seen:
+            self.seen.add(failure)
+            self.failures.append(Failure(ref=ref, what=what, expected=failure[2], found=failure[3]))
 
     def equal(self, ref: str, what: str, expected: object, found: object) -> bool:
         """Whether both values are equal; adds a failure if they are not."""

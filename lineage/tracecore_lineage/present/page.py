@@ -204,10 +204,10 @@ def history_table(answer: KpiHistory, kpis: Sequence[str]) -> Table:
     return table
 
 
-def left_out(answer: KpiHistory, asked: Sequence[str]) -> tuple[list[str], str | None]:
+def left_out(answer: KpiHistory, selected: Sequence[str]) -> tuple[list[str], str | None]:
     """Return the KPIs to show and a remark on those left out (None if all are shown); by default those without class or slice."""
     known = answer["kpis"]
-    if asked or len(known) <= _COLUMNS:
+    if selected or len(known) <= _COLUMNS:
         return known, None
     shown = ([name for name in known if "." not in name] or known)[:_COLUMNS]
     return shown, f"{count(len(known) - len(shown), 'more KPI')}: --kpi NAME shows one, --json all."

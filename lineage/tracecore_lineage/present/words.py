@@ -184,17 +184,17 @@ def _number(value: Any) -> bool:
 
 
 def _with_gate(gate: Mapping[str, Any], bounds: Mapping[str, float], baseline: Any, kpi: Kpi | None) -> Words:
-    asked = [f"{sign} {_figure(bounds[key])}" for key, sign in (("min", "≥"), ("max", "≤")) if key in bounds]
+    requirements = [f"{sign} {_figure(bounds[key])}" for key, sign in (("min", "≥"), ("max", "≤")) if key in bounds]
     compared = ""
     if "above_baseline" in bounds:
         compared, above = _above(bounds["above_baseline"], baseline, kpi)
-        asked.append(above)
+        requirements.append(above)
     if "max_drop" in bounds:
-        asked.append(f"at most {_figure(bounds['max_drop'])} worse than before")
+        requirements.append(f"at most {_figure(bounds['max_drop'])} worse than before")
     value = _figure(gate["measured"])
     if any(value == _figure(bounds[key]) and gate["measured"] != bounds[key] for key in ("min", "max") if key in bounds):
         value = f"{gate['measured']:.4g}"  # rounded, it would equal the bound
-    text = " ".join([f"{gate['name']} {value}{compared}", *asked])
+    text = " ".join([f"{gate['name']} {value}{compared}", *requirements])
     return (text, "") if gate["passed"] else (f"{text} {_verdict(gate)}", BAD)
 
 

@@ -151,14 +151,14 @@ def _with_pictures(reader: Reader, inventory: Inventory, subject: Subject, first
     made: set[str] = set()
     more = inventory.pictures(subject, first)
     held = {each.ref for each in first}
-    asked: set[str] = set()
+    searched: set[str] = set()
     while more or held:
         for each in more:
             place = (each.ref, each.location, each.version)
             files = {gone.path: gone for gone in (*(found[place].files if place in found else ()), *each.files)}
             found[place] = replace(each, files=tuple(files.values()))
-        held = (held | {each.ref for each in more}) - asked
-        asked |= held
+        held = (held | {each.ref for each in more}) - searched
+        searched |= held
         runs = {link.run for link in reader.inputs_like(held)}
         new = {link.ref for link in reader.links_of(runs) if link.direction == "output"} - made
         made |= new

@@ -54,12 +54,12 @@ def carry_out(recorder: RecordWriter, erasure: Erasure) -> Erasure:
         locks.enter_context(hold_run(recorder.workspace.locks, erasure.run))
         recorder.live.hold(erasure.run)  # visible to other hosts
         locks.callback(recorder.live.release, erasure.run)
-        erasure = _without_what_came_back(recorder, erasure)
-        _take(store, erasure)
+        erasure = _without_rewritten(recorder, erasure)
+        _erase_files(store, erasure)
         if erasure.what == WITHDRAWAL:
             sweep(recorder, store, erasure)
-        versions = tuple(replace(version, files=tuple(_now(store, gone) for gone in version.files)) for version in erasure.versions)
-        done = replace(erasure, versions=versions, commits=tuple(_now(store, gone) for gone in erasure.commits))
+        versions = tuple(replace(version, files=tuple(_rehashed(store, gone) for gone in version.files)) for version in erasure.versions)
+        done = replace(erasure, versions=versions, commits=tuple(_rehashed(store, gone) for gone in erasure.commits))
         key = recorder.keys.private()
         signed = replace(done, done=True, envelope=seal_payload(jcs(statement(done, key.public.id)), key))
         # Never before its START, even if the clock was set back: of two facets the later one counts.
@@ -74,7 +74,7 @@ def carry_out(recorder: RecordWriter, erasure: Erasure) -> Erasure:
     return signed
 
 
-def _without_what_came_back(recorder: RecordWriter, erasure: Erasure) -> Erasure:
+def _without_rewritten(recorder: RecordWriter, erasure: Erasure) -> Erasure:
     """Return the erasure without files that a run wrote again after the promise."""
     with recorder.database.read() as connection:
         back = made_since(connection, recorder.ledger, erasure.seq)
@@ -84,14 +84,14 @@ def _without_what_came_back(recorder: RecordWriter, erasure: Erasure) -> Erasure
     return replace(erasure, versions=tuple(version for version in left if version.files))
 
 
-def _take(store: Store, erasure: Erasure) -> None:
+def _erase_files(store: Store, erasure: Erasure) -> None:
     """Delete or rewrite the files of an erasure; repeatable."""
     files = [gone for version in erasure.versions for gone in version.files]
     # Statistics first: after a crash in between, the log has no values of the rows, which still exist.
     names = _by_table(gone.path for gone in files)
     for gone in erasure.commits:
         commit = store.read(gone.path)
-        bare = commit if commit is None else _bare(commit, names.get(gone.table, set()), erasure.drives)
+        bare = commit if commit is None else _without_statistics(commit, names.get(gone.table, set()), erasure.drives)
         if bare is not None and bare != commit:
             store.rewrite(gone.path, bare)
     for path in sorted({gone.path for gone in files if gone.left}):
@@ -112,7 +112,7 @@ def _by_table(paths: Iterable[str]) -> dict[str, set[str]]:
     return found
 
 
-def _bare(commit: bytes, names: Collection[str], drives: Collection[str]) -> bytes:
+def _without_statistics(commit: bytes, names: Collection[str], drives: Collection[str]) -> bytes:
     """Return a Delta commit without the statistics of the named files and of all files in the drives' partitions."""
     return without_statistics(commit, names, [(PARTITION, drive) for drive in drives])
 
@@ -126,12 +126,12 @@ def rewritten_commits(store: Store, stored: Iterable[Artifact], data: Iterable[s
     for artifact in newest_of_tables(stored):
         for path in store.log(artifact):
             commit = store.read(path)
-            bare = commit if commit is None else _bare(commit, names.get(str(artifact.location), set()), drives)
+            bare = commit if commit is None else _without_statistics(commit, names.get(str(artifact.location), set()), drives)
             if commit is not None and bare is not None and bare != commit:
                 yield ErasedFile(path, digest_bytes(commit), len(commit), None, digest_bytes(bare))
 
 
-def _now(store: Store, gone: ErasedFile) -> ErasedFile:
+def _rehashed(store: Store, gone: ErasedFile) -> ErasedFile:
     """Return a rewritten file with the digest of its stored bytes as `left`; a deleted file unchanged."""
     if gone.left is None:
         return gone

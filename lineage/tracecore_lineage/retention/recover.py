@@ -84,7 +84,7 @@ def exclusive_store(recorder: RecordWriter, doing: str) -> Iterator[None]:
     `doing` is a participle for errors, such as "pruned".
     """
     with own_store(recorder.workspace.locks) as held:
-        _refuse_untrue(recorder, doing)
+        _refuse_difference(recorder, doing)
         for run in (run for run in open_runs(recorder) if run.job not in JOBS):
             with claim_dead(recorder, run) as dead:
                 if not dead:
@@ -97,7 +97,7 @@ def exclusive_store(recorder: RecordWriter, doing: str) -> Iterator[None]:
         yield
 
 
-def _refuse_untrue(recorder: RecordWriter, doing: str) -> None:
+def _refuse_difference(recorder: RecordWriter, doing: str) -> None:
     """Raise NegativeVerdict if the catalog differs from the ledger: files missing from it would count as orphans."""
     with recorder.database.read() as connection:
         wrong = ledger.miscounted(connection)

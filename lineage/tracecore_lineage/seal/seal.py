@@ -92,9 +92,9 @@ def statement(name: str, content: Mapping[str, Any], place: Place) -> dict[str, 
     }
 
 
-def differences(sealed: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+def differences(sealed: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
     """Return short phrases that name what differs between sealed and requested content, such as "the gates"."""
-    old, new = _bare(sealed), _bare(asked)
+    old, new = _bare(sealed), _bare(requested)
     found: list[str] = []
     if old["program"] != new["program"]:
         found.append("the program")

@@ -80,11 +80,11 @@ class Datasets:
     def load(self, refs: Iterable[str]) -> None:
         """Load the datasets of these refs, and all datasets connected to them by aliases or renames; loaded ones are not read again."""
         listed = set(refs)
-        asked = ({dataset_of(ref) for ref in listed} | {ref for ref in listed if not is_external(ref)}) - self._near.keys()
-        if not asked:
+        missing = ({dataset_of(ref) for ref in listed} | {ref for ref in listed if not is_external(ref)}) - self._near.keys()
+        if not missing:
             return
         rows: dict[tuple[str, int], Naming] = {}
-        known, waiting = set[str](), asked
+        known, waiting = set[str](), missing
         while waiting:
             known |= waiting
             found = {(row.event_id, row.ordinal): row for row in self.reader.names(waiting)}

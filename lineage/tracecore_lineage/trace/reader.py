@@ -104,12 +104,12 @@ class Reader:
 
     def names(self, names: Iterable[str]) -> list[Naming]:
         """Return the aliases and renames in which these names occur on either side; for refs of artifacts also their paths in the store."""
-        asked = set(names)
+        wanted = set(names)
         found: dict[tuple[str, int], Naming] = {}
         for column in (NAMES.c.name, NAMES.c.other):
-            for row in self._rows(select(NAMES), column, asked):
+            for row in self._rows(select(NAMES), column, wanted):
                 found[row.event_id, row.ordinal] = Naming(row.event_id, row.ordinal, row.event_time, row.name, row.what, row.other)
-        stored = (Naming("", 0, _EVER, name, "ALIAS", ref) for name, ref in self._stored(asked))
+        stored = (Naming("", 0, _EVER, name, "ALIAS", ref) for name, ref in self._stored(wanted))
         return [*found.values(), *(replace(each, ordinal=ordinal) for ordinal, each in enumerate(stored))]
 
     def _stored(self, names: Iterable[str]) -> list[tuple[str, str]]:
@@ -235,15 +235,15 @@ class Reader:
 
         Verdicts count only from this workspace and from the workspace of the checked run; on versions made here, only for runs made here.
         """
-        asked = set(of_runs)
+        wanted = set(of_runs)
         newest: dict[tuple[str, str, str], CheckVerdict] = {}
-        rows = [*self._rows(select(CHECKS), CHECKS.c.of_run, asked), *self._rows(select(CHECKS), CHECKS.c.target, targets)]
+        rows = [*self._rows(select(CHECKS), CHECKS.c.of_run, wanted), *self._rows(select(CHECKS), CHECKS.c.target, targets)]
         judged = self.runs({row.of_run for row in rows})
-        here = self._made_here({row.target for row in rows if row.of_run not in asked and self._of_another(row.of_run, judged)})
+        here = self._made_here({row.target for row in rows if row.of_run not in wanted and self._of_another(row.of_run, judged)})
         for row in rows:
             if row.speaker != self.own.ledger_id and not (row.of_run in judged and row.speaker == judged[row.of_run].speaker):
                 continue
-            if row.target in here and row.of_run not in asked and self._of_another(row.of_run, judged):
+            if row.target in here and row.of_run not in wanted and self._of_another(row.of_run, judged):
                 continue
             key = (row.of_run, row.target, row.name)
             last = newest.get(key)

@@ -94,8 +94,8 @@ def walk_backward(
         The relation used, with its cached readings.
     """
     relation = Relation(reader)
-    asked = frozenset(runs)
-    following = sorted(asked)
+    wanted = frozenset(runs)
+    following = sorted(wanted)
     makers: list[tuple[str, Link, bool]] = []  # (ref as read or requested, output edge it resolves to, inferred)
     begun = dict.fromkeys(start)
     relation.datasets.load(ref for ref, _ in begun if is_external(ref))
@@ -113,7 +113,7 @@ def walk_backward(
         for ref, made, inferred in makers:
             _made(walk, ref, made, level - 1, inferred=inferred)
         links = reader.links_of(chosen)
-        for link in relation.written(link for link in links if link.direction == "output" and link.run in asked):
+        for link in relation.written(link for link in links if link.direction == "output" and link.run in wanted):
             _made(walk, link.ref, link, 0)
         makers, following = [], []
         for resolved in relation.of_readings(link for link in links if link.direction == "input"):

@@ -20,7 +20,7 @@ from tracecore_lineage.bundle.manifest import MANIFEST, STORE, Manifest, read_ma
 from tracecore_lineage.bundle.reader import Bundle, open_bundle
 from tracecore_lineage.catalog.delegation import Import, folder_of, read_import
 from tracecore_lineage.catalog.replay import snapshot
-from tracecore_lineage.catalog.stored_artifacts import said_places, stored_artifacts, stored_sources
+from tracecore_lineage.catalog.stored_artifacts import asserted_facets, stored_artifacts, stored_sources
 from tracecore_lineage.crypto.envelope import EnvelopeError, Opened, open_envelope
 from tracecore_lineage.crypto.keys import PublicKey, short_id
 from tracecore_lineage.crypto.notes import CheckpointError, parse
@@ -324,7 +324,7 @@ def _check_store(
         findings.fail(ref, "bytes", *words)
     if list(manifest.stored) != sorted(set(manifest.stored)):
         findings.fail(MANIFEST, "versions", "each once, sorted", "others")
-    for subject, value in sorted(said_places(shown.connection)):
+    for subject, value in sorted(asserted_facets(shown.connection)):
         location = json.loads(value).get("location")
         if location is not None and _strays(location):  # an import would record the location
             findings.fail(subject, "location", "a plain path in the store", location)

@@ -83,7 +83,7 @@ class History:
     imports: list[Import] = field(default_factory=list)
     problems: list[tuple[int, str, str, str]] = field(default_factory=list)
 
-    def tell(self, findings: Findings, bound: int | None) -> None:
+    def report(self, findings: Findings, bound: int | None) -> None:
         """Report the problems of events before position `bound` (None: all) as failures, and count the events."""
         for position, what, expected, found in self.problems:
             if bound is None or position < bound:

@@ -127,7 +127,7 @@ def verify(
         is_build = meant is not None and meant.kind == "build"
         brought = next((each for each in imports if is_build and meant and parse_ref(each.build).segments == meant.segments), None)
         bound = None if ref is None else _bound(connection, ref, history) if brought is None else brought.seq + 1
-        history.tell(findings, bound)
+        history.report(findings, bound)
         # A key pinned for an imported build did not sign this workspace's ledger.
         trusted = _check_seals(connection, recorder, findings, history, bound, pinned if brought is None else None, kept)
         if brought is not None:
