@@ -109,7 +109,7 @@ class LiveRuns:
             session.detach()  # never returned to the pool, whose next user would hold the locks
             self._session = session
             version = session.dialect.server_version_info or (0,)
-            for setting in (*_SESSION, *(("idle_session_timeout = 0",) if version[0] >= 14 else ())):
+            for setting in (*_SESSION, *(("idle_session_timeout = 0",) if int(version[0]) >= 14 else ())):
                 session.execute(text(f"SET {setting}"))
             for run_id in sorted(self._held):
                 session.execute(_TRY, {"key": _key(run_id)})
