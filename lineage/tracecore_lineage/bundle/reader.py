@@ -10,7 +10,7 @@ from pathlib import Path
 from tracecore.files import fsync_file
 from tracecore.store.place import leads_out
 from tracecore.system.failures import clear_disk_errors
-from tracecore_lineage.bundle.container import Container, Entry, NotABundle
+from tracecore_lineage.bundle.container import Container, NotABundle
 from tracecore_lineage.bundle.manifest import EVENTS, MANIFEST, SIGNATURES, STORE, TREE, Manifest, read_manifest, read_signatures
 from tracecore_lineage.catalog.replay import snapshot
 from tracecore_lineage.crypto.envelope import Opened
@@ -131,19 +131,16 @@ def _check_entries(bundle: Bundle) -> None:
     if expected[:2] != [TREE, EVENTS] or [entry.name for entry in named[2:]] != sorted(entry.name for entry in named[2:]):
         raise bundle.bad("its entries are not in the one order that they can have")
     for entry in named:
-        _check_name(bundle, entry)
+        if bundle.container.size(entry.name) != entry.size:
+            raise bundle.bad(f"'{entry.name}' has {bundle.container.size(entry.name):,} bytes, expected {entry.size:,}")
+        inside = entry.name.removeprefix(STORE)
+        plain = entry.name.startswith(STORE) and all(map(_is_plain, inside.split("/"))) and not leads_out(inside)
+        if entry.name not in {TREE, EVENTS} and not plain:
+            raise bundle.bad(f"its entry {entry.name!r} is not a plain path below {STORE}")
 
 
-def _check_name(bundle: Bundle, entry: Entry) -> None:
-    if bundle.container.size(entry.name) != entry.size:
-        raise bundle.bad(f"'{entry.name}' has {bundle.container.size(entry.name):,} bytes, expected {entry.size:,}")
-    if entry.name in {TREE, EVENTS}:
-        return
-    inside = entry.name.removeprefix(STORE)
-    parts = inside.split("/")
-    plain = all(part not in {"", ".", ".."} and len(part.encode()) <= _NAME and part.isprintable() and "\\" not in part for part in parts)
-    if not entry.name.startswith(STORE) or not plain or leads_out(inside):
-        raise bundle.bad(f"its entry {entry.name!r} is not a plain path below {STORE}")
+def _is_plain(part: str) -> bool:
+    return part not in {"", ".", ".."} and len(part.encode()) <= _NAME and part.isprintable() and "\\" not in part
 
 
 def trace_bundle(path: Path | str, ref: str | None = None, *, depth: int | None = None) -> Trace:

@@ -60,11 +60,11 @@ def person_of(connection: Connection, pseudonym: str) -> str | None:
 
 def display_name(connection: Connection, pseudonym: str) -> str:
     """Return the text to show for a pseudonym: the name, or the pseudonym with the reason why there is no name."""
-    rows = connection.execute(select(PERSONS).where(PERSONS.c.pseudonym == pseudonym)).all()
-    name = next((str(row.name) for row in rows if _true(row.pseudonym, row.salt, row.name)), None)
+    name = person_of(connection, pseudonym)
     if name is not None:
         return name
-    return f"{pseudonym} ({'NAME NOT VALID: tracecore verify says more' if rows else 'unresolvable'})"
+    stored = connection.execute(select(PERSONS.c.pseudonym).where(PERSONS.c.pseudonym == pseudonym)).first() is not None
+    return f"{pseudonym} ({'NAME NOT VALID: tracecore verify says more' if stored else 'unresolvable'})"
 
 
 def known(connection: Connection) -> Iterator[tuple[str, str]]:

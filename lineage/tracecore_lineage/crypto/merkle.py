@@ -1,7 +1,7 @@
 """Merkle tree of RFC 6962: hashes, root, incremental frontier, inclusion and consistency proofs.
 
-Hashes are 32 raw bytes; the root of an empty tree is the hash of the empty string. Source: RFC 6962 section 2.1; proofs are verified as in RFC 9162
-sections 2.1.3.2 and 2.1.4.2, whose trees are the same.
+Hashes are 32 raw bytes; the root of an empty tree is the hash of the empty string. Source: RFC 6962 section 2.1; inclusion proofs are verified as in
+RFC 9162 section 2.1.3.2, whose trees are the same.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ __all__ = [
     "leaf_hash",
     "node_hash",
     "root_of",
-    "verify_consistency",
     "verify_inclusion",
 ]
 
@@ -131,27 +130,3 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
             value = node_hash(value, step)
         place, last = place >> 1, last >> 1
     return last == 0 and value == root
-
-
-def verify_consistency(old_size: int, new_size: int, proof: Sequence[bytes], old_root: bytes, new_root: bytes) -> bool:
-    """Whether `proof` shows that the tree with `new_root` extends the tree with `old_root` (RFC 9162, 2.1.4.2)."""
-    if old_size in {0, new_size}:
-        return not proof and (old_root == new_root if old_size else old_root == EMPTY_ROOT)
-    if not 0 < old_size < new_size or not proof:
-        return False
-    path = list(proof) if old_size & (old_size - 1) else [old_root, *proof]
-    place, last = old_size - 1, new_size - 1
-    while place & 1:
-        place, last = place >> 1, last >> 1
-    old = new = path[0]
-    for step in path[1:]:
-        if last == 0:
-            return False
-        if place & 1 or place == last:
-            old, new = node_hash(step, old), node_hash(step, new)
-            while not place & 1 and place:
-                place, last = place >> 1, last >> 1
-        else:
-            new = node_hash(new, step)
-        place, last = place >> 1, last >> 1
-    return last == 0 and old == old_root and new == new_root
