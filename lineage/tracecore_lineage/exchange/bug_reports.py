@@ -77,7 +77,10 @@ def report_bug(
     description = text.strip()
     if not description:
         raise UsageError("A bug without a text can't be recorded: expected one sentence that says what was seen, such as 'cyclist missed at dusk'.")
-    judged = _severity(severity)
+    try:
+        judged = None if severity is None else BugSeverity(severity)
+    except ValueError:
+        raise UsageError(f"{severity!r} is not a severity: expected {', '.join(BugSeverity)}.") from None
     with recorder.database.read() as connection, readable_catalog():
         seen_in = _build(connection, build)
         shown, drives = _frames(recorder, connection, frames, seen_in)
@@ -97,13 +100,6 @@ def report_bug(
     if made is None:
         raise UsageError(f"bug/{identity} was recorded and can't be read back: run 'tracecore replay --check'.")
     return Reported(made, new=True)
-
-
-def _severity(text: str | None) -> BugSeverity | None:
-    try:
-        return None if text is None else BugSeverity(text)
-    except ValueError:
-        raise UsageError(f"{text!r} is not a severity: expected {', '.join(BugSeverity)}.") from None
 
 
 def _build(connection: Connection, name: str | None) -> Link | None:

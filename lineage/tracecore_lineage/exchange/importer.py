@@ -5,6 +5,7 @@ A crash before the transaction leaves files that no event names, which the next 
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -259,7 +260,7 @@ def _record(connection: Connection, recorder: RecordWriter, checked: Checked, pl
         manifest.build,
         manifest.origin,
         manifest.written(),
-        [{"keyid": name, "sig": signature} for name, signature in _signatures(checked)],
+        [{"keyid": name, "sig": base64.b64encode(signature).decode()} for name, signature in proof.signatures.signatures],
         [pruned_tree.written(part) for part in proof.parts],
         sorted(plan.stored),
         changed,
@@ -268,13 +269,6 @@ def _record(connection: Connection, recorder: RecordWriter, checked: Checked, pl
         connection, "import", datetime.now(UTC), inputs=[RunInput("build", _build(checked, imported))], facets={"tracecore_import": facet}
     )
     return ImportResult(manifest.build, manifest.origin, True, len(new), len(proof.leaves) - len(new), len(plan.stored))
-
-
-def _signatures(checked: Checked) -> Iterator[tuple[str, str]]:
-    import base64
-
-    for name, signature in checked.proof.signatures.signatures:
-        yield name, base64.b64encode(signature).decode()
 
 
 def _reproject(connection: Connection, own: LedgerName, leaves: Sequence[ledger.Leaf], plan: ImportPlan) -> Iterator[str]:

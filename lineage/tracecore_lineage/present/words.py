@@ -77,7 +77,8 @@ def together_in_words(nodes: Sequence[Node]) -> list[str]:
     texts = [" · ".join(_summaries(node)).split(" · ") for node in nodes]
     if len({len(parts) for parts in texts}) != 1:
         return []
-    return [_listed(sorted(set(values))) for values in zip(*texts, strict=True) if any(values)]
+    parts = [sorted(set(values)) for values in zip(*texts, strict=True) if any(values)]
+    return [", ".join(values) if len(values) <= _MANY else f"{values[0]} … {values[-1]}" for values in parts]
 
 
 def static_in_words(edges: Sequence[StaticEdge]) -> list[str]:
@@ -90,10 +91,6 @@ def static_in_words(edges: Sequence[StaticEdge]) -> list[str]:
         read, written = (", ".join(dict.fromkeys(of_job[direction])) for direction in ("input", "output"))
         lines.append(f"{f'job {job}' if job else 'somebody'} is stated to make {written or 'nothing'} from {read or 'nothing'}; no run says so")
     return lines
-
-
-def _listed(values: Sequence[str]) -> str:
-    return ", ".join(values) if len(values) <= _MANY else f"{values[0]} … {values[-1]}"
 
 
 def _summaries(node: Node) -> list[str]:
