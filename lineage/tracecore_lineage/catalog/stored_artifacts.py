@@ -93,5 +93,5 @@ def _artifact(ref: str, facet: dict[str, Any]) -> Artifact | None:
         rows=facet.get("rows"),
         delta=delta and DeltaVersion(delta["version"], delta["log"]),
         namespace=parsed.segments[0] if external else None,
-        table=table_of(said),
+        table=table_of(facet),
     )
