@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from measure import Comparison, compare
 
-from tracecore.store import LocalStore
+from tracecore.store.local import LocalStore
 from tracecore.workspace import Workspace
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact

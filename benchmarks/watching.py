@@ -14,7 +14,7 @@ import tracecore as tc
 from tracecore.plugins.host import PluginHost, RegisteredStage
 from tracecore.running.audit_hook import Watch
 from tracecore.running.executor import Executor, ResolvedInput, Task
-from tracecore.store import LocalStore
+from tracecore.store.local import LocalStore
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 from tracecore_schemas.run import Artifact

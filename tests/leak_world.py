@@ -13,7 +13,7 @@ from drawn_frames import drive_of, frame_table
 from fresh_record import fresh_record
 
 from tracecore.plugins.host import PluginHost
-from tracecore.store import LocalStore
+from tracecore.store.local import LocalStore
 from tracecore.workspace import Workspace
 from tracecore_assets.load.program import GateSpec, Release
 from tracecore_assets.release.gates import evaluate_gates, evidence_of

@@ -11,7 +11,8 @@ from fresh_record import fresh_record
 
 from tracecore.plugins.host import PluginHost
 from tracecore.running.executor import Executor, Outcome, ResolvedInput, Task
-from tracecore.store import LocalStore, Stored
+from tracecore.store import Stored
+from tracecore.store.local import LocalStore
 from tracecore.workspace import Workspace
 from tracecore_schemas.run import Artifact, CheckRun
 

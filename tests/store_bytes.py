@@ -9,8 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 from s3_server import S3Server
 
-from tracecore.store import LocalStore, Stored
+from tracecore.store import Stored
 from tracecore.store.blob_backend import BlobBackend
+from tracecore.store.local import LocalStore
 from tracecore.store.object_store import ObjectStore
 from tracecore.workspace import Workspace
 from tracecore_schemas.arrow_tables import SIGNALS

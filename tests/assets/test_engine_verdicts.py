@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tracecore.engines import rename_inner, with_roles
-from tracecore.store import LocalStore
+from tracecore.store.local import LocalStore
 from tracecore.workspace import Workspace
 from tracecore_assets.rebuild import Verdict
 from tracecore_assets.rebuild.compare import Comparison, RebuiltVersion

@@ -18,8 +18,8 @@ from jsonschema import Draft202012Validator
 from markdown_pages import ROOT, examples
 from openlineage_data import CONTRACTS
 
-from tracecore.store import LocalStore
 from tracecore.store.delta_log import link
+from tracecore.store.local import LocalStore
 from tracecore.store.manifest import DeltaFile, delta_manifest, directory_manifest, scan_directory
 from tracecore.workspace import Workspace
 from tracecore_lineage.bundle.container import ContainerWriter

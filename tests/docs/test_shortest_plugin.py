@@ -21,7 +21,7 @@ from pathlib import Path
 import pyarrow as pa
 from tracecore.running.executor import Executor, ResolvedInput, Task
 from tracecore.plugins.host import PluginHost
-from tracecore.store import LocalStore
+from tracecore.store.local import LocalStore
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 from tracecore_lineage.trace.plugins import recorded_plugins

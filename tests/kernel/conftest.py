@@ -13,7 +13,7 @@ from plugin_folder import entry_points_of, write_distribution
 from store_bytes import AnyStore, object_store
 
 from tracecore.plugins.host import PluginHost
-from tracecore.store import LocalStore
+from tracecore.store.local import LocalStore
 from tracecore.workspace import Workspace
 
 

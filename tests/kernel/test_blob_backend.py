@@ -12,8 +12,9 @@ from s3_server import BUCKET, S3Server, free_ports
 from store_bytes import artifact, object_store, staged_file
 
 from tracecore.errors import UsageError
-from tracecore.store import LocalStore, open_store
+from tracecore.store import open_store
 from tracecore.store.blob_backend import BlobBackend
+from tracecore.store.local import LocalStore
 from tracecore.store.object_store import ObjectStore
 from tracecore.workspace import Workspace
 

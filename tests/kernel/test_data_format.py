@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tracecore.store import LocalStore
+from tracecore.store.local import LocalStore
 from tracecore.workspace import Workspace
 from tracecore_diagnosis.event_clusters import CLUSTERS
 from tracecore_schemas.arrow_tables import BUILT_IN_TABLES, PARTITION

@@ -18,9 +18,8 @@ from s3_server import S3Server
 from store_bytes import AnyStore, delta_table, drop, peek, poke, put, signals
 
 from tracecore.errors import UsageError
-from tracecore.store import LocalStore
 from tracecore.store.delta_log import read_snapshot
-from tracecore.store.local import _LocalTables
+from tracecore.store.local import LocalStore, _LocalTables
 from tracecore.store.manifest import DeltaFile, delta_manifest
 from tracecore.store.object_store import ObjectStore, _BucketTables
 from tracecore.workspace import Workspace
@@ -85,7 +84,7 @@ def test_the_same_rows_give_the_same_digest_in_another_process_at_another_path(s
 import sys
 from pathlib import Path
 from store_bytes import put, signals
-from tracecore.store import LocalStore
+from tracecore.store.local import LocalStore
 from tracecore.workspace import Workspace
 
 print(put(LocalStore(Workspace.create(Path(sys.argv[1]))), signals({"a": 40, "b": 25})).digest)

@@ -22,7 +22,7 @@ from tracecore.commands.shell import cli
 import click
 from kernel_world import World
 from tracecore.plugins.host import PluginHost
-from tracecore.store import LocalStore
+from tracecore.store.local import LocalStore
 from tracecore.workspace import Workspace
 
 @cli.command("try")

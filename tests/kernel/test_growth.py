@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 from store_bytes import put, signals
 
-from tracecore.store import LocalStore
+from tracecore.store.local import LocalStore
 from tracecore.store.place import LocalPlace
 from tracecore.workspace import Workspace
 from tracecore_schemas.run import Artifact

@@ -15,8 +15,9 @@ from store_bytes import artifact, drop, object_store, poke, put, signals, staged
 
 from tracecore.errors import UsageError
 from tracecore.running.executor import Executor
-from tracecore.store import LocalStore, open_store
+from tracecore.store import open_store
 from tracecore.store.bucket import Bucket
+from tracecore.store.local import LocalStore
 from tracecore.store.object_store import ObjectStore, _BucketTables
 from tracecore.workspace import Workspace
 from tracecore_lineage.retention.recover import open_runs

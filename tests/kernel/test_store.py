@@ -8,7 +8,7 @@ import pytest
 from store_bytes import AnyStore, artifact, drop, peek, poke, staged_directory
 
 from tracecore.errors import UsageError
-from tracecore.store import LocalStore
+from tracecore.store.local import LocalStore
 from tracecore.store.manifest import directory_manifest
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import digest_bytes

@@ -10,7 +10,7 @@ import pyarrow.dataset as ds
 import pytest
 from store_bytes import object_store
 
-from tracecore.store import LocalStore
+from tracecore.store.local import LocalStore
 from tracecore.workspace import Workspace
 from tracecore_schemas.run import Artifact
 

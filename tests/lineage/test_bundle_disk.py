@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 from click.testing import CliRunner
 from tracecore.commands.shell import cli
-from tracecore.store import LocalStore
+from tracecore.store.local import LocalStore
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 from tracecore_lineage.verify.doctor import examine

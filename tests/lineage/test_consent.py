@@ -18,7 +18,8 @@ from sqlalchemy import text
 from stored_world import StoredWorld, frames, kept
 
 from tracecore.errors import NegativeVerdict, UsageError
-from tracecore.store import LocalStore, open_store
+from tracecore.store import open_store
+from tracecore.store.local import LocalStore
 from tracecore.system.locks import hold_run, own_store, share_store
 from tracecore.testing.worlds import artifact
 from tracecore.workspace import Workspace

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from stored_world import StoredWorld, frames, kept
 
-from tracecore.store import LocalStore
+from tracecore.store.local import LocalStore
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 from tracecore_lineage.bundle.writer import export_bundle

@@ -16,7 +16,7 @@ from fresh_record import BEGUN
 from stored_world import StoredWorld, kept
 
 from tracecore.errors import NegativeVerdict, UsageError
-from tracecore.store import LocalStore
+from tracecore.store.local import LocalStore
 from tracecore_lineage import Record
 from tracecore_lineage.bundle.writer import export_bundle
 from tracecore_lineage.catalog.replay import catalog_differences

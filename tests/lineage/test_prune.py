@@ -15,7 +15,7 @@ from stored_world import StoredWorld, frames, kept
 from tampering import sql
 
 from tracecore.errors import NegativeVerdict, UsageError
-from tracecore.store import LocalStore
+from tracecore.store.local import LocalStore
 from tracecore_lineage.commands.retention import prune_command
 from tracecore_lineage.retention.consent import withdraw
 from tracecore_lineage.retention.prune import prune

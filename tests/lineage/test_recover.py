@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tracecore.store import LocalStore
+from tracecore.store.local import LocalStore
 from tracecore.system.locks import hold_run
 from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage import Record
@@ -28,7 +28,7 @@ STAGE = textwrap.dedent("""
     import sys
     from datetime import UTC, datetime
     from tracecore.system.locks import hold_run
-    from tracecore.store import LocalStore
+    from tracecore.store.local import LocalStore
     from tracecore_lineage import Record
     from tracecore_schemas.run import Run
     record = Record.open(sys.argv[1])

@@ -35,7 +35,7 @@ from tracecore.running.validation import effective_params, finish_facets, valida
 from tracecore.running.worker.handover import answers, job_for
 from tracecore.running.worker.jobs import StageRaised, StageResult, make_error
 from tracecore.running.worker.workers import Workers
-from tracecore.stage import SourceFile
+from tracecore.stage import Output, SourceFile
 from tracecore.store import Store, Stored
 from tracecore.system.failures import absent_column, clear_disk_errors, disk_problem, failure_trace, reason_of, tellable, without_places
 from tracecore.system.locks import hold_key, hold_run, share_store
@@ -52,7 +52,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A task with validated parameters, inputs and files, and its staleness key."""
+    """A validated task: its parameters, the files found for its file ports, its planned checks, and its staleness key.
+
+    `recorded` are the parameters as they are recorded; `left_out` are withdrawn files with the reason; `not_taken` summarizes files of other formats.
+    """
 
     params: BaseModel
     recorded: Mapping[str, JSON]
@@ -130,13 +133,14 @@ class Executor:
                 raise UsageError(f"{task.in_words} can't read its input '{name}': {reason}")
 
     def _wait(self, task: Task) -> None:
+        """Report, in the log and as progress, that another process makes the same outputs."""
         _log.info("Another process makes the same as '%s': waiting for it.", task.job)
         if self._progress is not None:
             with contextlib.suppress(Exception):  # a listener can't disturb a run
                 self._progress(0, 0, "another process makes the same: waiting for it")
 
     def _usable(self, task: Task, known: CompletedRun) -> bool:
-        """Whether all outputs of a completed run are still in the store; in strict mode, not for a run with undeclared accesses."""
+        """Whether all outputs of a completed run are in the store and not erased, and, in strict mode, the run had no undeclared accesses."""
         wanted = set(task.stage.stage_class.outputs())
         if not wanted <= known.outputs.keys():
             return False
@@ -146,7 +150,7 @@ class Executor:
         return all(self._store.exists(output) and self._recorder.erased(output) is None for output in outputs)
 
     def _reuse(self, task: Task, prepared: _Prepared, known: CompletedRun) -> Outcome:
-        """Return the outcome of an earlier run, after running checks that have no recorded result with the present settings."""
+        """Return an outcome with the outputs of an earlier run, after running the checks without a recorded result under the present settings."""
         outputs = {port: known.outputs[port] for port in task.stage.stage_class.outputs()}
         checks = tuple(
             known_result(planned, outputs[planned.port], known.checks) or self._check(planned, task, known.id, outputs) for planned in prepared.checks
@@ -156,6 +160,7 @@ class Executor:
     # --- a run
 
     def _make(self, task: Task, prepared: _Prepared) -> Outcome:
+        """Run the stage and its checks, and return the outcome; holds the lock of the run until the stage's terminal event is recorded."""
         run = self._run(task, prepared)
         with hold_run(self._workspace.locks, run.id):
             try:
@@ -166,7 +171,7 @@ class Executor:
         return Outcome(run.id, reused=False, outputs=outputs, checks=checks, rejected=rejected_refs(checks))
 
     def _run(self, task: Task, prepared: _Prepared) -> Run:
-        """Return the description of the run to start."""
+        """Return the run to start, with a new id, its environment and the plugin's code location."""
         return Run(
             id=self._recorder.new_run_id(),
             job=task.job,
@@ -193,11 +198,11 @@ class Executor:
             self._recorder.start(run)
         self._host.notify("run_started", _summary(task, run, RunState.OPEN))
         stage = task.stage.stage_class
-        supplied = [
-            RunInput(name, task.inputs[name].artifact, task.inputs[name].producer, stage.use_of(name))
+        supplied = {
+            name: RunInput(name, task.inputs[name].artifact, task.inputs[name].producer, stage.use_of(name))
             for name in stage.inputs()
             if name in task.inputs
-        ]
+        }
         adoptions = Intake(
             run, self._store, self._recorder, self._workspace.locks, prepared.found, stage.file_ports(), supplied, prepared.withdrawn,
             prepared.not_taken,
@@ -216,10 +221,10 @@ class Executor:
             facets = {**adoptions.facets, **self._undeclared(task, made, unknowns), DEPENDENCIES: facet(loaded)}
             outputs = self._put_outputs(task, run, prepared, made, unknowns)
             with clear_disk_errors(self._workspace.root):
-                self._recorder.complete(run, [*supplied, *adoptions.inputs], outputs, facets)
+                self._recorder.complete(run, [*supplied.values(), *adoptions.inputs], outputs, facets)
             self._sources.remember(loaded)
         except BaseException as error:
-            raised = self._end_badly(task, run, [*supplied, *adoptions.inputs], error)
+            raised = self._end_badly(task, run, [*supplied.values(), *adoptions.inputs], error)
             if raised is error:
                 raise
             raise raised from error
@@ -263,7 +268,7 @@ class Executor:
             raise RunFailed(f"{task.in_words} ended without writing its output '{missing[0]}'.")
         outputs: dict[str, Artifact] = {}
         for name, port in declared.items():
-            stored = self._put(task, run, prepared, made, name, port.file, unknowns)
+            stored = self._put(task, run, prepared, made, port, unknowns)
             outputs[name] = Artifact(
                 kind=port.kind,
                 name=task.output_name(name),
@@ -280,16 +285,15 @@ class Executor:
             )
         return outputs
 
-    def _put(
-        self, task: Task, run: Run, prepared: _Prepared, made: StageResult, name: str, file: str | None, unknowns: list[tuple[str | None, Unknown]]
-    ) -> Stored:
-        port = task.stage.stage_class.outputs()[name]
+    def _put(self, task: Task, run: Run, prepared: _Prepared, made: StageResult, port: Output, unknowns: list[tuple[str | None, Unknown]]) -> Stored:
+        """Move one output from staging into the store; raises RunFailed if the stage did not write what the port declares."""
+        name, file = port.name, port.file
         if name in made.tables:
             if file is not None:
                 raise RunFailed(f"{task.in_words} wrote its output '{name}' as a table, but declares it as the file '{file}'.")
-            kind, called = port.kind, task.output_name(name)
-            after = self._recorder.newest_table(kind, called)
-            return self._store.put_table(made.tables[name], kind=kind, name=called, run_id=run.id, after=after)
+            called = task.output_name(name)
+            after = self._recorder.newest_table(port.kind, called)
+            return self._store.put_table(made.tables[name], kind=port.kind, name=called, run_id=run.id, after=after)
         folder = made.folders[name]
         link = next((each for each in (folder, folder / (file or "")) if each.is_symlink()), None)
         if link is not None:
@@ -348,7 +352,7 @@ class Executor:
         return raised
 
     def _lacking_column(self, task: Task, reason: str, inputs: Sequence[RunInput]) -> str | None:
-        """Return an error message if the failure is a column that an input table lacks, else None."""
+        """Return an error message if a failure's reason names a column that an input table lacks, else None."""
         column = absent_column(reason)
         tables = [each for each in inputs if column and each.artifact.media is Media.DELTA]
         lacking = [each for each in tables if column not in cast("Any", self._store.open(each.artifact)).schema.names]
@@ -358,6 +362,7 @@ class Executor:
         return f"{task.in_words} needs the column '{column}', which its input {named} does not have: wire it to a table that does."
 
     def _check(self, planned: PlannedCheck, task: Task, run_id: str, outputs: Mapping[str, Artifact]) -> CheckRun:
+        """Run a check of a run's outputs and return its record; disk errors become UsageErrors."""
         with clear_disk_errors(self._workspace.root):
             return run_check(planned, task.job, run_id, outputs, self._store, self._recorder)
 
@@ -368,4 +373,5 @@ def _is_current(known: CompletedRun, code: Code) -> bool:
 
 
 def _summary(task: Task, run: Run, state: RunState, *, outputs: tuple[str, ...] = (), error: str | None = None) -> RunSummary:
+    """Return the summary of a run that observer hooks receive."""
     return RunSummary(run.id, run.job, task.stage.kind.value, task.stage.name, state, outputs, error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -167,40 +168,29 @@ def _source(path: Path, name: str, port: Files) -> SourceFile:
 _EXTERNAL_NAMESPACE = "file"
 
 
+@dataclass
 class Intake:
     """The external files of one run: adopted, quarantined, or only read.
 
-    Args:
+    Attributes:
         locks: the workspace's lock folder.
         found: files found before the run, by file port.
         ports: the stage's file ports by name.
-        supplied: the run's inputs, whose members may be adopted.
+        supplied: the run's inputs by port, whose members may be adopted.
         not_taken: summaries of the other files in the searched folders.
     """
 
-    def __init__(
-        self,
-        run: Run,
-        store: Store,
-        recorder: Recorder,
-        locks: Path,
-        found: Mapping[str, Sequence[SourceFile]],
-        ports: Mapping[str, Files],
-        supplied: Sequence[RunInput] = (),
-        withdrawn: ErasureFilter = ErasureFilter(),  # noqa: B008  # frozen: nothing was withdrawn
-        not_taken: Sequence[str] = (),
-    ) -> None:
-        self._run = run
-        self._store = store
-        self._recorder = recorder
-        self._locks = locks
-        self._found = found
-        self._ports = ports
-        self._supplied = {taken.role: taken for taken in supplied}
-        self._withdrawn = withdrawn
-        self._not_taken = tuple(not_taken)
-        self._by_name: dict[tuple[str, str], tuple[SourceFile, RunInput]] = {}
-        self._quarantined: dict[tuple[str, str], tuple[SourceFile, str]] = {}
+    _run: Run
+    _store: Store
+    _recorder: Recorder
+    _locks: Path
+    _found: Mapping[str, Sequence[SourceFile]]
+    _ports: Mapping[str, Files]
+    _supplied: Mapping[str, RunInput]
+    _withdrawn: ErasureFilter
+    _not_taken: Sequence[str]
+    _by_name: dict[tuple[str, str], tuple[SourceFile, RunInput]] = field(default_factory=dict)
+    _quarantined: dict[tuple[str, str], tuple[SourceFile, str]] = field(default_factory=dict)
 
     def adopt(self, file: SourceFile, *, kind: str, name: str, facets: Mapping[str, JSON], unknowns: Sequence[tuple[str, str]]) -> Path:
         """Keep a file, record it, and return its stored path; the same file and name are recorded once.

@@ -6,6 +6,7 @@ If two ledgers shared a store, `prune` of one would remove the other's files as 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 from tracecore.errors import UsageError
 from tracecore.workspace import Workspace
@@ -17,21 +18,21 @@ MARKER = "ledger.json"
 JOIN = "'tracecore workspace join DIR' makes a further host's folder for that ledger"
 
 
+@dataclass(eq=False)
 class WrongLedger(UsageError):
     """A catalog or store that belongs to another ledger than the workspace's, or to none.
 
-    Args:
+    Attributes:
         what: `catalog` or `store`.
         expected: id of the workspace's ledger.
         found: id of the ledger found, or `none`.
     """
 
-    def __init__(self, message: str, *, what: str, place: str, expected: str, found: str) -> None:
-        super().__init__(message)
-        self.what = what
-        self.place = place
-        self.expected = expected
-        self.found = found
+    message: str
+    what: str
+    place: str
+    expected: str
+    found: str
 
 
 def ledger_mark(ledger_id: str) -> bytes:

@@ -34,9 +34,9 @@ _CODE = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Fingerprints of a process's global state and of a plugin's module globals and class attributes, by name.
+    """Fingerprints of a process's global state (`process`) and of a plugin's module globals and class attributes (`plugin`), by name.
 
-    `process` may legitimately change when a library is imported; `restore` are functions that restore it.
+    The import of a library may change the process's state; the functions in `restore` set it back.
     """
 
     process: Mapping[str, str]
@@ -45,8 +45,13 @@ class Snapshot:
 
 
 def snapshot(package: str) -> Snapshot:
-    """Return a snapshot of the process and of a plugin's package."""
-    return Snapshot(_process(), _plugin(package), _restores())
+    """Return a snapshot of the process and of the loaded modules of a plugin's top-level package."""
+    states, environment = list(_states()), dict(os.environ)
+    process = {f"os.environ[{name!r}]": value for name, value in environment.items()}
+    process |= {f"the thread {_thread(thread)!r} that it left running": str(thread.ident) for thread in threading.enumerate()}
+    process |= {name: fingerprint for name, fingerprint, _ in states}
+    restores = [os.environ.clear, lambda: os.environ.update(environment), *(restore for *_, restore in states if restore is not None)]
+    return Snapshot(process, _plugin(package), tuple(restores))
 
 
 def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
@@ -54,53 +59,34 @@ def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
 
 
-def _process() -> dict[str, str]:
-    found = {f"os.environ[{name!r}]": value for name, value in os.environ.items()}
-    found["the working directory"] = os.getcwd()  # noqa: PTH109  # compared as text
-    found["the random module's global state"] = _digest(random.getstate())
-    found["warnings.filters"] = _digest([str(each) for each in warnings.filters])
-    found["the locale"] = str(locale.setlocale(locale.LC_ALL))
-    found["sys.path"] = _digest(sys.path)
-    found["the root logger"] = _digest((logging.root.level, len(logging.root.handlers)))
-    for thread in threading.enumerate():
-        found[f"the thread {_thread(thread)!r} that it left running"] = str(thread.ident)
+def _states() -> Iterator[tuple[str, str, Callable[[], object] | None]]:
+    """Yield (name, fingerprint, function that restores it, if any) of the process's global state, without environment variables and threads."""
+    generator, filters, path = random.getstate(), list(warnings.filters), list(sys.path)
+    folder, where = os.getcwd(), locale.setlocale(locale.LC_ALL)  # noqa: PTH109  # compared as text
+    yield "the working directory", folder, lambda: os.chdir(folder)
+    yield "the random module's global state", _digest(generator), lambda: random.setstate(generator)
+    digest = _digest([str(each) for each in filters])
+    yield "warnings.filters", digest, lambda: warnings.filters.__setitem__(slice(None), filters)  # type: ignore[index]  # read-only in typeshed
+    yield "the locale", where, lambda: locale.setlocale(locale.LC_ALL, where)
+    yield "sys.path", _digest(path), lambda: sys.path.__setitem__(slice(None), path)
+    yield "the root logger", _digest((logging.root.level, len(logging.root.handlers))), None
     if (numpy := sys.modules.get("numpy")) is not None:
-        state = numpy.random.get_state(legacy=True)
-        found["numpy's global random state"] = _digest([*(str(part) for part in state[1:]), hashlib.sha256(state[1].tobytes()).hexdigest()])
-        found["numpy's error handling (np.seterr)"] = str(sorted(numpy.geterr().items()))
+        state, handling = numpy.random.get_state(legacy=True), numpy.geterr()
+        numbers = _digest([*(str(part) for part in state[1:]), hashlib.sha256(state[1].tobytes()).hexdigest()])
+        yield "numpy's global random state", numbers, lambda: numpy.random.set_state(state)
+        yield "numpy's error handling (np.seterr)", str(sorted(handling.items())), lambda: numpy.seterr(**handling)
     if (torch := sys.modules.get("torch")) is not None and hasattr(torch, "get_rng_state"):
-        found["torch's global random state"] = hashlib.sha256(torch.get_rng_state().numpy().tobytes()).hexdigest()
-        found["torch's number of threads"] = str(torch.get_num_threads())
-        found["torch's default dtype"] = str(torch.get_default_dtype())
-        found["torch's deterministic algorithms"] = str(torch.are_deterministic_algorithms_enabled())
-        found["torch's gradient mode"] = str(torch.is_grad_enabled())
-    return found
+        tensor, threads, dtype = torch.get_rng_state(), torch.get_num_threads(), torch.get_default_dtype()
+        yield "torch's global random state", hashlib.sha256(tensor.numpy().tobytes()).hexdigest(), lambda: torch.set_rng_state(tensor)
+        yield "torch's number of threads", str(threads), lambda: torch.set_num_threads(threads)
+        yield "torch's default dtype", str(dtype), lambda: torch.set_default_dtype(dtype)
+        yield "torch's deterministic algorithms", str(torch.are_deterministic_algorithms_enabled()), None
+        yield "torch's gradient mode", str(torch.is_grad_enabled()), None
 
 
 def _thread(thread: threading.Thread) -> str:
     # The number in a default name would make each thread another finding.
     return thread.name.partition("-")[0] if thread.name.startswith("Thread-") else thread.name
-
-
-def _restores() -> tuple[Callable[[], object], ...]:
-    environment, folder, filters = dict(os.environ), os.getcwd(), list(warnings.filters)  # noqa: PTH109  # as above
-    generator, where, path = random.getstate(), locale.setlocale(locale.LC_ALL), list(sys.path)
-    restores: list[Callable[[], object]] = [
-        os.environ.clear,
-        lambda: os.environ.update(environment),
-        lambda: os.chdir(folder),
-        lambda: random.setstate(generator),
-        lambda: locale.setlocale(locale.LC_ALL, where),
-        lambda: warnings.filters.__setitem__(slice(None), filters),  # type: ignore[index]  # typeshed has it read-only
-        lambda: sys.path.__setitem__(slice(None), path),
-    ]
-    if (numpy := sys.modules.get("numpy")) is not None:
-        state, handling = numpy.random.get_state(), numpy.geterr()
-        restores += [lambda: numpy.random.set_state(state), lambda: numpy.seterr(**handling)]
-    if (torch := sys.modules.get("torch")) is not None and hasattr(torch, "get_rng_state"):
-        tensor, threads, dtype = torch.get_rng_state(), torch.get_num_threads(), torch.get_default_dtype()
-        restores += [lambda: torch.set_rng_state(tensor), lambda: torch.set_num_threads(threads), lambda: torch.set_default_dtype(dtype)]
-    return tuple(restores)
 
 
 def _plugin(package: str) -> dict[str, str]:
@@ -138,11 +124,11 @@ def _digest(value: Any) -> str:
 def attempt(
     stage: type[Stage], context: RunContext, params: Any, asked: Mapping[str, Any], found: dict[str, Any], again: Callable[[], RunContext]
 ) -> None:
-    """Run a stage; run it again if the process's state changed, to distinguish the stage's changes from those of a library's first import.
+    """Run a stage under observation, and a second time if the process's global state changed, since a library's first import changes it only once.
 
     Args:
-        asked: `package` of the plugin, `state` (whether to check global state), and `workspace`, its path.
-        found: filled with the findings, even if the stage raises.
+        asked: `package` of the plugin, `state` (whether to check the process's state), and `workspace`, its path.
+        found: filled with the accesses and changed state by finding (`reads`, `state`), even if the stage raises.
         again: creates a context whose outputs are discarded.
     """
     package = asked["package"]
@@ -153,8 +139,8 @@ def attempt(
         stage().run(context, params)
     finally:
         strays = context.watch.strays()
-        found |= {f"{verb}s": _words(strays, verb, asked["workspace"]) for verb in ("read", "write", "connect", "start")}
-        found["extra"] = list(_beside(stage, context.folders))
+        found |= {f"{verb}s": _accesses_in_words(strays, verb, asked["workspace"]) for verb in ("read", "write", "connect", "start")}
+        found["extra"] = list(_files_beside(stage, context.folders))
         after = snapshot(package)
         found["state"] = changed(before.plugin, after.plugin)
     suspects = changed(before.process, after.process)
@@ -170,20 +156,20 @@ def attempt(
             shutil.rmtree(folder.parent, ignore_errors=True)
 
 
-def _words(strays: list[Access], verb: str, workspace: str) -> list[str]:
-    """Return the targets of a stage's undeclared accesses of one kind, with the plugin's line."""
+def _accesses_in_words(strays: list[Access], verb: str, workspace: str) -> list[str]:
+    """Return the targets of a stage's undeclared accesses of one verb, each once, with the line of the plugin that made the access."""
     words = [f"{_short(each.target, workspace)}{f' ({each.where})' if each.where else ''}" for each in strays if each.verb == verb]
     return list(dict.fromkeys(words))
 
 
 def _short(target: str, root: str) -> str:
-    """Return a path in the trial's workspace relative to it, other targets unchanged."""
+    """Return a path inside the trial's workspace (`root`) as `the workspace's <relative path>`, and other targets unchanged."""
     real = os.path.realpath(target) if target.startswith("/") else target
     return f"the workspace's {real[len(root) + 1 :]}" if real.startswith(f"{root}/") else target
 
 
-def _beside(stage: type[Stage], folders: Mapping[str, Path]) -> Iterator[str]:
-    """Yield a message for each file next to an output's single declared file; such files are not kept."""
+def _files_beside(stage: type[Stage], folders: Mapping[str, Path]) -> Iterator[str]:
+    """Yield a message for each file next to an output's single declared file, which the store will not keep."""
     declared = stage.outputs()
     for port, folder in folders.items():
         if declared[port].file is None or not folder.is_dir():

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, delete
 
 from tracecore.errors import NegativeVerdict, RunFailed, TracecoreError, UsageError
-from tracecore.store import LocalStore, Store, open_store
+from tracecore.store import Store, open_store
+from tracecore.store.local import LocalStore
 from tracecore.system.locks import hold_key, hold_run, share_store
 from tracecore_lineage.bundle.manifest import Manifest
 from tracecore_lineage.bundle.reader import open_bundle

@@ -127,10 +127,11 @@ class StageResult:
         )
 
 
+@dataclass(eq=False)
 class StageRaised(Exception):
     """A stage failed or was stopped in its worker, or the worker process died.
 
-    Args:
+    Attributes:
         reason: one sentence.
         trace: stack trace to record.
         text: traceback to show.
@@ -140,24 +141,16 @@ class StageRaised(Exception):
         trial: results of a trial.
     """
 
-    def __init__(
-        self,
-        reason: str,
-        *,
-        trace: str = "",
-        text: str = "",
-        known: str = "",
-        disk: str = "",
-        interrupt: bool = False,
-        trial: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(f"{reason}\n{text}" if text else reason)
-        self.reason = reason
-        self.trace = trace
-        self.known = known
-        self.disk = disk
-        self.interrupt = interrupt
-        self.trial = trial or {}
+    reason: str
+    trace: str = ""
+    text: str = ""
+    known: str = ""
+    disk: str = ""
+    interrupt: bool = False
+    trial: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.reason}\n{self.text}" if self.text else self.reason
 
 
 def shape_of(stage: type[Stage], params: BaseModel) -> JSON:
