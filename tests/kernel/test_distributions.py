@@ -19,7 +19,7 @@ SOURCE = "VALUE = 1\n"
 
 def digests(name: str) -> tuple[str, str, str]:
     importlib.invalidate_caches()
-    return distributions.source_digest(name), distributions.installed()[name].digest, current_environment().digest
+    return distributions.installed()[name].source_digest, distributions.installed()[name].digest, current_environment().digest
 
 
 def test_an_environment_names_python_the_machine_and_every_distribution() -> None:
@@ -79,8 +79,8 @@ def clone(folder: Path, name: str = "beta") -> Path:
 
 ASK = (
     "import sys, json; sys.path.insert(0, sys.argv[1]); import site; site.addsitedir(sys.argv[1])\n"
-    "from tracecore.system.distributions import installed, source_digest\n"
-    "print(json.dumps([source_digest('beta'), installed()['beta'].digest, [p.name for p in installed()['beta'].folders]]))"
+    "from tracecore.system.distributions import installed\n"
+    "print(json.dumps([installed()['beta'].source_digest, installed()['beta'].digest, [p.name for p in installed()['beta'].folders]]))"
 )
 
 

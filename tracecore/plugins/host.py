@@ -62,16 +62,10 @@ class RegisteredStage:
     @property
     def plugin(self) -> Plugin:
         """The plugin as recorded with a run, with the digest of its source files as they are on disk now."""
-        from tracecore.system.distributions import source_digest
+        from tracecore.system.distributions import installed
 
-        distribution = canonicalize_name(self.distribution)
-        return Plugin(
-            entry_point=self.entry_point,
-            stage=self.name,
-            distribution=self.distribution,
-            version=self.version,
-            source_digest=source_digest(distribution),
-        )
+        digest = installed()[canonicalize_name(self.distribution)].source_digest
+        return Plugin(self.entry_point, self.name, self.distribution, self.version, digest)
 
     @property
     def code(self) -> CodeLocation | None:

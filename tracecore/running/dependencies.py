@@ -12,7 +12,7 @@ import sys
 import sysconfig
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,7 +104,7 @@ _SYSTEM = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference between what something was made from and the present: the part's old and new value, None if it did not or does not exist.
+    """One difference between what an output was made from and the present: `then` and `now` are digests or versions, None if there is none.
 
     `part` is `code`, `dependency`, `parameter`, `input` or `format`.
     """
@@ -122,10 +122,11 @@ class Code:
         self._installed = installed()
         self._owners = owners()
         self._roots = sorted({str(each.root) for each in self._installed.values()}, key=len, reverse=True)
-        self._states: dict[str, str] = {}
-        self._files: dict[str, Mapping[str, object]] = {}
-        self._found: dict[str, bool] = {}
-        self._hashes: dict[str, str] = {}
+        # Cached, since each is asked for all candidates of a key.
+        self._files_of = cache(lambda each: each.files)
+        self._state = cache(self._current_state)
+        self._is_there = cache(self._find)
+        self._hash = cache(lambda part, name: file_sha256(self.place(name) if part == "code" else name))
 
     @cached_property
     def _editable(self) -> dict[str, str]:
@@ -148,11 +149,6 @@ class Code:
                     if relative in self._files_of(each):
                         return each
         return None
-
-    def _files_of(self, each: Installed) -> Mapping[str, object]:
-        if each.name not in self._files:
-            self._files[each.name] = each.files
-        return self._files[each.name]
 
     def dependencies(self, loaded: Loaded) -> tuple[Dependencies, dict[str, str]]:
         """Return a run's dependencies, without sizes of kept texts, and the absolute path of each source by its recorded name."""
@@ -203,6 +199,7 @@ class Code:
         return sorted({*(self.name(path) for path in (*loaded.changed, *touched)), *replaced})
 
     def _is_as(self, each: Installed, before: tuple[str, str] | None, version: str) -> bool:
+        """Whether a distribution has the version and digest that it had before; for one recorded file by file, only the version counts."""
         return before is not None and before == (version, before[1] if each.is_by_file else each.digest)
 
     def _before(self, path: str, files: Mapping[str, str]) -> str:
@@ -215,15 +212,15 @@ class Code:
         yield from self._replaced(then)
         files = [("code", file, digest) for file, digest, _ in then.sources] + [("dependency", path, digest) for path, digest in then.natives]
         for part, name, digest in files:
-            if name not in self._hashes:  # asked once for all candidates
-                self._hashes[name] = file_sha256(self.place(name) if part == "code" else name)
-            if self._hashes[name] != digest:
-                yield Change(part, name, digest, self._hashes[name] or None)
+            now = self._hash(part, name)
+            if now != digest:
+                yield Change(part, name, digest, now or None)
         yield from (Change("dependency", name, None, "found") for name in then.absent if self._is_there(name))
         if then.data_format != DATA_FORMAT:
             yield Change("format", "data format", str(then.data_format), str(DATA_FORMAT))
 
     def _replaced(self, then: Dependencies) -> Iterator[Change]:
+        """Yield the recorded distributions that are missing, or have another version or other files now."""
         for name, version, digest in then.distributions:
             each = self._installed.get(name)
             if each is None:
@@ -232,7 +229,7 @@ class Code:
                 yield Change("dependency", name, version, each.version if each.version != version else f"{version} (other files)")
 
     def name(self, path: str) -> str:
-        """Return a file's path from its package's folder on, independent of the machine."""
+        """Return a file's recorded name: its path from its package's folder on, the same on every machine."""
         roots = [*(str(Path(each).parent) for each in self.hashed), *(each for each in sys.path if each)]
         fitting = [each for each in roots if path.startswith(f"{each}/")]
         return path[len(max(fitting, key=len)) + 1 :] if fitting else inside_package(path)
@@ -251,37 +248,32 @@ class Code:
         except OSError:
             return None
 
-    def _state(self, each: Installed) -> str:
+    def _current_state(self, each: Installed) -> str:
         """Return the digest of a distribution, including files edited after installation.
 
         Of plugins and editable distributions only name and version count, since their loaded files are recorded one by one.
         """
-        if each.name not in self._states:
-            edited: list[JSON] = [] if each.is_by_file else [list(one) for one in each.edited()]
-            own = digest_json({"name": each.name, "version": each.version}) if each.is_by_file else each.digest
-            self._states[each.name] = digest_json({"record": own, "edited": edited}) if edited else own
-        return self._states[each.name]
+        edited: list[JSON] = [] if each.is_by_file else [list(one) for one in each.edited()]
+        own = digest_json({"name": each.name, "version": each.version}) if each.is_by_file else each.digest
+        return digest_json({"record": own, "edited": edited}) if edited else own
 
     def _is_kernel(self, path: str) -> bool:
+        """Whether a file belongs to tracecore's own distribution."""
         owner = self.owner(path)
         return (owner is not None and owner.name == _OURS) or any(
             path == folder or path.startswith(f"{folder}/") for folder, name in self._editable.items() if name == _OURS
         )
 
     def _counts(self, name: str, loaded: Loaded) -> bool:
-        """Whether the absence of a name can matter: not for the kernel, the standard library, and inside packages recorded by distribution."""
+        """Whether the absence of a module is recorded: not of the kernel's, the standard library's, or inside packages recorded by distribution."""
         top, dot, _ = name.partition(".")
         if name in loaded.modules or top in KERNEL or top in sys.stdlib_module_names:
             return False
         file = loaded.modules.get(top)
         return not dot or name.startswith(ABSENT_DISTRIBUTION) or file is None or file in loaded.hashed
 
-    def _is_there(self, name: str) -> bool:
-        if name not in self._found:
-            self._found[name] = self._find(name)
-        return self._found[name]
-
     def _find(self, name: str) -> bool:
+        """Whether a module, or a distribution as `distribution <name>`, can be found now, without importing it."""
         if name.startswith(ABSENT_DISTRIBUTION):
             return canonicalize_name(name.removeprefix(ABSENT_DISTRIBUTION)) in self._installed
         path: Iterable[str] | None = None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tracecore.errors import UsageError
 from tracecore.files import clone_or_copy, make_folder, remove_tree
-from tracecore.store.delta_tables import data_names, log_names, open_table, table_exists, table_parts, verify_log, verify_table
+from tracecore.store.delta_tables import data_names, log_names, table_exists, table_parts, verify_log, verify_table
 from tracecore.store.erasure import gone_by_path
 from tracecore.store.manifest import directory_manifest, scan_directory
 from tracecore.store.place import Place, leads_out
@@ -25,23 +25,20 @@ from tracecore_schemas.run import Artifact, DeltaVersion
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.dataset as ds
 
 __all__ = [
     "BaseStore",
     "described_directory",
-    "described_file",
     "directory_members",
     "manifest_beside",
-    "staged_copy",
     "verify_directory",
 ]
 
 _ADOPTED = ".adopted"
 
 
-def staged_copy(staging: Path, source: Path) -> tuple[Path, str, int]:
-    """Copy a file to staging and return the copy, its digest and its size; both are those of the copy, as the source may change."""
+def _staged_copy(staging: Path, source: Path) -> tuple[Path, str, int]:
+    """Copy a file to staging and return the copy, its digest and its size in bytes; both are those of the copy, as the source may change."""
     folder = staging / _ADOPTED
     folder.mkdir(exist_ok=True)
     staged = folder / f"{len(list(folder.iterdir()))}"
@@ -51,12 +48,6 @@ def staged_copy(staging: Path, source: Path) -> tuple[Path, str, int]:
         staged.unlink(missing_ok=True)
         raise
     return staged, digest, size
-
-
-def described_file(source: Path) -> tuple[str, int]:
-    """Return a staged file's digest and size in bytes, after replacing it by a copy if it has other hard links."""
-    _unshare(source)
-    return digest_file(source), source.stat().st_size
 
 
 def _unshare(file: Path) -> None:
@@ -84,14 +75,19 @@ def manifest_beside(location: str) -> str:
     return f"{location}.manifest.json"
 
 
+def _read_manifest(place: Place, path: str) -> bytes | None:
+    """Return a directory's stored manifest, or None if it is missing."""
+    try:
+        return place.read(path)
+    except FileNotFoundError:
+        return None
+
+
 def directory_members(artifact: Artifact, place: Place) -> list[tuple[str, int, str]]:
     """Return (path, size, SHA-256 hex) of a stored directory's files; raises UsageError if its manifest is missing or not the recorded one."""
     beside = manifest_beside(str(artifact.location))
-    try:
-        manifest = place.read(beside)
-    except FileNotFoundError:
-        manifest = b""
-    if digest_bytes(manifest) != artifact.digest:
+    manifest = _read_manifest(place, beside)
+    if manifest is None or digest_bytes(manifest) != artifact.digest:
         raise UsageError(f"The members of {artifact.ref} are not known: its manifest '{beside}' is missing or another: run 'tracecore verify'.")
     return [(each["path"], each["size"], each["sha256"]) for each in json.loads(manifest)["files"]]
 
@@ -114,10 +110,7 @@ def verify_directory(artifact: Artifact, place: Place, gone: Mapping[str, Erased
     digest = digest_bytes(directory_manifest((path, *facts) for path, facts in found.items()))
     failures, excused = list(back), set(back)
     beside = manifest_beside(where)
-    try:
-        manifest: bytes | None = place.read(beside)
-    except FileNotFoundError:
-        manifest = None
+    manifest = _read_manifest(place, beside)
     if manifest is None or digest_bytes(manifest) != artifact.digest:
         shown = "missing" if manifest is None else digest_bytes(manifest)
         failures.append(StoreFailure(beside, artifact.digest, shown))
@@ -162,6 +155,7 @@ class BaseStore:
             return write_table(data, folder)
 
     def _location(self, artifact: Artifact) -> str:
+        """Return an artifact's path in the store; raises UsageError if its bytes are not kept or the path leads out of the store."""
         if artifact.location is None or artifact.media is Media.NONE:
             raise UsageError(f"The bytes of {artifact.ref} are not kept in this store: only its digest is recorded.")
         # A location from an imported record must not lead out of the store.
@@ -202,10 +196,15 @@ class BaseStore:
             return [Part(f"{location}/{path}", f"sha256:{digits}", size) for path, size, digits in directory_members(artifact, self.place)]
         return [Part(location, artifact.digest, artifact.size_bytes or 0)]
 
-    def _dataset(self, artifact: Artifact) -> ds.Dataset:
-        return open_table(artifact, self.place)
+    def _staged_file(self, source: Path, run_id: str, *, move: bool) -> tuple[Path, str, int]:
+        """Return a file in staging, the source itself if it is moved, else a copy, with its digest and size in bytes."""
+        if not move:
+            return _staged_copy(self.staging(run_id), source)
+        _unshare(source)
+        return source, digest_file(source), source.stat().st_size
 
     def _missing(self, artifact: Artifact) -> UsageError:
+        """Return the error for an artifact whose bytes are missing from the store."""
         return UsageError(f"{artifact.ref} can't be read: '{artifact.location}' is missing from the store.")
 
     def verify_log(

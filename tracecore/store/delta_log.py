@@ -55,7 +55,6 @@ class LogEntry:
     path: str
     size: int
     partition: tuple[tuple[str, str | None], ...]
-    deletion_vector: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ class LogState:
         for added in (each["add"] for each in actions if "add" in each):
             path = unquote(added["path"])
             partition = tuple(sorted(added["partitionValues"].items()))
-            self._files[path] = LogEntry(path, added["size"], partition, added.get("deletionVector"))
+            self._files[path] = LogEntry(path, added["size"], partition)
 
     def snapshot(self) -> Snapshot:
         """Return the current version; raises ValueError if no commit so far has a protocol and a schema."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracecore.files import fsync_file, fsync_tree, fsync_upward, make_folder, remove_tree, rename_durably, write_durably
-from tracecore.store.base_store import BaseStore, described_directory, described_file, manifest_beside, staged_copy
+from tracecore.store.base_store import BaseStore, described_directory, manifest_beside
 from tracecore.store.delta_log import LOG, commit_table
-from tracecore.store.delta_tables import is_committed, uncommitted
+from tracecore.store.delta_tables import is_committed, open_table, uncommitted
 from tracecore.store.erasure import erase_files, inventory
 from tracecore.store.ledger_binding import MARKER
 from tracecore.store.manifest import scan_directory
@@ -66,12 +66,9 @@ class LocalStore(BaseStore):
 
     def put_file(self, source: Path, *, run_id: str, move: bool = False) -> Stored:
         with clear_disk_errors(self._workspace):
+            staged, digest, size = self._staged_file(source, run_id, move=move)
             if move:
-                digest, size = described_file(source)
-                fsync_file(source)
-                staged = source
-            else:
-                staged, digest, size = staged_copy(self.staging(run_id), source)
+                fsync_file(staged)
             location = blob_location(digest)
             target = self.root / location
             # A blob damaged on disk is replaced.
@@ -127,7 +124,7 @@ class LocalStore(BaseStore):
     def open(self, artifact: Artifact) -> Path | ds.Dataset:
         place = self.root / self._location(artifact)
         if artifact.media is Media.DELTA:
-            return self._dataset(artifact)
+            return open_table(artifact, self.place)
         if not (place.is_dir() if artifact.media is Media.DIRECTORY else place.is_file()):
             raise self._missing(artifact)
         return place

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from tracecore.errors import UsageError
 from tracecore.files import remove_tree, write_durably
-from tracecore.store.base_store import BaseStore, described_directory, described_file, directory_members, manifest_beside, staged_copy
+from tracecore.store.base_store import BaseStore, described_directory, directory_members, manifest_beside
 from tracecore.store.blob_backend import BlobBackend
 from tracecore.store.bucket import Bucket
 from tracecore.store.delta_log import commit_table
-from tracecore.store.delta_tables import is_committed
+from tracecore.store.delta_tables import is_committed, open_table
 from tracecore.store.manifest import scan_directory
 from tracecore.store.place import inside
 from tracecore.store.protocol import StagedTable, Stored
@@ -55,7 +55,7 @@ class Cache:
         """Return the path of a directory's copy, which may not exist."""
         return self._folder / "trees" / hex_of(digest)
 
-    def give(self, staged: Path, place: Path) -> None:
+    def move_in(self, staged: Path, place: Path) -> None:
         """Move a staged file or directory, whose bytes are stored, to its path in the cache."""
         with clear_disk_errors(self._folder):
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ class Cache:
             _remove(place)
             with self._part() as part:
                 self._download(path, part, digest)
-                self.give(part, place)
+                self.move_in(part, place)
         return place
 
     def fetch_tree(self, location: str, digest: str, members: Sequence[tuple[str, int, str]]) -> Path:
@@ -89,7 +89,7 @@ class Cache:
                 for path, _, digits in members:
                     (part / path).parent.mkdir(parents=True, exist_ok=True)
                     self._download(f"{location}/{path}", part / path, f"sha256:{digits}")
-                self.give(part, place)
+                self.move_in(part, place)
         return place
 
     def forget(self) -> None:
@@ -176,15 +176,11 @@ class ObjectStore(BaseStore):
     def put_file(self, source: Path, *, run_id: str, move: bool = False) -> Stored:
         """Upload a file under its digest, unless an undamaged object is there, and move it to the cache."""
         with clear_disk_errors(self._workspace):
-            staging = self.staging(run_id)
-            if move:
-                staged = source
-                digest, size = described_file(source)
-            else:
-                staged, digest, size = staged_copy(staging, source)
+            self._bucket.claim()
+            staged, digest, size = self._staged_file(source, run_id, move=move)
             location = blob_location(digest)
             self._bucket.upload(staged, location, digest, size)
-            self._cache.give(staged, self._cache.file(digest))
+            self._cache.move_in(staged, self._cache.file(digest))
         return Stored(digest, Media.FILE, location, size)
 
     def put_directory(self, source: Path, *, run_id: str) -> Stored:
@@ -199,7 +195,7 @@ class ObjectStore(BaseStore):
             beside = manifest_beside(location)
             if not self._bucket.create(beside, manifest) and self._bucket.read(beside) != manifest:
                 self._bucket.replace(beside, manifest)
-            self._cache.give(source, self._cache.tree(digest))
+            self._cache.move_in(source, self._cache.tree(digest))
         return Stored(digest, Media.DIRECTORY, location, sum(size for _, size, _ in files))
 
     def put_import(self, folder: Path, location: str) -> None:
@@ -234,7 +230,7 @@ class ObjectStore(BaseStore):
         location = self._location(artifact)
         if artifact.media is Media.DELTA:
             with self._backend.clear_errors():
-                return self._dataset(artifact)
+                return open_table(artifact, self.place)
         copy = self._cache.tree(artifact.digest) if artifact.media is Media.DIRECTORY else self._cache.file(artifact.digest)
         # The original is asked for each time: what was erased from the bucket by anyone is not read from a copy.
         if not self._original(artifact, location):

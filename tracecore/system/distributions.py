@@ -37,7 +37,6 @@ __all__ = [
     "owners",
     "package_folders",
     "project_folder",
-    "source_digest",
 ]
 
 FileRecord = tuple[str, str, int]
@@ -323,11 +322,6 @@ def _digest(files: Iterable[FileRecord]) -> str:
 def _digest_of(files: tuple[FileRecord, ...]) -> str:
     listed: list[JSON] = [[path, digest, size] for path, digest, size in files]
     return digest_json({"v": 1, "type": "tracecore.files", "files": listed})
-
-
-def source_digest(name: str) -> str:
-    """Return `Installed.source_digest` of an installed distribution by its normalized name."""
-    return installed()[name].source_digest
 
 
 def module_digest(name: str) -> str:

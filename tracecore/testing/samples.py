@@ -79,13 +79,15 @@ def _dhash(data: bytes) -> str:
     return f"{int(bits, 2):016x}"
 
 
-def _place(drive: int, index: int) -> Row:
+def _place(drive: int, index: int, sensor: str = CAMERA, ref_column: str = "frame_id") -> Row:
+    """Return the columns that name a frame or sweep: drive, sensor, time and, in `ref_column`, its ref."""
     name = _DRIVES[drive][0]
     time = _EPOCH_NS + drive * 3_600_000_000_000 + index * 500_000_000
-    return {"drive": name, "sensor": CAMERA, "timestamp_ns": time, "frame_id": frame_ref(name, CAMERA, time)}
+    return {"drive": name, "sensor": sensor, "timestamp_ns": time, ref_column: frame_ref(name, sensor, time)}
 
 
 def _each() -> list[tuple[int, int]]:
+    """Return (number of the drive, index in the drive) of every frame."""
     return [(drive, index) for drive in range(len(_DRIVES)) for index in range(_FRAMES)]
 
 
@@ -202,17 +204,14 @@ def sweeps() -> pa.Table:
     """Return one LiDAR sweep of 64 points per frame."""
     rows = []
     for drive, index in _each():
-        place = _place(drive, index)
+        place = _place(drive, index, LIDAR, "sweep_id")
         cloud = np.zeros(64, dtype=POINTS_DTYPE)
         rng = np.random.default_rng(1000 + 10 * drive + index)
         for name, low, high in (("x", 2.0, 40.0), ("y", -8.0, 8.0), ("z", -1.7, 1.0), ("intensity", 0.0, 1.0)):
             cloud[name] = rng.uniform(low, high, 64)
         rows.append(
-            {
-                "drive": place["drive"],
-                "sensor": LIDAR,
-                "timestamp_ns": place["timestamp_ns"],
-                "sweep_id": frame_ref(place["drive"], LIDAR, place["timestamp_ns"]),
+            place
+            | {
                 "index": index,
                 "points": 64,
                 "frame": "lidar_top",
