@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -14,12 +14,25 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
+    from tracecore.errors import TracecoreError
     from tracecore.system.settings import Settings
     from tracecore.workspace import NamedWorkspace
 
 __all__ = ["console", "emit_json", "json_option", "no_workspace_option", "plugin_setting", "progress_bar", "say", "workspace_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class UnusableCommand(click.Command):
+    """A command that the help lists with a reason why it can't be used, and that raises an error when it is called."""
+
+    def __init__(self, name: str, reason: str, error: TracecoreError) -> None:
+        super().__init__(name, help=f"({reason})", add_help_option=False, context_settings={"ignore_unknown_options": True})
+        self.params = [click.Argument(["rest"], nargs=-1, type=click.UNPROCESSED)]
+        self.error = error
+
+    def invoke(self, ctx: click.Context) -> NoReturn:  # noqa: ARG002  # click's own signature
+        raise self.error
 
 
 def settings_of(ctx: click.Context | None = None) -> Settings:

@@ -16,10 +16,10 @@ from typing import Any, NoReturn
 
 import click
 
-from tracecore.cli import settings_of
+from tracecore.cli import UnusableCommand, settings_of
 from tracecore.commands.streams import open_standard_streams, readers_may_leave, understand_utf_8
 from tracecore.errors import TracecoreError
-from tracecore.system.failures import disk_problem, tellable
+from tracecore.system.failures import disk_problem, reason_of, tellable
 from tracecore.system.settings import Settings
 
 __all__ = ["TracecoreGroup", "cli", "completion", "main"]
@@ -43,26 +43,13 @@ def _plugin_commands(settings: Settings) -> dict[str, click.Command]:
     return PluginHost(entry_points, settings).commands
 
 
-class _BrokenCommand(click.Command):
-    """Placeholder for a command that can't be imported: listed in the help, an error when called."""
-
-    def __init__(self, name: str, where: str, reason: str) -> None:
-        super().__init__(name, help=f"(broken: {reason})", add_help_option=False, context_settings={"ignore_unknown_options": True})
-        self.params = [click.Argument(["rest"], nargs=-1, type=click.UNPROCESSED)]
-        self.where = where
-        self.reason = reason
-
-    def invoke(self, ctx: click.Context) -> NoReturn:  # noqa: ARG002  # click's own signature
-        raise TracecoreError(f"The command '{self.name}' can't be used: importing {self.where} failed with {self.reason}.")
+def _broken(name: str, module: str, reason: str) -> UnusableCommand:
+    """Return the placeholder of a command whose module can't be imported."""
+    return UnusableCommand(name, f"broken: {reason}", TracecoreError(f"The command '{name}' can't be used: importing {module} failed with {reason}."))
 
 
 class _OthersPipe(Exception):
     """A broken pipe of a command's own, wrapped because click exits silently on BrokenPipeError."""
-
-
-def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 _WHOLE = 1000
@@ -108,11 +95,11 @@ class TracecoreGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the core commands, then of the plugins' commands; qualified names only where the short name is ambiguous."""
         brought = self.from_plugins(ctx)
-        shared = {name for name, command in brought.items() if hasattr(command, "shared")} | set(self.core)
+        shared = {name for name, command in brought.items() if isinstance(command, UnusableCommand)} | set(self.core)
         return [*self.core, *sorted(name for name in brought if "/" not in name or name.rpartition("/")[2] in shared)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command, a `_BrokenCommand` if its import fails, or None if there is no such command."""
+        """Import and return a command, an `UnusableCommand` if its import fails, or None if there is no such command."""
         where = self.core.get(cmd_name)
         if where is None:
             return self.from_plugins(ctx).get(cmd_name)
@@ -124,9 +111,9 @@ class TracecoreGroup(click.Group):
         except BaseException as error:  # noqa: BLE001  # an import may raise anything, SystemExit too; the other commands must go on
             if settings_of(ctx).debug:
                 traceback.print_exc()
-            return _BrokenCommand(cmd_name, module, _reason(error))
+            return _broken(cmd_name, module, reason_of(error))
         if not isinstance(command, click.Command):
-            return _BrokenCommand(cmd_name, module, f"{attribute!r} being no click command")
+            return _broken(cmd_name, module, f"{attribute!r} being no click command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -230,7 +217,7 @@ def _unexpected(error: BaseException, *, debug: bool) -> int:
     if problem is not None:
         return _tell(f"Error: {problem}", problem.exit_code)
     hint = "" if debug else " Set TRACECORE_DEBUG=1 for the traceback."
-    return _tell(f"Error: something unexpected happened: {_reason(error)}.{hint}", UNEXPECTED)
+    return _tell(f"Error: something unexpected happened: {reason_of(error)}.{hint}", UNEXPECTED)
 
 
 @click.group("tracecore", cls=TracecoreGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

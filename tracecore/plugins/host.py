@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 
 from tracecore import hookspecs
 from tracecore.check import Check
+from tracecore.cli import UnusableCommand
 from tracecore.errors import UsageError, nearest, suggestion
 from tracecore.gate import Gate
 from tracecore.hookspecs import PROJECT, Exporter, Importer
@@ -111,18 +112,6 @@ class SharedName:
         return f"Several plugins offer the {self.what} '{self.name}': write {choices}."
 
 
-class _SharedCommand(click.Command):
-    """A command whose name several plugins offer: listed in the help, an error when called."""
-
-    def __init__(self, name: str, choices: list[str]) -> None:
-        self.shared = SharedName("command", name, tuple(choices))
-        super().__init__(name, help=f"({self.shared.sentence})", add_help_option=False, context_settings={"ignore_unknown_options": True})
-        self.params = [click.Argument(["rest"], nargs=-1, type=click.UNPROCESSED)]
-
-    def invoke(self, ctx: click.Context) -> NoReturn:  # noqa: ARG002  # click's own signature
-        raise UsageError(self.shared.sentence)
-
-
 class PluginHost:
     """All objects that the kernel and the plugins register.
 
@@ -202,8 +191,10 @@ class PluginHost:
         """The plugins' commands by name and by `<entry point>/<name>`; an ambiguous name maps to a command that raises UsageError."""
         found: dict[str, click.Command] = {}
         for name, offered in self.objects["commands"].items():
-            found[name] = offered[0].item if len(offered) == 1 else _SharedCommand(name, [f"{each.entry_point}/{name}" for each in offered])
-            found.update({f"{each.entry_point}/{name}": each.item for each in offered})
+            qualified = {f"{each.entry_point}/{name}": each.item for each in offered}
+            sentence = SharedName("command", name, tuple(qualified)).sentence
+            found[name] = offered[0].item if len(offered) == 1 else UnusableCommand(name, sentence, UsageError(sentence))
+            found.update(qualified)
         return found
 
     def stage(self, kind: str, plugin: str) -> RegisteredStage:

@@ -27,7 +27,7 @@ from tracecore_schemas.facets import LONGEST, FacetSpec, wrong_summary
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, Unknown
 
-__all__ = ["Adopting", "RunContext"]
+__all__ = ["Build", "RunContext"]
 
 P = TypeVar("P", bound=Port)
 
@@ -39,11 +39,11 @@ _STANDARD = frozenset(
 )  # fmt: skip
 
 
-class Adopting(Protocol):
-    """Receiver of external files, which keeps and records them."""
+class Build(Lineage, Protocol):
+    """The build that a stage runs in: queries of the record, and the intake of external files."""
 
     def adopt(self, file: SourceFile, *, kind: str, name: str, facets: Mapping[str, JSON], unknowns: Sequence[tuple[str, str]]) -> Path:
-        """Keep a file and return its stored path."""
+        """Keep and record a file, and return its stored path."""
 
     def quarantine(self, file: SourceFile, reason: str) -> None:
         """Record a file as left out."""
@@ -61,7 +61,7 @@ class RunContext:
         watch: remembers all other accesses.
     """
 
-    def __init__(self, stage: type[Stage], job: Job, run_id: str, lineage: Lineage, adopting: Adopting, progress: Progress | None) -> None:
+    def __init__(self, stage: type[Stage], job: Job, run_id: str, build: Build, progress: Progress | None) -> None:
         self.seed = job.seed
         self.threads = job.threads
         self.log = logging.getLogger(f"tracecore.run.{job.job}")
@@ -72,12 +72,12 @@ class RunContext:
         self.places = AllowedPaths()
         self.places.kernel(job.workspace.root, job.workspace.store)
         self.watch = Watch(job.module.partition(".")[0], self.places)
-        self.lineage: Lineage = _RecordQueries(lineage, self.watch)
+        self.lineage: Lineage = build
         self._stage = stage
         self._job = job
         self._run_id = run_id
         self._store = open_store(job.workspace)
-        self._adopting = adopting
+        self._build = build
         self._progress = progress
 
     def _own(self, port: P, kind: type[P]) -> P:
@@ -131,12 +131,11 @@ class RunContext:
             found = [SourceFile(folder / path, path, f"sha256:{digits}", size, port.name) for path, size, digits in scan_directory(folder)]
         members, withdrawn_files = self._job.withdrawn.sift(found)
         for file, reason in withdrawn_files:
-            self._adopting.quarantine(file, reason)
+            self._build.quarantine(file, reason)
         self.places.read(*(file.path for file in members))
         return members
 
     def scratch(self) -> Path:
-        """Return the run's scratch folder, which is kept if the process is killed."""
         with self.watch.kernel():
             self._job.scratch.mkdir(parents=True, exist_ok=True)
         self.places.write(self._job.scratch)
@@ -154,12 +153,12 @@ class RunContext:
         checked = dict(_facet(facet, value) for facet, value in (facets or {}).items())
         stated = [(tellable(str(what)), tellable(str(why))) for what, why in unknowns]
         with self.watch.kernel():
-            path = self._adopting.adopt(file, kind=kind, name=name, facets=checked, unknowns=stated)
+            path = self._build.adopt(file, kind=kind, name=name, facets=checked, unknowns=stated)
         self.places.read(path)
         return path
 
     def quarantine(self, file: SourceFile, reason: str) -> None:
-        self._adopting.quarantine(file, tellable(str(reason)))
+        self._build.quarantine(file, tellable(str(reason)))
 
     def write(self, port: Output, value: Any) -> None:
         """Write an output table to staging, without the rows of withdrawn drives, each of which becomes an unknown."""
@@ -239,19 +238,3 @@ def _facet(spec: str | FacetSpec, value: Any) -> tuple[str, JSON]:
             '("1,204 frames of 9 drives"), such as tc.summarize(tc.count(rows, "row")) gives'
         )
     return facet, frozen
-
-
-class _RecordQueries:
-    """The record's queries for a stage; accesses that they make are attributed to the kernel."""
-
-    def __init__(self, lineage: Lineage, watch: Watch) -> None:
-        self._lineage = lineage
-        self._watch = watch
-
-    def trace(self, ref: str) -> Mapping[str, Any]:
-        with self._watch.kernel():
-            return self._lineage.trace(ref)
-
-    def facets(self, ref: str) -> Mapping[str, JSON]:
-        with self._watch.kernel():
-            return self._lineage.facets(ref)

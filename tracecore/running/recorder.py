@@ -46,9 +46,6 @@ class Recorder(Lineage, Protocol):
     def reusable(self, key: str) -> Sequence[CompletedRun]:
         """Return completed runs with a staleness key, newest first by (eventTime, event digest), limited to a few."""
 
-    def artifacts(self, kind: str, name: str) -> Sequence[Artifact]:
-        """Return all recorded versions of a name, newest first."""
-
     def newest_table(self, kind: str, name: str) -> DeltaVersion | None:
         """Return the last recorded version of a name's Delta table, or None."""
 

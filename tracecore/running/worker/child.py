@@ -86,7 +86,7 @@ class _Channel:
         job: Job = pickle.loads(self._connection.recv_bytes())  # noqa: S301  # made by the build that this process belongs to
         return job
 
-    def say(self, what: str, **members: Any) -> None:
+    def send(self, what: str, **members: Any) -> None:
         """Send a message that has no answer."""
         data = json.dumps({"what": what, **members}).encode()
         with self._lock:
@@ -95,26 +95,24 @@ class _Channel:
     def ask(self, what: str, **asked: Any) -> Any:
         """Send a request and return the answer; raises the TracecoreError that the build raised."""
         with self._lock:
-            self.say(what, **asked)
+            self.send(what, **asked)
             answer = json.loads(self._connection.recv_bytes())
         if "raised" in answer:
             raise make_error(answer["raised"], answer["message"])
         return answer["value"]
 
     def trace(self, ref: str) -> Mapping[str, Any]:
-        answer: Mapping[str, Any] = self.ask("trace", ref=str(ref))
-        return answer
+        return dict(self.ask("trace", ref=str(ref)))
 
     def facets(self, ref: str) -> Mapping[str, JSON]:
-        answer: Mapping[str, JSON] = self.ask("facets", ref=str(ref))
-        return answer
+        return dict(self.ask("facets", ref=str(ref)))
 
     def adopt(self, file: SourceFile, *, kind: str, name: str, facets: Mapping[str, JSON], unknowns: Sequence[tuple[str, str]]) -> Path:
         stated = [[str(what), str(why)] for what, why in unknowns]
         return Path(self.ask("adopt", file=_plain(file), kind=str(kind), name=str(name), facets=dict(facets), unknowns=stated))
 
     def quarantine(self, file: SourceFile, reason: str) -> None:
-        self.say("quarantine", file=_plain(file), reason=str(reason))
+        self.send("quarantine", file=_plain(file), reason=str(reason))
 
 
 class _Log(logging.Handler):
@@ -127,7 +125,7 @@ class _Log(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             trace = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info and record.exc_info[0] else ""
-            self._channel.say("log", name=record.name, level=record.levelno, message=record.getMessage(), trace=trace)
+            self._channel.send("log", name=record.name, level=record.levelno, message=record.getMessage(), trace=trace)
         except Exception:  # noqa: BLE001  # logging's own way with what can't be logged
             self.handleError(record)
 
@@ -143,12 +141,12 @@ def _work(observer: Observer, channel: _Channel) -> None:
     try:
         _enter(job, channel)
         made = _run(observer, job, channel, trial)
-        channel.say("made", made=made.document())
+        channel.send("made", made=made.document())
     except BaseException as error:  # whatever a stage raises, its exit too, is the build's to record
         if os.getpid() != process:
             raise
         disk = disk_problem(error, job.workspace.root) if isinstance(error, Exception) else None
-        channel.say(
+        channel.send(
             "raised",
             reason=str(error) if isinstance(error, TracecoreError) else reason_of(error),
             trace=failure_trace(error),
@@ -184,10 +182,10 @@ def _run(observer: Observer, job: Job, channel: _Channel, trial: dict[str, Any])
         )
 
     def listen(done: int, total: int, note: str = "") -> None:
-        channel.say("progress", done=int(done), total=int(total), note=str(note))
+        channel.send("progress", done=int(done), total=int(total), note=str(note))
 
     def context_of(run_id: str) -> RunContext:
-        return RunContext(stage, job, run_id, channel, channel, listen if job.listened else None)
+        return RunContext(stage, job, run_id, channel, listen if job.listened else None)
 
     context = context_of(job.run_id)
     with process_guard(), context.watch.on():
