@@ -120,13 +120,11 @@ def _frame(table: ds.Dataset | pa.Table, columns: Sequence[str]) -> pd.DataFrame
     if not columns:
         return pd.DataFrame(index=pd.RangeIndex(table.count_rows() if isinstance(table, ds.Dataset) else table.num_rows))
     read = table.to_table(columns=list(columns)) if isinstance(table, ds.Dataset) else table.select(list(columns))
-    types: dict[str, Any] = {field.name: whole.get(field.type) for field in read.schema if read.column(field.name).null_count}
-    frame: pd.DataFrame = read.to_pandas(types_mapper=None, split_blocks=True, integer_object_nulls=True)
-    for name, kind in types.items():
-        if kind is not None:
-            frame[name] = frame[name].astype(kind)
+    frame: pd.DataFrame = read.to_pandas(split_blocks=True, integer_object_nulls=True)
     for field in read.schema:
-        if pa.types.is_string(field.type):
+        if field.type in whole and read.column(field.name).null_count:
+            frame[field.name] = frame[field.name].astype(whole[field.type])
+        elif pa.types.is_string(field.type):
             frame[field.name] = frame[field.name].astype(object).where(frame[field.name].notna(), None)
     return frame
 
@@ -166,7 +164,10 @@ def _run(name: str, expectations: Sequence[Mapping[str, Any]], frame: pd.DataFra
         answer = batch.validate(suite, result_format={"result_format": "BASIC", "partial_unexpected_count": _SHOWN})
         _whole_table().get_batch({"dataframe": pd.DataFrame()})  # lets go of the table
     by_place = {result.expectation_config.meta["place"]: result for result in answer.results}
-    return [_outcome(each, by_place[number]) for number, each in enumerate(expectations)]
+    return [
+        ExpectationOutcome(each["type"], bool(result.success), each["kwargs"].get("column"), _expected(each), _actual(result))
+        for each, result in ((each, by_place[number]) for number, each in enumerate(expectations))
+    ]
 
 
 @cache
@@ -187,14 +188,6 @@ def _expectation(gx: Any, name: str, each: Mapping[str, Any], number: int) -> An
         return gx.expectations.core.__dict__[class_name](**each["kwargs"], meta={"place": number})
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"Check '{name}' is not a suite that Great Expectations understands: {each['type']} {each['kwargs']}.") from error
-
-
-def _outcome(expectation: Mapping[str, Any], result: Any) -> ExpectationOutcome:
-    """Convert one Great Expectations result to an `ExpectationOutcome`."""
-    column = expectation["kwargs"].get("column")
-    return ExpectationOutcome(
-        assertion=expectation["type"], success=bool(result.success), column=column, expected=_expected(expectation), actual=_actual(result)
-    )
 
 
 def _actual(result: Any) -> str | None:

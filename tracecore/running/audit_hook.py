@@ -11,6 +11,7 @@ import os
 import stat
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -180,13 +181,10 @@ class Watch:
         return known
 
     def _where(self) -> str:
-        frame = sys._getframe(1)  # the documented way to the caller's frame
-        while frame is not None:
+        """Return the innermost line of the plugin's package on the stack as `run.py:12`, empty if there is none."""
+        for frame, line in traceback.walk_stack(sys._getframe(1)):
             if (frame.f_globals.get("__name__") or "").partition(".")[0] == self.package:
-                return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
-            if frame.f_back is None:
-                break
-            frame = frame.f_back
+                return f"{Path(frame.f_code.co_filename).name}:{line}"
         return ""
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tracecore.stage import SourceFile
 from tracecore_schemas.canonical import digest_file
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 __all__ = ["ErasureFilter"]
 
@@ -61,14 +58,11 @@ class ErasureFilter:
         if PARTITION not in data.schema.names or not pa.types.is_string(data.schema.field(PARTITION).type):
             return data
         if isinstance(data, pa.RecordBatchReader):
-            return pa.RecordBatchReader.from_batches(data.schema, self._without(data, reasons))
+            return pa.RecordBatchReader.from_batches(data.schema, (self._sifted(batch, reasons) for batch in data))
         return self._sifted(data, reasons)
 
-    def _without(self, reader: pa.RecordBatchReader, reasons: dict[str, str]) -> Iterator[pa.RecordBatch]:
-        for batch in reader:
-            yield self._sifted(batch, reasons)
-
     def _sifted(self, rows: Any, reasons: dict[str, str]) -> Any:
+        """Return a table or batch without the rows of withdrawn drives, and add each dropped drive's sentence to `reasons`."""
         import pyarrow as pa
         import pyarrow.compute as pc
 

@@ -1,4 +1,7 @@
-"""Access to the objects of a store in a bucket: reads, conditional puts, uploads, and the claim of the bucket for one ledger."""
+"""Access to the objects of a store in a bucket: reads, conditional puts, uploads, and the claim of the bucket for one ledger.
+
+`BlobBackend.of` comes first: it reports a missing client package.
+"""
 # ruff: noqa: D102  # the docstrings of `Place` apply
 
 from __future__ import annotations
@@ -14,6 +17,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import obstore
+from obstore.exceptions import AlreadyExistsError
+from obstore.store import S3Store
+
 from tracecore.errors import UsageError
 from tracecore.store.base_store import manifest_beside
 from tracecore.store.blob_backend import BlobBackend
@@ -21,7 +28,6 @@ from tracecore.store.ledger_binding import MARKER, another_ledger, ledger_mark, 
 from tracecore.store.place import leads_out
 
 if TYPE_CHECKING:
-    from obstore.store import S3Store
     from pyarrow.fs import FileSystem
 
 __all__ = ["Bucket"]
@@ -60,8 +66,6 @@ class Bucket:
     # --- reading
 
     def read(self, path: str) -> bytes:
-        import obstore
-
         try:
             with self.backend.clear_errors():
                 return bytes(obstore.get(self._objects, path).bytes())
@@ -74,15 +78,11 @@ class Bucket:
 
     def chunks(self, path: str) -> Iterator[bytes]:
         """Yield an object's bytes in chunks; raises FileNotFoundError if it is missing."""
-        import obstore
-
         with self.backend.clear_errors():
             for chunk in obstore.get(self._objects, path).stream(min_chunk_size=_CHUNK):
                 yield bytes(chunk)
 
     def size(self, path: str) -> int | None:
-        import obstore
-
         try:
             with self.backend.clear_errors():
                 return int(obstore.head(self._objects, path)["size"])
@@ -102,8 +102,6 @@ class Bucket:
 
     def listed(self, folder: str) -> Iterator[tuple[str, int]]:
         """Yield (path, size) of the objects below a folder, sorted, without `ledger.json`."""
-        import obstore
-
         with self.backend.clear_errors():
             found = [(str(each["path"]), int(each["size"])) for batch in obstore.list(self._objects, folder or None) for each in batch]
         yield from sorted(each for each in found if each[0] != MARKER)
@@ -119,12 +117,6 @@ class Bucket:
 
     def contains(self, folder: str, path: str) -> bool:  # noqa: ARG002  # keys are plain texts: nothing leads elsewhere
         return not leads_out(path)
-
-    def rows(self, path: str) -> int:
-        import pyarrow.parquet as pq
-
-        counted: int = pq.read_metadata(path, filesystem=self.arrow("")).num_rows
-        return counted
 
     def arrow(self, folder: str) -> FileSystem:
         return self.backend.arrow(folder)
@@ -157,9 +149,6 @@ class Bucket:
 
     def create(self, path: str, data: bytes | Path) -> bool:
         """Put an object if it does not exist, and return whether this call did; raises UsageError if the server keeps reporting a conflict."""
-        import obstore
-        from obstore.exceptions import AlreadyExistsError
-
         for _ in range(_TRIES):
             with self.backend.clear_errors(), suppress(AlreadyExistsError):
                 obstore.put(self._objects, path, data, mode="create", use_multipart=False)
@@ -172,8 +161,6 @@ class Bucket:
 
     def replace(self, path: str, data: bytes | Path) -> None:
         """Put or replace an object; a large one in parts, which become visible together."""
-        import obstore
-
         size = data.stat().st_size if isinstance(data, Path) else len(data)
         chunk = max(_CHUNK, size // _MOST_PARTS)
         with self.backend.clear_errors():
@@ -194,8 +181,6 @@ class Bucket:
 
     def remove(self, paths: Collection[str]) -> None:
         """Delete objects; missing ones are ignored."""
-        import obstore
-
         if paths:
             with self.backend.clear_errors():
                 obstore.delete(self._objects, sorted(paths))

@@ -135,7 +135,7 @@ def table_parts(artifact: Artifact, place: Place) -> list[Part]:
             f"{artifact.location}/{entry.path}",
             "sha256:" + PurePosixPath(entry.path).stem.partition("-")[2],
             entry.size,
-            place.rows(f"{artifact.location}/{entry.path}") if entry.path in there else None,
+            _rows(place, f"{artifact.location}/{entry.path}") if entry.path in there else None,
             entry.partition,
         )
         for entry in snapshot.files
@@ -231,6 +231,13 @@ def _stretch(table: str, first: int, last: int) -> str:
     return name if first == last else f"{table}/{LOG}/{commit_name(first)} to {commit_name(last)}"
 
 
+def _rows(place: Place, path: str) -> int:
+    """Return the number of rows in a Parquet file's footer; raises OSError or ValueError if it is not a Parquet file."""
+    import pyarrow.parquet as pq
+
+    return int(pq.read_metadata(path, filesystem=place.arrow("")).num_rows)
+
+
 def _replayed(state: LogState | None, commit: bytes, where: str, *, check: bool) -> tuple[LogState | None, list[StoreFailure]]:
     """Apply a commit, and if `check`, verify that it describes its version completely, as readers assume.
 
@@ -270,7 +277,7 @@ def _verify_file(artifact: Artifact, place: Place, entry: LogEntry, gone: Erased
     if size != entry.size:
         failures.append(StoreFailure(where, f"{entry.size} bytes", f"{size} bytes"))
     try:
-        rows = place.rows(where)
+        rows = _rows(place, where)
     except (OSError, ValueError) as error:
         return None, failures or [StoreFailure(where, "a Parquet file", str(error))]
     return DeltaFile(hex_of(digest), size, rows, entry.partition), failures

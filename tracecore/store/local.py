@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -152,12 +153,12 @@ class LocalStore(BaseStore):
             write_durably(self.root / inside(path), data)
 
 
+@dataclass
 class _LocalTables:
     """The `TableWriter` of a folder: data is moved by one rename and fsynced before the commit."""
 
-    def __init__(self, place: LocalPlace, staging: Path) -> None:
-        self.place = place
-        self._staging = staging
+    place: LocalPlace
+    _staging: Path
 
     def bring(self, staged: StagedTable, folder: str) -> None:
         rename_durably(staged.folder, self.place.root / folder)

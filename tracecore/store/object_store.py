@@ -10,6 +10,7 @@ import shutil
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,12 +41,12 @@ _NO_KEY = re.compile(r"[\x00-\x1f\x7f\\]")
 _log = logging.getLogger(__name__)
 
 
+@dataclass
 class Cache:
-    """A folder of copies, created when needed. Copies are not fsynced: one torn by a power failure is downloaded again."""
+    """A folder of copies of a bucket's objects, created when needed; not fsynced: a copy torn by a power failure is downloaded again."""
 
-    def __init__(self, folder: Path, bucket: Bucket) -> None:
-        self._folder = folder
-        self._bucket = bucket
+    _folder: Path
+    _bucket: Bucket
 
     def file(self, digest: str) -> Path:
         """Return the path of a file's copy, which may not exist."""
@@ -287,12 +288,12 @@ class ObjectStore(BaseStore):
         self._cache.forget()
 
 
+@dataclass
 class _BucketTables:
     """The `TableWriter` of a bucket: data is uploaded to the run's folder, and the commit is a put-if-absent."""
 
-    def __init__(self, bucket: Bucket, staging: Path) -> None:
-        self.place = bucket
-        self._staging = staging
+    place: Bucket
+    _staging: Path
 
     def bring(self, staged: StagedTable, folder: str) -> None:
         """Upload the staged files; the folder is first noted in staging, so that `discard` can remove it after a crash."""

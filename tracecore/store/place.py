@@ -47,9 +47,6 @@ class Place(Protocol):
     def contains(self, folder: str, path: str) -> bool:
         """Whether a path is below a folder after following symbolic links."""
 
-    def rows(self, path: str) -> int:
-        """Return the number of rows in a Parquet file's footer; raises OSError or ValueError if it is not a Parquet file."""
-
     def arrow(self, folder: str) -> FileSystem:
         """Return a folder as an Arrow file system."""
 
@@ -105,12 +102,6 @@ class LocalPlace:
 
     def contains(self, folder: str, path: str) -> bool:
         return (self.root / folder / path).resolve().is_relative_to((self.root / folder).resolve())
-
-    def rows(self, path: str) -> int:
-        import pyarrow.parquet as pq
-
-        counted: int = pq.read_metadata(self.root / path).num_rows
-        return counted
 
     def arrow(self, folder: str) -> Any:
         from pyarrow.fs import LocalFileSystem, SubTreeFileSystem

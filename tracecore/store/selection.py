@@ -47,9 +47,10 @@ def store_ledger(workspace: Workspace, url: str | None) -> tuple[str, str | None
             return str(workspace.store), None
         except OSError as error:
             raise UsageError(f"The store {workspace.store} can't be read: {MARKER}: {error.strerror}.") from None
+    backend = BlobBackend.of(url)
     from tracecore.store.bucket import Bucket
 
-    bucket = Bucket(BlobBackend.of(url), workspace.ledger_id)
+    bucket = Bucket(backend, workspace.ledger_id)
     return str(bucket.backend.where), bucket.ledger()
 
 
@@ -76,8 +77,9 @@ def check_store(workspace: Workspace, bound: str | None) -> None:
 def _claim(workspace: Workspace) -> None:
     """Claim a store without a ledger for the workspace."""
     if workspace.store_url is not None:
+        backend = BlobBackend.of(workspace.store_url)
         from tracecore.store.bucket import Bucket
 
-        Bucket(BlobBackend.of(workspace.store_url), workspace.ledger_id).claim()
+        Bucket(backend, workspace.ledger_id).claim()
     elif not (workspace.store / MARKER).exists():
         write_durably(workspace.store / MARKER, ledger_mark(workspace.ledger_id))

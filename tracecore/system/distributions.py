@@ -270,19 +270,17 @@ def _hatch_packages(project: Path) -> set[str]:
 def package_folders(distribution: metadata.Distribution) -> list[Path]:
     """Return the folders and single modules of an editable distribution's packages, without importing them; empty for an ordinary one."""
     project = project_folder(distribution)
-    found: dict[str, Path] = {}
-    for name in _top_level(distribution, project) if project is not None else ():
+    found: list[Path] = []
+    for name in sorted(_top_level(distribution, project)) if project is not None else ():
         try:
             spec = importlib.util.find_spec(name)
         except (ImportError, ValueError):
             continue
-        if spec is None:
-            continue
-        if spec.submodule_search_locations:
-            found[name] = Path(next(iter(spec.submodule_search_locations)))
-        elif spec.origin and spec.has_location:
-            found[name] = Path(spec.origin)
-    return [found[name] for name in sorted(found)]
+        if spec is not None and spec.submodule_search_locations:
+            found.append(Path(next(iter(spec.submodule_search_locations))))
+        elif spec is not None and spec.origin and spec.has_location:
+            found.append(Path(spec.origin))
+    return found
 
 
 def _hashed(relative: str, path: Path) -> FileRecord:

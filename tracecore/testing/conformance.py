@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import partial
 from importlib import metadata
@@ -19,6 +19,7 @@ from tracecore.plugins.discovery import GROUP, LoadedPlugin
 from tracecore.plugins.host import PluginHost
 from tracecore.plugins.objects import OBJECT_TYPES
 from tracecore.stage import Stage
+from tracecore.store.manifest import scan_directory
 from tracecore.system.settings import Settings
 from tracecore.testing.object_trials import OBSERVERS, TRIALS
 from tracecore.testing.rules import (
@@ -35,7 +36,6 @@ from tracecore.testing.rules import (
 )
 from tracecore.testing.stage_samples import NoSample, Sample, SampleSource, find_samples, own_sample, sample_of
 from tracecore.testing.trials import Trials, Tried, try_stages
-from tracecore_schemas.canonical import digest_file
 
 __all__ = ["PLUGIN", "RULES", "Finding", "Report", "Result", "called_objects", "conformance", "findings", "first_difference", "subject_of"]
 
@@ -127,9 +127,7 @@ class Report:
             "distribution": self.distribution,
             "version": self.version,
             "ok": self.ok,
-            "findings": [
-                {"rule": each.rule, "subject": each.subject, "result": each.result.value, "message": each.message} for each in self.findings
-            ],
+            "findings": [asdict(each) for each in self.findings],
         }
 
     def __str__(self) -> str:
@@ -151,16 +149,13 @@ def first_difference(refs: tuple[str, str], workspaces: tuple[Path, Path]) -> st
 def _files(one: Path, other: Path) -> str:
     if one.is_file():
         return f"{one.stat().st_size} and {other.stat().st_size} bytes" if one.stat().st_size != other.stat().st_size else "its bytes differ"
-    for name in sorted({*_names(one), *_names(other)}):
-        if not (one / name).is_file() or not (other / name).is_file():
+    first, second = ({path: digest for path, _, digest in scan_directory(each)} for each in (one, other))
+    for name in sorted(first.keys() | second.keys()):
+        if name not in first or name not in second:
             return f"the file '{name}' is there only once"
-        if digest_file(one / name) != digest_file(other / name):
+        if first[name] != second[name]:
             return f"the file '{name}' differs"
     return "nothing in its files"
-
-
-def _names(folder: Path) -> list[str]:
-    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
 
 
 def _tables(one: pa.Table, other: pa.Table) -> str:

@@ -265,8 +265,6 @@ def _default_problems(model: type[BaseModel], given: Mapping[str, Any]) -> Itera
 def _pickle_problems(params: BaseModel) -> Iterator[str]:
     try:
         again = pickle.loads(pickle.dumps(params))  # noqa: S301  # what was pickled on this very line
-    except KeyboardInterrupt:
-        raise
     except Exception as error:  # noqa: BLE001  # pickling calls whatever code the values bring
         name = _unpicklable(params)
         yield f"Params can't be pickled, so no other process can run the stage{f': the parameter {name!r}' if name else ''} ({reason_of(error)})"

@@ -65,7 +65,7 @@ def try_stages(entry: metadata.EntryPoint, strangers: Iterable[str], samples: Ma
     wanted = [_wanted(kind, name, sample, folder / "samples" / name) for name, (kind, sample) in samples.items()]
     twice = [each for each in wanted if each["kind"] in set(StageKind)]
     processes = [
-        _Process(entry, sorted(strangers), asked, folder / f"process-{number}", different, first=number == 0)
+        _Process(entry, sorted(strangers), [{**each, "state": number == 0} for each in asked], folder / f"process-{number}", different)
         for number, (asked, different) in enumerate(zip((wanted, twice), _DIFFERENT, strict=True))
     ]
     # Where no stage is run, one process is enough.
@@ -114,27 +114,20 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+@dataclass
 class _Process:
-    """A process that tries stages, restarted after a stage that crashes it."""
+    """A process that tries stages, restarted after a stage that crashes it; `different` are its own environment variables."""
 
-    def __init__(
-        self,
-        entry: metadata.EntryPoint,
-        strangers: Sequence[str],
-        wanted: Sequence[dict[str, Any]],
-        folder: Path,
-        different: Mapping[str, str],
-        *,
-        first: bool,
-    ) -> None:
-        self.entry = entry
-        self.strangers = strangers
-        self.wanted = [{**each, "state": first} for each in wanted]
-        self.folder = folder
-        self.workspace = folder / "workspace"
-        self.answers = folder / "answers.jsonl"
-        self.environment = _environment(entry.name, folder, different)
-        self.process: subprocess.Popen[bytes] | None = None
+    entry: metadata.EntryPoint
+    strangers: Sequence[str]
+    wanted: list[dict[str, Any]]
+    folder: Path
+    different: Mapping[str, str]
+    process: subprocess.Popen[bytes] | None = None
+
+    def __post_init__(self) -> None:
+        self.workspace = self.folder / "workspace"
+        self.answers = self.folder / "answers.jsonl"
 
     def start(self) -> None:
         for name in ("here", "temporary", "cache"):
@@ -153,7 +146,7 @@ class _Process:
             self.process = subprocess.Popen(  # noqa: S603  # this interpreter, on a file of ours
                 [sys.executable, "-m", "tracecore.testing.trial_process", str(specification), str(os.getpid())],
                 cwd=self.folder / "here",
-                env=self.environment,
+                env=_environment(self.entry.name, self.folder, self.different),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

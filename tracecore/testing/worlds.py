@@ -82,17 +82,11 @@ class StageWorld:
         self.host = load_host(*plugins)
         self.executor = Executor(self.workspace, self.store, self.record.recorder, self.host)
 
-    def table(self, kind: str, name: str, table: pa.Table, **facets: Any) -> ResolvedInput:
-        """Store a table as a stage's input."""
-        return self.supply(kind, name, table, facets)
+    def table(self, kind: str, name: str, value: pa.Table | Path, **facets: Any) -> ResolvedInput:
+        """Store a table, or a copy of a folder or file, with its facets as a stage's input."""
+        return self.supply(kind, name, value, facets)
 
-    def folder(self, kind: str, name: str, folder: Path, **facets: Any) -> ResolvedInput:
-        """Store a copy of a folder as a stage's input."""
-        return self.supply(kind, name, folder, facets)
-
-    def file(self, kind: str, name: str, file: Path, **facets: Any) -> ResolvedInput:
-        """Store a copy of a file as a stage's input."""
-        return self.supply(kind, name, file, facets)
+    folder = file = table
 
     def supply(self, kind: str, name: str, value: pa.Table | Path, facets: Mapping[str, Any], note: str = "") -> ResolvedInput:
         """Store a value as a stage's input; with a note it has a declared origin, at which traces end without a gap."""
