@@ -26,7 +26,7 @@ _ROLES = (
 )
 
 
-def alone(folder: Path, file: str) -> Path:
+def separate(folder: Path, file: str) -> Path:
     """Move one file of a staged folder into the new folder `<folder>.one` and return that folder."""
     place = folder.with_name(f"{folder.name}.one")
     place.mkdir()

@@ -77,16 +77,11 @@ def code_location(folder: Path) -> CodeLocation | None:
     return None
 
 
-def _git_folder(root: Path) -> Path:
-    """Return the git directory of a checkout, following the `.git` file of a worktree or submodule."""
-    marker = root / ".git"
-    if marker.is_dir():
-        return marker
-    return (root / marker.read_text(encoding="utf-8").strip().removeprefix("gitdir:").strip()).resolve()
-
-
 def _read(root: Path, folder: Path) -> CodeLocation | None:
-    git = _git_folder(root)
+    """Return the location of a folder in the checkout at `root`, read from its git directory; None if it has no commit."""
+    git = root / ".git"
+    if not git.is_dir():  # of a worktree or submodule: a file that names the git directory
+        git = (root / git.read_text(encoding="utf-8").strip().removeprefix("gitdir:").strip()).resolve()
     # A worktree keeps its own HEAD; branches and config lie in the folder that `commondir` names.
     common = (git / (git / "commondir").read_text(encoding="utf-8").strip()).resolve() if (git / "commondir").exists() else git
     commit = _commit(git, common)
@@ -96,6 +91,7 @@ def _read(root: Path, folder: Path) -> CodeLocation | None:
 
 
 def _commit(git: Path, common: Path) -> str | None:
+    """Return the commit that HEAD names, read from the git directory of a checkout and that of its repository; None if there is none."""
     head = (git / "HEAD").read_text(encoding="utf-8").strip()
     if _COMMIT.fullmatch(head):
         return head

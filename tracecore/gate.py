@@ -27,7 +27,6 @@ class KpiReport:
 
     Attributes:
         role: its role in the build (`kpis.report`).
-        ref: full ref.
         selection: whether it was measured on frames that were also used for selection; it is then marked, not a headline, and fails every gate.
         why: reason for `selection`, phrased to follow the report's name; empty if False.
     """

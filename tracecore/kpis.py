@@ -20,11 +20,9 @@ class KpiSpec:
     Attributes:
         name: `map50`, or `path_error` for `path_error.mean` and `path_error.mean.night`; the longest matching name applies.
         unit: unit of the values; `share` for shares from 0 to 1.
-        better: whether more or less is better.
         headline: whether the KPI with exactly this name is a headline of its report.
         level: 1 for single frames, 2 for driving.
-        least: lower bound of the values.
-        most: upper bound of the values.
+        least, most: bounds of the values.
     """
 
     name: str
@@ -37,11 +35,7 @@ class KpiSpec:
     most: float = 1.0
 
     def __post_init__(self) -> None:
-        """Check what gates judge by.
-
-        Raises:
-            ValueError: `better` or `level` is not one of its two values.
-        """
+        """Raise ValueError if `better` or `level` is not one of its two values."""
         if self.better not in ("more", "less") or self.level not in (1, 2):
             raise ValueError(f"the KPI '{self.name}' needs better='more' or 'less' and level=1 or 2, found {self.better!r} and {self.level!r}")
 
@@ -105,9 +99,7 @@ class Kpi:
         interval: confidence interval (low, high), or None.
         gain: confidence interval of the improvement over the baseline on the same frames, positive if better, or None.
         interval_by: description of both intervals: level, and whether by drive or by blocks of time.
-        less_is_better: whether a lower value is better.
         behind: the KPIs averaged in this one that are not better than their baseline, as `ap50.sign 0 (baseline 0.01)`.
-        headline: whether it is a headline of its report.
         unit: unit of the value; empty for shares.
         description: recorded description of it or of its family; empty if it was not registered.
         selection: whether it was measured on frames that were also used for selection.

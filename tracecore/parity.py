@@ -48,8 +48,7 @@ class Answers:
 
     Attributes:
         boxes: [N, K, 4] in input pixels.
-        scores: [N, K].
-        classes: [N, K].
+        scores, classes: [N, K].
         path: [N, P] lateral offset in m, positive to the left.
         light: [N, S] probabilities.
     """
@@ -135,12 +134,10 @@ class Parity:
     """The differences between two models' outputs; None for heads that they lack.
 
     Attributes:
-        samples: number of images.
         scores: greatest difference of the scores of matched boxes.
         boxes_px: greatest difference of a coordinate of matched boxes, in px.
         boxes: `boxes_px` as a share of the longer side of the input.
-        compared: number of boxes that were compared.
-        unmatched: number of boxes for which the other model has none of the same class.
+        unmatched: number of compared boxes for which the other model has none of the same class.
         tied: number of boxes left out because rounding decides which of two equal neighboring cells is the peak.
         path_m: greatest difference of the path, in m.
         path: `path_m` as a share of the greatest path distance.
@@ -164,13 +161,7 @@ class Parity:
         return 1.0 if self.unmatched else max(each for each in (self.scores, self.boxes, self.path, self.light, 0.0) if each is not None)
 
     def facet(self, *, against: str, what: str, tolerances: Mapping[str, float]) -> dict[str, Any]:
-        """Return the value of the facet `PARITY_FACET`.
-
-        Args:
-            against: name of the reference model.
-            what: description of the images, as in `Pictures`.
-            tolerances: greatest allowed difference by figure.
-        """
+        """Return the value of the facet `PARITY_FACET`: the differences from the model named `against` on images described by `what`."""
         found = {"boxes_px": self.boxes_px, "scores": self.scores, "path_m": self.path_m, "light": self.light}
         figures = {name: value for name, value in found.items() if value is not None}
         counts = {} if self.scores is None else {"compared": self.compared, "unmatched": self.unmatched, "tied": self.tied}

@@ -218,8 +218,6 @@ class Context(Protocol):
     Attributes:
         seed: the stage's seed, its only source of randomness.
         threads: intra-op CPU threads to use, recorded with the run.
-        log: logger of the run.
-        lineage: read-only queries of the record.
     """
 
     seed: int

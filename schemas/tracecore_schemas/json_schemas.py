@@ -27,7 +27,6 @@ _DIGEST = {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"}
 _HEX = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 _WHOLE_REF = {"type": "string", "pattern": "^[a-z_]+/[^@/]+(/[^@/]+)*@(sha256:)?[0-9a-f]{64}$"}
 _TEXT = {"type": "string"}
-_PSEUDONYM = {"type": ["string", "null"]}
 
 
 def build_predicate() -> dict[str, Any]:
@@ -46,7 +45,7 @@ def build_predicate() -> dict[str, Any]:
                 "items": _closed(name=_TEXT, passed={"type": "boolean"}, waived={"type": "boolean"}, measured={}, required={}, message=_TEXT),
             },
             waivers={"type": "array", "items": _closed(gate=_TEXT, reason={**_TEXT, "minLength": 1}, until={**_TEXT, "format": "date"}, by=_TEXT)},
-            approver=_PSEUDONYM,
+            approver={"type": ["string", "null"]},
             content_digest=_DIGEST,
             run={**_TEXT, "format": "uuid"},
             ledger=_closed(origin=_TEXT, position={"type": "integer", "minimum": 0}, root=_HEX),

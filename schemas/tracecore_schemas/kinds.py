@@ -66,7 +66,6 @@ class ArtifactKind(str):
         rank: order in a drawn trace, 0 for the product; kinds without a rank come last.
         rank_measured: order among the measurements of the product, which are drawn after the rest.
         measured: whether it is always drawn among the measurements.
-        role: role for the gate `no_leak`.
         holds_data: whether a version may contain bytes of a drive (rows, pictures, texts that name it), which a withdrawal then erases.
         kept: why a withdrawal keeps versions derived from the drive.
         made_by: kinds of stages whose purpose is to produce it.

@@ -20,24 +20,24 @@ _FrameKey = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}$")]
 _FrameNumber = Annotated[int, BeforeValidator(whole), Field(ge=0, lt=10**18)]
 
 
-class _Said(TypedDict, total=False):
+class _Named(TypedDict, total=False):
     name: str
     coordinate_system: str
 
 
-class _Text(_Said):
+class _Text(_Named):
     val: str
 
 
-class _Number(_Said):
+class _Number(_Named):
     val: int | float
 
 
-class _Boolean(_Said):
+class _Boolean(_Named):
     val: bool
 
 
-class _Vector(_Said):
+class _Vector(_Named):
     val: list[float | str]
 
 
@@ -50,7 +50,7 @@ class _Attributes(TypedDict, total=False):
     vec: list[_Vector]
 
 
-class _Geometry(_Said, total=False):
+class _Geometry(_Named, total=False):
     attributes: _Attributes
 
 

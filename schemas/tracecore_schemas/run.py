@@ -88,7 +88,6 @@ class Artifact:
     """One stored version of an artifact.
 
     Attributes:
-        kind: an `ArtifactKind` or its name.
         name: `<program>.<asset>[.<port>]`, the drive's name, or an external's dataset name.
         digest: `sha256:` identity of its content (docs/formats/digests.md, by medium).
         location: POSIX path relative to the store's root; None if the bytes are not kept.
@@ -208,12 +207,10 @@ class Run:
     Attributes:
         id: UUID version 7.
         job: `<program>.<asset>`; `<program>.<asset>.drive_log` for the child run of a drive log.
-        started_at: UTC.
         stage: None, like `plugin`, for runs of the record itself (checks, release).
         params: effective parameters, including defaults.
         key: staleness key (`sha256:`); None if the run can't be reused.
         accelerator: name and compute capability of the GPU, or None.
-        threads: number of intra-op CPU threads.
         program: the program artifact: an input of each of its runs, not part of the key.
         description: the stage's docstring, one sentence.
     """

@@ -29,8 +29,7 @@ class Bug:
 
     Attributes:
         id: first 12 hex digits of the SHA-256 of its content, so an identical report gives the same bug.
-        build: full ref of the build that showed it.
-        frames: refs of the frames that show it, as reported.
+        frames: refs of the frames that show it, as reported; `build` is the full ref of the build that showed it.
         reporter: pseudonym.
         reported_at: eventTime of the report, RFC 3339 in UTC.
         run: id of the run that recorded it.

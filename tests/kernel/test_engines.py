@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tracecore import RunFailed
-from tracecore.engines import alone, engine_roles, with_roles
+from tracecore.engines import engine_roles, separate, with_roles
 
 
 def folder_of(tmp_path: Path, *names: str) -> Path:
@@ -31,7 +31,7 @@ def test_each_file_is_listed_by_role_with_its_own_sha256_and_the_engine_first(tm
 
 
 def test_a_declared_file_is_the_engine_whatever_its_name_and_nothing_else_is_kept(tmp_path: Path) -> None:
-    folder = alone(folder_of(tmp_path, "model.bin", "notes.txt"), "model.bin")
+    folder = separate(folder_of(tmp_path, "model.bin", "notes.txt"), "model.bin")
     assert [each.name for each in folder.iterdir()] == ["model.bin"]
     assert with_roles(None, folder, "model.bin")["summary"] == "model.bin"
     assert set(engine_roles(with_roles(None, folder, "model.bin"))) == {"engine"}

@@ -101,13 +101,12 @@ def _print_report(report: Report) -> None:
     for finding in (*report.failures, *report.warnings):
         out.print(f"{_mark(finding.result)} {finding.subject}, {finding.rule}: ", end="")
         out.print(finding.message, markup=False)
-    seen: set[tuple[str, str]] = set()
+    not_run: dict[tuple[str, str], list[str]] = {}
     for finding in report.not_run:
-        if (finding.subject, finding.message) not in seen:
-            seen.add((finding.subject, finding.message))
-            rules = ", ".join(each.rule for each in report.not_run if (each.subject, each.message) == (finding.subject, finding.message))
-            out.print(f"{_mark('not run')} {finding.subject}, not run ({rules}): ", end="")
-            out.print(finding.message, markup=False)
+        not_run.setdefault((finding.subject, finding.message), []).append(finding.rule)
+    for (subject, message), rules in not_run.items():
+        out.print(f"{_mark('not run')} {subject}, not run ({', '.join(rules)}): ", end="")
+        out.print(message, markup=False)
 
 
 def _cell(report: Report, rule: str, subject: str) -> str:
@@ -190,7 +189,12 @@ def show(name: str, *, as_json: bool) -> None:
         names = [plugin.entry_point for plugin in host.plugins] + [each.entry_point for each in host.broken]
         raise UsageError(f"No plugin '{name}' is installed. {suggestion(name, names, none_known='No plugin is installed.')}")
     objects = {plural: [{"name": item.name, "description": item.description} for item in found.brings[plural]] for plural in _DESCRIBED}
-    whole = _described(found) | {"stages": _stages(host, found), **objects}
+    stages = [
+        {**_stage(each.stage_class), "qualified_name": each.qualified_name, "plugin": {"source_digest": each.plugin.source_digest}}
+        for each in host.stages
+        if each.entry_point == name
+    ]
+    whole = _described(found) | {"stages": stages, **objects}
     if as_json:
         emit_json(whole)
         return
@@ -211,15 +215,6 @@ def _described(plugin: LoadedPlugin) -> dict[str, Any]:
         **{plural: [item.name for item in items] for plural, items in plugin.brings.items()},
         "stages": [{"kind": stage.kind.value, "name": stage.name} for stage in plugin.brings["stages"]],
     }
-
-
-def _stages(host: PluginHost, plugin: LoadedPlugin) -> list[dict[str, Any]]:
-    """Return the JSON description of each stage of a plugin."""
-    return [
-        {**_stage(each.stage_class), "qualified_name": each.qualified_name, "plugin": {"source_digest": each.plugin.source_digest}}
-        for each in host.stages
-        if each.entry_point == plugin.entry_point
-    ]
 
 
 def _stage(stage: type[Stage]) -> dict[str, Any]:

@@ -22,12 +22,7 @@ _PLAIN = {"·": "|", "…": "...", "—": "-", "\N{MULTIPLICATION SIGN}": "x", "
 
 
 class _Whole(io.RawIOBase):
-    """A raw stream on a file descriptor that silently drops data when writing fails with a tolerated error.
-
-    Args:
-        descriptor: not closed with the stream.
-        forgiven: the tolerated exception type.
-    """
+    """A raw stream on a file descriptor, which stays open, that silently drops data when writing fails with an error of the type `forgiven`."""
 
     def __init__(self, descriptor: int, forgiven: type[OSError]) -> None:
         self._descriptor = descriptor

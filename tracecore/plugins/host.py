@@ -88,13 +88,9 @@ class Registered(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class SharedName:
-    """A name that several plugins offer.
+    """A name, without entry point, of an object (`what`: `check`, `curate stage`) that several plugins offer, as `<entry point>/<name>` each.
 
-    Attributes:
-        what: noun for the object: `check`, `curate stage`.
-        name: the name without entry point.
-        choices: `<entry point>/<name>` of each.
-        of_stages: whether a stage gets the object of its own plugin, so that no name can be written instead.
+    `of_stages` if a stage gets the object of its own plugin, so that no qualified name can be written instead.
     """
 
     what: str

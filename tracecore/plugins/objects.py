@@ -46,7 +46,6 @@ class ObjectType:
 
     Attributes:
         plural: name in the hook, in `PluginHost.objects` and in `plugins list --json`.
-        noun: singular, for messages.
         type: class of the objects, which must have a `name`.
         what: noun for messages about ambiguous names, if not `noun`.
         by_name: whether programs and commands refer to such objects by name, so that names must be unambiguous.

@@ -31,10 +31,8 @@ class AllowedPaths:
         self._kernel: set[str] = set()
         self._made: set[str] = set()
         self._temporary = frozenset(os.path.realpath(folder) for folder in {tempfile.gettempdir(), os.environ.get("TMPDIR") or "/tmp"})  # noqa: S108  # to allow what is made there
-
-        caches, parents = _font_caches()
+        caches, self._parents = _font_caches()
         self._writes.update(caches)
-        self._parents = parents
 
     def read(self, *paths: Path | str) -> None:
         """Allow reading these paths and everything below them."""
@@ -113,6 +111,7 @@ def _metadata(path: str) -> bool:
 
 @lru_cache(maxsize=4)
 def _import_path(folders: tuple[str, ...]) -> frozenset[str]:
+    """Return the entries of an import path without symbolic links."""
     return frozenset(os.path.realpath(each) for each in folders if each)
 
 
@@ -123,6 +122,7 @@ def code_folders() -> frozenset[str]:
 
 
 def _code() -> Iterator[str]:
+    """Yield the interpreter's folders, site-packages, and the folder or file of each imported top-level module."""
     import site
 
     yield from (sys.prefix, sys.base_prefix, sys.exec_prefix, site.getusersitepackages(), *site.getsitepackages())

@@ -39,12 +39,9 @@ _NO_NAMES = frozenset({"", ".", ".."})
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """An access by a stage.
+    """An access by a stage: `read`, `write`, `connect` or `start` of a path, address or program.
 
-    Attributes:
-        verb: `read`, `write`, `connect` or `start`.
-        target: path, address or program as requested.
-        where: line of the plugin that requested it (`run.py:12`); empty if unknown.
+    `where` is the line of the plugin that requested it (`run.py:12`), empty if unknown.
     """
 
     verb: str
@@ -62,11 +59,9 @@ class _Seen:
 
 
 class Watch:
-    """The accesses of one run of a stage that are not allowed.
+    """The accesses of one run of a stage that are not among the allowed `places`, which may grow during the run.
 
-    Args:
-        package: top-level package of the stage, to find the line that made an access.
-        places: the allowed paths; may grow during the run.
+    `package` is the top-level package of the stage, to find the line that made an access.
     """
 
     def __init__(self, package: str, places: AllowedPaths) -> None:

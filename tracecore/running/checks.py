@@ -106,15 +106,11 @@ def known_result(planned: PlannedCheck, target: Artifact, known: Sequence[CheckR
             if check.name == planned.check.name
             and check.target == target.ref
             and (not planned.settled if _WEIGHED in check.details else check.severity == planned.severity)
-            and dict(_mapping(check.details.get("params"))) == dict(planned.params)
+            and check.details.get("params", {}) == planned.params
             and (not planned.check.asks_readers or check.details.get("readers", []) == list(planned.readers))
         ),
         None,
     )
-
-
-def _mapping(value: JSON) -> Mapping[str, JSON]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def rejected_refs(checks: Sequence[CheckRun]) -> frozenset[str]:

@@ -55,10 +55,8 @@ class RunContext:
     Attributes:
         facets: facet values by output port and name.
         unknowns: (output port, unknown); the port is None for all outputs.
-        tables: staged tables by output port.
-        folders: staged folders by output port.
-        places: the allowed paths so far.
-        watch: remembers all other accesses.
+        tables, folders: staged outputs by port.
+        places: the allowed paths so far; `watch` remembers all other accesses.
     """
 
     def __init__(self, stage: type[Stage], job: Job, run_id: str, build: Build, progress: Progress | None) -> None:

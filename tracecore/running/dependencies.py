@@ -187,12 +187,7 @@ class Code:
         return {path: digest for each in self._installed.values() if each.name != _OURS for path, digest in each.editable_files()}
 
     def changed(self, loaded: Loaded, found: Dependencies, environment: Environment, files: Mapping[str, str]) -> list[str]:
-        """Return the names of the code that changed after a run started.
-
-        Args:
-            environment: the environment at the start of the run.
-            files: `Code.files()` at the start of the run.
-        """
+        """Return the names of the code that changed after a run started, given its environment and `Code.files()` from that time."""
         before = {name: (version, digest) for name, version, digest in environment.distributions}
         replaced = [name for name, version, _ in found.distributions if not self._is_as(self._installed[name], before.get(name), version)]
         touched = (path for path in loaded.touched if self._before(path, files) != (loaded.hashed.get(path) or file_sha256(path)))

@@ -46,8 +46,7 @@ class ErasureFilter:
     def drop_rows(self, data: Any, reasons: dict[str, str]) -> Any:
         """Return a table, batch or reader without the rows of withdrawn drives; anything else is returned unchanged.
 
-        Args:
-            reasons: filled with the sentence of each drive whose rows were dropped; for a reader, as it is read.
+        The sentence of each drive whose rows were dropped is added to `reasons`; for a reader, as it is read.
         """
         import pyarrow as pa
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from tracecore.engines import alone, with_roles
+from tracecore.engines import separate, with_roles
 from tracecore.environment import accelerator, current_environment, host_name
 from tracecore.errors import RunFailed, TracecoreError, UsageError
 from tracecore.files import remove_tree
@@ -304,14 +304,12 @@ class Executor:
         if file is not None and not (folder / file).is_file():
             raise RunFailed(f"{task.in_words} ended without writing the file '{file}' of its output '{name}'.")
         if port.kind == ArtifactKind.ENGINE:
-            folder = folder if file is None else alone(folder, file)
+            folder = folder if file is None else separate(folder, file)
             facets = made.facets.setdefault(name, {})
             facets[ENGINE_FACET.name] = with_roles(facets.get(ENGINE_FACET.name), folder, file or "model.engine")
         if file is None or port.kind == ArtifactKind.ENGINE:
             return self._store.put_directory(folder, run_id=run.id)
-        stored = self._store.put_file(folder / file, run_id=run.id, move=True)
-        assert stored.media is Media.FILE  # one file is kept as one file
-        return stored
+        return self._store.put_file(folder / file, run_id=run.id, move=True)
 
     # --- after a run
 

@@ -159,6 +159,7 @@ def _is_accepted(path: Path, suffix: str) -> bool:
 
 
 def _source(path: Path, name: str, port: Files) -> SourceFile:
+    """Return a file with its digest and size; raises UsageError if it can't be read."""
     try:
         return SourceFile(path=path.absolute(), name=name, digest=digest_file(path), size_bytes=path.stat().st_size)
     except OSError as error:
@@ -172,12 +173,8 @@ _EXTERNAL_NAMESPACE = "file"
 class Intake:
     """The external files of one run: adopted, quarantined, or only read.
 
-    Attributes:
-        locks: the workspace's lock folder.
-        found: files found before the run, by file port.
-        ports: the stage's file ports by name.
-        supplied: the run's inputs by port, whose members may be adopted.
-        not_taken: summaries of the other files in the searched folders.
+    It gets the files found before the run by file port, the run's inputs by port, whose members may be adopted, and summaries of the other files in
+    the searched folders.
     """
 
     _run: Run
@@ -229,11 +226,8 @@ class Intake:
             facets=dict(facets),
             namespace=_EXTERNAL_NAMESPACE if kind == ArtifactKind.EXTERNAL else None,
         )
-        if kind == ArtifactKind.EXTERNAL:
-            taken = RunInput(self._role(file), artifact)
-        else:
-            taken = RunInput(kind, artifact, self._record(artifact, self._key(artifact, file), file))
-        self._by_name[kind, name] = (file, taken)
+        role, run = (self._role(file), None) if kind == ArtifactKind.EXTERNAL else (kind, self._record(artifact, file))
+        self._by_name[kind, name] = (file, RunInput(role, artifact, run))
         return self._path(artifact)
 
     def quarantine(self, file: SourceFile, reason: str) -> None:
@@ -283,16 +277,14 @@ class Intake:
         summary = f"{count(len(files), 'file')} left out{', others not taken' if besides else ''}"
         return {"tracecore_quarantine": {"summary": summary, "files": files, **besides}}
 
-    def _key(self, artifact: Artifact, file: SourceFile) -> str:
-        unknowns = [(unknown.what, unknown.why) for unknown in artifact.unknowns]
-        made_from = self._supplied[file.part_of].artifact.ref if file.part_of else None
-        return adoption_key(artifact.kind, artifact.name, artifact.digest, artifact.facets, unknowns, made_from)
-
-    def _record(self, artifact: Artifact, key: str, file: SourceFile) -> str:
+    def _record(self, artifact: Artifact, file: SourceFile) -> str:
         """Record an adopted artifact by a child run, unless it is recorded already and not erased, and return that run's id."""
+        made_from = (self._supplied[file.part_of],) if file.part_of else ()
+        unknowns = [(unknown.what, unknown.why) for unknown in artifact.unknowns]
+        source = made_from[0].artifact.ref if made_from else None
+        key = adoption_key(artifact.kind, artifact.name, artifact.digest, artifact.facets, unknowns, source)
         with hold_key(self._locks, key):
             known = next(iter(self._recorder.reusable(key)), None)
-            made_from = (self._supplied[file.part_of],) if file.part_of else ()
             recorded = known is not None and any(each.ref == artifact.ref for each in known.outputs.values())
             # Where the bytes had been erased, that they are back is news: the record has to say it.
             if known is not None and recorded and self._recorder.erased(artifact) is None:
@@ -321,10 +313,12 @@ class Intake:
         return opened
 
     def _note(self, file: SourceFile) -> str:
+        """Return the kind of a file in words: the note of its file port (`drive file`), or `file of the input '<port>'`."""
         port = next((self._ports[name] for name, found in self._found.items() if file in found), None)
         if port is not None:
             return port.note
         return f"file of the input '{file.part_of}'" if file.part_of else "file"
 
     def _role(self, file: SourceFile) -> str:
+        """Return the role of a file as an input of the run, its kind in snake_case (`drive_file`)."""
         return self._note(file).replace(" ", "_")

@@ -28,7 +28,6 @@ def staleness_key(
         job: `<program>.<asset>`, which names the outputs.
         params: effective parameters, without file paths.
         inputs: digest by port, in the order of declaration.
-        files: files by port.
         not_taken: summaries of the other files in the searched folders, which are recorded.
     """
     besides: dict[str, JSON] = {"not_taken": list(not_taken)} if not_taken else {}

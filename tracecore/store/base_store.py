@@ -150,8 +150,7 @@ class BaseStore:
 
         with clear_disk_errors(self._workspace):
             folder = self.staging(run_id) / f"{port}.table"
-            if folder.exists():
-                remove_tree(folder)
+            remove_tree(folder)
             return write_table(data, folder)
 
     def _location(self, artifact: Artifact) -> str:

@@ -43,7 +43,6 @@ class BlobBackend:
         prefix: without leading and trailing slashes; empty for the whole bucket.
         endpoint: URL of the server; None for AWS.
         access_key: None if the machine has a role.
-        session_token: token of temporary credentials.
         virtual_hosted: whether the bucket's name is part of the host name instead of the path.
     """
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "data_names",
-    "is_committed",
     "log_names",
     "open_table",
     "table_exists",
@@ -41,13 +40,8 @@ class _Unreadable(UsageError):
     """The log of a recorded version is missing or damaged."""
 
 
-def is_committed(place: Place, table: str, run_id: str) -> bool:
-    """Whether a commit names a run as its writer or in the path of a data file."""
-    return not uncommitted(place, table, [run_id])
-
-
 def uncommitted(place: Place, table: str, run_ids: Collection[str]) -> set[str]:
-    """Return those of the runs that no commit of a table names, newest commits first; raises UsageError if a commit is damaged."""
+    """Return those of the runs that no commit of a table names, as its writer or in a data file's path; raises UsageError for a damaged commit."""
     left = set(run_ids)
     for path in reversed(_commit_paths(place, table)):
         if not left:
@@ -65,12 +59,14 @@ def _commit_paths(place: Place, table: str) -> list[str]:
 
 
 def _version_of(artifact: Artifact) -> DeltaVersion:
+    """Return the recorded Delta version of a table; raises a UsageError if none is recorded."""
     if artifact.delta is None:
         raise _Unreadable(f"{artifact.ref} is recorded as a Delta table, but without the version that was written.")
     return artifact.delta
 
 
 def _snapshot(artifact: Artifact, place: Place) -> Snapshot:
+    """Return the recorded version of a table from its log; raises a UsageError if the log is missing or damaged."""
     version = _version_of(artifact)
     try:
         return read_snapshot(place, str(artifact.location), version.version)
@@ -163,7 +159,6 @@ def verify_table(artifact: Artifact, place: Place, gone: Mapping[str, ErasedFile
     failures = list(verify_log(place, str(artifact.location), [version], gone)[version] if log is None else log)
     try:
         snapshot = read_snapshot(place, str(artifact.location), version.version)
-        configuration = snapshot.configuration
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         if not failures:
             failures.append(StoreFailure(f"{artifact.location}/{LOG}", f"a readable log up to version {version.version}", str(error)))
@@ -174,7 +169,7 @@ def verify_table(artifact: Artifact, place: Place, gone: Mapping[str, ErasedFile
         failures.extend(problem)
         if found is not None:
             files.append(found)
-    manifest = delta_manifest(snapshot.schema, snapshot.partition_columns, snapshot.protocol, configuration, files)
+    manifest = delta_manifest(snapshot.schema, snapshot.partition_columns, snapshot.protocol, snapshot.configuration, files)
     digest = digest_bytes(manifest)
     if digest != artifact.digest:
         failures.append(StoreFailure(f"{artifact.location} (version {version.version})", artifact.digest, digest))
@@ -256,6 +251,7 @@ def _replayed(state: LogState | None, commit: bytes, where: str, *, check: bool)
 
 
 def _verify_file(artifact: Artifact, place: Place, entry: LogEntry, gone: ErasedFile | None) -> tuple[DeltaFile | None, list[StoreFailure]]:
+    """Return a data file as the table's manifest lists it, None if it is missing or damaged, and its differences from the log."""
     table = str(artifact.location)
     where = f"{table}/{entry.path}"
     # A path in a damaged log may lead anywhere: only files of this table are read.
@@ -270,12 +266,10 @@ def _verify_file(artifact: Artifact, place: Place, entry: LogEntry, gone: Erased
     if found is None:
         return None, [StoreFailure(where, expected, "missing")]
     digest, size = found
-    failures: list[StoreFailure] = []
     if digest != expected:
         # A changed footer is not parsed: it proves nothing, and may crash a Parquet reader.
         return None, [StoreFailure(where, expected, digest)]
-    if size != entry.size:
-        failures.append(StoreFailure(where, f"{entry.size} bytes", f"{size} bytes"))
+    failures = [] if size == entry.size else [StoreFailure(where, f"{entry.size} bytes", f"{size} bytes")]
     try:
         rows = _rows(place, where)
     except (OSError, ValueError) as error:

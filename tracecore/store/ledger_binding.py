@@ -20,13 +20,7 @@ JOIN = "'tracecore workspace join DIR' makes a further host's folder for that le
 
 @dataclass(eq=False)
 class WrongLedger(UsageError):
-    """A catalog or store that belongs to another ledger than the workspace's, or to none.
-
-    Attributes:
-        what: `catalog` or `store`.
-        expected: id of the workspace's ledger.
-        found: id of the ledger found, or `none`.
-    """
+    """A catalog or store (`what`) that belongs to the ledger with the id `found`, or `none`, instead of the workspace's (`expected`)."""
 
     message: str
     what: str

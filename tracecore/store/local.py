@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tracecore.files import fsync_file, fsync_tree, fsync_upward, make_folder, remove_tree, rename_durably, write_durably
 from tracecore.store.base_store import BaseStore, described_directory, manifest_beside
 from tracecore.store.delta_log import LOG, commit_table
-from tracecore.store.delta_tables import is_committed, open_table, uncommitted
+from tracecore.store.delta_tables import open_table, uncommitted
 from tracecore.store.erasure import erase_files, inventory
 from tracecore.store.ledger_binding import MARKER
 from tracecore.store.manifest import scan_directory
@@ -106,8 +106,7 @@ class LocalStore(BaseStore):
         target = self.root / location
         with clear_disk_errors(self._workspace):
             fsync_tree(folder)
-            if target.exists():
-                remove_tree(target)
+            remove_tree(target)
             rename_durably(folder, target)
 
     # --- tables
@@ -166,7 +165,7 @@ class _LocalTables:
     def withdraw(self, folder: str) -> None:
         """Delete the data, unless a commit names it: an interrupt may come just after the commit."""
         table, _, run_id = folder.rpartition("/")
-        if not is_committed(self.place, table, run_id):
+        if uncommitted(self.place, table, [run_id]):
             remove_tree(self.place.root / folder)
 
     def commit(self, path: str, data: bytes) -> bool:

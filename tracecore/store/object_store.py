@@ -20,7 +20,7 @@ from tracecore.store.base_store import BaseStore, described_directory, directory
 from tracecore.store.blob_backend import BlobBackend
 from tracecore.store.bucket import Bucket
 from tracecore.store.delta_log import commit_table
-from tracecore.store.delta_tables import is_committed, open_table
+from tracecore.store.delta_tables import open_table, uncommitted
 from tracecore.store.manifest import scan_directory
 from tracecore.store.place import inside
 from tracecore.store.protocol import StagedTable, Stored
@@ -127,6 +127,7 @@ def _rename(source: Path, target: Path) -> None:
 
 
 def _remove(place: Path) -> None:
+    """Delete a file, or a folder with its content, if it exists."""
     if place.is_dir():
         shutil.rmtree(place, ignore_errors=True)
     else:
@@ -158,14 +159,13 @@ class ObjectStore(BaseStore):
         try:
             for brought in _brought(folder):
                 table = brought.rpartition("/")[0]
-                if not is_committed(self.place, table, run_id):
+                if uncommitted(self.place, table, [run_id]):
                     self._bucket.remove([path for path, _ in self._bucket.listed(brought)])
         except (UsageError, OSError) as problem:
             _log.warning("What run %s left in %s could not be removed: %s", run_id, self._backend.url, problem)
             for path in folder.iterdir():
                 if path.name != _BROUGHT:
-                    remove_tree(path)
-                    path.unlink(missing_ok=True)
+                    _remove(path)
         else:
             remove_tree(folder)
 

@@ -59,6 +59,7 @@ def _type(type_: pa.DataType, column: str) -> pa.DataType:  # noqa: PLR0911  # o
 
 
 def _field(field: pa.Field) -> pa.Field:
+    """Return a field with its Delta-compatible type, and without Parquet's own metadata."""
     # Parquet's own field ids, from a table read from a file, are not part of the rows.
     metadata = {key: value for key, value in (field.metadata or {}).items() if not key.startswith(b"PARQUET:")}
     return pa.field(field.name, _type(field.type, field.name), field.nullable, metadata or None)
@@ -99,17 +100,16 @@ def write_table(data: pa.Table | pa.RecordBatch | pa.RecordBatchReader, folder: 
     no drive although the schema has drives.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    reader = data.to_reader() if isinstance(data, pa.Table) else data
     if isinstance(data, pa.RecordBatch):
-        reader = pa.RecordBatchReader.from_batches(data.schema, [data])
-    if not isinstance(reader, pa.RecordBatchReader):
+        data = pa.Table.from_batches([data])
+    if not isinstance(data, pa.Table | pa.RecordBatchReader):
         raise UsageError(f"A table output takes a pyarrow.Table or RecordBatchReader, found {type(data).__name__}.")
-    schema = delta_schema(reader.schema)
+    schema = delta_schema(data.schema)
     partitioned = PARTITION in schema.names and pat.is_string(schema.field(PARTITION).type)
     files: list[TableFile] = []
     spill = folder / "spill"
     spill.mkdir()
-    parts = _in_memory(data, schema, partitioned) if isinstance(data, pa.Table) else _spilled(reader, schema, spill, partitioned)
+    parts = _in_memory(data, schema, partitioned) if isinstance(data, pa.Table) else _spilled(data, schema, spill, partitioned)
     for number, (drive, batches) in enumerate(parts):
         files.append(_write_file(batches, folder, number, drive))
     for left in spill.iterdir():
@@ -119,19 +119,14 @@ def write_table(data: pa.Table | pa.RecordBatch | pa.RecordBatchReader, folder: 
     return StagedTable(folder, schema, (PARTITION,) if partitioned else (), tuple(files))
 
 
-def _in_memory(table: pa.Table, schema: pa.Schema, partitioned: bool) -> Iterator[tuple[str | None, list[pa.RecordBatch]]]:  # private
+def _in_memory(table: pa.Table, schema: pa.Schema, partitioned: bool) -> Iterator[tuple[str | None, list[pa.RecordBatch]]]:
     """Yield (drive, batches), sorted by drive; the drive is None for a table without drives."""
     for drive, rows in _by_drive(conform(table, schema), partitioned):
         if rows.num_rows:
             yield drive, rows.to_batches()
 
 
-def _spilled(
-    reader: pa.RecordBatchReader,
-    schema: pa.Schema,
-    folder: Path,
-    partitioned: bool,  # private
-) -> Iterator[tuple[str | None, list[pa.RecordBatch]]]:
+def _spilled(reader: pa.RecordBatchReader, schema: pa.Schema, folder: Path, partitioned: bool) -> Iterator[tuple[str | None, list[pa.RecordBatch]]]:
     """Write batches to Arrow files by drive, then yield (drive, memory-mapped batches), sorted by drive."""
     segments: dict[str | None, list[Path]] = {}
     current: tuple[str | None, pa.ipc.RecordBatchFileWriter] | None = None
@@ -156,7 +151,8 @@ def _spilled(
             path.unlink()
 
 
-def _by_drive(table: pa.Table, partitioned: bool) -> Iterator[tuple[str | None, pa.Table]]:  # private
+def _by_drive(table: pa.Table, partitioned: bool) -> Iterator[tuple[str | None, pa.Table]]:
+    """Yield (drive, rows without the drive column), sorted by drive, or (None, table) if not partitioned; raises UsageError for a missing drive."""
     if not partitioned:
         yield None, table
         return
@@ -213,6 +209,7 @@ def _row_sizes(table: pa.Table) -> list[int]:
 
 
 def _row_groups(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) of each row group for rows of these sizes in bytes: at most 64 MiB and 65,536 rows, at least one row."""
     start = total = 0
     for index, size in enumerate(sizes):
         if index > start and (total + size > ROW_GROUP_BYTES or index - start >= ROW_GROUP_ROWS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, DeltaVersion, FieldSpec
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-__all__ = ["ErasedFile", "Opened", "Part", "StagedTable", "Store", "StoreFailure", "Stored", "TableFile"]
+__all__ = ["ErasedFile", "Part", "StagedTable", "Store", "StoreFailure", "Stored", "TableFile"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,6 @@ class ErasedFile:
     def table(self) -> str:
         """Path of the table's folder, for a commit file."""
         return self.path.partition("/_delta_log/")[0]
-
-
-Opened = Any
-"""`pyarrow.dataset.Dataset` for a Delta table, `pathlib.Path` for a file or directory."""
 
 
 @dataclass(frozen=True, slots=True)

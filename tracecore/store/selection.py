@@ -35,10 +35,9 @@ def folder_store(folder: Path) -> Store:
 
 
 def store_ledger(workspace: Workspace, url: str | None) -> tuple[str, str | None]:
-    """Return a store's place, for messages, and the id of its ledger or None; raises TracecoreError if it can't be read.
+    """Return the place of the bucket at a URL, or of the workspace's folder if it is None, for messages, and the id of its ledger or None.
 
-    Args:
-        url: URL of the bucket; None for the folder in the workspace.
+    Raises TracecoreError if the store can't be read.
     """
     if url is None:
         try:

@@ -325,8 +325,7 @@ def _digest_of(files: tuple[FileRecord, ...]) -> str:
 def module_digest(name: str) -> str:
     """Return the digest of a module's source and of the modules of its package that it imports, directly or indirectly.
 
-    Args:
-        name: dotted module name; its package is imported, the module is not.
+    The module, given by its dotted name, is not imported; its package is.
     """
     found: dict[str, FileRecord] = {}
     waiting = [name]

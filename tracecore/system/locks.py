@@ -95,10 +95,9 @@ def _locked(
     waiting: Callable[[], None] | None = None,
     remove: bool = False,
 ) -> Iterator[bool]:
-    """Hold a named lock; yields whether it was acquired.
+    """Hold the lock `<name>.lock` of a folder, exclusive unless `shared`; yields whether it was acquired.
 
     Args:
-        shared: whether the lock is shared instead of exclusive.
         patience: seconds to wait; None waits without limit.
         waiting: called once if another process has the lock, before waiting without limit.
         remove: whether to delete the lock file at the end.

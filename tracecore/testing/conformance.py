@@ -197,8 +197,7 @@ def conformance(
     """Check an installed plugin by every rule and return the report.
 
     Args:
-        entry_point: the plugin's name.
-        samples: the samples; by default those in `tests/conformance.py` of the project it is installed from, else the built-in ones.
+        samples: the author's samples; by default those in `tests/conformance.py` of the project it is installed from, else the built-in ones.
         stages: names of the stages to check; by default all stages and other objects.
 
     Raises:

@@ -26,13 +26,9 @@ _DIFFERENT = ({"PYTHONHASHSEED": "1", "TZ": "UTC"}, {"PYTHONHASHSEED": "4242", "
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """The result of one stage or object in one process.
+    """The result of one stage or object in one process: why it failed (`error`), its outputs' `ref`, `digest` and `rows` by port, and its accesses.
 
-    Attributes:
-        error: why it failed, or None.
-        refused: why an object other than a stage could not be tried with the built-in sample.
-        outputs: `ref`, `digest` and `rows` by port.
-        extra: files next to an output that is a single file; these and the other tuples are as in `attempt`.
+    `refused` says why an object other than a stage could not be tried with the built-in sample; `extra` are files next to an output's single file.
     """
 
     error: str | None

@@ -100,8 +100,6 @@ class FacetSpec:
         name: letters, digits and `_`, such as `acme_weather`.
         summary: returns the summary, at most 120 characters, of a facet value; not called if the value already has a `summary`.
         package: import name of the package that ships the contract.
-        schema: JSON Schema of the facet value.
-        example: a valid facet value.
     """
 
     def __init__(

@@ -77,10 +77,8 @@ def answers(adoptions: Intake, recorder: Recorder, root: Path, finish: Finish, p
 
     def adopt(asked: Mapping[str, Any]) -> str:
         with clear_disk_errors(root):
-            unknowns = [(what, why) for what, why in asked["unknowns"]]
-            facets = finish(f"{asked['kind']}/{asked['name']}", asked["facets"])
-            path = adoptions.adopt(_source_file(asked["file"]), kind=asked["kind"], name=asked["name"], facets=facets, unknowns=unknowns)
-            return str(path)
+            file, kind, name, unknowns = _source_file(asked["file"]), asked["kind"], asked["name"], asked["unknowns"]
+            return str(adoptions.adopt(file, kind=kind, name=name, facets=finish(f"{kind}/{name}", asked["facets"]), unknowns=unknowns))
 
     def show(message: Mapping[str, Any]) -> None:
         if progress is None:
@@ -100,5 +98,6 @@ def answers(adoptions: Intake, recorder: Recorder, root: Path, finish: Finish, p
 
 
 def _source_file(plain: Sequence[Any]) -> SourceFile:
+    """Return the file that a worker sent as a list of its path, name, digest, size and input port."""
     path, name, digest, size, part_of = plain
     return SourceFile(Path(path), name, digest, size, part_of)

@@ -48,11 +48,9 @@ class Job:
         shape: the stage's ports and effective parameters as the build read them (`shape_of`).
         started_ns: start of the run; code that was written later may differ from the code at START.
         hashed: folders and files whose code is recorded file by file.
-        folder: working directory.
         levels: logging levels of the root logger and of the run's logger.
         listened: whether progress is reported.
-        around: `module:name` of the function that runs the stage in a trial, or None.
-        asked: argument for `around`.
+        around: `module:name` of the function that runs the stage in a trial, with `asked`; None outside of trials.
     """
 
     module: str
@@ -129,16 +127,10 @@ class StageResult:
 
 @dataclass(eq=False)
 class StageRaised(Exception):
-    """A stage failed or was stopped in its worker, or the worker process died.
+    """A stage failed or was stopped (`interrupt`) in its worker, or the worker process died.
 
-    Attributes:
-        reason: one sentence.
-        trace: stack trace to record.
-        text: traceback to show.
-        known: name of the kernel's error class, if it is one.
-        disk: message if the disk was full or read-only.
-        interrupt: whether it was stopped rather than failed.
-        trial: results of a trial.
+    `trace` is the stack trace to record, `text` the traceback to show, `known` the name of the kernel's error class if it is one, `disk` the message
+    if the disk was full or read-only, `trial` the results of a trial.
     """
 
     reason: str

@@ -33,7 +33,6 @@ class Loaded:
     Attributes:
         modules: file by module name.
         hashed: SHA-256 by path, when loaded, of the source and data files that are recorded one by one.
-        natives: paths of shared libraries.
         named: distributions whose metadata was read by name.
         absent: modules and distributions that were not found.
         changed: loaded files that have changed since.

@@ -31,12 +31,9 @@ _THREADS_OF_ALLOCATORS = "jemalloc"
 
 
 def serve(observer: Observer, control: int, at_ns: int) -> NoReturn:
-    """Preload the kernel, then fork a worker for each message until the socket is closed.
+    """Preload the kernel, then fork a worker for each message on the socket with the descriptor `control`, until the socket is closed.
 
-    Args:
-        observer: the installed load observer.
-        control: file descriptor of the socket.
-        at_ns: start time of this process.
+    `at_ns` is the start time of this process.
     """
     from tracecore.running.worker.child import main
 

@@ -54,10 +54,7 @@ class Workers:
         self._end: Callable[[], object] = int
 
     def run(self, job: Job, answers: Mapping[str, Answer]) -> StageResult:
-        """Run a stage in a new worker and return its result.
-
-        Args:
-            answers: functions by message type, called with the message's members.
+        """Run a stage in a new worker and return its result; `answers` are functions by message type, called with the message's members.
 
         Raises:
             StageRaised: the stage failed, was stopped, or ended its process.
