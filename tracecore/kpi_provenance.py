@@ -20,11 +20,8 @@ class Reading:
 
     Attributes:
         ref: the frame table; for an input without frame names, a frame table it was derived from.
-        job: the reading run's job.
         through: the input that was read, if it was derived from `ref`.
-        drives: the table's drives, as recorded.
-        split: id of the run of the split that the table, or the one it was derived from, belongs to; empty if none.
-        side: its side of that split; empty if none.
+        split: id of the run of the split that the table, or the one it was derived from, is a side of, and `side`; empty if none.
     """
 
     ref: str
@@ -53,7 +50,6 @@ class KpiProvenance:
         selected: frame tables that something in the trace was selected by.
         uncompared: inputs with such a use that do not name frames, so they can't be compared.
         unknown: models whose training data is not recorded.
-        models: refs of the measured models.
     """
 
     measured: tuple[Reading, ...] = ()
@@ -71,6 +67,8 @@ def read_kpi_provenance(trace: Mapping[str, Any], run: str) -> KpiProvenance:
 
 @dataclass(slots=True)
 class _Found:
+    """The members of a `KpiProvenance` while they are collected, each value once, in order of discovery."""
+
     measured: dict[Reading, None] = field(default_factory=dict)
     learned: dict[Reading, None] = field(default_factory=dict)
     selected: dict[Reading, None] = field(default_factory=dict)
@@ -101,7 +99,7 @@ class _Walk:
                 self._making.add(edge["run"])
 
     def uses(self, run: str) -> KpiProvenance:
-        """Return the data behind a run."""
+        """Return the data that an evaluation run was measured on, and that its models were trained and selected on."""
         found = _Found()
         self._measured(run, found)
         self._behind(run, found)
@@ -183,7 +181,7 @@ class _Walk:
                 found.measured.update(dict.fromkeys(self._named(edges, found)))
 
     def _looked_at(self, run: str) -> list[Mapping[str, Any]]:
-        """Return the edges of the inputs that a run measured; if none is recorded as such, of all its inputs."""
+        """Return the input edges of a run whose use is `measure`; if there are none, all its input edges."""
         read = self._read.get(run, [])
         return [edge for edge in read if self._use(edge) is Use.MEASURE] or read
 
@@ -250,15 +248,16 @@ class _Walk:
         return self._stage(run) == StageKind.EVALUATE
 
     def _is_seen(self, ref: str) -> bool:
-        """Whether a table has a model's results on frames: a table with frame names that an evaluation wrote."""
+        """Whether a table has a model's results on frames, that is, has a column `frame_id` and was written by an evaluation."""
         made_by_evaluation = any(self._evaluates(maker) for maker in self._makers.get(ref, ()))
         return self._kind(ref) == ArtifactKind.DATASET and ref in self._naming and made_by_evaluation
 
     def _is_frames(self, ref: str) -> bool:
-        """Whether a dataset is a frame table."""
+        """Whether a ref is a dataset with a column `frame_id` that is not an evaluation's result."""
         return self._kind(ref) == ArtifactKind.DATASET and ref in self._naming and not self._is_seen(ref)
 
     def _reading(self, edge: Mapping[str, Any], ref: str) -> Reading:
+        """Return the reading of a frame table through an input edge."""
         drives = _of(_of(self._facets.get(ref), FRAMES_FACET.name), "drives")
         return Reading(ref, self._job(edge["run"]), "" if ref == edge["ref"] else edge["ref"], tuple(drives), *self._side(ref))
 
@@ -275,6 +274,7 @@ class _Walk:
         return "", ""
 
     def _kind(self, ref: str) -> ArtifactKind:
+        """Return the artifact kind of a ref, with the properties that its facet records for a plugin's kind."""
         return kind_of(ref.partition("/")[0], _of(self._facets.get(ref), "tracecore_artifact").get("of_kind"))
 
     def _job(self, run: str) -> str:

@@ -69,10 +69,9 @@ def job_for(
     )
 
 
-Finish = Callable[[str, Mapping[str, JSON]], Mapping[str, JSON]]
-
-
-def answers(adoptions: Intake, recorder: Recorder, root: Path, finish: Finish, progress: Progress | None) -> dict[str, Answer]:
+def answers(
+    adoptions: Intake, recorder: Recorder, root: Path, finish: Callable[[str, Mapping[str, JSON]], Mapping[str, JSON]], progress: Progress | None
+) -> dict[str, Answer]:
     """Return the function that answers each type of worker message; `finish` validates the facets of an adopted file, given its ref."""
 
     def adopt(asked: Mapping[str, Any]) -> str:
