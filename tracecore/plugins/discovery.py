@@ -57,13 +57,12 @@ def load_plugins(
     found = metadata.entry_points(group=GROUP) if entry_points is None else entry_points
     ordered = sorted(found, key=lambda entry: (entry.name, entry.dist.name if entry.dist else ""))
     loaded: list[LoadedPlugin] = []
-    broken: list[BrokenPlugin] = []
     taken: set[str] = set()
     known = {entry.name for entry in ordered}
-    broken.extend(
+    broken = [
         BrokenPlugin(name, "", "", f"TRACECORE_PLUGINS names it, but no installed distribution offers it. {suggestion(name, known)}")
         for name in sorted({*(allowed or ())} - known)
-    )
+    ]
     for entry in ordered:
         if allowed is not None and entry.name not in allowed:
             continue

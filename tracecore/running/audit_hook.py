@@ -49,15 +49,6 @@ class Access:
     where: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """An access that was not allowed when it was seen; a later import may make it allowed."""
-
-    access: Access
-    path: str
-    in_kernel: bool
-
-
 class Watch:
     """The accesses of one run of a stage that are not among the allowed `places`, which may grow during the run.
 
@@ -68,7 +59,7 @@ class Watch:
         self.package = package
         self.places = places
         self.uncounted = 0
-        self._seen: dict[tuple[str, str], _Seen] = {}
+        self._seen: dict[tuple[str, str], tuple[Access, str, bool]] = {}  # with the real path, and whether the kernel made it
         self._real: dict[str, str] = {}
         self._readable: dict[str, bool] = {}
         self._version = -1
@@ -78,16 +69,15 @@ class Watch:
     @contextmanager
     def on(self) -> Iterator[None]:
         """Watch this thread and the threads it starts while the context is open."""
-        _put_up_the_hook()
+        _install_hook()
         ident = threading.get_ident()
-        before = _WATCHED.get(ident)
         self._open = True
         _WATCHED[ident] = self
         try:
             yield
         finally:
             self._open = False
-            _give_back(ident, before)
+            del _WATCHED[ident]
 
     @contextmanager
     def kernel(self) -> Iterator[None]:
@@ -99,25 +89,13 @@ class Watch:
         finally:
             _KERNEL.depth = before
 
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Ignore this thread's accesses while the context is open, such as those of a progress bar."""
-        ident = threading.get_ident()
-        before = _WATCHED.pop(ident, None)
-        _ASIDE.add(ident)
-        try:
-            yield
-        finally:
-            _ASIDE.discard(ident)
-            _give_back(ident, before)
-
     def strays(self) -> list[Access]:
-        """Return the accesses that are not allowed, each once, in order of first occurrence."""
+        """Return the accesses that are not allowed, each once, in order of first occurrence; later imports may have made some allowed."""
         code = code_folders() if self._seen else frozenset()  # with what was imported since
         return [
-            seen.access
-            for seen in list(self._seen.values())
-            if seen.access.verb in _UNPLACED or not self.places.covers(seen.access.verb, seen.path, code, in_kernel=seen.in_kernel)
+            access
+            for access, path, in_kernel in list(self._seen.values())
+            if access.verb in _UNPLACED or not self.places.covers(access.verb, path, code, in_kernel=in_kernel)
         ]
 
     def note(self, verb: str, target: str, *, in_kernel: bool) -> None:
@@ -145,7 +123,7 @@ class Watch:
         if len(self._seen) >= _MOST:
             self.uncounted += 1
             return
-        self._seen[verb, target] = _Seen(Access(verb, target, self._where()), path, in_kernel)
+        self._seen[verb, target] = Access(verb, target, self._where()), path, in_kernel
 
     def _resolved(self, path: str) -> str:
         """Return a path with symbolic links resolved; resolved folders are cached, since a stage may open 100,000 files in one."""
@@ -187,7 +165,6 @@ _WATCHED: dict[int, Watch] = {}
 """The active watch by thread id."""
 _STARTED: WeakKeyDictionary[threading.Thread, tuple[Watch, bool]] = WeakKeyDictionary()
 """Threads started from a watched one, with its watch and whether the kernel started them on its behalf."""
-_ASIDE: set[int] = set()
 _KERNEL = threading.local()
 _LOCK = threading.Lock()
 _UP: list[bool] = []
@@ -195,7 +172,8 @@ _CHILD = "tracecore.multiprocessing"
 """Audit event raised when a process is started through `multiprocessing`."""
 
 
-def _put_up_the_hook() -> None:
+def _install_hook() -> None:
+    """Install the audit hook, and have threads and processes that are started noted, once per process."""
     with _LOCK:
         if _UP:
             return
@@ -225,14 +203,8 @@ def _put_up_the_hook() -> None:
         _UP.append(True)
 
 
-def _give_back(ident: int, before: Watch | None) -> None:
-    if before is None:
-        _WATCHED.pop(ident, None)
-    else:
-        _WATCHED[ident] = before
-
-
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
+    """Note the access that an audit event reports with the watch of the current thread, if it has one."""
     if not _WATCHED:
         return  # the common case: no stage runs
     readers = _READERS.get(event)
@@ -241,7 +213,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     ident = threading.get_ident()
     watch, in_kernel = _WATCHED.get(ident), False
     if watch is None:
-        if not _STARTED or ident in _ASIDE:
+        if not _STARTED:
             return
         # Not current_thread(): that makes a thread object where there is none.
         thread = threading._active.get(ident)  # type: ignore[attr-defined]  # no public way asks without making one
@@ -264,18 +236,19 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _remember_child(thread: threading.Thread) -> None:
-    """Remember which watch a new thread belongs to; Python 3.11 has no audit event for thread starts."""
+    """Remember the current thread's watch for a thread that it starts; Python 3.11 has no audit event for thread starts."""
     ident = threading.get_ident()
     watch = _WATCHED.get(ident)
     if watch is not None:
         _STARTED[thread] = (watch, bool(getattr(_KERNEL, "depth", 0)))
-    elif _STARTED and ident not in _ASIDE:
+    elif _STARTED:
         started = _STARTED.get(threading.current_thread())
         if started is not None:
             _STARTED[thread] = started
 
 
 def _opened(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
+    """Return (`read` or `write`, absolute path) of an `open` event; None for a descriptor."""
     path, mode, flags = arguments
     if mode in _READ_MODES and type(path) is str and path.startswith("/"):
         return "read", path  # nearly all there are
@@ -338,6 +311,7 @@ _READERS: dict[str, tuple[Callable[[tuple[Any, ...]], tuple[str, str] | None], .
 
 
 def _absolute(path: str | bytes | os.PathLike[Any], folder: int = -1) -> str:
+    """Return an absolute path; a relative one starts from the folder with this descriptor, -1 for the working directory."""
     # Not Path.absolute: the hook must do as little as it can.
     text = os.fsdecode(path)
     if text.startswith("/"):

@@ -200,8 +200,7 @@ class RunContext:
         if self._progress is None:
             return
         try:
-            with self.watch.aside():
-                self._progress(done, total, note)
+            self._progress(done, total, note)
         except Exception:
             logging.getLogger(__name__).exception("Progress could not be shown.")
             self._progress = None

@@ -1,4 +1,4 @@
-"""A worker's process: its environment variables, its end with its parent, and a guard against forks and directory changes by a stage."""
+"""A worker's process: its environment variables, its end with its parent, and a guard against forks by a stage."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def end_with_parent(parent: int) -> None:
 
 @contextmanager
 def process_guard() -> Iterator[None]:
-    """Context manager that restores the working directory, and ends child processes that leave it.
+    """Context manager that ends child processes that leave it.
 
     A child that a stage forked and that returns, raises or exits would otherwise continue as a second executor of the run: put outputs, empty
     staging, record the end and release the lock.
     """
-    process, folder = os.getpid(), _folder()
+    process = os.getpid()
     try:
         yield
     except BaseException as error:
@@ -61,16 +61,6 @@ def process_guard() -> Iterator[None]:
     finally:
         if os.getpid() != process:
             _end(None)
-        if folder is not None and _folder() != folder:
-            with suppress(OSError):  # it was removed meanwhile
-                os.chdir(folder)
-
-
-def _folder() -> str | None:
-    try:
-        return os.getcwd()  # noqa: PTH109  # as text, to be compared
-    except OSError:
-        return None
 
 
 def _end(error: BaseException | None) -> None:
