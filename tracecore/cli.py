@@ -51,13 +51,13 @@ def plugin_setting(name: str) -> str | None:
     return settings_of().others.get(name) or None
 
 
-def _named(ctx: click.Context, _option: click.Parameter, directory: Path | None) -> NamedWorkspace:
+def _name_workspace(ctx: click.Context, _option: click.Parameter, directory: Path | None) -> NamedWorkspace:
     from tracecore.workspace import NamedWorkspace
 
     return NamedWorkspace(settings_of(ctx), directory)
 
 
-def _workspace(help_text: str, *, expose: bool) -> Callable[[F], F]:
+def _workspace_decorator(help_text: str, *, expose: bool) -> Callable[[F], F]:
     return click.option(
         "--workspace",
         "-w",
@@ -66,18 +66,18 @@ def _workspace(help_text: str, *, expose: bool) -> Callable[[F], F]:
         default=None,
         expose_value=expose,
         help=help_text,
-        callback=_named,
+        callback=_name_workspace,
     )
 
 
 def workspace_option(function: F) -> F:
     """Add `--workspace DIR`; the command receives `workspace: NamedWorkspace`, which `Workspace.open` and `Record.open` accept."""
-    return _workspace("The workspace folder (else TRACECORE_HOME, else ./.tracecore).", expose=True)(function)
+    return _workspace_decorator("The workspace folder (else TRACECORE_HOME, else ./.tracecore).", expose=True)(function)
 
 
 def no_workspace_option(function: F) -> F:
     """Accept and ignore `--workspace DIR`, for commands whose answer does not depend on a workspace."""
-    return _workspace("Taken as by every command; this answer is the same in every workspace.", expose=False)(function)
+    return _workspace_decorator("Taken as by every command; this answer is the same in every workspace.", expose=False)(function)
 
 
 def json_option(function: F) -> F:

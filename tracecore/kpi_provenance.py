@@ -84,7 +84,7 @@ class _Walk:
         self._root = str(trace["root"])
         self._runs: dict[str, Mapping[str, Any]] = {run["id"]: run for run in trace["runs"]}
         self._facets: dict[str, Mapping[str, Any]] = {node["ref"]: node["facets"] for node in trace["nodes"]}
-        self._naming = {ref for ref, facets in self._facets.items() if _FRAME in _names(_of(facets, "schema").get("fields"))}
+        self._naming = {ref for ref, facets in self._facets.items() if _FRAME in _names(_mapping_member(facets, "schema").get("fields"))}
         """Refs of tables with a column `frame_id`."""
         self._read: dict[str, list[Mapping[str, Any]]] = {}
         self._makers: dict[str, list[str]] = {}
@@ -258,7 +258,7 @@ class _Walk:
 
     def _reading(self, edge: Mapping[str, Any], ref: str) -> Reading:
         """Return the reading of a frame table through an input edge."""
-        drives = _of(_of(self._facets.get(ref), FRAMES_FACET.name), "drives")
+        drives = _mapping_member(_mapping_member(self._facets.get(ref), FRAMES_FACET.name), "drives")
         return Reading(ref, self._job(edge["run"]), "" if ref == edge["ref"] else edge["ref"], tuple(drives), *self._side(ref))
 
     def _side(self, ref: str) -> tuple[str, str]:
@@ -267,7 +267,7 @@ class _Walk:
         while ref not in seen:
             seen.add(ref)
             maker = next(iter(self._makers.get(ref, ())), "")
-            if isinstance(side := _of(self._facets.get(ref), SPLIT_FACET.name).get("side"), str):
+            if isinstance(side := _mapping_member(self._facets.get(ref), SPLIT_FACET.name).get("side"), str):
                 return maker, side
             before = {edge["ref"] for edge in self._read.get(maker, ()) if self._is_frames(edge["ref"])}
             ref = before.pop() if len(before) == 1 else ref
@@ -275,7 +275,7 @@ class _Walk:
 
     def _kind(self, ref: str) -> ArtifactKind:
         """Return the artifact kind of a ref, with the properties that its facet records for a plugin's kind."""
-        return kind_of(ref.partition("/")[0], _of(self._facets.get(ref), "tracecore_artifact").get("of_kind"))
+        return kind_of(ref.partition("/")[0], _mapping_member(self._facets.get(ref), "tracecore_artifact").get("of_kind"))
 
     def _job(self, run: str) -> str:
         return str(self._runs[run]["job"]) if run in self._runs else f"run/{run}"
@@ -285,7 +285,7 @@ class _Walk:
         return stage if isinstance(stage, str) and stage in set(StageKind) else None
 
 
-def _of(value: Any, name: str) -> Mapping[str, Any]:
+def _mapping_member(value: Any, name: str) -> Mapping[str, Any]:
     """Return a member that is a mapping, else an empty mapping, since another producer may have written the value."""
     found = value.get(name) if isinstance(value, Mapping) else None
     return found if isinstance(found, Mapping) else {}

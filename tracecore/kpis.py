@@ -135,7 +135,7 @@ def read_kpis(reports: Mapping[str, Mapping[str, JSON]], selection: Collection[s
         reports: facets by role.
         selection: roles of the reports measured on frames that were also used for selection.
     """
-    known = [kpi for role, facets in reports.items() for kpi in _of_report(role, facets.get(KPIS_FACET.name), selection=role in selection)]
+    known = [kpi for role, facets in reports.items() for kpi in _kpis_of_report(role, facets.get(KPIS_FACET.name), selection=role in selection)]
     reporting = Counter(role.partition(".")[0] for role in {kpi.role for kpi in known})
     named: dict[str, list[Kpi]] = {}
     for kpi in known:
@@ -155,7 +155,7 @@ def kpi_values(reports: Mapping[str, Mapping[str, JSON]], selection: Collection[
     return {name: kpi.value for name, kpi in read_kpis(reports, selection).items()}
 
 
-def _of_report(role: str, facet: JSON, *, selection: bool) -> list[Kpi]:
+def _kpis_of_report(role: str, facet: JSON, *, selection: bool) -> list[Kpi]:
     if not isinstance(facet, Mapping):
         return []
     values, baseline, intervals, gains, units = (_mapping(facet.get(key)) for key in ("values", "baseline", "intervals", "gains", "units"))

@@ -108,7 +108,7 @@ class Input(Port, Generic[Value_co]):
     def __init__(
         self, kind: str = "", *, table: TableType | None = None, use: _UseName | None = None, optional: bool = False, description: str = ""
     ) -> None:
-        self.kind = _kind(kind, table)
+        self.kind = _port_kind(kind, table)
         self.table = table
         self.use = None if use is None else Use(use)
         self.optional = optional
@@ -131,14 +131,14 @@ class Output(Port):
     def __init__(
         self, kind: str = "", *, table: TableType | None = None, checks: Sequence[str] = (), file: str | None = None, description: str = ""
     ) -> None:
-        self.kind = _kind(kind, table)
+        self.kind = _port_kind(kind, table)
         self.table = table
         self.checks = tuple(checks)
         self.file = file
         self.description = description
 
 
-def _kind(kind: str, table: TableType | None) -> ArtifactKind:
+def _port_kind(kind: str, table: TableType | None) -> ArtifactKind:
     if not kind and table is None:
         raise TypeError('a port needs its kind or its table: tc.Input("model"), tc.Input(table=tc.FRAMES)')
     if table is not None and not isinstance(table, TableType):

@@ -17,20 +17,20 @@ from tracecore_schemas.file_shapes import OPEN, NonEmpty, Pixels, whole
 __all__ = ["CocoFile"]
 
 
-def _id(value: object) -> object:
+def _check_id(value: object) -> object:
     """Return an id unchanged if it is an integer or a non-empty text; one message, where a pydantic union would report every alternative."""
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
         raise ValueError("a whole number or a text")
     return value
 
 
-def _nanoseconds(value: object) -> object:
+def _check_nanoseconds(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, int | str) or not _NANOSECONDS.fullmatch(str(value)) or abs(int(value)) >= 2**63:
         raise ValueError("a whole number of nanoseconds, written as a text")
     return value
 
 
-def _outline(value: object) -> object:
+def _check_outline(value: object) -> object:
     if isinstance(value, dict):
         if isinstance(value.get("counts"), list | str) and isinstance(value.get("size"), list):
             return value
@@ -47,11 +47,11 @@ def _is_number(value: object) -> bool:
 
 _NANOSECONDS = re.compile(r"-?[0-9]{1,19}")
 _LARGE = 2**1000  # still a double
-_Id = Annotated[Any, BeforeValidator(whole), AfterValidator(_id), WithJsonSchema({"type": ["integer", "string"]})]
+_Id = Annotated[Any, BeforeValidator(whole), AfterValidator(_check_id), WithJsonSchema({"type": ["integer", "string"]})]
 _Nanoseconds = Annotated[
     Any,
     BeforeValidator(whole),
-    AfterValidator(_nanoseconds),
+    AfterValidator(_check_nanoseconds),
     WithJsonSchema({"type": ["integer", "string"], "pattern": f"^{_NANOSECONDS.pattern}$"}),
 ]
 _Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -59,7 +59,7 @@ _Flag = Literal[0, 1, False, True]
 _Mask = {"type": "object", "required": ["counts", "size"]}
 _Outline = Annotated[
     Any,
-    AfterValidator(_outline),
+    AfterValidator(_check_outline),
     WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "array", "items": {"type": "number"}}}, _Mask, {"type": "null"}]}),
 ]
 

@@ -34,10 +34,10 @@ def checked(shape: TypeAdapter[_Shape], document: object) -> _Shape:
     try:
         return shape.validate_python(document)
     except ValidationError as error:
-        raise ShapeError(_sentence(error.errors(include_url=False, include_context=False)[0])) from None
+        raise ShapeError(_mismatch_in_words(error.errors(include_url=False, include_context=False)[0])) from None
 
 
-def _sentence(first: Any) -> str:
+def _mismatch_in_words(first: Any) -> str:
     place = [str(part)[:60] for part in first["loc"] if part != "[key]"]
     if first["type"] == "missing":
         at = "/".join(place[:-1])

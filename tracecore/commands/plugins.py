@@ -91,30 +91,30 @@ def _print_report(report: Report) -> None:
     for subject in wide:
         table.add_column(subject, justify="center")
     for rule in RULES:
-        cells = [_cell(report, rule, subject) for subject in wide]
+        cells = [_rule_mark(report, rule, subject) for subject in wide]
         if any(cells):
             table.add_row(rule, *cells)
     out.print(table)
     for subject in report.subjects:
         if subject not in wide:
-            out.print(f"{_cell(report, 'runs', subject)} {subject}")
+            out.print(f"{_rule_mark(report, 'runs', subject)} {subject}")
     for finding in (*report.failures, *report.warnings):
-        out.print(f"{_mark(finding.result)} {finding.subject}, {finding.rule}: ", end="")
+        out.print(f"{_result_mark(finding.result)} {finding.subject}, {finding.rule}: ", end="")
         out.print(finding.message, markup=False)
     not_run: dict[tuple[str, str], list[str]] = {}
     for finding in report.not_run:
         not_run.setdefault((finding.subject, finding.message), []).append(finding.rule)
     for (subject, message), rules in not_run.items():
-        out.print(f"{_mark('not run')} {subject}, not run ({', '.join(rules)}): ", end="")
+        out.print(f"{_result_mark('not run')} {subject}, not run ({', '.join(rules)}): ", end="")
         out.print(message, markup=False)
 
 
-def _cell(report: Report, rule: str, subject: str) -> str:
+def _rule_mark(report: Report, rule: str, subject: str) -> str:
     results = {each.result.value for each in report.findings if each.rule == rule and each.subject == subject}
-    return next((_mark(each) for each in _MARKS if each in results), "")
+    return next((_result_mark(each) for each in _MARKS if each in results), "")
 
 
-def _mark(result: str) -> str:
+def _result_mark(result: str) -> str:
     return f"[{_STYLES.get(result, 'yellow')}]{_MARKS[result]}[/]"
 
 
@@ -162,9 +162,9 @@ def list_plugins(*, as_json: bool) -> None:
     if as_json:
         shared = [{"what": each.what, "name": each.name, "choices": list(each.choices)} for each in host.shared_names]
         broken = [{"name": each.entry_point, "distribution": each.distribution, "version": each.version, "error": each.error} for each in host.broken]
-        emit_json({"plugins": [_described(plugin) for plugin in host.plugins], "broken": broken, "shared_names": shared})
+        emit_json({"plugins": [_describe_plugin(plugin) for plugin in host.plugins], "broken": broken, "shared_names": shared})
         return
-    _print(host)
+    _print_list(host)
 
 
 @command.command(
@@ -190,22 +190,22 @@ def show(name: str, *, as_json: bool) -> None:
         raise UsageError(f"No plugin '{name}' is installed. {suggestion(name, names, none_known='No plugin is installed.')}")
     objects = {plural: [{"name": item.name, "description": item.description} for item in found.brings[plural]] for plural in _DESCRIBED}
     stages = [
-        {**_stage(each.stage_class), "qualified_name": each.qualified_name, "plugin": {"source_digest": each.plugin.source_digest}}
+        {**_describe_stage(each.stage_class), "qualified_name": each.qualified_name, "plugin": {"source_digest": each.plugin.source_digest}}
         for each in host.stages
         if each.entry_point == name
     ]
-    whole = _described(found) | {"stages": stages, **objects}
+    whole = _describe_plugin(found) | {"stages": stages, **objects}
     if as_json:
         emit_json(whole)
         return
-    _print_one(whole)
+    _print_plugin(whole)
 
 
 _DESCRIBED = ("checks", "gates", "kinds", "tables", "facets", "kpis")
 """Keys of the registered objects that `show` describes in addition to stages."""
 
 
-def _described(plugin: LoadedPlugin) -> dict[str, Any]:
+def _describe_plugin(plugin: LoadedPlugin) -> dict[str, Any]:
     return {
         "name": plugin.entry_point,
         "distribution": plugin.distribution,
@@ -217,29 +217,29 @@ def _described(plugin: LoadedPlugin) -> dict[str, Any]:
     }
 
 
-def _stage(stage: type[Stage]) -> dict[str, Any]:
+def _describe_stage(stage: type[Stage]) -> dict[str, Any]:
     return {
         "kind": stage.kind.value,
         "name": stage.name,
         "description": stage.description(),
-        "inputs": [_port(port) | {"optional": port.optional, "use": stage.use_of(name)} for name, port in stage.inputs().items()],
+        "inputs": [_describe_port(port) | {"optional": port.optional, "use": stage.use_of(name)} for name, port in stage.inputs().items()],
         "files": [{"param": port.param, "suffixes": list(port.suffixes), "note": port.note} for port in stage.file_ports().values()],
-        "outputs": [_port(port) | {"checks": list(port.checks)} for port in stage.outputs().values()],
+        "outputs": [_describe_port(port) | {"checks": list(port.checks)} for port in stage.outputs().values()],
         "checks": list(stage.checks),
-        "params": [_param(name, field) for name, field in stage.Params.model_fields.items()],
+        "params": [_describe_param(name, field) for name, field in stage.Params.model_fields.items()],
     }
 
 
-def _port(port: Input[Any] | Output) -> dict[str, Any]:
+def _describe_port(port: Input[Any] | Output) -> dict[str, Any]:
     return {"name": port.name, "kind": port.kind, "table": port.table and port.table.name, "description": port.description}
 
 
-def _param(name: str, field: FieldInfo) -> dict[str, Any]:
+def _describe_param(name: str, field: FieldInfo) -> dict[str, Any]:
     return {
         "name": name,
         "type": _type_name(field.annotation),
         "required": field.is_required(),
-        "default": _default(field),
+        "default": _json_default(field),
         "description": field.description or "",
     }
 
@@ -257,7 +257,7 @@ def _type_name(annotation: Any) -> str:
     return f"{origin.__name__}[{', '.join('...' if part is ... else _type_name(part) for part in parts)}]"
 
 
-def _default(field: FieldInfo) -> Any:
+def _json_default(field: FieldInfo) -> Any:
     if field.is_required():
         return None
     from pydantic_core import to_jsonable_python
@@ -265,10 +265,10 @@ def _default(field: FieldInfo) -> Any:
     return to_jsonable_python(field.get_default(call_default_factory=True), fallback=str)
 
 
-def _print(host: PluginHost) -> None:
+def _print_list(host: PluginHost) -> None:
     out = console()
     for plugin in host.plugins:
-        whole = _described(plugin)
+        whole = _describe_plugin(plugin)
         out.print(f"[bold]{plugin.entry_point}[/]  {plugin.distribution} {plugin.version}", soft_wrap=True)
         brought = {plural: whole[plural] for plural in plugin.brings}
         for title, names in {**brought, "stages": [f"{each['kind']} {each['name']}" for each in whole["stages"]]}.items():
@@ -284,15 +284,15 @@ def _print(host: PluginHost) -> None:
         out.print(each.error, markup=False)
 
 
-def _sentence(described: dict[str, Any]) -> str:
+def _description_suffix(described: dict[str, Any]) -> str:
     return f". {described['description']}" if described["description"] else ""
 
 
-def _type(port: dict[str, Any]) -> str:
+def _type_in_words(port: dict[str, Any]) -> str:
     return f"{port['kind']} of {port['table']}" if port["table"] else str(port["kind"])
 
 
-def _print_one(whole: dict[str, Any]) -> None:
+def _print_plugin(whole: dict[str, Any]) -> None:
     out = console()
     out.print(f"[bold]{whole['name']}[/]  {whole['distribution']} {whole['version']}  [dim]{whole['module']}")
     if whole["description"]:
@@ -303,17 +303,17 @@ def _print_one(whole: dict[str, Any]) -> None:
         for port in stage["inputs"]:
             words = [port["use"] and f"to {port['use']}", "optional" if port["optional"] else ""]
             notes = ", ".join(word for word in words if word)
-            out.print(f"  input   {port['name']}: {_type(port)}{f' ({notes})' if notes else ''}{_sentence(port)}", markup=False)
+            out.print(f"  input   {port['name']}: {_type_in_words(port)}{f' ({notes})' if notes else ''}{_description_suffix(port)}", markup=False)
         for port in stage["files"]:
             out.print(f"  files   {port['param']}: {port['note']} ({', '.join(port['suffixes'])})", markup=False)
         for port in stage["outputs"]:
             checks = f" (checks: {', '.join(port['checks'])})" if port["checks"] else ""
-            out.print(f"  output  {port['name']}: {_type(port)}{checks}{_sentence(port)}", markup=False)
+            out.print(f"  output  {port['name']}: {_type_in_words(port)}{checks}{_description_suffix(port)}", markup=False)
         if stage["checks"]:
             out.print(f"  checks  {', '.join(stage['checks'])}", markup=False)
         for param in stage["params"]:
             default = "required" if param["required"] else f"default {json.dumps(param['default'], ensure_ascii=False)}"
-            out.print(f"  param   {param['name']}: {param['type']}, {default}{_sentence(param)}", markup=False)
+            out.print(f"  param   {param['name']}: {param['type']}, {default}{_description_suffix(param)}", markup=False)
     for title in _DESCRIBED:
         for each in whole[title]:
             out.print(f"\n[bold]{title[:-1]} {each['name']}[/]  ", end="")

@@ -162,34 +162,34 @@ class TracecoreGroup(click.Group):
                 answer = super().main(args, prog_name, complete_var, standalone_mode=False, **{"obj": settings, **extra})
         except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001  # the last line of defense: one sentence, not a traceback
             with readers_may_leave():
-                return _answer(error, sys.argv[1:] if args is None else args, debug=debug)
+                return _report_error(error, sys.argv[1:] if args is None else args, debug=debug)
         # A command may end by returning; `ctx.exit(code)` arrives here as an integer.
         return answer if isinstance(answer, int) and not isinstance(answer, bool) else 0
 
 
-def _answer(error: BaseException, arguments: Sequence[str], *, debug: bool) -> int:  # noqa: PLR0911  # one for each kind of error
+def _report_error(error: BaseException, arguments: Sequence[str], *, debug: bool) -> int:  # noqa: PLR0911  # one for each kind of error
     """Print the error that a command raised as one sentence on stderr and return the exit code."""
     match error:
         case click.exceptions.NoArgsIsHelpError():
             error.show()
             return BAD_INPUT
         case click.ClickException():
-            return _tell(_usage(error), BAD_INPUT)
+            return _print_error(_usage(error), BAD_INPUT)
         case click.Abort() | KeyboardInterrupt():
-            return _tell("Interrupted.", INTERRUPTED)
+            return _print_error("Interrupted.", INTERRUPTED)
         case TracecoreError():
             _show_traceback(debug)
-            return _tell(f"Error: {error}", error.exit_code)
+            return _print_error(f"Error: {error}", error.exit_code)
         case SystemExit():
             if error.code is None or isinstance(error.code, int):
                 return error.code or 0
-            return _tell(str(error.code), UNEXPECTED)  # its text
+            return _print_error(str(error.code), UNEXPECTED)  # its text
     # The text that could not be encoded is a file's name met on the way; any library may refuse an argument that is not UTF-8, each in its own words.
     for text in [error.object] if isinstance(error, UnicodeEncodeError) else arguments:
         if tellable(text) != text:
             _show_traceback(debug)
-            return _tell(f"Error: '{tellable(text[-200:])}' is not UTF-8, so it can't be used or recorded: give it another name.", BAD_INPUT)
-    return _unexpected(error.__cause__ or error if isinstance(error, _OthersPipe) else error, debug=debug)
+            return _print_error(f"Error: '{tellable(text[-200:])}' is not UTF-8, so it can't be used or recorded: give it another name.", BAD_INPUT)
+    return _report_unexpected(error.__cause__ or error if isinstance(error, _OthersPipe) else error, debug=debug)
 
 
 def _usage(error: click.ClickException) -> str:
@@ -206,18 +206,18 @@ def _show_traceback(debug: bool) -> None:
         traceback.print_exc()
 
 
-def _tell(sentence: str, code: int) -> int:
+def _print_error(sentence: str, code: int) -> int:
     click.echo(sentence, err=True)
     return code
 
 
-def _unexpected(error: BaseException, *, debug: bool) -> int:
+def _report_unexpected(error: BaseException, *, debug: bool) -> int:
     problem = disk_problem(error, "the workspace")
     _show_traceback(debug)
     if problem is not None:
-        return _tell(f"Error: {problem}", problem.exit_code)
+        return _print_error(f"Error: {problem}", problem.exit_code)
     hint = "" if debug else " Set TRACECORE_DEBUG=1 for the traceback."
-    return _tell(f"Error: something unexpected happened: {reason_of(error)}.{hint}", UNEXPECTED)
+    return _print_error(f"Error: something unexpected happened: {reason_of(error)}.{hint}", UNEXPECTED)
 
 
 @click.group("tracecore", cls=TracecoreGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -21,7 +21,7 @@ _PLAIN = {"·": "|", "…": "...", "—": "-", "\N{MULTIPLICATION SIGN}": "x", "
 """ASCII replacements for characters in tracecore's messages."""
 
 
-class _Whole(io.RawIOBase):
+class _TolerantRaw(io.RawIOBase):
     """A raw stream on a file descriptor, which stays open, that silently drops data when writing fails with an error of the type `forgiven`."""
 
     def __init__(self, descriptor: int, forgiven: type[OSError]) -> None:
@@ -52,7 +52,7 @@ def readers_may_leave() -> Iterator[None]:
     as by a test runner or a notebook, is left alone.
     """
     own = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = _forgiving(own[0], 1, BrokenPipeError), _forgiving(own[1], 2, OSError)
+    sys.stdout, sys.stderr = _tolerant_stream(own[0], 1, BrokenPipeError), _tolerant_stream(own[1], 2, OSError)
     try:
         yield
         if sys.stdout is not own[0]:
@@ -64,14 +64,14 @@ def readers_may_leave() -> Iterator[None]:
         sys.stdout, sys.stderr = own
 
 
-def _forgiving(stream: TextIO, descriptor: int, forgiven: type[OSError]) -> TextIO:
+def _tolerant_stream(stream: TextIO, descriptor: int, forgiven: type[OSError]) -> TextIO:
     try:
         if stream.fileno() != descriptor:
             return stream
         stream.flush()
     except (AttributeError, OSError, ValueError):  # None, no file, closed
         return stream
-    raw = _Whole(descriptor, forgiven)
+    raw = _TolerantRaw(descriptor, forgiven)
     by_line = forgiven is OSError or raw.isatty()
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding=stream.encoding, errors=stream.errors, line_buffering=by_line)
 

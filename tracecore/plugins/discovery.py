@@ -105,7 +105,7 @@ def _load_one(manager: pluggy.PluginManager, entry: metadata.EntryPoint, distrib
     module = entry.load()
     _refuse_unknown_hooks(manager, module)
     manager.register(module, name=entry.name)
-    brings = {each.plural: _ask(manager, entry.name, each) for each in OBJECT_TYPES}
+    brings = {each.plural: _registered_objects(manager, entry.name, each) for each in OBJECT_TYPES}
     check_outputs(brings)
     description = (inspect.getdoc(module) or "").partition("\n")[0]
     return LoadedPlugin(entry.name, distribution, version, entry.value, brings, description)
@@ -119,7 +119,7 @@ def _refuse_unknown_hooks(manager: pluggy.PluginManager, module: object) -> None
             raise UnfitError(f"it implements an unknown hook '{name}'. {suggestion(name, known)}")
 
 
-def _ask(manager: pluggy.PluginManager, plugin: str, type_: ObjectType) -> tuple[Any, ...]:
+def _registered_objects(manager: pluggy.PluginManager, plugin: str, type_: ObjectType) -> tuple[Any, ...]:
     """Return the objects that one plugin's register hook returns; calling only this plugin attributes any error to it."""
     others = [other for name, other in manager.list_name_plugin() if name != plugin and other is not None]
     answers: Sequence[Any] = manager.subset_hook_caller(type_.hook, others)()

@@ -227,19 +227,19 @@ class PluginHost:
 
         The check of the plugin whose entry point is `of` takes precedence.
         """
-        return _chosen("check", self.checks, name, of) or _refuse(f"There is no check '{name}'. {suggestion(name, self.checks)}")
+        return _choose_object("check", self.checks, name, of) or _refuse(f"There is no check '{name}'. {suggestion(name, self.checks)}")
 
     def gate(self, name: str) -> Registered[Gate]:
         """Return a gate by its name or `<entry point>/<name>`; raises UsageError if the name is unknown or ambiguous."""
-        return _chosen("gate", self.gates, name) or _refuse(f"There is no gate '{name}'. {suggestion(name, self.gates)}")
+        return _choose_object("gate", self.gates, name) or _refuse(f"There is no gate '{name}'. {suggestion(name, self.gates)}")
 
     def exporter(self, name: str) -> Registered[Exporter] | None:
         """Return an exporter by its name or `<entry point>/<name>`, or None; raises UsageError if the name is ambiguous."""
-        return _chosen("export format", self.exporters, name)
+        return _choose_object("export format", self.exporters, name)
 
     def importer(self, name: str) -> Registered[Importer] | None:
         """Return an importer by its name or `<entry point>/<name>`, or None; raises UsageError if the name is ambiguous."""
-        return _chosen("import format", self.importers, name)
+        return _choose_object("import format", self.importers, name)
 
     def observers(self, entry_point: str) -> list[Event]:
         """Return the events that a plugin observes."""
@@ -264,7 +264,7 @@ class PluginHost:
                 _log.warning("The plugin '%s' failed as an observer (tracecore_%s): %s", name, event, reason_of(error))
 
 
-def _chosen(what: str, known: Mapping[str, list[Registered[T]]], name: str, of: str | None = None) -> Registered[T] | None:
+def _choose_object(what: str, known: Mapping[str, list[Registered[T]]], name: str, of: str | None = None) -> Registered[T] | None:
     owner, _, bare = name.rpartition("/")
     found = [each for each in known.get(bare, ()) if owner in {"", each.entry_point}]
     own = [each for each in found if each.entry_point == of]

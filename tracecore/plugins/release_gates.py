@@ -45,8 +45,8 @@ class CheckPassed(BuiltInGate):
 
     def check_requirement(self, requirement: Mapping[str, Any]) -> None:
         """Raise UsageError for unknown keys; `unknown_training` is allowed only for `no_leak`."""
-        rest = _rest(self.name, requirement)
-        if _subject(self.name, requirement).rpartition("/")[2] == NO_LEAK and "unknown_training" in rest:
+        rest = _without_key(self.name, requirement)
+        if _required_name(self.name, requirement).rpartition("/")[2] == NO_LEAK and "unknown_training" in rest:
             refs = rest.pop("unknown_training")
             if not isinstance(refs, list) or not all(isinstance(ref, str) and "/" in ref for ref in refs):
                 raise UsageError(f"'unknown_training' takes a list of refs, such as [model/NAME]; found {refs!r}")
@@ -86,8 +86,8 @@ class KpiWithinBounds(BuiltInGate):
 
     def check_requirement(self, requirement: Mapping[str, Any]) -> None:
         """Raise UsageError for unknown keys, an invalid bound, or no bound."""
-        _subject(self.name, requirement)
-        rest = _rest(self.name, requirement)
+        _required_name(self.name, requirement)
+        rest = _without_key(self.name, requirement)
         _refuse_other_keys(self.name, rest, _BOUNDS)
         if not rest:
             raise UsageError("a KPI gate needs min, max, above_baseline or max_drop")
@@ -102,7 +102,7 @@ class KpiWithinBounds(BuiltInGate):
     def evaluate(self, evidence: GateEvidence, requirement: Mapping[str, Any]) -> GateResult:
         """Compare the KPI with each bound; a missing KPI, or one measured on selection data, fails."""
         subject = requirement[self.name]
-        bounds = _rest(self.name, requirement)
+        bounds = _without_key(self.name, requirement)
         required: dict[str, JSON] = dict(bounds)
         known = evidence.figures
         kpi = known.get(subject)
@@ -113,12 +113,12 @@ class KpiWithinBounds(BuiltInGate):
             why = next(report.why for report in evidence.reports if report.role == kpi.role)
             message = f"{subject} is of {kpi.role}, which {why}: frames that select give no figure to release by"
             return GateResult(passed=False, measured=None, required=required, message=message)
-        judged = [_bounded(kpi, bounds.get("min"), bounds.get("max"))]
+        judged = [_within_bounds(kpi, bounds.get("min"), bounds.get("max"))]
         if (margin := bounds.get("above_baseline")) is not None:
             required["baseline"] = kpi.baseline
             judged.append(_above_baseline(kpi, margin, evidence.artifacts[kpi.role].unknowns))
         if (most := bounds.get("max_drop")) is not None:
-            judged.append(_compared(subject, kpi, most, evidence.earlier()))
+            judged.append(_no_worse_than_before(subject, kpi, most, evidence.earlier()))
         words = "; ".join(text for _, text in judged if text)
         return GateResult(all(good for good, _ in judged), kpi.value, required, f"{subject} is {kpi.value:.4g}; {words}")
 
@@ -132,9 +132,9 @@ class NothingUnknown(BuiltInGate):
 
     def check_requirement(self, requirement: Mapping[str, Any]) -> None:
         """Raise UsageError for any value but `none`, and for other keys."""
-        if (subject := _subject(self.name, requirement)) != "none":
+        if (subject := _required_name(self.name, requirement)) != "none":
             raise UsageError(f"'unknowns' takes only 'none'; found {subject!r}")
-        _refuse_other_keys(self.name, _rest(self.name, requirement), ())
+        _refuse_other_keys(self.name, _without_key(self.name, requirement), ())
 
     def evaluate(self, evidence: GateEvidence, requirement: Mapping[str, Any]) -> GateResult:  # noqa: ARG002  # takes only 'none'
         """Return the result, with the number of unknowns as the measured value."""
@@ -148,14 +148,14 @@ GATES: dict[str, BuiltInGate] = {gate.name: gate for gate in (CheckPassed(), Kpi
 """Built-in gates by their key in a program."""
 
 
-def _subject(key: str, requirement: Mapping[str, Any]) -> str:
+def _required_name(key: str, requirement: Mapping[str, Any]) -> str:
     subject = requirement.get(key)
     if not isinstance(subject, str):
         raise UsageError(f"'{key}' takes a name; found {subject!r}")
     return subject
 
 
-def _rest(key: str, requirement: Mapping[str, Any]) -> dict[str, Any]:
+def _without_key(key: str, requirement: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in requirement.items() if name != key}
 
 
@@ -165,7 +165,7 @@ def _refuse_other_keys(key: str, rest: Mapping[str, Any], allowed: Sequence[str]
         raise UsageError(f"a gate of form '{key}' has no key '{other}'" + (" (only min, max, above_baseline and max_drop)" if allowed else ""))
 
 
-def _bounded(kpi: Kpi, least: float | None, most: float | None) -> tuple[bool, str]:
+def _within_bounds(kpi: Kpi, least: float | None, most: float | None) -> tuple[bool, str]:
     passed = (least is None or kpi.value >= least) and (most is None or kpi.value <= most)
     bounds = " and ".join(text for text in (f"at least {least}" if least is not None else "", f"at most {most}" if most is not None else "") if text)
     return passed, f"required: {bounds}" if bounds else ""
@@ -200,7 +200,7 @@ def _beyond(gain: float, margin: float) -> bool:
     return gain > 0 and gain >= margin - _SAME
 
 
-def _compared(subject: str, kpi: Kpi, most: float, earlier: PreviousBuild) -> tuple[bool, str]:
+def _no_worse_than_before(subject: str, kpi: Kpi, most: float, earlier: PreviousBuild) -> tuple[bool, str]:
     """Return whether a KPI is at most `most` worse than in the previous build, and a sentence; True if there is nothing to compare with."""
     if earlier.name is None:
         return True, "there is no earlier build of this program to compare with"

@@ -247,7 +247,7 @@ def _remember_child(thread: threading.Thread) -> None:
             _STARTED[thread] = started
 
 
-def _opened(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
+def _access_of_open(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
     """Return (`read` or `write`, absolute path) of an `open` event; None for a descriptor."""
     path, mode, flags = arguments
     if mode in _READ_MODES and type(path) is str and path.startswith("/"):
@@ -261,34 +261,34 @@ def _opened(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
     return ("write" if writes else "read"), whole
 
 
-def _listed(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
+def _access_of_listing(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
     path = arguments[0] if arguments else None
     return None if isinstance(path, int) else ("read", _absolute(path or "."))
 
 
-def _changed(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
+def _access_of_change(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
     # The last path is what comes to be; of a removal the only one. The folder's descriptor that a relative one starts from comes last of all.
     paths = [each for each in arguments[:2] if isinstance(each, str | bytes | os.PathLike)]
     return ("write", _absolute(paths[-1], arguments[-1] if isinstance(arguments[-1], int) else -1)) if paths else None
 
 
-def _taken(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
+def _access_of_source(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
     return ("read", _absolute(arguments[0], arguments[2]))  # what is moved or linked brings its content along
 
 
-def _connected(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
+def _access_of_connection(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
     address = arguments[1] if len(arguments) > 1 else None
     return ("connect", f"{address[0]}:{address[1]}") if isinstance(address, tuple) and len(address) > 1 else None
 
 
-def _database(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
+def _access_of_database(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
     path = arguments[0] if arguments else None
     if not isinstance(path, str | bytes | os.PathLike) or not path or path == ":memory:" or os.fsdecode(path).startswith("file:"):
         return None
     return "read", _absolute(path)
 
 
-def _started(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
+def _access_of_process(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
     program = arguments[0] if arguments else None
     if not isinstance(program, str | bytes | os.PathLike):
         return "start", "a copy of its own process"
@@ -297,16 +297,16 @@ def _started(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
 
 
 _READERS: dict[str, tuple[Callable[[tuple[Any, ...]], tuple[str, str] | None], ...]] = {
-    "open": (_opened,),
-    "os.truncate": (lambda arguments: _changed(arguments[:1]),),  # the second is a length
-    "os.rename": (_taken, lambda arguments: ("write", _absolute(arguments[0], arguments[2])), _changed),
-    "os.link": (_taken, _changed),
-    "sqlite3.connect": (_database,),
-    **dict.fromkeys(("socket.connect", "socket.sendto"), (_connected,)),
-    **dict.fromkeys(("os.listdir", "os.scandir"), (_listed,)),
+    "open": (_access_of_open,),
+    "os.truncate": (lambda arguments: _access_of_change(arguments[:1]),),  # the second is a length
+    "os.rename": (_access_of_source, lambda arguments: ("write", _absolute(arguments[0], arguments[2])), _access_of_change),
+    "os.link": (_access_of_source, _access_of_change),
+    "sqlite3.connect": (_access_of_database,),
+    **dict.fromkeys(("socket.connect", "socket.sendto"), (_access_of_connection,)),
+    **dict.fromkeys(("os.listdir", "os.scandir"), (_access_of_listing,)),
     "os.system": (lambda _: ("start", "/bin/sh"),),
-    **dict.fromkeys(("subprocess.Popen", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", _CHILD), (_started,)),
-    **dict.fromkeys(("os.remove", "os.mkdir", "os.rmdir", "os.symlink", "os.chmod"), (_changed,)),
+    **dict.fromkeys(("subprocess.Popen", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", _CHILD), (_access_of_process,)),
+    **dict.fromkeys(("os.remove", "os.mkdir", "os.rmdir", "os.symlink", "os.chmod"), (_access_of_change,)),
 }
 
 

@@ -49,7 +49,7 @@ class PlannedCheck:
 def plan_checks(task: Task, host: PluginHost) -> list[PlannedCheck]:
     """Return the checks of a task: those its stage declares, for outputs or as a whole, and those the program adds; may raise UsageError."""
     return [
-        _plan(check.item, port, task.checks.get(key, {}) if key is not None else {}, task)
+        _plan_check(check.item, port, task.checks.get(key, {}) if key is not None else {}, task)
         for check, port, key in choose_checks(task.stage, task.checks, task.asset, host)
     ]
 
@@ -82,7 +82,7 @@ def choose_checks(stage: RegisteredStage, settings: Iterable[str], asset: str, h
     return [(each, port, keys.get(id(each.item))) for each, port in declared]
 
 
-def _plan(check: Check, port: str, settings: Mapping[str, JSON], task: Task) -> PlannedCheck:
+def _plan_check(check: Check, port: str, settings: Mapping[str, JSON], task: Task) -> PlannedCheck:
     asset = task.asset
     blocking = settings.get(_BLOCKING)
     if blocking is not None and not isinstance(blocking, bool):

@@ -31,7 +31,7 @@ _NAMED = 5  # files of one kind; the others are counted
 _RUNS = frozenset({"classify", "detect", "obb", "pose", "predict", "segment", "train", "val"})  # of Ultralytics' tools
 
 
-def _paths(value: Any, port: Files) -> list[str]:
+def _path_list(value: Any, port: Files) -> list[str]:
     """Return a file parameter's value, one path or a list of them, as a list."""
     listed = [value] if isinstance(value, str | Path) else value
     if listed is None:
@@ -44,14 +44,14 @@ def _paths(value: Any, port: Files) -> list[str]:
 
 def find_files(port: Files, params: Mapping[str, Any], base: Path) -> list[Path]:
     """Return the files of a file port, each once, unread; raises UsageError if a path is missing, or a folder or glob has no matching file."""
-    return [path for path, _ in _find(port, params, base)[0]]
+    return [path for path, _ in _find_named(port, params, base)[0]]
 
 
-def _find(port: Files, params: Mapping[str, Any], base: Path) -> tuple[list[tuple[Path, str]], list[str]]:
+def _find_named(port: Files, params: Mapping[str, Any], base: Path) -> tuple[list[tuple[Path, str]], list[str]]:
     """Return (path, name) of each file of a port, and the names of other files in the searched folders."""
     found: dict[Path, tuple[Path, str]] = {}
     besides: dict[Path, str] = {}
-    for text in _paths(params.get(port.param), port):
+    for text in _path_list(params.get(port.param), port):
         for path, folder, accepted in _expand(text, port, base):
             name = path.name if folder is None else Path(folder.resolve().name, path.relative_to(folder)).as_posix()
             if not accepted:
@@ -78,8 +78,8 @@ def read_sources(port: Files, params: Mapping[str, Any], base: Path) -> tuple[li
     Raises:
         UsageError: as `find_files`, or a file can't be read.
     """
-    found, besides = _find(port, params, base)
-    return sorted((_source(path, name, port) for path, name in found), key=lambda file: (file.name, file.digest)), _by_kind(port, besides)
+    found, besides = _find_named(port, params, base)
+    return sorted((_hashed_file(path, name, port) for path, name in found), key=lambda file: (file.name, file.digest)), _by_kind(port, besides)
 
 
 def _by_kind(port: Files, besides: Sequence[str]) -> str:
@@ -99,7 +99,7 @@ def _expand(text: str, port: Files, base: Path) -> Iterator[tuple[Path, Path | N
     elif path.is_dir():
         inside = _inside(path, port)
         if not any(accepted for _, accepted in inside):
-            raise UsageError(f"The folder '{path}' holds no {port.note} ({', '.join(port.suffixes)}){_instead(path, inside)}.")
+            raise UsageError(f"The folder '{path}' holds no {port.note} ({', '.join(port.suffixes)}){_listed_instead(path, inside)}.")
         yield from ((each, path, accepted) for each, accepted in inside)
     elif any(character in text for character in _GLOB):
         pattern = Path(text).expanduser()
@@ -119,7 +119,7 @@ def _expand(text: str, port: Files, base: Path) -> Iterator[tuple[Path, Path | N
         raise UsageError(f"The {port.note} '{path}' does not exist: put it there, or correct the path.")
 
 
-def _instead(folder: Path, inside: Sequence[tuple[Path, bool]]) -> str:
+def _listed_instead(folder: Path, inside: Sequence[tuple[Path, bool]]) -> str:
     """Return the end of an error message: the first files that the folder has instead."""
     names = [tellable(path.relative_to(folder).as_posix()) for path, _ in inside]
     return f"; it lists {', '.join(names[:_NAMED])}{', …' if len(names) > _NAMED else ''}" if names else ""
@@ -158,7 +158,7 @@ def _is_accepted(path: Path, suffix: str) -> bool:
     return path.match(suffix) if "*" in suffix else suffix.lower() in (path.suffix.lower(), path.name.lower())
 
 
-def _source(path: Path, name: str, port: Files) -> SourceFile:
+def _hashed_file(path: Path, name: str, port: Files) -> SourceFile:
     """Return a file with its digest and size; raises UsageError if it can't be read."""
     try:
         return SourceFile(path=path.absolute(), name=name, digest=digest_file(path), size_bytes=path.stat().st_size)

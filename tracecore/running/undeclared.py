@@ -38,7 +38,7 @@ class UndeclaredAccess:
     @classmethod
     def of(cls, accesses: Sequence[Access], more: int, workspace: Path, base: Path) -> UndeclaredAccess:
         """Create from a run's accesses, with paths made relative to the workspace, the program's folder or the home folder."""
-        return cls(tuple(Access(each.verb, _shown(each.target, workspace, base), each.where) for each in accesses), more)
+        return cls(tuple(Access(each.verb, _path_for_display(each.target, workspace, base), each.where) for each in accesses), more)
 
     def __bool__(self) -> bool:
         return bool(self.accesses or self.more)
@@ -62,7 +62,8 @@ class UndeclaredAccess:
             return None
         held = "what that loaded and read" if read[0].verb == "start" else "what that held"
         return Unknown(
-            UNKNOWN, f"the run {_described(read[0])}{_and_more(len(read) - 1 + self.more)}, which nothing handed to it: {held} is not in the record"
+            UNKNOWN,
+            f"the run {_in_words(read[0])}{_and_more(len(read) - 1 + self.more)}, which nothing handed to it: {held} is not in the record",
         )
 
     def sentence(self, subject: str) -> str:
@@ -76,10 +77,10 @@ class UndeclaredAccess:
             "start": "do its work in the stage's own process, where what it loads is seen",
             "connect": "what comes from there is not a declared input: take it in as files (tc.Files)",
         }[first.verb]
-        return f"{subject} {_described(first)}{_and_more(len(self.accesses) - 1 + self.more)}, which nothing handed to it: {advice}."
+        return f"{subject} {_in_words(first)}{_and_more(len(self.accesses) - 1 + self.more)}, which nothing handed to it: {advice}."
 
 
-def _described(access: Access) -> str:
+def _in_words(access: Access) -> str:
     return f"{_PAST[access.verb]} {access.target}{f' ({access.where})' if access.where else ''}"
 
 
@@ -87,7 +88,7 @@ def _and_more(number: int) -> str:
     return f" and {number} more" if number > 0 else ""
 
 
-def _shown(target: str, workspace: Path, base: Path) -> str:
+def _path_for_display(target: str, workspace: Path, base: Path) -> str:
     shown = without_places(target, workspace, base)
     home = str(Path.home())
     return f"~{shown[len(home) :]}" if home != "/" and shown.startswith(f"{home}/") else shown

@@ -45,14 +45,14 @@ def _names_inside(model: type[BaseModel], place: Sequence[int | str]) -> set[str
     blocks: list[type[BaseModel]] = [model]
     for name in place:
         if isinstance(name, str):
-            blocks = [inside for block in blocks if name in block.model_fields for inside in _blocks_of(block.model_fields[name].annotation)]
+            blocks = [inside for block in blocks if name in block.model_fields for inside in _models_in(block.model_fields[name].annotation)]
     return {name for block in blocks for name in block.model_fields}
 
 
-def _blocks_of(annotation: Any) -> list[type[BaseModel]]:
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [block for part in get_args(annotation) for block in _blocks_of(part)]
+    return [block for part in get_args(annotation) for block in _models_in(part)]
 
 
 def effective_params(stage: RegisteredStage, params: BaseModel, asset: str) -> dict[str, JSON]:
@@ -78,17 +78,17 @@ def finish_facets(host: PluginHost, stage: RegisteredStage, subject: str, facets
     if isinstance(report := finished.get(KPIS_FACET.name), Mapping):
         values: Any = report.get("values") or {}
         named = {prefix for name in values for prefix in prefixes(name)}
-        specs = {name: _of(stage, subject, "KPI", offered) for name, offered in host.objects["kpis"].items() if name in named}
+        specs = {name: _choose_object(stage, subject, "KPI", offered) for name, offered in host.objects["kpis"].items() if name in named}
         finished[KPIS_FACET.name] = with_traits(report, specs)
     for name, value in finished.items():
         offered = host.objects["facets"].get(name)
-        problem = _of(stage, subject, "facet", offered).problem(value) if offered and isinstance(value, Mapping) else None
+        problem = _choose_object(stage, subject, "facet", offered).problem(value) if offered and isinstance(value, Mapping) else None
         if problem is not None:
             raise RunFailed(f"The stage '{stage.name}' described {subject} by the facet '{name}', whose contract refuses it: {problem}.")
     return finished
 
 
-def _of(stage: RegisteredStage, subject: str, noun: str, offered: list[Registered[Any]]) -> Any:
+def _choose_object(stage: RegisteredStage, subject: str, noun: str, offered: list[Registered[Any]]) -> Any:
     """Return the object that the stage's plugin registers, else the only one; raises RunFailed if several others register different ones."""
     own = [each.item for each in offered if each.entry_point == stage.entry_point]
     if not own and any(each.item is not offered[0].item for each in offered):

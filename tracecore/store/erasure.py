@@ -75,18 +75,18 @@ def without_statistics(commit: bytes, paths: Collection[str], partitions: Collec
         partitions: (column, value) of partitions whose files, added or removed, are included.
     """
     wanted, parts = set(paths), set(partitions)
-    return b"".join(_line(line, wanted, parts) for line in commit.splitlines(keepends=True))
+    return b"".join(_line_without_statistics(line, wanted, parts) for line in commit.splitlines(keepends=True))
 
 
-def _line(line: bytes, paths: Collection[str], partitions: set[tuple[str, str]]) -> bytes:
+def _line_without_statistics(line: bytes, paths: Collection[str], partitions: set[tuple[str, str]]) -> bytes:
     if not any(name in line for name in (b'"stats"', b'"tags"', b'"stats_parsed"')):
         return line
     action: Mapping[str, dict[str, object]] = json.loads(line)
     changed = False
     for members in action.values():
-        if not isinstance(members, dict) or not (unquote(str(members.get("path", ""))) in paths or partitions & _partition(members)):
+        if not isinstance(members, dict) or not (unquote(str(members.get("path", ""))) in paths or partitions & _partition_values(members)):
             continue
-        bare = _bare(members.get("stats"))
+        bare = _row_count_only(members.get("stats"))
         changed |= members.get("stats") != bare or members.keys() & {"tags", "stats_parsed"} != set()
         members.pop("tags", None)
         members.pop("stats_parsed", None)
@@ -97,12 +97,12 @@ def _line(line: bytes, paths: Collection[str], partitions: set[tuple[str, str]])
     return json.dumps(action, separators=(",", ":"), ensure_ascii=False).encode() + (b"\n" if line.endswith(b"\n") else b"")
 
 
-def _partition(members: Mapping[str, object]) -> set[tuple[str, object]]:
+def _partition_values(members: Mapping[str, object]) -> set[tuple[str, object]]:
     values = members.get("partitionValues")
     return set(values.items()) if isinstance(values, dict) else set()
 
 
-def _bare(stats: object) -> str | None:
+def _row_count_only(stats: object) -> str | None:
     """Return a file's statistics with only the number of rows; None if there are none."""
     if not isinstance(stats, str):
         return None

@@ -25,13 +25,16 @@ PREFIX = "TRACECORE_"
 _log = logging.getLogger(__name__)
 
 
-def _flag(value: Any) -> Any:
+def _parse_flag(value: Any) -> bool:
+    """Return whether a variable is `1`; raises ValueError unless it is `1`, `0` or empty."""
     if value not in {"", "0", "1", False, True}:
         raise ValueError("expected 1 or 0")
     return value in {"1", True}
 
 
-def _words(separator: str) -> BeforeValidator:
+def _split_words(separator: str) -> BeforeValidator:
+    """Return a validator that splits a text at a regular expression into its non-empty words."""
+
     def split(value: Any) -> Any:
         return tuple(word for part in re.split(separator, value) if (word := part.strip())) if isinstance(value, str) else value
 
@@ -39,6 +42,7 @@ def _words(separator: str) -> BeforeValidator:
 
 
 def _catalog(url: str) -> str:
+    """Return a database URL unchanged; raises ValueError if its driver is not supported or it names no SQLite file."""
     scheme, colon, rest = url.partition(":")
     expected = "expected sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME"
     if not colon:
@@ -51,6 +55,7 @@ def _catalog(url: str) -> str:
 
 
 def _bucket(url: str) -> str:
+    """Return a bucket URL unchanged; raises ValueError if it is not of the form `s3://bucket/prefix`."""
     parts = urlsplit(url)
     if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError("names no bucket: expected s3://bucket/prefix, or unset it to keep bytes in the workspace")
@@ -60,7 +65,7 @@ def _bucket(url: str) -> str:
     return url
 
 
-Flag = Annotated[bool, BeforeValidator(_flag)]
+Flag = Annotated[bool, BeforeValidator(_parse_flag)]
 
 
 class Settings(BaseSettings):
@@ -82,10 +87,10 @@ class Settings(BaseSettings):
     home: Annotated[Path | None, BeforeValidator(lambda value: Path(value).absolute() if value else None)] = None
     catalog_url: Annotated[str | None, BeforeValidator(lambda url: _catalog(url) if url else None)] = Field(default=None, repr=False)
     store_url: Annotated[str | None, BeforeValidator(lambda url: _bucket(url) if url else None)] = None
-    plugins: Annotated[tuple[str, ...] | None, NoDecode, _words(",")] = None
+    plugins: Annotated[tuple[str, ...] | None, NoDecode, _split_words(",")] = None
     trace_plugins: Flag = False
     strict_io: Flag = False
-    notify: Annotated[tuple[str, ...], NoDecode, _words(r"\s")] = Field(default=(), repr=False)
+    notify: Annotated[tuple[str, ...], NoDecode, _split_words(r"\s")] = Field(default=(), repr=False)
     debug: Flag = False
     _others: Mapping[str, str] = PrivateAttr(default_factory=dict)
 

@@ -97,7 +97,7 @@ class Bench:
         except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a stage can do must end up in the report
             answer["error"] = reason_of(error)
         else:
-            answer["outputs"] = {port: _described(artifact) for port, artifact in outcome.outputs.items()}
+            answer["outputs"] = {port: _describe_output(artifact) for port, artifact in outcome.outputs.items()}
             answer["error"] = next(_lacking(registered.stage_class, outcome.outputs), None)
         return {**answer, **{name: self._workers.trial.get(name, []) for name in ("reads", "writes", "connects", "starts", "extra", "state")}}
 
@@ -111,7 +111,7 @@ def _lacking(stage: type[Stage], outputs: Mapping[str, Artifact]) -> Iterator[st
             yield f"it writes its output '{name}' without the column '{missing[0]}' of its table type: tc.tables.table_of makes such a table"
 
 
-def _described(artifact: Artifact) -> dict[str, Any]:
+def _describe_output(artifact: Artifact) -> dict[str, Any]:
     engine = artifact.facets.get(ENGINE_FACET.name)
     recipe = engine.get("recipe_digest") if isinstance(engine, Mapping) else None
     # Builders don't repeat an engine's bytes; its recipe is what must be the same.

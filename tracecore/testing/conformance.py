@@ -142,11 +142,11 @@ def first_difference(refs: tuple[str, str], workspaces: tuple[Path, Path]) -> st
     """Return the first difference between two outputs (file, column or row) in words."""
     one, other = (open_artifact(ref, workspace).value for ref, workspace in zip(refs, workspaces, strict=True))
     if isinstance(one, Path) and isinstance(other, Path):
-        return _files(one, other)
-    return _tables(one.to_table(), other.to_table())
+        return _first_file_difference(one, other)
+    return _first_table_difference(one.to_table(), other.to_table())
 
 
-def _files(one: Path, other: Path) -> str:
+def _first_file_difference(one: Path, other: Path) -> str:
     if one.is_file():
         return f"{one.stat().st_size} and {other.stat().st_size} bytes" if one.stat().st_size != other.stat().st_size else "its bytes differ"
     first, second = ({path: digest for path, _, digest in scan_directory(each)} for each in (one, other))
@@ -158,7 +158,7 @@ def _files(one: Path, other: Path) -> str:
     return "nothing in its files"
 
 
-def _tables(one: pa.Table, other: pa.Table) -> str:
+def _first_table_difference(one: pa.Table, other: pa.Table) -> str:
     if one.schema != other.schema:
         return "the columns differ"
     if one.num_rows != other.num_rows:
@@ -167,11 +167,11 @@ def _tables(one: pa.Table, other: pa.Table) -> str:
         left, right = one.column(name).to_pylist(), other.column(name).to_pylist()
         row = next((index for index, pair in enumerate(zip(left, right, strict=True)) if pair[0] != pair[1]), None)
         if row is not None:
-            return f"the column '{name}' differs in row {row}: {_shown(left[row])} and {_shown(right[row])}"
+            return f"the column '{name}' differs in row {row}: {_shortened_repr(left[row])} and {_shortened_repr(right[row])}"
     return "the rows are the same, their order in files is not"
 
 
-def _shown(value: Any) -> str:
+def _shortened_repr(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:60]}…"
 
@@ -203,7 +203,7 @@ def conformance(
     Raises:
         UsageError: the plugin or a stage is not installed.
     """
-    entry = _entry(entry_point)
+    entry = _entry_point(entry_point)
     distribution = entry.dist
     name, version = (distribution.name, distribution.version) if distribution else ("", "")
     host = PluginHost([entry], settings)
@@ -212,15 +212,15 @@ def conformance(
         reason = broken.error if broken is not None else "TRACECORE_PLUGINS does not allow it"
         return Report(entry_point, name, version, (Finding("loads", PLUGIN, Result.FAILED, reason),))
     plugin = host.plugins[0]
-    chosen = _chosen(plugin, stages)
+    chosen = _chosen_stages(plugin, stages)
     source = samples or find_samples(distribution)
     package = package_of(entry.module)
     others = other_plugins(entry_point, package)
     with tempfile.TemporaryDirectory(prefix="tracecore-conformance-") as folder:
         place = Path(folder) / "given"
-        given = {stage.name: _sample(partial(sample_of, stage, source), place / stage.name) for stage in chosen}
+        given = {stage.name: _sample_or_error(partial(sample_of, stage, source), place / stage.name) for stage in chosen}
         objects = {} if stages else {subject: kind for kind, subject in called_objects(plugin, host)}
-        given |= {subject: _sample(partial(_object_sample, subject, source), place / subject) for subject in objects}
+        given |= {subject: _sample_or_error(partial(_object_sample, subject, source), place / subject) for subject in objects}
         kinds = {**{stage.name: stage.kind.value for stage in chosen}, **objects}
         ready = {name: (kinds[name], sample) for name, sample in given.items() if isinstance(sample, Sample) and not sample.not_here}
         trials = try_stages(entry, others, ready, Path(folder) / "trials")
@@ -230,20 +230,20 @@ def conformance(
             *findings("imports", PLUGIN, import_problems(package, others)),
             *findings("names", PLUGIN, plugin_name_problems(plugin)),
             *findings("docs", PLUGIN, plugin_doc_problems(plugin, distribution)),
-            *(each for stage in chosen for each in _stage(plugin, stage, given[stage.name], trials)),
-            *(_called(subject, given[subject], trials.stages.get(subject)) for subject in objects),
+            *(each for stage in chosen for each in _stage_findings(plugin, stage, given[stage.name], trials)),
+            *(_object_finding(subject, given[subject], trials.stages.get(subject)) for subject in objects),
         ]
     return Report(entry_point, name, version, tuple(looked_at))
 
 
-def _entry(name: str) -> metadata.EntryPoint:
+def _entry_point(name: str) -> metadata.EntryPoint:
     known = {entry.name: entry for entry in metadata.entry_points(group=GROUP)}
     if name not in known:
         raise UsageError(f"No plugin '{name}' is installed. {suggestion(name, known, none_known='No plugin is installed.')}")
     return known[name]
 
 
-def _chosen(plugin: LoadedPlugin, names: Sequence[str] | None) -> list[type[Stage]]:
+def _chosen_stages(plugin: LoadedPlugin, names: Sequence[str] | None) -> list[type[Stage]]:
     known = [stage.name for stage in plugin.brings["stages"]]
     for name in names or ():
         if name not in known:
@@ -251,7 +251,7 @@ def _chosen(plugin: LoadedPlugin, names: Sequence[str] | None) -> list[type[Stag
     return [stage for stage in plugin.brings["stages"] if names is None or stage.name in names]
 
 
-def _sample(make: Callable[[Path], Sample], folder: Path) -> Sample | str:
+def _sample_or_error(make: Callable[[Path], Sample], folder: Path) -> Sample | str:
     """Return a sample, or the error message if there is none."""
     try:
         return make(folder)
@@ -271,7 +271,7 @@ def _object_sample(subject: str, source: SampleSource | None, folder: Path) -> S
     return own_sample(subject.partition(" ")[2], source, folder) or Sample()
 
 
-def _called(subject: str, given: Sample | str, tried: tuple[Tried, Tried] | None) -> Finding:
+def _object_finding(subject: str, given: Sample | str, tried: tuple[Tried, Tried] | None) -> Finding:
     if isinstance(given, str):
         return Finding("runs", subject, Result.FAILED, given)
     if tried is None:
@@ -281,7 +281,7 @@ def _called(subject: str, given: Sample | str, tried: tuple[Tried, Tried] | None
     return findings("runs", subject, [tried[0].error] if tried[0].error is not None else [])[0]
 
 
-def _stage(plugin: LoadedPlugin, stage: type[Stage], given: Sample | str, trials: Trials) -> Iterator[Finding]:
+def _stage_findings(plugin: LoadedPlugin, stage: type[Stage], given: Sample | str, trials: Trials) -> Iterator[Finding]:
     subject = subject_of(stage)
     yield from findings("names", subject, name_problems(stage, plugin.brings["stages"]))
     yield from findings("kind", subject, kind_problem(stage))
@@ -289,39 +289,39 @@ def _stage(plugin: LoadedPlugin, stage: type[Stage], given: Sample | str, trials
     if isinstance(given, Sample) or not any(field.is_required() for field in stage.Params.model_fields.values()):
         yield from findings("params", subject, param_problems(stage.Params, given.params if isinstance(given, Sample) else {}))
     else:
-        yield from _left_out(subject, ("params",))
+        yield from _not_run_findings(subject, ("params",))
     if stage.name in trials.stages:
-        yield from _tried(subject, trials.stages[stage.name], trials.workspaces)
+        yield from _trial_findings(subject, trials.stages[stage.name], trials.workspaces)
     elif isinstance(given, Sample):
         yield from (Finding(rule, subject, Result.NOT_RUN, given.not_here) for rule in _DYNAMIC)
     else:
         yield Finding("runs", subject, Result.FAILED, given)
-        yield from _left_out(subject)
+        yield from _not_run_findings(subject)
 
 
-def _left_out(subject: str, rules: Sequence[str] = _DYNAMIC[1:]) -> Iterator[Finding]:
+def _not_run_findings(subject: str, rules: Sequence[str] = _DYNAMIC[1:]) -> Iterator[Finding]:
     yield from (Finding(rule, subject, Result.NOT_RUN, "the stage did not run") for rule in rules)
 
 
-def _tried(subject: str, tried: tuple[Tried, Tried], workspaces: tuple[Path, Path]) -> Iterator[Finding]:
+def _trial_findings(subject: str, tried: tuple[Tried, Tried], workspaces: tuple[Path, Path]) -> Iterator[Finding]:
     first, second = tried
     error = first.error or second.error
     unwritten = [error] if error is not None and "ended without writing" in error else []
     yield from findings("runs", subject, [error] if error is not None and not unwritten else [])
-    yield from findings("inputs", subject, _strays(first, "reads", "reads", "declare it as an input (tc.Input) or as files (tc.Files)"))
-    yield from findings("outputs", subject, _strays(first, "writes", "writes", "declare an output and write under context.path"))
+    yield from findings("inputs", subject, _undeclared_messages(first, "reads", "reads", "declare it as an input (tc.Input) or as files (tc.Files)"))
+    yield from findings("outputs", subject, _undeclared_messages(first, "writes", "writes", "declare an output and write under context.path"))
     if error is not None and not unwritten:
-        yield from _left_out(subject, ("written", "seed"))
+        yield from _not_run_findings(subject, ("written", "seed"))
     elif unwritten:
         yield from findings("written", subject, unwritten)
-        yield from _left_out(subject, ("seed",))
+        yield from _not_run_findings(subject, ("seed",))
     else:
         yield from findings("written", subject, ())
-        yield from findings("seed", subject, _different(tried, workspaces))
+        yield from findings("seed", subject, _difference_messages(tried, workspaces))
     yield from findings("state", subject, (f"it leaves {name} changed: its next run in this process begins otherwise" for name in first.state))
 
 
-def _strays(tried: Tried, what: str, verb: str, advice: str) -> Iterator[str]:
+def _undeclared_messages(tried: Tried, what: str, verb: str, advice: str) -> Iterator[str]:
     found: tuple[str, ...] = getattr(tried, what)
     yield from (f"it {verb} {each}, which nothing handed to it: {advice}" for each in found[:_MOST])
     if len(found) > _MOST:
@@ -333,7 +333,7 @@ def _strays(tried: Tried, what: str, verb: str, advice: str) -> Iterator[str]:
         yield from (f"it writes {each}, which is not kept" for each in tried.extra)
 
 
-def _different(tried: tuple[Tried, Tried], workspaces: tuple[Path, Path]) -> Iterator[str]:
+def _difference_messages(tried: tuple[Tried, Tried], workspaces: tuple[Path, Path]) -> Iterator[str]:
     first, second = tried
     for port, made in first.outputs.items():
         again = second.outputs[port]

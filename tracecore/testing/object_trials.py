@@ -50,7 +50,7 @@ def try_object(host: PluginHost, entry_point: str, kind: str, name: str, sample:
         Exception: it raised, or its result is invalid (TypeError or ValueError).
     """
     if kind == OBSERVERS:
-        _observe(host, entry_point, name)
+        _try_observer(host, entry_point, name)
         return
     plugin = next(plugin for plugin in host.plugins if plugin.entry_point == entry_point)
     item = next(item for item in plugin.brings[kind] if item.name == name)
@@ -84,7 +84,7 @@ def _artifact(kind: str, name: str, facets: Mapping[str, Any] | None = None) -> 
 def _try_check(check: Check, sample: Sample, folder: Path, stages: tuple[type[Stage], ...]) -> None:
     """Run a check on its sample, else on sample outputs of a stage that names it, else on the built-in tables until one does not raise."""
     raised: Exception | None = None
-    for values in [sample.inputs] if sample.inputs else _candidates(check.name, stages, folder):
+    for values in [sample.inputs] if sample.inputs else _sample_outputs(check.name, stages, folder):
         try:
             recordable_result(check.run(_SampleOutputs(values, sample)))
         except Exception as error:  # noqa: BLE001  # what a check raises on one table says nothing of the next
@@ -95,7 +95,7 @@ def _try_check(check: Check, sample: Sample, folder: Path, stages: tuple[type[St
         raise raised
 
 
-def _candidates(name: str, stages: tuple[type[Stage], ...], folder: Path) -> Iterator[Mapping[str, Any]]:
+def _sample_outputs(name: str, stages: tuple[type[Stage], ...], folder: Path) -> Iterator[Mapping[str, Any]]:
     for stage in stages:
         outputs = stage.outputs()
         checked = [port for port, output in outputs.items() if name in output.checks] or (list(outputs) if name in stage.checks else [])
@@ -177,20 +177,20 @@ def _try_importer(importer: Importer, sample: Sample, folder: Path, _stages: obj
 
 def _try_command(command: click.Command, _sample: Sample, _folder: Path, _stages: object) -> None:
     """Print the help of a command and its subcommands."""
-    for words, each in _commands(command):
+    for words, each in _with_subcommands(command):
         answer = CliRunner().invoke(each, ["--help"])
         if answer.exit_code:
             raise ValueError(f"'{' '.join(words)} --help' ends with exit code {answer.exit_code}: {answer.output.strip() or answer.exception!r}")
 
 
-def _commands(command: click.Command, before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+def _with_subcommands(command: click.Command, before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     words = (*before, command.name or "")
     yield words, command
     for each in command.commands.values() if isinstance(command, click.Group) else ():
-        yield from _commands(each, words)
+        yield from _with_subcommands(each, words)
 
 
-def _observe(host: PluginHost, entry_point: str, event: str) -> None:
+def _try_observer(host: PluginHost, entry_point: str, event: str) -> None:
     [known] = [each for each in get_args(Event) if each == event]
     state = RunState.OPEN if event == "run_started" else RunState.COMPLETE
     outputs = () if event == "run_started" else (_artifact("model", "sample.model").ref,)

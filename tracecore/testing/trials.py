@@ -58,7 +58,7 @@ def try_stages(entry: metadata.EntryPoint, strangers: Iterable[str], samples: Ma
         strangers: packages that importing the plugin must not import.
         samples: (kind, sample) by name; the kind of an object other than a stage is the plural of its type, as in `TRIALS`.
     """
-    wanted = [_wanted(kind, name, sample, folder / "samples" / name) for name, (kind, sample) in samples.items()]
+    wanted = [_trial_request(kind, name, sample, folder / "samples" / name) for name, (kind, sample) in samples.items()]
     twice = [each for each in wanted if each["kind"] in set(StageKind)]
     processes = [
         _Process(entry, sorted(strangers), [{**each, "state": number == 0} for each in asked], folder / f"process-{number}", different)
@@ -79,7 +79,7 @@ def try_stages(entry: metadata.EntryPoint, strangers: Iterable[str], samples: Ma
     return Trials(tuple(first[0]), stages, (processes[0].workspace, processes[-1].workspace))
 
 
-def _wanted(kind: str, name: str, sample: Sample, folder: Path) -> dict[str, Any]:
+def _trial_request(kind: str, name: str, sample: Sample, folder: Path) -> dict[str, Any]:
     inputs: dict[str, str] = {}
     folder.mkdir(parents=True, exist_ok=True)
     for port, value in sample.inputs.items():

@@ -162,13 +162,13 @@ _SHARES = (("reviewed_share", "reviewed"), ("agreed_share", "agreed"))
 
 def _drive(value: Mapping[str, Any]) -> str:
     """Summarize a drive: its first and last day and its region, or its number of messages if neither is known."""
-    days = dict.fromkeys(day for name in ("start_ns", "end_ns") if (day := _day(value[name])) is not None)
+    days = dict.fromkeys(day for name in ("start_ns", "end_ns") if (day := _date_of(value[name])) is not None)
     regions = sorted({str(text) for name, text in value.get("metadata", {}).items() if name in _REGION})
     clock = value.get("clock", MEASURED)
     return summarize(" … ".join(days) if clock == MEASURED else f"clock {clock}", ", ".join(regions)) or count(value.get("messages", 0), "message")
 
 
-def _day(nanoseconds: str | None) -> str | None:
+def _date_of(nanoseconds: str | None) -> str | None:
     try:
         return None if nanoseconds is None else datetime.fromtimestamp(int(nanoseconds) / 1e9, UTC).date().isoformat()
     except (OverflowError, OSError, ValueError):  # a broken clock can say any number
@@ -206,33 +206,33 @@ def _parity(value: Mapping[str, Any]) -> str:
     return summarize(f"parity with {value['against']} on {value['samples']} {value.get('images', 'frames')}: {differences}")
 
 
-def _shared(name: str, summary: Callable[[Mapping[str, Any]], str]) -> FacetSpec:
+def _shared_spec(name: str, summary: Callable[[Mapping[str, Any]], str]) -> FacetSpec:
     return FacetSpec(name, summary, __package__.rpartition(".")[0])
 
 
-DRIVE_FACET = _shared("tracecore_drive", _drive)
+DRIVE_FACET = _shared_spec("tracecore_drive", _drive)
 """Metadata of a drive log, as read from its file; frames, consents and images are linked to the drive by it."""
 
-ENGINE_FACET = _shared(
+ENGINE_FACET = _shared_spec(
     "tracecore_engine", lambda value: summarize(f"{value['builder']} {value['builder_version']}", value["compute_capability"], value["precision"])
 )
 """An engine's build settings and its files by role."""
 
-FRAMES_FACET = _shared(
+FRAMES_FACET = _shared_spec(
     "tracecore_frames", lambda value: summarize(f"{count(value['frames'], 'frame')} of {count(len(value.get('drives', ())), 'drive')}")
 )
 """Number of frames in a frame table, and their drives."""
 
-KPIS_FACET = _shared("tracecore_kpis", _kpis)
+KPIS_FACET = _shared_spec("tracecore_kpis", _kpis)
 """A KPI report's values, those of a trivial baseline, and the intervals of both; traits of registered KPIs are added when it is recorded."""
 
-LABELS_FACET = _shared("tracecore_labels", _labels)
+LABELS_FACET = _shared_spec("tracecore_labels", _labels)
 """A label batch's number of labels, labelers (pseudonyms) and review status."""
 
-PARITY_FACET = _shared("tracecore_parity", _parity)
+PARITY_FACET = _shared_spec("tracecore_parity", _parity)
 """Difference between the outputs of a converted or exported model and those of its source model."""
 
-SPLIT_FACET = _shared("tracecore_split", lambda value: summarize(f"{value['side']} side of a split by {value['by']}"))
+SPLIT_FACET = _shared_spec("tracecore_split", lambda value: summarize(f"{value['side']} side of a split by {value['by']}"))
 """The side of a split that a table is."""
 
 SHARED_FACETS = (DRIVE_FACET, ENGINE_FACET, FRAMES_FACET, KPIS_FACET, LABELS_FACET, PARITY_FACET, SPLIT_FACET)

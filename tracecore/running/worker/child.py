@@ -62,7 +62,7 @@ def main(observer: Observer, server: int, connection: int, status: int, output: 
         locks.keep_open(held)
         for descriptor in (connection, *held):
             os.set_inheritable(descriptor, False)
-        _work(observer, _Channel(Connection(connection)))
+        _run_job(observer, _Channel(Connection(connection)))
         code = 0
     except BaseException:  # noqa: BLE001  # the build reads it on stderr, and sees that the worker ended
         traceback.print_exc()
@@ -109,10 +109,10 @@ class _Channel:
 
     def adopt(self, file: SourceFile, *, kind: str, name: str, facets: Mapping[str, JSON], unknowns: Sequence[tuple[str, str]]) -> Path:
         stated = [[str(what), str(why)] for what, why in unknowns]
-        return Path(self.ask("adopt", file=_plain(file), kind=str(kind), name=str(name), facets=dict(facets), unknowns=stated))
+        return Path(self.ask("adopt", file=_file_as_json(file), kind=str(kind), name=str(name), facets=dict(facets), unknowns=stated))
 
     def quarantine(self, file: SourceFile, reason: str) -> None:
-        self.send("quarantine", file=_plain(file), reason=str(reason))
+        self.send("quarantine", file=_file_as_json(file), reason=str(reason))
 
 
 class _Log(logging.Handler):
@@ -130,17 +130,17 @@ class _Log(logging.Handler):
             self.handleError(record)
 
 
-def _plain(file: SourceFile) -> list[Any]:
+def _file_as_json(file: SourceFile) -> list[Any]:
     return [str(file.path), str(file.name), str(file.digest), int(file.size_bytes), str(file.part_of)]
 
 
-def _work(observer: Observer, channel: _Channel) -> None:
+def _run_job(observer: Observer, channel: _Channel) -> None:
     process = os.getpid()
     job = channel.job()
     trial: dict[str, Any] = {}
     try:
-        _enter(job, channel)
-        made = _run(observer, job, channel, trial)
+        _set_up_process(job, channel)
+        made = _run_stage(observer, job, channel, trial)
         channel.send("made", made=made.document())
     except BaseException as error:  # whatever a stage raises, its exit too, is the build's to record
         if os.getpid() != process:
@@ -158,7 +158,7 @@ def _work(observer: Observer, channel: _Channel) -> None:
         )
 
 
-def _enter(job: Job, channel: _Channel) -> None:
+def _set_up_process(job: Job, channel: _Channel) -> None:
     """Set the process's import path, environment, working directory and logging to those of the build."""
     sys.path[:] = job.import_path
     importlib.invalidate_caches()
@@ -171,9 +171,9 @@ def _enter(job: Job, channel: _Channel) -> None:
     logging.getLogger(f"tracecore.run.{job.job}").setLevel(own)
 
 
-def _run(observer: Observer, job: Job, channel: _Channel, trial: dict[str, Any]) -> StageResult:
+def _run_stage(observer: Observer, job: Job, channel: _Channel, trial: dict[str, Any]) -> StageResult:
     observer.begin(job.hashed)
-    stage = _stage(job)
+    stage = _import_stage(job)
     params = stage.Params.model_validate(dict(job.params))
     if shape_of(stage, params) != job.shape:
         raise UsageError(
@@ -205,7 +205,7 @@ def _run(observer: Observer, job: Job, channel: _Channel, trial: dict[str, Any])
     )
 
 
-def _stage(job: Job) -> type[Stage]:
+def _import_stage(job: Job) -> type[Stage]:
     found: Any = importlib.import_module(job.module)
     for part in job.name.split("."):
         found = getattr(found, part, None)

@@ -97,7 +97,7 @@ class StageResult:
     def document(self) -> dict[str, Any]:
         """Return the result as JSON data."""
         return {
-            "tables": {port: _plain_table(table) for port, table in self.tables.items()},
+            "tables": {port: _table_as_json(table) for port, table in self.tables.items()},
             "folders": {port: str(folder) for port, folder in self.folders.items()},
             "facets": self.facets,
             "unknowns": [[port, unknown.what, unknown.why] for port, unknown in self.unknowns],
@@ -112,7 +112,7 @@ class StageResult:
         """Create a result from `document` data."""
         loaded = document["loaded"]
         return cls(
-            tables={port: _table(plain) for port, plain in document["tables"].items()},
+            tables={port: _table_from_json(plain) for port, plain in document["tables"].items()},
             folders={port: Path(folder) for port, folder in document["folders"].items()},
             facets=document["facets"],
             unknowns=tuple((port, Unknown(what, why)) for port, what, why in document["unknowns"]),
@@ -157,13 +157,13 @@ def shape_of(stage: type[Stage], params: BaseModel) -> JSON:
     }
 
 
-def _plain_table(table: StagedTable) -> dict[str, Any]:
+def _table_as_json(table: StagedTable) -> dict[str, Any]:
     files = [[each.name, each.digest, each.size_bytes, each.rows, each.partition, each.stats] for each in table.files]
     schema = base64.b64encode(table.schema.serialize().to_pybytes()).decode()
     return {"folder": str(table.folder), "schema": schema, "partition_columns": table.partition_columns, "files": files}
 
 
-def _table(plain: Mapping[str, Any]) -> StagedTable:
+def _table_from_json(plain: Mapping[str, Any]) -> StagedTable:
     import pyarrow as pa
 
     files = tuple(

@@ -55,7 +55,7 @@ def serve(observer: Observer, control: int, at_ns: int) -> NoReturn:
             if key.fileobj is connection:
                 message, descriptors, _, _ = socket.recv_fds(connection, len(FORK), _MOST_DESCRIPTORS)
                 if not message:
-                    _end(live)
+                    _end_all(live)
                 pid = os.fork()
                 if pid == 0:
                     waiting.close()
@@ -78,7 +78,7 @@ def serve(observer: Observer, control: int, at_ns: int) -> NoReturn:
                 waiting.unregister(pidfd)
                 pid, status = live.pop(pidfd)
                 # Before it is reaped, so that the number can't be another's: what it started may not write on.
-                _kill(pid)
+                _kill_group(pid)
                 ended = os.waitpid(pid, 0)[1]
                 with suppress(BrokenPipeError):
                     os.write(status, STATUS.pack(ended))
@@ -86,12 +86,12 @@ def serve(observer: Observer, control: int, at_ns: int) -> NoReturn:
                 os.close(pidfd)
 
 
-def _kill(group: int) -> None:
+def _kill_group(group: int) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
 
 
-def _end(live: dict[int, tuple[int, int]]) -> NoReturn:
+def _end_all(live: dict[int, tuple[int, int]]) -> NoReturn:
     for pid, _ in live.values():
-        _kill(pid)
+        _kill_group(pid)
     os._exit(0)

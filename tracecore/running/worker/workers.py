@@ -86,7 +86,7 @@ class Workers:
             for again in (True, False):
                 if self._control is None:
                     self._control, server = _start()
-                    self._end = weakref.finalize(self, _end, self._control, server)
+                    self._end = weakref.finalize(self, _end_server, self._control, server)
                 try:
                     socket.send_fds(self._control, [FORK], descriptors)
                 except OSError:
@@ -129,7 +129,7 @@ def _start() -> tuple[socket.socket, subprocess.Popen[bytes]]:
     return ours, server
 
 
-def _end(control: socket.socket, server: subprocess.Popen[bytes]) -> None:
+def _end_server(control: socket.socket, server: subprocess.Popen[bytes]) -> None:
     control.close()
     server.wait()
 
@@ -192,7 +192,7 @@ class _Worker:
 
     def _answer(self, what: str, message: dict[str, Any], answers: Mapping[str, Answer]) -> None:
         if what == "log":
-            _log(message)
+            _log_record(message)
         elif what in {"trace", "facets", "adopt"}:
             try:
                 reply = {"value": answers[what](message)}
@@ -228,11 +228,11 @@ class _Worker:
         until = time.monotonic() + _PATIENCE_S
         while self._ended is None:
             try:
-                self._end(until)
+                self._end_process(until)
             except KeyboardInterrupt:
                 until = 0.0
 
-    def _end(self, until: float) -> None:
+    def _end_process(self, until: float) -> None:
         asked = False
         while self._ended is None:
             if self._pid and not asked:
@@ -251,7 +251,7 @@ class _Worker:
             os.kill(self._pid, number)
 
 
-def _log(message: Mapping[str, Any]) -> None:
+def _log_record(message: Mapping[str, Any]) -> None:
     logger = logging.getLogger(message["name"])
     if logger.isEnabledFor(message["level"]):
         record = logger.makeRecord(message["name"], message["level"], "", 0, message["message"], (), None)
