@@ -66,6 +66,7 @@ def check(name: str, stages: tuple[str, ...], samples: Path | None, *, as_json: 
     """
     from tracecore.errors import NegativeVerdict
     from tracecore.testing import conformance, read_samples
+    from tracecore_schemas.facets import count
 
     report = conformance(name, None if samples is None else read_samples(samples), stages=stages or None, settings=settings_of())
     if as_json:
@@ -73,8 +74,7 @@ def check(name: str, stages: tuple[str, ...], samples: Path | None, *, as_json: 
     else:
         _print_report(report)
     if not report.ok:
-        count = len(report.failures)
-        raise NegativeVerdict(f"The plugin '{name}' does not keep the contract: {count} finding{'s' if count > 1 else ''}.")
+        raise NegativeVerdict(f"The plugin '{name}' does not keep the contract: {count(len(report.failures), 'finding')}.")
 
 
 def _print_report(report: Report) -> None:

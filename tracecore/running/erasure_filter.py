@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tracecore.stage import SourceFile
+from tracecore_schemas.arrow_tables import PARTITION
 from tracecore_schemas.canonical import digest_file
 
 __all__ = ["ErasureFilter"]
@@ -50,8 +51,6 @@ class ErasureFilter:
         """
         import pyarrow as pa
 
-        from tracecore_schemas.arrow_tables import PARTITION
-
         if not self.drives or not isinstance(data, pa.Table | pa.RecordBatch | pa.RecordBatchReader):
             return data
         if PARTITION not in data.schema.names or not pa.types.is_string(data.schema.field(PARTITION).type):
@@ -64,8 +63,6 @@ class ErasureFilter:
         """Return a table or batch without the rows of withdrawn drives, and add each dropped drive's sentence to `reasons`."""
         import pyarrow as pa
         import pyarrow.compute as pc
-
-        from tracecore_schemas.arrow_tables import PARTITION
 
         column = rows.column(PARTITION)
         met = [drive for drive in pc.unique(column).to_pylist() if drive in self.drives]

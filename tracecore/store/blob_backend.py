@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tracecore.errors import UsageError
-from tracecore.system.failures import causes
+from tracecore.system.failures import causes, clear_errors
 
 __all__ = ["BlobBackend"]
 
@@ -141,18 +141,9 @@ class BlobBackend:
         )
         return SubTreeFileSystem("/".join(part for part in (self.bucket, self.prefix, folder) if part), files)
 
-    @contextmanager
-    def clear_errors(self) -> Iterator[None]:
+    def clear_errors(self) -> AbstractContextManager[None]:
         """Context manager that turns server errors into a `UsageError`; other errors propagate."""
-        try:
-            yield
-        except UsageError:
-            raise
-        except Exception as error:
-            problem = self._problem(error)
-            if problem is None:
-                raise
-            raise problem from error
+        return clear_errors(self._problem)
 
     def _problem(self, error: BaseException) -> UsageError | None:
         """Return the UsageError for a server error, or None if the error has another cause."""

@@ -6,8 +6,8 @@ import errno
 import os
 import re
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -17,6 +17,7 @@ __all__ = [
     "absent_column",
     "causes",
     "clear_disk_errors",
+    "clear_errors",
     "disk_problem",
     "failure_trace",
     "inside_package",
@@ -152,15 +153,20 @@ def unless_missing(error: OSError) -> None:
         raise error
 
 
-@contextmanager
-def clear_disk_errors(place: Path | str) -> Iterator[None]:
+def clear_disk_errors(place: Path | str) -> AbstractContextManager[None]:
     """Context manager that turns disk errors into a `UsageError` (`disk_problem`); other errors propagate."""
+    return clear_errors(lambda error: disk_problem(error, place))
+
+
+@contextmanager
+def clear_errors(problem_of: Callable[[Exception], UsageError | None]) -> Iterator[None]:
+    """Context manager that raises `problem_of` an exception instead of it; a UsageError, and one without a problem, propagates."""
     try:
         yield
     except UsageError:
         raise
     except Exception as error:
-        problem = disk_problem(error, place)
+        problem = problem_of(error)
         if problem is None:
             raise
         raise problem from error

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 # So that a worker has them when it begins.
 import pyarrow.compute
@@ -83,8 +83,7 @@ class _Channel:
 
     def job(self) -> Job:
         """Receive the job, the only message that is unpickled, since it comes from the build."""
-        job: Job = pickle.loads(self._connection.recv_bytes())  # noqa: S301  # made by the build that this process belongs to
-        return job
+        return cast("Job", pickle.loads(self._connection.recv_bytes()))  # noqa: S301  # made by the build that this process belongs to
 
     def send(self, what: str, **members: Any) -> None:
         """Send a message that has no answer."""
