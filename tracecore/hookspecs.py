@@ -136,6 +136,7 @@ def tracecore_run_finished(run: RunSummary, settings: Mapping[str, str]) -> None
 
     Args:
         run: summary with the state, and the outputs or the error.
+        settings: as for `tracecore_run_started`.
     """
 
 
@@ -145,6 +146,7 @@ def tracecore_build_sealed(build: BuildSummary, settings: Mapping[str, str]) -> 
 
     Args:
         build: summary with its gates.
+        settings: as for `tracecore_run_started`.
     """
 
 

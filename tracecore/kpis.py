@@ -126,14 +126,10 @@ class Kpi:
 
 
 def read_kpis(reports: Mapping[str, Mapping[str, JSON]], selection: Collection[str] = ()) -> dict[str, Kpi]:
-    """Return the KPIs of reports by name, and by `<asset>.<name>`.
+    """Return the KPIs of reports (facets by role) by name, and by `<asset>.<name>`.
 
     A name with different figures in two reports is omitted, so that a gate can't read the wrong one; if an asset has several reports,
-    `<asset>.<port>.<name>` is added. Reports in `selection` give way to others of the same name.
-
-    Args:
-        reports: facets by role.
-        selection: roles of the reports measured on frames that were also used for selection.
+    `<asset>.<port>.<name>` is added. Reports with a role in `selection`, measured on frames that were also used for selection, give way to others.
     """
     known = [kpi for role, facets in reports.items() for kpi in _kpis_of_report(role, facets.get(KPIS_FACET.name), selection=role in selection)]
     reporting = Counter(role.partition(".")[0] for role in {kpi.role for kpi in known})

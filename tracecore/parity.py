@@ -180,12 +180,7 @@ class Parity:
 def pictures(context: Context, frames: Input[Table | None], output: Output, params: ParityParams, config: Mapping[str, Any]) -> Pictures:
     """Return the images for a comparison: evenly chosen recorded frames, or drawn pictures if there are none, which adds an unknown to the output.
 
-    Args:
-        frames: port of a frame table (`tracecore_schemas.arrow_tables.FRAMES`).
-        config: the model's `config.json`, with its input size.
-
-    Raises:
-        RunFailed: an image can't be decoded.
+    `frames` is the port of a frame table, `config` the model's `config.json`, with its input size. Raises RunFailed if an image can't be decoded.
     """
     height, width = config["input"]["height"], config["input"]["width"]
     table = context.read(frames)
@@ -219,8 +214,7 @@ def sample_images(count: int, *, height: int, width: int, seed: int) -> NDArray[
 def run_onnx(model: bytes, images: NDArray[np.float32], *, threads: int) -> Answers:
     """Return an ONNX model's outputs for images [N, 3, H, W], run one by one with onnxruntime on the CPU.
 
-    Raises:
-        RunFailed: the first two images give other outputs in a batch, as in a graph with a fixed batch size.
+    Raises RunFailed if the first two images give other outputs in a batch, as in a graph with a fixed batch size.
     """
     import onnxruntime
 

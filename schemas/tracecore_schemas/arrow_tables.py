@@ -364,11 +364,7 @@ def table_of(type_: TableType, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
 
 
 def batch_of(type_: TableType, columns: Mapping[str, Sequence[Any] | pa.Array]) -> pa.RecordBatch:
-    """Return a record batch built from columns of equal length; an omitted column is filled with its default.
-
-    Raises:
-        ValueError: the type lacks a column, or columns differ in length.
-    """
+    """Return a record batch built from columns, with defaults for omitted ones; raises ValueError for an unknown column or unequal lengths."""
     import pyarrow as pa
 
     _refuse_unknown(type_, columns.keys())

@@ -50,9 +50,7 @@ def load_plugins(
 ) -> tuple[list[LoadedPlugin], list[BrokenPlugin]]:
     """Load plugins into a plugin manager and return the loaded and the broken ones, by entry-point name.
 
-    Args:
-        allowed: entry-point names in `TRACECORE_PLUGINS`; None allows all.
-        entry_points: by default the installed ones of the group `tracecore`.
+    `allowed` are the entry-point names in `TRACECORE_PLUGINS`, None for all; `entry_points` by default the installed ones of the group `tracecore`.
     """
     found = metadata.entry_points(group=GROUP) if entry_points is None else entry_points
     ordered = sorted(found, key=lambda entry: (entry.name, entry.dist.name if entry.dist else ""))

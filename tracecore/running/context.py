@@ -89,11 +89,7 @@ class RunContext:
         return port
 
     def read(self, port: Input[Value_co]) -> Value_co:
-        """Return an input's content: a dataset for a table, else a path; None for an optional input that is not wired.
-
-        Raises:
-            UsageError: the port has a table type, but the input is not a table.
-        """
+        """Return an input's content as `Context.read` does; raises UsageError if the port has a table type, but the input is not a table."""
         artifact = self._job.inputs.get(self._own(port, Input).name)
         with self.watch.kernel():
             value: Any = None if artifact is None else self._store.open(artifact)
@@ -207,11 +203,7 @@ class RunContext:
 
 
 def _summarized(spec: FacetSpec, value: Mapping[str, JSON]) -> Mapping[str, JSON]:
-    """Return the members with their summary.
-
-    Raises:
-        TypeError: the spec's function can't summarize them; what the contract refuses in them is the first cause.
-    """
+    """Return a facet's members with their summary; raises TypeError, with what its contract refuses, if its function can't summarize them."""
     try:
         return spec.summarized(value)
     except Exception as error:

@@ -68,12 +68,7 @@ class Task:
         return f"Stage '{self.stage.name}' of asset '{self.asset}'"
 
     def check_inputs(self) -> None:
-        """Raise if an input is missing, unknown, of the wrong kind or table type, or rejected.
-
-        Raises:
-            UsageError: the program wires an input wrongly.
-            NegativeVerdict: a blocking check rejected an input.
-        """
+        """Raise UsageError if an input is missing, unknown or of the wrong kind or table type, NegativeVerdict if a blocking check rejected it."""
         declared = self.stage.stage_class.inputs()
         for name in self.inputs:
             if name not in declared:

@@ -67,11 +67,7 @@ class BlobBackend:
 
     @classmethod
     def of(cls, url: str, environment: Mapping[str, str] | None = None) -> BlobBackend:
-        """Create a backend from a valid store URL and environment variables.
-
-        Raises:
-            UsageError: the endpoint is invalid, half of a key is missing, or the client package is not installed.
-        """
+        """Create a backend from a store URL and `AWS_*` variables; raises UsageError for a wrong endpoint, half a key or a missing client package."""
         try:
             import obstore  # noqa: F401  # an extra: a store in the workspace does not need it
         except ModuleNotFoundError:

@@ -124,10 +124,9 @@ class Bucket:
     # --- writing
 
     def claim(self) -> None:
-        """Claim the store for the ledger before the first change, once per instance; checks that it is writable and has conditional puts.
+        """Claim the store for the ledger before the first change, once per instance.
 
-        Raises:
-            UsageError: it can't be reached or written, belongs to another ledger, or has no conditional writes.
+        Raises UsageError if the store can't be reached or written, belongs to another ledger, or has no conditional writes.
         """
         with self._lock:
             if self._claimed:

@@ -143,9 +143,7 @@ def whole(commit: bytes) -> Snapshot | None:
 def read_snapshot(place: Place, table: str, version: int) -> Snapshot:
     """Return a version of a table, from its commit if that is complete, else from all commits up to it.
 
-    Raises:
-        FileNotFoundError: a commit is missing.
-        ValueError: a commit is invalid, or the log lacks protocol or schema.
+    Raises FileNotFoundError if a commit is missing, ValueError if one is invalid or the log lacks protocol or schema.
     """
     found = whole(place.read(f"{table}/{LOG}/{commit_name(version)}"))
     if found is not None:

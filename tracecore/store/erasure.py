@@ -67,12 +67,9 @@ def inventory(root: Path, staging: Path) -> Iterator[tuple[str, int]]:
 
 
 def without_statistics(commit: bytes, paths: Collection[str], partitions: Collection[tuple[str, str]] = ()) -> bytes:
-    """Return a Delta commit with the statistics of some data files reduced to the number of rows.
+    """Return a Delta commit, one JSON action per line, with the statistics of some data files reduced to the number of rows.
 
-    Args:
-        commit: one JSON action per line.
-        paths: data files, relative to the table.
-        partitions: (column, value) of partitions whose files, added or removed, are included.
+    The files are those at `paths`, relative to the table, and all that the commit adds or removes in `partitions`, given as (column, value).
     """
     wanted, parts = set(paths), set(partitions)
     return b"".join(_line_without_statistics(line, wanted, parts) for line in commit.splitlines(keepends=True))

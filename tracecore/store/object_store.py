@@ -68,9 +68,7 @@ class Cache:
     def fetch(self, path: str, digest: str, size: int | None = None) -> Path:
         """Return the copy of an object, downloaded and verified if it is missing or has another size than `size`.
 
-        Raises:
-            FileNotFoundError: the object is missing.
-            UsageError: its bytes do not match the digest.
+        Raises FileNotFoundError if the object is missing, UsageError if its bytes do not match the digest.
         """
         place = self.file(digest)
         if not place.is_file() or size not in {None, place.stat().st_size}:

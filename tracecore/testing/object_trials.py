@@ -41,13 +41,8 @@ class NotTriedError(Exception):
 def try_object(host: PluginHost, entry_point: str, kind: str, name: str, sample: Sample, folder: Path) -> None:
     """Call one object of a plugin with a sample.
 
-    Args:
-        kind: plural of its type (`gates`), or `observers`.
-        sample: the author's sample; an empty one means the built-in one.
-
-    Raises:
-        NotTriedError: it refuses the built-in sample.
-        Exception: it raised, or its result is invalid (TypeError or ValueError).
+    `kind` is the plural of its type (`gates`), or `observers`; an empty sample means the built-in one. Raises NotTriedError if the object refuses the
+    built-in sample, TypeError or ValueError if its result is invalid, and what the object raises.
     """
     if kind == OBSERVERS:
         _try_observer(host, entry_point, name)

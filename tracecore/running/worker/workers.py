@@ -56,9 +56,7 @@ class Workers:
     def run(self, job: Job, answers: Mapping[str, Answer]) -> StageResult:
         """Run a stage in a new worker and return its result; `answers` are functions by message type, called with the message's members.
 
-        Raises:
-            StageRaised: the stage failed, was stopped, or ended its process.
-            UsageError: a parameter can't be pickled.
+        Raises StageRaised if the stage failed, was stopped, or ended its process, and UsageError if a parameter can't be pickled.
         """
         try:
             data = pickle.dumps(job)
