@@ -58,6 +58,7 @@ def _name_workspace(ctx: click.Context, _option: click.Parameter, directory: Pat
 
 
 def _workspace_decorator(help_text: str, *, expose: bool) -> Callable[[F], F]:
+    """Return a decorator that adds `--workspace DIR`; the command receives the named workspace if `expose`."""
     return click.option(
         "--workspace",
         "-w",

@@ -152,6 +152,7 @@ def kpi_values(reports: Mapping[str, Mapping[str, JSON]], selection: Collection[
 
 
 def _kpis_of_report(role: str, facet: JSON, *, selection: bool) -> list[Kpi]:
+    """Return the KPIs of a report from its `tracecore_kpis` facet; values of a wrong type are left out."""
     if not isinstance(facet, Mapping):
         return []
     values, baseline, intervals, gains, units = (_mapping(facet.get(key)) for key in ("values", "baseline", "intervals", "gains", "units"))
@@ -186,6 +187,7 @@ def _kpis_of_report(role: str, facet: JSON, *, selection: bool) -> list[Kpi]:
 
 
 def _behind(parts: Sequence[str], values: Mapping[str, JSON], baseline: Mapping[str, JSON], *, less_is_better: bool) -> tuple[str, ...]:
+    """Return the KPIs among `parts` that are not better than their baseline, in words."""
     found = []
     for part in parts:
         value, trivial = _number(values.get(part)), _number(baseline.get(part))

@@ -261,6 +261,7 @@ def compare(one: Answers, other: Answers, *, height: int, width: int, reach: flo
 
 
 def _apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Return the greatest absolute difference between two arrays."""
     return float(np.abs(one - other).max(initial=0))
 
 

@@ -139,6 +139,7 @@ class Output(Port):
 
 
 def _port_kind(kind: str, table: TableType | None) -> ArtifactKind:
+    """Return the artifact kind of a port, by default its table type's; raises TypeError if both or neither fit."""
     if not kind and table is None:
         raise TypeError('a port needs its kind or its table: tc.Input("model"), tc.Input(table=tc.FRAMES)')
     if table is not None and not isinstance(table, TableType):

@@ -144,6 +144,7 @@ class Workspace:
         return self.catalog_url == f"sqlite:///{own}" and elsewhere.resolve() != own.resolve()
 
     def _relative(self, url: str) -> str:
+        """Return the URL or path of a catalog or store without credentials, relative if it is inside the workspace."""
         plain = _without_credentials(url)
         path = Path(plain.removeprefix("sqlite:///"))
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else plain

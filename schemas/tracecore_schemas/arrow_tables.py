@@ -135,6 +135,7 @@ class TableType:
 
 
 def _arrow_type(text: str) -> pa.DataType:
+    """Return the Arrow type of a column type written as text (`list<double>`); raises ValueError if it is unknown."""
     import pyarrow as pa
 
     outer, nested, inner = text.removesuffix(">").partition("<")
@@ -375,6 +376,7 @@ def batch_of(type_: TableType, columns: Mapping[str, Sequence[Any] | pa.Array]) 
 
 
 def _refuse_unknown(type_: TableType, names: Collection[str]) -> None:
+    """Raise ValueError if the table type lacks one of the column names."""
     unknown = set(names) - set(type_.names)
     if unknown:
         raise ValueError(f"the table has no column '{min(unknown)}'; it has {', '.join(type_.names)}")

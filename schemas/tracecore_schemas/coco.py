@@ -31,6 +31,7 @@ def _check_nanoseconds(value: object) -> object:
 
 
 def _check_outline(value: object) -> object:
+    """Return a segmentation with its rings' numbers as floats, a mask or None unchanged; raises ValueError for other values."""
     if isinstance(value, dict):
         if isinstance(value.get("counts"), list | str) and isinstance(value.get("size"), list):
             return value

@@ -38,6 +38,7 @@ def checked(shape: TypeAdapter[_Shape], document: object) -> _Shape:
 
 
 def _mismatch_in_words(first: Any) -> str:
+    """Return where a document does not match its type, what was expected and what was found, from pydantic's first error."""
     place = [str(part)[:60] for part in first["loc"] if part != "[key]"]
     if first["type"] == "missing":
         at = "/".join(place[:-1])

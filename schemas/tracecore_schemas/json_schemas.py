@@ -57,6 +57,8 @@ def build_predicate() -> dict[str, Any]:
 
 
 def _schema(name: str, shape: Any) -> Callable[[], dict[str, Any]]:
+    """Return a function that makes the JSON Schema of a type, with the id `urn:tracecore:<name>:1`."""
+
     def make() -> dict[str, Any]:
         found = TypeAdapter(shape).json_schema(ref_template="#/$defs/{model}")
         answer: dict[str, Any] = first_paragraphs({"$schema": _DRAFT, "$id": f"urn:tracecore:{name}:1", **found})

@@ -76,6 +76,7 @@ def _one_value(text: str, decoder: json.JSONDecoder) -> Any:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object from its members; raises StrictJSONError if a key appears twice."""
     found = dict(pairs)
     if len(found) != len(pairs):
         seen: set[str] = set()

@@ -78,6 +78,7 @@ def check(name: str, stages: tuple[str, ...], samples: Path | None, *, as_json: 
 
 
 def _print_report(report: Report) -> None:
+    """Print a conformance report: a table of rules by subject, then the failures, warnings and rules that were not run."""
     from rich.table import Table
 
     from tracecore.testing import PLUGIN, RULES
@@ -110,6 +111,7 @@ def _print_report(report: Report) -> None:
 
 
 def _rule_mark(report: Report, rule: str, subject: str) -> str:
+    """Return the colored symbol of a rule's worst result for a subject; empty if the rule does not apply to it."""
     results = {each.result.value for each in report.findings if each.rule == rule and each.subject == subject}
     return next((_result_mark(each) for each in _MARKS if each in results), "")
 
@@ -235,11 +237,14 @@ def _describe_port(port: Input[Any] | Output) -> dict[str, Any]:
 
 
 def _describe_param(name: str, field: FieldInfo) -> dict[str, Any]:
+    from pydantic_core import to_jsonable_python
+
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
     return {
         "name": name,
         "type": _type_name(field.annotation),
         "required": field.is_required(),
-        "default": _json_default(field),
+        "default": to_jsonable_python(default, fallback=str),
         "description": field.description or "",
     }
 
@@ -255,14 +260,6 @@ def _type_name(annotation: Any) -> str:
         plain = isinstance(annotation, type) and annotation is not NoneType and not parts
         return annotation.__name__ if plain else "None" if annotation is NoneType else str(annotation).replace("typing.", "")
     return f"{origin.__name__}[{', '.join('...' if part is ... else _type_name(part) for part in parts)}]"
-
-
-def _json_default(field: FieldInfo) -> Any:
-    if field.is_required():
-        return None
-    from pydantic_core import to_jsonable_python
-
-    return to_jsonable_python(field.get_default(call_default_factory=True), fallback=str)
 
 
 def _print_list(host: PluginHost) -> None:
@@ -285,6 +282,7 @@ def _print_list(host: PluginHost) -> None:
 
 
 def _description_suffix(described: dict[str, Any]) -> str:
+    """Return a description as the end of a line; empty if there is none."""
     return f". {described['description']}" if described["description"] else ""
 
 

@@ -212,6 +212,7 @@ def _print_error(sentence: str, code: int) -> int:
 
 
 def _report_unexpected(error: BaseException, *, debug: bool) -> int:
+    """Print an error that no class covers, as a disk problem if it is one, and return the exit code."""
     problem = disk_problem(error, "the workspace")
     _show_traceback(debug)
     if problem is not None:

@@ -65,6 +65,7 @@ def readers_may_leave() -> Iterator[None]:
 
 
 def _tolerant_stream(stream: TextIO, descriptor: int, forgiven: type[OSError]) -> TextIO:
+    """Return a stream on the same descriptor that drops data when writing fails with `forgiven`; a replaced stream is returned unchanged."""
     try:
         if stream.fileno() != descriptor:
             return stream

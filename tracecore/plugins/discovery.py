@@ -100,6 +100,7 @@ def mentions(entry: metadata.EntryPoint, hook: str) -> bool:
 
 
 def _load_one(manager: pluggy.PluginManager, entry: metadata.EntryPoint, distribution: str, version: str) -> LoadedPlugin:
+    """Import a plugin, register it and return it with its objects; raises what the import raises, or UnfitError for an invalid object."""
     module = entry.load()
     _refuse_unknown_hooks(manager, module)
     manager.register(module, name=entry.name)

@@ -265,6 +265,7 @@ class PluginHost:
 
 
 def _choose_object(what: str, known: Mapping[str, list[Registered[T]]], name: str, of: str | None = None) -> Registered[T] | None:
+    """Return the object of a name, that of the entry point `of` first; None if there is none; raises UsageError if it is ambiguous."""
     owner, _, bare = name.rpartition("/")
     found = [each for each in known.get(bare, ()) if owner in {"", each.entry_point}]
     own = [each for each in found if each.entry_point == of]

@@ -149,6 +149,7 @@ GATES: dict[str, BuiltInGate] = {gate.name: gate for gate in (CheckPassed(), Kpi
 
 
 def _required_name(key: str, requirement: Mapping[str, Any]) -> str:
+    """Return the name that a gate's entry has under its key; raises UsageError if it is not a text."""
     subject = requirement.get(key)
     if not isinstance(subject, str):
         raise UsageError(f"'{key}' takes a name; found {subject!r}")
@@ -166,6 +167,7 @@ def _refuse_other_keys(key: str, rest: Mapping[str, Any], allowed: Sequence[str]
 
 
 def _within_bounds(kpi: Kpi, least: float | None, most: float | None) -> tuple[bool, str]:
+    """Return whether a KPI is within its bounds, and the bounds in words."""
     passed = (least is None or kpi.value >= least) and (most is None or kpi.value <= most)
     bounds = " and ".join(text for text in (f"at least {least}" if least is not None else "", f"at most {most}" if most is not None else "") if text)
     return passed, f"required: {bounds}" if bounds else ""

@@ -71,6 +71,7 @@ def make_plugin(name: str, parent: Path, kind: str = _DEFAULT) -> Scaffold:
 
 
 def _check_name(name: str) -> None:
+    """Raise UsageError if a name is not in kebab-case, too long, installed already, or one of tracecore's own."""
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
         offer = re.sub(r"[^a-z0-9]+", "-", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()).strip("-").lstrip("0123456789-")[:_LONGEST]
         hint = f": '{offer}' would do" if _NAME.fullmatch(offer) else ""

@@ -267,12 +267,14 @@ def _access_of_listing(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
 
 
 def _access_of_change(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
+    """Return a write of the path that an event creates, changes or removes."""
     # The last path is what comes to be; of a removal the only one. The folder's descriptor that a relative one starts from comes last of all.
     paths = [each for each in arguments[:2] if isinstance(each, str | bytes | os.PathLike)]
     return ("write", _absolute(paths[-1], arguments[-1] if isinstance(arguments[-1], int) else -1)) if paths else None
 
 
 def _access_of_source(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
+    """Return a read of the path that an event moves or links."""
     return ("read", _absolute(arguments[0], arguments[2]))  # what is moved or linked brings its content along
 
 

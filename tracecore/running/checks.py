@@ -83,6 +83,7 @@ def choose_checks(stage: RegisteredStage, settings: Iterable[str], asset: str, h
 
 
 def _plan_check(check: Check, port: str, settings: Mapping[str, JSON], task: Task) -> PlannedCheck:
+    """Return a check with the program's settings for it; raises UsageError if `blocking` is not a boolean or a parameter can't be recorded."""
     asset = task.asset
     blocking = settings.get(_BLOCKING)
     if blocking is not None and not isinstance(blocking, bool):

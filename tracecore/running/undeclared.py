@@ -89,6 +89,7 @@ def _and_more(number: int) -> str:
 
 
 def _path_for_display(target: str, workspace: Path, base: Path) -> str:
+    """Return a path relative to the workspace, the program or, with `~`, the home folder; other targets unchanged."""
     shown = without_places(target, workspace, base)
     home = str(Path.home())
     return f"~{shown[len(home) :]}" if home != "/" and shown.startswith(f"{home}/") else shown

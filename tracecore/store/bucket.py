@@ -58,6 +58,7 @@ class Bucket:
         return self.backend.objects()
 
     def _side_by_side(self, work: Callable[[T], R], things: Sequence[T]) -> list[R]:
+        """Return the results of a function for several arguments, in order, called in up to 8 threads."""
         if len(things) < 2:
             return [work(thing) for thing in things]
         with ThreadPoolExecutor(_AT_ONCE) as pool:

@@ -121,12 +121,8 @@ def commits_from(place: Place, table: str, version: int, last: int) -> Iterator[
         try:
             yield from zip(numbers, place.read_all([f"{table}/{LOG}/{commit_name(number)}" for number in numbers]), strict=True)
         except FileNotFoundError:
-            for number in numbers:
-                try:
-                    commit = place.read(f"{table}/{LOG}/{commit_name(number)}")
-                except FileNotFoundError:
-                    return
-                yield number, commit
+            yield from _commits_since(place, table, start)
+            return
 
 
 def whole(commit: bytes) -> Snapshot | None:
@@ -263,7 +259,7 @@ def _commit(
             ) from error
     at = after
     for _ in range(_TRIES):
-        for number, commit in _since(writer.place, location, 0 if at is None else at.version + 1):
+        for number, commit in _commits_since(writer.place, location, 0 if at is None else at.version + 1):
             at = DeltaVersion(number, link(None if at is None else at.log, number, digest_bytes(commit)))
             if writer_of(commit) == run_id:
                 return at, commit  # it succeeded, only the answer was lost
@@ -278,11 +274,11 @@ def _commit(
     raise UsageError(f"{location} was committed to by others {_TRIES} times in a row while this run tried: run it again when they have ended.")
 
 
-def _since(place: Place, location: str, version: int) -> Iterator[tuple[int, bytes]]:
-    """Yield (version, commit) from a version to the newest."""
+def _commits_since(place: Place, table: str, version: int) -> Iterator[tuple[int, bytes]]:
+    """Yield (version, commit) of a table from a version on, ending before the first missing one."""
     while True:
         try:
-            commit = place.read(f"{location}/{LOG}/{commit_name(version)}")
+            commit = place.read(f"{table}/{LOG}/{commit_name(version)}")
         except FileNotFoundError:
             return
         yield version, commit

@@ -76,6 +76,7 @@ def without_statistics(commit: bytes, paths: Collection[str], partitions: Collec
 
 
 def _line_without_statistics(line: bytes, paths: Collection[str], partitions: set[tuple[str, str]]) -> bytes:
+    """Return one action of a commit without its files' statistics if they are among the paths or partitions, else unchanged."""
     if not any(name in line for name in (b'"stats"', b'"tags"', b'"stats_parsed"')):
         return line
     action: Mapping[str, dict[str, object]] = json.loads(line)

@@ -97,6 +97,7 @@ class Cache:
 
     @contextmanager
     def _part(self) -> Iterator[Path]:
+        """Context manager that yields a path for a download in progress, and deletes what is left there."""
         with clear_disk_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             part = self._folder / f"part-{uuid.uuid4().hex}"

@@ -90,6 +90,7 @@ def _thread(thread: threading.Thread) -> str:
 
 
 def _plugin(package: str) -> dict[str, str]:
+    """Return the fingerprints of a plugin's module globals and class attributes by dotted name."""
     found: dict[str, str] = {}
     for name, module in list(sys.modules.items()):
         if module is None or name.partition(".")[0] != package:

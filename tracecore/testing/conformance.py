@@ -322,6 +322,7 @@ def _trial_findings(subject: str, tried: tuple[Tried, Tried], workspaces: tuple[
 
 
 def _undeclared_messages(tried: Tried, what: str, verb: str, advice: str) -> Iterator[str]:
+    """Yield a message for each undeclared read or write (`what`) of a stage's first trial."""
     found: tuple[str, ...] = getattr(tried, what)
     yield from (f"it {verb} {each}, which nothing handed to it: {advice}" for each in found[:_MOST])
     if len(found) > _MOST:

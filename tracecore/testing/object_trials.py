@@ -91,6 +91,7 @@ def _try_check(check: Check, sample: Sample, folder: Path, stages: tuple[type[St
 
 
 def _sample_outputs(name: str, stages: tuple[type[Stage], ...], folder: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield samples to run a check on: of the outputs of each stage that names the check, then each built-in table."""
     for stage in stages:
         outputs = stage.outputs()
         checked = [port for port, output in outputs.items() if name in output.checks] or (list(outputs) if name in stage.checks else [])

@@ -48,10 +48,7 @@ class NoSample(Exception):
 
 
 def find_samples(distribution: metadata.Distribution | None) -> SampleSource | None:
-    """Return the function `tracecore_samples` in `tests/conformance.py` of the project that a plugin is installed from.
-
-    None if there is no such file, as for a distribution installed from a wheel.
-    """
+    """Return the function `tracecore_samples` in `tests/conformance.py` of an editable plugin's project; None without that file or project."""
     project = None if distribution is None else project_folder(distribution)
     if project is None or not (project / FILE).is_file():
         return None

@@ -80,6 +80,7 @@ def try_stages(entry: metadata.EntryPoint, strangers: Iterable[str], samples: Ma
 
 
 def _trial_request(kind: str, name: str, sample: Sample, folder: Path) -> dict[str, Any]:
+    """Return the JSON request to try one stage or object; the sample's tables are written as Arrow files."""
     inputs: dict[str, str] = {}
     folder.mkdir(parents=True, exist_ok=True)
     for port, value in sample.inputs.items():

@@ -207,6 +207,7 @@ def _parity(value: Mapping[str, Any]) -> str:
 
 
 def _shared_spec(name: str, summary: Callable[[Mapping[str, Any]], str]) -> FacetSpec:
+    """Return a facet whose contract is in this package's folder `facets/`."""
     return FacetSpec(name, summary, __package__.rpartition(".")[0])
 
 

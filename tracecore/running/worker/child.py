@@ -134,6 +134,7 @@ def _file_as_json(file: SourceFile) -> list[Any]:
 
 
 def _run_job(observer: Observer, channel: _Channel) -> None:
+    """Receive the job, run its stage, and send the result or the exception to the build."""
     process = os.getpid()
     job = channel.job()
     trial: dict[str, Any] = {}
@@ -171,6 +172,7 @@ def _set_up_process(job: Job, channel: _Channel) -> None:
 
 
 def _run_stage(observer: Observer, job: Job, channel: _Channel, trial: dict[str, Any]) -> StageResult:
+    """Run a stage in this process and return its result; `trial` is filled with the findings of a trial."""
     observer.begin(job.hashed)
     stage = _import_stage(job)
     params = stage.Params.model_validate(dict(job.params))
@@ -205,6 +207,7 @@ def _run_stage(observer: Observer, job: Job, channel: _Channel, trial: dict[str,
 
 
 def _import_stage(job: Job) -> type[Stage]:
+    """Return the job's stage class; raises UsageError if it can't be imported by module and name."""
     found: Any = importlib.import_module(job.module)
     for part in job.name.split("."):
         found = getattr(found, part, None)

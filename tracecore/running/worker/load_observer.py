@@ -119,6 +119,7 @@ class Observer:
         return any(path == root or path.startswith(f"{root}/") for root in self._roots)
 
     def _opened(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Hash a file that an `open` event reads, if it is below a folder whose files are recorded."""
         if event != "open" or self._looking or not self._roots:
             return
         path, mode, flags = arguments

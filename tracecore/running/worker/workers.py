@@ -109,6 +109,7 @@ os.register_at_fork(after_in_child=_close_controls_in_child)
 
 
 def _start() -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    """Start a worker server and return the socket for requests to it, and its process; raises RunFailed if it does not start."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     _OURS.add(ours)
     with theirs:
@@ -189,6 +190,7 @@ class _Worker:
         return True
 
     def _answer(self, what: str, message: dict[str, Any], answers: Mapping[str, Answer]) -> None:
+        """Log a worker's log record, or call the function for its message, and send back the answer if it waits for one."""
         if what == "log":
             _log_record(message)
         elif what in {"trace", "facets", "adopt"}:
@@ -231,6 +233,7 @@ class _Worker:
                 until = 0.0
 
     def _end_process(self, until: float) -> None:
+        """Ask the worker to end by SIGTERM, and kill it at the time `until` (monotonic, in s) or later."""
         asked = False
         while self._ended is None:
             if self._pid and not asked:
