@@ -168,6 +168,11 @@ class Workspace:
         root = cls.locate(named)
         return cls(root, slug, ledger_id, named.settings.catalog_url or f"sqlite:///{root / 'record.db'}", named.settings.store_url)
 
+    @staticmethod
+    def exists(root: Path) -> bool:
+        """Whether a folder is a workspace; False if it can't be accessed."""
+        return holds_workspace(root)
+
     @classmethod
     def open(cls, where: NamedWorkspace | Path | str | None = None) -> Workspace:
         """Open an existing workspace; raises UsageError if there is none, or its `workspace.json` is invalid or of another format."""

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select, update
 from tracecore.errors import UsageError
 from tracecore.store.ledger_binding import JOIN, WrongLedger, compare_store, unset
 from tracecore.store.selection import check_store, store_ledger
-from tracecore.workspace import NamedWorkspace, Workspace, holds_workspace
+from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_lineage.crypto.keys import KeyRing, PublicKey
 from tracecore_lineage.ledger.database import Database, NoLedger
 from tracecore_lineage.ledger.sql_tables import HEAD
@@ -78,7 +78,7 @@ def make_workspace(named: NamedWorkspace, *, slug: str | None = None) -> Workspa
     """
     future = Workspace.at(named)
     root = future.root
-    if not holds_workspace(root):
+    if not Workspace.exists(root):
         place, found = catalog_ledger(future.catalog_url)
         if found is not None:
             raise _taken(root, "catalog", place, str(found), "TRACECORE_CATALOG_URL")
@@ -185,7 +185,7 @@ def join(named: NamedWorkspace) -> tuple[Workspace, PublicKey]:
     if found is None:
         raise UsageError(f"The catalog {place} holds no ledger, so that there is nothing to join: 'tracecore init' begins one.")
     root = Workspace.locate(named)
-    future = Workspace.open(named) if holds_workspace(root) else Workspace.at(named, found.slug, found.ledger_id)
+    future = Workspace.open(named) if Workspace.exists(root) else Workspace.at(named, found.slug, found.ledger_id)
     if future.ledger_id != found.ledger_id:
         raise UsageError(
             f"There is a workspace at {root} already, of ledger {future.ledger_id} ('{future.slug}'), and the catalog {place} holds ledger {found}: "
