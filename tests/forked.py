@@ -210,7 +210,7 @@ def _serve(control: socket.socket, *preloaded: str) -> NoReturn:
     observing = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(observing)
     began, observer = time.time_ns(), observing.Observer()
-    observer.put_up()
+    observer.install()
     from tracecore.running.worker import child  # noqa: F401  # what a server preloads
     from tracecore.running.worker.server import serve
 

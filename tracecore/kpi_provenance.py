@@ -108,7 +108,7 @@ class _Walk:
         return KpiProvenance(*(tuple(getattr(found, each.name)) for each in fields(KpiProvenance)))
 
     def _behind(self, run: str, found: _Found) -> None:
-        """Collect the frame tables that something behind a run learned from or was selected by.
+        """Collect the frame tables that a run or any run upstream of it learned from (`found.learned`) or selected by (`found.selected`).
 
         An evaluation whose results were learned from or selected by counts as selecting by the frames it measured.
         """
@@ -127,7 +127,7 @@ class _Walk:
             for edge in edges:
                 used = self._use(edge) in {Use.LEARN, Use.SELECT}
                 # Of what a model saw on many frames, an evaluation with frames of its own chose only by those.
-                reaches = used or (chosen and not (chose and own_frames and self._is_seen(edge["ref"])))
+                reaches = used or (chosen and not (chose and own_frames and self._is_result_table(edge["ref"])))
                 for maker in self._makers.get(edge["ref"], ()):
                     if (maker, reaches) not in seen:
                         seen.add((maker, reaches))
@@ -172,7 +172,7 @@ class _Walk:
         """Collect the frame tables that an evaluation measured, or if it read none, those of the evaluations whose outputs it read."""
         stack, seen = [run], {run}
         while stack:
-            edges = self._looked_at(stack.pop())
+            edges = self._measured_inputs(stack.pop())
             makers = {maker: None for edge in edges for maker in self._makers.get(edge["ref"], ()) if maker not in seen and self._evaluates(maker)}
             if makers and not any(self._is_frames(edge["ref"]) for edge in edges):
                 seen.update(makers)
@@ -180,7 +180,7 @@ class _Walk:
             else:
                 found.measured.update(dict.fromkeys(self._named(edges, found)))
 
-    def _looked_at(self, run: str) -> list[Mapping[str, Any]]:
+    def _measured_inputs(self, run: str) -> list[Mapping[str, Any]]:
         """Return the input edges of a run whose use is `measure`; if there are none, all its input edges."""
         read = self._read.get(run, [])
         return [edge for edge in read if self._use(edge) is Use.MEASURE] or read
@@ -191,7 +191,7 @@ class _Walk:
         outside: dict[str, None] = {}
         while measuring:
             at = measuring.pop()
-            looked_at = self._looked_at(at) if at == run or self._evaluates(at) else []
+            looked_at = self._measured_inputs(at) if at == run or self._evaluates(at) else []
             for edge in self._read.get(at, ()):
                 if self._kind(edge["ref"]).role is KindRole.MODEL:
                     found.models[edge["ref"]] = None
@@ -219,9 +219,9 @@ class _Walk:
             if not makers:
                 found.unknown[UnknownTraining(model, "no recorded run made it")] = None
             for maker in makers:
-                models.extend(self._learns(model, maker, found))
+                models.extend(self._source_models(model, maker, found))
 
-    def _learns(self, model: str, run: str, found: _Found) -> list[str]:
+    def _source_models(self, model: str, run: str, found: _Found) -> list[str]:
         """Return the models that a run made a model from; unrecorded training data is added to `found.unknown`."""
         edges = [edge for edge in self._read.get(run, ()) if self._kind(edge["ref"]) != ArtifactKind.PROGRAM]
         before = [edge["ref"] for edge in edges if self._kind(edge["ref"]).role is KindRole.MODEL and edge["ref"] != model]
@@ -247,14 +247,14 @@ class _Walk:
         """Whether a run is an evaluation; exports measure frames too, to compare two graphs, but select nothing."""
         return self._stage(run) == StageKind.EVALUATE
 
-    def _is_seen(self, ref: str) -> bool:
+    def _is_result_table(self, ref: str) -> bool:
         """Whether a table has a model's results on frames, that is, has a column `frame_id` and was written by an evaluation."""
         made_by_evaluation = any(self._evaluates(maker) for maker in self._makers.get(ref, ()))
         return self._kind(ref) == ArtifactKind.DATASET and ref in self._naming and made_by_evaluation
 
     def _is_frames(self, ref: str) -> bool:
         """Whether a ref is a dataset with a column `frame_id` that is not an evaluation's result."""
-        return self._kind(ref) == ArtifactKind.DATASET and ref in self._naming and not self._is_seen(ref)
+        return self._kind(ref) == ArtifactKind.DATASET and ref in self._naming and not self._is_result_table(ref)
 
     def _reading(self, edge: Mapping[str, Any], ref: str) -> Reading:
         """Return the reading of a frame table through an input edge."""

@@ -116,7 +116,7 @@ class ParityParams(Params):
     )
 
     def tolerances(self, *, narrow: bool) -> dict[str, float]:
-        """Return the greatest allowed difference by figure; `narrow` if one of the models computes below single precision."""
+        """Return the greatest allowed difference by its name (`boxes_px`); `narrow` if one of the models computes below single precision."""
         given = {"boxes_px": self.tolerance_px, "scores": self.tolerance_score, "path_m": self.tolerance_m, "light": self.tolerance_light}
         return {**(_NARROW if narrow else _SINGLE), **{name: value for name, value in given.items() if value is not None}}
 

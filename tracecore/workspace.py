@@ -43,7 +43,7 @@ def holds_workspace(root: Path) -> bool:
 
 
 def written(config: Mapping[str, JSON]) -> bytes:
-    """Return the content of `workspace.json` for these members, with a digest by which `verify` finds changes."""
+    """Return the content of `workspace.json`: the members, and their digest, by which `verify` finds changes."""
     members = {name: value for name, value in config.items() if name != "digest"}
     return json.dumps({**members, "digest": digest_bytes(jcs(members))}).encode() + b"\n"
 

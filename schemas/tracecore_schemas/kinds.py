@@ -131,7 +131,7 @@ class ArtifactKind(str):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle what is recorded: artifacts go to worker processes, and a `sample` may be a lambda."""
+        """Return how to pickle the kind, by its name and recorded properties, since a `sample` may be a lambda."""
         return kind_of, (self.name, None if self.is_built_in else self.recorded())
 
     @property

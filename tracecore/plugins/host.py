@@ -136,15 +136,15 @@ class PluginHost:
         self.exporters: dict[str, list[Registered[Exporter]]] = self.objects["exporters"]
         self.importers: dict[str, list[Registered[Importer]]] = self.objects["importers"]
         for plugin in loaded:
-            self._take(plugin)
+            self._add_plugin(plugin)
 
     @classmethod
     def load(cls, settings: Settings | None = None) -> PluginHost:
         """Load every installed plugin that the settings allow, by default the process's settings; plugins that fail are listed in `broken`."""
         return cls(settings=settings)
 
-    def _take(self, plugin: LoadedPlugin) -> None:
-        """Add all objects of a plugin, or list it as broken if one has the name of another object of it or of the kernel."""
+    def _add_plugin(self, plugin: LoadedPlugin) -> None:
+        """Add all objects of a plugin, or list the plugin as broken if two of its objects share a name, or one has the name of a kernel object."""
         for each in OBJECT_TYPES:
             names = [item.name for item in plugin.brings[each.plural]]
             known = {} if each.plural == STAGES else self.objects[each.plural]
@@ -242,7 +242,7 @@ class PluginHost:
         return _choose_object("import format", self.importers, name)
 
     def observers(self, entry_point: str) -> list[Event]:
-        """Return the events that a plugin observes."""
+        """Return the events whose observer hook a plugin implements (`run_started`)."""
         module = self._manager.get_plugin(entry_point)
         hooks = {caller.name for caller in self._manager.get_hookcallers(module) or ()}
         return [event for event in get_args(Event) if f"tracecore_{event}" in hooks]

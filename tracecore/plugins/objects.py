@@ -61,7 +61,7 @@ class ObjectType:
 
     @property
     def hook(self) -> str:
-        """Name of the register hook."""
+        """Name of the register hook, `tracecore_register_<plural>`."""
         return f"tracecore_register_{self.plural}"
 
     def check(self, item: Any) -> Any:

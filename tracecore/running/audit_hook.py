@@ -99,7 +99,7 @@ class Watch:
         ]
 
     def note(self, verb: str, target: str, *, in_kernel: bool) -> None:
-        """Remember an access unless it is allowed."""
+        """Remember an access (`verb` as in `Access`) to a path, address or program, unless it is allowed."""
         if not self._open:
             return
         if verb in _UNPLACED:

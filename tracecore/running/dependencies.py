@@ -177,7 +177,7 @@ class Code:
             distributions=tuple((name, each.version, hex_of(self._state(each))) for name, each in sorted(used.items())),
             sources=tuple((name, loaded.hashed.get(path) or file_sha256(path), None) for name, path in sorted(places.items())),
             natives=tuple(sorted(natives.items())),
-            absent=tuple(sorted(name for name in loaded.absent if self._counts(name, loaded))),
+            absent=tuple(sorted(name for name in loaded.absent if self._absence_matters(name, loaded))),
             data_format=DATA_FORMAT,
         )
         return dependencies, places
@@ -189,11 +189,11 @@ class Code:
     def changed(self, loaded: Loaded, found: Dependencies, environment: Environment, files: Mapping[str, str]) -> list[str]:
         """Return the names of the code that changed after a run started, given its environment and `Code.files()` from that time."""
         before = {name: (version, digest) for name, version, digest in environment.distributions}
-        replaced = [name for name, version, _ in found.distributions if not self._is_as(self._installed[name], before.get(name), version)]
+        replaced = [name for name, version, _ in found.distributions if not self._is_unchanged(self._installed[name], before.get(name), version)]
         touched = (path for path in loaded.touched if self._before(path, files) != (loaded.hashed.get(path) or file_sha256(path)))
         return sorted({*(self.name(path) for path in (*loaded.changed, *touched)), *replaced})
 
-    def _is_as(self, each: Installed, before: tuple[str, str] | None, version: str) -> bool:
+    def _is_unchanged(self, each: Installed, before: tuple[str, str] | None, version: str) -> bool:
         """Whether a distribution has the version and digest that it had before; for one recorded file by file, only the version counts."""
         return before is not None and before == (version, before[1] if each.is_by_file else each.digest)
 
@@ -259,7 +259,7 @@ class Code:
             path == folder or path.startswith(f"{folder}/") for folder, name in self._editable.items() if name == _OURS
         )
 
-    def _counts(self, name: str, loaded: Loaded) -> bool:
+    def _absence_matters(self, name: str, loaded: Loaded) -> bool:
         """Whether the absence of a module is recorded: not of the kernel's, the standard library's, or inside packages recorded by distribution."""
         top, dot, _ = name.partition(".")
         if name in loaded.modules or top in KERNEL or top in sys.stdlib_module_names:

@@ -91,7 +91,7 @@ class Executor:
         # Shared before the first query, so that stored bytes that are found are not erased until the run has ended.
         with share_store(self._workspace.locks):
             prepared = self._prepare(task)
-            with hold_key(self._workspace.locks, prepared.key, lambda: self._wait(task)):
+            with hold_key(self._workspace.locks, prepared.key, lambda: self._report_waiting(task)):
                 code = Code()
                 for known in self._recorder.reusable(prepared.key):
                     if _is_current(known, code) and self._usable(task, known):
@@ -101,7 +101,7 @@ class Executor:
     # --- before a run
 
     def _prepare(self, task: Task) -> _Prepared:
-        """Validate a task before anything is made, and compute its staleness key."""
+        """Return a task with its validated parameters, the files that it reads, its planned checks and its staleness key."""
         params = validate_params(task.stage, task.params, task.asset)
         recorded = effective_params(task.stage, params, task.asset)
         task.check_inputs()
@@ -132,7 +132,7 @@ class Executor:
             if reason is not None:
                 raise UsageError(f"{task.in_words} can't read its input '{name}': {reason}")
 
-    def _wait(self, task: Task) -> None:
+    def _report_waiting(self, task: Task) -> None:
         """Report, in the log and as progress, that another process makes the same outputs."""
         _log.info("Another process makes the same as '%s': waiting for it.", task.job)
         if self._progress is not None:
@@ -224,7 +224,7 @@ class Executor:
                 self._recorder.complete(run, [*supplied.values(), *adoptions.inputs], outputs, facets)
             self._sources.remember(loaded)
         except BaseException as error:
-            raised = self._end_badly(task, run, [*supplied.values(), *adoptions.inputs], error)
+            raised = self._record_failure(task, run, [*supplied.values(), *adoptions.inputs], error)
             if raised is error:
                 raise
             raise raised from error
@@ -313,7 +313,7 @@ class Executor:
 
     # --- after a run
 
-    def _end_badly(self, task: Task, run: Run, inputs: Sequence[RunInput], error: BaseException) -> BaseException:
+    def _record_failure(self, task: Task, run: Run, inputs: Sequence[RunInput], error: BaseException) -> BaseException:
         """Record FAIL or ABORT, discard staging, and return the exception to raise: a TracecoreError, or the interrupt."""
         # Interrupts (Dagster's own too) are BaseExceptions; a plugin's sys.exit is a failure of that plugin, not an interrupt.
         stage = error if isinstance(error, StageRaised) else None

@@ -261,7 +261,7 @@ class Intake:
 
     @property
     def unknowns(self) -> list[Unknown]:
-        """Unknowns of all outputs because of quarantined and other, not accepted files."""
+        """Unknowns to record on every output: each quarantined file with its reason, and summaries of files that no port accepts."""
         quarantined = [Unknown(f"{self._note(file)} not ingested", f"{file.name}: {reason}") for file, reason in self._quarantined.values()]
         return [*quarantined, *(Unknown("files not taken", f"listed beside each {summary}") for summary in self._not_taken)]
 

@@ -37,7 +37,7 @@ class UndeclaredAccess:
 
     @classmethod
     def of(cls, accesses: Sequence[Access], more: int, workspace: Path, base: Path) -> UndeclaredAccess:
-        """Create from a run's accesses, with paths made relative to the workspace, the program's folder or the home folder."""
+        """Return a run's undeclared accesses with paths relative to the workspace, the program's folder or the home folder."""
         return cls(tuple(Access(each.verb, _path_for_display(each.target, workspace, base), each.where) for each in accesses), more)
 
     def __bool__(self) -> bool:
@@ -56,7 +56,7 @@ class UndeclaredAccess:
         return {"summary": summarize(*words, f"{self.more:,} more" if self.more else ""), **listed, "more": left}
 
     def unknown(self) -> Unknown | None:
-        """Return the unknown for the run's outputs, or None if it only wrote."""
+        """Return the unknown to record on the run's outputs; None if the run made no undeclared access but writes."""
         read = [each for each in self.accesses if each.verb != "write"]
         if not read:
             return None

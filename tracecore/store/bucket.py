@@ -57,7 +57,7 @@ class Bucket:
     def _objects(self) -> S3Store:
         return self.backend.objects()
 
-    def _side_by_side(self, work: Callable[[T], R], things: Sequence[T]) -> list[R]:
+    def _in_parallel(self, work: Callable[[T], R], things: Sequence[T]) -> list[R]:
         """Return the results of a function for several arguments, in order, called in up to 8 threads."""
         if len(things) < 2:
             return [work(thing) for thing in things]
@@ -75,7 +75,7 @@ class Bucket:
 
     def read_all(self, paths: Sequence[str]) -> list[bytes]:
         """Return the bytes of several small objects, read in parallel."""
-        return self._side_by_side(self.read, paths)
+        return self._in_parallel(self.read, paths)
 
     def chunks(self, path: str) -> Iterator[bytes]:
         """Yield an object's bytes in chunks; raises FileNotFoundError if it is missing."""
@@ -113,7 +113,7 @@ class Bucket:
 
     def scan(self, folder: str) -> list[tuple[str, int, str]]:
         paths = [path for path, _ in self.listed(folder)]
-        found = zip(paths, self._side_by_side(self.fingerprint, paths), strict=True)
+        found = zip(paths, self._in_parallel(self.fingerprint, paths), strict=True)
         return sorted((path.removeprefix(f"{folder}/"), facts[1], facts[0].removeprefix("sha256:")) for path, facts in found if facts is not None)
 
     def contains(self, folder: str, path: str) -> bool:  # noqa: ARG002  # keys are plain texts: nothing leads elsewhere
@@ -177,7 +177,7 @@ class Bucket:
 
     def upload_all(self, files: Sequence[tuple[Path, str, str, int]]) -> None:
         """Upload files (source, path, digest, size) in parallel."""
-        self._side_by_side(lambda each: self.upload(*each), files)
+        self._in_parallel(lambda each: self.upload(*each), files)
 
     def remove(self, paths: Collection[str]) -> None:
         """Delete objects; missing ones are ignored."""

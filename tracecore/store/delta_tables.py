@@ -203,15 +203,15 @@ def verify_log(
         if erased is not None and digest != erased.left:
             failures.append(StoreFailure(where, erased.left or "nothing: it was erased", digest))
         log = link(log, number, digest if erased is None else erased.digest)
-        state, problem = _replayed(state, commit, where, check=number in wanted)
+        state, problem = _apply_checked(state, commit, where, check=number in wanted)
         failures.extend(problem)
         recorded = sorted({version.log for version in wanted.get(number, ())})
         for version in wanted.get(number, ()):
-            differs = [] if version.log == log else [StoreFailure(_stretch(table, since, number), version.log, log)]
+            differs = [] if version.log == log else [StoreFailure(_commit_range(table, since, number), version.log, log)]
             found[version] = [*failures, *differs]
         if recorded:
             if log not in recorded:
-                failures.append(StoreFailure(_stretch(table, since, number), recorded[0], log))
+                failures.append(StoreFailure(_commit_range(table, since, number), recorded[0], log))
                 log = recorded[0]
             since = number + 1
     for version in versions:
@@ -220,7 +220,7 @@ def verify_log(
     return found
 
 
-def _stretch(table: str, first: int, last: int) -> str:
+def _commit_range(table: str, first: int, last: int) -> str:
     """Return the path of a commit, or of a range of commits as `<first> to <last>`."""
     name = f"{table}/{LOG}/{commit_name(last)}"
     return name if first == last else f"{table}/{LOG}/{commit_name(first)} to {commit_name(last)}"
@@ -233,8 +233,8 @@ def _rows(place: Place, path: str) -> int:
     return int(pq.read_metadata(path, filesystem=place.arrow("")).num_rows)
 
 
-def _replayed(state: LogState | None, commit: bytes, where: str, *, check: bool) -> tuple[LogState | None, list[StoreFailure]]:
-    """Apply a commit, and if `check`, verify that it describes its version completely, as readers assume.
+def _apply_checked(state: LogState | None, commit: bytes, where: str, *, check: bool) -> tuple[LogState | None, list[StoreFailure]]:
+    """Apply a commit to a log's state and, if `check`, verify that it describes its version completely, as readers assume.
 
     Returns the new state, None after an unreadable commit, and the failures.
     """

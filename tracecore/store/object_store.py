@@ -156,7 +156,7 @@ class ObjectStore(BaseStore):
         """
         folder = self._staging / run_id
         try:
-            for brought in _brought(folder):
+            for brought in _uploaded_tables(folder):
                 table = brought.rpartition("/")[0]
                 if uncommitted(self.place, table, [run_id]):
                     self._bucket.remove([path for path, _ in self._bucket.listed(brought)])
@@ -233,7 +233,7 @@ class ObjectStore(BaseStore):
                 return open_table(artifact, self.place)
         copy = self._cache.tree(artifact.digest) if artifact.media is Media.DIRECTORY else self._cache.file(artifact.digest)
         # The original is asked for each time: what was erased from the bucket by anyone is not read from a copy.
-        if not self._original(artifact, location):
+        if not self._is_stored(artifact, location):
             _remove(copy)
             raise self._missing(artifact)
         try:
@@ -243,7 +243,7 @@ class ObjectStore(BaseStore):
         except FileNotFoundError as error:
             raise self._missing(artifact) from error
 
-    def _original(self, artifact: Artifact, location: str) -> bool:
+    def _is_stored(self, artifact: Artifact, location: str) -> bool:
         """Whether an artifact's files are still in the bucket."""
         if artifact.media is not Media.DIRECTORY:
             return self._bucket.size(location) is not None
@@ -296,7 +296,7 @@ class _BucketTables:
 
     def bring(self, staged: StagedTable, folder: str) -> None:
         """Upload the staged files; the folder is first noted in staging, so that `discard` can remove it after a crash."""
-        write_durably(self._staging / _BROUGHT, json.dumps(sorted({*_brought(self._staging), folder})).encode())
+        write_durably(self._staging / _BROUGHT, json.dumps(sorted({*_uploaded_tables(self._staging), folder})).encode())
         self.place.upload_all([(staged.folder / file.name, f"{folder}/{file.name}", file.digest, file.size_bytes) for file in staged.files])
 
     def withdraw(self, folder: str) -> None:
@@ -312,7 +312,7 @@ class _BucketTables:
             return False
 
 
-def _brought(staging: Path) -> list[str]:
+def _uploaded_tables(staging: Path) -> list[str]:
     """Return the table folders that a run uploaded data to, as noted in its staging folder."""
     with suppress(FileNotFoundError, ValueError):
         return [str(each) for each in json.loads((staging / _BROUGHT).read_text(encoding="utf-8"))]

@@ -160,7 +160,7 @@ def clear_disk_errors(place: Path | str) -> AbstractContextManager[None]:
 
 @contextmanager
 def clear_errors(problem_of: Callable[[Exception], UsageError | None]) -> Iterator[None]:
-    """Context manager that raises `problem_of` an exception instead of it; a UsageError, and one without a problem, propagates."""
+    """Context manager that raises the UsageError that `problem_of` returns for an exception; where it returns None, the exception propagates."""
     try:
         yield
     except UsageError:

@@ -122,7 +122,7 @@ def hold_named(folder: Path, name: str) -> AbstractContextManager[bool]:
 
 
 def hold_run(folder: Path, run_id: str) -> AbstractContextManager[bool]:
-    """Hold the lock of a live run."""
+    """Hold the lock of a live run, and delete its file at the end."""
     return _locked(folder, f"run-{run_id}", remove=True)
 
 

@@ -45,7 +45,7 @@ class Snapshot:
 
 
 def snapshot(package: str) -> Snapshot:
-    """Return a snapshot of the process and of the loaded modules of a plugin's top-level package."""
+    """Return fingerprints of the process's global state and of the loaded modules of a plugin's top-level package."""
     states, environment = list(_states()), dict(os.environ)
     process = {f"os.environ[{name!r}]": value for name, value in environment.items()}
     process |= {f"the thread {_thread(thread)!r} that it left running": str(thread.ident) for thread in threading.enumerate()}

@@ -52,7 +52,7 @@ class _Workers(Workers):
     """Workers that run stages under `attempt` and keep its findings in `trial`."""
 
     def begin(self, asked: dict[str, JSON]) -> None:
-        """Set the argument of the next trial."""
+        """Set the argument of `attempt` for the next trial, and forget the findings of the last one."""
         self._asked = asked
         self.trial: Mapping[str, Any] = {}
 
@@ -98,11 +98,11 @@ class Bench:
             answer["error"] = reason_of(error)
         else:
             answer["outputs"] = {port: _describe_output(artifact) for port, artifact in outcome.outputs.items()}
-            answer["error"] = next(_lacking(registered.stage_class, outcome.outputs), None)
+            answer["error"] = next(_lacking_columns(registered.stage_class, outcome.outputs), None)
         return {**answer, **{name: self._workers.trial.get(name, []) for name in ("reads", "writes", "connects", "starts", "extra", "state")}}
 
 
-def _lacking(stage: type[Stage], outputs: Mapping[str, Artifact]) -> Iterator[str]:
+def _lacking_columns(stage: type[Stage], outputs: Mapping[str, Artifact]) -> Iterator[str]:
     """Yield a message for each output that lacks columns of its table type."""
     for name, port in stage.outputs().items():
         written = {field.name for field in outputs[name].schema}

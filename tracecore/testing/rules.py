@@ -212,7 +212,7 @@ def _facet_problem(spec: FacetSpec) -> str | None:
 
 
 def _readme(distribution: metadata.Distribution) -> bool:
-    """Whether the metadata has a long description, as a header or, since version 2.1, as the body."""
+    """Whether a distribution's metadata has a README, as the header `Description` or, since metadata version 2.1, as the body."""
     head, _, body = (distribution.read_text("METADATA") or "").partition("\n\n")
     return bool(body.strip()) or "\nDescription: " in head
 

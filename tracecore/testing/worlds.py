@@ -127,7 +127,7 @@ class StageWorld:
 
 
 def check_of(outcome: Outcome, name: str) -> CheckRun:
-    """Return the only check of a name."""
+    """Return the only check with a name among a run's checks."""
     [found] = [check for check in outcome.checks if check.name == name]
     return found
 
@@ -155,7 +155,7 @@ PROGRAM = artifact("program", "demo", "the program", origin=origin("demo.yaml", 
 
 
 def plugin(stage: str, version: str = "0.1.0") -> Plugin:
-    """Return the plugin that a run of a stage names."""
+    """Return a made-up plugin for recorded runs of a stage kind (`train`)."""
     return Plugin(stage, stage, f"tracecore-{stage}", version, SOURCE)
 
 

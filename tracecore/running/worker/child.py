@@ -86,13 +86,13 @@ class _Channel:
         return cast("Job", pickle.loads(self._connection.recv_bytes()))  # noqa: S301  # made by the build that this process belongs to
 
     def send(self, what: str, **members: Any) -> None:
-        """Send a message that has no answer."""
+        """Send a message of the type `what`, which has no answer."""
         data = json.dumps({"what": what, **members}).encode()
         with self._lock:
             self._connection.send_bytes(data)
 
     def ask(self, what: str, **asked: Any) -> Any:
-        """Send a request and return the answer; raises the TracecoreError that the build raised."""
+        """Send a request of the type `what` and return the answer; raises the TracecoreError that the build raised."""
         with self._lock:
             self.send(what, **asked)
             answer = json.loads(self._connection.recv_bytes())

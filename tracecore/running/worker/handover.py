@@ -42,7 +42,7 @@ def job_for(
     *,
     listened: bool,
 ) -> Job:
-    """Return the job of a started run."""
+    """Return the job to send to the worker of a started run."""
     stage = task.stage.stage_class
     return Job(
         module=stage.__module__,
@@ -72,7 +72,7 @@ def job_for(
 def answers(
     adoptions: Intake, recorder: Recorder, root: Path, finish: Callable[[str, Mapping[str, JSON]], Mapping[str, JSON]], progress: Progress | None
 ) -> dict[str, Answer]:
-    """Return the function that answers each type of worker message; `finish` validates the facets of an adopted file, given its ref."""
+    """Return the function that handles a worker's message, by message type; `finish` validates the facets of an adopted file, given its ref."""
 
     def adopt(asked: Mapping[str, Any]) -> str:
         with clear_disk_errors(root):

@@ -95,7 +95,7 @@ class StageResult:
     trial: Mapping[str, Any] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
-        """Return the result as JSON data."""
+        """Return the result as JSON data, which `StageResult.read` reads."""
         return {
             "tables": {port: _table_as_json(table) for port, table in self.tables.items()},
             "folders": {port: str(folder) for port, folder in self.folders.items()},
@@ -109,7 +109,7 @@ class StageResult:
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> StageResult:
-        """Create a result from `document` data."""
+        """Return the result that `document` wrote as JSON data."""
         loaded = document["loaded"]
         return cls(
             tables={port: _table_from_json(plain) for port, plain in document["tables"].items()},

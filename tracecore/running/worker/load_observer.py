@@ -62,7 +62,7 @@ class Observer:
         self._since_ns = 0
         self._looking = False
 
-    def put_up(self) -> None:
+    def install(self) -> None:
         """Install the hooks, for the life of the process."""
         load = SourceFileLoader.get_code
         find = metadata.Distribution.from_name.__func__  # type: ignore[attr-defined]  # a class method's own function

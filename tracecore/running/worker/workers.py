@@ -36,7 +36,7 @@ observing.__file__ = sys.argv[3]
 exec(compile(open(sys.argv[3], "rb").read(), sys.argv[3], "exec"), vars(observing))
 import time
 began, observer = time.time_ns(), observing.Observer()
-observer.put_up()
+observer.install()
 from tracecore.running.worker.server import serve
 serve(observer, int(sys.argv[2]), began)
 """
@@ -153,7 +153,7 @@ class _Worker:
 
     def run(self, data: bytes, answers: Mapping[str, Answer]) -> StageResult:
         try:
-            with suppress(BrokenPipeError, ConnectionResetError):  # it has ended already; `_how` reports it
+            with suppress(BrokenPipeError, ConnectionResetError):  # it has ended already; `_ending_in_words` reports it
                 self._connection.send_bytes(data)
             return self._listen(answers)
         finally:
@@ -171,7 +171,7 @@ class _Worker:
         while self._connection in sources and self._connection.poll(0) and self._take_message(answers):
             pass
         if self._made is None:
-            raise self._raised or StageRaised(self._how())
+            raise self._raised or StageRaised(self._ending_in_words())
         return self._made
 
     def _take_message(self, answers: Mapping[str, Answer]) -> bool:
@@ -213,7 +213,7 @@ class _Worker:
         else:
             (self._ended,) = STATUS.unpack(data)
 
-    def _how(self) -> str:
+    def _ending_in_words(self) -> str:
         """Return in words how the worker's process ended."""
         if self._ended is None or self._ended == -1:
             return "its worker was killed with the server of this build's workers"
