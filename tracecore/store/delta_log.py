@@ -248,7 +248,7 @@ def commit_table(staged: StagedTable, writer: TableWriter, location: str, run_id
 def _commit(
     staged: StagedTable, writer: TableWriter, location: str, run_id: str, times: Mapping[str, int], after: DeltaVersion | None
 ) -> tuple[DeltaVersion, bytes]:
-    """Commit a run's files after the newest version; return the new version and its commit."""
+    """Commit a run's staged files as the next version after the newest, and return the new version and the bytes of its commit."""
     standing: Snapshot | None = None
     if after is not None:
         try:

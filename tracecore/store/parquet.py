@@ -166,7 +166,7 @@ def _by_drive(table: pa.Table, partitioned: bool) -> Iterator[tuple[str | None, 
 
 
 def _write_file(batches: list[pa.RecordBatch], folder: Path, number: int, drive: str | None) -> TableFile:
-    """Write one drive's rows, sorted, in row groups that depend only on the rows."""
+    """Write one drive's rows, sorted, in row groups that depend only on the rows, and return the Parquet file."""
     table = pa.Table.from_batches(batches)
     order = _order(table)
     sizes = _row_sizes(table)
@@ -252,7 +252,7 @@ def _stats(path: Path) -> str:
             if "." in name or stats is None:
                 continue
             nulls[name] = nulls.get(name, 0) + (stats.null_count or 0)
-            if stats.has_min_max and _plain(stats.min) and _plain(stats.max):
+            if stats.has_min_max and _is_loggable(stats.min) and _is_loggable(stats.max):
                 least[name] = min(least.get(name, stats.min), stats.min)
                 greatest[name] = max(greatest.get(name, stats.max), stats.max)
             elif not stats.has_min_max and stats.num_values == 0:
@@ -271,7 +271,7 @@ def _stats(path: Path) -> str:
     )
 
 
-def _plain(value: Any) -> bool:
+def _is_loggable(value: Any) -> bool:
     """Whether a bound can be written to the log: an integer, a finite float or a short text."""
     if isinstance(value, float):
         return math.isfinite(value)

@@ -32,7 +32,7 @@ class ErasedFile:
 
     @property
     def table(self) -> str:
-        """Path of the table's folder, for a commit file."""
+        """Path of the table's folder, of an erased or rewritten commit file."""
         return self.path.partition("/_delta_log/")[0]
 
 
