@@ -31,17 +31,13 @@ from tracecore.files import fsync_folder, write_durably
 from tracecore.system.failures import clear_disk_errors
 from tracecore.system.locks import hold_named
 from tracecore.workspace import Workspace
+from tracecore_lineage.model.values import short_id
 
 __all__ = ["KeyRing", "PrivateKey", "PublicKey", "readable_keys", "short_id"]
 
 _ACTIVE = "active"
 _JOINING = "joining"
 _REMEDY = "restore it, or sign with a new one from here on ('tracecore key rotate')"
-
-
-def short_id(key_id: str) -> str:
-    """Return the abbreviated form of a key id: its first twelve hex digits."""
-    return key_id.rpartition(":")[2][:12]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +152,8 @@ class KeyRing:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._folder = workspace.keys
+        self.folder = workspace.keys
         self._loaded: PrivateKey | None = None
-
-    @property
-    def folder(self) -> Path:
-        """The folder that contains the keys."""
-        return self._folder
 
     def active_id(self) -> str | None:
         """Return the id of the signing key; None before the first key is made."""
@@ -175,22 +166,22 @@ class KeyRing:
 
     def _named(self, file: str) -> str | None:
         try:
-            return (self._folder / file).read_text(encoding="ascii").strip()
+            return (self.folder / file).read_text(encoding="ascii").strip()
         except UnicodeDecodeError:
-            raise UsageError(f"{self._folder / file} is damaged: expected the id of the key that signs; {_REMEDY}.") from None
+            raise UsageError(f"{self.folder / file} is damaged: expected the id of the key that signs; {_REMEDY}.") from None
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise UsageError(f"The signing keys in {self._folder} can't be read: {error.strerror or error}.") from error
+            raise UsageError(f"The signing keys in {self.folder} can't be read: {error.strerror or error}.") from error
 
     def public_keys(self) -> list[PublicKey]:
         """Return every key in the folder, the active one first."""
         active = self.active_id()
-        found = [PublicKey.from_pem(path.read_bytes(), str(path)) for path in sorted(self._folder.glob("*.pub"))]
+        found = [PublicKey.from_pem(path.read_bytes(), str(path)) for path in sorted(self.folder.glob("*.pub"))]
         return sorted(found, key=lambda key: key.id != active)
 
     def ensure(self) -> PublicKey:
-        """Return the active public key, generating the first key if the ledger has not begun. Raises like `private`."""
+        """Return the active public key, generating the first key if the ledger has not begun. Raises UsageError if it can't sign (see `private`)."""
         return self.private().public
 
     def private(self) -> PrivateKey:
@@ -206,25 +197,25 @@ class KeyRing:
 
     def add(self, key: PrivateKey) -> None:
         """Write a key's files durably, without activating it."""
-        with clear_disk_errors(self._folder):
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_durably(self._folder / f"{key.public.file_name}.pem", key.pem(), mode=0o600)
-            write_durably(self._folder / f"{key.public.file_name}.pub", key.public.pem.encode())
+        with clear_disk_errors(self.folder):
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_durably(self.folder / f"{key.public.file_name}.pem", key.pem(), mode=0o600)
+            write_durably(self.folder / f"{key.public.file_name}.pub", key.public.pem.encode())
 
     def activate(self, key_id: str) -> None:
         """Make a stored key the signing key, and clear the joining key."""
-        with clear_disk_errors(self._folder):
-            write_durably(self._folder / _ACTIVE, key_id.encode() + b"\n")
-            (self._folder / _JOINING).unlink(missing_ok=True)
+        with clear_disk_errors(self.folder):
+            write_durably(self.folder / _ACTIVE, key_id.encode() + b"\n")
+            (self.folder / _JOINING).unlink(missing_ok=True)
 
     def join(self) -> PublicKey:
         """Return the joining key of this additional host, generating it if needed; it signs only once the ledger names it."""
-        with clear_disk_errors(self._folder):
+        with clear_disk_errors(self.folder):
             waiting = self.joining()
             if waiting is None:
                 key = PrivateKey.generate()
                 self.add(key)
-                write_durably(self._folder / _JOINING, key.public.id.encode() + b"\n")
+                write_durably(self.folder / _JOINING, key.public.id.encode() + b"\n")
                 waiting = key.public
         return waiting
 
@@ -234,7 +225,7 @@ class KeyRing:
         if waiting is not None:
             raise UsageError(
                 f"This host's key {short_id(waiting.id)} is not recorded in the ledger yet, so that nothing can be signed here: run "
-                f"'tracecore key add {self._folder / waiting.file_name}.pub' on a host that signs."
+                f"'tracecore key add {self.folder / waiting.file_name}.pub' on a host that signs."
             )
 
     def changing(self) -> AbstractContextManager[bool]:
@@ -251,10 +242,10 @@ class KeyRing:
         """
         self.refuse_joining()
         if self._workspace.binding() is not None:
-            raise UsageError(f"No signing key is active in {self._folder}, although the ledger has begun: {_REMEDY}.")
-        with clear_disk_errors(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._folder.chmod(0o700)
+            raise UsageError(f"No signing key is active in {self.folder}, although the ledger has begun: {_REMEDY}.")
+        with clear_disk_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.chmod(0o700)
             with hold_named(self._workspace.locks, "keys"):
                 found = self.active_id()
                 if found is not None:
@@ -265,7 +256,7 @@ class KeyRing:
                 return key.public.id
 
     def _load(self, key_id: str) -> PrivateKey:
-        path = self._folder / f"{key_id.replace(':', '-')}.pem"
+        path = self.folder / f"{key_id.replace(':', '-')}.pem"
         try:
             key = load_pem_private_key(path.read_bytes(), password=None)
         except FileNotFoundError:
@@ -278,6 +269,6 @@ class KeyRing:
             raise UsageError(
                 f"The private key {path} is another key than its name says: restore it, or sign with a new one ('tracecore key rotate')."
             )
-        with clear_disk_errors(self._folder):
-            fsync_folder(self._folder)  # the process that made the key may have been killed before its fsync: a signature must not outlive its key
+        with clear_disk_errors(self.folder):
+            fsync_folder(self.folder)  # the process that made the key may have been killed before its fsync: a signature must not outlive its key
         return PrivateKey(key)

@@ -7,6 +7,7 @@ here from the other members: one line for traces, without the name of a person.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from typing import Any
 import attrs
 from openlineage.client.facet_v2 import BaseFacet, DatasetFacet, InputDatasetFacet, OutputDatasetFacet, RunFacet
 
+from tracecore_lineage.model.values import short_id
 from tracecore_schemas.arrow_tables import BUILT_IN_TABLES
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.facets import count, size, summarize
@@ -48,12 +50,8 @@ __all__ = [
 _GENERIC = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/BaseFacet"
 
 
-def _short(digest: str) -> str:
-    """Return the abbreviated form of a digest or key id: its first twelve hex digits."""
-    return digest.rpartition(":")[2][:12]
-
-
 def _plugin(plugin: Mapping[str, Any] | None) -> str:
+    """Return the stage and version of the plugin that ran; empty for a run without a plugin."""
     return f"{plugin['stage']} {plugin['version']}" if plugin else ""
 
 
@@ -73,8 +71,19 @@ def schema_url(name: str, version: int = 1) -> str:
     return f"urn:tracecore:{name}:{version}"
 
 
+class _Tracecore:
+    """Base of tracecore's facet classes; derives the `_schemaURL` from the class name: `TracecoreKeyPolicyRunFacet` has `tracecore_key_policy`."""
+
+    __slots__ = ()
+
+    @classmethod
+    def _get_schema(cls) -> str:
+        words = re.sub("(InputDataset|OutputDataset|Dataset|Run)Facet$", "", cls.__name__)
+        return schema_url(re.sub("(?<=[a-z])(?=[A-Z])", "_", words).lower())
+
+
 @attrs.define
-class TracecoreExecutionRunFacet(RunFacet):
+class TracecoreExecutionRunFacet(_Tracecore, RunFacet):
     """How a stage ran: code, parameters, seed, staleness key, and host."""
 
     stage: str | None
@@ -87,12 +96,11 @@ class TracecoreExecutionRunFacet(RunFacet):
     accelerator: str | None
     threads: int | None
 
-    summary: str = _summary(lambda facet: (_plugin(facet.plugin) or facet.stage or "no stage", f"key {_short(facet.key)}" if facet.key else ""))
-    _get_schema = staticmethod(lambda: schema_url("tracecore_execution"))
+    summary: str = _summary(lambda facet: (_plugin(facet.plugin) or facet.stage or "no stage", f"key {short_id(facet.key)}" if facet.key else ""))
 
 
 @attrs.define
-class TracecoreEnvironmentRunFacet(RunFacet):
+class TracecoreEnvironmentRunFacet(_Tracecore, RunFacet):
     """The installed distributions of an environment; recorded once per digest."""
 
     digest: str
@@ -102,11 +110,10 @@ class TracecoreEnvironmentRunFacet(RunFacet):
     distributions: list[dict[str, str]]
 
     summary: str = _summary(lambda facet: [f"Python {facet.python}", facet.machine, facet.os, count(len(facet.distributions), "distribution")])
-    _get_schema = staticmethod(lambda: schema_url("tracecore_environment"))
 
 
 @attrs.define
-class TracecoreCheckRunFacet(RunFacet):
+class TracecoreCheckRunFacet(_Tracecore, RunFacet):
     """Result of a check; its individual assertions are in `dataQualityAssertions` of its inputs."""
 
     name: str
@@ -119,21 +126,19 @@ class TracecoreCheckRunFacet(RunFacet):
     unknowns: list[dict[str, str]]
 
     summary: str = _summary(lambda facet: [f"{facet.name} {'passed' if facet.success else 'failed'}", facet.message])
-    _get_schema = staticmethod(lambda: schema_url("tracecore_check"))
 
 
 @attrs.define
-class TracecoreAbortRunFacet(RunFacet):
+class TracecoreAbortRunFacet(_Tracecore, RunFacet):
     """Why a run was aborted."""
 
     why: str
 
     summary: str = _summary(lambda facet: [facet.why])
-    _get_schema = staticmethod(lambda: schema_url("tracecore_abort"))
 
 
 @attrs.define
-class TracecoreBuildRunFacet(RunFacet):
+class TracecoreBuildRunFacet(_Tracecore, RunFacet):
     """A sealed build: its name, ledger position, and DSSE envelope."""
 
     name: str
@@ -145,11 +150,10 @@ class TracecoreBuildRunFacet(RunFacet):
     program: str
 
     summary: str = _summary(lambda facet: [f"build {facet.name} sealed at position {facet.position:,}"])
-    _get_schema = staticmethod(lambda: schema_url("tracecore_build"))
 
 
 @attrs.define
-class TracecoreLedgerRunFacet(RunFacet):
+class TracecoreLedgerRunFacet(_Tracecore, RunFacet):
     """The first event of a ledger (job `tracecore.init`): its id and signing key."""
 
     ledger_id: str
@@ -157,12 +161,11 @@ class TracecoreLedgerRunFacet(RunFacet):
     key_id: str
     public_key: str
 
-    summary: str = _summary(lambda facet: [f"ledger {facet.ledger_id}", f"key {_short(facet.key_id)}"])
-    _get_schema = staticmethod(lambda: schema_url("tracecore_ledger"))
+    summary: str = _summary(lambda facet: [f"ledger {facet.ledger_id}", f"key {short_id(facet.key_id)}"])
 
 
 @attrs.define
-class TracecoreKeyRunFacet(RunFacet):
+class TracecoreKeyRunFacet(_Tracecore, RunFacet):
     """A new signing key, of this or a further host, signed by an earlier key so that trust extends to it."""
 
     old: str | None
@@ -170,12 +173,11 @@ class TracecoreKeyRunFacet(RunFacet):
     public_key: str
     signature: str | None
 
-    summary: str = _summary(lambda facet: [f"key {_short(facet.new)}", f"vouched for by {_short(facet.old)}" if facet.old else "the first"])
-    _get_schema = staticmethod(lambda: schema_url("tracecore_key"))
+    summary: str = _summary(lambda facet: [f"key {short_id(facet.new)}", f"vouched for by {short_id(facet.old)}" if facet.old else "the first"])
 
 
 @attrs.define
-class TracecoreKeyPolicyRunFacet(RunFacet):
+class TracecoreKeyPolicyRunFacet(_Tracecore, RunFacet):
     """A key policy: the keys that may sign builds and how many must, in clear and as a signed envelope."""
 
     threshold: int
@@ -184,11 +186,10 @@ class TracecoreKeyPolicyRunFacet(RunFacet):
     envelope: dict[str, Any]
 
     summary: str = _summary(lambda facet: [f"{facet.threshold} of {count(len(facet.signers), 'signer')} must sign"])
-    _get_schema = staticmethod(lambda: schema_url("tracecore_key_policy"))
 
 
 @attrs.define
-class TracecoreCosignRunFacet(RunFacet):
+class TracecoreCosignRunFacet(_Tracecore, RunFacet):
     """An additional signature over the payload of a build's seal."""
 
     build: str
@@ -196,12 +197,11 @@ class TracecoreCosignRunFacet(RunFacet):
     public_key: str
     signature: str
 
-    summary: str = _summary(lambda facet: [f"key {_short(facet.key)} signs {facet.build.partition('@')[0]}"])
-    _get_schema = staticmethod(lambda: schema_url("tracecore_cosign"))
+    summary: str = _summary(lambda facet: [f"key {short_id(facet.key)} signs {facet.build.partition('@')[0]}"])
 
 
 @attrs.define
-class TracecoreImportRunFacet(RunFacet):
+class TracecoreImportRunFacet(_Tracecore, RunFacet):
     """An imported bundle, without the bytes of its events (in the ledger) and files (in the store)."""
 
     build: str
@@ -213,11 +213,10 @@ class TracecoreImportRunFacet(RunFacet):
     changed: list[str]
 
     summary: str = _summary(lambda facet: [f"{facet.build.partition('@')[0]} from {facet.origin}", f"{count(len(facet.stored), 'version')} stored"])
-    _get_schema = staticmethod(lambda: schema_url("tracecore_import"))
 
 
 @attrs.define
-class TracecoreImportedDatasetFacet(DatasetFacet):
+class TracecoreImportedDatasetFacet(_Tracecore, DatasetFacet):
     """Ledger and position at which an imported build was sealed, and the keys that the importer had pinned."""
 
     origin: str
@@ -228,11 +227,10 @@ class TracecoreImportedDatasetFacet(DatasetFacet):
     summary: str = _summary(
         lambda facet: [f"sealed in {facet.origin} at position {facet.position:,}", "key pinned" if facet.pinned else "key unpinned"]
     )
-    _get_schema = staticmethod(lambda: schema_url("tracecore_imported"))
 
 
 @attrs.define
-class TracecoreBugDatasetFacet(DatasetFacet):
+class TracecoreBugDatasetFacet(_Tracecore, DatasetFacet):
     """A reported perception bug: description, build, and frames that show it."""
 
     id: str
@@ -249,11 +247,10 @@ class TracecoreBugDatasetFacet(DatasetFacet):
             f"shown by {count(len(facet.frames), 'frame')}" if facet.frames else "",
         ]
     )
-    _get_schema = staticmethod(lambda: schema_url("tracecore_bug"))
 
 
 @attrs.define
-class TracecoreArtifactDatasetFacet(DatasetFacet):
+class TracecoreArtifactDatasetFacet(_Tracecore, DatasetFacet):
     """Kind, size and store location of a version; for a Delta table also the digest of every log file."""
 
     kind: str
@@ -273,11 +270,10 @@ class TracecoreArtifactDatasetFacet(DatasetFacet):
             size(facet.size_bytes) if facet.size_bytes is not None else "size not known",
         ]
     )
-    _get_schema = staticmethod(lambda: schema_url("tracecore_artifact"))
 
 
 @attrs.define
-class TracecoreOriginDatasetFacet(DatasetFacet):
+class TracecoreOriginDatasetFacet(_Tracecore, DatasetFacet):
     """Declared source of a version that no recorded run made."""
 
     name: str
@@ -286,21 +282,19 @@ class TracecoreOriginDatasetFacet(DatasetFacet):
     note: str
 
     summary: str = _summary(lambda facet: [f"{facet.note} {facet.name}", size(facet.size_bytes)])
-    _get_schema = staticmethod(lambda: schema_url("tracecore_origin"))
 
 
 @attrs.define
-class TracecoreUnknownsDatasetFacet(DatasetFacet):
+class TracecoreUnknownsDatasetFacet(_Tracecore, DatasetFacet):
     """Facts about a version that were not recorded or could not be assessed."""
 
     unknowns: list[dict[str, str]]
 
     summary: str = _summary(lambda facet: [count(len(facet.unknowns), "unknown"), *(unknown["what"] for unknown in facet.unknowns)])
-    _get_schema = staticmethod(lambda: schema_url("tracecore_unknowns"))
 
 
 @attrs.define
-class TracecorePortInputDatasetFacet(InputDatasetFacet):
+class TracecorePortInputDatasetFacet(_Tracecore, InputDatasetFacet):
     """Role of an input in its run, the run it was taken from, and its use."""
 
     role: str
@@ -308,11 +302,10 @@ class TracecorePortInputDatasetFacet(InputDatasetFacet):
     use: str | None = None
 
     summary: str = _summary(lambda facet: [f"input {facet.role}"])
-    _get_schema = staticmethod(lambda: schema_url("tracecore_port"))
 
 
 @attrs.define
-class TracecorePortOutputDatasetFacet(OutputDatasetFacet):
+class TracecorePortOutputDatasetFacet(_Tracecore, OutputDatasetFacet):
     """Port to which an output was written."""
 
     role: str
@@ -320,22 +313,20 @@ class TracecorePortOutputDatasetFacet(OutputDatasetFacet):
     use: str | None = None
 
     summary: str = _summary(lambda facet: [f"output {facet.role}"])
-    _get_schema = staticmethod(lambda: schema_url("tracecore_port"))
 
 
 @attrs.define
-class TracecoreErasureRunFacet(RunFacet):
+class TracecoreErasureRunFacet(_Tracecore, RunFacet):
     """Plan of an erasure (START), or the signed statement of what was erased (COMPLETE)."""
 
     plan: dict[str, Any] | None
     envelope: dict[str, Any] | None
 
     summary: str = _summary(lambda facet: ["erasure promised" if facet.envelope is None else "erasure done, signed"])
-    _get_schema = staticmethod(lambda: schema_url("tracecore_erasure"))
 
 
 @attrs.define
-class TracecoreTombstoneDatasetFacet(DatasetFacet):
+class TracecoreTombstoneDatasetFacet(_Tracecore, DatasetFacet):
     """Deliberate erasure of parts of a version: why, when, by which run, and how much."""
 
     what: str
@@ -350,7 +341,6 @@ class TracecoreTombstoneDatasetFacet(DatasetFacet):
     summary: str = _summary(
         lambda facet: [f"{facet.what} {'done' if facet.done else 'promised'}", count(facet.files, "file"), size(facet.size_bytes)]
     )
-    _get_schema = staticmethod(lambda: schema_url("tracecore_tombstone"))
 
 
 @attrs.define

@@ -1,4 +1,4 @@
-"""Table cells as JSON values and as text, without loss of precision."""
+"""Table cells as JSON values and as text, without loss of precision; short forms of digests."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import math
 from decimal import Decimal
 from typing import Any
 
-__all__ = ["json_cell", "text_cell"]
+__all__ = ["json_cell", "short_id", "text_cell"]
 
 _EXACT = 2**53
 """JSON readers may round larger integers, so they are written as text."""
+
+
+def short_id(digest: str) -> str:
+    """Return the abbreviated form of a digest or key id: its first twelve hex digits."""
+    return digest.rpartition(":")[2][:12]
 
 
 def json_cell(cell: Any) -> Any:
