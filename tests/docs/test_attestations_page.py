@@ -14,7 +14,7 @@ from markdown_pages import examples
 
 from tracecore_lineage.crypto.envelope import open_envelope
 from tracecore_lineage.crypto.keys import PublicKey
-from tracecore_lineage.crypto.policy import CosignEvent, Policies, PolicyEvent, signatures_of
+from tracecore_lineage.crypto.policy import FacetEvent, Policies, signatures_of
 from tracecore_lineage.seal.attestations import judge
 
 
@@ -65,11 +65,11 @@ def test_the_policy_and_the_cosignature_verify_by_the_page_and_by_the_code() -> 
         assert f"ed25519:{hashlib.sha256(der).hexdigest()}" == signer["id"]
     ledger_key = PublicKey.from_pem(page["ledger key"].encode() + b"\n", "the page")
     facet = {"threshold": said["threshold"], "signers": said["signers"], "envelope": envelope}
-    policies = Policies.read([PolicyEvent(0, facet)], said["ledger"], [ledger_key])
+    policies = Policies.read([FacetEvent(0, facet)], said["ledger"], [ledger_key])
     assert policies.problems == ()
 
     cosignature = json.loads(page["cosignature"])
     seal = json.loads(page["envelope"])
     verified({**seal, "signatures": [{"sig": cosignature["signature"]}]}, cosignature["public_key"])
-    found = signatures_of(page["ref"], 42, open_envelope(seal), [CosignEvent(50, cosignature)], policies, [])
+    found = signatures_of(page["ref"], 42, open_envelope(seal), [FacetEvent(50, cosignature)], policies, [])
     assert (found.words(), found.problems) == ("signatures: 2 of 2 required, 1 found", ())

@@ -14,7 +14,7 @@ from tracecore.errors import UsageError
 from tracecore_lineage.crypto.envelope import Opened, open_envelope
 from tracecore_lineage.crypto.keys import PublicKey
 from tracecore_lineage.crypto.notes import CheckpointError, canonical_base64
-from tracecore_lineage.crypto.policy import CosignEvent, Policies, PolicyEvent, SealSignatures, signatures_of
+from tracecore_lineage.crypto.policy import FacetEvent, Policies, SealSignatures, signatures_of
 from tracecore_lineage.events.artifacts import bare
 from tracecore_lineage.ledger.sql_tables import BUILDS, FACETS, RUN_EVENTS, recorded_by
 from tracecore_lineage.model.ledger_name import LedgerName
@@ -29,7 +29,7 @@ COSIGN = "cosign"
 
 def policies(connection: Connection, ledger: LedgerName, vouching: Sequence[PublicKey]) -> Policies:
     """Return the verified key policies of a workspace's own ledger; `vouching` are keys trusted to have signed the ledger."""
-    return Policies.read((PolicyEvent(seq, facet) for seq, facet in _facets_of_job(connection, ledger, POLICY)), ledger.origin, vouching)
+    return Policies.read(_facets_of_job(connection, ledger, POLICY), ledger.origin, vouching)
 
 
 _OF_KEYS = ("tracecore.init", "tracecore.key_rotate", "tracecore.key_add")
@@ -53,9 +53,9 @@ def ledger_keys(connection: Connection, ledger: LedgerName) -> list[PublicKey]:
     return list(found.values())
 
 
-def cosignatures(connection: Connection, ledger: LedgerName) -> list[CosignEvent]:
+def cosignatures(connection: Connection, ledger: LedgerName) -> list[FacetEvent]:
     """Return every recorded cosignature of any build, in ledger order, without verifying it."""
-    return [CosignEvent(seq, facet) for seq, facet in _facets_of_job(connection, ledger, COSIGN)]
+    return list(_facets_of_job(connection, ledger, COSIGN))
 
 
 def home(connection: Connection, ref: str) -> LedgerName:
@@ -72,14 +72,9 @@ def home(connection: Connection, ref: str) -> LedgerName:
 
 
 def seal_signatures(connection: Connection, ref: str, believed: Sequence[PublicKey]) -> SealSignatures:
-    """Return the verified signatures of a sealed build, with the policy that it was sealed under.
+    """Return the verified signatures of a sealed build, with the policy that it was sealed under; `believed` are trusted to sign the seal itself.
 
-    Args:
-        ref: full ref of the build.
-        believed: keys trusted to sign the seal itself.
-
-    Raises:
-        EnvelopeError: the seal can't be read.
+    Raises EnvelopeError if the seal can't be read.
     """
     row = connection.execute(select(BUILDS.c.seq, BUILDS.c.envelope).where(BUILDS.c.ref == ref).order_by(BUILDS.c.seq).limit(1)).one()
     opened = open_envelope(json.loads(row.envelope))
@@ -103,7 +98,8 @@ def signed_envelope(connection: Connection, sealed: SealedBuild) -> dict[str, An
     return {**sealed.envelope, "signatures": list(signatures.values())}
 
 
-def _facets_of_job(connection: Connection, ledger: LedgerName, verb: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def _facets_of_job(connection: Connection, ledger: LedgerName, verb: str) -> Iterator[FacetEvent]:
+    """Yield the facets `tracecore_<verb>` of a ledger's completed runs of job `tracecore.<verb>`, in ledger order."""
     query = (
         select(FACETS.c.seq, FACETS.c.value)
         .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
@@ -117,4 +113,4 @@ def _facets_of_job(connection: Connection, ledger: LedgerName, verb: str) -> Ite
         .order_by(FACETS.c.seq)
     )
     for row in connection.execute(query):
-        yield row.seq, bare(json.loads(row.value))
+        yield FacetEvent(row.seq, bare(json.loads(row.value)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,9 @@ from tracecore_schemas.canonical import digest_bytes, jcs
 
 __all__ = [
     "POLICY_PAYLOAD",
-    "CosignEvent",
+    "FacetEvent",
     "KeyPolicy",
     "Policies",
-    "PolicyEvent",
     "SealSignatures",
     "raw_signers",
     "refusal",
@@ -73,8 +72,8 @@ class KeyPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyEvent:
-    """A policy facet with the position of its event, not verified."""
+class FacetEvent:
+    """A policy or cosignature facet with the position of its event, not verified."""
 
     seq: int
     facet: Mapping[str, Any]
@@ -93,7 +92,7 @@ class Policies:
     problems: tuple[tuple[int, str, str], ...] = ()
 
     @classmethod
-    def read(cls, events: Iterable[PolicyEvent], ledger: str, vouching: Sequence[PublicKey]) -> Policies:
+    def read(cls, events: Iterable[FacetEvent], ledger: str, vouching: Sequence[PublicKey]) -> Policies:
         """Verify all policies of a ledger with origin `ledger`; `vouching` are keys trusted to have signed it."""
         in_force: list[tuple[int, KeyPolicy]] = []
         problems: list[tuple[int, str, str]] = []
@@ -145,6 +144,7 @@ def short(keys: Iterable[PublicKey]) -> str:
 
 
 def _read(facet: Mapping[str, Any]) -> tuple[KeyPolicy, Opened]:
+    """Return the policy of a facet `tracecore_key_policy`, and its envelope. Raises ValueError, KeyError or the like for a malformed facet."""
     signers = tuple(PublicKey.from_pem(each["public_key"].encode(), "the policy") for each in facet["signers"])
     ids = [key.id for key in signers]
     threshold = facet["threshold"]
@@ -162,14 +162,6 @@ def _read(facet: Mapping[str, Any]) -> tuple[KeyPolicy, Opened]:
     if policy.payload() != opened.payload:
         raise EnvelopeError("Expected the policy that the event names, found another in the envelope.")
     return policy, opened
-
-
-@dataclass(frozen=True, slots=True)
-class CosignEvent:
-    """A cosignature facet with the position of its event, not verified."""
-
-    seq: int
-    facet: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,60 +207,54 @@ class SealSignatures:
 
 
 def signatures_of(
-    ref: str, position: int, opened: Opened, cosignatures: Iterable[CosignEvent], policies: Policies, believed: Sequence[PublicKey]
+    ref: str, position: int, opened: Opened, cosignatures: Iterable[FacetEvent], policies: Policies, believed: Sequence[PublicKey]
 ) -> SealSignatures:
-    """Verify every signature over a build's payload.
+    """Verify every signature over the payload of a build with full ref `ref`, sealed at `position` by envelope `opened`.
 
     A cosignature is valid if its key is in the policy that the build was sealed under, or in the one in force when the cosignature was recorded.
 
     Args:
-        ref: full ref of the build.
-        position: position of the event that sealed it.
-        opened: its envelope.
         cosignatures: cosignatures of any builds, in ledger order.
-        policies: policies of the ledger.
         believed: keys trusted to sign the seal itself.
     """
     policy = policies.at(position)
     own = () if policy is None else policy.signers
-    signed = {key.id: key for key in opened.signers([*believed, *own])}
-    problems: list[tuple[int, str, str]] = []
-    for event in cosignatures:
-        if event.facet.get("build") != ref:
-            continue
-        in_force = policies.at(event.seq)
-        allowed = [*own, *(() if in_force is None else in_force.signers)]
-        try:
-            key = _valid(event.facet, opened, allowed)
-        except (CheckpointError, UsageError, KeyError, TypeError, ValueError, AttributeError) as error:
-            problems.append((event.seq, "a signature over the build's payload by a key of the policy", str(error)))
-        else:
-            signed.setdefault(key.id, key)
+
+    def allowed(seq: int) -> Sequence[PublicKey]:
+        in_force = policies.at(seq)
+        return own if in_force is None else (*own, *in_force.signers)
+
+    cosigners, problems = _cosigners(ref, opened, cosignatures, allowed)
+    signed = {key.id: key for key in (*opened.signers([*believed, *own]), *cosigners)}
     return SealSignatures(policy, tuple(signed.values()), tuple(problems))
 
 
-def raw_signers(ref: str, opened: Opened, cosignatures: Iterable[CosignEvent], keys: Iterable[PublicKey]) -> tuple[PublicKey, ...]:
+def raw_signers(ref: str, opened: Opened, cosignatures: Iterable[FacetEvent], keys: Iterable[PublicKey]) -> tuple[PublicKey, ...]:
     """Return those of `keys` that validly signed a build's payload, on the seal or by a cosignature, regardless of policy."""
-    candidates = {key.id: key for key in keys}
-    found = {key.id: key for key in opened.signers(candidates.values())}
-    for event in cosignatures:
-        if event.facet.get("build") != ref:
-            continue
+    candidates = list(keys)
+    cosigners, _ = _cosigners(ref, opened, cosignatures, lambda _: candidates)
+    return tuple({key.id: key for key in (*opened.signers(candidates), *cosigners)}.values())
+
+
+def _cosigners(
+    ref: str, opened: Opened, cosignatures: Iterable[FacetEvent], allowed: Callable[[int], Sequence[PublicKey]]
+) -> tuple[list[PublicKey], list[tuple[int, str, str]]]:
+    """Return the keys of a build's valid cosignatures, in ledger order, and (position, expected, found) of each invalid one.
+
+    `allowed` returns the keys that may cosign at a ledger position.
+    """
+    keys: list[PublicKey] = []
+    problems: list[tuple[int, str, str]] = []
+    for event in (event for event in cosignatures if event.facet.get("build") == ref):
         try:
-            if event.facet["key"] in candidates:
-                key = _valid(event.facet, opened, list(candidates.values()))
-                found.setdefault(key.id, key)
-        except (CheckpointError, UsageError, KeyError, TypeError, ValueError, AttributeError):
-            continue  # reported where signatures are verified
-    return tuple(found.values())
+            keys.append(_valid(event.facet, opened, allowed(event.seq)))
+        except (CheckpointError, UsageError, KeyError, TypeError, ValueError, AttributeError) as error:
+            problems.append((event.seq, "a signature over the build's payload by a key of the policy", str(error)))
+    return keys, problems
 
 
 def _valid(facet: Mapping[str, Any], opened: Opened, allowed: Sequence[PublicKey]) -> PublicKey:
-    """Return the key of a cosignature after verifying it.
-
-    Raises:
-        ValueError: not a valid signature by an allowed key; the message describes what was found. Malformed facets raise KeyError and the like.
-    """
+    """Return the key of a cosignature after verifying it. Raises ValueError, with what was found, or for a malformed facet KeyError and the like."""
     key = PublicKey.from_pem(facet["public_key"].encode(), "the event")
     if key.pem != facet["public_key"] or key.id != facet["key"]:
         raise ValueError(f"a public key that is not {short_id(str(facet['key']))}, which it names")

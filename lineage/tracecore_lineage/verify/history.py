@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from tracecore_lineage.catalog.delegation import Import, read_import
 from tracecore_lineage.catalog.projection import project
 from tracecore_lineage.crypto import merkle
-from tracecore_lineage.crypto.policy import CosignEvent, PolicyEvent
+from tracecore_lineage.crypto.policy import FacetEvent
 from tracecore_lineage.events.artifacts import bare
 from tracecore_lineage.events.parse import BadEvent, strict_json
 from tracecore_lineage.ledger import blocks, ledger
@@ -76,8 +76,8 @@ class History:
     roots: dict[int, bytes] = field(default_factory=lambda: {0: merkle.EMPTY_ROOT})
     seals: list[SealEvent] = field(default_factory=list)
     key_changes: list[KeyChange] = field(default_factory=list)
-    policies: list[PolicyEvent] = field(default_factory=list)
-    cosignatures: list[CosignEvent] = field(default_factory=list)
+    policies: list[FacetEvent] = field(default_factory=list)
+    cosignatures: list[FacetEvent] = field(default_factory=list)
     erasures: list[ErasureEvent] = field(default_factory=list)
     begun: LedgerName | None = None
     imports: list[Import] = field(default_factory=list)
@@ -168,12 +168,12 @@ def _collect_beginning(leaf: ledger.Leaf, ledger_name: LedgerName, history: Hist
 
 def _collect_policy(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
     if (facet := _facet_of(leaf.body, ledger_name, "key_policy")) is not None:
-        history.policies.append(PolicyEvent(leaf.seq, facet))
+        history.policies.append(FacetEvent(leaf.seq, facet))
 
 
 def _collect_cosignature(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
     if (facet := _facet_of(leaf.body, ledger_name, "cosign")) is not None:
-        history.cosignatures.append(CosignEvent(leaf.seq, facet))
+        history.cosignatures.append(FacetEvent(leaf.seq, facet))
 
 
 def _facet_of(body: bytes, ledger_name: LedgerName, verb: str, name: str | None = None) -> dict[str, Any] | None:
