@@ -20,6 +20,7 @@ from tracecore.errors import TracecoreError, UsageError
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 from tracecore_lineage.catalog.replay import catalog_differences
+from tracecore_lineage.crypto import merkle
 from tracecore_lineage.ledger import ledger
 from tracecore_lineage.ledger.database import Database
 
@@ -91,7 +92,7 @@ def test_writers_of_several_threads_follow_each_other(database: Database) -> Non
     with database.read() as connection:
         head = ledger.head(connection)
         assert head.size == 80
-        assert ledger.root_at(connection, 80) == head.root
+        assert merkle.root_of(ledger.leaves(connection, 80)) == head.root
 
 
 @pytest.mark.usefixtures("database_url")
@@ -104,7 +105,7 @@ def test_two_processes_open_a_new_workspace_and_write_at_once(tmp_path: Path) ->
     with Record.open(workspace) as record, record.database.read() as connection:
         head = ledger.head(connection)
         assert head.size == BEGUN + 32
-        assert ledger.root_at(connection, BEGUN + 32) == head.root
+        assert merkle.root_of(ledger.leaves(connection, BEGUN + 32)) == head.root
         assert record.query(catalog_differences, record.ledger) == []
         assert len(record.recorder.keys.public_keys()) == 1
 
@@ -125,7 +126,7 @@ def test_kill_9_leaves_an_open_run_and_loses_nothing_acknowledged(tmp_path: Path
         assert {(run, "START") for run in started} <= events
         assert {(run, "COMPLETE") for run in done} <= events
         head = ledger.head(connection)
-        assert ledger.root_at(connection, head.size) == head.root
+        assert merkle.root_of(ledger.leaves(connection, head.size)) == head.root
         assert record.query(catalog_differences, record.ledger) == []
 
 

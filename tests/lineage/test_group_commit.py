@@ -21,7 +21,7 @@ from tracecore.errors import RunFailed, UsageError
 from tracecore.testing.worlds import RecordWorld
 from tracecore_lineage.catalog.recorder import Position
 from tracecore_lineage.catalog.replay import catalog_differences
-from tracecore_lineage.crypto import notes
+from tracecore_lineage.crypto import merkle, notes
 from tracecore_lineage.ledger import ledger
 from tracecore_lineage.ledger.group_commit import GroupCommit
 from tracecore_lineage.ledger.sql_tables import FACETS
@@ -109,7 +109,7 @@ def test_threads_that_come_at_once_share_commits_and_each_finds_its_own(world: R
     assert note.size == BEGUN + 31
     assert note.signed_by(world.record.recorder.keys.public_keys()) is not None
     with world.record.database.read() as connection:
-        assert ledger.root_at(connection, BEGUN + 31) == note.root == ledger.head(connection).root
+        assert merkle.root_of(ledger.leaves(connection, BEGUN + 31)) == note.root == ledger.head(connection).root
     assert world.record.query(catalog_differences, world.record.ledger) == []
 
 
@@ -137,7 +137,7 @@ def test_work_that_raises_gets_its_own_error_and_leaves_nothing_while_the_others
     assert [(type(error), str(error)) for error in answers[1::2]] == [(LookupError, "only mine")] * 6
     with world.record.database.read() as connection:
         assert {leaf.body for leaf in ledger.read(connection, BEGUN)} == {b"%d" % number for number in range(6)}
-        assert ledger.root_at(connection, BEGUN + 6) == ledger.head(connection).root
+        assert merkle.root_of(ledger.leaves(connection, BEGUN + 6)) == ledger.head(connection).root
     assert notes.parse(world.record.recorder.checkpoint()).size == BEGUN + 6
 
 
@@ -184,7 +184,7 @@ def test_a_disk_that_fills_up_for_one_keeps_nothing_of_anybody(world: RecordWorl
     world.record.database.close()
     assert world.record.recorder.position() == BEGUN + len(kept), "what was answered is there, and nothing else"
     with world.record.database.read() as connection:
-        assert ledger.root_at(connection, BEGUN + len(kept)) == ledger.head(connection).root
+        assert merkle.root_of(ledger.leaves(connection, BEGUN + len(kept))) == ledger.head(connection).root
     assert world.record.recorder.commit(appending(world, b"next")) == BEGUN + len(kept)
 
 
@@ -298,7 +298,7 @@ def test_who_speaks_of_the_position_is_given_the_one_under_the_lock_with_a_check
             note = notes.parse(position.checkpoint)
             assert (note.size, note.root) == (position.size, position.root)
             assert note.signed_by(world.record.recorder.keys.public_keys()) is not None
-            assert ledger.root_at(connection, position.size) == position.root
+            assert merkle.root_of(ledger.leaves(connection, position.size)) == position.root
 
 
 def test_runs_of_many_threads_start_check_and_end_as_one_by_one(world: RecordWorld) -> None:

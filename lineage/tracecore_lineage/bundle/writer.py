@@ -19,14 +19,14 @@ from tracecore_lineage.bundle.container import ContainerWriter, Entry
 from tracecore_lineage.bundle.manifest import EVENTS, MANIFEST, SIGNATURES, STORE, TREE, Manifest, read_manifest, sign
 from tracecore_lineage.catalog.current_state import environment_runs
 from tracecore_lineage.catalog.delegation import JOB, Import, import_ids, known_imports, read_imports
-from tracecore_lineage.catalog.prefix import Prefix, head, select_in
+from tracecore_lineage.catalog.prefix import Prefix, head
 from tracecore_lineage.catalog.recorder import RecordWriter
 from tracecore_lineage.catalog.replay import snapshot
 from tracecore_lineage.catalog.stored_artifacts import names_once, stored_artifacts, stored_sources
 from tracecore_lineage.catalog.tombstones import tombstones
 from tracecore_lineage.crypto.keys import PublicKey
 from tracecore_lineage.ledger import ledger, pruned_tree
-from tracecore_lineage.ledger.sql_tables import EDGES, FACETS, RUN_EVENTS, recorded_by
+from tracecore_lineage.ledger.sql_tables import EDGES, FACETS, RUN_EVENTS, recorded_by, select_in
 from tracecore_lineage.model.findings import Progress
 from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_lineage.trace.lineage import imported_leaves, trace

@@ -7,15 +7,15 @@ import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from typing import Any
 
-from sqlalchemy import Connection, case, select
+from sqlalchemy import Connection, Row, Select, case, select
 
 from tracecore.errors import NegativeVerdict
-from tracecore_lineage.catalog.prefix import select_in
 from tracecore_lineage.events.artifacts import artifact_from, bare
 from tracecore_lineage.ledger import ledger
-from tracecore_lineage.ledger.sql_tables import CHECKS, EDGES, FACETS, RUN_EVENTS, STALENESS
+from tracecore_lineage.ledger.sql_tables import CHECKS, EDGES, FACETS, RUN_EVENTS, STALENESS, select_in
 from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_schemas.canonical import JSON, jcs
 from tracecore_schemas.kinds import Severity
@@ -37,7 +37,6 @@ __all__ = [
     "versions",
 ]
 
-_CHUNK = 500
 _CANDIDATES = 8
 """Maximum number of completed runs returned for one staleness key; they differ in code."""
 TERMINAL = ("COMPLETE", "FAIL", "ABORT")
@@ -66,13 +65,8 @@ def ending(connection: Connection, run_id: str) -> Ending | None:
 
 def believed_runs(connection: Connection, run_ids: Iterable[str]) -> set[str]:
     """Return those of these runs that the workspace recorded or imported; other producers may not add events to them."""
-    wanted = sorted(run_ids)
-    found: set[str] = set()
-    for start in range(0, len(wanted), _CHUNK):
-        chunk = wanted[start : start + _CHUNK]
-        query = select(RUN_EVENTS.c.run_id).where(RUN_EVENTS.c.run_id.in_(chunk), RUN_EVENTS.c.speaker != "")
-        found.update(connection.execute(query).scalars())
-    return found
+    query = select(RUN_EVENTS.c.run_id).where(RUN_EVENTS.c.speaker != "")
+    return {row.run_id for row in select_in(connection, query, RUN_EVENTS.c.run_id, run_ids)}
 
 
 def start_event(connection: Connection, run_id: str) -> dict[str, Any] | None:
@@ -118,43 +112,40 @@ def dependencies_from(facet: Mapping[str, Any]) -> Dependencies:
 
 def versions(connection: Connection, own: LedgerName, kind: str, name: str) -> Iterator[Artifact]:
     """Yield every version of a name that a completed run of this workspace made, newest first by (eventTime, event digest), reading lazily."""
-    encoded = Ref(kind, (name,)).name
-    query = (
-        select(EDGES.c.event_id, EDGES.c.run_id, EDGES.c.ref)
-        .where(EDGES.c.kind == kind, EDGES.c.name == encoded, EDGES.c.direction == "output", EDGES.c.event_type == "COMPLETE")
-        .where(EDGES.c.speaker == own.ledger_id)
-        .order_by(EDGES.c.event_time.desc(), EDGES.c.event_id.desc(), EDGES.c.ordinal)
-    )
+    query = _completed_outputs(own, kind, name).order_by(EDGES.c.event_time.desc(), EDGES.c.event_id.desc(), EDGES.c.ordinal)
     for row in connection.execute(query).all():
-        ended = ending(connection, row.run_id)
-        if ended is not None and ended.event_id == row.event_id:
-            yield from (artifact for _, artifact in _outputs(own, _event(connection, row.event_id)) if artifact.ref == row.ref)
+        yield from _made(connection, own, row)
 
 
 def newest_table(connection: Connection, own: LedgerName, kind: str, name: str) -> DeltaVersion | None:
     """Return the Delta version that a completed run of this workspace last recorded for a name; None if there is none."""
-    query = (
-        select(EDGES.c.event_id, EDGES.c.run_id, EDGES.c.ref)
-        .where(
-            EDGES.c.kind == kind,
-            EDGES.c.name == Ref(kind, (name,)).name,
-            EDGES.c.direction == "output",
-            EDGES.c.event_type == "COMPLETE",
-            EDGES.c.speaker == own.ledger_id,
-        )
-        .order_by(EDGES.c.seq.desc(), EDGES.c.ordinal.desc())
-        .limit(1)
-    )
-    offset = 0
-    while (row := connection.execute(query.offset(offset)).one_or_none()) is not None:
-        offset += 1
-        ended = ending(connection, row.run_id)
-        if ended is not None and ended.event_id == row.event_id:
-            outputs = (artifact for _, artifact in _outputs(own, _event(connection, row.event_id)))
-            version = next((artifact.delta for artifact in outputs if artifact.ref == row.ref and artifact.delta is not None), None)
-            if version is not None:
-                return version
+    query = _completed_outputs(own, kind, name).order_by(EDGES.c.seq.desc(), EDGES.c.ordinal.desc()).limit(1)
+    for offset in count():  # row by row: usually the first one decides
+        row = connection.execute(query.offset(offset)).one_or_none()
+        if row is None:
+            break
+        for artifact in _made(connection, own, row):
+            if artifact.delta is not None:
+                return artifact.delta
     return None
+
+
+def _completed_outputs(own: LedgerName, kind: str, name: str) -> Select[Any]:
+    """Return the query of the output edges for a name in COMPLETE events of this workspace, not sorted."""
+    return select(EDGES.c.event_id, EDGES.c.run_id, EDGES.c.ref).where(
+        EDGES.c.kind == kind,
+        EDGES.c.name == Ref(kind, (name,)).name,
+        EDGES.c.direction == "output",
+        EDGES.c.event_type == "COMPLETE",
+        EDGES.c.speaker == own.ledger_id,
+    )
+
+
+def _made(connection: Connection, own: LedgerName, row: Row[Any]) -> Iterator[Artifact]:
+    """Yield the artifact of an output edge, read from its event; nothing if another terminal event of the run counts."""
+    ended = ending(connection, row.run_id)
+    if ended is not None and ended.event_id == row.event_id:
+        yield from (artifact for _, artifact in _outputs(own, _event(connection, row.event_id)) if artifact.ref == row.ref)
 
 
 def facets(connection: Connection, own: LedgerName, ref: str) -> dict[str, JSON]:
@@ -166,6 +157,7 @@ def facets(connection: Connection, own: LedgerName, ref: str) -> dict[str, JSON]
 
 
 def _event(connection: Connection, identity: str) -> dict[str, Any]:
+    """Return an event of the ledger by its id. Raises NegativeVerdict if the event is missing or was changed."""
     leaf = ledger.read_event(connection, identity)
     if leaf is None:
         raise NegativeVerdict(f"The catalog names the event {identity[:12]}, which the ledger doesn't hold: run 'tracecore verify'.")
@@ -176,6 +168,7 @@ def _event(connection: Connection, identity: str) -> dict[str, Any]:
 
 
 def _outputs(own: LedgerName, event: Mapping[str, Any]) -> Iterable[tuple[str, Artifact]]:
+    """Yield (port, artifact) of each output of an event that has a port and a digest."""
     for dataset in event.get("outputs", ()):
         artifact = artifact_from(own.slug, dataset)
         port = ((dataset.get("outputFacets") or {}).get("tracecore_port") or {}).get("role")
@@ -195,6 +188,7 @@ def _checks(connection: Connection, own: LedgerName, run_id: str) -> list[CheckR
 
 
 def _check(connection: Connection, own: LedgerName, event: Mapping[str, Any]) -> CheckRun:
+    """Return the check that a COMPLETE event with facet `tracecore_check` records."""
     run_id = event["run"]["runId"]
     found = event["run"]["facets"]["tracecore_check"]
     inputs: list[RunInput] = []
@@ -206,7 +200,10 @@ def _check(connection: Connection, own: LedgerName, event: Mapping[str, Any]) ->
         if artifact is not None:
             inputs.append(RunInput(port.get("role", ""), artifact, port.get("producer_run")))
         if not outcomes:
-            outcomes = [_outcome(entry) for entry in (read.get("dataQualityAssertions") or {}).get("assertions", ())]
+            outcomes = [
+                ExpectationOutcome(entry["assertion"], entry["success"], entry.get("column"), entry.get("expected"), entry.get("actual"))
+                for entry in (read.get("dataQualityAssertions") or {}).get("assertions", ())
+            ]
     started = start_event(connection, run_id) or event
     return CheckRun(
         id=run_id,
@@ -226,10 +223,6 @@ def _check(connection: Connection, own: LedgerName, event: Mapping[str, Any]) ->
     )
 
 
-def _outcome(entry: Mapping[str, Any]) -> ExpectationOutcome:
-    return ExpectationOutcome(entry["assertion"], entry["success"], entry.get("column"), entry.get("expected"), entry.get("actual"))
-
-
 _ENVIRONMENTS = uuid.UUID("6f0b8f0e-6a1f-5d0e-9a59-4d2d6c0f5a11")
 """UUID namespace of the runs that record environments."""
 
@@ -243,12 +236,7 @@ def environment_run(ledger: LedgerName, digest: str) -> str:
 
 
 def environment_runs(connection: Connection, digest: str, runs: Collection[str]) -> list[str]:
-    """Return the sorted ids of the runs that would record an environment for the workspaces that `runs` ran in; some may not be recorded.
-
-    Args:
-        digest: digest of the environment.
-        runs: ids of runs in that environment, from any workspaces.
-    """
+    """Return the sorted ids of the runs that would record the environment with a digest for the workspaces of `runs`; some may not be recorded."""
     sent = select(RUN_EVENTS.c.job_namespace, RUN_EVENTS.c.producer).distinct()
     ledgers = {LedgerName.of_producer(row.job_namespace, row.producer) for row in select_in(connection, sent, RUN_EVENTS.c.run_id, runs)}
     return sorted({environment_run(ledger, digest) for ledger in ledgers})

@@ -46,7 +46,7 @@ IMPORTS = "imports"
 JOB = "tracecore.import"
 _FACET = b'"tracecore_import"'
 _KEPT = 1_000
-_MOST_WAYS = 10_000
+_MOST_PATHS = 10_000
 """Limit on paths through nested imports, whose number grows exponentially if each import lists all earlier ones."""
 
 Delegations = Mapping[str, Sequence["Delegation"]]
@@ -101,6 +101,10 @@ class Import:
         return f"{folder_of(self.build)}/"
 
 
+_PARSED: OrderedDict[str, Import] = OrderedDict()
+"""Parsed imports by event id, at most `_KEPT`; the content of an id never changes."""
+
+
 def folder_of(build: str) -> str:
     """Return the folder of an imported build's bytes, relative to the store."""
     return f"{IMPORTS}/{str(parse_ref(build).version).removeprefix('sha256:')}"
@@ -136,72 +140,47 @@ def imports_in(connection: Connection) -> list[Import]:
 
 
 def delegations_of(imports: Iterable[Import], own: LedgerName, among: Collection[str] | None = None) -> dict[str, list[Delegation]]:
-    """Return the ledgers for which each imported event may assert facts.
+    """Return, by event id (only those in `among`, if given), the ledgers for which each imported event may assert facts.
 
-    Args:
-        imports: every import in the ledger, in order: the workspace's own, and those of other workspaces among the imported events.
-        own: the workspace's ledger; no imported event may assert facts for it.
-        among: only these event ids; all if None.
-
-    Raises:
-        BadEvent: more than 10,000 paths through nested imports.
+    `imports` are all imports in the ledger, in order: the workspace's own, and those of other workspaces among the imported events. No imported
+    event may assert facts for `own`. Raises BadEvent for more than 10,000 paths through nested imports.
     """
     listed = {each.event_id: (place, each) for place, each in enumerate(imports)}
     found: dict[str, list[Delegation]] = {}
-    ways = iter(range(_MOST_WAYS))
+    paths = iter(range(_MOST_PATHS))
     wanted = None if among is None else frozenset(among)
+
+    def delegate(each: Import, members: frozenset[str], stored: frozenset[str], folder: str, build: str | None) -> None:
+        """Add to `found` what one import lets its events assert, then recurse into the imports among them that its workspace of origin made."""
+        if next(paths, None) is None:
+            raise BadEvent(f"expected imports that lead to events in at most {_MOST_PATHS:,} ways, found more")
+        inside = folder + each.folder
+        if each.origin.ledger_id != own.ledger_id:  # compared by id: another slug gives no right to assert facts for this ledger
+            delegation = Delegation(each.origin, inside, stored, build)
+            for member in members if wanted is None else members & wanted:
+                found.setdefault(member, []).append(delegation)
+        # Terminates: an event can't contain its own digest or that of a later event.
+        for _, further in sorted((listed[identity] for identity in listed.keys() & members), key=lambda nested: nested[0]):
+            if further.importer == each.origin:
+                delegate(further, members & further.members, stored & further.stored, inside, None)
+
     for _, each in listed.values():
         if each.importer == own:
-            _delegate(each, each.members, each.stored, "", listed, found, own, ways, wanted, build=each.build)
+            delegate(each, each.members, each.stored, "", each.build)
     return found
 
 
-def _delegate(
-    each: Import,
-    members: frozenset[str],
-    stored: frozenset[str],
-    folder: str,
-    listed: Mapping[str, tuple[int, Import]],
-    found: dict[str, list[Delegation]],
-    own: LedgerName,
-    ways: Iterator[int],
-    wanted: frozenset[str] | None,
-    build: str | None,
-) -> None:
-    """Add to `found` what one import lets its events assert, then recurse into the imports among them that its workspace of origin made."""
-    if next(ways, None) is None:
-        raise BadEvent(f"expected imports that lead to events in at most {_MOST_WAYS:,} ways, found more")
-    inside = folder + each.folder
-    if each.origin.ledger_id != own.ledger_id:  # compared by id: another slug gives no right to assert facts for this ledger
-        delegation = Delegation(each.origin, inside, stored, build)
-        for member in members if wanted is None else members & wanted:
-            found.setdefault(member, []).append(delegation)
-    # Terminates: an event can't contain its own digest or that of a later event.
-    for _, further in sorted((listed[identity] for identity in listed.keys() & members), key=lambda nested: nested[0]):
-        if further.importer == each.origin:
-            _delegate(further, members & further.members, stored & further.stored, inside, listed, found, own, ways, wanted, None)
-
-
-class _Cache:
-    """Bounded cache of parsed imports by event id; the content of an id never changes."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[str, Import] = OrderedDict()
-
-    def get(self, connection: Connection, identity: str) -> Import | None:
-        found = self._kept.get(identity)
-        if found is None:
-            leaf = ledger.read_event(connection, identity)
-            found = read_import(leaf.body, leaf.seq) if leaf is not None and ledger.event_id(leaf.body) == identity else None
-            if found is None:
-                return None
-            self._kept[identity] = found
-            if len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-        return found
-
-
-_CACHE = _Cache()
+def _import(connection: Connection, identity: str) -> Import | None:
+    """Return the import that an event of the ledger records, parsed once; None if there is no such event or it is not a valid import."""
+    found = _PARSED.get(identity)
+    if found is None:
+        leaf = ledger.read_event(connection, identity)
+        found = read_import(leaf.body, leaf.seq) if leaf is not None and ledger.event_id(leaf.body) == identity else None
+        if found is not None:
+            _PARSED[identity] = found
+            if len(_PARSED) > _KEPT:
+                _PARSED.popitem(last=False)
+    return found
 
 
 def known_imports(connection: Connection, build: str | None = None, *, since: int = 0) -> Iterator[Import]:
@@ -209,7 +188,7 @@ def known_imports(connection: Connection, build: str | None = None, *, since: in
     named = (FACETS.c.name == IMPORTED, FACETS.c.subject.startswith("build/"), FACETS.c.seq >= since)
     query = select(FACETS.c.event_id, FACETS.c.seq).where(*named).order_by(FACETS.c.seq)
     for row in connection.execute(query if build is None else query.where(FACETS.c.subject == build)).all():
-        found = _CACHE.get(connection, row.event_id)
+        found = _import(connection, row.event_id)
         if found is not None:
             yield found
 
@@ -222,7 +201,7 @@ def import_ids(connection: Connection) -> tuple[str, ...]:
 
 def read_imports(connection: Connection, identities: Iterable[str]) -> list[Import]:
     """Return the imports with these event ids, in the given order; ids that are not imports are left out."""
-    return [found for identity in identities if (found := _CACHE.get(connection, identity)) is not None]
+    return [found for identity in identities if (found := _import(connection, identity)) is not None]
 
 
 def keys_of(connection: Connection, build: str, own: Iterable[PublicKey]) -> list[PublicKey]:

@@ -1,4 +1,4 @@
-"""Prefixes of the ledger, from which questions are answered, and shared query helpers."""
+"""Prefixes of the ledger, from which questions are answered, and the times at which events were recorded."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, select
+from sqlalchemy import Connection, select
 
 from tracecore.errors import UsageError
 from tracecore_lineage.ledger import ledger
-from tracecore_lineage.ledger.sql_tables import EVENTS
+from tracecore_lineage.ledger.sql_tables import EVENTS, select_in
 from tracecore_schemas.refs import RefError
 
-__all__ = ["Prefix", "head", "prefix_at", "readable_catalog", "recorded_at", "select_in"]
-
-_CHUNK = 2_000  # bound parameters per IN: below SQLite's and PostgreSQL's limits
+__all__ = ["Prefix", "head", "readable_catalog", "recorded_at"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +26,6 @@ class Prefix:
 
     bound: int
     position: int
-
-
-def select_in(connection: Connection, query: Select[Any], column: ColumnElement[Any], values: Iterable[Any]) -> Iterator[Row[Any]]:
-    """Yield the rows of a query whose column has one of these values. Any number of values: they are sorted and queried in chunks."""
-    listed = sorted(set(values))
-    for start in range(0, len(listed), _CHUNK):
-        # fetched at once: fetching row by row is slower
-        yield from connection.execute(query.where(column.in_(listed[start : start + _CHUNK]))).all()
 
 
 @contextmanager
@@ -51,12 +40,6 @@ def readable_catalog() -> Iterator[None]:
 def head(connection: Connection) -> Prefix:
     """Return the whole ledger as a prefix."""
     size = ledger.head(connection).size
-    return Prefix(size, size)
-
-
-def prefix_at(connection: Connection, time: str) -> Prefix:
-    """Return the prefix of everything recorded at or before a time (RFC 3339 in UTC with six decimals)."""
-    size = ledger.position_at(connection, time)
     return Prefix(size, size)
 
 

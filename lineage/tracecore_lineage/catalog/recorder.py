@@ -151,7 +151,7 @@ class RecordWriter:
         """
 
         def work(connection: Connection) -> ledger.Appended | None:
-            head = ledger.locked_head(connection)
+            head = ledger.head(connection, lock=True)
             note = head.checkpoint or self._sign(head.size, head.root)
             body = build(Position(head.size, head.root, note, connection))
             return None if body is None else self.append(connection, [body])[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, Table, create_engine, delete, insert, select
@@ -20,7 +21,7 @@ from tracecore_lineage.ledger.database import Database
 from tracecore_lineage.ledger.sql_tables import EMPTY_HEAD, EVENTS, HEAD, PROJECTION, table
 from tracecore_lineage.model.ledger_name import LedgerName
 
-__all__ = ["Difference", "catalog_differences", "clear", "compare", "in_memory_catalog", "rebuild_catalog", "snapshot", "write"]
+__all__ = ["Difference", "catalog_differences", "compare", "in_memory_catalog", "rebuild_catalog", "snapshot", "write"]
 
 
 def write(connection: Connection, rows: Iterable[Row]) -> None:
@@ -30,12 +31,6 @@ def write(connection: Connection, rows: Iterable[Row]) -> None:
         by_table.setdefault(row.table, []).append(row)
     for model, found in by_table.items():
         connection.execute(insert(table(model)), [dict(row.values) for row in found])
-
-
-def clear(connection: Connection) -> None:
-    """Delete every row of the projection."""
-    for projected in PROJECTION:
-        connection.execute(delete(projected))
 
 
 _CHUNK = 500
@@ -67,29 +62,23 @@ class Difference:
 
 def rebuild_catalog(database: Database, ledger_name: LedgerName) -> None:
     """Rebuild the catalog from the ledger in one transaction. Raises NegativeVerdict, changing nothing, if an event was changed or can't be read."""
+    advice = "so the catalog stays as it is: run 'tracecore verify'."
     with database.write() as connection:
-        _rebuild(connection, ledger_name)
-
-
-def _rebuild(connection: Connection, ledger_name: LedgerName) -> None:
-    delegations = delegations_of(imports_in(connection), ledger_name)
-    clear(connection)
-    events = 0
-    for leaves in _chunked(ledger.read(connection)):
-        rows: list[Row] = []
-        for leaf in leaves:
-            if leaf.seq != events or leaf.event_id != ledger.event_id(leaf.body):
-                raise NegativeVerdict(
-                    f"Event {leaf.seq} of the ledger is not what was recorded, so the catalog stays as it is: run 'tracecore verify'."
-                )
-            try:
-                rows.extend(project(leaf.body, leaf.seq, ledger_name, delegations.get(leaf.event_id, ())))
-            except BadEvent as error:
-                raise NegativeVerdict(
-                    f"Event {leaf.seq} of the ledger can't be read ({error}), so the catalog stays as it is: run 'tracecore verify'."
-                ) from None
-            events += 1
-        write(connection, rows)
+        delegations = delegations_of(imports_in(connection), ledger_name)
+        for projected in PROJECTION:
+            connection.execute(delete(projected))
+        events = 0
+        for leaves in _chunked(ledger.read(connection)):
+            rows: list[Row] = []
+            for leaf in leaves:
+                if leaf.seq != events or leaf.event_id != ledger.event_id(leaf.body):
+                    raise NegativeVerdict(f"Event {leaf.seq} of the ledger is not what was recorded, {advice}")
+                try:
+                    rows.extend(project(leaf.body, leaf.seq, ledger_name, delegations.get(leaf.event_id, ())))
+                except BadEvent as error:
+                    raise NegativeVerdict(f"Event {leaf.seq} of the ledger can't be read ({error}), {advice}") from None
+                events += 1
+            write(connection, rows)
 
 
 def catalog_differences(connection: Connection, ledger_name: LedgerName) -> list[Difference]:
@@ -103,10 +92,8 @@ def compare(
 ) -> Iterator[Difference]:
     """Yield the differences between catalog and ledger, in chunks of 500 events to bound memory.
 
-    Args:
-        ledger_name: the workspace's own ledger.
-        stop: compare only events below this position; None compares everything, including rows without an event.
-        imports: imports in the ledger, if already read.
+    With `stop`, only events below that position are compared, otherwise everything, including rows without an event; `imports` are the imports in
+    the ledger, if already read.
     """
     delegations = delegations_of(imports_in(connection) if imports is None else imports, ledger_name)
     place = 0
@@ -127,17 +114,14 @@ def compare(
 
 
 def _chunked(leaves: Iterable[ledger.Leaf]) -> Iterator[list[ledger.Leaf]]:
-    chunk: list[ledger.Leaf] = []
-    for leaf in leaves:
-        chunk.append(leaf)
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
+    """Yield the leaves in lists of at most 500."""
+    waiting = iter(leaves)
+    while chunk := list(islice(waiting, _CHUNK)):
         yield chunk
 
 
 def _key(projected: Table, values: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the table's name and the row's primary key."""
     return (projected.name, *(values[column.name] for column in projected.primary_key))
 
 
@@ -154,6 +138,7 @@ def _stored(connection: Connection, start: int, stop: int | None) -> dict[tuple[
 
 
 def _compared(expected: Mapping[tuple[Any, ...], Mapping[str, Any]], found: Mapping[tuple[Any, ...], Mapping[str, Any]]) -> Iterator[Difference]:
+    """Yield the differences between two sets of catalog rows, each by table and primary key."""
     for key in sorted(expected.keys() | found.keys(), key=str):
         name = " ".join(str(part) for part in key)
         if key not in found:
@@ -171,12 +156,9 @@ _INSERTED = 1000
 
 @contextmanager
 def snapshot(leaves: Iterable[ledger.Leaf], ledger_name: LedgerName, size: int) -> Iterator[Connection]:
-    """Open an in-memory catalog built from some of a ledger's events; it is discarded when the block ends. Raises BadEvent.
+    """Open an in-memory catalog built from some events of a ledger, in order; the catalog is discarded when the block ends.
 
-    Args:
-        leaves: the events at their positions, in order.
-        ledger_name: the ledger that they were recorded in.
-        size: the ledger's full size, recorded as its head.
+    `size` is the ledger's full size, recorded as its head. Raises BadEvent for an invalid event.
     """
     held = leaves if isinstance(leaves, Sequence) else list(leaves)
     delegations = delegations_of((found for leaf in held if (found := read_import(leaf.body, leaf.seq)) is not None), ledger_name)

@@ -11,9 +11,8 @@ from sqlalchemy import Connection, select
 from tracecore.running.dependencies import source_artifacts
 from tracecore_lineage.catalog.current_state import dependencies_from
 from tracecore_lineage.catalog.delegation import IMPORTS
-from tracecore_lineage.catalog.prefix import select_in
 from tracecore_lineage.events.artifacts import table_of
-from tracecore_lineage.ledger.sql_tables import FACETS
+from tracecore_lineage.ledger.sql_tables import FACETS, select_in
 from tracecore_schemas.kinds import Media, kind_of
 from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.run import Artifact, DeltaVersion

@@ -16,9 +16,8 @@ from sqlalchemy import Connection, select
 
 from tracecore.running.erasure_filter import ErasureFilter
 from tracecore.store.protocol import ErasedFile
-from tracecore_lineage.catalog.prefix import select_in
 from tracecore_lineage.crypto.envelope import EnvelopeError, open_envelope
-from tracecore_lineage.ledger.sql_tables import FACETS, RUN_EVENTS, recorded_by
+from tracecore_lineage.ledger.sql_tables import FACETS, RUN_EVENTS, recorded_by, select_in
 from tracecore_lineage.model.erasure import JOBS, PREDICATE, WITHDRAWAL, Erased, Erasure
 from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_schemas.kinds import Media

@@ -11,10 +11,9 @@ from sqlalchemy import Connection, select
 from tracecore.errors import NegativeVerdict
 from tracecore.running.erasure_filter import ErasureFilter
 from tracecore_lineage.catalog.delegation import Delegations
-from tracecore_lineage.catalog.prefix import select_in
 from tracecore_lineage.events.parse import parse_event
 from tracecore_lineage.ledger import ledger
-from tracecore_lineage.ledger.sql_tables import RUN_EVENTS
+from tracecore_lineage.ledger.sql_tables import RUN_EVENTS, select_in
 from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_schemas.kinds import ArtifactKind
 

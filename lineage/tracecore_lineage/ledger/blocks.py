@@ -10,10 +10,11 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, LargeBinary, RowMapping, cast, func, insert, select
+from sqlalchemy import Connection, LargeBinary, Row, cast, func, insert, select
 
-from tracecore_lineage.ledger.sql_tables import BLOCKS, EVENTS
+from tracecore_lineage.ledger.sql_tables import BLOCKS, EVENTS, select_in
 
 __all__ = ["BlockReader", "Cut", "DamagedBlock", "cut", "pack", "problems", "unpack", "write"]
 
@@ -63,6 +64,7 @@ def cut(bodies: Sequence[bytes]) -> list[Cut]:
 
 
 def _piece(start: int, count: int) -> Cut:
+    """Return a slice of a batch, as a block if it has at least `FEWEST_EVENTS` events."""
     return Cut(start, count, block=count >= FEWEST_EVENTS)
 
 
@@ -115,9 +117,8 @@ class BlockReader:
     def load(self, firsts: Iterable[int]) -> None:
         """Load several blocks, named by their first positions, in one query; damaged or missing ones are loaded as empty."""
         wanted = sorted(set(firsts) - self._blocks.keys())
-        for start in range(0, len(wanted), _IN):
-            for row in self._connection.execute(_BLOCK.where(BLOCKS.c.first_seq.in_(wanted[start : start + _IN]))).mappings():
-                self._blocks[row["first_seq"]] = _events(row)
+        for row in select_in(self._connection, _BLOCK, BLOCKS.c.first_seq, wanted):
+            self._blocks[row.first_seq] = _events(row)
         for first in wanted:
             self._blocks.setdefault(first, [])
 
@@ -141,9 +142,10 @@ _BLOCK = select(
 )
 
 
-def _events(row: RowMapping) -> list[bytes]:
+def _events(row: Row[Any]) -> list[bytes]:
+    """Return the event bytes of a block's row; empty if the block is damaged."""
     try:
-        return unpack(row["codec"], bytes(row["data"]), row["raw_size"], row["events"])
+        return unpack(row.codec, bytes(row.data), row.raw_size, row.events)
     except DamagedBlock:
         return []
 
@@ -158,26 +160,27 @@ def problems(connection: Connection) -> Iterator[tuple[int, str, str, str]]:
     place = None
     while True:
         query = _BLOCK.order_by(BLOCKS.c.first_seq).limit(_IN // 10)
-        rows = connection.execute(query if place is None else query.where(BLOCKS.c.first_seq > place)).mappings().all()
+        rows = connection.execute(query if place is None else query.where(BLOCKS.c.first_seq > place)).all()
         if not rows:
             break
         for row in rows:
-            place = row["first_seq"]
-            yield from _judged(row, pointing.pop(place, (0, place)))
+            place = row.first_seq
+            yield from _block_problems(row, pointing.pop(place, (0, place)))
     for first, (number, lowest) in sorted(pointing.items()):
         yield lowest, f"block {first}", f"a block with the bytes of {number} events", "none"
 
 
-def _judged(row: RowMapping, pointing: tuple[int, int]) -> Iterator[tuple[int, str, str, str]]:
-    first, data = row["first_seq"], bytes(row["data"])
-    if _digest(data) != row["digest"]:
-        yield first, f"bytes of block {first}", row["digest"], _digest(data)
+def _block_problems(row: Row[Any], pointing: tuple[int, int]) -> Iterator[tuple[int, str, str, str]]:
+    """Yield the problems of one block as `problems` does; `pointing` is the number and first position of the events whose rows name the block."""
+    first, data = row.first_seq, bytes(row.data)
+    if _digest(data) != row.digest:
+        yield first, f"bytes of block {first}", row.digest, _digest(data)
     try:
-        unpack(row["codec"], data, row["raw_size"], row["events"])
+        unpack(row.codec, data, row.raw_size, row.events)
     except DamagedBlock as error:
         yield first, f"block {first}", "a block that can be read", str(error)
-    if pointing != (row["events"], first):
-        yield first, f"events of block {first}", f"{row['events']} from position {first} on", f"{pointing[0]} from position {pointing[1]} on"
+    if pointing != (row.events, first):
+        yield first, f"events of block {first}", f"{row.events} from position {first} on", f"{pointing[0]} from position {pointing[1]} on"
 
 
 def _digest(data: bytes) -> str:

@@ -100,7 +100,8 @@ class Database:
                     with connection.begin() as transaction:
                         self.dialect.lock_head(connection)
                         yield connection
-                        self._refuse_ended(connection)
+                        if not self.dialect.is_open(connection.connection.dbapi_connection):  # a commit would write nothing
+                            raise RunFailed("The database has undone what was to be written, so nothing of it is recorded. Send the same again.")
                         committing = True
                         transaction.commit()
             except DBAPIError as error:
@@ -156,19 +157,11 @@ class Database:
             if found is None and not self._new:
                 raise NoLedger(self.place)
             if found != HEAD:
-                self._upgrade()
+                from tracecore_lineage.ledger.migrations.upgrade import upgrade
+
+                with hold_named(self._locks, "migrate"):
+                    upgrade(self.engine, self.version())
         self.dialect.settle()
-
-    def _upgrade(self) -> None:
-        from tracecore_lineage.ledger.migrations.upgrade import upgrade
-
-        with hold_named(self._locks, "migrate"):
-            upgrade(self.engine, self.version())
-
-    def _refuse_ended(self, connection: Connection) -> None:
-        """Raise RunFailed if the database has already ended the transaction, since a commit would then write nothing."""
-        if not self.dialect.is_open(connection.connection.dbapi_connection):
-            raise RunFailed("The database has undone what was to be written, so nothing of it is recorded. Send the same again.")
 
     def explained(self, error: Exception, doing: str) -> Exception:
         """Return a driver error as a one-sentence TracecoreError with the right exit code; any other error unchanged."""
@@ -200,16 +193,18 @@ def lost(error: DBAPIError, place: str, *, committing: bool = False) -> Connecti
 
 
 def _reason(error: DBAPIError) -> str:
+    """Return a driver's message as one line without a final period."""
     return " ".join(str(error.orig).split()).rstrip(".")
 
 
-def _explained(error: Exception, reason: str, place: object, doing: str) -> TracecoreError:
+def _explained(error: Exception, reason: str, place: str, doing: str) -> TracecoreError:
+    """Return the TracecoreError for a driver error with message `reason`; `doing` is a past participle, such as `written`."""
     known = disk_problem(error, f"the record {place}")
     if known is not None:
         return known
     what = f"The record {place} can't be {doing}"
     if "unable to open" in reason:
-        if os.path.exists(str(place)) and not os.access(str(place), os.R_OK | os.W_OK):  # noqa: PTH110  # a text: a URL has no such file
+        if os.path.exists(place) and not os.access(place, os.R_OK | os.W_OK):  # noqa: PTH110  # a text: a URL has no such file
             return UsageError(f"{what}: the permission is missing. Look at its owner.")
         return UsageError(f"{what}: {reason}. Expected a folder that exists and can be written.")
     if "locked" in reason or "busy" in reason:

@@ -38,11 +38,6 @@ class _Ticket:
     value: Any = None
     error: BaseException | None = None
 
-    def answer(self) -> Any:
-        if self.error is not None:
-            raise self.error
-        return self.value
-
 
 class GroupCommit:
     """Shares a database's writing transactions among this process's threads; `finish` is called once per transaction, just before its commit."""
@@ -55,14 +50,10 @@ class GroupCommit:
         self._led = False
 
     def run(self, work: Callable[[Connection], T]) -> T:
-        """Return the result of `work`, run in a shared writing transaction and durable on return.
+        """Return the result of `work`, run with a connection in a shared writing transaction and durable on return.
 
-        Args:
-            work: called with a connection that holds the write lock. It may run in another caller's thread, sees the writes of earlier work in the
-                same transaction, and must not open a transaction of its own.
-
-        Raises:
-            RunFailed: the shared transaction failed. Errors of `work` itself are raised unchanged.
+        `work` may run in another caller's thread, sees the writes of earlier work in the same transaction, and must not open a transaction of its
+        own. Its errors are raised unchanged; raises RunFailed if the shared transaction failed.
         """
         self._database.refuse_nested()
         ticket = _Ticket(work)
@@ -74,7 +65,9 @@ class GroupCommit:
             self._wait(ticket)
         if not ticket.answered:
             self._lead()
-        return cast("T", ticket.answer())
+        if ticket.error is not None:
+            raise ticket.error
+        return cast("T", ticket.value)
 
     def _wait(self, ticket: _Ticket) -> None:
         """Wait until the ticket is answered or leads; if interrupted, withdraw it and pass the lead on."""
@@ -115,6 +108,7 @@ class GroupCommit:
             self._led = False
 
     def _commit(self, batch: list[_Ticket]) -> None:
+        """Run the work of a batch in one writing transaction, finish and commit it; several pieces get a savepoint each."""
         with self._database.write() as connection:
             connection.execution_options(tracecore_grouped=True)
             for ticket in batch:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from sqlalchemy import Connection, LargeBinary, Row, cast, func, insert, select,
 from tracecore.errors import UsageError
 from tracecore_lineage.crypto import merkle
 from tracecore_lineage.ledger import blocks
-from tracecore_lineage.ledger.sql_tables import EVENTS, HEAD
+from tracecore_lineage.ledger.sql_tables import EVENTS, HEAD, select_in
 from tracecore_lineage.model import rfc3339
 from tracecore_schemas.canonical import jcs
 
@@ -35,14 +35,12 @@ __all__ = [
     "leaf_data",
     "leaf_hash",
     "leaves",
-    "locked_head",
     "miscounted",
     "places",
     "position_at",
     "read",
     "read_at",
     "read_event",
-    "root_at",
     "sign_head",
 ]
 
@@ -101,23 +99,17 @@ def leaf_hash(recorded_at: str, body: bytes) -> bytes:
     return merkle.leaf_hash(leaf_data(recorded_at, event_id(body)))
 
 
-def head(connection: Connection) -> Head:
-    """Return the ledger's head."""
-    return _head(connection, lock=False)
-
-
-def locked_head(connection: Connection) -> Head:
-    """Return the head and block other writers until the transaction ends (already done by SQLite's `BEGIN IMMEDIATE`)."""
-    return _head(connection, lock=True)
-
-
 def miscounted(connection: Connection) -> str | None:
     """Return a clause stating that the ledger is empty or its number of events differs from its head; None if it is consistent and not empty."""
     size, found = head(connection).size, connection.execute(select(func.count()).select_from(EVENTS)).scalar_one()
     return None if found == size != 0 else f"The ledger's head says {size} events and {found} are there"
 
 
-def _head(connection: Connection, *, lock: bool) -> Head:
+def head(connection: Connection, *, lock: bool = False) -> Head:
+    """Return the ledger's head; `lock` blocks other writers until the transaction ends (already done by SQLite's `BEGIN IMMEDIATE`).
+
+    Raises UsageError if the head's row is missing or damaged.
+    """
     query = select(HEAD.c.size, HEAD.c.root, HEAD.c.frontier, HEAD.c.checkpoint).where(HEAD.c.id == 1)
     row = connection.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:
@@ -129,20 +121,15 @@ def _head(connection: Connection, *, lock: bool) -> Head:
 
 
 def append(connection: Connection, bodies: Sequence[bytes], sign: Sign | None) -> list[Appended]:
-    """Append events that are not in the ledger yet, in order, and sign the new head.
+    """Append the events that are not in the ledger yet, given as exact bytes, and return one entry per body; durable once the caller commits.
 
-    Args:
-        connection: connection in a writing transaction; nothing is durable before its commit.
-        bodies: exact bytes of each event.
-        sign: returns the signed note; None leaves the head unsigned until `sign_head` at the end of the transaction.
-
-    Returns:
-        One entry per body.
+    `sign` signs the new head; None leaves it unsigned until `sign_head` at the end of the transaction.
     """
-    before = locked_head(connection)
+    before = head(connection, lock=True)
     known = places(connection, [event_id(body) for body in bodies])
     frontier = merkle.Frontier(before.size, before.frontier)
-    recorded_at = max(rfc3339.now(), _last_recorded_at(connection, before.size))
+    last = connection.execute(select(EVENTS.c.recorded_at).where(EVENTS.c.seq == before.size - 1)).scalar_one_or_none()
+    recorded_at = max(rfc3339.now(), last or "")
     answer: list[Appended] = []
     rows: list[dict[str, object]] = []
     new: list[bytes] = []
@@ -178,22 +165,15 @@ def _keep(connection: Connection, first: int, rows: list[dict[str, object]], bod
 
 def sign_head(connection: Connection, sign: Sign) -> None:
     """Sign the head if appends in this transaction left it unsigned; call it before every commit of such appends."""
-    head = locked_head(connection)
-    if head.size and not head.checkpoint:
-        connection.execute(update(HEAD).where(HEAD.c.id == 1).values(checkpoint=sign(head.size, head.root)))
+    found = head(connection, lock=True)
+    if found.size and not found.checkpoint:
+        connection.execute(update(HEAD).where(HEAD.c.id == 1).values(checkpoint=sign(found.size, found.root)))
 
 
-def places(connection: Connection, identities: Sequence[str]) -> dict[str, int]:
+def places(connection: Connection, identities: Iterable[str]) -> dict[str, int]:
     """Return the positions of those event ids that are in the ledger."""
-    found: dict[str, int] = {}
-    for start in range(0, len(identities), _CHUNK):
-        query = select(EVENTS.c.event_id, EVENTS.c.seq).where(EVENTS.c.event_id.in_(identities[start : start + _CHUNK]))
-        found.update({row.event_id: row.seq for row in connection.execute(query)})
-    return found
-
-
-def _last_recorded_at(connection: Connection, size: int) -> str:
-    return connection.execute(select(EVENTS.c.recorded_at).where(EVENTS.c.seq == size - 1)).scalar_one_or_none() or ""
+    query = select(EVENTS.c.event_id, EVENTS.c.seq)
+    return {row.event_id: row.seq for row in select_in(connection, query, EVENTS.c.event_id, identities)}
 
 
 def read(connection: Connection, start: int = 0, stop: int | None = None) -> Iterator[Leaf]:
@@ -247,11 +227,6 @@ def leaves(connection: Connection, size: int) -> list[bytes]:
     if len(hashes) != size:
         raise ValueError(f"Expected {size} events in the ledger, found {len(hashes)} without a hole.")
     return hashes
-
-
-def root_at(connection: Connection, size: int) -> bytes:
-    """Return the root over the first `size` events, recomputed from their bytes. Raises ValueError if one is missing."""
-    return merkle.root_of(leaves(connection, size))
 
 
 def position_at(connection: Connection, recorded_at: str) -> int:

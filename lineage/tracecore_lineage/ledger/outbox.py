@@ -56,14 +56,9 @@ def pending(connection: Connection) -> int:
 
 
 def relay(database: Database, transport: Any = None, *, limit: int = 1000) -> Relayed:
-    """Deliver waiting events in ledger order until one fails; each may be delivered more than once.
+    """Deliver at most `limit` waiting events in ledger order, until one fails; each may be delivered more than once.
 
-    Args:
-        transport: OpenLineage transport; the configured one if None.
-        limit: maximum number of events.
-
-    Raises:
-        UsageError: no transport is configured, or it can't report failed deliveries.
+    Raises UsageError if `transport` is None and no OpenLineage transport is configured, or the configured one can't report failed deliveries.
     """
     chosen = transport if transport is not None else _configured_transport()
     delivered, error = 0, None
@@ -87,6 +82,7 @@ def relay(database: Database, transport: Any = None, *, limit: int = 1000) -> Re
 
 
 def _configured_transport() -> Any:
+    """Return the transport of OpenLineage's configuration. Raises UsageError if there is none or it can't report failed deliveries."""
     from openlineage.client import OpenLineageClient
 
     if not configured():

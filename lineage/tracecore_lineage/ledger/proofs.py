@@ -55,8 +55,8 @@ class InclusionProof:
     def signed_by(self, keys: Collection[PublicKey]) -> PublicKey | None:
         """Return the first of these keys that signed the checkpoint; None if there is none or the leaf is not in its tree."""
         head = self.head
-        stands = merkle.verify_inclusion(merkle.leaf_hash(self.leaf_data), self.index, head.size, self.hashes, head.root)
-        return head.signed_by(keys) if stands else None
+        included = merkle.verify_inclusion(merkle.leaf_hash(self.leaf_data), self.index, head.size, self.hashes, head.root)
+        return head.signed_by(keys) if included else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +84,7 @@ class ConsistencyProof:
 def inclusion(connection: Connection, event: str | int) -> InclusionProof:
     """Return a proof that the ledger contains an event, named by id (64 hex digits) or position.
 
-    Raises:
-        UsageError: unknown event.
-        NegativeVerdict: the ledger differs from its signed head.
+    Raises UsageError for an unknown event, NegativeVerdict if the ledger differs from its signed head.
     """
     head = ledger.head(connection)
     index = _index(connection, event, head.size)
@@ -99,9 +97,7 @@ def inclusion(connection: Connection, event: str | int) -> InclusionProof:
 def consistency(connection: Connection, old_size: int) -> ConsistencyProof:
     """Return a proof that the ledger has only grown since it had `old_size` events.
 
-    Raises:
-        UsageError: larger than the ledger.
-        NegativeVerdict: the ledger differs from its signed head.
+    Raises UsageError if `old_size` is larger than the ledger, NegativeVerdict if the ledger differs from its signed head.
     """
     head = ledger.head(connection)
     if not 0 <= old_size <= head.size:
@@ -127,6 +123,7 @@ def parse(text: str) -> InclusionProof:
 
 
 def _index(connection: Connection, event: str | int, size: int) -> int:
+    """Return the position of an event, given as position or id, in a ledger of `size` events. Raises UsageError if the event is not in it."""
     if isinstance(event, int) or _INDEX.fullmatch(event):
         index = int(event)
         if not 0 <= index < size:

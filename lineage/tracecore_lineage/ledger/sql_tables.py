@@ -1,10 +1,12 @@
-"""The record's tables as SQLAlchemy `Table`s, whose columns type-check as columns (SQLModel attributes type-check as values)."""
+"""The record's tables as SQLAlchemy `Table`s, whose columns type-check as columns (SQLModel attributes type-check as values), and query helpers."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from sqlalchemy import ColumnElement, Table, and_
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_
 from sqlmodel import SQLModel
 
 from tracecore_lineage.model.ledger_name import LedgerName
@@ -27,6 +29,7 @@ __all__ = [
     "RUN_EVENTS",
     "STALENESS",
     "recorded_by",
+    "select_in",
     "table",
 ]
 
@@ -61,8 +64,17 @@ EMPTY_HEAD = {
     "slug": "",
 }
 """The head's row before the first event."""
+_CHUNK = 2_000  # bound parameters per IN: below SQLite's and PostgreSQL's limits
 
 
 def recorded_by(ledger: LedgerName) -> ColumnElement[bool]:
     """Return the SQL condition that a run event has a ledger's slug and producer id; another producer may use the same slug."""
     return and_(RUN_EVENTS.c.job_namespace == ledger.slug, RUN_EVENTS.c.producer == ledger.producer)
+
+
+def select_in(connection: Connection, query: Select[Any], column: ColumnElement[Any], values: Iterable[Any]) -> Iterator[Row[Any]]:
+    """Yield the rows of a query whose column has one of these values. Any number of values: they are sorted and queried in chunks."""
+    listed = sorted(set(values))
+    for start in range(0, len(listed), _CHUNK):
+        # fetched at once: fetching row by row is slower
+        yield from connection.execute(query.where(column.in_(listed[start : start + _CHUNK]))).all()

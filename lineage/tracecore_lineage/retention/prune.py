@@ -16,11 +16,11 @@ from tracecore.store import Store, open_store
 from tracecore.store.protocol import ErasedFile
 from tracecore.system.failures import clear_disk_errors
 from tracecore_lineage.catalog.delegation import IMPORTS
-from tracecore_lineage.catalog.prefix import head, readable_catalog, recorded_at, select_in
+from tracecore_lineage.catalog.prefix import head, readable_catalog, recorded_at
 from tracecore_lineage.catalog.recorder import RecordWriter
 from tracecore_lineage.catalog.stored_artifacts import stored_artifacts, stored_sources
 from tracecore_lineage.catalog.tombstones import tombstones
-from tracecore_lineage.ledger.sql_tables import BUILDS, FACETS, STALENESS
+from tracecore_lineage.ledger.sql_tables import BUILDS, FACETS, STALENESS, select_in
 from tracecore_lineage.model import rfc3339
 from tracecore_lineage.model.erasure import PRUNE, Erased, Erasure
 from tracecore_lineage.retention.cleanup import discard_staged, orphans, remove_folder

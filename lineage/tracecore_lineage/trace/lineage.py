@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from tracecore.errors import NegativeVerdict, UsageError
 from tracecore_lineage.catalog.delegation import Import, known_imports
-from tracecore_lineage.catalog.prefix import Prefix, head, prefix_at, readable_catalog
+from tracecore_lineage.catalog.prefix import Prefix, head, readable_catalog
 from tracecore_lineage.catalog.replay import snapshot
 from tracecore_lineage.ledger import ledger, pruned_tree
 from tracecore_lineage.model import rfc3339
@@ -76,15 +76,14 @@ def imported_leaves(connection: Connection, brought: Import) -> Iterator[ledger.
 
 def horizon(connection: Connection, as_of: str | None) -> Prefix:
     """Return the whole ledger as a prefix, or what was recorded up to ISO 8601 time `as_of`. Raises UsageError for an invalid time."""
-    return head(connection) if as_of is None else prefix_at(connection, _instant(as_of))
-
-
-def _instant(text: str) -> str:
+    if as_of is None:
+        return head(connection)
     try:
-        time = datetime.fromisoformat(text)
-        return rfc3339.instant(time if time.tzinfo is None else time.astimezone(UTC))
+        time = datetime.fromisoformat(as_of)
+        size = ledger.position_at(connection, rfc3339.instant(time if time.tzinfo is None else time.astimezone(UTC)))
     except (ValueError, OverflowError):  # the year 10000 in UTC is not a valid time either
-        raise UsageError(f"{text!r} is not a time: expected ISO 8601, such as 2026-11-22T15:39:45Z (UTC where no offset is given).") from None
+        raise UsageError(f"{as_of!r} is not a time: expected ISO 8601, such as 2026-11-22T15:39:45Z (UTC where no offset is given).") from None
+    return Prefix(size, size)
 
 
 def trace(connection: Connection, text: str, *, depth: int | None = None, as_of: str | None = None, places: Sequence[StorePlace] = ()) -> Trace:

@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Row, Select, select
 
-from tracecore_lineage.catalog.prefix import Prefix, select_in
+from tracecore_lineage.catalog.prefix import Prefix
 from tracecore_lineage.catalog.projection import READS, STATED, WRITES
 from tracecore_lineage.events.artifacts import CHANGES, MADE
-from tracecore_lineage.ledger.sql_tables import CHECKS, CLAIMS, EDGES, FACETS, HEAD, NAMES, RUN_EVENTS
+from tracecore_lineage.ledger.sql_tables import CHECKS, CLAIMS, EDGES, FACETS, HEAD, NAMES, RUN_EVENTS, select_in
 from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_lineage.trace.facts import CheckVerdict, Facet, Link, Naming, RunFacts, dataset_of, is_external, is_unversioned, resolve_run
 from tracecore_lineage.trace.store_paths import StorePlace, digest_at, name_at, paths_of
