@@ -15,13 +15,13 @@ from typing import Any
 from sqlmodel import SQLModel
 
 from tracecore_lineage.catalog.delegation import IMPORTED, Delegation
-from tracecore_lineage.events.artifacts import SAID_BY_CLAIMS, claims_in
-from tracecore_lineage.events.parse import BadEvent, Event, is_deleted, parse_event
+from tracecore_lineage.events.artifacts import OWNER_FACETS, claims_in
+from tracecore_lineage.events.parse import BadEvent, Event, is_deleted, parse_event, ref_or_none
 from tracecore_lineage.ledger.ledger import event_id
 from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_schemas.canonical import is_digest
 from tracecore_schemas.kinds import Use
-from tracecore_schemas.refs import Ref, RefError, external_ref, parse_ref
+from tracecore_schemas.refs import Ref, external_ref, parse_ref
 from tracecore_schemas.sql_models import BuildRow, CheckRow, ClaimRow, EdgeRow, FacetRow, NameRow, RunEventRow, StalenessRow
 
 __all__ = ["READS", "STATED", "UNVERSIONED", "WRITES", "Row", "dataset_ref", "project"]
@@ -57,6 +57,7 @@ class _Place:
     event_time: str
 
     def row(self, table: type[SQLModel], **values: Any) -> Row:
+        """Return a row of a table with the shared columns and further values."""
         owner = {"speaker": self.speaker} if "speaker" in table.model_fields else {}
         return Row(table, {"event_id": self.event_id, "seq": self.seq, **owner, "event_time": self.event_time, **values})
 
@@ -83,6 +84,7 @@ class _Authority:
 
     @classmethod
     def of(cls, event: Event, ledger: LedgerName, delegations: Sequence[Delegation]) -> _Authority:
+        """Return what an event may assert in a workspace's ledger, given the delegations of the imports that list it."""
         claimed = None if event.kind == "dataset" else LedgerName.of_producer(event.members["job"]["namespace"], event.members["producer"])
         matching = [delegation for delegation in delegations if delegation.ledger == claimed]
         own = claimed == ledger
@@ -105,16 +107,9 @@ class _Authority:
 
 
 def project(body: bytes, seq: int, ledger: LedgerName, delegations: Sequence[Delegation] = ()) -> list[Row]:
-    """Return the catalog rows of one event.
+    """Return the catalog rows of the event at position `seq` in the ledger of a workspace. Raises BadEvent for an invalid event.
 
-    Args:
-        body: exact bytes of the event.
-        seq: its position in the ledger, stored in every row.
-        ledger: the workspace's own ledger.
-        delegations: further ledgers for which it may assert facts, from imports that list it.
-
-    Raises:
-        BadEvent: invalid event.
+    `delegations` are further ledgers for which the event may assert facts, from imports that list it.
     """
     event = parse_event(body)
     authority = _Authority.of(event, ledger, delegations)
@@ -134,13 +129,9 @@ def dataset_ref(homes: Collection[str], dataset: Mapping[str, Any], absent: str)
     facet = (dataset.get("facets") or {}).get("version") or {}
     version = None if is_deleted(facet) else facet.get("datasetVersion")
     if dataset["namespace"] in homes and (version is None or is_digest(version)):
-        try:
-            ref = parse_ref(dataset["name"] if version is None else f"{dataset['name']}@{version.removeprefix('sha256:')}")
-        except RefError:
-            pass
-        else:
-            if ref.is_artifact if version is not None else ref.kind in _BY_NAME and ref.version is None:
-                return ref
+        ref = ref_or_none(dataset["name"] if version is None else f"{dataset['name']}@{version.removeprefix('sha256:')}")
+        if ref is not None and (ref.is_artifact if version is not None else ref.kind in _BY_NAME and ref.version is None):
+            return ref
     return parse_ref(external_ref(dataset["namespace"], dataset["name"], _label(version) if version else absent))
 
 
@@ -150,6 +141,7 @@ def _label(version: str) -> str:
 
 
 def _rows(event: Event, place: _Place, authority: _Authority) -> Iterator[Row]:
+    """Yield all catalog rows of an event, in which facet and name rows may repeat."""
     members = event.members
     if event.kind == "dataset":
         dataset = members["dataset"]
@@ -236,7 +228,7 @@ def _assertable(dataset: Mapping[str, Any], authority: _Authority) -> Mapping[st
     ours = namespace in authority.homes and not authority.makes(namespace)
     if not ours and (authority.ours or namespace != _IMPORTED):
         return dataset
-    excluded = SAID_BY_CLAIMS if ours and dataset_ref(authority.homes, dataset, UNVERSIONED).kind != "external" else ()
+    excluded = OWNER_FACETS if ours and dataset_ref(authority.homes, dataset, UNVERSIONED).kind != "external" else ()
     return {
         member: {name: facet for name, facet in value.items() if not name.startswith("tracecore_") and name not in excluded}
         if member in _FACETS and value
@@ -246,6 +238,7 @@ def _assertable(dataset: Mapping[str, Any], authority: _Authority) -> Mapping[st
 
 
 def _edge(event: Event, place: _Place, direction: str, ordinal: int, dataset: Mapping[str, Any], ref: Ref) -> Row:
+    """Return the edge row of an event's dataset; without a run the edge is static and belongs to the job or dataset that states it."""
     port = (dataset.get(f"{'input' if direction == 'input' else 'output'}Facets") or {}).get("tracecore_port") or {}
     static = {"input": READS, "output": WRITES} if event.run_id is None else {}
     return place.row(
@@ -266,6 +259,7 @@ def _edge(event: Event, place: _Place, direction: str, ordinal: int, dataset: Ma
 
 
 def _run_rows(event: Event, place: _Place, authority: _Authority) -> Iterator[Row]:
+    """Yield the row of a run event, those of its run facets, and those that only a trusted COMPLETE has."""
     members = event.members
     facets: Mapping[str, Any] = members["run"].get("facets") or {}
     yield place.row(
@@ -306,6 +300,7 @@ def _own_rows(event: Event, place: _Place, authority: _Authority, facets: Mappin
 
 
 def _member(facet: Mapping[str, Any], name: str, type_: type) -> Any:
+    """Return a member of a facet. Raises KeyError if the member is missing or of another type."""
     value = facet.get(name)
     if not isinstance(value, type_):
         raise KeyError(f"'{name}' as {type_.__name__}")
@@ -341,8 +336,7 @@ def _names(dataset: Mapping[str, Any], subject: str, place: _Place, authority: _
         return
     if is_deleted(symlinks):
         yield place.row(NameRow, name=name, what="GONE", other="")
-    found = [("ALIAS", other) for other in others]
-    found.append(("ALIAS", dataset))
+    found = [("ALIAS", other) for other in (*others, dataset)]
     change = _state_change(dataset)
     if not static and change.get("lifecycleStateChange") == "RENAME" and isinstance(change.get("previousIdentifier"), Mapping):
         found.append(("RENAME", change["previousIdentifier"]))
@@ -357,17 +351,14 @@ def _named(identifier: Mapping[str, Any], authority: _Authority) -> str | None:
     if not (namespace and name) or (namespace == _STORE and authority.ours):
         return None
     if namespace in authority.homes:
-        try:
-            ref = parse_ref(name)
-        except RefError:
-            pass
-        else:
-            if ref.is_artifact and ref.version is None:
-                return str(ref)
+        ref = ref_or_none(name)
+        if ref is not None and ref.is_artifact and ref.version is None:
+            return str(ref)
     return parse_ref(external_ref(namespace, name, UNVERSIONED)).unversioned
 
 
 def _facets(facets: Mapping[str, Any] | None, subject: str, place: _Place) -> Iterator[Row]:
+    """Yield a facet row for each facet of a subject."""
     for name, facet in (facets or {}).items():
         yield place.row(FacetRow, subject=subject, name=name, value=_canonical(facet))
 
@@ -389,6 +380,7 @@ def _parent(facet: Mapping[str, Any] | None) -> str | None:
 
 
 def _word(owner: Mapping[str, Any], name: str) -> str | None:
+    """Return a member if it is a string; else None."""
     value = owner.get(name)
     return value if isinstance(value, str) else None
 

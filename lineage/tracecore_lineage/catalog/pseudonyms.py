@@ -33,9 +33,7 @@ def commitment(salt: str, name: str) -> str:
 def pseudonym_of(connection: Connection, name: str) -> str:
     """Return the pseudonym of a name, inserting a new one if there is none. Needs a writing transaction.
 
-    Raises:
-        NegativeVerdict: the name's row does not match its pseudonym.
-        UsageError: the name is not valid Unicode text.
+    Raises NegativeVerdict if the name's row does not match its pseudonym, UsageError if the name is not valid Unicode text.
     """
     salt = secrets.token_hex(16)
     try:
@@ -43,7 +41,7 @@ def pseudonym_of(connection: Connection, name: str) -> str:
     except rfc8785.CanonicalizationError as error:
         raise UsageError(f"A name can't be recorded: {error}.") from None
     for found in connection.execute(select(PERSONS).where(PERSONS.c.name == name)).all():  # several where the constraints were dropped
-        if not _true(found.pseudonym, found.salt, found.name):
+        if not _matches(found.pseudonym, found.salt, found.name):
             raise NegativeVerdict(
                 f"The name kept for {found.pseudonym} is not the one it commits to, so {name!r} gets no pseudonym: run 'tracecore verify'."
             )
@@ -55,7 +53,7 @@ def pseudonym_of(connection: Connection, name: str) -> str:
 def person_of(connection: Connection, pseudonym: str) -> str | None:
     """Return the name of a pseudonym; None if it is unknown, deleted, or does not match the pseudonym."""
     rows = connection.execute(select(PERSONS).where(PERSONS.c.pseudonym == pseudonym)).all()
-    return next((row.name for row in rows if _true(row.pseudonym, row.salt, row.name)), None)
+    return next((row.name for row in rows if _matches(row.pseudonym, row.salt, row.name)), None)
 
 
 def display_name(connection: Connection, pseudonym: str) -> str:
@@ -70,7 +68,7 @@ def display_name(connection: Connection, pseudonym: str) -> str:
 def known(connection: Connection) -> Iterator[tuple[str, str]]:
     """Yield (pseudonym, name) of each valid row, sorted by pseudonym."""
     for row in connection.execute(select(PERSONS).order_by(PERSONS.c.pseudonym)):
-        if _true(row.pseudonym, row.salt, row.name):
+        if _matches(row.pseudonym, row.salt, row.name):
             yield row.pseudonym, row.name
 
 
@@ -83,7 +81,7 @@ def check_names(connection: Connection, findings: Findings) -> None:
 def invalid_names(connection: Connection) -> list[str]:
     """Return the pseudonyms whose row (name and salt) does not match, sorted."""
     rows = connection.execute(select(PERSONS).order_by(PERSONS.c.pseudonym))
-    return [str(row.pseudonym) for row in rows if not _true(row.pseudonym, row.salt, row.name)]
+    return [str(row.pseudonym) for row in rows if not _matches(row.pseudonym, row.salt, row.name)]
 
 
 def forget(connection: Connection, pseudonym: str) -> bool:
@@ -91,7 +89,8 @@ def forget(connection: Connection, pseudonym: str) -> bool:
     return connection.execute(delete(PERSONS).where(PERSONS.c.pseudonym == pseudonym)).rowcount > 0
 
 
-def _true(pseudonym: str, salt: str, name: str) -> bool:
+def _matches(pseudonym: str, salt: str, name: str) -> bool:
+    """Whether a pseudonym is that of a name and salt."""
     try:
         return commitment(salt, name) == pseudonym
     except rfc8785.CanonicalizationError:  # not text that this module wrote

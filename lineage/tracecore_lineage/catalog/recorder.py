@@ -129,25 +129,17 @@ class RecordWriter:
     def commit(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **options: P.kwargs) -> T:
         """Return the result of `work`, run in a writing transaction shared with concurrent callers and durable on return.
 
-        Args:
-            work: called with a connection that holds the write lock, then `args` and `options`. It may run in another caller's thread and must not
-                open a transaction of its own.
-
-        Raises:
-            ConnectionLost: the server went away; the error states whether the work is durable, if that is known.
+        `work` is called with a connection that holds the write lock, then `args` and `options`. It may run in another caller's thread and must not
+        open a transaction of its own. Raises ConnectionLost if the server went away; the error states whether the work is durable, if known.
         """
         done = self._group.run(lambda connection: work(connection, *args, **options))
         self.live.keep()
         return done
 
     def append_with(self, build: Callable[[Position], bytes | None]) -> ledger.Appended | None:
-        """Append an event that depends on the ledger's current position, built under the write lock.
+        """Append an event that `build` makes for the ledger's current position under the write lock, and return the event's position.
 
-        Args:
-            build: returns the event's bytes for the position before it, or None to append nothing.
-
-        Returns:
-            Position of the event; None if `build` returned None.
+        Returns None, and appends nothing, if `build` returns None.
         """
 
         def work(connection: Connection) -> ledger.Appended | None:
@@ -168,15 +160,9 @@ class RecordWriter:
         outputs: Mapping[str, Mapping[str, Any]] | None = None,
         facets: Mapping[str, Any] | None = None,
     ) -> str:
-        """Append START and COMPLETE of job `tracecore.<verb>`, stating a fact of the record itself, in the caller's transaction; return the run id.
+        """Append START and COMPLETE of a run of job `tracecore.<verb>`, which states a fact of the record itself; return the run id.
 
-        Args:
-            connection: connection in a writing transaction.
-            verb: what happened.
-            at: eventTime of both events.
-            inputs: the versions it is about.
-            outputs: dataset facets by ref, of outputs that have a name but no digest (`bug/<id>`).
-            facets: run facets of the COMPLETE.
+        `connection` is in a writing transaction; the other arguments are those of `EventMaker.fact`.
         """
         run_id = self.new_run_id()
         self.append(connection, self.events.fact(verb, run_id, facets or {}, at, inputs=inputs, outputs=outputs))
@@ -237,6 +223,8 @@ class RecordWriter:
         self.database.close()
 
     def _end(self, run_id: str, body: bytes) -> None:
+        """Append the terminal event of a run and release the run's lock. Raises RunFailed if another terminal event is recorded."""
+
         def work(connection: Connection) -> None:
             ended = current_state.ending(connection, run_id)
             if ended is not None and ended.event_id != ledger.event_id(body):
@@ -252,15 +240,10 @@ class RecordWriter:
     def append(
         self, connection: Connection, bodies: Sequence[bytes], *, key: PrivateKey | None = None, delegations: Delegations = MappingProxyType({})
     ) -> list[ledger.Appended]:
-        """Append events with their catalog and outbox rows in the caller's writing transaction.
+        """Append events, given as exact bytes, with their catalog and outbox rows in the caller's writing transaction; return one entry per body.
 
-        In a transaction shared by several callers the head is signed once, at its end.
-
-        Args:
-            connection: connection in a writing transaction.
-            bodies: exact bytes of each event.
-            key: key that signs the new head; None for the active key.
-            delegations: by event id, what an imported event may assert.
+        `key` (by default the active one) signs the new head, at the end of the transaction if several callers share it. `delegations` are, by event
+        id, what an imported event may assert.
         """
         grouped = key is None and connection.get_execution_options().get("tracecore_grouped")
         appended = ledger.append(connection, bodies, None if grouped else lambda size, root: self._sign(size, root, key))
@@ -275,9 +258,11 @@ class RecordWriter:
         return appended
 
     def _sign(self, size: int, root: bytes, key: PrivateKey | None = None) -> str:
+        """Return the checkpoint over a tree's size and root, signed by `key` or else by the active key."""
         return notes.sign(key or self.keys.private(), self.ledger.origin, size, root)
 
     def _environment_events(self, connection: Connection, environment: Environment | None) -> tuple[bytes, ...]:
+        """Return the events that record an environment; empty if it is None or recorded already."""
         if environment is None or environment.digest in self._environments:
             return ()
         run_id = environment_run(self.ledger, environment.digest)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -42,11 +42,9 @@ def statement(erasure: Erasure, key: str) -> dict[str, Any]:
 
 
 def read_erasure(facet: Mapping[str, Any], seq: int) -> Erasure:
-    """Parse an erasure from the run facet of its START (`plan`) or COMPLETE (`envelope`), without verifying the signature.
+    """Parse an erasure from the run facet of its START (`plan`) or COMPLETE (`envelope`) at position `seq`, without verifying the signature.
 
-    Raises:
-        EnvelopeError: the envelope can't be read.
-        ValueError: a member is missing or of another type (KeyError and TypeError too).
+    Raises EnvelopeError if the envelope can't be read; ValueError, KeyError or TypeError if a member is missing or of another type.
     """
     envelope = facet.get("envelope")
     content = json.loads(open_envelope(envelope).payload)["predicate"] if envelope is not None else facet["plan"]
@@ -68,7 +66,8 @@ def read_erasure(facet: Mapping[str, Any], seq: int) -> Erasure:
 
 
 def _version(part: Mapping[str, Any]) -> Erased:
-    files = tuple(ErasedFile(str(gone["path"]), str(gone["digest"]), int(gone["size_bytes"]), gone["rows"], gone["left"]) for gone in part["files"])
+    """Parse the erased files of one version."""
+    files = tuple(ErasedFile(str(file["path"]), str(file["digest"]), int(file["size_bytes"]), file["rows"], file["left"]) for file in part["files"])
     return Erased(str(part["ref"]), str(part["location"]), part["version"], files)
 
 
@@ -97,8 +96,8 @@ class Tombstones:
     @cached_property
     def _by_table(self) -> Mapping[str, list[ErasedFile]]:
         found: dict[str, list[ErasedFile]] = {}
-        for gone in (*self.brought, *(gone for erasure in self.erasures if erasure.done for gone in erasure.commits)):
-            found.setdefault(gone.table, []).append(gone)
+        for commit in (*self.brought, *(commit for erasure in self.erasures if erasure.done for commit in erasure.commits)):
+            found.setdefault(commit.table, []).append(commit)
         return found
 
     def of(self, artifact: Artifact) -> list[tuple[Erasure, Erased]]:
@@ -111,7 +110,7 @@ class Tombstones:
 
     def gone(self, artifact: Artifact) -> tuple[ErasedFile, ...]:
         """Return the files of a version that completed erasures removed."""
-        return tuple(gone for erasure, erased in self.of(artifact) if erasure.done for gone in erased.files)
+        return tuple(file for erasure, erased in self.of(artifact) if erasure.done for file in erased.files)
 
     def commits(self, table: str) -> Sequence[ErasedFile]:
         """Return the commits of a Delta table that completed erasures rewrote, oldest first."""
@@ -119,7 +118,8 @@ class Tombstones:
 
     def unreadable(self, artifact: Artifact) -> Erasure | None:
         """Return the latest erasure, planned or done, that makes a version unreadable; None if it is readable."""
-        return next((erasure for erasure, _ in reversed(self.of(artifact))), None)
+        erasures = self.of(artifact)
+        return erasures[-1][0] if erasures else None
 
     def sentence(self, artifact: Artifact) -> str | None:
         """Return a sentence stating why a version can't be read; None if it can."""
@@ -137,8 +137,9 @@ class Tombstones:
         drives: dict[str, str] = {}
         for erasure in self.erasures:
             if erasure.what == WITHDRAWAL:
-                files |= dict.fromkeys(erasure.withdrawn, f"consent was withdrawn on {erasure.day}: {erasure.reason}.")
-                drives |= dict.fromkeys(erasure.drives, f"consent was withdrawn on {erasure.day}: {erasure.reason}.")
+                why = f"consent was withdrawn on {erasure.day}: {erasure.reason}."
+                files |= dict.fromkeys(erasure.withdrawn, why)
+                drives |= dict.fromkeys(erasure.drives, why)
         return ErasureFilter(files, drives)
 
 
@@ -150,7 +151,7 @@ def tombstones(connection: Connection, own: LedgerName, *, refs: Iterable[str] |
 
 
 def withdrawn(connection: Connection, own: LedgerName) -> ErasureFilter:
-    """Return what may not come back; what was pruned may, and is not read."""
+    """Return the files and drives whose consent was withdrawn, which must not be ingested again; pruned ones may be, and are not read here."""
     return Tombstones(_erasures(connection, own, {f"tracecore.{WITHDRAWAL}"}, None)).withdrawn()
 
 
@@ -184,7 +185,7 @@ def _joined(promised: Erasure, done: Erasure) -> Erasure:
     """Return the completed erasure with the position of its START, so that anything made after the START counts as made again."""
     if promised.done or not done.done:
         return promised
-    return Erasure(**{name: getattr(done, name) for name in done.__slots__} | {"seq": min(promised.seq, done.seq)})
+    return replace(done, seq=min(promised.seq, done.seq))
 
 
 def remade(connection: Connection, own: LedgerName, erasures: Sequence[Erasure], refs: Iterable[str] | None = None) -> dict[tuple[str, str], int]:

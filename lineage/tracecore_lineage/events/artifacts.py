@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
+from tracecore_lineage.events.parse import ref_or_none
 from tracecore_schemas.canonical import hex_of, is_digest
 from tracecore_schemas.kinds import Media, kind_of
-from tracecore_schemas.refs import RefError, external_ref, parse_ref
+from tracecore_schemas.refs import external_ref
 from tracecore_schemas.run import Artifact, DeltaVersion, FieldSpec, Origin, TableVersion, Unknown
 
-__all__ = ["CHANGES", "MADE", "SAID_BY_CLAIMS", "STANDARD", "UNVERSIONED", "Claim", "artifact_from", "bare", "claims_in", "own_name", "table_of"]
+__all__ = ["CHANGES", "MADE", "OWNER_FACETS", "STANDARD", "UNVERSIONED", "Claim", "artifact_from", "bare", "claims_in", "own_name", "table_of"]
 
 STANDARD = frozenset({"schema", "version", "symlinks", "tracecore_artifact", "tracecore_origin", "tracecore_unknowns"})
 """Dataset facets that carry the fields of an `Artifact`; all others are its `facets`."""
@@ -70,11 +71,12 @@ def bare(facet: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _list(found: Mapping[str, Any], facet: str, member: str) -> Sequence[Any]:
+    """Return the list `member` of a facet; empty if there is none."""
     return (found.get(facet) or {}).get(member) or ()
 
 
 MADE = "made this version"
-SAID_BY_CLAIMS = frozenset({"symlinks", "lifecycleStateChange"})
+OWNER_FACETS = frozenset({"symlinks", "lifecycleStateChange"})
 """Dataset facets that only the artifact's own workspace may state."""
 CHANGES = {"DROP": "dropped it", "TRUNCATE": "emptied it", "ALTER": "altered it", "OVERWRITE": "overwrote it", "CREATE": "created it"}
 
@@ -92,21 +94,19 @@ def claims_in(members: Mapping[str, Any], foreign: Callable[[str], bool]) -> Ite
     """Yield the claims of a parsed event, each once; `foreign` is whether a namespace is a workspace's over which the producer has no authority."""
     listed = [(dataset, False) for dataset in (*members.get("inputs", ()), *([] if {"run", "job"} & members.keys() else [members["dataset"]]))]
     listed += [(dataset, True) for dataset in members.get("outputs", ())]
-    yield from dict.fromkeys(claim for dataset, written in listed for claim in _of(dataset, foreign, written=written))
+    yield from dict.fromkeys(claim for dataset, written in listed for claim in _claims_of(dataset, foreign, written=written))
 
 
 def own_name(namespace: object, name: object, foreign: Callable[[str], bool]) -> str | None:
     """Return the `kind/name` that a dataset's namespace and name denote if it is an artifact or bug in a foreign workspace; else None."""
     if not (isinstance(namespace, str) and isinstance(name, str) and foreign(namespace)):
         return None
-    try:
-        ref = parse_ref(name)
-    except RefError:
-        return None
-    return ref.unversioned if (ref.is_artifact or ref.kind == "bug") and ref.version is None else None
+    ref = ref_or_none(name)
+    return ref.unversioned if ref is not None and (ref.is_artifact or ref.kind == "bug") and ref.version is None else None
 
 
-def _of(dataset: Mapping[str, Any], foreign: Callable[[str], bool], *, written: bool) -> Iterator[Claim]:
+def _claims_of(dataset: Mapping[str, Any], foreign: Callable[[str], bool], *, written: bool) -> Iterator[Claim]:
+    """Yield the claims that an event makes by one of its datasets; `written` is whether the dataset is an output."""
     facets = _object(dataset.get("facets"))
     version = _object(facets.get("version")).get("datasetVersion")
     digest = hex_of(version) if isinstance(version, str) and is_digest(version) else ""
@@ -118,7 +118,8 @@ def _of(dataset: Mapping[str, Any], foreign: Callable[[str], bool], *, written: 
         if written or change in {*CHANGES, "RENAME"}:
             yield Claim(ours, digest, _did(change, digest, version, previous))
     elif written or change is not None:
-        for identifier in _as_list(_object(facets.get("symlinks")).get("identifiers")):
+        identifiers = _object(facets.get("symlinks")).get("identifiers")
+        for identifier in identifiers if isinstance(identifiers, list) else ():
             alias = own_name(_object(identifier).get("namespace"), _object(identifier).get("name"), foreign)
             if alias is not None:
                 yield Claim(alias, digest, f"{_did(change, digest, version, previous)}, under the name {called}")
@@ -128,7 +129,7 @@ def _of(dataset: Mapping[str, Any], foreign: Callable[[str], bool], *, written: 
 
 
 def _did(change: object, digest: str, version: object, previous: Mapping[str, Any]) -> str:
-    """Return the claim text for a lifecycle change or write."""
+    """Return the predicate of a claim, such as `dropped it`, for a lifecycle change or a write."""
     if change == "RENAME":
         return f"renamed {_called(previous)} to it"
     if isinstance(change, str) and change in CHANGES and not (digest and change in {"OVERWRITE", "CREATE"}):
@@ -139,6 +140,7 @@ def _did(change: object, digest: str, version: object, previous: Mapping[str, An
 
 
 def _called(dataset: Mapping[str, Any]) -> str:
+    """Return the external ref of a dataset without version, or a text if its name is missing."""
     namespace, name = dataset.get("namespace"), dataset.get("name")
     if not (isinstance(namespace, str) and isinstance(name, str) and namespace and name):
         return "a dataset without a name"
@@ -146,8 +148,5 @@ def _called(dataset: Mapping[str, Any]) -> str:
 
 
 def _object(value: Any) -> Mapping[str, Any]:
+    """Return the value if it is a JSON object, else an empty one."""
     return value if isinstance(value, Mapping) else {}
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from enum import Enum
 from functools import cache
@@ -164,13 +165,10 @@ class EventMaker:
         inputs: Sequence[RunInput] = (),
         outputs: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> tuple[bytes, bytes]:
-        """Return START and COMPLETE of a run of job `tracecore.<verb>`, which states a fact of the record itself.
+        """Return START and COMPLETE, both at time `at`, of a run of job `tracecore.<verb>`, which states a fact of the record itself.
 
-        Args:
-            run_facets: run facets of the COMPLETE.
-            at: eventTime of both events.
-            inputs: the versions it is about.
-            outputs: dataset facets by ref, of outputs that have a name but no digest (`bug/<id>`).
+        `run_facets` are those of the COMPLETE, `inputs` the versions that the fact is about, `outputs` the dataset facets by ref of outputs that have
+        a name but no digest (`bug/<id>`).
         """
         job = Job(self.namespace, f"tracecore.{verb}", {"jobType": _job_type(verb.upper())})
         common = {"processing_engine": _engine()}
@@ -244,6 +242,7 @@ class EventMaker:
         inputs: Sequence[InputDataset] = (),
         outputs: Sequence[OutputDataset] = (),
     ) -> bytes:
+        """Return an event of a stage run, with the facets that all its events have and `further` run facets."""
         run_facets: dict[str, Any] = {"tracecore_execution": _execution(run), "processing_engine": _engine()}
         if run.parent is not None:
             run_facets["parent"] = _parent(run.parent)
@@ -251,9 +250,8 @@ class EventMaker:
         if run.description:
             job_facets["documentation"] = documentation_job.DocumentationJobFacet(run.description, producer=producer())
         if run.code is not None:
-            code = run.code
             job_facets["sourceCodeLocation"] = source_code_location_job.SourceCodeLocationJobFacet(
-                code.type, code.url, path=code.path, version=code.version, producer=producer()
+                run.code.type, run.code.url, path=run.code.path, version=run.code.version, producer=producer()
             )
         return self.event(state, Run(run.id, {**run_facets, **(further or {})}), Job(self.namespace, run.job, job_facets), at, inputs, outputs)
 
@@ -271,10 +269,10 @@ def _kept(owner: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _execution(run: StageRun) -> facets.TracecoreExecutionRunFacet:
-    plugin = None if run.plugin is None else {name: getattr(run.plugin, name) for name in run.plugin.__slots__}
+    """Return the facet of how a stage ran."""
     return facets.TracecoreExecutionRunFacet(
         run.stage.value if run.stage else None,
-        plugin,
+        None if run.plugin is None else asdict(run.plugin),
         dict(run.params),
         None if run.seed is None else str(run.seed),
         run.key,

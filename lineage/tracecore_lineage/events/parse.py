@@ -13,9 +13,10 @@ from typing import Any
 
 from tracecore.errors import UsageError
 from tracecore_lineage.model import rfc3339
+from tracecore_schemas.refs import Ref, RefError, parse_ref
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 
-__all__ = ["BadEvent", "Event", "is_deleted", "parse_event", "strict_json"]
+__all__ = ["BadEvent", "Event", "is_deleted", "parse_event", "ref_or_none", "strict_json"]
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -53,6 +54,14 @@ class Event:
 def is_deleted(facet: Any) -> bool:
     """Whether a facet is marked as deleted (`_deleted`)."""
     return isinstance(facet, dict) and facet.get("_deleted") is True
+
+
+def ref_or_none(text: str) -> Ref | None:
+    """Return a text parsed as a ref; None if the text is not a valid ref."""
+    try:
+        return parse_ref(text)
+    except RefError:
+        return None
 
 
 def strict_json(body: bytes) -> Any:
@@ -95,6 +104,7 @@ def parse_event(body: bytes) -> Event:
 
 
 def _run(members: Mapping[str, Any]) -> str:
+    """Check the run and type of a run event, and return the run's id in lower case."""
     run = _object(members, "run", "the event")
     run_id = _text(run, "runId", "run")
     if not _UUID.fullmatch(run_id):
@@ -106,6 +116,7 @@ def _run(members: Mapping[str, Any]) -> str:
 
 
 def _job(members: Mapping[str, Any]) -> None:
+    """Check the job of an event."""
     job = _object(members, "job", "the event")
     _text(job, "namespace", "job")
     _text(job, "name", "job")
@@ -113,6 +124,7 @@ def _job(members: Mapping[str, Any]) -> None:
 
 
 def _datasets(members: Mapping[str, Any]) -> None:
+    """Check the inputs and outputs of an event."""
     for name in ("inputs", "outputs"):
         entries = members.get(name, [])
         if not isinstance(entries, list):
@@ -123,6 +135,7 @@ def _datasets(members: Mapping[str, Any]) -> None:
 
 
 def _dataset(entry: Any, where: str) -> None:
+    """Check one dataset; `where` is its place in the event, for messages."""
     if not isinstance(entry, dict):
         raise BadEvent(f"{where}: expected a dataset, a JSON object, found {_word(entry)}")
     _text(entry, "namespace", where)
@@ -134,6 +147,7 @@ def _dataset(entry: Any, where: str) -> None:
 
 
 def _facets(owner: Mapping[str, Any], member: str, where: str) -> None:
+    """Check that `member`, if present, maps names to facets with `_producer` and `_schemaURL`."""
     found = owner.get(member, {})
     if not isinstance(found, dict):
         raise BadEvent(f"{where}.{member}: expected facets by name, found {_word(found)}")
@@ -146,6 +160,7 @@ def _facets(owner: Mapping[str, Any], member: str, where: str) -> None:
 
 
 def _object(owner: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
+    """Return a member that must be a JSON object. Raises BadEvent."""
     value = owner.get(name)
     if not isinstance(value, dict):
         raise BadEvent(f"{where}: expected an object '{name}', found {_word(value)}")
@@ -153,6 +168,7 @@ def _object(owner: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
 
 
 def _text(owner: Mapping[str, Any], name: str, where: str) -> str:
+    """Return a member that must be a text and not empty. Raises BadEvent."""
     value = owner.get(name)
     if not isinstance(value, str) or not value:
         raise BadEvent(f"{where}: expected a text '{name}', found {_word(value)}")
@@ -164,6 +180,7 @@ def _printable(letter: str) -> str:
 
 
 def _word(value: Any) -> str:
+    """Return a JSON value as shown in messages: lists and objects only by their type."""
     if value is None:
         return "none"
     if isinstance(value, (str, int, float)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from tracecore.store.protocol import ErasedFile
@@ -27,23 +27,12 @@ class Erased:
     @property
     def size_bytes(self) -> int:
         """Total recorded size of the files."""
-        return sum(gone.size_bytes for gone in self.files)
+        return sum(file.size_bytes for file in self.files)
 
     @property
     def rows(self) -> int:
         """Total rows of the data files."""
-        return sum(gone.rows or 0 for gone in self.files)
-
-    def document(self) -> dict[str, Any]:
-        """Return the JSON object for the signed statement."""
-        return {
-            "ref": self.ref,
-            "location": self.location,
-            "version": self.version,
-            "files": [
-                {"path": gone.path, "digest": gone.digest, "size_bytes": gone.size_bytes, "rows": gone.rows, "left": gone.left} for gone in self.files
-            ],
-        }
+        return sum(file.rows or 0 for file in self.files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +75,10 @@ class Erasure:
         return self.at.partition("T")[0]
 
     def document(self) -> dict[str, Any]:
-        """Return the predicate of the statement, without the key."""
-        return {
-            "type": PREDICATE,
-            "what": self.what,
-            "reason": self.reason,
-            "at": self.at,
-            "run": self.run,
-            "drives": list(self.drives),
-            "withdrawn": list(self.withdrawn),
-            "people": list(self.people),
-            "builds": list(self.builds),
-            "versions": [version.document() for version in self.versions],
-            "commits": [{"path": gone.path, "digest": gone.digest, "size_bytes": gone.size_bytes, "left": gone.left} for gone in self.commits],
-        }
+        """Return the predicate of the signed statement (docs/formats/tombstone.md), without the key."""
+        members = asdict(self)
+        for member in ("seq", "done", "envelope"):
+            del members[member]
+        for commit in members["commits"]:
+            del commit["rows"]
+        return {"type": PREDICATE, **members}

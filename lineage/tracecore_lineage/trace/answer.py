@@ -46,7 +46,7 @@ def assemble(reader: Reader, walk: Walk) -> Assembled:
     runs = reader.runs([*walk.runs, *(run for makers in walk.made_by.values() for run in makers)])
     checks = reader.checks(of_runs=walk.runs, targets=walk.levels)
     facets = reader.facets([*walk.levels, *(f"run:{run}" for run in [*walk.runs, *(check.run for check in checks)])])
-    _name_unmade(walk, facets)
+    _add_unmade_gaps(walk, facets)
     nodes = _nodes(reader, walk, runs, checks, facets)
     checked: dict[str, list[CheckVerdict]] = {}
     for check in checks:
@@ -75,7 +75,7 @@ def assemble(reader: Reader, walk: Walk) -> Assembled:
     return Assembled(trace, facets, runs, tuple(checks))
 
 
-def _name_unmade(walk: Walk, facets: Facets) -> None:
+def _add_unmade_gaps(walk: Walk, facets: Facets) -> None:
     """In a backward walk, add a gap for every version that has neither a recorded maker nor a declared origin; labelers are exempt."""
     if walk.direction != "backward":
         return
@@ -86,6 +86,7 @@ def _name_unmade(walk: Walk, facets: Facets) -> None:
 
 
 def _nodes(reader: Reader, walk: Walk, runs: Mapping[str, RunFacts], checks: list[CheckVerdict], facets: Facets) -> list[Node]:
+    """Return the nodes of a walk by distance from the root, then ref; in a forward walk builds first."""
     makers = {
         ref: sorted((runs[run] for run in made_by if run in runs), key=lambda run: (run.ended_at or "", run.id))
         for ref, made_by in walk.made_by.items()
@@ -125,6 +126,7 @@ def _nodes(reader: Reader, walk: Walk, runs: Mapping[str, RunFacts], checks: lis
 
 
 def _run_node(reader: Reader, run: RunFacts, checks: Sequence[CheckVerdict], facets: Facets) -> RunNode:
+    """Return a run as shown in answers, with its checks and with the stage, plugin and parameters of its facet `tracecore_execution`."""
     of_run = facets.get(f"run:{run.id}", {})
     execution: dict[str, Any] = of_run["tracecore_execution"].value if "tracecore_execution" in of_run else {}
     plugin, params = _members(execution.get("plugin")), _members(execution.get("params"))
@@ -238,22 +240,15 @@ def _members(value: Any) -> Mapping[str, Any]:
 
 _OF_STORAGE = frozenset({"tracecore_artifact", "symlinks", "version", "schema", "tracecore_port"})
 """Facets about storage: every run that makes or reads the same version repeats them with its own values."""
-_TOMBSTONE = "tracecore_tombstone"
 _OF_USE = frozenset({"dataQualityAssertions", "dataQualityMetrics", "outputStatistics", "inputStatistics", "inputSubset", "outputSubset"})
 
 
 def changes_since_seal(now: Reader, walk: Walk, then: Assembled, bound: int) -> list[dict[str, Any]]:
-    """Return what was recorded from position `bound` on about the nodes and runs of a trace.
+    """Return what was recorded after a build's seal about the nodes and runs of its trace, as entries sorted by ledger position.
 
-    Args:
-        now: reader of everything that the question may see, usually the whole ledger.
-        walk: the walk in the build's prefix.
-        then: the answer assembled from that walk.
-        bound: end of the build's prefix.
-
-    Returns:
-        Entries with `at`, `what` (`facet`, `facet deleted`, `erased`, `gap filled`, `check failed`, `state`, `bug reported`, `cosigned`), details,
-        `position` and `recorded_at`; sorted by position.
+    `now` reads everything that the question may see; `walk` and the answer `then` are of the build's prefix, which ends at position `bound`. Entries
+    have `at`, `what` (`facet`, `facet deleted`, `erased`, `gap filled`, `check failed`, `state`, `bug reported`, `cosigned`), details, `position`
+    and `recorded_at`.
     """
     if now.prefix.bound <= bound:
         return []
@@ -272,6 +267,7 @@ def changes_since_seal(now: Reader, walk: Walk, then: Assembled, bound: int) -> 
 
 
 def _facets(now: Reader, walk: Walk, then: Assembled, bound: int) -> list[dict[str, Any]]:
+    """Return an entry for each facet of a node or run that later events added, changed or deleted."""
     subjects = {ref: ref for ref in walk.levels} | {f"run:{run}": f"run/{run}" for run in walk.runs}
     entries: list[dict[str, Any]] = []
     for subject, facets in now.facets(subjects, since=bound, deleted=True).items():
@@ -284,7 +280,7 @@ def _facets(now: Reader, walk: Walk, then: Assembled, bound: int) -> list[dict[s
                     continue
                 what, value = ("facet deleted", None) if facet.is_deleted else ("facet", facet.value)
                 entry = {"at": subjects[subject], "what": what, "name": name, "value": value, "position": facet.seq}
-                entries.append(entry if name != _TOMBSTONE else _erased(entry))
+                entries.append(_erased(entry) if name == "tracecore_tombstone" else entry)
     return entries
 
 
@@ -297,6 +293,7 @@ def _erased(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _filled_gaps(now: Reader, then: Assembled, bound: int) -> list[dict[str, Any]]:
+    """Return an entry for each version without a maker that a later event says a run made."""
     open_gaps = {gap["at"] for gap in then.trace["gaps"] if gap["missing"] == "producing run"}
     filled: dict[str, dict[str, Any]] = {}
     for link in now.outputs_like(open_gaps):
@@ -306,6 +303,7 @@ def _filled_gaps(now: Reader, then: Assembled, bound: int) -> list[dict[str, Any
 
 
 def _failed_checks(now: Reader, walk: Walk, bound: int) -> list[dict[str, Any]]:
+    """Return an entry for each check of a walk's node that failed later."""
     made = {(ref, run) for ref, runs in walk.made_by.items() for run in runs}
     return [
         {"at": check.target, "what": "check failed", "name": check.name, "severity": check.severity, "message": check.message, "position": check.seq}
@@ -315,6 +313,7 @@ def _failed_checks(now: Reader, walk: Walk, bound: int) -> list[dict[str, Any]]:
 
 
 def _states(now: Reader, walk: Walk, then: Assembled, bound: int) -> list[dict[str, Any]]:
+    """Return an entry for each run of a walk whose state changed later."""
     known = now.runs(walk.runs)
     return [
         {"at": f"run/{run}", "what": "state", "state": known[run].state.value, "position": known[run].seq}

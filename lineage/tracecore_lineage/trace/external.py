@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tracecore_lineage.catalog.projection import STATED, WRITES
 from tracecore_lineage.trace.facts import Link, Naming, RunFacts, dataset_of, is_external, label_of
 from tracecore_lineage.trace.reader import Reader
 from tracecore_schemas.refs import parse_ref
@@ -208,7 +209,7 @@ class Datasets:
                     outputs[link.ref].append(link)  # a store path denotes a single version
         runs = self.reader.runs({link.run for links in outputs.values() for link in links})
         emptied: dict[str, list[Link]] = defaultdict(list)
-        for link in self.reader.described(called["external"]):
+        for link in self.reader.links("name", called["external"], STATED, WRITES, kind="external"):
             emptied[dataset_of(link.ref)].append(link)
         for dataset in made:
             stated = [] if dataset.ours else [link for name in dataset.names for link in emptied.get(name, ()) if link.change in _EMPTYING]

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from tracecore_lineage.catalog.projection import UNVERSIONED
+from tracecore_lineage.events.artifacts import bare
 from tracecore_lineage.events.parse import is_deleted
 from tracecore_schemas.kinds import RunState
 
@@ -49,7 +50,6 @@ def label_of(ref: str) -> str:
     return version if is_external(name) else f"sha256:{version}"
 
 
-_ENVELOPE = frozenset({"_producer", "_schemaURL"})
 _TERMINAL = frozenset({RunState.COMPLETE.value, RunState.FAIL.value, RunState.ABORT.value})
 
 
@@ -149,7 +149,7 @@ class Facet:
     def value(self) -> Any:
         """The parsed value without its members `_producer` and `_schemaURL`."""
         value = json.loads(self.text)
-        return {name: member for name, member in value.items() if name not in _ENVELOPE} if isinstance(value, dict) else value
+        return bare(value) if isinstance(value, dict) else value
 
     @property
     def is_deleted(self) -> bool:

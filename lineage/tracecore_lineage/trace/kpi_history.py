@@ -49,15 +49,9 @@ class KpiHistory(TypedDict):
 
 
 def kpi_history(connection: Connection, text: str, *, kpis: Sequence[str] = (), as_of: str | None = None) -> KpiHistory:
-    """Return the KPIs of every version of a report, in the order in which the versions were made.
+    """Return the KPIs (only `kpis`, if any) of every version of the report `kpi_report/<name>`, in the order in which the versions were made.
 
-    Args:
-        text: `kpi_report/<name>`.
-        kpis: names to include; all if empty.
-        as_of: ISO 8601 time up to which events count.
-
-    Raises:
-        UsageError: unknown report or KPI, with the nearest match, or an invalid time.
+    `as_of` is an ISO 8601 time up to which events count. Raises UsageError for an unknown report or KPI, with the nearest match, or an invalid time.
     """
     with readable_catalog():
         reader = Reader(connection, horizon(connection, as_of))
@@ -133,6 +127,7 @@ def _intervals(stated: Any, names: Sequence[str]) -> dict[str, list[float]]:
 
 
 def _change(before: KpiVersion, values: Mapping[str, float | None], intervals: Mapping[str, list[float]]) -> dict[str, KpiChange]:
+    """Return the change of each KPI that has a value in both versions."""
     found: dict[str, KpiChange] = {}
     for name, value in values.items():
         earlier = before["values"].get(name)

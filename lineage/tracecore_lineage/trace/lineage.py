@@ -41,12 +41,9 @@ def catalog_as_of(connection: Connection, prefix: Prefix) -> Iterator[Reader]:
 
 @contextmanager
 def of_build(now: Reader, ref: str, prefix: Prefix) -> Iterator[Reader]:
-    """Open a reader of the prefix that a sealed build was sealed over, in this ledger or, for an imported build, in its ledger of origin.
+    """Open a reader of the prefix that build `ref` was sealed over, in this ledger or, for an imported build, in its ledger of origin.
 
-    Args:
-        now: reader of everything that the question may see.
-        ref: ref of the build.
-        prefix: prefix that ends with the COMPLETE of its release run in this ledger.
+    `now` reads everything that the question may see; `prefix` ends with the COMPLETE of the build's release run in this ledger.
     """
     if prefix == now.prefix:
         yield now
@@ -106,7 +103,7 @@ def trace(connection: Connection, text: str, *, depth: int | None = None, as_of:
                 reader.places = places if reader.own == now.own else ()
                 versions = () if start.batches else start.versions
                 note_static(reader, walk_backward(reader, walk, versions, runs=start.runs, level=len(walk.runs), depth=_checked(depth)), walk)
-                _say_cut(walk, depth)
+                _note_cut(walk, depth)
                 answer = assemble(reader, walk)
             answer.trace["later"] = changes_since_seal(now, walk, answer, start.prefix.bound)
         return answer.trace
@@ -120,17 +117,19 @@ def impact(connection: Connection, text: str, *, depth: int | None = None, as_of
         walk = start.begin("forward", _checked(depth))
         relation = walk_forward(now, walk, [ref for ref, _ in start.versions], runs=start.runs, level=start.level, depth=depth)
         note_static(now, relation, walk)
-        _say_cut(walk, depth)
+        _note_cut(walk, depth)
         return assemble(now, walk).trace
 
 
 def _checked(depth: int | None) -> int | None:
+    """Return the depth. Raises UsageError if it is negative."""
     if depth is not None and depth < 0:
         raise UsageError(f"A depth counts levels of runs: expected 0 or more, found {depth}.")
     return depth
 
 
-def _say_cut(walk: Walk, depth: int | None) -> None:
+def _note_cut(walk: Walk, depth: int | None) -> None:
+    """Add a note to a walk that was cut at `depth` levels of runs."""
     if walk.truncated:
         cut = f"Cut after {depth} level{'' if depth == 1 else 's'} of runs: what lies beyond is not shown."
         walk.note = cut if walk.note is None else f"{walk.note} {cut}"

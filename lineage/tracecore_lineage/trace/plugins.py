@@ -12,24 +12,19 @@ from tracecore_lineage.ledger.sql_tables import FACETS
 
 __all__ = ["recorded_plugins"]
 
-_FACET = "tracecore_execution"
 _IDENTITY = ("entry_point", "distribution", "version", "source_digest")
 
 
 def recorded_plugins(connection: Connection) -> list[dict[str, Any]]:
-    """Return every plugin version that a recorded run used.
+    """Return every plugin version that a recorded run used, sorted.
 
-    Returns:
-        Dicts with `entry_point`, `distribution`, `version`, `source_digest`, `stages` (sorted names) and `runs` (count), sorted by the first four.
+    Each is a dict with `entry_point`, `distribution`, `version`, `source_digest`, `stages` (sorted names) and `runs` (their number).
     """
-    latest: dict[str, tuple[tuple[str, str], str]] = {}
-    for row in connection.execute(select(FACETS.c.subject, FACETS.c.event_time, FACETS.c.event_id, FACETS.c.value).where(FACETS.c.name == _FACET)):
-        moment = (row.event_time, row.event_id)
-        # START and COMPLETE both carry the facet; the latest wins, as with every facet.
-        if row.subject not in latest or moment > latest[row.subject][0]:
-            latest[row.subject] = (moment, row.value)
+    query = select(FACETS.c.subject, FACETS.c.value).where(FACETS.c.name == "tracecore_execution").order_by(FACETS.c.event_time, FACETS.c.event_id)
+    # START and COMPLETE both carry the facet; the latest wins, as with every facet.
+    latest = {row.subject: row.value for row in connection.execute(query)}
     found: dict[tuple[str, ...], dict[str, Any]] = {}
-    for _, text in latest.values():
+    for text in latest.values():
         plugin = json.loads(text).get("plugin")
         if not isinstance(plugin, Mapping):
             continue  # runs recorded by tracecore itself have no plugin

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Row, Select, select
 
 from tracecore_lineage.catalog.prefix import Prefix
-from tracecore_lineage.catalog.projection import READS, STATED, WRITES
+from tracecore_lineage.catalog.projection import READS, WRITES
 from tracecore_lineage.events.artifacts import CHANGES, MADE
 from tracecore_lineage.ledger.sql_tables import CHECKS, CLAIMS, EDGES, FACETS, HEAD, NAMES, RUN_EVENTS, select_in
 from tracecore_lineage.model.ledger_name import LedgerName
@@ -51,9 +51,7 @@ class Reader:
 
     def origin(self, run: RunFacts) -> Origin | None:
         """Return the workspace that a run was imported from; None unless the run was imported."""
-        if self.rank(run.speaker) != 1:
-            return None
-        return Origin(ledger_id=run.speaker, slug=run.namespace)
+        return Origin(ledger_id=run.speaker, slug=run.namespace) if self.rank(run.speaker) == 1 else None
 
     def rank(self, speaker: str) -> int:
         """Return the precedence of a ledger id: 2 for this workspace, 1 for an imported workspace, 0 for another producer (empty id)."""
@@ -74,7 +72,7 @@ class Reader:
         An unversioned edge is dropped if the run also has a versioned one of the same dataset and direction. Sorted by run, direction, role, ref.
         """
         known = self.runs(runs)
-        links = [link for link in self._links("run_id", known, "input", "output") if link.speaker == known[link.run].speaker]
+        links = [link for link in self.links("run_id", known, "input", "output") if link.speaker == known[link.run].speaker]
         terminal = {run.terminal for run in known.values()}
         # The terminal event's edge takes precedence: START may not know the producing run yet.
         links.sort(key=lambda link: (link.event_id not in terminal, link.order))
@@ -87,15 +85,15 @@ class Reader:
 
     def outputs_like(self, refs: Iterable[str]) -> list[Link]:
         """Return every output edge of these refs in any run state, once per run and role, earliest first."""
-        return self._once(self._links("ref", refs, "output"))
+        return self._once(self.links("ref", refs, "output"))
 
     def outputs_of(self, kind: str, names: Iterable[str]) -> list[Link]:
         """Return every output edge of these names, in any version and run state, earliest first."""
-        return sorted(self._links("name", names, "output", kind=kind), key=lambda link: link.order)
+        return sorted(self.links("name", names, "output", kind=kind), key=lambda link: link.order)
 
     def inputs_like(self, refs: Iterable[str]) -> list[Link]:
         """Return every input edge of these refs in any run state, once per run and role, earliest first."""
-        return self._once(self._links("ref", refs, "input"))
+        return self._once(self.links("ref", refs, "input"))
 
     def read_of(self, dataset: str) -> set[str]:
         """Return the refs (all versions) under which runs read an external dataset."""
@@ -144,7 +142,7 @@ class Reader:
             meant = [ref for ref in named[row.subject] if row.version in {"", ref.partition("@")[2]}]
             found.update((ref, row.run_id or "", row.job, row.says) for ref in meant)
         found.update(self._claimed_by_path(named))
-        every = self._once(self._links("ref", (ref for refs in named.values() for ref in refs), "output"))
+        every = self._once(self.links("ref", (ref for refs in named.values() for ref in refs), "output"))
         runs = self.runs({link.run for link in every})
         others = {(link.ref, link.run) for link in every} - {(link.ref, link.run) for link in self.ours_first(every)}
         found.update((ref, run, f"{runs[run].namespace}/{runs[run].job}", MADE) for ref, run in others)
@@ -177,21 +175,9 @@ class Reader:
             found.setdefault(link.ref, link)
         return found
 
-    def static_of(self, kind: str, names: Iterable[str]) -> list[Link]:
-        """Return every static edge of these names in any version; `run` is the job or dataset that stated it."""
-        return self._links("name", names, READS, WRITES, kind=kind)
-
     def static_by(self, subjects: Iterable[str]) -> list[Link]:
         """Return every static edge stated by these subjects: `job:<namespace>/<name>`, or `dataset:…` without a known job."""
-        return self._links("run_id", subjects, READS, WRITES)
-
-    def described(self, names: Iterable[str]) -> list[Link]:
-        """Return each mention of these external datasets as the subject of a DatasetEvent or as its static output, in any version."""
-        return self._links("name", names, STATED, WRITES, kind="external")
-
-    def readings_of(self, kind: str, names: Iterable[str]) -> list[Link]:
-        """Return every input edge of these names, in any version."""
-        return self._links("name", names, "input", kind=kind)
+        return self.links("run_id", subjects, READS, WRITES)
 
     def outputs_named(self, kind: str, names: Iterable[str], *, preferred: bool = False) -> list[Link]:
         """Return the output edges of completed runs for names, earliest first; `preferred` drops other workspaces' versions of names made here."""
@@ -228,7 +214,7 @@ class Reader:
 
     def _made_here(self, refs: Iterable[str]) -> set[str]:
         """Return those refs that this workspace made."""
-        return {link.ref for link in self._links("ref", refs, "output") if link.speaker == self.own.ledger_id}
+        return {link.ref for link in self.links("ref", refs, "output") if link.speaker == self.own.ledger_id}
 
     def checks(self, *, of_runs: Iterable[str] = (), targets: Iterable[str] = ()) -> list[CheckVerdict]:
         """Return the newest verdict of each check on outputs of runs, or on given outputs; sorted by name, target and run.
@@ -252,6 +238,7 @@ class Reader:
         return sorted(newest.values(), key=lambda check: (check.name, check.target, check.of_run))
 
     def _of_another(self, run: str, known: Mapping[str, RunFacts]) -> bool:
+        """Whether a run was imported from another workspace."""
         return run in known and self.rank(known[run].speaker) == 1
 
     def check_runs(self, runs: Iterable[str]) -> set[str]:
@@ -267,7 +254,11 @@ class Reader:
             kept.setdefault((link.run, link.ref, link.role), link)
         return sorted(kept.values(), key=lambda link: link.order)
 
-    def _links(self, column: str, values: Iterable[str], *directions: str, kind: str | None = None) -> list[Link]:
+    def links(self, column: str, values: Iterable[str], *directions: str, kind: str | None = None) -> list[Link]:
+        """Return the edges with one of these directions and one of these values in a column of `catalog_edge` (`name`: in any version), unsorted.
+
+        The `run` of a static edge is the job or dataset that states it.
+        """
         query = select(EDGES).where(EDGES.c.direction.in_(directions))
         return [Link.of(row) for row in self._rows(query if kind is None else query.where(EDGES.c.kind == kind), EDGES.c[column], values)]
 

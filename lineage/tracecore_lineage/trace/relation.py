@@ -55,7 +55,7 @@ class Resolved:
         return not (self.inferred or self.makers or self.others or self.rewritten or self.missing)
 
     @property
-    def left_open(self) -> tuple[str, str]:
+    def unknown(self) -> tuple[str, str]:
         """(missing, why) to report for a version that this reading may have read; empty strings if nothing is unknown."""
         if self.unmade:
             return "version", f"run/{self.reading.run} read {self.reading.ref}, and no recorded run says that it made that version."

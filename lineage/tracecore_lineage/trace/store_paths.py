@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tracecore.workspace import Workspace
+from tracecore_lineage.events.parse import ref_or_none
 from tracecore_schemas.canonical import blob_location, table_folder, table_name, tree_location
-from tracecore_schemas.refs import Ref, RefError, external_ref, parse_ref
+from tracecore_schemas.refs import Ref, external_ref, parse_ref
 
 __all__ = ["STORE", "StorePlace", "digest_at", "name_at", "paths_of", "store_places"]
 
@@ -48,14 +49,13 @@ def name_at(dataset: str, places: Sequence[StorePlace]) -> str | None:
     """Return the `kind/name` of the table that an external dataset's name denotes; None if it denotes none."""
     match _location(dataset, places):
         case ["tables", kind, name]:
-            try:
-                return str(parse_ref(str(Ref(kind, (table_name(name),)))))
-            except RefError:
-                return None
+            ref = ref_or_none(str(Ref(kind, (table_name(name),))))
+            return None if ref is None else str(ref)
     return None
 
 
 def _location(dataset: str, places: Sequence[StorePlace]) -> list[str]:
+    """Return the path relative to the store, in parts, that an external dataset's name denotes; empty if the name is not in the store."""
     namespace, name = parse_ref(dataset).segments
     for space, start in places:
         if namespace == space and name.startswith(start):

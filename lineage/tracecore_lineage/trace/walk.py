@@ -84,14 +84,8 @@ def walk_backward(
 ) -> Relation:
     """Follow versions to the runs that made them and those runs' inputs, one level of runs at a time, extending `walk`.
 
-    Args:
-        start: (ref, run that made it) to begin with; None for every run that made it.
-        runs: runs to begin with.
-        level: distance of the first versions from the root.
-        depth: largest level of runs to follow; None for no limit.
-
-    Returns:
-        The relation used, with its cached readings.
+    Begins with `runs` and with versions in `start`, each as (ref, run that made it, or None for every such run), at distance `level` from the root;
+    follows at most `depth` levels of runs. Returns the relation used, with its cached readings.
     """
     relation = Relation(reader)
     wanted = frozenset(runs)
@@ -124,6 +118,7 @@ def walk_backward(
 
 
 def _start(reader: Reader, walk: Walk, relation: Relation, ref: str, run: str | None) -> list[tuple[str, Link, bool]]:
+    """Return (ref, output edge of a maker, whether the maker is only likely) for a version that a backward walk starts from; add gaps to `walk`."""
     if is_unversioned(ref):  # resolved like the readings of it
         resolved = relation.of_readings(reader.inputs_like(f"{name}@{UNVERSIONED}" for name in relation.datasets.of(ref).names))
         for each in resolved:
@@ -149,6 +144,7 @@ def _made(walk: Walk, ref: str, made: Link, level: int, *, inferred: bool = Fals
 
 
 def _reading(walk: Walk, resolved: Resolved, level: int) -> None:
+    """Add the version that a run read, the input edge, and a gap if the reading has an unknown."""
     link = resolved.reading
     walk.edge(link.run, link.ref, "input", link.role, made_by=resolved.made_by, use=link.use)
     walk.node(link.ref, level)
@@ -234,7 +230,7 @@ def _certain(walk: Walk, using: list[Reached]) -> list[Reached]:
     for each in using:
         if not each.certain:
             walk.times(each.at, each.resolved.times_made)
-            missing, why = each.resolved.left_open
+            missing, why = each.resolved.unknown
             if missing:
                 walk.gap(each.at, missing, f"{why} It may have been this one.")
     return [each for each in using if each.certain]
@@ -298,7 +294,8 @@ def _name_unread(reader: Reader, relation: Relation, walk: Walk, stated: list[Li
         met = [ref for name in sorted(names) for ref in versions.get(name, ())]
         if not met:
             continue
-        readers = reader.runs({reading.run for name in names for reading in reader.readings_of(parse_ref(name).kind, {parse_ref(name).name})})
+        read = [reader.links("name", [parse_ref(name).name], "input", kind=parse_ref(name).kind) for name in names]
+        readers = reader.runs({reading.run for readings in read for reading in readings})
         if link.run not in {f"job:{run.namespace}/{run.job}" for run in readers.values()}:
             kind, _, job = link.run.partition(":")
             reads = f"job {job} is stated to read it" if kind == "job" else f"{job} is stated to be derived from it"
@@ -313,7 +310,7 @@ def _of(reader: Reader, names: set[str]) -> Iterator[Link]:
         parsed = parse_ref(name)
         by_kind.setdefault(parsed.kind, set()).add(parsed.name)
     for kind, listed in sorted(by_kind.items()):
-        yield from (link for link in reader.static_of(kind, listed) if _name(link.ref) in names)
+        yield from (link for link in reader.links("name", listed, READS, WRITES, kind=kind) if _name(link.ref) in names)
 
 
 def _names(relation: Relation, refs: Iterable[str]) -> set[str]:
