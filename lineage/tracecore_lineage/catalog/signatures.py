@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from tracecore.errors import UsageError
 from tracecore_lineage.crypto.envelope import Opened, open_envelope
@@ -20,7 +20,7 @@ from tracecore_lineage.ledger.sql_tables import BUILDS, FACETS, RUN_EVENTS, reco
 from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_schemas.build import SealedBuild
 
-__all__ = ["COSIGN", "POLICY", "cosignatures", "home", "ledger_keys", "policies", "seal_signatures", "signed_envelope"]
+__all__ = ["COSIGN", "POLICY", "cosignatures", "home", "ledger_keys", "policies", "read_seal", "seal_signatures", "signed_envelope"]
 
 POLICY = "key_policy"
 COSIGN = "cosign"
@@ -69,6 +69,15 @@ def home(connection: Connection, ref: str) -> LedgerName:
     )
     row = connection.execute(query).one_or_none()
     return LedgerName("", "") if row is None else LedgerName.of_producer(row.job_namespace, row.producer)
+
+
+def read_seal(row: Row[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the DSSE envelope in a row of `catalog_build`, and the statement in it, not verified. Raises UsageError if the seal can't be read."""
+    envelope = json.loads(row.envelope)
+    try:
+        return envelope, json.loads(open_envelope(envelope).payload)
+    except ValueError as error:  # EnvelopeError is one
+        raise UsageError(f"The seal of build/{row.name} can't be read: {error} 'tracecore verify' says what else is wrong.") from None
 
 
 def seal_signatures(connection: Connection, ref: str, believed: Sequence[PublicKey]) -> SealSignatures:

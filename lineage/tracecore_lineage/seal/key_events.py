@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, select
 
@@ -27,6 +28,9 @@ from tracecore_schemas.canonical import jcs
 from tracecore_schemas.kinds import ArtifactKind, Media
 from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.run import Artifact, RunInput
+
+if TYPE_CHECKING:
+    from tracecore_lineage.model.facets import TracecoreKeyRunFacet
 
 __all__ = [
     "KEY_ADD",
@@ -56,14 +60,11 @@ def key_statement(verb: str, old: str, new: PublicKey) -> bytes:
 
 def add_key(recorder: RecordWriter, key: PublicKey) -> bool:
     """Record the key of a further host, signed by the active key; return False if the ledger names it already."""
-    from tracecore_lineage.model.facets import TracecoreKeyRunFacet
-
     with recorder.database.read() as connection:
         if key.id in {each.id for each in recorder.public_keys(connection)}:
             return False
     signer = recorder.keys.private()
-    signature = base64.b64encode(signer.sign(key_statement(KEY_ADD, signer.public.id, key))).decode()
-    facet = TracecoreKeyRunFacet(signer.public.id, key.id, key.pem, signature)
+    facet = _key_facet(KEY_ADD, signer.public.id, signer, key)
     with recorder.database.write() as connection:
         recorder.append_fact(connection, KEY_ADD, datetime.now(UTC), facets={"tracecore_key": facet})
     return True
@@ -84,30 +85,29 @@ def rotate_key(recorder: RecordWriter) -> PublicKey:
 
     The key is on disk before it is recorded, and becomes active only after its event is durable.
     """
-    with recorder.keys.changing():
-        return _rotate(recorder)
+    ring = recorder.keys
+    with ring.changing():
+        ring.refuse_joining()
+        old, signer = ring.active_id(), None
+        if old is not None:
+            with suppress(UsageError):  # the old private key may be lost: then the event has no signature for the new one
+                signer = ring.private()
+        key = PrivateKey.generate()
+        ring.add(key)
+        facet = _key_facet(KEY_ROTATE, old, signer, key.public)
+        events = recorder.events.fact(KEY_ROTATE, recorder.new_run_id(), {"tracecore_key": facet}, datetime.now(UTC))
+        with recorder.database.write() as connection:
+            recorder.append(connection, events, key=signer or key)
+        ring.activate(key.public.id)
+    return key.public
 
 
-def _rotate(recorder: RecordWriter) -> PublicKey:
+def _key_facet(verb: str, old: str | None, signer: PrivateKey | None, new: PublicKey) -> TracecoreKeyRunFacet:
+    """Return the facet that records a new key after the key with id `old`, with a signature by `signer` if there is one."""
     from tracecore_lineage.model.facets import TracecoreKeyRunFacet
 
-    ring = recorder.keys
-    ring.refuse_joining()
-    old, signer = ring.active_id(), None
-    if old is not None:
-        try:
-            signer = ring.private()
-        except UsageError:  # the old private key is lost: the event has no signature for the new one
-            signer = None
-    key = PrivateKey.generate()
-    ring.add(key)
-    signature = base64.b64encode(signer.sign(key_statement(KEY_ROTATE, signer.public.id, key.public))).decode() if signer else None
-    facet = TracecoreKeyRunFacet(old, key.public.id, key.public.pem, signature)
-    events = recorder.events.fact(KEY_ROTATE, recorder.new_run_id(), {"tracecore_key": facet}, datetime.now(UTC))
-    with recorder.database.write() as connection:
-        recorder.append(connection, events, key=signer or key)
-    ring.activate(key.public.id)
-    return key.public
+    signature = base64.b64encode(signer.sign(key_statement(verb, signer.public.id, new))).decode() if signer else None
+    return TracecoreKeyRunFacet(old, new.id, new.pem, signature)
 
 
 def finish_rotation(recorder: RecordWriter) -> str | None:
@@ -174,12 +174,8 @@ def draft_policy(recorder: RecordWriter, threshold: int, signers: Sequence[Publi
 def set_policy(recorder: RecordWriter, policy: KeyPolicy, signing: Sequence[PrivateKey] = (), envelopes: Sequence[Mapping[str, Any]] = ()) -> bool:
     """Record a key policy durably; return False if the same threshold and signers are in force already.
 
-    Args:
-        signing: private keys of the policy in force.
-        envelopes: the policy's envelope, signed elsewhere.
-
-    Raises:
-        UsageError: too few keys of the policy in force signed, or another policy came into force in the meantime.
+    `signing` are private keys of the policy in force, `envelopes` the new policy's envelope as signed elsewhere. Raises UsageError if too few keys of
+    the policy in force signed, or another policy came into force in the meantime.
     """
     from tracecore_lineage.model.facets import TracecoreKeyPolicyRunFacet, producer
 
@@ -190,7 +186,7 @@ def set_policy(recorder: RecordWriter, policy: KeyPolicy, signing: Sequence[Priv
         if before is not None and (before.threshold, before.signers) == (policy.threshold, policy.signers):
             return False
         known = () if before is None else before.signers
-        _refuse_strangers(signing, known, "the policy in force")
+        _require_signers(signing, known, "the policy in force")
         envelope = seal_payload(policy.payload(), *{key.public.id: key for key in (active, *signing)}.values(), payload_type=POLICY_PAYLOAD)
         for given in envelopes:
             for key, signature in _foreign(given, policy.payload(), POLICY_PAYLOAD, [*known, active.public], "the policy"):
@@ -210,12 +206,8 @@ def set_policy(recorder: RecordWriter, policy: KeyPolicy, signing: Sequence[Priv
 def cosign(recorder: RecordWriter, name: str, signing: Sequence[PrivateKey] = (), envelopes: Sequence[Mapping[str, Any]] = ()) -> Cosigned:
     """Record further signatures over a sealed build's payload durably; keys that signed before are skipped.
 
-    Args:
-        signing: private keys of signers.
-        envelopes: the build's envelope, signed elsewhere.
-
-    Raises:
-        UsageError: no such build, no policy, a key that isn't a signer, or an envelope with another payload.
+    `signing` are private keys of signers, `envelopes` the build's envelope as signed elsewhere. Raises UsageError if there is no such build or no
+    policy, if a key isn't a signer, or if an envelope has another payload.
     """
 
     def work(connection: Connection) -> Cosigned:
@@ -226,7 +218,7 @@ def cosign(recorder: RecordWriter, name: str, signing: Sequence[PrivateKey] = ()
         allowed = {key.id: key for policy in (before.policy, now) if policy is not None for key in policy.signers}
         if not allowed:
             raise UsageError(f"build/{name} can't be cosigned: no key policy is in force; {_NO_POLICY}.")
-        _refuse_strangers(signing, allowed.values(), "the policy")
+        _require_signers(signing, allowed.values(), "the policy")
         opened = open_envelope(build.envelope)
         own = {(key, signature) for key, signature in opened.signatures}
         given = [(key.public, _signature(opened.payload, key)) for key in signing]
@@ -250,6 +242,7 @@ def add_signature(envelope: Mapping[str, Any], signing: Sequence[PrivateKey]) ->
 
 
 def _append(recorder: RecordWriter, connection: Connection, build: SealedBuild, key: PublicKey, signature: bytes) -> None:
+    """Append the event that records a cosignature of a build."""
     from tracecore_lineage.model.facets import TracecoreCosignRunFacet, producer
 
     facet = TracecoreCosignRunFacet(build.ref, key.id, key.pem, base64.b64encode(signature).decode(), producer=producer())
@@ -260,6 +253,7 @@ def _append(recorder: RecordWriter, connection: Connection, build: SealedBuild, 
 
 
 def _build(connection: Connection, name: str, ledger_name: LedgerName) -> SealedBuild:
+    """Return a sealed build by its name. Raises UsageError if it is unknown or was sealed in another ledger."""
     found = seal.sealed_build(connection, name)
     if found is None:
         known = [build.name for build in seal.sealed_builds(connection)]
@@ -270,7 +264,8 @@ def _build(connection: Connection, name: str, ledger_name: LedgerName) -> Sealed
     return found
 
 
-def _refuse_strangers(signing: Iterable[PrivateKey], known: Iterable[PublicKey], whose: str) -> None:
+def _require_signers(signing: Iterable[PrivateKey], known: Iterable[PublicKey], whose: str) -> None:
+    """Raise UsageError if a private key belongs to none of the known public keys; `whose` names those in the message."""
     keys = list(known)
     for key in signing:
         if key.public.id not in {each.id for each in keys}:
@@ -281,10 +276,12 @@ def _refuse_strangers(signing: Iterable[PrivateKey], known: Iterable[PublicKey],
 
 
 def _signature(payload: bytes, key: PrivateKey, payload_type: str = IN_TOTO) -> bytes:
+    """Return the signature that a key makes in a DSSE envelope with this payload."""
     return base64.b64decode(seal_payload(payload, key, payload_type=payload_type)["signatures"][0]["sig"])
 
 
 def _join(envelope: dict[str, Any], key: PublicKey, signature: bytes) -> None:
+    """Add a signature to an envelope, unless the envelope has one by that key."""
     if all(each["keyid"] != key.id for each in envelope["signatures"]):
         envelope["signatures"].append({"keyid": key.id, "sig": base64.b64encode(signature).decode()})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +13,8 @@ from tracecore.errors import RunFailed, UsageError
 from tracecore.system.locks import hold_run
 from tracecore_lineage.catalog import current_state, pseudonyms
 from tracecore_lineage.catalog.recorder import Position, RecordWriter
-from tracecore_lineage.crypto.envelope import EnvelopeError, open_envelope, seal_payload
+from tracecore_lineage.catalog.signatures import read_seal
+from tracecore_lineage.crypto.envelope import seal_payload
 from tracecore_lineage.ledger.sql_tables import BUILDS
 from tracecore_lineage.model import rfc3339
 from tracecore_schemas.build import BUILD_PREDICATE, SealedBuild, SealRequest
@@ -108,6 +108,7 @@ def differences(sealed: Mapping[str, Any], requested: Mapping[str, Any]) -> list
 
 
 def _bare(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a build's content without artifacts' runs and gates' messages."""
     return {
         **{key: content[key] for key in _CONTENT},
         "artifacts": [{"role": entry["role"], "ref": entry["ref"]} for entry in content["artifacts"]],
@@ -121,18 +122,15 @@ _EXPECTED = ((ArtifactKind.MODEL, "model"), (ArtifactKind.ENGINE, "engine"), (Ar
 def seal_build(recorder: RecordWriter, request: SealRequest) -> SealedBuild:
     """Seal a build durably; return the existing one, with `new` False, if the name is sealed with the same content.
 
-    Raises:
-        UsageError: the name is sealed with other content, or the request is invalid.
-        RunFailed: the release run was closed in the meantime.
+    Raises UsageError if the name is sealed with other content or the request is invalid, RunFailed if the release run was closed in the meantime.
     """
     _check(request)
     content = _content(recorder, request)
     with recorder.database.read() as connection:
         existing = sealed_build(connection, request.name)
+        started = current_state.start_event(connection, request.run.id) is not None
     if existing is not None:
         return _same(existing, content)
-    with recorder.database.read() as connection:
-        started = current_state.start_event(connection, request.run.id) is not None
     if started:
         return _run(recorder, request, content)
     with hold_run(recorder.workspace.locks, request.run.id):
@@ -178,15 +176,13 @@ def sealed_builds(connection: Connection) -> list[SealedBuild]:
 
 
 def _from_row(row: Row[Any]) -> SealedBuild:
-    envelope = json.loads(row.envelope)
-    try:
-        parsed = json.loads(open_envelope(envelope).payload)
-    except (EnvelopeError, ValueError) as error:
-        raise UsageError(f"The seal of build/{row.name} can't be read: {error} 'tracecore verify' says what else is wrong.") from None
+    """Return the sealed build of a row of `catalog_build`. Raises UsageError if its seal can't be read."""
+    envelope, parsed = read_seal(row)
     return SealedBuild(row.name, row.ref, row.position, row.content_digest, parsed, envelope, new=False)
 
 
 def _check(request: SealRequest) -> None:
+    """Raise UsageError for a role given twice, a failed gate that is not waived, or waivers that don't fit the waived gates."""
     roles = [role for role, _, _ in request.artifacts]
     twice = sorted({role for role in roles if roles.count(role) > 1})
     if twice:
@@ -201,6 +197,7 @@ def _check(request: SealRequest) -> None:
 
 
 def _content(recorder: RecordWriter, request: SealRequest) -> dict[str, Any]:
+    """Return a build's content, adding pseudonyms where needed. Raises UsageError if a gate's value can't be written as JSON."""
     with recorder.database.write() as connection:  # may add pseudonyms
         content = content_of(request, lambda name: pseudonyms.pseudonym_of(connection, name))
     try:

@@ -63,16 +63,18 @@ def known_labelers(reader: Reader) -> list[str]:
 
 
 def _labelers(facet: Any) -> list[str]:
+    """Return the pseudonyms that a facet `tracecore_labels` names; empty for a malformed one."""
     listed = facet.get("labelers") if isinstance(facet, dict) else None
     return [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
 
 
 def _unknown_labeler(reader: Reader, ref: Ref) -> str:
+    """Return the error message for a labeler without batches, with the nearest known one."""
     known = known_labelers(reader)
     offer, absent = nearest(ref.segments[0], known), f"{ref} is not in this part of the record"
     if offer is not None:
         return f"{absent}. Did you mean '{Ref('labeler', (offer,))}'?"
-    return f"{absent}. Its label batches name {_cut(known, _LABELERS_SHOWN)}." if known else f"{absent}: no label batch in it names its labelers."
+    return f"{absent}. Its label batches name {_listed(known, _LABELERS_SHOWN)}." if known else f"{absent}: no label batch in it names its labelers."
 
 
 _SHOWN = 10
@@ -141,6 +143,7 @@ def build_named(reader: Reader, text: str) -> Build:
 
 
 def _builds(connection: Connection, prefix: Prefix, name: str | None = None) -> list[Build]:
+    """Return the builds sealed within a prefix, in sealing order; only those of a name, if given."""
     query = select(BUILDS).where(BUILDS.c.seq < prefix.bound).order_by(BUILDS.c.seq)
     found = connection.execute(query if name is None else query.where(BUILDS.c.name == name))
     return [Build(row.name, row.ref, row.run_id, row.seq, row.position) for row in found]
@@ -166,9 +169,9 @@ def resolve_version(reader: Reader, ref: Ref) -> str:
     if len(meant) == 1:
         return meant[0]
     if not meant:
-        there = _cut(sorted({link.ref for link in versions}))
+        there = _listed(sorted({link.ref for link in versions}))
         raise UsageError(f"{ref} is not in the record. Recorded versions of {ref.unversioned}: {there}.")
-    raise UsageError(f"{ref} is ambiguous: it may be any of {_cut(meant)}. Give more digits.")
+    raise UsageError(f"{ref} is ambiguous: it may be any of {_listed(meant)}. Give more digits.")
 
 
 def _newest(reader: Reader, links: list[Link]) -> str:
@@ -194,11 +197,12 @@ def _preferred(reader: Reader, links: list[Link]) -> Iterator[list[Link]]:
 
 
 def _unknown(reader: Reader, ref: Ref) -> str:
+    """Return the error message for a ref that is not recorded, with the nearest known one or a list of known ones."""
     # Compare names without kinds: the shared prefix would make any two builds look similar.
     known = [(text.partition("/")[2], text) for text in known_refs(reader)]
     every, same_kind = dict(known), {name: text for name, text in known if text.startswith(f"{ref.kind}/")}
     absent, name = f"{ref} is not in this part of the record", ref.unversioned.partition("/")[2]
-    shown = _cut([*(same_kind or every).values()])
+    shown = _listed([*(same_kind or every).values()])
     offer = same_kind.get(nearest(name, same_kind) or "")
     if ref.kind == "build" and every and offer is None:
         return f"{absent}: no build of that name is sealed, and a refused one is none. It knows {shown}."
@@ -208,5 +212,6 @@ def _unknown(reader: Reader, ref: Ref) -> str:
     return f"{absent}, which knows {shown or 'nothing yet'}."
 
 
-def _cut(refs: list[str], most: int = _SHOWN) -> str:
+def _listed(refs: list[str], most: int = _SHOWN) -> str:
+    """Return the first `most` refs as a list for a message, with the number of further ones."""
     return ", ".join(refs[:most]) + (f" and {len(refs) - most} more" if len(refs) > most else "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,10 +13,9 @@ from tracecore.workspace import Workspace
 from tracecore_lineage.catalog.current_state import dependencies_from
 from tracecore_lineage.catalog.delegation import keys_of
 from tracecore_lineage.catalog.prefix import readable_catalog, recorded_at
-from tracecore_lineage.catalog.signatures import ledger_keys, seal_signatures
+from tracecore_lineage.catalog.signatures import ledger_keys, read_seal, seal_signatures
 from tracecore_lineage.catalog.stored_artifacts import stored_artifacts
 from tracecore_lineage.catalog.tombstones import tombstones
-from tracecore_lineage.crypto.envelope import EnvelopeError, open_envelope
 from tracecore_lineage.crypto.keys import readable_keys
 from tracecore_lineage.ledger.sql_tables import BUILDS, RUN_EVENTS
 from tracecore_lineage.model.ledger_name import LedgerName
@@ -57,13 +55,12 @@ def stored_version(connection: Connection, text: str, own: LedgerName) -> Artifa
 def show(connection: Connection, text: str, *, as_of: str | None = None, workspace: Workspace | None = None) -> dict[str, Any]:
     """Return everything recorded about one artifact, run, job, build, bug or labeler, or the table rows of a frame or label.
 
+    The answer has `ref`, `kind`, and by kind: facets, checks, history, inputs and outputs, statement.
+
     Args:
         text: any ref.
         as_of: ISO 8601 time up to which events count.
         workspace: workspace whose store has the tables; required for frames and labels.
-
-    Returns:
-        `ref`, `kind`, and by kind: facets, checks, history, inputs and outputs, statement.
 
     Raises:
         UsageError: unknown ref, with the nearest match, or a kind that can't be shown.
@@ -76,8 +73,8 @@ def show(connection: Connection, text: str, *, as_of: str | None = None, workspa
             if workspace is not None and "tracecore_dependencies" in answer["facets"]:
                 answer["sources"] = _sources(answer["facets"]["tracecore_dependencies"], workspace)
             return answer
-        if ref.kind in _PLAIN:
-            return _PLAIN[ref.kind](reader, ref)
+        if ref.kind in {"bug", "job"}:
+            return _bug(reader, ref) if ref.kind == "bug" else _job(reader, ref)
         if ref.kind == "build":
             return _build(reader, ref, workspace)
         if ref.kind in {"frame", "label"} and workspace is not None:
@@ -110,16 +107,10 @@ def _sources(facet: Mapping[str, Any], workspace: Workspace) -> list[dict[str, A
 
 
 def run_source(connection: Connection, text: str, file: str, workspace: Workspace) -> bytes:
-    """Return the text of a source file that a run loaded.
+    """Return the text of a source file that the run with ref `text` loaded, from the workspace's store.
 
-    Args:
-        text: ref of the run.
-        file: name as in `show`; a unique suffix of path components is enough.
-        workspace: workspace whose store keeps the text.
-
-    Raises:
-        UsageError: unknown run or file.
-        NegativeVerdict: the text is not kept, is missing from the store, or differs from the record.
+    `file` is a name as in `show`; a unique suffix of path components is enough. Raises UsageError for an unknown run or file, NegativeVerdict if the
+    text is not kept, is missing from the store, or differs from the record.
     """
     from tracecore.store import open_store  # as above
 
@@ -142,6 +133,7 @@ def run_source(connection: Connection, text: str, file: str, workspace: Workspac
 
 
 def _artifact(reader: Reader, ref: str) -> dict[str, Any]:
+    """Return the answer of `show` for a version; also the common part of those for a bug and a build."""
     parsed = parse_ref(ref)
     made = reader.ours_first(reader.outputs_like([ref]))
     readings = reader.inputs_like([ref])
@@ -178,6 +170,7 @@ def _versions(reader: Reader, ref: Ref) -> list[dict[str, Any]]:
 
 
 def _uses(reader: Reader, links: list[Link]) -> list[dict[str, Any]]:
+    """Return the runs of these edges, with job, state, role and time."""
     runs = reader.runs({link.run for link in links})
     return [
         {"run": link.run, "job": runs[link.run].job, "state": runs[link.run].state.value, "role": link.role, "at": link.event_time}
@@ -269,16 +262,8 @@ def _bug(reader: Reader, ref: Ref) -> dict[str, Any]:
 def _build(reader: Reader, ref: Ref, workspace: Workspace | None) -> dict[str, Any]:
     build = find_build(reader, ref)
     row = reader.connection.execute(select(BUILDS).where(BUILDS.c.ref == build.ref).order_by(BUILDS.c.seq).limit(1)).one()
-    envelope = json.loads(row.envelope)
-    try:
-        statement = json.loads(open_envelope(envelope).payload)
-    except (EnvelopeError, ValueError) as error:
-        raise UsageError(f"The seal of build/{build.name} can't be read: {error} 'tracecore verify' says what else is wrong.") from None
+    envelope, statement = read_seal(row)
     own = [] if workspace is None else [*readable_keys(workspace.keys), *ledger_keys(reader.connection, LedgerName.of(workspace))]
     signatures = seal_signatures(reader.connection, build.ref, keys_of(reader.connection, build.ref, own)).document()
     sealed = {"position": build.position, "run": build.run, "statement": statement, "envelope": envelope, "signatures": signatures}
     return {**_artifact(reader, build.ref), **sealed}
-
-
-_PLAIN = {"bug": _bug, "job": _job}
-"""Kinds answered from the record without a workspace."""

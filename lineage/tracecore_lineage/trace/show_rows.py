@@ -30,13 +30,9 @@ _COLUMN = {"frame": "frame_id", "label": "label_id"}
 
 
 def show_row(connection: Connection, store: Store, own: LedgerName, ref: Ref, prefix: Prefix) -> dict[str, Any]:
-    """Return the rows of one frame or label in all recorded tables.
+    """Return `ref`, `kind` and `held_by` of a frame or label: each table version (`ref`) that contains it, with its `rows` without binary columns.
 
-    Returns:
-        `ref`, `kind` and `held_by`: each table version (`ref`) that contains it, with its `rows` without binary columns.
-
-    Raises:
-        UsageError: no readable recorded table contains it.
+    Raises UsageError if no readable recorded table contains it.
     """
     column = _COLUMN[ref.kind]
     value = str(ref) if ref.kind == "frame" else ref.segments[0]
@@ -67,6 +63,7 @@ def _tables(connection: Connection, own: LedgerName, column: str, prefix: Prefix
 
 
 def _rows(store: Store, artifact: Artifact, column: str, value: str, ref: Ref) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a stored table whose `column` has a value, as JSON values without binary columns."""
     import pyarrow as pa
     import pyarrow.dataset as ds
 
@@ -85,12 +82,10 @@ _LABELER_COLUMN = "labeler"
 
 
 def show_labeler(reader: Reader, ref: Ref, workspace: Workspace | None) -> dict[str, Any]:
-    """Return what is recorded about a labeler.
+    """Return what is recorded about a labeler: `ref`, `kind`, `name`, `digest` (None), `guidelines` (all that their batches followed) and `batches`.
 
-    Returns:
-        `ref`, `kind`, `name`, `digest` (None), `guidelines` (every version that one of their batches followed) and `batches`, newest first: `ref`,
-        `run`, `created_at`, `recorded_at`, `labels` (rows of this labeler; None without a workspace or stored table), `boxes` (of all labelers),
-        `guidelines`, `labelers` (count).
+    Each batch, newest first, has `ref`, `run`, `created_at`, `recorded_at`, `labels` (rows of this labeler; None without a workspace or stored
+    table), `boxes` (of all labelers), `guidelines`, `labelers` (count).
     """
     batches = batches_of(reader, ref)
     times = recorded_at(reader.connection, [batch.made[0].seq for batch in batches if batch.made])
@@ -107,6 +102,7 @@ def show_labeler(reader: Reader, ref: Ref, workspace: Workspace | None) -> dict[
 
 
 def _described(batch: Batch, times: dict[int, str], labels: int | None) -> dict[str, Any]:
+    """Return a label batch as shown for one of its labelers, who made `labels` of its rows."""
     made = batch.made[0] if batch.made else None
     return {
         "ref": batch.ref,
@@ -133,8 +129,7 @@ def _counts(reader: Reader, workspace: Workspace, refs: list[str], pseudonym: st
 def check_frame(reader: Reader, store: Store, own: LedgerName, ref: Ref, reading: Link) -> None:
     """Check that a table made by the run that ingested the drive (`reading`) contains a frame; passes if no such table is stored here.
 
-    Raises:
-        UsageError: no table contains it; the message suggests the nearest frame in time of that sensor.
+    Raises UsageError, with the nearest frame in time of that sensor, if no table contains it.
     """
     import pyarrow.dataset as ds
 
@@ -164,6 +159,7 @@ def _opened(connection: Connection, store: Store, own: LedgerName, refs: Iterabl
 
 
 def _open(store: Store, artifact: Artifact) -> Any:
+    """Return a stored table as a PyArrow dataset; None if it can't be opened."""
     try:
         return store.open(artifact)
     except TracecoreError:

@@ -23,14 +23,10 @@ __all__ = ["Start", "frame_reading", "locate"]
 
 
 def frame_reading(reader: Reader, ref: Ref, log: str | None = None) -> Link:
-    """Return the input edge by which the frame's drive log was last ingested, after checking that the log can contain the frame.
+    """Return the input edge by which a drive log (its newest version if `log` is None) was last ingested, after checking that it can hold a frame.
 
-    Args:
-        ref: `frame/<drive>/<sensor>/<timestamp_ns>`.
-        log: version of the drive log; the newest if None.
-
-    Raises:
-        UsageError: unknown drive or sensor, a time outside the drive, or no completed ingest.
+    `ref` is `frame/<drive>/<sensor>/<timestamp_ns>`. Raises UsageError for an unknown drive or sensor, a time outside the drive, or no completed
+    ingest.
     """
     drive, sensor, time = ref.segments
     log = log or resolve_version(reader, Ref("drive_log", (drive,)))
@@ -92,6 +88,7 @@ class Start:
         return walk
 
     def _labeler(self, walk: Walk, depth: int | None) -> None:
+        """Add a labeler, and in a forward walk the runs that made their label batches, if `depth` allows."""
         walk.node(self.root, 0)
         if walk.direction == "backward":
             walk.note = f"A trace ends at who labeled; 'tracecore impact {self.root}' gives what they labeled and what it reached."
