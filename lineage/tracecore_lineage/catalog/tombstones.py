@@ -16,29 +16,21 @@ from sqlalchemy import Connection, select
 
 from tracecore.running.erasure_filter import ErasureFilter
 from tracecore.store.protocol import ErasedFile
-from tracecore_lineage.crypto.envelope import EnvelopeError, open_envelope
+from tracecore_lineage.crypto.envelope import EnvelopeError, open_envelope, statement_about
 from tracecore_lineage.ledger.sql_tables import FACETS, RUN_EVENTS, recorded_by, select_in
 from tracecore_lineage.model.erasure import JOBS, PREDICATE, WITHDRAWAL, Erased, Erasure
 from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_schemas.kinds import Media
-from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.run import Artifact
 
 __all__ = ["Tombstones", "made_since", "read_erasure", "readable", "remade", "statement", "tombstones", "withdrawn"]
 
 FACET = "tracecore_erasure"
-_STATEMENT = "https://in-toto.io/Statement/v1"
 
 
 def statement(erasure: Erasure, key: str) -> dict[str, Any]:
     """Return the in-toto Statement of a completed erasure; `key` is the id of the key that will sign it."""
-    refs = {version.ref: parse_ref(version.ref) for version in erasure.versions}
-    return {
-        "_type": _STATEMENT,
-        "subject": [{"name": ref.unversioned, "digest": {"sha256": (ref.version or "").removeprefix("sha256:")}} for ref in refs.values()],
-        "predicateType": PREDICATE,
-        "predicate": {**erasure.document(), "key": key},
-    }
+    return statement_about((version.ref for version in erasure.versions), PREDICATE, {**erasure.document(), "key": key})
 
 
 def read_erasure(facet: Mapping[str, Any], seq: int) -> Erasure:

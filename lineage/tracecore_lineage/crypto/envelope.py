@@ -11,10 +11,12 @@ from typing import Any
 
 from tracecore_lineage.crypto.keys import PrivateKey, PublicKey
 from tracecore_lineage.crypto.notes import CheckpointError, canonical_base64
+from tracecore_schemas.refs import parse_ref
 
-__all__ = ["IN_TOTO", "EnvelopeError", "Opened", "open_envelope", "seal_payload"]
+__all__ = ["IN_TOTO", "STATEMENT", "EnvelopeError", "Opened", "open_envelope", "seal_payload", "statement_about"]
 
 IN_TOTO = "application/vnd.in-toto+json"
+STATEMENT = "https://in-toto.io/Statement/v1"
 
 
 class EnvelopeError(ValueError):
@@ -47,6 +49,17 @@ class Opened:
     def signers(self, keys: Iterable[PublicKey]) -> tuple[PublicKey, ...]:
         """Return all of these keys with a valid signature, each once."""
         return tuple(key for key in {key.id: key for key in keys}.values() if self.signed_by([key]) is not None)
+
+
+def statement_about(refs: Iterable[str], predicate_type: str, predicate: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the in-toto Statement v1 with a predicate about artifacts, given by full ref; each subject has the ref's name and SHA-256."""
+    subjects = [(ref.unversioned, (ref.version or "").removeprefix("sha256:")) for ref in map(parse_ref, dict.fromkeys(refs))]
+    return {
+        "_type": STATEMENT,
+        "subject": [{"name": name, "digest": {"sha256": digest}} for name, digest in subjects],
+        "predicateType": predicate_type,
+        "predicate": dict(predicate),
+    }
 
 
 def seal_payload(payload: bytes, *keys: PrivateKey, payload_type: str = IN_TOTO) -> dict[str, Any]:
@@ -82,6 +95,7 @@ def open_envelope(envelope: Mapping[str, Any]) -> Opened:
 
 
 def _decoded(text: str, what: str) -> bytes:
+    """Decode canonical base64. Raises EnvelopeError, which names the member `what`."""
     try:
         return canonical_base64(text)
     except CheckpointError as error:

@@ -41,7 +41,6 @@ from tracecore_schemas.run import Run as StageRun
 
 __all__ = ["EventMaker", "event_bytes"]
 
-_ENGINE = "tracecore"
 _BUG = re.compile(r"bug/[0-9a-f]{12}")
 
 
@@ -133,7 +132,7 @@ class EventMaker:
             check.success,
             check.message,
             dict(check.details),
-            [{"what": unknown.what, "why": unknown.why} for unknown in check.unknowns],
+            [asdict(unknown) for unknown in check.unknowns],
             producer=producer(),
         )
         inputs = datasets.checked_inputs(self.namespace, check)
@@ -290,7 +289,7 @@ def _parent(parent: Parent) -> parent_run.ParentRunFacet:
 
 @cache
 def _engine() -> processing_engine_run.ProcessingEngineRunFacet:
-    return processing_engine_run.ProcessingEngineRunFacet(version("tracecore"), _ENGINE, version("openlineage-python"), producer=producer())
+    return processing_engine_run.ProcessingEngineRunFacet(version("tracecore"), "tracecore", version("openlineage-python"), producer=producer())
 
 
 @cache

@@ -7,6 +7,7 @@ file keeps its producer's namespace and name.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -41,9 +42,8 @@ def output_dataset(namespace: str, port: str, artifact: Artifact) -> Any:
 
 def named_output(namespace: str, ref: str, port: str, described: Mapping[str, Any]) -> Any:
     """Return an output dataset without a version, for a bug."""
-    return OutputDataset(
-        namespace, ref, {"tracecore_port": facets.TracecorePortOutputDatasetFacet(port, None, producer=producer())}, facets=dict(described)
-    )
+    port_facet = facets.TracecorePortOutputDatasetFacet(port, None, producer=producer())
+    return OutputDataset(namespace, ref, {"tracecore_port": port_facet}, facets=dict(described))
 
 
 def named_input(namespace: str, ref: str, role: str) -> Any:
@@ -87,6 +87,7 @@ def checked_inputs(namespace: str, check: CheckRun) -> list[Any]:
 
 
 def _name(namespace: str, artifact: Artifact) -> tuple[str, str]:
+    """Return the namespace and name of an artifact's dataset."""
     if artifact.kind == "external":
         return artifact.namespace or "file", artifact.name
     return namespace, f"{artifact.kind}/{quote(artifact.name, safe='')}"
@@ -97,11 +98,12 @@ def _version(artifact: Artifact) -> Any:
 
 
 def _described(artifact: Artifact) -> dict[str, Any]:
+    """Return all dataset facets of an artifact by name."""
     described: dict[str, Any] = {name: facets.stage_facet(name, cast("Mapping[str, JSON]", value)) for name, value in artifact.facets.items()}
     described["version"] = _version(artifact)
     described["tracecore_artifact"] = facets.TracecoreArtifactDatasetFacet(
-        artifact.kind, artifact.media.value, artifact.location, artifact.size_bytes, artifact.rows, _delta(artifact.delta),
-        _of_kind(artifact.kind), None if artifact.table is None else _recorded(artifact.table), producer=producer(),
+        artifact.kind, artifact.media.value, artifact.location, artifact.size_bytes, artifact.rows, _members(artifact.delta),
+        _of_kind(artifact.kind), _members(artifact.table), producer=producer(),
     )  # fmt: skip
     if artifact.schema:
         fields = [schema_dataset.SchemaDatasetFacetFields(field.name, field.type, field.description or None) for field in artifact.schema]
@@ -115,7 +117,7 @@ def _described(artifact: Artifact) -> dict[str, Any]:
             origin.name, origin.digest, origin.size_bytes, origin.note, producer=producer()
         )
     if artifact.unknowns:
-        unknowns = [{"what": unknown.what, "why": unknown.why} for unknown in artifact.unknowns]
+        unknowns = [asdict(unknown) for unknown in artifact.unknowns]
         described["tracecore_unknowns"] = facets.TracecoreUnknownsDatasetFacet(unknowns, producer=producer())
     return described
 
@@ -126,9 +128,6 @@ def _of_kind(kind: str) -> dict[str, Any] | None:
     return None if known.is_built_in else known.recorded()
 
 
-def _recorded(table: TableVersion) -> dict[str, Any]:
-    return {"name": table.name, "version": table.version, "description": table.description, "extends": list(table.extends)}
-
-
-def _delta(delta: DeltaVersion | None) -> dict[str, Any] | None:
-    return None if delta is None else {"version": delta.version, "log": delta.log}
+def _members(value: DeltaVersion | TableVersion | None) -> dict[str, Any] | None:
+    """Return a part of an artifact as a JSON object; None if the artifact has no such part."""
+    return None if value is None else asdict(value)

@@ -16,10 +16,9 @@ from sqlalchemy import Connection, select
 from tracecore.errors import RunFailed
 from tracecore_lineage.catalog.prefix import Prefix
 from tracecore_lineage.catalog.recorder import RecordWriter
-from tracecore_lineage.crypto.envelope import IN_TOTO, EnvelopeError, open_envelope, seal_payload
+from tracecore_lineage.crypto.envelope import IN_TOTO, STATEMENT, EnvelopeError, open_envelope, seal_payload
 from tracecore_lineage.crypto.keys import PublicKey, short_id
 from tracecore_lineage.ledger.sql_tables import BUILDS
-from tracecore_lineage.seal.seal import STATEMENT
 from tracecore_lineage.trace.reader import Reader
 from tracecore_schemas.build import SealedBuild
 from tracecore_schemas.canonical import jcs
@@ -86,12 +85,14 @@ def judge(envelopes: Sequence[Mapping[str, Any]], expected: Sequence[Mapping[str
 
 
 def _statement(sealed: SealedBuild, predicate_type: str, predicate: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the in-toto Statement with a predicate about the artifacts of a build, or about the build if it has none."""
     held = {entry["ref"]: None for entry in sealed.statement["predicate"]["artifacts"]}
     subjects = [_descriptor(ref) for ref in held] or [_descriptor(sealed.ref)]  # a statement needs at least one subject
     return {"_type": STATEMENT, "subject": subjects, "predicateType": predicate_type, "predicate": dict(predicate)}
 
 
 def _provenance(sealed: SealedBuild, trace: Trace, facets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the SLSA provenance statement of a build, from its trace and the facets of its runs by run id."""
     content = sealed.statement["predicate"]
     release = next((run for run in trace["runs"] if run["id"] == content["run"]), None)
     if release is None:
@@ -129,6 +130,7 @@ def _provenance(sealed: SealedBuild, trace: Trace, facets: Mapping[str, Mapping[
 
 
 def _test_result(sealed: SealedBuild) -> dict[str, Any]:
+    """Return the in-toto test-result statement of a build's gates."""
     content = sealed.statement["predicate"]
     warned = [gate["name"] for gate in content["gates"] if gate["waived"]]
     passed = [gate["name"] for gate in content["gates"] if gate["passed"] and not gate["waived"]]
@@ -154,6 +156,7 @@ def _descriptor(ref: str) -> Descriptor:
 
 
 def _run(run: RunNode, facets: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run as an entry of the provenance's internal parameters."""
     execution = facets.get("tracecore_execution") or {}
     plugin = execution.get("plugin")
     return {

@@ -14,18 +14,17 @@ from tracecore.system.locks import hold_run
 from tracecore_lineage.catalog import current_state, pseudonyms
 from tracecore_lineage.catalog.recorder import Position, RecordWriter
 from tracecore_lineage.catalog.signatures import read_seal
-from tracecore_lineage.crypto.envelope import seal_payload
+from tracecore_lineage.crypto.envelope import seal_payload, statement_about
 from tracecore_lineage.ledger.sql_tables import BUILDS
 from tracecore_lineage.model import rfc3339
 from tracecore_schemas.build import BUILD_PREDICATE, SealedBuild, SealRequest
 from tracecore_schemas.canonical import JSON, digest_bytes, digest_json, hex_of, jcs
 from tracecore_schemas.facets import count
 from tracecore_schemas.kinds import ArtifactKind, Media
-from tracecore_schemas.refs import artifact_ref, parse_ref
+from tracecore_schemas.refs import artifact_ref
 from tracecore_schemas.run import Artifact, RunInput, Unknown
 
 __all__ = [
-    "STATEMENT",
     "Place",
     "content_digest",
     "content_of",
@@ -37,7 +36,6 @@ __all__ = [
     "statement",
 ]
 
-STATEMENT = "https://in-toto.io/Statement/v1"
 _CONTENT = ("program", "artifacts", "gates", "waivers", "approver")
 _GATE_CONTENT = ("name", "passed", "waived", "measured", "required")
 
@@ -83,13 +81,9 @@ def predicate_content(predicate: Mapping[str, Any]) -> dict[str, Any]:
 
 def statement(name: str, content: Mapping[str, Any], place: Place) -> dict[str, Any]:
     """Return the in-toto Statement of a build with content from `content_of`."""
-    subjects = {ref: parse_ref(ref) for ref in [content["program"], *(entry["ref"] for entry in content["artifacts"])]}
-    return {
-        "_type": STATEMENT,
-        "subject": [{"name": ref.unversioned, "digest": {"sha256": (ref.version or "").removeprefix("sha256:")}} for ref in subjects.values()],
-        "predicateType": BUILD_PREDICATE,
-        "predicate": {"type": BUILD_PREDICATE, "name": name, **content, "content_digest": content_digest(content), **place},
-    }
+    refs = [content["program"], *(entry["ref"] for entry in content["artifacts"])]
+    predicate = {"type": BUILD_PREDICATE, "name": name, **content, "content_digest": content_digest(content), **place}
+    return statement_about(refs, BUILD_PREDICATE, predicate)
 
 
 def differences(sealed: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:

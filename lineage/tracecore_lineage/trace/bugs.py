@@ -54,6 +54,7 @@ def _find(reader: Reader, ref: Ref) -> Bug | None:
 
 
 def _all(reader: Reader) -> list[Bug]:
+    """Return every bug reported within the reader's prefix."""
     query = select(EDGES.c.name).where(EDGES.c.kind == KIND, EDGES.c.direction == "output", EDGES.c.seq < reader.prefix.bound)
     return _bugs(reader, reader.outputs_named(KIND, reader.connection.execute(query.distinct()).scalars()))
 
@@ -72,6 +73,7 @@ def reported_since(reader: Reader, bound: int) -> list[tuple[str, Facet, list[Li
 
 
 def _bugs(reader: Reader, made: Iterable[Link]) -> list[Bug]:
+    """Return the bugs that these output edges report, each by its first report."""
     first: dict[str, Link] = {}
     for link in made:
         first.setdefault(link.ref, link)  # links are sorted by time: the first report of a bug counts

@@ -109,7 +109,7 @@ class Datasets:
         """Return every external name under which a version may have been read, through aliases and renames, sorted."""
         return sorted(name for name in self._near[dataset_of(ref)] | self._near.get(ref, frozenset()) if is_external(name))
 
-    def stands_for(self, ref: str) -> frozenset[str]:
+    def artifacts_of(self, ref: str) -> frozenset[str]:
         """Return the artifacts that the dataset of a ref denotes; empty if it is not loaded."""
         known = self._by_name.get(dataset_of(ref))
         return known.ours if known is not None else frozenset()
@@ -122,7 +122,7 @@ class Datasets:
         made = dataset.by_label.get(label)
         return made[0].link.ref if made and dataset.ours else f"{min(dataset.names)}@{label}"
 
-    def held(self, dataset: Dataset, before: Instant) -> tuple[list[Write], str]:
+    def content(self, dataset: Dataset, before: Instant) -> tuple[list[Write], str]:
         """Return (writes, emptied): the writes that made up the dataset's content just before an instant, followed through renames.
 
         `emptied` is `DROP` or `TRUNCATE` if there are none because of such a change, else empty.
@@ -141,7 +141,7 @@ class Datasets:
         Empty if no overwrite is recorded, since an append can't then be distinguished from a replacement.
         """
         dataset, since = self._appending(write)
-        return [each for each in between(dataset.writes, since.at, write.at) if _apart(each, write)] if dataset is not None else []
+        return [each for each in between(dataset.writes, since.at, write.at) if _distinct(each, write)] if dataset is not None else []
 
     def adding_to(self, write: Write) -> list[Write]:
         """Return the later writes, up to the next change, that appended to a write; empty if no overwrite before it is recorded."""
@@ -150,7 +150,7 @@ class Datasets:
             return []
         place = bisect_right(dataset.changes, write.at, key=_at)
         until = dataset.changes[place].at if place < len(dataset.changes) else _EVER
-        return [each for each in between(dataset.writes, write.at, until) if _apart(each, write)]
+        return [each for each in between(dataset.writes, write.at, until) if _distinct(each, write)]
 
     def _appending(self, write: Write) -> tuple[Dataset | None, Change]:
         """Return the write's dataset and the last change up to the write; the dataset is None unless that change is an overwrite or creation."""
@@ -191,7 +191,7 @@ class Datasets:
 
     def _build(self, names: set[str], named: Sequence[Naming]) -> list[Dataset]:
         """Create the datasets of `names`, merged by the aliases in `named`, and read their writes and changes."""
-        groups, ours = joined(aliases(named)), stands_for(named)
+        groups, ours = joined(aliases(named)), artifacts_by_name(named)
         made: list[Dataset] = []
         for name in sorted(names):
             if name not in self._by_name:
@@ -283,7 +283,7 @@ def aliases(named: Iterable[Naming]) -> list[tuple[str, str]]:
     return [(row.name, row.other) for row in in_force(named) if is_external(row.other)]
 
 
-def stands_for(named: Iterable[Naming]) -> dict[str, set[str]]:
+def artifacts_by_name(named: Iterable[Naming]) -> dict[str, set[str]]:
     """Return the artifacts that each name denotes."""
     found: dict[str, set[str]] = {}
     for row in in_force(named):
@@ -334,7 +334,7 @@ def _fill(dataset: Dataset, links: Sequence[Link], runs: Mapping[str, RunFacts])
         dataset.by_label.setdefault(write.label, []).append(write)
 
 
-def _apart(one: Write, other: Write) -> bool:
+def _distinct(one: Write, other: Write) -> bool:
     """Whether two writes are by different runs and of different versions; making the same version again is not an append."""
     return one.label != other.label and one.link.run != other.link.run
 

@@ -113,7 +113,7 @@ class Relation:
         return [
             self._external(link) if is_external(link.ref) else self._ours(link, made.get(link.ref, []))
             for link in listed
-            if not (is_unversioned(link.ref) and says_the_same_with_less(link, self.datasets.of(link.ref), others_read[link.run]))
+            if not (is_unversioned(link.ref) and repeats_other_input(link, self.datasets.of(link.ref), others_read[link.run]))
         ]
 
     def makers_of(self, ref: str) -> list[Link]:
@@ -154,7 +154,7 @@ class Relation:
         found = [Reached(each, tuple(links), reached[self._key(links[0])]) for each, links in through.items()]
         for (ref, run), shown in reached.items():
             found += [Reached(each, each.makers, shown) for each in self._by_ref.get(ref, ()) if run is None and each not in through]
-        doubt, followed = _Doubt(self.datasets, reached), {each.resolved for each in found}
+        doubt, followed = _Uncertain(self.datasets, reached), {each.resolved for each in found}
         for name in names:
             left = [each for each in self._doubtful[name] if each not in followed]
             uncertain = [Reached(each, (), at, certain=False) for each in left if (at := doubt.about(each)) is not None]
@@ -197,6 +197,7 @@ class Relation:
         ]
 
     def _key(self, link: Link) -> tuple[str, str]:
+        """Return (canonical ref, run) of an output edge."""
         return self.datasets.canonical(link.ref), link.run
 
     def _other_readings(self, unversioned: Sequence[Link]) -> dict[str, _OtherReadings]:
@@ -206,21 +207,23 @@ class Relation:
             self.datasets.load(link.ref for link in links if is_external(link.ref))
         found = {link.run: _OtherReadings(set(), set()) for link in unversioned}
         for link in links:
-            names = {dataset_of(link.ref), *self.datasets.stands_for(link.ref)}
+            names = {dataset_of(link.ref), *self.datasets.artifacts_of(link.ref)}
             found[link.run].versioned.update(() if is_unversioned(link.ref) else names)
             found[link.run].listed.update(() if link.role == _COLUMN else names)
         return found
 
     def _ours(self, reading: Link, made: Sequence[Link]) -> Resolved:
+        """Resolve the reading of an artifact, given its output edges."""
         makers = our_makers(reading, self.reader.ours_first(made) if reading.producer_run is None else made)
         if makers or reading.producer_run is None:
             return Resolved(reading, makers)
         return Resolved(reading, (), missing="producing run", why=lost(self.reader, reading.producer_run))
 
     def _external(self, reading: Link) -> Resolved:
+        """Resolve the reading of another producer's dataset, by version label or by time."""
         dataset, at = self.datasets.of(reading.ref), read_at(self.reader.runs([reading.run])[reading.run])
         if is_unversioned(reading.ref):
-            held, ended = self.datasets.held(dataset, at)
+            held, ended = self.datasets.content(dataset, at)
             makers = tuple(write.link for write in held if write.link.run != reading.run)
             return Resolved(reading, makers, missing="version", why=_unversioned(reading, makers, ended))
         every = self.datasets.labelled(reading.ref)
@@ -233,7 +236,7 @@ class Relation:
             why = "" if chosen else lost(self.reader, reading.producer_run)
         else:
             chosen = nearest_before(at, others)
-            why = "" if chosen or not every else _too_early(reading, others)
+            why = "" if chosen or not every else _made_too_late(reading, others)
         left = tuple(write.link for write in others if write not in chosen)
         added = tuple(each.link for write in chosen for each in self.datasets.added_to(write) if each.link.run != reading.run)
         return Resolved(reading, tuple(write.link for write in chosen), left, rewritten, "producing run" if why else "", why, added)
@@ -247,7 +250,7 @@ class _OtherReadings:
     listed: set[str]
 
 
-class _Doubt:
+class _Uncertain:
     """Finds readings that may be of a reached version although they resolve to another one.
 
     Args:
@@ -319,13 +322,14 @@ def read_at(run: RunFacts) -> Instant:
     return run.times[0][0], ""
 
 
-def says_the_same_with_less(reading: Link, dataset: Dataset, others_read: _OtherReadings) -> bool:
+def repeats_other_input(reading: Link, dataset: Dataset, others_read: _OtherReadings) -> bool:
     """Whether an unversioned reading only repeats, with less detail, another input of the same run."""
     names = dataset.names | dataset.ours
     return not names.isdisjoint(others_read.versioned) or (reading.role == _COLUMN and not names.isdisjoint(others_read.listed))
 
 
 def _unversioned(reading: Link, makers: Sequence[Link], ended: str) -> str:
+    """Return a sentence about what an unversioned reading may have read; `ended` is the change that emptied the dataset before, or empty."""
     read = f"run/{reading.run} read it without saying which version"
     if ended:
         return f"{read}, and it was {'dropped' if ended == 'DROP' else 'truncated'} before: no output of that dataset is recorded since."
@@ -336,7 +340,8 @@ def _unversioned(reading: Link, makers: Sequence[Link], ended: str) -> str:
     return f"{read}; the {len(makers)} outputs since it was last replaced are shown."
 
 
-def _too_early(reading: Link, others: Sequence[Write]) -> str:
+def _made_too_late(reading: Link, others: Sequence[Write]) -> str:
+    """Return a sentence stating that a version was made only after it was read, by the reader's own run or by `others`."""
     if not others:
         return f"run/{reading.run} read it and made it itself; no run is recorded that made it before."
     return f"run/{reading.run} read it before any of the {len(others)} runs that made it had ended."

@@ -192,6 +192,7 @@ def _check(check: CheckVerdict) -> dict[str, Any]:
 
 
 def _run(reader: Reader, ref: Ref) -> dict[str, Any]:
+    """Return the answer of `show` for a run."""
     found = reader.runs([ref.segments[0].lower()])
     if not found:
         raise UsageError(f"{ref} is not in this part of the record: no event of that run was recorded.")
@@ -223,6 +224,7 @@ def _run(reader: Reader, ref: Ref) -> dict[str, Any]:
 
 
 def _job(reader: Reader, ref: Ref) -> dict[str, Any]:
+    """Return the answer of `show` for a job."""
     namespace, name = ref.segments
     subject = f"job:{namespace}/{name}"
     query = select(RUN_EVENTS.c.run_id).where(
@@ -245,6 +247,7 @@ def _job(reader: Reader, ref: Ref) -> dict[str, Any]:
 
 
 def _bug(reader: Reader, ref: Ref) -> dict[str, Any]:
+    """Return the answer of `show` for a bug."""
     bug = require_bug(reader, ref)
     about = [link for link in reader.links_of([bug.run]) if link.direction == "input"]
     return {
@@ -260,6 +263,7 @@ def _bug(reader: Reader, ref: Ref) -> dict[str, Any]:
 
 
 def _build(reader: Reader, ref: Ref, workspace: Workspace | None) -> dict[str, Any]:
+    """Return the answer of `show` for a build, with the statement, envelope and signatures of its seal."""
     build = find_build(reader, ref)
     row = reader.connection.execute(select(BUILDS).where(BUILDS.c.ref == build.ref).order_by(BUILDS.c.seq).limit(1)).one()
     envelope, statement = read_seal(row)

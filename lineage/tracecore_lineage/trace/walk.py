@@ -65,7 +65,7 @@ class Walk:
                 edge["use"] = use
             self.edges[key] = edge
 
-    def times(self, ref: str, made: int) -> None:
+    def made_times(self, ref: str, made: int) -> None:
         """Record that several runs made a version identified only by a label; counts up to 1 are ignored."""
         if made > 1:
             self.remade[ref] = max(made, self.remade.get(ref, 0))
@@ -128,7 +128,7 @@ def _start(reader: Reader, walk: Walk, relation: Relation, ref: str, run: str | 
     if not made and run is not None:
         walk.gap(ref, "producing run", lost(reader, run))
     if is_external(ref):
-        walk.times(ref, len(made))
+        walk.made_times(ref, len(made))
     return [*((ref, link, False) for link in made), *((ref, link, True) for link in relation.added_to(ref))]
 
 
@@ -148,7 +148,7 @@ def _reading(walk: Walk, resolved: Resolved, level: int) -> None:
     link = resolved.reading
     walk.edge(link.run, link.ref, "input", link.role, made_by=resolved.made_by, use=link.use)
     walk.node(link.ref, level)
-    walk.times(link.ref, resolved.times_made)
+    walk.made_times(link.ref, resolved.times_made)
     if resolved.missing:
         walk.gap(link.ref, resolved.missing, resolved.why)
 
@@ -229,7 +229,7 @@ def _certain(walk: Walk, using: list[Reached]) -> list[Reached]:
     """Return the certain readings, and add a gap for each uncertain one."""
     for each in using:
         if not each.certain:
-            walk.times(each.at, each.resolved.times_made)
+            walk.made_times(each.at, each.resolved.times_made)
             missing, why = each.resolved.unknown
             if missing:
                 walk.gap(each.at, missing, f"{why} It may have been this one.")
@@ -245,7 +245,7 @@ def note_static(reader: Reader, relation: Relation, walk: Walk) -> None:
     links = static_links(reader, relation, walk.levels, walk.direction)
     walk.static = as_edges(links)
     if walk.direction == "forward":
-        _name_unread(reader, relation, walk, [link for link in links if link.direction == READS])
+        _add_unread_gaps(reader, relation, walk, [link for link in links if link.direction == READS])
 
 
 def static_links(reader: Reader, relation: Relation, refs: Iterable[str], direction: str) -> list[Link]:
@@ -284,7 +284,7 @@ def as_edges(links: Iterable[Link]) -> list[StaticEdge]:
     return [edges[key] for key in sorted(edges)]
 
 
-def _name_unread(reader: Reader, relation: Relation, walk: Walk, stated: list[Link]) -> None:
+def _add_unread_gaps(reader: Reader, relation: Relation, walk: Walk, stated: list[Link]) -> None:
     """Add a gap to each version that a job is declared to read if no recorded run of that job read its dataset."""
     versions: dict[str, list[str]] = {}
     for ref in walk.levels if stated else ():
