@@ -228,7 +228,7 @@ _ENVIRONMENTS = uuid.UUID("6f0b8f0e-6a1f-5d0e-9a59-4d2d6c0f5a11")
 
 
 def environment_run(ledger: LedgerName, digest: str) -> str:
-    """Return the id of the run by which a workspace records an environment.
+    """Return the id of the run by which a workspace records the environment with a digest.
 
     The id depends on the ledger, so that two workspaces with the same environment have different runs even after one imports the other's build.
     """

@@ -71,18 +71,12 @@ class Delegation:
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """An import event, parsed.
+    """A parsed import of a build (full ref) from ledger `origin`, recorded at position `seq` by the workspace of ledger `importer`.
 
     Attributes:
-        event_id: id of its COMPLETE event.
-        seq: its position in this ledger.
-        importer: ledger of the importing workspace.
-        origin: ledger that the build was imported from.
-        build: full ref of the build.
         members: ids of the imported events.
         stored: refs of the versions whose bytes were imported.
         changed: ids of members that were already in the ledger and gained authority by the import.
-        facet: the complete facet.
     """
 
     event_id: str

@@ -57,22 +57,19 @@ class _Place:
     event_time: str
 
     def row(self, table: type[SQLModel], **values: Any) -> Row:
-        """Return a row of a table with the shared columns and further values."""
+        """Return a row of a table with the columns that all rows of the event share and further values."""
         owner = {"speaker": self.speaker} if "speaker" in table.model_fields else {}
         return Row(table, {"event_id": self.event_id, "seq": self.seq, **owner, "event_time": self.event_time, **values})
 
 
 @dataclass(frozen=True, slots=True)
 class _Authority:
-    """The ledger for which an event may assert facts.
+    """The ledger (`ledger_id`; empty for another producer) for which an event may assert facts, by the workspace's own right or by delegations.
 
     Attributes:
         homes: namespaces in which `kind/name` with a digest is an artifact.
-        ours: whether the event is from the workspace's own ledger or an imported one.
-        own: whether it is from the workspace's own ledger.
+        ours: whether the event is from the workspace's own ledger or an imported one; `own` only the former.
         home: the workspace's own namespace.
-        ledger_id: id of the ledger it is trusted to speak for; empty for another producer.
-        delegations: the delegations that apply to it.
     """
 
     homes: Collection[str]
@@ -323,6 +320,7 @@ def _dataset_facets(dataset: Mapping[str, Any], subject: str, place: _Place, aut
 
 
 def _state_change(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the facet `lifecycleStateChange` of a dataset; empty if there is none."""
     return (dataset.get("facets") or {}).get("lifecycleStateChange") or {}
 
 
@@ -374,6 +372,7 @@ def _one_a_subject(rows: Iterator[Row]) -> list[Row]:
 
 
 def _parent(facet: Mapping[str, Any] | None) -> str | None:
+    """Return the run id in a facet `parent`, in lower case; None if there is none."""
     run = (facet or {}).get("run")
     parent = _word(run, "runId") if isinstance(run, Mapping) else None
     return parent.lower() if parent else None

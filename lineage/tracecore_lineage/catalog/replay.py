@@ -38,14 +38,12 @@ _CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A difference between the catalog and what the ledger's events give.
+    """A difference between the catalog (`found`) and what the ledger's events give (`expected`; for `unreadable` the error).
 
     Attributes:
         row: table and key, such as `catalog_edge 3f2a… output 0`.
         what: `changed`, `missing` or `extra`; `unreadable` for an event without rows, `false name` for a name that does not match its pseudonym.
         column: column that differs in a changed row; else empty.
-        expected: value from the ledger's event; for `unreadable`, the error.
-        found: value in the catalog.
     """
 
     row: str

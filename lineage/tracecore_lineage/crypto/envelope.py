@@ -76,8 +76,7 @@ def seal_payload(payload: bytes, *keys: PrivateKey, payload_type: str = IN_TOTO)
 def open_envelope(envelope: Mapping[str, Any]) -> Opened:
     """Parse a DSSE envelope without verifying its signatures.
 
-    Raises:
-        EnvelopeError: a missing, extra or invalid member, two signatures by one key id, or non-canonical base64.
+    Raises EnvelopeError for a missing, extra or invalid member, two signatures by one key id, or non-canonical base64.
     """
     payload, payload_type, signatures = envelope.get("payload"), envelope.get("payloadType"), envelope.get("signatures")
     if not isinstance(payload, str) or not isinstance(payload_type, str) or not isinstance(signatures, list) or not signatures:

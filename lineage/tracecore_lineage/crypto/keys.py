@@ -165,6 +165,7 @@ class KeyRing:
         return None if waiting is None else next((key for key in self.public_keys() if key.id == waiting), None)
 
     def _named(self, file: str) -> str | None:
+        """Return the key id in a file of the folder; None if there is no such file. Raises UsageError if the file is damaged or can't be read."""
         try:
             return (self.folder / file).read_text(encoding="ascii").strip()
         except UnicodeDecodeError:
@@ -187,8 +188,7 @@ class KeyRing:
     def private(self) -> PrivateKey:
         """Return the active signing key, reloading it if another process changed it; generates the first key if the ledger has not begun.
 
-        Raises:
-            UsageError: no active key although the ledger has begun, or its private key's file is missing or can't be read.
+        Raises UsageError if no key is active although the ledger has begun, or the private key's file is missing or can't be read.
         """
         active = self.active_id() or self._first()
         if self._loaded is None or self._loaded.public.id != active:
@@ -256,6 +256,7 @@ class KeyRing:
                 return key.public.id
 
     def _load(self, key_id: str) -> PrivateKey:
+        """Return the private key with an id from its file. Raises UsageError if the file is missing or damaged, or holds another key."""
         path = self.folder / f"{key_id.replace(':', '-')}.pem"
         try:
             key = load_pem_private_key(path.read_bytes(), password=None)

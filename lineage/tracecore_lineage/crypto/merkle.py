@@ -34,14 +34,9 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 class Frontier:
-    """State of a growing Merkle tree: the roots of its complete subtrees, largest first.
+    """State of a growing Merkle tree: the number of leaves and the roots of its complete subtrees, largest first, one per 1 bit of `size`.
 
-    Args:
-        size: number of leaves.
-        hashes: one root per 1 bit of `size`.
-
-    Raises:
-        ValueError: the number of hashes doesn't fit the size.
+    Raises ValueError if the number of hashes doesn't fit the size.
     """
 
     __slots__ = ("hashes", "size")
@@ -106,6 +101,7 @@ def consistency_proof(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
 
 
 def _subproof(leaves: Sequence[bytes], old_size: int, *, whole: bool) -> list[bytes]:
+    """Return the nodes of a consistency proof (RFC 6962, SUBPROOF); `whole` is whether the verifier knows the root over the first `old_size` leaves."""
     if old_size == len(leaves):
         return [] if whole else [root_of(leaves)]
     middle = _split(len(leaves))

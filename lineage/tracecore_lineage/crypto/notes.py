@@ -100,6 +100,7 @@ def canonical_base64(text: str) -> bytes:
 
 
 def _signature(line: str) -> Signature:
+    """Parse a signature line of a signed note. Raises CheckpointError if it is malformed."""
     match = _SIGNATURE.fullmatch(line)
     if match is None:
         raise CheckpointError(f"Expected a signature line '— NAME BASE64', found {line!r}.")

@@ -30,13 +30,9 @@ _TYPE = "urn:tracecore:key_policy:1"
 
 @dataclass(frozen=True, slots=True)
 class KeyPolicy:
-    """A key policy.
+    """The keys that may sign the builds of the ledger with origin `ledger`, sorted by id, and how many of them must (`threshold`).
 
-    Attributes:
-        ledger: origin of the ledger that it applies to.
-        threshold: number of signers that must sign a build.
-        signers: keys that may sign, sorted by id.
-        previous: digest of the policy that it replaces; None for the first.
+    `previous` is the digest of the policy that this one replaces; None for the first.
     """
 
     ledger: str
@@ -81,11 +77,9 @@ class FacetEvent:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """The valid policies of a ledger, in order.
+    """The policies of a ledger, in order: (position of its event, policy) of each valid one, (position, expected, found) of each invalid one.
 
-    Attributes:
-        in_force: (position of its event, policy) of each valid policy.
-        problems: (position, expected, found) of each invalid one; the policy before it stays in force.
+    The policy before an invalid one stays in force.
     """
 
     in_force: tuple[tuple[int, KeyPolicy], ...] = ()
@@ -166,12 +160,9 @@ def _read(facet: Mapping[str, Any]) -> tuple[KeyPolicy, Opened]:
 
 @dataclass(frozen=True, slots=True)
 class SealSignatures:
-    """The valid signatures over one build's payload.
+    """The keys with a valid signature over one build's payload, those on the seal itself first.
 
-    Attributes:
-        policy: policy that the build was sealed under; None if there was none.
-        signed: keys with a valid signature, those on the seal itself first.
-        problems: (position, expected, found) of each invalid cosignature.
+    `policy` is the one that the build was sealed under, if any; `problems` are (position, expected, found) of each invalid cosignature.
     """
 
     policy: KeyPolicy | None

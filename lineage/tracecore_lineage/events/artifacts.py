@@ -28,9 +28,7 @@ UNVERSIONED = "unversioned"
 def artifact_from(namespace: str, dataset: Mapping[str, Any]) -> Artifact | None:
     """Return the artifact of a dataset in one of tracecore's events; None if its version is not a digest.
 
-    Args:
-        namespace: the workspace's namespace; datasets of others are external files.
-        dataset: an entry of the event's inputs or outputs.
+    Datasets outside `namespace`, that of the event's workspace, are external files.
     """
     found: Mapping[str, Any] = dataset.get("facets") or {}
     digest = (found.get("version") or {}).get("datasetVersion", "")

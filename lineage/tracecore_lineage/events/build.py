@@ -284,14 +284,17 @@ def _execution(run: StageRun) -> facets.TracecoreExecutionRunFacet:
 
 
 def _parent(parent: Parent) -> parent_run.ParentRunFacet:
+    """Return the facet that names a run's parent run."""
     return parent_run.ParentRunFacet(parent_run.Run(parent.run_id), parent_run.Job(parent.namespace, parent.job), producer=producer())
 
 
 @cache
 def _engine() -> processing_engine_run.ProcessingEngineRunFacet:
+    """Return the facet with the versions of tracecore and openlineage-python."""
     return processing_engine_run.ProcessingEngineRunFacet(version("tracecore"), "tracecore", version("openlineage-python"), producer=producer())
 
 
 @cache
 def _job_type(kind: str) -> job_type_job.JobTypeJobFacet:
+    """Return the facet of a tracecore job of a kind, such as `CHECK` or a stage kind."""
     return job_type_job.JobTypeJobFacet("BATCH", "TRACECORE", kind, producer=producer())

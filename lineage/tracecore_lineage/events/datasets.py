@@ -94,6 +94,7 @@ def _name(namespace: str, artifact: Artifact) -> tuple[str, str]:
 
 
 def _version(artifact: Artifact) -> Any:
+    """Return the facet with an artifact's digest as its dataset version."""
     return dataset_version_dataset.DatasetVersionDatasetFacet(artifact.digest, producer=producer())
 
 

@@ -34,14 +34,9 @@ class BadEvent(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A validated event.
+    """A validated event of kind `run`, `job` or `dataset`, parsed; `time` is its eventTime in UTC with six decimals.
 
-    Attributes:
-        kind: `run`, `job` or `dataset`.
-        members: the parsed event.
-        time: eventTime in UTC with six decimals.
-        run_id: lower-case id of a run event; None for other kinds.
-        type: eventType; `OTHER` if a run event has none, empty for other kinds.
+    `run_id` is the lower-case id of a run event, else None; `type` its eventType (`OTHER` if it has none), else empty.
     """
 
     kind: str
@@ -176,6 +171,7 @@ def _text(owner: Mapping[str, Any], name: str, where: str) -> str:
 
 
 def _printable(letter: str) -> str:
+    """Return a character, escaped if it is not printable."""
     return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
 
 

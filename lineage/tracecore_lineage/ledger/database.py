@@ -88,8 +88,7 @@ class Database:
     def write(self) -> Iterator[Connection]:
         """Open a transaction that holds the write lock. It is committed durably when the block ends, and rolled back if the block raises.
 
-        Raises:
-            ConnectionLost: the server became unreachable; the error states whether the writes are durable, if that is known.
+        Raises ConnectionLost if the server became unreachable; the error states whether the writes are durable, if that is known.
         """
         self.refuse_nested()
         reached = committing = False
@@ -213,6 +212,7 @@ def _explained(error: Exception, reason: str, place: str, doing: str) -> Traceco
 
 
 def _parsed(url: str) -> URL:
+    """Parse a database URL. Raises UsageError, without the URL's text, if it is not valid."""
     try:
         return make_url(url)
     except (ArgumentError, ValueError):  # its text may hold a password

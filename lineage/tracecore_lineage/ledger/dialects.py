@@ -148,6 +148,7 @@ def dialect_of(url: URL) -> Dialect:
 
 
 def _sqlite_connection(path: Path) -> sqlite3.Connection:
+    """Open a SQLite file with durable commits; in a read-only folder for reading only."""
     mode = _mode(path)
     connection = sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS)
     # Changed text may not be valid UTF-8: it is read anyway, so that `verify` can report its row.

@@ -119,12 +119,14 @@ class LiveRuns:
         self._lost = False
 
     def _drop(self) -> None:
+        """Close the session, if any, which releases its locks."""
         if self._session is not None:
             with suppress(SQLAlchemyError):
                 self._session.close()
             self._session = None
 
     def _note_loss(self, context: ExceptionContext) -> None:
+        """Remember that the server closed a connection, and so may have lost the locks (SQLAlchemy event handler)."""
         if context.is_disconnect:
             self._lost = True
 

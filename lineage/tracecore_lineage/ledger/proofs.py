@@ -28,12 +28,10 @@ _ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class InclusionProof:
-    """Proof that a leaf is in the ledger of a signed checkpoint.
+    """Proof that a leaf is in the ledger of a signed checkpoint (`note`, verbatim).
 
-    Attributes:
-        leaf_data: the hashed bytes: canonical JSON of `{v, recorded_at, event_sha256}`.
-        hashes: sibling hashes from the leaf to the root, 32 bytes each.
-        note: the signed checkpoint, verbatim.
+    `leaf_data` are the hashed bytes, canonical JSON of `{v, recorded_at, event_sha256}`; `hashes` the siblings from the leaf to the root, 32 bytes
+    each.
     """
 
     index: int
@@ -61,13 +59,9 @@ class InclusionProof:
 
 @dataclass(frozen=True, slots=True)
 class ConsistencyProof:
-    """Proof that the ledger at an earlier size is a prefix of the current ledger.
+    """Proof that the ledger's first `old_size` events, with recomputed root `old_root`, are a prefix of the ledger of a signed checkpoint.
 
-    Attributes:
-        old_size: number of events then.
-        old_root: root over them, recomputed.
-        hashes: proof nodes of RFC 6962, 32 bytes each.
-        note: the current signed checkpoint, verbatim.
+    `hashes` are the proof nodes of RFC 6962, 32 bytes each; `note` is the current checkpoint, verbatim.
     """
 
     old_size: int

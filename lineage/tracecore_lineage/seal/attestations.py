@@ -182,4 +182,5 @@ def _plugins(trace: Trace, facets: Mapping[str, Mapping[str, Any]]) -> list[Desc
 
 
 def _plugin_name(plugin: Mapping[str, Any]) -> str:
+    """Return the name of a plugin's version, `plugin/<distribution>@<version>`."""
     return f"plugin/{plugin.get('distribution')}@{plugin.get('version')}"

@@ -80,7 +80,7 @@ def _add_unmade_gaps(walk: Walk, facets: Facets) -> None:
     if walk.direction != "backward":
         return
     named = {at for at, _ in walk.gaps}
-    for ref in walk.unmade():
+    for ref in (ref for ref in walk.levels if ref not in walk.made_by):
         if not ref.startswith("labeler/") and "tracecore_origin" not in facets.get(ref, {}) and ref not in named:
             walk.gap(ref, "producing run", "No recorded run made it, and no origin is declared for it.")
 
@@ -230,11 +230,13 @@ def _pairs(facets: Mapping[str, Facet], name: str, key: str, one: str, other: st
 
 
 def _member(entry: Any, name: str) -> str:
+    """Return a member of a list entry as text, or a text that says that it is missing."""
     members = _members(entry)
     return str(members[name]) if name in members else f"no {name} in {json.dumps(entry, ensure_ascii=False)[:80]}"
 
 
 def _members(value: Any) -> Mapping[str, Any]:
+    """Return the value if it is a JSON object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 

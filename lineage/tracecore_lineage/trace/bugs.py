@@ -50,6 +50,7 @@ def require_bug(reader: Reader, ref: Ref) -> Bug:
 
 
 def _find(reader: Reader, ref: Ref) -> Bug | None:
+    """Return the bug with a ref; None if it is unknown."""
     return next(iter(_bugs(reader, reader.outputs_named(KIND, [ref.name]))), None)
 
 
@@ -82,6 +83,7 @@ def _bugs(reader: Reader, made: Iterable[Link]) -> list[Bug]:
 
 
 def _bug(link: Link, facet: dict[str, Any]) -> Bug:
+    """Return the bug that an output edge and its facet `tracecore_bug` report."""
     severity = facet.get("severity")
     return Bug(
         id=str(facet.get("id")),

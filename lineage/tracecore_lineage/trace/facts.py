@@ -55,11 +55,10 @@ _TERMINAL = frozenset({RunState.COMPLETE.value, RunState.FAIL.value, RunState.AB
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """One run, merged from its events.
+    """One run, merged from its events; `terminal` is the id of the terminal event.
 
     Attributes:
         producer: URI of the software that sent its events.
-        terminal: id of the terminal event.
         seq: ledger position of the terminal event, or of the first event while the run is open.
         ends: states of all terminal events, in order; more than one if they are repeated or disagree.
         jobs: `namespace/name` of each job that used its id.

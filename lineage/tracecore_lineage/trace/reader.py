@@ -30,11 +30,9 @@ _EVER = "~"
 
 
 class Reader:
-    """Reads one prefix of the catalog.
+    """Reads one prefix of the catalog; use a connection in one transaction for all reads of one answer.
 
-    Args:
-        connection: connection to the record's database; use one transaction for all reads of one answer.
-        places: dataset names under which other producers address the workspace's store; empty without a store.
+    `places` are the dataset names under which other producers address the workspace's store; empty without a store.
     """
 
     def __init__(self, connection: Connection, prefix: Prefix, places: Sequence[StorePlace] = ()) -> None:

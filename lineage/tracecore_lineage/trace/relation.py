@@ -70,12 +70,9 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """A reading found when following a version forward.
+    """A reading found when following version `at` forward, through some of the makers of what was read.
 
-    Attributes:
-        through: makers of what was read through which the reading was reached.
-        at: the followed version.
-        certain: whether the reading read that version; otherwise it only may have.
+    `certain` is whether the reading read that version; otherwise it only may have.
     """
 
     resolved: Resolved
@@ -253,9 +250,7 @@ class _OtherReadings:
 class _Uncertain:
     """Finds readings that may be of a reached version although they resolve to another one.
 
-    Args:
-        datasets: datasets with those of all reached refs loaded.
-        reached: by (canonical ref, making run or None), the ref to report.
+    `reached` is, by (canonical ref, making run or None), the ref to report; the datasets of all these refs must be loaded.
     """
 
     def __init__(self, datasets: Datasets, reached: dict[tuple[str, str | None], str]) -> None:

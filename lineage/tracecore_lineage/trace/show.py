@@ -180,6 +180,7 @@ def _uses(reader: Reader, links: list[Link]) -> list[dict[str, Any]]:
 
 
 def _check(check: CheckVerdict) -> dict[str, Any]:
+    """Return a check verdict as a JSON object of answers."""
     return {
         "name": check.name,
         "success": check.success,

@@ -49,14 +49,9 @@ def frame_reading(reader: Reader, ref: Ref, log: str | None = None) -> Link:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Starting point of a walk.
+    """Starting point of a walk from `root` (a full ref): versions, each as (ref, run that made it or None), and runs.
 
-    Attributes:
-        root: full ref of what the question is about.
-        versions: (ref, run that made it or None) to start from.
-        runs: runs to start from.
-        frame: for a frame, the input edge by which its drive log was ingested.
-        batches: for a labeler, their label batches.
+    `frame` is, for a frame, the input edge by which its drive log was ingested; `batches` are, for a labeler, their label batches.
     """
 
     root: str

@@ -17,11 +17,9 @@ __all__ = ["Walk", "as_edges", "note_static", "static_around", "static_links", "
 
 @dataclass(slots=True)
 class Walk:
-    """Graph collected by a walk.
+    """Graph collected by a `backward` or `forward` walk from `root`, a full ref.
 
     Attributes:
-        root: full ref that the question is about.
-        direction: `backward` or `forward`.
         levels: distance of each node from the root, in levels of runs; `runs` likewise.
         remade: by version that has only a label instead of a digest, the number of runs that made it, if several.
         truncated: whether `--depth` cut the walk.
@@ -73,10 +71,6 @@ class Walk:
     def gap(self, at: str, missing: str, why: str) -> None:
         """Add a gap; an existing one for the same node and missing fact is kept."""
         self.gaps.setdefault((at, missing), Gap(at=at, missing=missing, why=why))
-
-    def unmade(self) -> Iterable[str]:
-        """Return the nodes without a maker in this walk."""
-        return [ref for ref in self.levels if ref not in self.made_by]
 
 
 def walk_backward(

@@ -68,6 +68,7 @@ def differences(connection: Connection) -> list[Any]:
 
 
 def _config(connection: Connection | None = None) -> Config:
+    """Return Alembic's configuration for the revisions in this folder and a connection."""
     config = Config()
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
