@@ -101,7 +101,7 @@ def consistency_proof(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
 
 
 def _subproof(leaves: Sequence[bytes], old_size: int, *, whole: bool) -> list[bytes]:
-    """Return the nodes of a consistency proof (RFC 6962, SUBPROOF); `whole` is whether the verifier knows the root over the first `old_size` leaves."""
+    """Return the nodes of a consistency proof (RFC 6962, SUBPROOF); `whole` is whether the verifier knows the root at `old_size`."""
     if old_size == len(leaves):
         return [] if whole else [root_of(leaves)]
     middle = _split(len(leaves))
