@@ -12,7 +12,7 @@ from fresh_record import BEGUN
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openlineage_data import airflow_events, marquez_events
-from sqlalchemy import create_engine, event, select, text
+from sqlalchemy import create_engine, delete, event, select, text
 from sqlmodel import SQLModel
 
 from tracecore.errors import NegativeVerdict
@@ -138,7 +138,8 @@ class Shuffled:
     def rows(self, bodies: Sequence[bytes], own: LedgerName) -> dict[str, list[tuple[Any, ...]]]:
         """Return the rows of events by the rules of the ledger: a byte-identical duplicate appends nothing."""
         with self.engine.begin() as connection:
-            replay.clear(connection)
+            for projected in PROJECTION:
+                connection.execute(delete(projected))
             seen: dict[str, int] = {}
             for body in bodies:
                 identity = ledger.event_id(body)

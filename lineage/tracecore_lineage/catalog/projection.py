@@ -362,7 +362,7 @@ def _facets(facets: Mapping[str, Any] | None, subject: str, place: _Place) -> It
 
 
 def _one_a_subject(rows: Iterator[Row]) -> list[Row]:
-    """Keep one row per subject and facet name if a version occurs twice in an event; the greater JSON text wins, so order does not matter."""
+    """Return one row per subject and facet name, even if a version occurs twice in an event; the greater JSON text wins, whatever the order."""
     kept: dict[tuple[str, str], Row] = {}
     for row in rows:
         key = (row.values["subject"], row.values["name"])

@@ -78,7 +78,7 @@ class RecordWriter:
         return str(generate_new_uuid())
 
     def start(self, run: Run) -> None:
-        """Record START and, once per digest, the environment. Until the run ends it holds its lock on a team's database server."""
+        """Record the START of a run and, once per digest, its environment; on a team's database server also hold the run's lock until it ends."""
         body = self.events.start(run)
         try:
             self.live.hold(run.id)

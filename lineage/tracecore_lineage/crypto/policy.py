@@ -171,7 +171,7 @@ class SealSignatures:
 
     @property
     def counted(self) -> tuple[PublicKey, ...]:
-        """The signing keys that are in the policy; empty without one."""
+        """The keys that signed and are in the policy; empty without a policy."""
         return () if self.policy is None else tuple(key for key in self.signed if key.id in self.policy.ids)
 
     @property
@@ -186,7 +186,7 @@ class SealSignatures:
         return f"signatures: {self.policy.words()} required, {len(self.counted)} found"
 
     def document(self) -> dict[str, Any]:
-        """Return the JSON object for answers; `required` and `of` are None without a policy."""
+        """Return policy and signatures as a JSON object; `required` and `of` are None without a policy."""
         policy = self.policy
         return {
             "required": None if policy is None else policy.threshold,
@@ -200,7 +200,7 @@ class SealSignatures:
 def signatures_of(
     ref: str, position: int, opened: Opened, cosignatures: Iterable[FacetEvent], policies: Policies, believed: Sequence[PublicKey]
 ) -> SealSignatures:
-    """Verify every signature over the payload of a build with full ref `ref`, sealed at `position` by envelope `opened`.
+    """Verify all signatures over the payload of build `ref` (full), sealed at `position` by envelope `opened`, and return the valid ones.
 
     A cosignature is valid if its key is in the policy that the build was sealed under, or in the one in force when the cosignature was recorded.
 

@@ -89,14 +89,14 @@ class Claim:
 
 
 def claims_in(members: Mapping[str, Any], foreign: Callable[[str], bool]) -> Iterator[Claim]:
-    """Yield the claims of a parsed event, each once; `foreign` is whether a namespace is a workspace's over which the producer has no authority."""
+    """Yield the claims of a parsed event about artifacts outside its producer's authority, each once; `foreign` is whether a namespace is outside."""
     listed = [(dataset, False) for dataset in (*members.get("inputs", ()), *([] if {"run", "job"} & members.keys() else [members["dataset"]]))]
     listed += [(dataset, True) for dataset in members.get("outputs", ())]
     yield from dict.fromkeys(claim for dataset, written in listed for claim in _claims_of(dataset, foreign, written=written))
 
 
 def own_name(namespace: object, name: object, foreign: Callable[[str], bool]) -> str | None:
-    """Return the `kind/name` that a dataset's namespace and name denote if it is an artifact or bug in a foreign workspace; else None."""
+    """Return the `kind/name` of the artifact or bug in a foreign workspace that a dataset's namespace and name denote; None if there is none."""
     if not (isinstance(namespace, str) and isinstance(name, str) and foreign(namespace)):
         return None
     ref = ref_or_none(name)

@@ -263,7 +263,7 @@ def _with_program(run: StageRun, inputs: Sequence[RunInput]) -> Sequence[RunInpu
 
 
 def _kept(owner: Mapping[str, Any]) -> dict[str, Any]:
-    """Wrap the facets of a run or job in a parsed event, keeping their `_schemaURL`."""
+    """Return the facets of a run or job in a parsed event as OpenLineage facets with the same `_schemaURL`."""
     return {name: facets.stage_facet(name, facet) for name, facet in owner.get("facets", {}).items()}
 
 

@@ -52,7 +52,7 @@ def named_input(namespace: str, ref: str, role: str) -> Any:
 
 
 def input_dataset(namespace: str, item: RunInput, assertions: Any = None) -> Any:
-    """Return an input dataset with its exact version; all facets are included only if no recorded run made it."""
+    """Return the dataset of a run's input with its exact version; its other facets are included only if no recorded run made the version."""
     port = facets.TracecorePortInputDatasetFacet(item.role, item.producer, item.use and item.use.value, producer=producer())
     input_facets: dict[str, Any] = {"tracecore_port": port}
     if assertions is not None:

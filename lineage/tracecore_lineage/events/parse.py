@@ -99,7 +99,7 @@ def parse_event(body: bytes) -> Event:
 
 
 def _run(members: Mapping[str, Any]) -> str:
-    """Check the run and type of a run event, and return the run's id in lower case."""
+    """Check the run and type of a run event, and return the run's id in lower case. Raises BadEvent."""
     run = _object(members, "run", "the event")
     run_id = _text(run, "runId", "run")
     if not _UUID.fullmatch(run_id):
@@ -111,7 +111,7 @@ def _run(members: Mapping[str, Any]) -> str:
 
 
 def _job(members: Mapping[str, Any]) -> None:
-    """Check the job of an event."""
+    """Check the job of an event. Raises BadEvent."""
     job = _object(members, "job", "the event")
     _text(job, "namespace", "job")
     _text(job, "name", "job")
@@ -119,7 +119,7 @@ def _job(members: Mapping[str, Any]) -> None:
 
 
 def _datasets(members: Mapping[str, Any]) -> None:
-    """Check the inputs and outputs of an event."""
+    """Check the inputs and outputs of an event. Raises BadEvent."""
     for name in ("inputs", "outputs"):
         entries = members.get(name, [])
         if not isinstance(entries, list):
@@ -130,7 +130,7 @@ def _datasets(members: Mapping[str, Any]) -> None:
 
 
 def _dataset(entry: Any, where: str) -> None:
-    """Check one dataset; `where` is its place in the event, for messages."""
+    """Check one dataset; `where` is its place in the event, for messages. Raises BadEvent."""
     if not isinstance(entry, dict):
         raise BadEvent(f"{where}: expected a dataset, a JSON object, found {_word(entry)}")
     _text(entry, "namespace", where)
@@ -142,7 +142,7 @@ def _dataset(entry: Any, where: str) -> None:
 
 
 def _facets(owner: Mapping[str, Any], member: str, where: str) -> None:
-    """Check that `member`, if present, maps names to facets with `_producer` and `_schemaURL`."""
+    """Check that `member`, if present, maps names to facets with `_producer` and `_schemaURL`. Raises BadEvent."""
     found = owner.get(member, {})
     if not isinstance(found, dict):
         raise BadEvent(f"{where}.{member}: expected facets by name, found {_word(found)}")

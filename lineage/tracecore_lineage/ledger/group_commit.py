@@ -70,7 +70,7 @@ class GroupCommit:
         return cast("T", ticket.value)
 
     def _wait(self, ticket: _Ticket) -> None:
-        """Wait until the ticket is answered or leads; if interrupted, withdraw it and pass the lead on."""
+        """Wait until the ticket has its result or its caller is the leader; if interrupted, withdraw it and make the next caller the leader."""
         try:
             ticket.turn.wait()
         except BaseException:
@@ -82,7 +82,7 @@ class GroupCommit:
             raise
 
     def _lead(self) -> None:
-        """Commit a batch of waiting work, including the caller's own, answer it, and pass the lead on."""
+        """Commit a batch of waiting work, including the caller's own, give each caller its result, and make the next waiting caller the leader."""
         with self._mutex:
             batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
         try:
@@ -100,7 +100,7 @@ class GroupCommit:
                 ticket.turn.set()
 
     def _hand_over(self) -> None:
-        """Make the first waiting ticket the leader; the caller must hold the mutex."""
+        """Make the caller of the first waiting ticket the leader, if there is one; needs the mutex."""
         if self._waiting:
             self._waiting[0].leads = True
             self._waiting[0].turn.set()

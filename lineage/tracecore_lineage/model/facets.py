@@ -67,7 +67,7 @@ def producer() -> str:
 
 
 def schema_url(name: str, version: int = 1) -> str:
-    """Return the `_schemaURL` of a tracecore facet."""
+    """Return the `_schemaURL` of a tracecore facet, `urn:tracecore:<name>:<version>`."""
     return f"urn:tracecore:{name}:{version}"
 
 
@@ -352,7 +352,7 @@ class StageFacet(BaseFacet):
 
     @property
     def url(self) -> str:
-        """Its own `_schemaURL` if it has one, tracecore's if its name starts with `tracecore_`, else that of OpenLineage's base facet."""
+        """The `_schemaURL` among the facet's members, else tracecore's for names with `tracecore_`, else that of OpenLineage's base facet."""
         given = self.members.get("_schemaURL")
         if isinstance(given, str):
             return given
@@ -360,5 +360,5 @@ class StageFacet(BaseFacet):
 
 
 def stage_facet(name: str, value: Mapping[str, JSON]) -> StageFacet:
-    """Wrap the JSON object of a stage's facet."""
+    """Return a stage's facet, given by name and JSON object, as an OpenLineage facet."""
     return StageFacet(name, dict(value))

@@ -84,5 +84,5 @@ class Findings:
         return expected == found
 
     def verdict(self, *, pinned: bool) -> Verdict:
-        """Return the answer; `pinned` is whether the user supplied the key."""
+        """Return the answer of `verify` from the collected results; `pinned` is whether the user supplied the key."""
         return Verdict(ok=not self.failures, key="pinned" if pinned else "unpinned", checked=self.checked, failures=self.failures, erased=self.erased)

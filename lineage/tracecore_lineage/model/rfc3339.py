@@ -20,12 +20,12 @@ def instant(moment: datetime) -> str:
 
 
 def now() -> str:
-    """Return the current time in this format."""
+    """Return the current time as RFC 3339 text in UTC with six decimals."""
     return instant(datetime.now(UTC))
 
 
 def parse_instant(text: str) -> str:
-    """Convert an RFC 3339 time with an offset to this format, cutting digits beyond microseconds. Raises ValueError if it is not one."""
+    """Convert an RFC 3339 time with an offset to UTC with six decimals, cutting further digits. Raises ValueError if the text is not a time."""
     match = _RFC3339.fullmatch(text)
     if match is None:
         raise ValueError(f"expected an RFC 3339 time with an offset, such as 2026-11-22T15:39:45Z, found {text!r}")

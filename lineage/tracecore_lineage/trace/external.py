@@ -79,7 +79,7 @@ class Datasets:
         self._near: dict[str, frozenset[str]] = {}
 
     def load(self, refs: Iterable[str]) -> None:
-        """Load the datasets of these refs, and all datasets connected to them by aliases or renames; loaded ones are not read again."""
+        """Load the datasets of these refs and all datasets connected to them by aliases or renames; datasets already loaded are not read again."""
         listed = set(refs)
         missing = ({dataset_of(ref) for ref in listed} | {ref for ref in listed if not is_external(ref)}) - self._near.keys()
         if not missing:
@@ -284,7 +284,7 @@ def aliases(named: Iterable[Naming]) -> list[tuple[str, str]]:
 
 
 def artifacts_by_name(named: Iterable[Naming]) -> dict[str, set[str]]:
-    """Return the artifacts that each name denotes."""
+    """Return, by external name, the artifacts that it denotes according to alias rows."""
     found: dict[str, set[str]] = {}
     for row in in_force(named):
         if not is_external(row.other):

@@ -161,7 +161,7 @@ class Reader:
                     yield ref, link.run, f"{runs[link.run].namespace}/{runs[link.run].job}", f"{did}, under the name {name}"
 
     def ours_first(self, links: Iterable[Link]) -> list[Link]:
-        """Drop the other makers of each version that this workspace also made; those are only claims."""
+        """Return the output edges without those of other makers of a version that this workspace also made; those are only claims."""
         listed = list(links)
         ours = {link.ref for link in listed if link.speaker == self.own.ledger_id}
         return [link for link in listed if link.ref not in ours or link.speaker == self.own.ledger_id]
@@ -245,7 +245,7 @@ class Reader:
         return {row.subject.removeprefix("run:") for row in self._rows(query, FACETS.c.subject, (f"run:{run}" for run in runs))}
 
     def _once(self, links: list[Link]) -> list[Link]:
-        """Keep one edge per (run, ref, role), preferably from the terminal event; earliest first."""
+        """Return one edge per (run, ref, role), preferably from the terminal event; earliest first."""
         terminal = {run.terminal for run in self.runs({link.run for link in links}).values()}
         kept: dict[tuple[str, str, str], Link] = {}
         for link in sorted(links, key=lambda link: (link.event_id not in terminal, link.order)):

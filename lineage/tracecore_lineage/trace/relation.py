@@ -183,7 +183,7 @@ class Relation:
                 self._doubtful[each.reading.ref].append(each)
 
     def written(self, outputs: Iterable[Link]) -> list[Link]:
-        """Drop outputs of external datasets that wrote nothing: changes of a dataset's state, and claims about artifacts."""
+        """Return the outputs without those of external datasets that wrote nothing: changes of a dataset's state, and claims about artifacts."""
         listed = list(outputs)
         self.datasets.load(link.ref for link in listed if is_external(link.ref))
         return [
@@ -265,7 +265,7 @@ class _Uncertain:
                     self._in.setdefault(dataset, []).append((written[0] if written else None, shown))
 
     def about(self, resolved: Resolved) -> str | None:
-        """Return the reached ref that a reading may have read; None if there is none."""
+        """Return the ref, among those that a forward walk follows, whose version a reading may have read; None if there is none."""
         reading = resolved.reading
         if not resolved.inferred:
             keys = ((self.datasets.canonical(link.ref), link.run) for link in resolved.others)
@@ -302,7 +302,7 @@ def our_makers(reading: Link, made: Sequence[Link]) -> tuple[Link, ...]:
 
 
 def one_a_run(made: Sequence[Link]) -> list[Link]:
-    """Keep the first output edge of each run, in order."""
+    """Return the first output edge of each run, in order."""
     return list({link.run: link for link in reversed(made)}.values())[::-1]
 
 
