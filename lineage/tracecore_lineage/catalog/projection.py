@@ -280,8 +280,9 @@ def _own_rows(event: Event, place: _Place, authority: _Authority, facets: Mappin
         if authority.own and execution is not None and execution.get("key") is not None:
             yield place.row(StalenessRow, key=_member(execution, "key", str), run_id=event.run_id)
         if check is not None:
+            success = _member(check, "success", bool)
             texts = {name: _member(check, name, str) for name in ("of_run", "target", "name", "severity", "message")}
-            yield place.row(CheckRow, run_id=event.run_id, success=_member(check, "success", bool), **texts)
+            yield place.row(CheckRow, run_id=event.run_id, success=success, **texts)
         if build is not None and (authority.own or any(delegation.build == build.get("ref") for delegation in authority.delegations)):
             names = ("name", "ref", "program", "content_digest")
             yield place.row(

@@ -102,7 +102,7 @@ def show_labeler(reader: Reader, ref: Ref, workspace: Workspace | None) -> dict[
 
 
 def _described(batch: Batch, times: dict[int, str], labels: int | None) -> dict[str, Any]:
-    """Return a label batch as shown for one of its labelers, who made `labels` of its rows."""
+    """Return a label batch as shown for one of its labelers; `labels` is the number of rows by that labeler."""
     made = batch.made[0] if batch.made else None
     return {
         "ref": batch.ref,
