@@ -42,12 +42,11 @@ class NotABundle(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An entry of a container: its size in bytes, SHA-256 in hex, and the offset of its data in the file (0 in a manifest)."""
+    """An entry of a container: its size in bytes and its SHA-256 in hex."""
 
     name: str
     size: int
     sha256: str
-    offset: int = 0
 
 
 class ContainerWriter:
@@ -74,7 +73,7 @@ class ContainerWriter:
         self._stream.write(_local(encoded, crc, size))
         self._stream.seek(offset + size)
         self._directory.append((encoded, crc, size, start))
-        return Entry(name, size, digest.hexdigest(), offset)
+        return Entry(name, size, digest.hexdigest())
 
     def close(self) -> None:
         """Write the central directory and fsync the file, without closing it."""
@@ -87,7 +86,7 @@ class ContainerWriter:
 
 
 class Container:
-    """An open container; raises NotABundle unless the file is a zip in the one valid form. Entries' checksums are checked when they are read."""
+    """A container file open for reading; raises NotABundle unless it is a zip in the one valid form. Checksums are checked when an entry is read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -99,7 +98,7 @@ class Container:
             self._entries = {found[0]: found for found in self._read_directory()}
         except (OSError, struct.error) as error:
             self._stream.close()
-            raise self._bad(f"its directory can't be read ({error})") from None
+            raise self.bad(f"its directory can't be read ({error})") from None
         except BaseException:
             self._stream.close()
             raise
@@ -131,7 +130,7 @@ class Container:
         encoded = name.encode()
         header = self._at(start, _LOCAL.size + len(encoded) + _LOCAL_EXTRA.size)
         if header != _local(encoded, crc, size):
-            raise self._bad(f"the header of '{name}' is not the only one it can have")
+            raise self.bad(f"the header of '{name}' is not the only one it can have")
         place, end, found, digest = start + len(header), start + len(header) + size, 0, hashlib.sha256()
         while place < end:
             piece = self._at(place, min(_CHUNK, end - place))
@@ -146,61 +145,63 @@ class Container:
             if found == crc:
                 return
         if differs is None:
-            raise self._bad(f"the bytes of '{name}' are damaged: expected {wanted}, found {got}")
+            raise self.bad(f"the bytes of '{name}' are damaged: expected {wanted}, found {got}")
         differs(name, wanted, got)
 
-    def whole(self, name: str, most: int, expected: str | None = None) -> bytes:
-        """Return all bytes of an entry; raise NotABundle if it is missing, larger than `most` bytes, or damaged."""
+    def whole(self, name: str, most: int, expected: str | None = None, differs: Callable[[str, str, str], None] | None = None) -> bytes:
+        """Return all bytes of an entry; raise NotABundle if it is missing, larger than `most` bytes, or damaged. Arguments as for `pieces`."""
         if name not in self._entries:
-            raise self._bad(f"it has no '{name}'")
+            raise self.bad(f"it has no '{name}'")
         if self.size(name) > most:
-            raise self._bad(f"'{name}' has {self.size(name):,} bytes, expected at most {most:,}")
-        return b"".join(self.pieces(name, expected))
+            raise self.bad(f"'{name}' has {self.size(name):,} bytes, expected at most {most:,}")
+        return b"".join(self.pieces(name, expected, differs))
 
     def _at(self, place: int, length: int) -> bytes:
         self._stream.seek(place)
         data = self._stream.read(length)
         if len(data) != length:
-            raise self._bad(f"it ends at byte {place + len(data):,}, in the middle of an entry")
+            raise self.bad(f"it ends at byte {place + len(data):,}, in the middle of an entry")
         return data
 
     def _read_directory(self) -> Iterator[tuple[str, int, int, int]]:
         """Yield (name, CRC-32, size, header offset) of each entry; raise NotABundle for any byte outside the one valid form."""
         total = os.fstat(self._stream.fileno()).st_size
         if total < _TAIL:
-            raise self._bad("it is not a zip that 'tracecore export --format bundle' wrote")
+            raise self.bad("it is not a zip that 'tracecore export --format bundle' wrote")
         tail = self._at(total - _TAIL, _TAIL)
         signature, _, _, _, _, _, count, _, size, start = _END64.unpack_from(tail)
         if signature != b"PK\x06\x06" or size > _MOST_DIRECTORY or start + size + _TAIL != total or tail != _end(count, start, size):
-            raise self._bad("it is not a zip that 'tracecore export --format bundle' wrote, or was cut short or changed at its end")
+            raise self.bad("it is not a zip that 'tracecore export --format bundle' wrote, or was cut short or changed at its end")
         directory = self._at(start, size)
         place, expected = 0, 0
         names: set[str] = set()
         for _ in range(count):
             name, crc, length, offset, read = self._central_at(directory, place)
             if offset != expected or name in names:
-                raise self._bad(f"the entry '{name}' appears twice, or not where the entry before it ends")
+                raise self.bad(f"the entry '{name}' appears twice, or not where the entry before it ends")
             names.add(name)
             expected = offset + _LOCAL.size + len(name.encode()) + _LOCAL_EXTRA.size + length
             place += read
             yield name, crc, length, offset
         if place != size or expected != start:
-            raise self._bad("there is something between its entries")
+            raise self.bad("there is something between its entries")
 
     def _central_at(self, directory: bytes, place: int) -> tuple[str, int, int, int, int]:
+        """Parse the entry at offset `place` of the central directory; return its name, CRC-32, size, header offset and own length in bytes."""
         fields = _CENTRAL.unpack_from(directory, place)
         crc, length = fields[7], fields[10]
         encoded = directory[place + _CENTRAL.size : place + _CENTRAL.size + length]
         _, _, size, _, offset = _CENTRAL_EXTRA.unpack_from(directory, place + _CENTRAL.size + length)
         whole = _central(encoded, crc, size, offset)
         if length > _LONGEST_NAME or directory[place : place + len(whole)] != whole:
-            raise self._bad("an entry of its directory is not in the only form it can have")
+            raise self.bad("an entry of its directory is not in the only form it can have")
         try:
             return encoded.decode(), crc, size, offset, len(whole)
         except UnicodeDecodeError:
-            raise self._bad("the name of an entry is not UTF-8") from None
+            raise self.bad("the name of an entry is not UTF-8") from None
 
-    def _bad(self, why: str) -> NotABundle:
+    def bad(self, why: str) -> NotABundle:
+        """Return the error that this file can't be read as a bundle, with the reason `why`."""
         return NotABundle(f"{self.path} can't be read as a bundle: {why}.")
 
 

@@ -53,8 +53,8 @@ class Manifest:
     stored: tuple[str, ...]
     entries: tuple[Entry, ...]
 
-    def written(self) -> dict[str, Any]:
-        """Return the manifest as a JSON object."""
+    def document(self) -> dict[str, Any]:
+        """Return the manifest as a JSON object (docs/formats/bundle.md)."""
         return {
             "v": 1,
             "type": TYPE,
@@ -68,17 +68,17 @@ class Manifest:
 
     @property
     def ledger_name(self) -> LedgerName:
-        """Name of the ledger that the build was exported from."""
+        """The ledger that the build was sealed in: `origin` and `ledger_id`."""
         return LedgerName(self.origin, self.ledger_id)
 
     @property
     def data(self) -> bytes:
-        """The canonical bytes that are signed."""
-        return jcs(self.written())
+        """The canonical JSON (RFC 8785) that is signed."""
+        return jcs(self.document())
 
 
 def read_manifest(data: bytes, where: str) -> Manifest:
-    """Parse a manifest; raise NotABundle, with `where` as the file's name, if it is invalid or of a newer tracecore."""
+    """Parse the bytes of `bundle.json`; raise NotABundle, naming the bundle as `where`, if they are invalid or of a newer tracecore."""
 
     def bad(why: str) -> NotABundle:
         return NotABundle(f"{where} can't be read as a bundle: {why}.")
@@ -93,9 +93,9 @@ def read_manifest(data: bytes, where: str) -> Manifest:
     if type_ != TYPE or content.get("v") != 1:
         raise bad(f"it was written by a newer tracecore ({type_}, version {content.get('v')}); this one reads {TYPE}: upgrade to read it")
     try:
-        if set(content) != _MEMBERS or set(content["ledger"]) != {"id", "position", "size", "checkpoint"} or jcs(content) != data:
-            raise bad(f"its {MANIFEST} has other members than docs/formats/bundle.md says, or is not in canonical JSON")
         ledger = content["ledger"]
+        if set(content) != _MEMBERS or set(ledger) != {"id", "position", "size", "checkpoint"} or jcs(content) != data:
+            raise bad(f"its {MANIFEST} has other members than docs/formats/bundle.md says, or is not in canonical JSON")
         return Manifest(
             _build(content["build"]),
             _text(content["origin"]),
@@ -137,7 +137,7 @@ def _count(value: Any) -> int:
 
 
 def sign(data: bytes, key: PrivateKey) -> bytes:
-    """Sign a manifest's bytes and return the `signatures` list of the DSSE envelope as canonical JSON."""
+    """Sign a manifest's bytes and return the `signatures` member of their DSSE envelope as canonical JSON."""
     from securesystemslib.dsse import Envelope
 
     envelope = Envelope(data, PAYLOAD, {})
@@ -146,7 +146,10 @@ def sign(data: bytes, key: PrivateKey) -> bytes:
 
 
 def read_signatures(manifest: bytes, signatures: bytes | Sequence[Mapping[str, str]], where: str) -> Opened:
-    """Parse the signatures over a manifest, without verifying them; raise NotABundle unless they are a nonempty canonical DSSE list."""
+    """Parse the DSSE signatures over a manifest, as file bytes or JSON list, and return both without verifying them.
+
+    Raises NotABundle, naming the bundle as `where`, unless they are a nonempty list, in canonical JSON.
+    """
     try:
         found = _signatures(signatures)
     except (StrictJSONError, CheckpointError, ValueError, TypeError, KeyError, AttributeError, binascii.Error) as error:

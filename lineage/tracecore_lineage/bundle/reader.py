@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,25 +37,27 @@ Differs = Callable[[str, str, str], None]
 class Bundle:
     """An open bundle with its parsed manifest and signatures, both unverified."""
 
-    path: Path
     container: Container
     manifest: Manifest
     signatures: Opened
 
     def parts(self, differs: Differs) -> tuple[pruned_tree.Part, ...]:
-        """Return the parts of the pruned ledger; raise NotABundle if they can't be parsed."""
-        data = self._small(TREE, _MOST_TREE, differs)
+        """Return the parts of the pruned ledger (entry `tree`); raise NotABundle if they can't be parsed. `differs` is called for changed bytes."""
+        data = self._whole(TREE, _MOST_TREE, differs)
         try:
             return _read_tree(data)
         except (StrictJSONError, pruned_tree.TreeError, UnicodeDecodeError) as error:
-            raise self.bad(f"its {TREE} can't be read: {error}") from None
+            raise self.container.bad(f"its {TREE} can't be read: {error}") from None
 
     def leaves(self, parts: Sequence[pruned_tree.Part], differs: Differs) -> list[ledger.Leaf]:
-        """Return the events with their ledger positions, times and ids; raise NotABundle if their total size differs from the pruned ledger."""
+        """Return the events (entry `events`), each with its position in the ledger, recorded time, id and bytes.
+
+        Raises NotABundle if their total size differs from the pruned ledger `parts`. `differs` is called for changed bytes.
+        """
         kept = list(pruned_tree.kept(parts))
         if sum(part.size for _, part in kept) != self.container.size(EVENTS):
-            raise self.bad(f"its {EVENTS} are not as many bytes as its {TREE} says")
-        data = memoryview(self._small(EVENTS, _MOST_EVENTS, differs))
+            raise self.container.bad(f"its {EVENTS} are not as many bytes as its {TREE} says")
+        data = memoryview(self._whole(EVENTS, _MOST_EVENTS, differs))
         found: list[ledger.Leaf] = []
         for place, part in kept:
             found.append(ledger.Leaf(place, part.event_id, part.recorded_at, "", bytes(data[: part.size])))
@@ -63,7 +65,7 @@ class Bundle:
         return found
 
     def unpack(self, folder: Path, differs: Differs, progress: Progress | None = None) -> None:
-        """Write the stored files below a new folder, each with fsync.
+        """Write the bundle's stored files below a new folder, each with fsync; `differs` is called for changed bytes.
 
         Raises NotABundle if two names conflict (`a`, `a/b`), UsageError if the disk is full.
         """
@@ -82,17 +84,11 @@ class Bundle:
                                 progress(done, total, entry.name)
                     fsync_file(target)
                 except (FileExistsError, NotADirectoryError, IsADirectoryError):
-                    raise self.bad(f"its entry '{entry.name}' excludes another one") from None
+                    raise self.container.bad(f"its entry '{entry.name}' excludes another one") from None
 
-    def bad(self, why: str) -> NotABundle:
-        """Return the error for a file that can't be read as a bundle, with the reason `why`."""
-        return NotABundle(f"{self.path} can't be read as a bundle: {why}.")
-
-    def _small(self, name: str, most: int, differs: Differs) -> bytes:
+    def _whole(self, name: str, most: int, differs: Differs) -> bytes:
         entry = next(entry for entry in self.manifest.entries if entry.name == name)
-        if entry.size > most:
-            raise self.bad(f"'{name}' has {entry.size:,} bytes, expected at most {most:,}")
-        return b"".join(self.container.pieces(name, entry.sha256, differs))
+        return self.container.whole(name, most, entry.sha256, differs)
 
 
 def _read_tree(data: bytes) -> tuple[pruned_tree.Part, ...]:
@@ -108,35 +104,32 @@ def _read_tree(data: bytes) -> tuple[pruned_tree.Part, ...]:
 @contextmanager
 def open_bundle(path: Path) -> Iterator[Bundle]:
     """Open a bundle for the duration of a block; raise NotABundle if it can't be read or its entries are not those of the manifest."""
-    container = Container(path)
-    try:
+    with closing(Container(path)) as container:
         data = container.whole(MANIFEST, _MOST_MANIFEST)
         manifest = read_manifest(data, str(path))
-        opened = read_signatures(data, container.whole(SIGNATURES, _MOST_MANIFEST), str(path))
-        bundle = Bundle(path, container, manifest, opened)
+        signatures = read_signatures(data, container.whole(SIGNATURES, _MOST_MANIFEST), str(path))
+        bundle = Bundle(container, manifest, signatures)
         _check_entries(bundle)
         yield bundle
-    finally:
-        container.close()
 
 
 def _check_entries(bundle: Bundle) -> None:
-    """Check that names, order and sizes of the entries match the manifest, and that no path leads out of the store."""
+    """Raise NotABundle unless names, order and sizes of the entries match the manifest, and every stored file's path lies in the store."""
     named = bundle.manifest.entries
     expected = [*(entry.name for entry in named), MANIFEST, SIGNATURES]
     if bundle.container.names != expected:
         there, wanted = dict.fromkeys(bundle.container.names), dict.fromkeys(expected)
         odd = next((name for name in there if name not in wanted), None) or next((name for name in wanted if name not in there), "their order")
-        raise bundle.bad(f"its entries are not those that its manifest names ({odd})")
+        raise bundle.container.bad(f"its entries are not those that its manifest names ({odd})")
     if expected[:2] != [TREE, EVENTS] or [entry.name for entry in named[2:]] != sorted(entry.name for entry in named[2:]):
-        raise bundle.bad("its entries are not in the one order that they can have")
+        raise bundle.container.bad("its entries are not in the one order that they can have")
     for entry in named:
         if bundle.container.size(entry.name) != entry.size:
-            raise bundle.bad(f"'{entry.name}' has {bundle.container.size(entry.name):,} bytes, expected {entry.size:,}")
+            raise bundle.container.bad(f"'{entry.name}' has {bundle.container.size(entry.name):,} bytes, expected {entry.size:,}")
         inside = entry.name.removeprefix(STORE)
         plain = entry.name.startswith(STORE) and all(map(_is_plain, inside.split("/"))) and not leads_out(inside)
         if entry.name not in {TREE, EVENTS} and not plain:
-            raise bundle.bad(f"its entry {entry.name!r} is not a plain path below {STORE}")
+            raise bundle.container.bad(f"its entry {entry.name!r} is not a plain path below {STORE}")
 
 
 def _is_plain(part: str) -> bool:
@@ -144,7 +137,7 @@ def _is_plain(part: str) -> bool:
 
 
 def trace_bundle(path: Path | str, ref: str | None = None, *, depth: int | None = None) -> Trace:
-    """Trace a bundle's build, or another ref in it; the result equals that of its workspace except for `later`.
+    """Return the backward trace of a bundle's build, or of another ref in it; it equals that of its workspace except for `later`.
 
     Raises:
         NotABundle: the file can't be read as a bundle, or is damaged.
@@ -160,6 +153,6 @@ def trace_bundle(path: Path | str, ref: str | None = None, *, depth: int | None 
             with snapshot(leaves, bundle.manifest.ledger_name, bundle.manifest.size) as made:
                 return trace(made, ref or bundle.manifest.build, depth=depth)
         except BadEvent as error:
-            raise bundle.bad(f"an event in it can't be read ({error})") from None
+            raise bundle.container.bad(f"an event in it can't be read ({error})") from None
         except NONSENSE as error:
-            raise bundle.bad(f"its events are not what tracecore records ({describe(error)})") from None
+            raise bundle.container.bad(f"its events are not what tracecore records ({describe(error)})") from None

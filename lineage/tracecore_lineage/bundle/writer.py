@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import ColumnElement, Connection, or_, select
@@ -24,7 +25,6 @@ from tracecore_lineage.catalog.recorder import RecordWriter
 from tracecore_lineage.catalog.replay import snapshot
 from tracecore_lineage.catalog.stored_artifacts import names_once, stored_artifacts, stored_sources
 from tracecore_lineage.catalog.tombstones import tombstones
-from tracecore_lineage.crypto.keys import PublicKey
 from tracecore_lineage.ledger import ledger, pruned_tree
 from tracecore_lineage.ledger.sql_tables import EDGES, FACETS, RUN_EVENTS, recorded_by, select_in
 from tracecore_lineage.model.findings import Progress
@@ -48,8 +48,8 @@ _NOT_ABOUT_IT = ("tracecore.environment", "tracecore.bug", JOB, *_OF_KEYS)
 def events_behind(connection: Connection, own: LedgerName, trace: Trace, prefix: Prefix, *, since: bool = True) -> dict[str, int]:
     """Return ledger positions, by event id, of the events that a sealed build's trace depends on.
 
-    These are all events of its runs, checks, environments and dataset descriptions, and the imports that brought them in. `since` adds later key
-    changes, and later facts about its versions (cosignatures, erasures). `prefix` is the ledger prefix that the build was sealed over.
+    These are all events of its runs, checks, environments and dataset descriptions, and of the imports that brought them into this ledger `own`.
+    `since` adds later key changes, and later facts about its versions (cosignatures, erasures). `prefix` is what the build was sealed over.
     """
     reader = Reader(connection, prefix)
     refs = [node["ref"] for node in trace["nodes"]]
@@ -92,7 +92,7 @@ def _environments(connection: Connection, reader: Reader, runs: Iterable[str]) -
 
 
 def _since(connection: Connection, own: LedgerName, refs: Iterable[str]) -> dict[str, int]:
-    """Return this ledger's key changes and facts about these versions (cosigned, erased) at any position: positions by event id."""
+    """Return ledger positions, by event id, of this ledger's key changes and of its facts about these versions (cosigned, erased)."""
     ours = recorded_by(own)
     facts = ours & RUN_EVENTS.c.job_name.like("tracecore.%") & RUN_EVENTS.c.job_name.not_in(_NOT_ABOUT_IT)
     runs = _rewriting(connection, own, refs)
@@ -105,14 +105,14 @@ def _since(connection: Connection, own: LedgerName, refs: Iterable[str]) -> dict
 
 
 def _rewriting(connection: Connection, own: LedgerName, refs: Iterable[str]) -> set[str]:
-    """Return ids of the erasures that rewrote commits of these versions' tables; without them the table logs differ from the record."""
+    """Return run ids of the erasures that rewrote commits of these versions' Delta tables; without them the tables' logs differ from the record."""
     tables = {str(artifact.location) for artifact in stored_artifacts(connection, refs=list(refs)) if artifact.delta is not None}
     erasures = tombstones(connection, own).erasures if tables else ()
     return {erasure.run for erasure in erasures if any(gone.table in tables for gone in erasure.commits)}
 
 
 def _imports(connection: Connection, own: LedgerName, found: dict[str, int], prefix: Prefix) -> dict[str, int]:
-    """Return the imports before `prefix` that brought in the chosen events, nested imports included: positions by event id."""
+    """Return ledger positions, by event id, of the imports before the end of `prefix` that brought in the events `found`, nested ones included."""
     behind = frozenset(found)
     every = read_imports(connection, import_ids(connection))
     bringing = {each.event_id: each for each in every if each.seq < prefix.bound and not each.members.isdisjoint(behind)}
@@ -142,14 +142,14 @@ class _Plan:
 
     Attributes:
         manifest: without entries for a new bundle; complete for an imported build, which is exported unchanged.
-        files: name below `store/` in the bundle, version, and path in this store, of each file.
+        files: of each file, by its name below `store/` in the bundle, the version and the path in this store.
         signatures: those of an imported bundle; None for a new one, which is signed when written.
     """
 
     manifest: Manifest
     parts: Sequence[pruned_tree.Part]
     leaves: Sequence[ledger.Leaf]
-    files: Sequence[tuple[str, Artifact, str]]
+    files: Mapping[str, tuple[Artifact, str]]
     signatures: bytes | None = None
 
 
@@ -186,6 +186,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def _plan(connection: Connection, recorder: RecordWriter, store: Store, build: str) -> _Plan:
+    """Plan the export of a build; raise NegativeVerdict if the ledger or the catalog differs from what was recorded."""
     found = build_named(Reader(connection, head(connection)), build)
     brought = next(known_imports(connection, found.ref), None)
     if brought is not None:
@@ -208,7 +209,6 @@ def _plan(connection: Connection, recorder: RecordWriter, store: Store, build: s
         gone = {artifact.ref for artifact in kept if erased.of(artifact)}
         artifacts = [artifact for artifact in kept if artifact.ref not in gone]
         sources = stored_sources(made, runs={run["id"] for run in answer["runs"]})
-    keys: Sequence[PublicKey] = recorder.public_keys(connection)
     manifest = Manifest(
         found.ref,
         recorder.namespace,
@@ -216,12 +216,11 @@ def _plan(connection: Connection, recorder: RecordWriter, store: Store, build: s
         found.position,
         at.size,
         at.checkpoint,
-        {key.id: key.pem for key in keys},
+        {key.id: key.pem for key in recorder.public_keys(connection)},
         tuple(sorted({artifact.ref for artifact in artifacts})),
         (),
     )
-    files = {name: (name, artifact, name) for name, artifact in names_once(store, [*sources, *artifacts])}
-    return _Plan(manifest, parts, leaves, [files[name] for name in sorted(files)])
+    return _Plan(manifest, parts, leaves, {name: (artifact, name) for name, artifact in names_once(store, [*sources, *artifacts])})
 
 
 def _plan_import(connection: Connection, store: Store, brought: Import) -> _Plan:
@@ -229,52 +228,48 @@ def _plan_import(connection: Connection, store: Store, brought: Import) -> _Plan
     manifest = read_manifest(jcs(brought.facet["manifest"]), brought.build)
     leaves = list(imported_leaves(connection, brought))
     local = {(each.ref, each.media, each.delta): each for each in stored_artifacts(connection, refs=manifest.stored)}
-    files: dict[str, tuple[str, Artifact, str]] = {}
+    files: dict[str, tuple[Artifact, str]] = {}
     there: dict[tuple[str, Media, str | None, DeltaVersion | None], tuple[Artifact, str]] = {}
     with snapshot(leaves, manifest.ledger_name, manifest.size) as made:
         for source in stored_sources(made, runs={run["id"] for run in trace(made, brought.build)["runs"]}):
-            files[str(source.location)] = (str(source.location), source, str(source.location))
+            files[str(source.location)] = (source, str(source.location))
         for artifact in stored_artifacts(made, refs=manifest.stored):
             here = local.get((artifact.ref, artifact.media, artifact.delta))
             if here is None:
                 raise NegativeVerdict(f"{brought.build} can't be exported: the bytes of {artifact.ref} are not in this workspace any more.")
             there[here.ref, here.media, here.location, here.delta] = (here, str(artifact.location))
     for name, here in names_once(store, [here for here, _ in there.values()]):
-        at = f"{there[here.ref, here.media, here.location, here.delta][1]}{name.removeprefix(str(here.location))}"
-        files[at] = (at, here, name)
-    return _Plan(
-        manifest, pruned_tree.read_parts(brought.facet["tree"]), leaves, [files[name] for name in sorted(files)], jcs(brought.facet["signatures"])
-    )
+        files[f"{there[here.ref, here.media, here.location, here.delta][1]}{name.removeprefix(str(here.location))}"] = (here, name)
+    return _Plan(manifest, pruned_tree.read_parts(brought.facet["tree"]), leaves, files, jcs(brought.facet["signatures"]))
 
 
 def _write(plan: _Plan, writer: ContainerWriter, recorder: RecordWriter, store: Store, progress: Progress | None) -> Exported:
-    total = sum(len(leaf.body) for leaf in plan.leaves) + sum({artifact.ref: artifact.size_bytes or 0 for _, artifact, _ in plan.files}.values())
+    """Write a planned bundle with `writer` and return its summary, without the size; raise NegativeVerdict if the store differs from the record."""
+    total = sum(len(leaf.body) for leaf in plan.leaves)
+    total += sum({artifact.ref: artifact.size_bytes or 0 for artifact, _ in plan.files.values()}.values())
     done = 0
 
-    def count(name: str) -> Callable[[int], None]:
-        def more(size: int) -> None:
-            nonlocal done
-            done += size
-            if progress is not None:
-                progress(done, max(done, total), name)
-
-        return more
+    def count(name: str, size: int) -> None:
+        nonlocal done
+        done += size
+        if progress is not None:
+            progress(done, max(done, total), name)
 
     entries: list[Entry] = [writer.add(TREE, (jcs(pruned_tree.written(part)) + b"\n" for part in plan.parts))]
-    entries.append(writer.add(EVENTS, (leaf.body for leaf in plan.leaves), count(EVENTS)))
-    for name, artifact, here in plan.files:
+    entries.append(writer.add(EVENTS, (leaf.body for leaf in plan.leaves), partial(count, EVENTS)))
+    for name, (artifact, here) in sorted(plan.files.items()):
         try:
             with store.fetched(artifact, here).open("rb") as file:
-                entries.append(writer.add(STORE + name, file, count(name)))
+                entries.append(writer.add(STORE + name, file, partial(count, name)))
         except FileNotFoundError:
             raise NegativeVerdict(f"{plan.manifest.build} can't be exported: '{here}' of {artifact.ref} is missing from the store.") from None
     if plan.signatures is None:
-        manifest = replace(plan.manifest, entries=tuple(replace(entry, offset=0) for entry in entries))
+        manifest = replace(plan.manifest, entries=tuple(entries))
         signatures = sign(manifest.data, recorder.keys.private())
     else:
         manifest, signatures = plan.manifest, plan.signatures
         for expected, found in zip(manifest.entries, entries, strict=True):
-            if expected != replace(found, offset=0):
+            if expected != found:
                 raise NegativeVerdict(f"{manifest.build} can't be exported: {expected.name} is not what came in its bundle. Run 'tracecore verify'.")
     writer.add(MANIFEST, [manifest.data])
     writer.add(SIGNATURES, [signatures])

@@ -260,7 +260,7 @@ def _record(connection: Connection, recorder: RecordWriter, checked: Checked, pl
     facet = TracecoreImportRunFacet(
         manifest.build,
         manifest.origin,
-        manifest.written(),
+        manifest.document(),
         [{"keyid": name, "sig": base64.b64encode(signature).decode()} for name, signature in proof.signatures.signatures],
         [pruned_tree.written(part) for part in proof.parts],
         sorted(plan.stored),
