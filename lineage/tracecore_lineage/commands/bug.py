@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import tracecore_lineage
 from tracecore.cli import emit_json, json_option, say, workspace_option
 from tracecore.workspace import NamedWorkspace
 
@@ -44,7 +45,7 @@ Examples:
 
 @click.group(name="bug", epilog=_EXAMPLES)
 def command() -> None:
-    """Report a perception bug, and read what was reported.
+    """Report perception bugs, and list and show reported ones.
 
     A bug is a node of the record: 'tracecore trace bug/ID' leads back through the build and the drives that it is about, and 'tracecore impact' of a
     build or drive reaches it.
@@ -53,20 +54,19 @@ def command() -> None:
 
 @command.command(name="report", epilog=_REPORT)
 @click.argument("text")
-@click.option("--build", metavar="BUILD", help="The build that it was seen in.")
-@click.option("--frame", "frames", multiple=True, metavar="REF", help="A frame that shows it: frame/DRIVE/SENSOR/TIMESTAMP_NS; may be given often.")
-@click.option("--severity", type=click.Choice(["low", "medium", "high", "critical"]), help="How bad it is, as you judge it.")
-@click.option("--by", "reporter", metavar="WHO", help="The person who reports it; the ledger gets a pseudonym.")
+@click.option("--build", metavar="BUILD", help="Build in which the bug was seen.")
+@click.option("--frame", "frames", multiple=True, metavar="REF", help="Frame that shows the bug: frame/DRIVE/SENSOR/TIMESTAMP_NS; repeatable.")
+@click.option("--severity", type=click.Choice(["low", "medium", "high", "critical"]), help="Severity, as you judge it.")
+@click.option("--by", "reporter", metavar="WHO", help="Person who reports the bug; the ledger contains only a pseudonym.")
 @workspace_option
 @json_option
 def report(
     text: str, build: str | None, frames: tuple[str, ...], severity: str | None, reporter: str | None, workspace: NamedWorkspace, as_json: bool
 ) -> None:
-    """Record what was seen: TEXT is one sentence. The same report again is the same bug."""
-    from tracecore_lineage import Record
+    """Record a bug that TEXT describes in one sentence. Repeating a report does not record a second bug."""
     from tracecore_lineage.exchange.bug_reports import report_bug
 
-    with Record.open(workspace) as record:
+    with tracecore_lineage.Record.open(workspace) as record:
         done = report_bug(record.recorder, text, build=build, frames=frames, severity=severity, reporter=reporter)
     if as_json:
         emit_json({**_members(done.bug), "new": done.new})
@@ -82,10 +82,9 @@ def report(
 @json_option
 def list_(build: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
     """List the reported bugs, newest first."""
-    from tracecore_lineage import Record
     from tracecore_lineage.trace.bugs import reported_bugs
 
-    with Record.open(workspace) as record:
+    with tracecore_lineage.Record.open(workspace) as record:
         found = record.query(reported_bugs, build=build)
     if as_json:
         emit_json({"bugs": [_members(bug) for bug in found]})
@@ -101,13 +100,12 @@ def list_(build: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
 @workspace_option
 @json_option
 def show(bug_id: str, workspace: NamedWorkspace, as_json: bool) -> None:
-    """Show one bug: what was seen, where, and the runs that used it since."""
-    from tracecore_lineage import Record
+    """Show one bug: its description, build and frames, and the runs that have used it since."""
     from tracecore_lineage.catalog.pseudonyms import display_name
     from tracecore_lineage.present.page import page
     from tracecore_lineage.trace.show import show as show_ref
 
-    with Record.open(workspace) as record:
+    with tracecore_lineage.Record.open(workspace) as record:
         answer = record.query(show_ref, bug_id if bug_id.startswith("bug/") else f"bug/{bug_id}", workspace=record.workspace)
         if as_json:
             emit_json(answer)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from tracecore.cli import emit_json, json_option, progress_bar, say, workspace_option
+import tracecore_lineage
+from tracecore.cli import emit_json, json_option, say, workspace_option
 from tracecore.errors import RunFailed, TracecoreError, UsageError
 from tracecore.system.settings import Settings
 from tracecore.workspace import NamedWorkspace
-from tracecore_lineage.commands.options import FILE, key_option, output_option, threshold_option, writing
+from tracecore_lineage.commands.options import FILE, key_option, output_option, progress, threshold_option, writing
 
 if TYPE_CHECKING:
     from tracecore_lineage import Record
@@ -27,7 +29,7 @@ __all__ = ["events_command", "export_command", "import_command"]
 _EXPORT_EXAMPLES = """
 \b
 Examples:
-  tracecore export build/demo --format openlineage -o demo.ndjson    # the events its trace stands on
+  tracecore export build/demo --format openlineage -o demo.ndjson    # the events behind its trace
   tracecore export build/demo --format in-toto -o demo.intoto.json   # the signed envelope
   tracecore export build/demo --format bundle -o demo.bundle         # one file that verifies without the workspace
   tracecore export build/demo --format slsa -o demo.slsa.jsonl       # SLSA provenance and test results
@@ -41,21 +43,20 @@ Writer = Callable[["Record", "SealedBuild", "Trace", Path], None]
 @click.command(name="export", epilog=_EXPORT_EXAMPLES)
 @click.argument("build")
 @click.option(
-    "--format", "format_", required=True, metavar="FORMAT", help="openlineage, in-toto, bundle, slsa, or one that a plugin brings (cyclonedx, prov)."
+    "--format", "format_", required=True, metavar="FORMAT", help="openlineage, in-toto, bundle, slsa, or a plugin's format (cyclonedx, prov)."
 )
 @click.option("-o", "--output", type=FILE, required=True, metavar="PATH", help="The file to write.")
 @workspace_option
 @json_option
 def export_command(build: str, format_: str, output: Path, workspace: NamedWorkspace, as_json: bool) -> None:
-    """Write the evidence of a sealed build in a format for other tools. The file is whole or absent."""
+    """Write the evidence of a sealed build in a format for other tools. The file is written completely or not at all."""
     from urllib.parse import unquote
 
-    from tracecore_lineage import Record
     from tracecore_lineage.bundle.writer import whole_file
     from tracecore_lineage.seal.seal import sealed_build
 
     write = _writer(format_, workspace.settings)
-    with Record.open(workspace) as record:
+    with tracecore_lineage.Record.open(workspace) as record:
         trace = record.trace(build if "/" in build else f"build/{build}")
         kind, _, name = trace["root"].partition("@")[0].partition("/")
         sealed = record.query(sealed_build, unquote(name)) if kind == "build" else None
@@ -69,18 +70,16 @@ def export_command(build: str, format_: str, output: Path, workspace: NamedWorks
     say(f"Wrote {sealed.ref} as {format_} to {output}.")
 
 
-def _openlineage(record: Record, sealed: SealedBuild, trace: Trace, path: Path) -> None:
+def _openlineage(record: Record, _sealed: SealedBuild, trace: Trace, path: Path) -> None:
     from tracecore_lineage.exchange.event_files import events_behind, line_of
 
-    del sealed
     with path.open("wb") as stream, record.database.read() as connection:
         stream.writelines(line_of(body) + b"\n" for body in events_behind(connection, record.ledger, trace))
 
 
-def _in_toto(record: Record, sealed: SealedBuild, trace: Trace, path: Path) -> None:
+def _in_toto(record: Record, sealed: SealedBuild, _trace: Trace, path: Path) -> None:
     from tracecore_lineage.catalog.signatures import signed_envelope
 
-    del trace
     with record.database.read() as connection:
         envelope = signed_envelope(connection, sealed)
     path.write_text(json.dumps(envelope, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
@@ -93,25 +92,18 @@ def _slsa(record: Record, sealed: SealedBuild, trace: Trace, path: Path) -> None
     path.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
 
 
-def _bundle(record: Record, sealed: SealedBuild, trace: Trace, path: Path) -> None:
+def _bundle(record: Record, sealed: SealedBuild, _trace: Trace, path: Path) -> None:
     from tracecore_lineage.bundle.writer import export_bundle
 
-    del trace
-    with progress_bar() as bar:
-        task = bar.add_task("reading the ledger", total=None)
-        export_bundle(
-            record.recorder,
-            sealed.ref,
-            path,
-            progress=lambda done, total, name: bar.update(task, completed=done, total=total, description=f"wrote {name[:60]}"),
-        )
+    with progress("reading the ledger", "wrote") as show:
+        export_bundle(record.recorder, sealed.ref, path, progress=show)
 
 
 _CORE: Mapping[str, Writer] = {"openlineage": _openlineage, "in-toto": _in_toto, "bundle": _bundle, "slsa": _slsa}
 
 
 def _writer(format_: str, settings: Settings) -> Writer:
-    """Return the writer of an export format, built in or of a plugin; UsageError for an unknown one."""
+    """Return the function that writes a build in an export format, built in or of a plugin; raise UsageError for an unknown format."""
     if format_ in _CORE:
         return _CORE[format_]
     from tracecore.errors import suggestion
@@ -121,28 +113,35 @@ def _writer(format_: str, settings: Settings) -> Writer:
     found = host.exporter(format_)
     if found is None:
         raise UsageError(f"There is no export format '{format_}' here. {suggestion(format_, [*_CORE, *host.exporters])}")
+    exporter = f"The exporter '{format_}' of plugin '{found.entry_point}'"
 
-    def write(record: Record, sealed: SealedBuild, trace: Trace, path: Path) -> None:
-        from tracecore.system.failures import reason_of
-
-        del record
-        try:
+    def write(_record: Record, sealed: SealedBuild, trace: Trace, path: Path) -> None:
+        with _of_plugin(exporter, OSError):
             found.item.export(trace, sealed.statement["predicate"], path)
-        except (KeyboardInterrupt, TracecoreError, OSError):
-            raise
-        except BaseException as error:  # a plugin may raise anything, SystemExit too
-            raise RunFailed(f"The exporter '{format_}' of plugin '{found.entry_point}' failed: {reason_of(error)}.") from error
         if not path.is_file():
-            raise RunFailed(f"The exporter '{format_}' of plugin '{found.entry_point}' ended without writing its file.")
+            raise RunFailed(f"{exporter} ended without writing its file.")
 
     return write
+
+
+@contextmanager
+def _of_plugin(what: str, *passed: type[Exception]) -> Iterator[None]:
+    """Convert any exception of a plugin's exporter or importer `what` in the block to RunFailed, except TracecoreError and those in `passed`."""
+    from tracecore.system.failures import reason_of
+
+    try:
+        yield
+    except (KeyboardInterrupt, TracecoreError, *passed):
+        raise
+    except BaseException as error:  # a plugin may raise anything, SystemExit too
+        raise RunFailed(f"{what} failed: {reason_of(error)}.") from error
 
 
 _BUNDLE = "bundle"
 _IMPORT_EXAMPLES = """
 \b
 Examples:
-  tracecore import demo.bundle --key vendor.pub    # a build that another workspace sealed, seals intact
+  tracecore import demo.bundle --key vendor.pub    # a build sealed in another workspace, with its seal
   tracecore import dvc.lock --format dvc           # plugin tracecore-evidence
   tracecore events import events.ndjson            # OpenLineage events
 """
@@ -150,7 +149,7 @@ Examples:
 
 @click.command(name="import", epilog=_IMPORT_EXAMPLES)
 @click.argument("source", type=click.Path(path_type=Path), metavar="FILE")
-@click.option("--format", "format_", metavar="FORMAT", help="What the file is: bundle (the default), or a format that a plugin brings (dvc).")
+@click.option("--format", "format_", metavar="FORMAT", help="Format of the file: bundle (the default), or a plugin's format (dvc).")
 @key_option
 @threshold_option
 @workspace_option
@@ -159,10 +158,10 @@ Examples:
 def import_command(
     ctx: click.Context, source: Path, format_: str | None, keys: tuple[Path, ...], threshold: int | None, workspace: NamedWorkspace, as_json: bool
 ) -> None:
-    """Take over a build that another workspace exported as a bundle, or a file of another tool as OpenLineage events.
+    """Import a build from another workspace's bundle, or a file of another tool as OpenLineage events.
 
-    A bundle is verified first; exit 1, and nothing is recorded, where anything in it is not as it was sealed. Either is taken whole or not at all,
-    and a second time changes nothing: the file of a build that is here already is not looked into.
+    A bundle is verified first: if anything in it differs from what was sealed, the command exits with 1 and records nothing. A file is imported
+    completely or not at all, and importing it again changes nothing: the bundle of a build that is already in the workspace is not verified again.
     """
     if not source.exists():
         raise UsageError(f"There is no file {source} to import.")
@@ -194,15 +193,9 @@ def _offer(format_: str, settings: Settings) -> str:
 def _take_bundle(
     ctx: click.Context, source: Path, keys: tuple[Path, ...], threshold: int | None, workspace: NamedWorkspace, *, as_json: bool
 ) -> None:
-    from tracecore_lineage import Record
     from tracecore_lineage.exchange.importer import ImportRefused, import_bundle
 
-    with Record.open(workspace) as record, progress_bar() as bar:
-        task = bar.add_task("reading the bundle", total=None)
-
-        def show(done: int, total: int, last: str) -> None:
-            bar.update(task, completed=done, total=total, description=f"verified {last.partition('@')[0][:60]}")
-
+    with tracecore_lineage.Record.open(workspace) as record, progress("reading the bundle", "verified") as show:
         try:
             done = import_bundle(record.recorder, source, key=keys or None, threshold=threshold, progress=show)
         except ImportRefused as refused:
@@ -225,25 +218,18 @@ def _take_bundle(
 
 def _take_file(source: Path, format_: str, workspace: NamedWorkspace, *, as_json: bool) -> None:
     from tracecore.plugins.host import PluginHost
-    from tracecore.system.failures import reason_of
-    from tracecore_lineage import Record
     from tracecore_lineage.exchange.ingest import checked
 
     found = PluginHost.load(workspace.settings).importer(format_)
     if found is None:
         raise UsageError(f"There is no import format '{format_}'. {_offer(format_, workspace.settings)}")
-    try:
+    importer = f"The importer '{format_}' of plugin '{found.entry_point}'"
+    with _of_plugin(importer):
         events = list(found.item.events(source))
-    except (KeyboardInterrupt, TracecoreError):
-        raise
-    except BaseException as error:  # a plugin may raise anything, SystemExit too
-        raise RunFailed(f"The importer '{format_}' of plugin '{found.entry_point}' failed: {reason_of(error)}.") from error
-    with Record.open(workspace) as record:
+    with tracecore_lineage.Record.open(workspace) as record:
         _, bad = checked(events, record.ledger)
         if bad:
-            raise RunFailed(
-                f"The importer '{format_}' of plugin '{found.entry_point}' gave an event that is none (event {bad[0].index}): {bad[0].reason}."
-            )
+            raise RunFailed(f"{importer} gave an event that is none (event {bad[0].index}): {bad[0].reason}.")
         done = record.ingest(events, whole=True)
     if done.refused:
         raise UsageError(f"{source.name}: event {done.refused[0].index}: {done.refused[0].reason}. Nothing was recorded.")
@@ -265,24 +251,24 @@ Examples:
 
 @click.group(name="events", epilog=_EVENTS_EXAMPLES)
 def events_command() -> None:
-    """Take OpenLineage events of other producers into the record, or write the record's own out, one a line."""
+    """Import OpenLineage events of other producers into the record, or export the record's own events, one per line."""
 
 
 @events_command.command(name="import", epilog="\b\nExample:\n  tracecore events import from-airflow.ndjson --json")
 @click.argument("source", type=click.Path(path_type=Path, exists=True), metavar="FILE|DIR")
-@click.option("--skip-invalid", is_flag=True, help="Leave bad lines out and name them, instead of refusing the file.")
+@click.option("--skip-invalid", is_flag=True, help="Skip and report invalid lines, instead of refusing the whole file.")
 @workspace_option
 @json_option
 def import_(source: Path, skip_invalid: bool, workspace: NamedWorkspace, as_json: bool) -> None:
-    """Record the events of a file (one a line) or of a folder of .json and .ndjson files.
+    """Record the events of a file (one per line) or of a folder of .json, .ndjson and .jsonl files.
 
-    One bad line refuses everything, with its number and what is wrong. What is recorded already is recognized byte for byte and not recorded twice.
+    If a line is invalid, nothing is recorded, and the error names the line and the reason. An event that is already in the record, byte for byte,
+    is not recorded again.
     """
-    from tracecore_lineage import Record
     from tracecore_lineage.exchange.event_files import read_events, take_events
 
     events = read_events(source)
-    with Record.open(workspace) as record:
+    with tracecore_lineage.Record.open(workspace) as record:
         done, refused = take_events(record.recorder, events, skip_invalid=skip_invalid)
     if as_json:
         emit_json({"recorded": done.recorded, "known": done.known, "refused": refused})
@@ -294,13 +280,11 @@ def import_(source: Path, skip_invalid: bool, workspace: NamedWorkspace, as_json
 
 @events_command.command(name="export", epilog="\b\nExample:\n  tracecore events export -o events.ndjson")
 @output_option
-@click.option("--exact", is_flag=True, help="Wrap each event's exact bytes in base64, with its digest and when it was recorded.")
+@click.option("--exact", is_flag=True, help="Wrap each event's exact bytes in base64, with its digest and recorded time.")
 @workspace_option
 def export(output: Path | None, exact: bool, workspace: NamedWorkspace) -> None:
-    """Write every event of the ledger, in its order, one a line."""
-    from tracecore_lineage import Record
-
-    with Record.open(workspace) as record:
+    """Write every event of the ledger, in ledger order, one per line."""
+    with tracecore_lineage.Record.open(workspace) as record:
         if output is None:
             _write_events(record.database, sys.stdout.buffer, exact=exact)
             return

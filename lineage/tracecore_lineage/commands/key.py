@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import tracecore_lineage
 from tracecore.cli import emit_json, json_option, no_workspace_option, say, workspace_option
 from tracecore.errors import UsageError
 from tracecore.workspace import NamedWorkspace
@@ -34,20 +35,20 @@ Examples:
 """
 
 
-_SIGN = click.option("--sign", "private", multiple=True, type=FILE, metavar="PRIVATE", help="A signer's private key; repeatable.")
-_SIGNED = click.option("--signature", "signed", multiple=True, type=FILE, metavar="FILE", help="An envelope signed elsewhere.")
+_SIGN = click.option("--sign", "private", multiple=True, type=FILE, metavar="PRIVATE", help="Private key file of a signer; repeatable.")
+_SIGNED = click.option("--signature", "signed", multiple=True, type=FILE, metavar="FILE", help="Envelope signed on another machine; repeatable.")
 
 
 @click.group(name="key", epilog=_EXAMPLES)
 def command() -> None:
-    """Show, change and export the keys that sign this workspace's record, and set further signers of its builds."""
+    """Show, rotate and export the keys that sign this workspace's record, and manage further signers of its builds."""
 
 
 @command.command(name="list", epilog="\b\nExample:\n  tracecore key list --json")
 @workspace_option
 @json_option
 def list_(workspace: NamedWorkspace, as_json: bool) -> None:
-    """List every key that ever signed here, the active one first."""
+    """List all signing keys of this workspace, the active one first."""
     from tracecore.workspace import Workspace
     from tracecore_lineage.crypto.keys import KeyRing
 
@@ -68,14 +69,13 @@ def list_(workspace: NamedWorkspace, as_json: bool) -> None:
 @workspace_option
 @json_option
 def rotate(workspace: NamedWorkspace, as_json: bool) -> None:
-    """Sign with a new key from here on.
+    """Replace the active signing key by a new one.
 
-    The change is recorded in the ledger, signed by the old key; what the old key signed keeps verifying, and its public part is kept.
+    The change is recorded in the ledger, signed by the old key. Earlier signatures stay valid, and the old public key is kept.
     """
-    from tracecore_lineage import Record
     from tracecore_lineage.seal.key_events import policy_in_force, rotate_key
 
-    with Record.open(workspace) as record:
+    with tracecore_lineage.Record.open(workspace) as record:
         old = record.recorder.keys.active_id()
         key = rotate_key(record.recorder)
         policy = policy_in_force(record.recorder)
@@ -93,16 +93,15 @@ def rotate(workspace: NamedWorkspace, as_json: bool) -> None:
 @workspace_option
 @json_option
 def add(file: Path, workspace: NamedWorkspace, as_json: bool) -> None:
-    """Let a further host of this ledger sign with the public key in FILE.
+    """Allow a further host of this ledger to sign, with the key whose public part is in FILE.
 
-    It is recorded in the ledger, vouched for by the key that signs here, so that trust in that one extends to it.
+    The new key is recorded in the ledger, signed by this workspace's active key, so that trust in the active key extends to the new one.
     """
-    from tracecore_lineage import Record
     from tracecore_lineage.seal.key_events import add_key
     from tracecore_lineage.verify.trust import read_key
 
     key = read_key(file)
-    with Record.open(workspace) as record:
+    with tracecore_lineage.Record.open(workspace) as record:
         new = add_key(record.recorder, key)
         by = record.recorder.keys.active_id()
     if as_json:
@@ -117,23 +116,21 @@ def add(file: Path, workspace: NamedWorkspace, as_json: bool) -> None:
 @workspace_option
 @json_option
 def export(output: Path | None, workspace: NamedWorkspace, as_json: bool) -> None:
-    """Print the active public key in PEM form, for users who verify with `--key`."""
+    """Print the active public key in PEM form, for users who verify with '--key'."""
     from tracecore.workspace import Workspace
     from tracecore_lineage.crypto.keys import KeyRing
 
     ring = KeyRing(Workspace.open(workspace))
     key = ring.joining() or ring.ensure()
-    deliver(key.pem, output, f"public key {key.id}", as_json=as_json)
-    if as_json:
-        emit_json({"id": key.id, "public_key": key.pem, "file": None if output is None else str(output)})
+    deliver(key.pem, output, f"public key {key.id}", {"id": key.id, "public_key": key.pem} if as_json else None)
 
 
-@command.command(epilog="\b\nExample:\n  tracecore key new -o ada.pem    # and ada.pub beside it")
+@command.command(epilog="\b\nExample:\n  tracecore key new -o ada.pem    # and ada.pub next to it")
 @click.option("-o", "--output", type=FILE, default="signer.pem", show_default=True, metavar="FILE")
 @no_workspace_option
 @json_option
 def new(output: Path, as_json: bool) -> None:
-    """Make a signer's key pair, outside any workspace: FILE holds the private key, FILE with .pub the public one."""
+    """Create a signer's key pair, independent of any workspace: the private key in FILE, the public key next to it with the suffix .pub."""
     from tracecore_lineage.crypto.keys import PrivateKey
 
     public = output.with_suffix(".pub")
@@ -153,11 +150,11 @@ def new(output: Path, as_json: bool) -> None:
     epilog="\b\nExamples:\n  tracecore key policy\n  tracecore key policy --threshold 2 --signer ada.pub --signer bo.pub --signer cy.pub\n"
     "  tracecore key policy --threshold 1 --signer ada.pub --sign ada.pem --sign bo.pem    # a change, signed under the old one"
 )
-@click.option("--threshold", type=int, metavar="M", help="How many of the signers must sign a build.")
-@click.option("--signer", "signers", multiple=True, type=FILE, metavar="PUB", help="A signer's public key; repeatable.")
+@click.option("--threshold", type=int, metavar="M", help="Number of signers who must sign a build.")
+@click.option("--signer", "signers", multiple=True, type=FILE, metavar="PUB", help="Public key file of a signer; repeatable.")
 @_SIGN
 @_SIGNED
-@click.option("--draft", type=FILE, metavar="FILE", help="Write it to be signed elsewhere; record nothing.")
+@click.option("--draft", type=FILE, metavar="FILE", help="Write the policy to FILE to be signed on other machines; record nothing.")
 @workspace_option
 @json_option
 def policy(
@@ -169,18 +166,18 @@ def policy(
     workspace: NamedWorkspace,
     as_json: bool,
 ) -> None:
-    """Set which keys sign builds, and how many have to; without options, show the policy in force.
+    """Set which keys sign builds and how many of them must sign; without options, show the policy in force.
 
-    It is signed by the key that signs the ledger, recorded, and holds for builds sealed from here on. A change must be signed by as many keys of the
-    policy before as it asks for: with --sign where they lie here, else by --draft, 'tracecore key sign' there, and --signature here.
+    The policy is signed by the active key, recorded in the ledger, and applies to builds sealed afterwards. A change must be signed by as many keys
+    of the previous policy as that policy requires: pass keys on this machine with --sign; for keys on other machines, write the new policy with
+    --draft, sign it there with 'tracecore key sign', and pass the result with --signature.
     """
-    from tracecore_lineage import Record
     from tracecore_lineage.crypto.envelope import seal_payload
     from tracecore_lineage.crypto.policy import POLICY_PAYLOAD
     from tracecore_lineage.seal.key_events import draft_policy, policy_in_force, set_policy
     from tracecore_lineage.verify.trust import read_key
 
-    with Record.open(workspace) as record:
+    with tracecore_lineage.Record.open(workspace) as record:
         if threshold is None and not signers:
             if private or signed or draft:
                 raise UsageError("A policy needs --threshold M and --signer PUB for each of its keys.")
@@ -204,7 +201,7 @@ def policy(
 @output_option
 @no_workspace_option
 def sign(envelope: Path, private: tuple[Path, ...], output: Path | None) -> None:
-    """Add a signature to a DSSE envelope, without a workspace: the signer's part on another machine. What is signed is printed first."""
+    """Sign a DSSE envelope on a machine without the workspace. Before signing, the command prints what the envelope contains."""
     from tracecore_lineage.crypto.envelope import EnvelopeError, open_envelope
     from tracecore_lineage.seal.key_events import add_signature
 
@@ -230,16 +227,15 @@ def sign(envelope: Path, private: tuple[Path, ...], output: Path | None) -> None
 @workspace_option
 @json_option
 def cosign(build: str, private: tuple[Path, ...], signed: tuple[Path, ...], workspace: NamedWorkspace, as_json: bool) -> None:
-    """Add signatures over the very statement that sealed BUILD; each is an event of the ledger, and the seal stays as it is."""
+    """Add signatures to a sealed BUILD, over its sealed statement. Each is recorded as an event; the seal itself does not change."""
     from urllib.parse import unquote
 
-    from tracecore_lineage import Record
     from tracecore_lineage.seal.key_events import cosign as add
 
     if not private and not signed:
         raise UsageError("Nothing to add: give --sign PRIVATE, or --signature FILE with an envelope that was signed elsewhere.")
     name = unquote(build.removeprefix("build/").partition("@")[0])
-    with Record.open(workspace) as record:
+    with tracecore_lineage.Record.open(workspace) as record:
         done = add(record.recorder, name, [_private(path) for path in private], [_envelope(path) for path in signed])
     if as_json:
         emit_json({"build": done.ref, "new": list(done.new), "signatures": done.signatures.document()})
@@ -264,7 +260,7 @@ def _show_policy(policy: KeyPolicy | None, *, as_json: bool) -> None:
 
 
 def _described(payload: bytes) -> str:
-    """Return a sentence that describes a payload to its signer."""
+    """Return a sentence that describes a payload (a build, a key policy, or other bytes) to the person who signs it."""
     from tracecore_lineage.crypto.keys import short_id
 
     try:

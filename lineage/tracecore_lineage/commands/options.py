@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracecore.cli import say
+from tracecore.cli import emit_json, progress_bar, say
 from tracecore.errors import UsageError
+
+if TYPE_CHECKING:
+    from tracecore_lineage.model.findings import Progress
 
 __all__ = [
     "FILE",
@@ -19,6 +23,7 @@ __all__ = [
     "form_option",
     "key_option",
     "output_option",
+    "progress",
     "read_file",
     "threshold_option",
     "writing",
@@ -27,10 +32,10 @@ __all__ = [
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 output_option = click.option("-o", "--output", type=FILE, metavar="FILE", help="Write to a file instead of stdout.")
-as_of_option = click.option("--as-of", metavar="TIME", help="The record as of a recorded time (ISO 8601, UTC without an offset).")
-depth_option = click.option("--depth", type=int, metavar="N", help="Follow N levels of runs; the answer says that it was cut.")
+as_of_option = click.option("--as-of", metavar="TIME", help="Use the record as it was at this time (ISO 8601; UTC if no offset is given).")
+depth_option = click.option("--depth", type=int, metavar="N", help="Follow at most N levels of runs; a shortened answer is marked as cut.")
 form_option = click.option(
-    "--format", "form", type=click.Choice(["tree", "json", "mermaid", "dot"]), default="tree", show_default=True, help="How to print it."
+    "--format", "form", type=click.Choice(["tree", "json", "mermaid", "dot"]), default="tree", show_default=True, help="Output format."
 )
 key_option = click.option(
     "--key",
@@ -38,9 +43,22 @@ key_option = click.option(
     multiple=True,
     type=FILE,
     metavar="PUB",
-    help="The public key that must have signed ('key export' where it was sealed); repeatable.",
+    help="Public key that must have signed the build ('tracecore key export' where it was sealed); repeatable.",
 )
-threshold_option = click.option("--threshold", type=int, metavar="M", help="How many of several --key must have signed; all of them by default.")
+threshold_option = click.option("--threshold", type=int, metavar="M", help="Number of --key keys that must have signed; all by default.")
+
+
+@contextmanager
+def progress(first: str, verb: str) -> Iterator[Progress]:
+    """Show a progress bar on stderr for a block, and yield the function that advances it: called with amount done, total and the last item.
+
+    Args:
+        first: text of the bar before the first call.
+        verb: what was done to the last item, such as "verified".
+    """
+    with progress_bar() as bar:
+        task = bar.add_task(first, total=None)
+        yield lambda done, total, last: bar.update(task, completed=done, total=total, description=f"{verb} {last.partition('@')[0][:60]}")
 
 
 def read_file(path: Path, what: str) -> bytes:
@@ -60,14 +78,17 @@ def writing(what: str, path: Path) -> Iterator[None]:
         raise UsageError(f"The {what} can't be written to {path}: {error.strerror or error}.") from error
 
 
-def deliver(text: str, output: Path | None, what: str, *, as_json: bool = False) -> None:
-    """Write a text to a file and report it on stderr, or print it without a file; with `as_json` write the file only."""
+def deliver(text: str, output: Path | None, what: str, document: Mapping[str, Any] | None = None) -> None:
+    """Write a text, described by `what`, to the file `output`, and report that on stderr; without a file print it.
+
+    With `document`, print this as JSON instead, with the file's name as its last member `file`.
+    """
     if output is not None:
         with writing("answer", output):
             output.write_text(text, encoding="utf-8")
-    if as_json:
-        return
-    if output is None:
+    if document is not None:
+        emit_json({**document, "file": None if output is None else str(output)})
+    elif output is None:
         click.echo(text, nl=False)
     else:
         say(f"Wrote the {what} to {output}.")

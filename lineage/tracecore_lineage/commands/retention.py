@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+import tracecore_lineage
 from tracecore.cli import emit_json, json_option, say, workspace_option
 from tracecore.workspace import NamedWorkspace
 
@@ -35,21 +36,20 @@ def consent_command() -> None:
 
 @consent_command.command(name="withdraw", epilog=_WITHDRAW)
 @click.argument("target", metavar="DRIVE|SUBJECT")
-@click.option("--reason", required=True, metavar="TEXT", help="Why; it stays in the record, so it should name no person.")
-@click.option("--dry-run", is_flag=True, help="Only say what would go, and what it reached.")
+@click.option("--reason", required=True, metavar="TEXT", help="Reason; it stays in the record, so it should not name a person.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be erased, and what was made from it.")
 @workspace_option
 @json_option
 def withdraw(target: str, reason: str, dry_run: bool, workspace: NamedWorkspace, as_json: bool) -> None:
-    """Erase a drive, or every drive of a SUBJECT, wherever its bytes lie in the workspace.
+    """Erase a drive, or all drives of a SUBJECT, everywhere in the workspace.
 
-    SUBJECT is a value in the metadata of drives (a driver, a vehicle), or a person behind a pseudonym. Logs, rows, pictures
-    and copies go; a signed tombstone stays in the record, sealed builds keep their traces, and what the data reached is listed. It can't come back:
-    a file with the same bytes is left out by every later build. Interrupted, the same command goes on where it stopped.
+    SUBJECT is a value in the metadata of drives (a driver, a vehicle), or a person behind a pseudonym. The command erases logs, table rows, pictures
+    and copies, leaves a signed tombstone in the record, and lists what was made from the data; sealed builds keep their traces. Later builds skip
+    files with the same bytes, so the data can't be ingested again. If the command was interrupted, run it again to complete it.
     """
-    from tracecore_lineage import Record
     from tracecore_lineage.retention.consent import withdraw as withdraw_consent
 
-    with Record.open(workspace) as record:
+    with tracecore_lineage.Record.open(workspace) as record:
         done = withdraw_consent(record.recorder, target, reason, dry_run=dry_run)
     if as_json:
         emit_json(done.document(dry_run=dry_run))
@@ -94,20 +94,19 @@ Examples:
 
 @click.command(name="prune", epilog=_PRUNE_EXAMPLES)
 @click.argument("refs", nargs=-1, metavar="[REF]...")
-@click.option("--older-than", type=float, metavar="DAYS", help="Only what was recorded at least so many days ago.")
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--older-than", type=float, metavar="DAYS", help="Only versions recorded at least this many days ago.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be removed.")
 @workspace_option
 @json_option
 def prune_command(refs: tuple[str, ...], older_than: float | None, dry_run: bool, workspace: NamedWorkspace, as_json: bool) -> None:
-    """Remove the bytes of what no sealed build depends on, and what crashes left.
+    """Remove the bytes of versions that no sealed build depends on, and leftovers of crashed runs.
 
-    A sealed build holds every version in its trace: such a REF is refused (exit 1), naming the build. What was recorded of a pruned version stays;
-    the next build makes it again where it needs it. While a run is live nothing is pruned.
+    A sealed build holds every version in its trace: a REF that is held is refused (exit 1), and the error names the build. The record of a pruned
+    version stays, and the next build that needs the version makes it again. Nothing is pruned while a run is live.
     """
-    from tracecore_lineage import Record
     from tracecore_lineage.retention.prune import prune
 
-    with Record.open(workspace) as record:
+    with tracecore_lineage.Record.open(workspace) as record:
         done = prune(record.recorder, refs, older_than=older_than, dry_run=dry_run)
     if as_json:
         emit_json(done.document(dry_run=dry_run))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import tracecore_lineage
 from tracecore.cli import emit_json, json_option, say, workspace_option
 from tracecore.errors import UsageError
 from tracecore.workspace import NamedWorkspace
@@ -38,20 +39,19 @@ Examples:
 
 @click.command(name="show", epilog=_SHOW_EXAMPLES)
 @click.argument("ref")
-@click.option("--history", is_flag=True, help="Of a KPI report: its KPIs over all its versions, with the builds sealed on them.")
-@click.option("--kpi", "kpis", multiple=True, metavar="NAME", help="With --history: only this KPI; may be given often.")
-@click.option("--source", metavar="FILE", help="Of a run: print the text of a source file that it loaded from a plugin, as it was then.")
+@click.option("--history", is_flag=True, help="For a KPI report: its KPIs over all its versions, with the builds that used each.")
+@click.option("--kpi", "kpis", multiple=True, metavar="NAME", help="With --history: only this KPI; repeatable.")
+@click.option("--source", metavar="FILE", help="For a run: print a plugin source file as the run loaded it.")
 @as_of_option
 @workspace_option
 @json_option
 def show_command(
     ref: str, history: bool, kpis: tuple[str, ...], source: str | None, as_of: str | None, workspace: NamedWorkspace, as_json: bool
 ) -> None:
-    """Show one artifact, run or build: its facets, its checks, and its history.
+    """Show the facets, checks and history of one artifact, run or build.
 
-    Of a frame or label the tables that hold it; of a labeler the batches that name them; of a bug what was seen, and where.
+    For a frame or label, show the tables that contain it; for a labeler, the batches that they labeled; for a bug, its description, build and frames.
     """
-    from tracecore_lineage import Record
     from tracecore_lineage.catalog.pseudonyms import display_name
     from tracecore_lineage.present.page import page
     from tracecore_lineage.trace.kpi_history import kpi_history
@@ -61,7 +61,7 @@ def show_command(
         raise UsageError("--kpi chooses what --history shows: add --history.")
     if source is not None and (history or as_of is not None):
         raise UsageError("--source prints what one run loaded: leave --history and --as-of out.")
-    with Record.open(workspace) as record:
+    with tracecore_lineage.Record.open(workspace) as record:
         if source is not None:
             data = record.query(run_source, ref, source, record.workspace)
             if as_json:
@@ -106,26 +106,28 @@ Examples:
 
 @click.command(name="look", epilog=_LOOK_EXAMPLES)
 @click.argument("ref")
-@click.option("-o", "--output", type=FILE, metavar="FILE", help="The picture (else in the workspace, looks/).")
-@click.option("--frames", "count", type=click.IntRange(1, 400), default=12, show_default=True, metavar="N", help="Most frames, taken evenly.")
+@click.option("-o", "--output", type=FILE, metavar="FILE", help="File to write the picture to; default: in the workspace's folder looks.")
+@click.option(
+    "--frames", "count", type=click.IntRange(1, 400), default=12, show_default=True, metavar="N", help="Maximum number of frames, evenly spaced."
+)
 @click.option("--drive", metavar="DRIVE", help="Only frames of this drive.")
-@click.option("--labels", metavar="REF", help="Draw this label batch (else the one that the record leads to).")
-@click.option("--rerun", type=FILE, metavar="FILE", help="Write an .rrd file for the Rerun viewer too.")
+@click.option("--labels", metavar="REF", help="Draw this label batch; default: the one that the record connects to the frames.")
+@click.option("--rerun", type=FILE, metavar="FILE", help="Also write an .rrd file for the Rerun viewer.")
 @workspace_option
 @json_option
 def look_command(
     ref: str, output: Path | None, count: int, drive: str | None, labels: str | None, rerun: Path | None, workspace: NamedWorkspace, as_json: bool
 ) -> None:
-    """Draw REF as a PNG: frames with boxes, paths and mistakes; one frame with cuboids and LiDAR points too; a report's own pictures.
+    """Draw REF as a PNG: frames with boxes, paths and mistakes; a single frame also with cuboids and LiDAR points; for a report, its own pictures.
 
-    What was seen is drawn solid, and what is true dashed next to it. Labels and detections are those of the very versions that the record leads to.
+    Detections are drawn with solid lines, ground truth with dashed ones. Labels and detections come from the exact versions that the record connects
+    to the frames.
     """
     from tracecore.images import save_png
-    from tracecore_lineage import Record
     from tracecore_lineage.present.drawing import picture_of
     from tracecore_lineage.present.scene import find_scene
 
-    with Record.open(workspace) as record:
+    with tracecore_lineage.Record.open(workspace) as record:
         scene = find_scene(record.workspace, record.database, ref, count=count, drive=drive, labels=labels)
         picture = picture_of(scene)
         target = output or record.workspace.root / "looks" / f"{_file_name(scene.ref)}.png"
@@ -183,31 +185,30 @@ _FORMS = ("table", "csv", "json", "parquet")
 
 @click.command(name="query", epilog=_QUERY_EXAMPLES)
 @click.argument("sql", required=False)
-@click.option("--tables", "listing", is_flag=True, help="List the tables that SQL may name, with their rows and columns.")
-@click.option("--build", metavar="BUILD", help="The versions that a build depends on, instead of the newest.")
-@click.option("--as-of", metavar="TIME", help="The newest versions that were recorded by a time (ISO 8601, UTC without an offset).")
-@click.option("--format", "form", type=click.Choice(_FORMS), default="table", show_default=True, help="How to give the answer; Parquet needs -o.")
+@click.option("--tables", "listing", is_flag=True, help="List the available tables with their rows and columns.")
+@click.option("--build", metavar="BUILD", help="Query the versions that this build depends on, instead of the newest.")
+@click.option("--as-of", metavar="TIME", help="Query the newest versions recorded up to this time (ISO 8601; UTC if no offset is given).")
+@click.option("--format", "form", type=click.Choice(_FORMS), default="table", show_default=True, help="Output format; parquet needs -o.")
 @output_option
 @workspace_option
 @json_option
 def query_command(
     sql: str | None, listing: bool, build: str | None, as_of: str | None, form: str, output: Path | None, workspace: NamedWorkspace, as_json: bool
 ) -> None:
-    """Ask one question in SQL (DuckDB's) of the datasets, label batches and event sets.
+    """Run one SQL query (DuckDB) over the recorded datasets, label batches and event sets.
 
-    A table is called as its asset, in double quotes ("reference.drives.frames"), and without its program too where no other table is called so
-    (drives_frames). Tables are read at one exact version each, and nothing can be changed: no file, network or extension is in the query's reach.
-    Images and other bytes are shown as their size; Parquet holds them.
+    A table has the name of its asset, in double quotes ("reference.drives.frames"), and, if that is unambiguous, a short name without the program
+    (drives_frames). Each table is read at one exact version. A query can't change anything, and can't access files, the network or extensions.
+    Images and other binary values are shown as their size; Parquet output contains their bytes.
     """
     if listing == (sql is not None):
         raise UsageError('Expected a query, such as "SELECT count(*) FROM drives_frames", or --tables, which lists what it can name.')
     form = "json" if as_json else form
     if form == "parquet" and output is None:
         raise UsageError("Parquet is not text: name a file with -o FILE.")
-    from tracecore_lineage import Record
     from tracecore_lineage.present.sql import ask, tables
 
-    with Record.open(workspace) as record:
+    with tracecore_lineage.Record.open(workspace) as record:
         with record.database.read() as connection:
             known = tables(connection, build=build, as_of=as_of)
         if sql is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+import tracecore_lineage
 from tracecore.cli import emit_json, json_option, say, workspace_option
 from tracecore.errors import UsageError
 from tracecore.workspace import NamedWorkspace
@@ -33,9 +34,9 @@ Examples:
 @click.argument("ref", required=False)
 @depth_option
 @as_of_option
-@click.option("--strict", is_flag=True, help="Exit with 1 where the trace is not complete.")
+@click.option("--strict", is_flag=True, help="Exit with 1 if the trace is not complete.")
 @form_option
-@click.option("--bundle", type=FILE, metavar="FILE", help="Ask a bundle instead of a workspace.")
+@click.option("--bundle", type=FILE, metavar="FILE", help="Trace in a bundle file instead of a workspace.")
 @workspace_option
 @json_option
 @click.pass_context
@@ -50,10 +51,11 @@ def trace_command(
     workspace: NamedWorkspace,
     as_json: bool,
 ) -> None:
-    """Show the complete backward trace of REF: everything it was made from, over the exact versions that were read.
+    """Show the complete backward trace of REF: everything that it was made from, in exact versions.
 
-    REF is a build (build/demo), a version (model/demo.model@41aa9e, the newest without a digest), a run (run/<uuid>), a frame
-    (frame/<drive>/<sensor>/<ns>) or a bug (bug/<id>). A build is answered from the part of the record it was sealed over, the same for ever.
+    REF is a build (build/demo), a version (model/demo.model@41aa9e, or the newest if it has no digest), a run (run/<uuid>), a frame
+    (frame/<drive>/<sensor>/<ns>) or a bug (bug/<id>). The trace of a build covers the part of the record that the build was sealed over, so it never
+    changes.
     """
     form = "json" if as_json else form
     if bundle is not None:
@@ -67,9 +69,7 @@ def trace_command(
     elif ref is None:
         raise UsageError("Name what to trace: a ref, such as build/NAME, or --bundle FILE.")
     else:
-        from tracecore_lineage import Record
-
-        with Record.open(workspace) as record:
+        with tracecore_lineage.Record.open(workspace) as record:
             answer = record.trace(ref, depth=depth, as_of=as_of)
             _print(answer, form, record)
     if strict and not answer["complete"]:
@@ -77,7 +77,7 @@ def trace_command(
 
 
 def _print(answer: Trace, form: str, record: Record | None) -> None:
-    """Print a trace; only with a record does the tree describe a build's seal."""
+    """Print a trace in an output format; a tree describes a build's seal only if a record is given."""
     from tracecore_lineage.present.graph import dot, mermaid
 
     if form == "json":
@@ -108,15 +108,13 @@ Examples:
 @workspace_option
 @json_option
 def impact_command(ref: str, depth: int | None, as_of: str | None, form: str, workspace: NamedWorkspace, as_json: bool) -> None:
-    """Show everything that REF reached, builds first.
+    """Show everything that was made from REF, builds first.
 
-    REF is a version (the newest without a digest), a run, a frame (followed through its drive), a plugin (the runs that ran it) or a labeler (the
-    batches that they labeled).
+    REF is a version (the newest if it has no digest), a run, a frame (followed through its drive), a plugin (followed through the runs that used it)
+    or a labeler (followed through the batches that they labeled).
     """
-    from tracecore_lineage import Record
-
     form = "json" if as_json else form
-    with Record.open(workspace) as record:
+    with tracecore_lineage.Record.open(workspace) as record:
         answer = record.impact(ref, depth=depth, as_of=as_of)
     if form == "tree":
         for node in answer["nodes"]:

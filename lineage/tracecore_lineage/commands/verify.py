@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracecore.cli import emit_json, json_option, progress_bar, say, workspace_option
+import tracecore_lineage
+from tracecore.cli import emit_json, json_option, say, workspace_option
 from tracecore.errors import NegativeVerdict, UsageError
 from tracecore.workspace import NamedWorkspace
-from tracecore_lineage.commands.options import FILE, deliver, key_option, output_option, threshold_option
+from tracecore_lineage.commands.options import FILE, deliver, key_option, output_option, progress, threshold_option
 
 if TYPE_CHECKING:
     from tracecore_lineage import Record
@@ -36,8 +37,8 @@ Examples:
 @click.argument("ref", required=False, metavar="[BUILD|BUNDLE]")
 @key_option
 @threshold_option
-@click.option("--checkpoint", type=FILE, metavar="FILE", help="A checkpoint kept elsewhere.")
-@click.option("--attestations", type=FILE, metavar="FILE", help="What 'export --format slsa' wrote of BUILD.")
+@click.option("--checkpoint", type=FILE, metavar="FILE", help="Checkpoint kept elsewhere, which the ledger must extend.")
+@click.option("--attestations", type=FILE, metavar="FILE", help="Attestations of BUILD, as written by 'tracecore export --format slsa'.")
 @workspace_option
 @json_option
 @click.pass_context
@@ -51,18 +52,15 @@ def verify_command(
     workspace: NamedWorkspace,
     as_json: bool,
 ) -> None:
-    """Recompute every byte and name what is not as recorded; exit 1 where anything is not.
+    """Recompute all digests and signatures, and report every difference from the record (exit 1 if there is any).
 
-    With a build: the bytes of its trace, its seal, and the record as far as it depends on it. Without: the whole workspace, catalog rows included.
-    With the file of a bundle: only that file; no workspace is needed, and one that can't be read is exit 2.
-    Needs no network and believes no stored hash. Without --key the workspace's own keys are taken, which proves nothing against who holds them.
+    With BUILD, verify the bytes of its trace, its seal, and the part of the record that it depends on. Without an argument, verify the whole
+    workspace, including the catalog's rows. With BUNDLE, verify that file only; this needs no workspace, and exits with 2 if the file can't be read.
+
+    Verification needs no network and trusts no stored hash. Without --key it trusts the workspace's own keys, which gives no protection against
+    anyone who holds these keys.
     """
-    with progress_bar() as bar:
-        task = bar.add_task("reading", total=None)
-
-        def show(done: int, total: int, last: str) -> None:
-            bar.update(task, completed=done, total=total, description=f"verified {last.partition('@')[0]}")
-
+    with progress("reading", "verified") as show:
         options: dict[str, Any] = {"key": keys or None, "threshold": threshold, "progress": show}
         if ref is not None and Path(ref).is_file():
             from tracecore_lineage.verify.bundle import verify_bundle
@@ -92,13 +90,12 @@ def verify_command(
 def _verify_record(ref: str | None, workspace: NamedWorkspace, options: Mapping[str, Any]) -> Verdict:
     """Verify a workspace; a catalog or store of another ledger is reported as a failure."""
     from tracecore.store.ledger_binding import WrongLedger
-    from tracecore_lineage import Record
     from tracecore_lineage.model.findings import Findings
 
     if ref is not None and ref.endswith(_SUFFIX):
         raise UsageError(f"There is no file {ref}: expected a build of the workspace, or the file of a bundle ('tracecore export --format bundle').")
     try:
-        record = Record.open(workspace)
+        record = tracecore_lineage.Record.open(workspace)
     except WrongLedger as refused:
         findings = Findings()
         findings.fail(refused.what, f"ledger in {refused.place}", refused.expected, refused.found)
@@ -111,34 +108,32 @@ _CHECKPOINT_EXAMPLES = """
 \b
 Examples:
   tracecore checkpoint -o today.checkpoint
-  tracecore verify --checkpoint today.checkpoint                # later: nothing before it was rewritten
-  tracecore checkpoint --consistent-with today.checkpoint       # the same of the ledger alone, with the proof for others (--json)
-  tracecore checkpoint --prove 41 -o event-41.tlog-proof        # that the ledger holds an event, for users without the ledger
+  tracecore verify --checkpoint today.checkpoint                # later: check that nothing before it was rewritten
+  tracecore checkpoint --consistent-with today.checkpoint       # check the ledger only, with a proof for others (--json)
+  tracecore checkpoint --prove 41 -o event-41.tlog-proof        # prove to others that the ledger contains an event
 """
 
 
 @click.command(name="checkpoint", epilog=_CHECKPOINT_EXAMPLES)
 @output_option
-@click.option("--prove", metavar="EVENT|POSITION", help="Prove that the ledger holds an event (its id or its position), as a C2SP tlog-proof.")
+@click.option("--prove", metavar="EVENT|POSITION", help="Prove that the ledger contains an event (given by id or position), as a C2SP tlog-proof.")
 @click.option(
     "--consistent-with",
     "old",
     type=FILE,
     metavar="FILE",
-    help="Check that the ledger only grew since an earlier checkpoint; exit 1 where it did not.",
+    help="Check that the ledger extends an earlier checkpoint; exit 1 if it does not.",
 )
 @workspace_option
 @json_option
 def checkpoint_command(output: Path | None, prove: str | None, old: Path | None, workspace: NamedWorkspace, as_json: bool) -> None:
     """Print the signed head of the ledger: its size and Merkle root, as a C2SP signed note.
 
-    Kept elsewhere, it proves later that nothing recorded before it was changed or taken out.
+    A checkpoint kept elsewhere proves later that nothing recorded before it was changed or removed.
     """
-    from tracecore_lineage import Record
-
     if prove is not None and old is not None:
         raise UsageError("Expected one of --prove and --consistent-with, found both.")
-    with Record.open(workspace) as record:
+    with tracecore_lineage.Record.open(workspace) as record:
         if prove is not None:
             _prove(record, prove, output, as_json=as_json)
         elif old is not None:
@@ -152,9 +147,8 @@ def _head(record: Record, output: Path | None, *, as_json: bool) -> None:
 
     note = record.recorder.checkpoint()
     head = parse(note)
-    deliver(note, output, f"checkpoint over {head.size} events", as_json=as_json)
-    if as_json:
-        emit_json({"origin": head.origin, "size": head.size, "root": head.root.hex(), "note": note, "file": _named(output)})
+    answer = {"origin": head.origin, "size": head.size, "root": head.root.hex(), "note": note}
+    deliver(note, output, f"checkpoint over {head.size} events", answer if as_json else None)
 
 
 def _prove(record: Record, event: str, output: Path | None, *, as_json: bool) -> None:
@@ -162,11 +156,9 @@ def _prove(record: Record, event: str, output: Path | None, *, as_json: bool) ->
 
     proof = record.query(inclusion, event)
     head = proof.head
-    deliver(proof.text, output, f"proof that event {proof.index} is one of {head.size}", as_json=as_json)
-    if as_json:
-        hashes, leaf = [value.hex() for value in proof.hashes], proof.leaf_data.decode()
-        answer = {"index": proof.index, "leaf": leaf, "hashes": hashes, "size": head.size, "root": head.root.hex(), "proof": proof.text}
-        emit_json({**answer, "file": _named(output)})
+    hashes, leaf = [value.hex() for value in proof.hashes], proof.leaf_data.decode()
+    answer = {"index": proof.index, "leaf": leaf, "hashes": hashes, "size": head.size, "root": head.root.hex(), "proof": proof.text}
+    deliver(proof.text, output, f"proof that event {proof.index} is one of {head.size}", answer if as_json else None)
 
 
 def _compare(record: Record, path: Path, output: Path | None, *, as_json: bool) -> None:
@@ -204,11 +196,7 @@ def _compare(record: Record, path: Path, output: Path | None, *, as_json: bool) 
     answer["consistent"] = answer["why"] is None
     if as_json:
         emit_json(answer)
-    elif answer["consistent"]:
-        say(f"The ledger only grew since: its first {old.size} events of {answer['new']['size']} are those of {path}.")
     if not answer["consistent"]:
         raise NegativeVerdict(f"The ledger is not what {path} says: {answer['why']}.")
-
-
-def _named(output: Path | None) -> str | None:
-    return None if output is None else str(output)
+    if not as_json:
+        say(f"The ledger only grew since: its first {old.size} events of {answer['new']['size']} are those of {path}.")

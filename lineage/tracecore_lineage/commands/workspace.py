@@ -1,4 +1,4 @@
-"""`tracecore workspace`, and what keeps a workspace well: `tracecore replay`, `tracecore recover` and `tracecore doctor`."""
+"""`tracecore workspace`, and the maintenance commands `tracecore replay`, `tracecore recover` and `tracecore doctor`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+import tracecore_lineage
 from tracecore.cli import emit_json, json_option, say, workspace_option
 from tracecore.errors import TracecoreError
 from tracecore.workspace import NamedWorkspace
@@ -28,22 +29,22 @@ Examples:
   tracecore workspace join fleet --catalog postgresql+psycopg://build@db.example/fleet --store s3://fleet/store
 """
 
-_CATALOG = click.option("--catalog", metavar="URL", help="The database of ledger and catalog (else TRACECORE_CATALOG_URL).")
-_STORE = click.option("--store", metavar="URL", help="The bucket of the artifacts (else TRACECORE_STORE_URL).")
+_CATALOG = click.option("--catalog", metavar="URL", help="Database of ledger and catalog; default: TRACECORE_CATALOG_URL.")
+_STORE = click.option("--store", metavar="URL", help="Bucket of the artifacts; default: TRACECORE_STORE_URL.")
 
 
 @click.group(name="workspace", epilog=_EXAMPLES)
 def command() -> None:
-    """Show which ledger a workspace is bound to, join a ledger from a further host, or bind a workspace to where its ledger was moved."""
+    """Show which ledger a workspace is bound to, join a ledger from a further host, or bind a workspace to its ledger's new location."""
 
 
 @command.command(epilog="\b\nExample:\n  tracecore workspace show --json")
 @workspace_option
 @json_option
 def show(workspace: NamedWorkspace, as_json: bool) -> None:
-    """Show the ledger of this workspace, and where its catalog and store lie.
+    """Show the ledger of this workspace, and the locations of its catalog and store.
 
-    Read from the workspace's own file: catalog and store are not opened. 'tracecore doctor' says whether they hold that ledger.
+    The answer comes from the workspace's own file; catalog and store are not opened. 'tracecore doctor' checks whether they contain this ledger.
     """
     from tracecore.workspace import Workspace
 
@@ -52,17 +53,17 @@ def show(workspace: NamedWorkspace, as_json: bool) -> None:
 
 @command.command(
     epilog="\b\nExamples:\n  tracecore workspace move --catalog postgresql+psycopg://build@db.example/fleet\n"
-    "  tracecore workspace move --store s3://fleet/store    # after a copy of .tracecore/store to there"
+    "  tracecore workspace move --store s3://fleet/store    # after copying .tracecore/store there"
 )
 @_CATALOG
 @_STORE
 @workspace_option
 @json_option
 def move(catalog: str | None, store: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
-    """Bind this workspace to where its ledger's catalog or store lie now.
+    """Bind this workspace to the new location of its ledger's catalog or store.
 
-    Copy them there first, with the database's and the bucket's own tools. Both are opened, and refused unless they hold this workspace's ledger.
-    Only the places are written down, without user and password: TRACECORE_CATALOG_URL and TRACECORE_STORE_URL still say how to reach them.
+    First copy them there, with the tools of the database and the bucket. The command opens both, and refuses a location that does not contain this
+    workspace's ledger. It stores locations without user names and passwords; commands still connect by TRACECORE_CATALOG_URL and TRACECORE_STORE_URL.
     """
     from tracecore.workspace import Workspace
     from tracecore_lineage.api import binding
@@ -89,11 +90,10 @@ def move(catalog: str | None, store: str | None, workspace: NamedWorkspace, as_j
 @workspace_option
 @json_option
 def join(directory: Path, catalog: str | None, store: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
-    """Make a further host's folder for the ledger that lies at a catalog and a store.
+    """Create a workspace on a further host for an existing ledger, given by its catalog and store.
 
-    DIR is the project's folder: the workspace becomes DIR/.tracecore unless --workspace names another. Its name and ledger are those of the catalog;
-    it gets a signing key of its own. A holder of a key of the ledger records the new one with the command that is printed; until then this host
-    can read, and signs nothing.
+    DIR is the project's folder: the workspace is DIR/.tracecore unless --workspace names another folder. It takes its name and ledger from the
+    catalog, and gets its own signing key. To let it sign, run the printed command on a host that already signs; until then, this host can only read.
     """
     from tracecore.workspace import DEFAULT
     from tracecore_lineage.api.binding import join as make
@@ -131,22 +131,21 @@ def _print_binding(workspace: Workspace, *, as_json: bool) -> None:
 _REPLAY_EXAMPLES = """
 \b
 Examples:
-  tracecore replay --check    # exit 1 and the rows that differ
-  tracecore replay            # make the catalog again
+  tracecore replay --check    # list the rows that differ (exit 1 if any do)
+  tracecore replay            # rebuild the catalog
 """
 
 
 @click.command(name="replay", epilog=_REPLAY_EXAMPLES)
-@click.option("--check", is_flag=True, help="Only compare: name every row in which the catalog is not what the ledger says.")
+@click.option("--check", is_flag=True, help="Only compare, and list every catalog row that differs from the ledger's events.")
 @workspace_option
 @json_option
 @click.pass_context
 def replay_command(context: click.Context, check: bool, workspace: NamedWorkspace, as_json: bool) -> None:
-    """Make the catalog again from the ledger's events, or compare them."""
-    from tracecore_lineage import Record
+    """Rebuild the catalog from the ledger's events, or compare the two."""
     from tracecore_lineage.catalog.replay import catalog_differences, rebuild_catalog
 
-    with Record.open(workspace) as record:
+    with tracecore_lineage.Record.open(workspace) as record:
         if not check:
             rebuild_catalog(record.database, record.ledger)
         differences = record.query(catalog_differences, record.ledger) if check else []
@@ -179,14 +178,13 @@ Examples:
 @workspace_option
 @json_option
 def recover_command(workspace: NamedWorkspace, as_json: bool) -> None:
-    """Close the runs that a crash left open, as ABORT, and remove what they left in staging.
+    """Close the runs of crashed processes as ABORT, remove their staged files, and complete interrupted erasures.
 
-    A run whose process lives is left alone: it holds a lock that the operating system gives back when the process dies.
+    A run whose process is alive is not changed: the process holds a lock, which the operating system releases when the process dies.
     """
-    from tracecore_lineage import Record
     from tracecore_lineage.retention.recover import recover
 
-    with Record.open(workspace) as record:
+    with tracecore_lineage.Record.open(workspace) as record:
         done = recover(record.recorder)
     if as_json:
         emit_json({name: list(runs) for name, runs in asdict(done).items()})
@@ -216,11 +214,11 @@ Examples:
 @json_option
 @click.pass_context
 def doctor_command(ctx: click.Context, workspace: NamedWorkspace, as_json: bool) -> None:
-    """Report what is wrong in this workspace and what to do; exit 1 where anything is. Nothing is changed.
+    """Report problems of this workspace and how to solve them (exit 1 if there are any). The command changes nothing.
 
-    Looked at: whether catalog and store hold this workspace's ledger, runs that a crash left open, what lies in the store and is not in the record,
-    what the record names and the store lacks, the database, the signing keys, the plugins. Whether bytes are as recorded is the question of
-    'tracecore verify'.
+    It checks whether catalog and store contain this workspace's ledger, and looks for open runs of crashed processes, files in the store that are not
+    in the record, recorded files that are missing from the store, and problems of the database, the signing keys and the plugins. To check whether
+    bytes are as recorded, use 'tracecore verify'.
     """
     from tracecore.workspace import Workspace
 
@@ -244,11 +242,10 @@ def doctor_command(ctx: click.Context, workspace: NamedWorkspace, as_json: bool)
 
 def _examined(workspace: Workspace, settings: Settings) -> Examination:
     """Examine a workspace; a record that can't be opened is reported as a problem."""
-    from tracecore_lineage import Record
     from tracecore_lineage.verify.doctor import examine, unopened
 
     try:
-        with Record.open(workspace) as record:
+        with tracecore_lineage.Record.open(workspace) as record:
             return examine(record.recorder, settings)
     except TracecoreError as refused:
         return unopened(refused)
