@@ -26,33 +26,31 @@ from tracecore_schemas.run import Artifact
 
 __all__ = ["discard_staged", "files_below", "lies_in", "named_files", "naming", "orphans", "remove_copies", "remove_folder", "sweep"]
 
-_OWN = frozenset({"record.db", "record.db-wal", "record.db-shm", "workspace.json"})
-_UNTOUCHED = frozenset({"keys", "locks"})
-_STORE = "store"
+_KEPT = frozenset({"record.db", "record.db-wal", "record.db-shm", "workspace.json", "keys", "locks"})
 _ZIP = b"PK\x03\x04"
 _NAMED_AT = 30
 """Offset of the first entry's name in a zip (PKWARE APPNOTE.TXT 4.3.7)."""
 
 
 def remove_copies(root: Path, erasure: Erasure) -> None:
-    """Delete files of the workspace whose bytes were erased, and bundles that contain such files.
+    """Delete the files below a workspace folder whose bytes were erased, and bundles that contain such files.
 
-    In the store only files with withdrawn bytes are deleted; other erased files there are deleted by path, as the tombstone lists them.
+    In the store only files with withdrawn bytes are deleted: its other erased files are deleted by the paths in the tombstone.
     """
     withdrawn = frozenset(erasure.withdrawn)
     erased = withdrawn | {gone.digest for version in erasure.versions for gone in version.files}
     for path in sorted(files_below(root)):
         inside = path.relative_to(root).parts
-        if inside[0] in _OWN or inside[0] in _UNTOUCHED:
+        if inside[0] in _KEPT:
             continue
-        stored = inside[0] == _STORE
+        stored = inside[0] == "store"
         if digest_file(path) in (withdrawn if stored else erased) or (not stored and _packed(path, erased)):
             path.unlink()
             fsync_folder(path.parent)
 
 
 def files_below(root: Path) -> Iterator[Path]:
-    """Yield every regular file below a folder, without following links."""
+    """Yield the path of every regular file below a folder, without following links; none if the folder is missing."""
     for folder, _, names in os.walk(root, onerror=unless_missing):
         for name in names:
             path = Path(folder) / name
@@ -74,7 +72,10 @@ def _packed(path: Path, erased: Collection[str]) -> bool:
 
 
 def sweep(recorder: RecordWriter, store: Store, erasure: Erasure) -> None:
-    """Delete an erasure's leftovers in staging, scratch, pictures, campaigns, orphans and Dagster's files; repeatable. No run may be live."""
+    """Delete an erasure's leftovers: staged files of all runs, scratch, drawn pictures, labeling campaigns, orphans, Dagster's values and copies.
+
+    It can be repeated after a crash. No run may be live.
+    """
     root = recorder.workspace.root
     with clear_disk_errors(root):
         discard_staged(recorder, store)
@@ -90,7 +91,7 @@ def sweep(recorder: RecordWriter, store: Store, erasure: Erasure) -> None:
 
 
 def discard_staged(recorder: RecordWriter, store: Store, live: Collection[str] = ()) -> list[str]:
-    """Delete the staging folders of runs whose lock is free and that are not in `live`; return their ids."""
+    """Delete the staging folders of runs that are not in `live` and whose run lock is free; return these runs' ids."""
     removed: list[str] = []
     for run_id in store.staged_runs():
         with try_run(recorder.workspace.locks, run_id) as dead:
@@ -129,13 +130,11 @@ def lies_in(path: str, places: Collection[str]) -> bool:
     return path in places or any(str(folder) in places for folder in PurePosixPath(path).parents)
 
 
-def remove_folder(folder: Path) -> bool:
-    """Delete a folder and fsync its parent; return whether it existed."""
-    if not folder.is_dir():
-        return False
-    shutil.rmtree(folder)
-    fsync_folder(folder.parent)
-    return True
+def remove_folder(folder: Path) -> None:
+    """Delete a folder, if it exists, and fsync its parent."""
+    if folder.is_dir():
+        shutil.rmtree(folder)
+        fsync_folder(folder.parent)
 
 
 def naming(drives: Collection[str]) -> re.Pattern[bytes]:
@@ -145,7 +144,7 @@ def naming(drives: Collection[str]) -> re.Pattern[bytes]:
 
 
 def _campaigns(folder: Path, drives: Collection[str]) -> None:
-    """Delete every campaign database that names one of the drives: its append-only log can't be changed row by row."""
+    """Delete every labeling campaign's database in a folder that names one of the drives: its append-only log can't be changed row by row."""
     if not folder.is_dir() or not drives:
         return
     named = naming(drives)
@@ -158,9 +157,7 @@ def _campaigns(folder: Path, drives: Collection[str]) -> None:
 
 
 def _dagster(home: Path, erasure: Erasure) -> None:
-    """Remove pictures from Dagster's SQLite files, and delete its storage folder (logs and values of steps)."""
-    if not home.is_dir():
-        return
+    """Remove pictures from the SQLite files below Dagster's home folder, and delete its storage folder (logs and values of steps)."""
     remove_folder(home / "storage")
     for path in sorted(files_below(home)):
         if is_sqlite(path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -35,7 +34,7 @@ class Withdrawal:
     """Result of a withdrawal, or of its dry run.
 
     Attributes:
-        erasure: what was erased; None if there was nothing left to erase or forget.
+        erasure: None if there was nothing left to erase or forget.
         finished: run ids of earlier interrupted erasures that were completed now.
         reached: (ref, reason) of derived versions that are kept.
         vehicles: refs of vehicles in which a reached build was installed.
@@ -56,7 +55,7 @@ class Withdrawal:
         return [*kept, *([(", ".join(self.outside), "outside the workspace: where it was read from it still lies")] if self.outside else [])]
 
     def document(self, *, dry_run: bool) -> dict[str, Any]:
-        """Return the result as JSON."""
+        """Return the result as a JSON object."""
         versions = () if self.erasure is None else self.erasure.versions
         return {
             "dry_run": dry_run,
@@ -75,11 +74,11 @@ class Withdrawal:
 
 
 def withdraw(recorder: RecordWriter, target: str, reason: str, *, dry_run: bool = False) -> Withdrawal:
-    """Erase a drive, or all drives of a subject, from the whole workspace.
+    """Erase a drive, or all drives of a subject, from the whole workspace, and record the erasure; `dry_run` only plans it.
 
     Args:
         target: a drive, a value in drives' metadata (driver, vehicle), or a person.
-        reason: kept in the record permanently, so it should name no person.
+        reason: kept in the record permanently, so it should not name a person.
 
     Raises:
         UsageError: unknown target (names the nearest match), or an empty reason.
@@ -104,12 +103,11 @@ def withdraw(recorder: RecordWriter, target: str, reason: str, *, dry_run: bool 
 
 
 def _plan(recorder: RecordWriter, target: str, reason: str) -> Withdrawal:
-    store = open_store(recorder.workspace)
+    """Plan a withdrawal from the current record and the stored bytes, without changing anything."""
     with recorder.database.read() as connection, readable_catalog():
-        stored = stored_artifacts(connection)
         known = tombstones(connection, recorder.ledger)
-        inventory = read_inventory(store, stored, known)
-        subject = find_subject(connection, target, stored, inventory.members, inventory.drives)
+        inventory = read_inventory(open_store(recorder.workspace), stored_artifacts(connection), known)
+        subject = find_subject(connection, target, inventory)
         digests = inventory.contents(subject)
         first = inventory.of_drives(subject, digests)
         reader = Reader(connection, head(connection))
@@ -123,8 +121,6 @@ def _plan(recorder: RecordWriter, target: str, reason: str) -> Withdrawal:
         origins = [facets["tracecore_origin"] for facets in reader.facets(start).values() if "tracecore_origin" in facets]
         outside = tuple(sorted({str(origin.value.get("name")) for origin in origins}))
         kept = _why_kept(reader, reached, {version.ref for version in versions})
-    builds = tuple(sorted(ref for ref in reached if ref.startswith("build/")))
-    vehicles = tuple(sorted(ref for ref in reached if ref.startswith("vehicle/")))
     commits = inventory.commits(versions, subject.drives)
     withdrawn = known.withdrawn()
     fresh = {*subject.drives} - withdrawn.drives.keys() or {*digests} - withdrawn.files.keys()
@@ -134,19 +130,20 @@ def _plan(recorder: RecordWriter, target: str, reason: str) -> Withdrawal:
             recorder.new_run_id(),
             WITHDRAWAL,
             reason,
-            rfc3339.instant(datetime.now(UTC)),
+            rfc3339.now(),
             drives=tuple(sorted({*subject.drives, *subject.logs})),
             withdrawn=tuple(sorted(digests)),
             people=tuple(sorted(pseudonym for pseudonym, _ in subject.people)),
-            builds=builds,
+            builds=tuple(sorted(ref for ref in reached if ref.startswith("build/"))),
             versions=tuple(versions),
             commits=commits,
         )
+    vehicles = tuple(sorted(ref for ref in reached if ref.startswith("vehicle/")))
     return Withdrawal(subject, erasure, (), kept, vehicles, outside)
 
 
 def _with_pictures(reader: Reader, inventory: Inventory, subject: Subject, first: Sequence[Erased]) -> list[Erased]:
-    """Add files that may show the drives in outputs of runs that read their data, transitively."""
+    """Return the versions `first` with, in addition, the files that may show the drives in outputs of runs that read their data, transitively."""
     found = {(each.ref, each.location, each.version): each for each in first}
     made: set[str] = set()
     more = inventory.pictures(subject, first)
@@ -167,7 +164,7 @@ def _with_pictures(reader: Reader, inventory: Inventory, subject: Subject, first
 
 
 def _why_kept(reader: Reader, reached: Collection[str], touched: Collection[str]) -> tuple[tuple[str, str], ...]:
-    """Return (ref, reason) of reached versions that are kept; `touched` refs lose files, and are included only if their kind holds data."""
+    """Return (ref, reason) of the reached versions that are kept; versions in `touched` lose files, and count only if their kind contains data."""
     facets = reader.facets(ref for ref in reached if parse_ref(ref).kind not in BUILT_IN_KINDS)
     found: list[tuple[str, str]] = []
     for ref in sorted(reached):

@@ -33,9 +33,9 @@ __all__ = ["carry_out", "promise", "rewritten_commits"]
 
 
 def promise(recorder: RecordWriter, erasure: Erasure, work: Callable[[Connection], None] | None = None) -> Erasure:
-    """Record an erasure durably before any byte is removed; from then on its files can't be opened.
+    """Record an erasure durably before any byte is removed, and return it with its ledger position; from then on its files can't be opened.
 
-    `work` makes further changes in the same transaction. Returns the erasure with its ledger position.
+    `work` makes further changes in the same transaction.
     """
     body = recorder.events.erasure(erasure, datetime.fromisoformat(erasure.at))
 
@@ -48,7 +48,7 @@ def promise(recorder: RecordWriter, erasure: Erasure, work: Callable[[Connection
 
 
 def carry_out(recorder: RecordWriter, erasure: Erasure) -> Erasure:
-    """Execute a promised erasure and record its end; return it with the signed statement. The caller holds the store lock exclusively."""
+    """Remove the bytes of a promised erasure and record its end; return it with the signed statement. The caller holds the store lock exclusively."""
     store = open_store(recorder.workspace)
     with ExitStack() as locks:
         locks.enter_context(hold_run(recorder.workspace.locks, erasure.run))
@@ -85,14 +85,12 @@ def _without_rewritten(recorder: RecordWriter, erasure: Erasure) -> Erasure:
 
 
 def _erase_files(store: Store, erasure: Erasure) -> None:
-    """Delete or rewrite the files of an erasure; repeatable."""
+    """Delete the files of an erasure, and rewrite those that also have rows or statistics of other drives; can be repeated after a crash."""
     files = [gone for version in erasure.versions for gone in version.files]
     # Statistics first: after a crash in between, the log has no values of the rows, which still exist.
     names = _by_table(gone.path for gone in files)
     for gone in erasure.commits:
-        commit = store.read(gone.path)
-        bare = commit if commit is None else _without_statistics(commit, names.get(gone.table, set()), erasure.drives)
-        if bare is not None and bare != commit:
+        for _, bare in _without_statistics(store, gone.path, names.get(gone.table, set()), erasure.drives):
             store.rewrite(gone.path, bare)
     for path in sorted({gone.path for gone in files if gone.left}):
         kept = store.read(path)
@@ -112,27 +110,28 @@ def _by_table(paths: Iterable[str]) -> dict[str, set[str]]:
     return found
 
 
-def _without_statistics(commit: bytes, names: Collection[str], drives: Collection[str]) -> bytes:
-    """Return a Delta commit without the statistics of the named files and of all files in the drives' partitions."""
-    return without_statistics(commit, names, [(PARTITION, drive) for drive in drives])
+def _without_statistics(store: Store, path: str, names: Collection[str], drives: Collection[str]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield a Delta commit before and after removing the statistics of the named files and of the drives' partitions; nothing if unchanged."""
+    commit = store.read(path)
+    bare = None if commit is None else without_statistics(commit, names, [(PARTITION, drive) for drive in drives])
+    if commit is not None and bare is not None and bare != commit:
+        yield commit, bare
 
 
 def rewritten_commits(store: Store, stored: Iterable[Artifact], data: Iterable[str], drives: Collection[str]) -> Iterator[ErasedFile]:
-    """Yield the Delta commits whose statistics contain values of erased rows, with the digest of their rewritten form.
+    """Yield the commits, of the Delta tables of these versions, whose statistics contain values of erased rows, with their digests after rewriting.
 
-    `stored` are versions of the tables to search, `data` the erased data files relative to the store's root.
+    `data` are the erased data files, relative to the store's root.
     """
     names = _by_table(data)
     for artifact in newest_of_tables(stored):
         for path in store.log(artifact):
-            commit = store.read(path)
-            bare = commit if commit is None else _without_statistics(commit, names.get(str(artifact.location), set()), drives)
-            if commit is not None and bare is not None and bare != commit:
+            for commit, bare in _without_statistics(store, path, names.get(str(artifact.location), set()), drives):
                 yield ErasedFile(path, digest_bytes(commit), len(commit), None, digest_bytes(bare))
 
 
 def _rehashed(store: Store, gone: ErasedFile) -> ErasedFile:
-    """Return a rewritten file with the digest of its stored bytes as `left`; a deleted file unchanged."""
+    """Return an erased file with the digest of its stored bytes as `left` if it is rewritten; unchanged if it is deleted."""
     if gone.left is None:
         return gone
     left = store.read(gone.path)

@@ -9,7 +9,6 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 from urllib.parse import unquote
 
@@ -64,16 +63,11 @@ class _Log:
     values: frozenset[str]
 
 
-def find_subject(
-    connection: Connection, target: str, stored: Sequence[Artifact], members: Mapping[str, frozenset[str]], tabled: Collection[str]
-) -> Subject:
-    """Resolve the subject of a withdrawal.
+def find_subject(connection: Connection, target: str, inventory: Inventory) -> Subject:
+    """Resolve the subject of a withdrawal; the name of a stored directory of drive logs selects all its drives.
 
     Args:
         target: `drive_log/<drive>`, a drive's name, a value in drives' metadata, a person's name, `labeler/<pseudonym>` or a pseudonym.
-        stored: every stored version.
-        members: digests of the files in each stored directory, by ref; naming a directory of drive logs selects its drives.
-        tabled: drives with rows in tables; image folders have no drive log.
 
     Raises:
         UsageError: empty or unknown target (names the nearest match).
@@ -86,22 +80,22 @@ def find_subject(
     with suppress(RefError):
         ref = parse_ref(text)
         name = ref.segments[0] if ref.kind == "drive_log" else text
-    chosen = [log for log in logs if name in {log.name, log.drive}] or _inside(logs, name, stored, members)
+    chosen = [log for log in logs if name in {log.name, log.drive}] or _inside(logs, name, inventory)
     folded = text.casefold()
     if not chosen and "/" not in text:
         chosen = [log for log in logs if folded in log.values]
     drives = {log.drive for log in chosen}
-    if not chosen and (text.startswith("drive_log/") or "/" not in text) and name in tabled:
+    if not chosen and (text.startswith("drive_log/") or "/" not in text) and name in inventory.drives:  # image folders have no drive log
         drives = {name}
     persons = _people(connection, text)
     if not drives and not persons:
-        raise UsageError(_unknown(connection, text, logs, tabled))
+        raise UsageError(_unknown(connection, text, logs, inventory.drives))
     of_drives = {log.name for log in logs if log.drive in drives} | drives
     return Subject(tuple(sorted(drives)), tuple(sorted(of_drives)), tuple(persons))
 
 
 def _logs(connection: Connection) -> Iterator[_Log]:
-    """Yield every drive log with a drive facet, then every other recorded drive log."""
+    """Yield every recorded drive log: first those with a drive facet, with the values of their metadata, then the others."""
     query = select(FACETS.c.subject, FACETS.c.value).where(FACETS.c.name == DRIVE_FACET.name).distinct()
     described: set[str] = set()
     for row in connection.execute(query):
@@ -131,11 +125,12 @@ def _texts(value: Any) -> Iterator[str]:
         yield str(value)
 
 
-def _inside(logs: list[_Log], name: str, stored: Sequence[Artifact], members: Mapping[str, frozenset[str]]) -> list[_Log]:
-    """Return the drive logs contained in stored directories of the given name."""
-    whole = [each for each in stored if each.kind == "drive_log" and each.name == name and each.media is Media.DIRECTORY]
-    held = {digest for each in whole for digest in members.get(each.ref, ())}
-    named = {each.name for each in stored if each.kind == "drive_log" and each.media is Media.FILE and each.digest in held}
+def _inside(logs: list[_Log], name: str, inventory: Inventory) -> list[_Log]:
+    """Return the drive logs whose bytes are files in a stored directory of drive logs of the given name."""
+    stored = [each for each in inventory.all if each.artifact.kind == ArtifactKind.DRIVE_LOG]
+    folders = [each for each in stored if each.artifact.name == name and each.artifact.media is Media.DIRECTORY]
+    inside = {part.digest for each in folders for part in each.parts}
+    named = {each.artifact.name for each in stored if each.artifact.media is Media.FILE and each.artifact.digest in inside}
     return [log for log in logs if log.name in named]
 
 
@@ -171,7 +166,7 @@ _MOST_TEXT = 256 << 20
 
 @dataclass(frozen=True, slots=True)
 class _Holding:
-    """A stored version with those of its files that are not erased."""
+    """A stored version with its files, except deleted ones."""
 
     artifact: Artifact
     parts: tuple[Part, ...]
@@ -182,7 +177,7 @@ class _Holding:
         return (self.artifact.ref, str(self.artifact.location), None if delta is None else delta.version)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Inventory:
     """Files of all recorded versions in the store; `drives` are the partition names in tables, erased ones included."""
 
@@ -190,30 +185,17 @@ class Inventory:
     all: tuple[_Holding, ...]
     drives: frozenset[str]
 
-    @cached_property
-    def members(self) -> dict[str, frozenset[str]]:
-        """Digests of the files in each stored directory, by ref."""
-        return {each.artifact.ref: frozenset(part.digest for part in each.parts) for each in self.all if each.artifact.media is Media.DIRECTORY}
-
     def contents(self, subject: Subject) -> set[str]:
-        """Return the digests of the drives' own files: their logs, and adopted images and segments."""
-        found = {
-            each.artifact.digest
-            for each in self.all
-            if each.artifact.kind == ArtifactKind.DRIVE_LOG and each.artifact.media is Media.FILE and each.artifact.name in subject.logs
-        }
-        adopted = {each.artifact.digest for each in self.all if each.artifact.kind == ArtifactKind.EXTERNAL}
-        for path in {part.path for each in self.all for part in each.parts if _drive(part) in subject.drives}:
-            found |= _cells(self.store.read(path)) & adopted
-        segments = {
-            each.artifact.digest
-            for each in self.all
-            if each.artifact.kind == ArtifactKind.EXTERNAL and set(each.artifact.name.split("/")[:-1]) & set(subject.drives)
-        }
-        return found | segments
+        """Return the digests of the drives' own files: their logs, and their images and segments that were adopted from outside files."""
+        stored = [each.artifact for each in self.all]
+        found = {each.digest for each in stored if each.kind == ArtifactKind.DRIVE_LOG and each.media is Media.FILE and each.name in subject.logs}
+        external = [each for each in stored if each.kind == ArtifactKind.EXTERNAL]
+        found |= {each.digest for each in external if not set(subject.drives).isdisjoint(each.name.split("/")[:-1])}
+        images = (_cells(self.store.read(path)) for path in {part.path for each in self.all for part in each.parts if _drive(part) in subject.drives})
+        return found | ({each.digest for each in external} & set[str]().union(*images))
 
     def of_drives(self, subject: Subject, digests: Collection[str]) -> list[Erased]:
-        """Return the versions with the drives' own files or rows: files with these digests, in their partitions, or with rows that name them."""
+        """Return the versions with files to erase: those with these digests, those in the drives' partitions, and those with rows of the drives."""
         found: list[Erased] = []
         mixed: dict[str, ErasedFile | None] = {}
         for each in self.all:
@@ -231,7 +213,7 @@ class Inventory:
         return found
 
     def _mixed(self, part: Part, drives: Collection[str]) -> ErasedFile | None:
-        """Return a file to be rewritten without the drives' rows; None if it has none."""
+        """Return a data file as one to rewrite without the drives' rows; None if it has no such rows."""
         data = self.store.read(part.path)
         bare = None if data is None or not drives else without_drives(data, drives)
         return None if bare is None else ErasedFile(part.path, part.digest, part.size_bytes, part.rows, digest_bytes(bare))
@@ -286,7 +268,7 @@ class Inventory:
 
 
 def read_inventory(store: Store, stored: Sequence[Artifact], known: Tombstones) -> Inventory:
-    """Read the files of every version, without erased ones. An unreadable version gets no files; `verify` reports it."""
+    """List the files of these versions, except those deleted by the erasures `known`. An unreadable version has no files; `verify` reports it."""
     found: list[_Holding] = []
     drives: set[str] = set()
     for artifact in stored:

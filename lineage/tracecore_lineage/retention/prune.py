@@ -23,7 +23,7 @@ from tracecore_lineage.catalog.tombstones import tombstones
 from tracecore_lineage.ledger.sql_tables import BUILDS, FACETS, STALENESS, select_in
 from tracecore_lineage.model import rfc3339
 from tracecore_lineage.model.erasure import PRUNE, Erased, Erasure
-from tracecore_lineage.retention.cleanup import discard_staged, orphans, remove_folder
+from tracecore_lineage.retention.cleanup import discard_staged, named_files, orphans, remove_folder
 from tracecore_lineage.retention.erasures import carry_out, promise
 from tracecore_lineage.retention.recover import exclusive_store, finish_promised
 from tracecore_lineage.trace.lineage import trace
@@ -57,7 +57,7 @@ class Pruned:
     """Result of a prune, or of its dry run.
 
     Attributes:
-        erasure: the pruned versions; None if there were none.
+        erasure: None if no version was pruned.
         finished: run ids of earlier interrupted erasures that were completed now.
         orphans: (path relative to the store, bytes) of files that no event names.
         scratch: names of removed scratch folders.
@@ -81,7 +81,7 @@ class Pruned:
         return sum(version.size_bytes for version in versions) + sum(size for _, size in self.orphans)
 
     def document(self, *, dry_run: bool) -> dict[str, Any]:
-        """Return the result as JSON."""
+        """Return the result as a JSON object."""
         versions = () if self.erasure is None else self.erasure.versions
         return {
             "dry_run": dry_run,
@@ -98,7 +98,7 @@ class Pruned:
 
 
 def prune(recorder: RecordWriter, refs: Sequence[str] = (), *, older_than: float | None = None, dry_run: bool = False) -> Pruned:
-    """Remove the bytes of versions that no sealed build depends on.
+    """Remove the bytes of versions that no sealed build depends on, and record the erasure; `dry_run` only plans it.
 
     Args:
         refs: only these versions (the newest if a ref has no version); empty prunes everything, leftovers of crashes included.
@@ -128,6 +128,7 @@ def prune(recorder: RecordWriter, refs: Sequence[str] = (), *, older_than: float
 
 
 def _plan(recorder: RecordWriter, refs: Sequence[str], older_than: float | None) -> Pruned:
+    """Plan a prune from the current record and the stored bytes, without changing anything."""
     store = open_store(recorder.workspace)
     now = datetime.now(UTC)
     with recorder.database.read() as connection, readable_catalog():
@@ -136,19 +137,15 @@ def _plan(recorder: RecordWriter, refs: Sequence[str], older_than: float | None)
         sources = stored_sources(connection)
         known = tombstones(connection, recorder.ledger)
         chosen = _chosen(connection, refs, held)
+        wanted = {artifact.ref for artifact in stored} - held.keys() if chosen is None else chosen
         if older_than is not None:
-            recorded = _recorded(connection, {artifact.ref for artifact in stored})
             limit = rfc3339.instant(now - timedelta(days=older_than))
-            stored_before = {ref for ref, at in recorded.items() if at <= limit}
-        else:
-            stored_before = {artifact.ref for artifact in stored}
+            wanted = {ref for ref, at in _recorded(connection, wanted).items() if at <= limit}
         finished_keys = {key.removeprefix("sha256:")[:32] for key in connection.execute(select(STALENESS.c.key)).scalars()}
-    pruned: list[Artifact] = []
-    others: list[Artifact] = []
-    for artifact in stored:
-        wanted = artifact.ref not in held and (chosen is None or artifact.ref in chosen) and known.unreadable(artifact) is None
-        (pruned if wanted and artifact.ref in stored_before else others).append(artifact)
-    kept = _files_of(store, [*others, *sources])
+    pruned = [artifact for artifact in stored if artifact.ref in wanted and known.unreadable(artifact) is None]
+    others = [artifact for artifact in stored if artifact.ref not in wanted or known.unreadable(artifact) is not None]
+    named, unreadable = named_files(store, [*others, *sources])
+    kept = named | {str(artifact.location) for artifact, _ in unreadable}  # the location protects all files below it
     versions, skipped = _versions(store, pruned, kept)
     # Another host may be importing into this folder, which no local lock shows.
     spared = f"{IMPORTS}/" if recorder.database.dialect.shared else None
@@ -160,7 +157,7 @@ def _plan(recorder: RecordWriter, refs: Sequence[str], older_than: float | None)
 
 
 def _chosen(connection: Connection, refs: Sequence[str], held: Holds) -> set[str] | None:
-    """Resolve refs to whole refs; None without any. Raises for refs without bytes, or held by a build."""
+    """Return the versions that refs resolve to; None without refs. Raises UsageError if one has no bytes, NegativeVerdict if a build holds it."""
     if not refs:
         return None
     reader = Reader(connection, head(connection))
@@ -179,7 +176,7 @@ def _chosen(connection: Connection, refs: Sequence[str], held: Holds) -> set[str
 
 
 def _recorded(connection: Connection, refs: Iterable[str]) -> dict[str, str]:
-    """Return the recorded time of the last event that describes each version's bytes, by ref; event times are not trusted."""
+    """Return, by ref, the time at which the last event that describes a version's bytes was recorded; event times are not trusted."""
     positions: dict[str, int] = {}
     query = select(FACETS.c.subject, FACETS.c.seq).where(FACETS.c.name == "tracecore_artifact")
     for row in select_in(connection, query, FACETS.c.subject, refs):
@@ -188,19 +185,8 @@ def _recorded(connection: Connection, refs: Iterable[str]) -> dict[str, str]:
     return {ref: taken[seq] for ref, seq in positions.items() if seq in taken}
 
 
-def _files_of(store: Store, artifacts: Iterable[Artifact]) -> set[str]:
-    """Return the paths of all files of these versions; for an unreadable version its location, which protects everything below it."""
-    found: set[str] = set()
-    for artifact in artifacts:
-        try:
-            found.update(store.names(artifact, log=False))
-        except (TracecoreError, OSError, ValueError, KeyError):
-            found.add(str(artifact.location))
-    return found
-
-
 def _versions(store: Store, artifacts: Sequence[Artifact], kept: set[str]) -> tuple[list[Erased], list[tuple[str, str]]]:
-    """Return the removable files of each version, without those in `kept`, and (ref, reason) of skipped versions. Table logs stay for `verify`."""
+    """Return the versions with their removable files (not in `kept`), and (ref, reason) of skipped versions. Table logs stay for `verify`."""
     versions: list[Erased] = []
     skipped: list[tuple[str, str]] = []
     for artifact in artifacts:
@@ -220,7 +206,7 @@ def _versions(store: Store, artifacts: Sequence[Artifact], kept: set[str]) -> tu
 
 
 def _scratch(folder: Path, finished: set[str], older_than: float | None) -> list[str]:
-    """Return names of scratch folders whose step is finished, or that were not changed for `older_than` days (default 30)."""
+    """Return the names of scratch folders whose step is in `finished`, or in which nothing changed for `older_than` days (default 30)."""
     if not folder.is_dir():
         return []
     limit = time.time() - 86_400 * (_ABANDONED_DAYS if older_than is None else older_than)

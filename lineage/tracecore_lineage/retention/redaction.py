@@ -6,6 +6,7 @@ import io
 import re
 import sqlite3
 from collections.abc import Collection
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +17,7 @@ __all__ = ["empty_wal", "is_sqlite", "scrub_pictures", "spellings", "without_dri
 
 
 def spellings(drive: str) -> tuple[str, str]:
-    """Return a drive's name as it occurs in refs of its frames: plain and percent-encoded."""
+    """Return the forms in which a drive's name occurs in refs of its frames: (plain, percent-encoded)."""
     return drive, quote(drive, safe="")
 
 
@@ -52,7 +53,7 @@ def without_drives(data: bytes, drives: Collection[str]) -> bytes | None:
 _MAGIC = b"SQLite format 3\x00"
 _MARKDOWN = re.compile(r"!\[([^\]]*)\]\(data:[^)]*\)")
 _URI = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w=.+-]+)*,[A-Za-z0-9+/=_%-]*")
-_BUSY_MS = 10_000
+_BUSY_S = 10
 
 
 def is_sqlite(path: Path) -> bool:
@@ -66,26 +67,26 @@ def scrub_pictures(path: Path, sentence: str) -> int:
 
     A picture doesn't record which drives it shows, so all are removed. Raises UsageError if another process blocks the file.
     """
-    connection = sqlite3.connect(path, timeout=_BUSY_MS / 1000, isolation_level=None)
     try:
-        connection.execute("PRAGMA secure_delete = ON")
-        connection.create_function("scrubbed", 1, lambda value: _scrubbed(value, sentence), deterministic=True)
-        connection.execute("BEGIN IMMEDIATE")
-        changed = sum(_table(connection, name) for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall())
-        connection.execute("COMMIT")
-        # Free pages may contain deleted data: rewrite the file, and empty the log with its old pages.
-        connection.execute("VACUUM")
-        _checkpoint(connection, path)
+        with closing(sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)) as connection:
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.create_function("scrubbed", 1, lambda value: _scrubbed(value, sentence), deterministic=True)
+            connection.execute("BEGIN IMMEDIATE")
+            names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+            changed = sum(_scrub_table(connection, name) for (name,) in names)
+            connection.execute("COMMIT")
+            # Free pages may contain deleted data: rewrite the file, and empty the log with its old pages.
+            connection.execute("VACUUM")
+            _checkpoint(connection, path)
     except sqlite3.OperationalError as error:
         raise UsageError(
             f"{path} can't be cleaned of pictures ({error}): close Dagster's page ('tracecore ui') and do the same again, which goes on from here."
         ) from error
-    finally:
-        connection.close()
     return changed
 
 
-def _table(connection: sqlite3.Connection, table: str) -> int:
+def _scrub_table(connection: sqlite3.Connection, table: str) -> int:
+    """Replace the data URIs in a table's values; return the number of changed values."""
     quoted = table.replace('"', '""')
     columns = [row[1].replace('"', '""') for row in connection.execute(f'PRAGMA table_info("{quoted}")').fetchall()]
     changed = 0
@@ -96,7 +97,7 @@ def _table(connection: sqlite3.Connection, table: str) -> int:
 
 
 def _scrubbed(value: Any, sentence: str) -> Any:
-    """Return a text or UTF-8 bytes with each data URI replaced; other values unchanged."""
+    """Return a text, or UTF-8 bytes, with each data URI replaced by the sentence; other values unchanged."""
     if isinstance(value, bytes):
         try:
             return str(_scrubbed(value.decode(), sentence)).encode()
@@ -110,12 +111,9 @@ def _scrubbed(value: Any, sentence: str) -> Any:
 
 
 def empty_wal(path: Path) -> None:
-    """Checkpoint and truncate a database's write-ahead log, whose old pages hold deleted content."""
-    connection = sqlite3.connect(path, timeout=_BUSY_MS / 1000, isolation_level=None)
-    try:
+    """Move an SQLite database's write-ahead log into its file and truncate the log, whose old pages contain deleted values."""
+    with closing(sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)) as connection:
         _checkpoint(connection, path)
-    finally:
-        connection.close()
 
 
 def _checkpoint(connection: sqlite3.Connection, path: Path) -> None:
