@@ -60,7 +60,7 @@ class Record:
         return record
 
     def close(self) -> None:
-        """Close the database connections, which releases the locks of runs started here."""
+        """Close the database connections, which also releases the locks of runs started through this record."""
         self.recorder.close()
 
     def __enter__(self) -> Self:
@@ -70,7 +70,7 @@ class Record:
         self.close()
 
     def query(self, question: Callable[Concatenate[Connection, P], T], *args: P.args, **options: P.kwargs) -> T:
-        """Return `question(connection, *args, **options)` with one consistent read-only view, as in `record.query(sealed_builds)`."""
+        """Call `question(connection, *args, **options)` with a consistent read-only database connection, and return its result."""
         return self.database.query(question, *args, **options)
 
     def trace(self, ref: str, *, depth: int | None = None, as_of: str | None = None) -> Trace:
@@ -137,10 +137,10 @@ class Record:
         return verify(self.recorder, ref, key=key, threshold=threshold, checkpoint=checkpoint, attestations=attestations, progress=progress)
 
     def ingest(self, events: Iterable[bytes | str | Mapping[str, Any]], *, whole: bool = False) -> ingest.Ingested:
-        """Record OpenLineage events of other producers durably; invalid ones are refused with a reason.
+        """Record OpenLineage events of other producers durably, and return counts and refused events; invalid ones are refused with a reason.
 
         Args:
-            events: exact bytes or text as received, or parsed objects.
+            events: exact bytes or text as received, or parsed objects, which are recorded as canonical JSON.
             whole: record all of them or none.
         """
         return ingest.ingest(self.recorder, events, whole=whole)

@@ -125,15 +125,15 @@ def _writer(format_: str, settings: Settings) -> Writer:
 
 
 @contextmanager
-def _of_plugin(what: str, *passed: type[Exception]) -> Iterator[None]:
+def _of_plugin(what: str, *passed: type[BaseException]) -> Iterator[None]:
     """Convert any exception of a plugin's exporter or importer `what` in the block to RunFailed, except TracecoreError and those in `passed`."""
     from tracecore.system.failures import reason_of
 
     try:
         yield
-    except (KeyboardInterrupt, TracecoreError, *passed):
-        raise
     except BaseException as error:  # a plugin may raise anything, SystemExit too
+        if isinstance(error, (KeyboardInterrupt, TracecoreError, *passed)):
+            raise
         raise RunFailed(f"{what} failed: {reason_of(error)}.") from error
 
 

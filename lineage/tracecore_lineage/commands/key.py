@@ -14,7 +14,7 @@ import tracecore_lineage
 from tracecore.cli import emit_json, json_option, no_workspace_option, say, workspace_option
 from tracecore.errors import UsageError
 from tracecore.workspace import NamedWorkspace
-from tracecore_lineage.commands.options import FILE, deliver, output_option, read_file, writing
+from tracecore_lineage.commands.options import FILE, deliver, output_option, writing
 
 if TYPE_CHECKING:
     from tracecore_lineage.crypto.keys import PrivateKey
@@ -278,11 +278,14 @@ def _described(payload: bytes) -> str:
 
 def _private(path: Path) -> PrivateKey:
     from tracecore_lineage.crypto.keys import PrivateKey
+    from tracecore_lineage.verify.trust import read_file
 
     return PrivateKey.from_pem(read_file(path, "private key"), str(path))
 
 
 def _envelope(path: Path) -> Mapping[str, Any]:
+    from tracecore_lineage.verify.trust import read_file
+
     try:
         found = json.loads(read_file(path, "envelope"))
     except ValueError:

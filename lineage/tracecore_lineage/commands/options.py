@@ -24,7 +24,6 @@ __all__ = [
     "key_option",
     "output_option",
     "progress",
-    "read_file",
     "threshold_option",
     "writing",
 ]
@@ -59,14 +58,6 @@ def progress(first: str, verb: str) -> Iterator[Progress]:
     with progress_bar() as bar:
         task = bar.add_task(first, total=None)
         yield lambda done, total, last: bar.update(task, completed=done, total=total, description=f"{verb} {last.partition('@')[0][:60]}")
-
-
-def read_file(path: Path, what: str) -> bytes:
-    """Return a file's bytes; `what` names it in the UsageError if it can't be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"The {what} {path} can't be read: {(error.strerror or str(error)).lower()}.") from None
 
 
 @contextmanager

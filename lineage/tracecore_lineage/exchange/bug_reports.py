@@ -10,13 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection
-
 from tracecore.errors import UsageError
 from tracecore_lineage.catalog import pseudonyms
 from tracecore_lineage.catalog.prefix import head, readable_catalog
 from tracecore_lineage.trace.bugs import find_bug
-from tracecore_lineage.trace.facts import Link
 from tracecore_lineage.trace.lineage import trace
 from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.resolve import build_named, read_ref
@@ -65,8 +62,8 @@ def report_bug(
     """Record a bug durably; repeating the same report returns the existing bug.
 
     Args:
-        text: description of what was seen.
-        build: name or ref of the build it was seen in.
+        text: one sentence that describes the bug.
+        build: name or ref of the build in which it was seen.
         frames: refs of frames that show it.
         severity: `low`, `medium`, `high` or `critical`.
         reporter: name of the person, recorded as a pseudonym.
@@ -77,14 +74,15 @@ def report_bug(
     description = text.strip()
     if not description:
         raise UsageError("A bug without a text can't be recorded: expected one sentence that says what was seen, such as 'cyclist missed at dusk'.")
-    try:
-        judged = None if severity is None else BugSeverity(severity)
-    except ValueError:
-        raise UsageError(f"{severity!r} is not a severity: expected {', '.join(BugSeverity)}.") from None
+    if severity is not None and severity not in list(BugSeverity):
+        raise UsageError(f"{severity!r} is not a severity: expected {', '.join(BugSeverity)}.")
     with recorder.database.read() as connection, readable_catalog():
-        seen_in = _build(connection, build)
-        shown, drives = _frames(recorder, connection, frames, seen_in)
-    identity = bug_id(description, None if seen_in is None else seen_in.ref, shown, judged)
+        reader = Reader(connection, head(connection))
+        seen_in = None if build is None else build_named(reader, build)
+        build_ref = None if seen_in is None else seen_in.ref
+        shown, inputs = _frames(recorder, reader, frames, build_ref)
+        inputs = [*([] if seen_in is None else [_input("build", seen_in.ref, seen_in.run)]), *inputs]
+    identity = bug_id(description, build_ref, shown, severity)
     with recorder.database.write() as connection:
         existing = find_bug(connection, identity)
         if existing is not None:
@@ -92,9 +90,7 @@ def report_bug(
         from tracecore_lineage.model.facets import TracecoreBugDatasetFacet, producer
 
         pseudonym = None if reporter is None else pseudonyms.pseudonym_of(connection, reporter)
-        build_ref, judgement = None if seen_in is None else seen_in.ref, None if judged is None else judged.value
-        facet = TracecoreBugDatasetFacet(identity, description, build_ref, shown, judgement, pseudonym, producer=producer())
-        inputs = [_input(link) for link in (*((seen_in,) if seen_in else ()), *drives)]
+        facet = TracecoreBugDatasetFacet(identity, description, build_ref, shown, severity, pseudonym, producer=producer())
         recorder.append_fact(connection, "bug", datetime.now(UTC), inputs=inputs, outputs={f"bug/{identity}": {"tracecore_bug": facet}})
         made = find_bug(connection, identity)
     if made is None:
@@ -102,26 +98,20 @@ def report_bug(
     return Reported(made, new=True)
 
 
-def _build(connection: Connection, name: str | None) -> Link | None:
-    """Return the build that a bug was seen in as an input edge of the report's run; None without a name."""
-    if name is None:
-        return None
-    reader = Reader(connection, head(connection))
-    found = build_named(reader, name)
-    return Link("", found.ref, "input", "build", found.run, "", "", found.seq, 0)
+def _frames(recorder: RecordWriter, reader: Reader, frames: Sequence[str], build: str | None) -> tuple[list[str], list[RunInput]]:
+    """Return (refs of the frames in order without duplicates, their drive logs as inputs of the report's run).
 
-
-def _frames(recorder: RecordWriter, connection: Connection, frames: Sequence[str], build: Link | None) -> tuple[list[str], list[Link]]:
-    """Return the refs of valid frames in order without duplicates, and an input edge per drive log. Raises UsageError for an unknown frame."""
-    reader = Reader(connection, head(connection))
+    A drive log has the version in the trace of `build`, else the newest. Raises UsageError for an unknown frame.
+    """
     shown: dict[str, None] = {}
-    drives: dict[str, Link] = {}
+    drives: dict[str, RunInput] = {}
     if not frames:
         return [], []
     from tracecore.store import open_store  # brings pyarrow along, which a bug without frames doesn't need
 
     store = open_store(recorder.workspace)
-    logs = {} if build is None else _logs(connection, build.ref)
+    nodes = [] if build is None else trace(reader.connection, build)["nodes"]
+    logs = {parse_ref(node["ref"]).segments[0]: node["ref"] for node in nodes if node["kind"] == "drive_log"}
     for text in frames:
         ref = read_ref(reader, text)
         if ref.kind != "frame":
@@ -129,15 +119,10 @@ def _frames(recorder: RecordWriter, connection: Connection, frames: Sequence[str
         reading = frame_reading(reader, ref, logs.get(ref.segments[0]))
         check_frame(reader, store, recorder.ledger, ref, reading)
         shown[str(ref)] = None
-        drives[reading.ref] = Link("", reading.ref, "input", "frame", reading.producer_run, "", "", reading.seq, 0)
+        drives[reading.ref] = _input("frame", reading.ref, reading.producer_run)
     return list(shown), [drives[ref] for ref in sorted(drives)]
 
 
-def _logs(connection: Connection, build: str) -> dict[str, str]:
-    """Return, by drive, the version of its log in a build's trace."""
-    return {parse_ref(node["ref"]).segments[0]: node["ref"] for node in trace(connection, build)["nodes"] if node["kind"] == "drive_log"}
-
-
-def _input(link: Link) -> RunInput:
-    ref = parse_ref(link.ref)
-    return RunInput(link.role, Artifact(ref.kind, ref.segments[0], f"sha256:{ref.version}", Media.NONE), link.producer_run)
+def _input(role: str, whole_ref: str, run: str | None) -> RunInput:
+    ref = parse_ref(whole_ref)
+    return RunInput(role, Artifact(ref.kind, ref.segments[0], f"sha256:{ref.version}", Media.NONE), run)

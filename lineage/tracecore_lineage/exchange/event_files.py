@@ -10,6 +10,7 @@ import base64
 import codecs
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,9 +45,9 @@ class EventLine:
 
 
 def events_behind(connection: Connection, own: LedgerName, trace: Trace) -> Iterator[bytes]:
-    """Yield the exact bytes of every event behind a build's trace, in the order of the ledger it was sealed in.
+    """Yield the exact bytes of every event that a build's trace depends on, in the order of the ledger in which it was sealed.
 
-    These are the events of its runs, their checks and environments, up to the build's position.
+    These are the events of its runs, their checks and environments, up to the build's position. `own` is this workspace's ledger.
     """
     brought = next(known_imports(connection, trace["root"]), None)
     if brought is not None:
@@ -58,25 +59,22 @@ def events_behind(connection: Connection, own: LedgerName, trace: Trace) -> Iter
 
 
 def line_of(body: bytes) -> bytes:
-    """Return an event on one line: its exact bytes if they have no line break, else the same JSON written compactly."""
+    """Return an event as one line: its exact bytes if they have no line break, else the same JSON written compactly."""
     if b"\n" not in body and b"\r" not in body:
         return body
     return json.dumps(json.loads(body), ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def exact_line(leaf: ledger.Leaf) -> bytes:
-    """Return an event's exact bytes wrapped in a JSON line."""
+    """Return a line of JSON that contains an event's exact bytes in base64, with their SHA-256 and recorded time."""
     wrapped = {"event_sha256": leaf.event_id, "recorded_at": leaf.recorded_at, "body": base64.b64encode(leaf.body).decode()}
     return json.dumps(wrapped, separators=(",", ":")).encode()
 
 
 def read_events(source: Path) -> list[EventLine]:
-    """Read a file of events, or every `.json`, `.ndjson` and `.jsonl` file of a folder, sorted by name. Invalid lines are returned too.
+    """Return the events in a file, or in the `.json`, `.ndjson` and `.jsonl` files of a folder, sorted by name; invalid ones included.
 
-    A `.json` file contains one event or a list of them, other files one event per line.
-
-    Raises:
-        UsageError: it can't be read, or contains no event.
+    A `.json` file contains one event or a list of them, other files one event per line. Raises UsageError if `source` can't be read or has no event.
     """
     try:
         files = sorted(path for path in source.iterdir() if path.suffix in {".json", ".ndjson", ".jsonl"}) if source.is_dir() else [source]
@@ -90,25 +88,18 @@ def read_events(source: Path) -> list[EventLine]:
 
 def _lines(file: Path) -> Iterator[EventLine]:
     data = file.read_bytes().removeprefix(codecs.BOM_UTF8)
+    parsed = None
     if file.suffix == ".json":
-        try:
+        with suppress(BadEvent):
             parsed = strict_json(data)
-        except BadEvent:
-            parsed = None
-        if isinstance(parsed, list):
-            yield from (EventLine(f"{file.name}[{place}]", json.dumps(each, ensure_ascii=False).encode()) for place, each in enumerate(parsed))
-        elif parsed is not None or b"\n" not in data.strip():
-            yield EventLine(file.name, _unwrapped(data.strip()))
-        else:
-            yield from _each_line(file, data)
-        return
-    yield from _each_line(file, data)
-
-
-def _each_line(file: Path, data: bytes) -> Iterator[EventLine]:
-    for number, line in enumerate(data.splitlines(), 1):
-        if line.strip():
-            yield EventLine(f"{file.name}:{number}", _unwrapped(line.strip()))
+    if isinstance(parsed, list):
+        yield from (EventLine(f"{file.name}[{place}]", json.dumps(each, ensure_ascii=False).encode()) for place, each in enumerate(parsed))
+    elif file.suffix == ".json" and (parsed is not None or b"\n" not in data.strip()):
+        yield EventLine(file.name, _unwrapped(data.strip()))
+    else:
+        for number, line in enumerate(data.splitlines(), 1):
+            if line.strip():
+                yield EventLine(f"{file.name}:{number}", _unwrapped(line.strip()))
 
 
 def _unwrapped(line: bytes) -> bytes:
@@ -126,11 +117,8 @@ def _unwrapped(line: bytes) -> bytes:
 def take_events(recorder: RecordWriter, events: Sequence[EventLine], *, skip_invalid: bool = False) -> tuple[Ingested, list[str]]:
     """Record the events of a file: all or none, or with `skip_invalid` all valid ones.
 
-    Returns:
-        The result, and one line per skipped event with its place and reason.
-
-    Raises:
-        UsageError: an event is invalid, or one that only this workspace may record; nothing is recorded then.
+    Returns (result, a text `<place>: <reason>` for each skipped event). Without `skip_invalid`, raises UsageError for an event that is invalid or
+    that only this workspace may record.
     """
     done = ingest(recorder, [event.body for event in events], whole=not skip_invalid)
     if done.refused and not skip_invalid:

@@ -67,7 +67,10 @@ def claimed_ledger(leaf: ledger.Leaf) -> LedgerName | None:
 
 
 def refuse_strangers(connection: Connection, own: LedgerName, checked: Checked, plan: ImportPlan) -> None:
-    """Raise NegativeVerdict for unrecorded events of this workspace, or of a known run if they are not shown to be from that run's ledger."""
+    """Raise NegativeVerdict if the bundle has events of this workspace that it never recorded, or events of a known run of another ledger.
+
+    The latter pass if the import shows that they are from that run's ledger.
+    """
     build = checked.proof.manifest.build
     strange = sorted(identity for identity in plan.own if identity not in plan.places)
     if strange:
@@ -93,7 +96,7 @@ def refuse_strangers(connection: Connection, own: LedgerName, checked: Checked, 
 
 
 def _claimed_runs(checked: Checked, plan: ImportPlan) -> dict[str, list[tuple[LedgerName, ledger.Leaf]]]:
-    """Return, by run, the events that are new or gain authority by the import, each with the ledger it claims to be from."""
+    """Return, by run id, the events that are new or may assert more by the import, each with the ledger that it claims to be from."""
     by_run: dict[str, list[tuple[LedgerName, ledger.Leaf]]] = {}
     for leaf in checked.proof.leaves:
         event = parse_event(leaf.body)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ from tracecore_lineage.catalog.stored_artifacts import names_once
 from tracecore_lineage.exchange.import_policy import ImportPlan, claimed_ledger, refuse_strangers, refuse_withdrawn
 from tracecore_lineage.ledger import ledger, pruned_tree
 from tracecore_lineage.ledger.sql_tables import PROJECTION
-from tracecore_lineage.model.findings import Findings, Verdict
+from tracecore_lineage.model.findings import Findings, Progress, Verdict
 from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_lineage.seal import seal
 from tracecore_lineage.verify.bundle import Checked, check_bundle
@@ -74,15 +74,13 @@ def import_bundle(
     *,
     key: Path | str | Sequence[Path | str] | None = None,
     threshold: int | None = None,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> ImportResult:
-    """Import a bundle into a workspace with its seals intact; a no-op if repeated.
+    """Import the build in a bundle file into a workspace, with its seal; a no-op if repeated.
 
     Args:
-        path: the bundle file.
         key: file of a public key that the caller trusts, or several; if None, the keys in the bundle are trusted.
-        threshold: number of these keys that must have signed the build.
-        progress: called with the amount done, the total, and the last item.
+        threshold: number of these keys that must have signed the build; all if None.
 
     Raises:
         NotABundle: the file is not a readable bundle.
@@ -104,18 +102,22 @@ def import_bundle(
                 return ImportResult(manifest.build, manifest.origin, new=False)
             staging = store.staging(run_id)
             findings = Findings()
+            brought: set[str] = set()
             try:
                 with check_bundle(bundle, staging, pins, findings, progress) as checked:
                     if checked is None or findings.failures:
-                        raise _refused(manifest, findings, pins)
+                        raise _refused(manifest, findings, pins)  # noqa: TRY301  # the handler below removes what was stored by then
                     refuse_withdrawn(recorder.withdrawn(), checked)
-                    return _store_and_record(recorder, store, checked, staging, pins)
+                    return _store_and_append(recorder, store, checked, staging, pins, brought)
+            except Exception:
+                _remove_stored(recorder, store, manifest, brought)
+                raise
             finally:
                 store.discard(run_id)
 
 
 def _is_here(recorder: RecordWriter, manifest: Manifest) -> bool:
-    """Whether a build is here already. Raises UsageError if another build has its name, or it claims to be from this ledger."""
+    """Whether the manifest's build is already in the record. Raises UsageError if another build has its name, or it claims to be from this ledger."""
     name = parse_ref(manifest.build).segments[0]
     with recorder.database.read() as connection:
         sealed_here = seal.sealed_build(connection, name)
@@ -135,6 +137,7 @@ def _is_here(recorder: RecordWriter, manifest: Manifest) -> bool:
 
 
 def _refused(manifest: Manifest, findings: Findings, pins: Pins | None) -> ImportRefused:
+    """Return the error for a bundle that fails verification, with the first failure and the verdict."""
     first = findings.failures[0]
     more = f" ({len(findings.failures) - 1} more)" if len(findings.failures) > 1 else ""
     return ImportRefused(
@@ -144,25 +147,19 @@ def _refused(manifest: Manifest, findings: Findings, pins: Pins | None) -> Impor
     )
 
 
-def _store_and_record(recorder: RecordWriter, store: Store, checked: Checked, staging: Path, pins: Pins | None) -> ImportResult:
-    """Store the bytes and append the events; on an error remove the bytes again."""
-    brought: set[str] = set()
-    try:
-        return _store_and_append(recorder, store, checked, staging, pins, brought)
-    except Exception:
-        _remove_stored(recorder, store, checked.proof.manifest, brought)
-        raise
-
-
 def _store_and_append(recorder: RecordWriter, store: Store, checked: Checked, staging: Path, pins: Pins | None, brought: set[str]) -> ImportResult:
-    """Store the bytes, adding their paths to `brought`, then append the events; retry if another import intervened."""
+    """Move the bundle's files from `staging` to the store, adding their paths to `brought`, then append its events; return the result.
+
+    Retries if another import intervened; raises RunFailed if this happens five times.
+    """
     manifest = checked.proof.manifest
     location = folder_of(manifest.build)
     for attempt in range(_ATTEMPTS):
         with recorder.database.read() as connection:
             plan = _plan(connection, recorder.ledger, checked)
         brings = [artifact for artifact in checked.artifacts if artifact.ref in plan.stored]
-        named = names_once(checked.store, brings) if attempt == 0 else names_once(store, [_relocated(artifact, location) for artifact in brings])
+        here = [replace(artifact, location=f"{location}/{artifact.location}") for artifact in brings]
+        named = names_once(checked.store, brings) if attempt == 0 else names_once(store, here)
         needed = {name for name, _ in named}
         if attempt == 0:
             # Stored by digest like the workspace's own; if the import fails, no event names them and `prune` removes them.
@@ -184,8 +181,8 @@ def _store_and_append(recorder: RecordWriter, store: Store, checked: Checked, st
 
 
 def _remove_stored(recorder: RecordWriter, store: Store, manifest: Manifest, brought: Collection[str]) -> None:
-    """Remove the bytes of a failed import. They stay (and `doctor` reports them) in a shared bucket, or if it can't be determined that it failed."""
-    if not isinstance(store, LocalStore):
+    """Remove the bytes stored by a failed import, except in a shared bucket or if its failure can't be determined; `doctor` then reports them."""
+    if not brought or not isinstance(store, LocalStore):
         return  # locks are local to this host: another one may be importing the same bytes into the bucket
     with suppress(TracecoreError, OSError):
         with recorder.database.read() as connection:
@@ -194,13 +191,8 @@ def _remove_stored(recorder: RecordWriter, store: Store, manifest: Manifest, bro
             store.erase(brought)
 
 
-def _relocated(artifact: Artifact, location: str) -> Artifact:
-    """Return an artifact of the bundle with its location in this store."""
-    return replace(artifact, location=f"{location}/{artifact.location}")
-
-
 def _delete_unneeded(folder: Path, needed: Collection[str]) -> None:
-    """Delete the unpacked files that are not needed, and folders left empty."""
+    """Delete the files below a folder whose relative paths are not in `needed`, and folders left empty."""
     for place, _, names in os.walk(folder, topdown=False):
         for name in names:
             path = Path(place) / name
@@ -211,7 +203,7 @@ def _delete_unneeded(folder: Path, needed: Collection[str]) -> None:
 
 
 def _plan(connection: Connection, own: LedgerName, checked: Checked) -> ImportPlan:
-    """Return what an import would change in the current record. Raises NegativeVerdict for events that it may not bring (`refuse_strangers`)."""
+    """Return the changes that an import would make to the current record. Raises NegativeVerdict for events that it may not bring in."""
     manifest, leaves = checked.proof.manifest, checked.proof.leaves
     here = import_ids(connection)
     members = frozenset(leaf.event_id for leaf in leaves)
@@ -221,14 +213,13 @@ def _plan(connection: Connection, own: LedgerName, checked: Checked) -> ImportPl
     nested = [found for leaf in leaves if leaf.event_id not in places and (found := read_import(leaf.body, leaf.seq)) is not None]
     this = Import("", -1, own, manifest.ledger_name, manifest.build, members, frozenset(manifest.stored), frozenset(), {})
     after = delegations_of([*known, *nested, this], own, members)
-    inside = f"{folder_of(manifest.build)}/"
     brings = {
         str(row.values["subject"])
         for leaf in leaves
         for row in project(leaf.body, 0, own, after.get(leaf.event_id, ()))
         if row.table is FacetRow
         and row.values["name"] == "tracecore_artifact"
-        and str(json.loads(row.values["value"]).get("location")).startswith(inside)
+        and str(json.loads(row.values["value"]).get("location")).startswith(this.folder)
     }
     after = delegations_of([*known, *nested, replace(this, stored=frozenset(brings))], own, members)
     plan = ImportPlan(here, places, ours, delegations_of(known, own, members), after, frozenset(brings))
@@ -237,7 +228,7 @@ def _plan(connection: Connection, own: LedgerName, checked: Checked) -> ImportPl
 
 
 def _still_valid(connection: Connection, own: LedgerName, checked: Checked, plan: ImportPlan) -> bool:
-    """Whether the plan is still valid, under the write lock. Raises UsageError if a build of that name was sealed meanwhile."""
+    """Whether no other import changed what the plan is based on; call it under the write lock. Raises UsageError if the build's name is taken."""
     manifest = checked.proof.manifest
     if seal.sealed_build(connection, parse_ref(manifest.build).segments[0]) is not None:
         raise UsageError(f"A build of the name of {manifest.build} was sealed here in the same moment: import it into another workspace.")
@@ -273,7 +264,7 @@ def _record(connection: Connection, recorder: RecordWriter, checked: Checked, pl
 
 
 def _reproject(connection: Connection, own: LedgerName, leaves: Sequence[ledger.Leaf], plan: ImportPlan) -> Iterator[str]:
-    """Rebuild the catalog rows of events that were already here and gain authority by the import; yield their ids."""
+    """Rebuild the catalog rows of events that were already in the ledger and may assert more by the import; yield their ids."""
     for leaf in leaves:
         place = plan.places.get(leaf.event_id)
         if place is None or leaf.event_id in plan.own:
@@ -288,7 +279,7 @@ def _reproject(connection: Connection, own: LedgerName, leaves: Sequence[ledger.
 
 
 def _build(checked: Checked, imported: Any) -> Artifact:
-    """Return the build as an artifact with facet `tracecore_imported`, for the import event's input."""
+    """Return the imported build as an artifact with the facet `imported` (`tracecore_imported`), for the import event's input."""
     from tracecore_lineage.events.artifacts import bare
     from tracecore_lineage.events.build import plain
 

@@ -54,12 +54,7 @@ class _Candidate:
 
 
 def ingest(recorder: RecordWriter, events: Iterable[bytes | str | Mapping[str, Any]], *, whole: bool = False) -> Ingested:
-    """Record OpenLineage events of other producers durably; invalid ones are refused with a reason.
-
-    Args:
-        events: exact bytes (or text) as received, or parsed objects, which are recorded as canonical JSON.
-        whole: record all of them or none.
-    """
+    """Record OpenLineage events of other producers durably, and return counts and refused events; arguments as for `Record.ingest`."""
     good, refused = checked(events, recorder.ledger)
     if not good or (whole and refused):
         return Ingested(0, 0, tuple(refused))
@@ -76,7 +71,7 @@ def ingest(recorder: RecordWriter, events: Iterable[bytes | str | Mapping[str, A
 
 
 def checked(events: Iterable[bytes | str | Mapping[str, Any]], own: LedgerName) -> tuple[list[_Candidate], list[Refused]]:
-    """Parse events into (valid candidates, refused events); `own` is the workspace's ledger."""
+    """Validate events of other producers; return (valid ones, refused ones). `own` is the workspace's ledger."""
     good: list[_Candidate] = []
     refused: list[Refused] = []
     for index, event in enumerate(events):
@@ -92,7 +87,10 @@ def checked(events: Iterable[bytes | str | Mapping[str, Any]], own: LedgerName) 
 
 
 def _accepted(good: Sequence[_Candidate], known: Mapping[str, int], believed: Collection[str]) -> tuple[list[bytes], list[Refused]]:
-    """Return (bodies to append, refused events). Unrecorded events with this ledger's id, or of own or imported runs, are refused."""
+    """Return (bodies to append, refused events). New events are refused if they claim this ledger as producer or are of own or imported runs.
+
+    `known` are the ids of events in the ledger, `believed` the ids of own and imported runs.
+    """
     bodies: list[bytes] = []
     refused: list[Refused] = []
     for candidate in good:
@@ -110,7 +108,7 @@ def _accepted(good: Sequence[_Candidate], known: Mapping[str, int], believed: Co
 
 
 def _refuse_unkeepable(rows: Iterable[Row]) -> None:
-    """Raise BadEvent for names too long for a PostgreSQL index, on any database, so that all accept the same events."""
+    """Raise BadEvent if a catalog row has names too long for a PostgreSQL index; on any database, so that all accept the same events."""
     for row in rows:
         for keys in _found_by(table(row.table)):
             sizes = {key: len(value.encode()) for key in keys if isinstance(value := row.values.get(key), str)}

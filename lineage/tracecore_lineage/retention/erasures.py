@@ -94,9 +94,9 @@ def _erase_files(store: Store, erasure: Erasure) -> None:
             store.rewrite(gone.path, bare)
     for path in sorted({gone.path for gone in files if gone.left}):
         kept = store.read(path)
-        bare = None if kept is None else without_drives(kept, erasure.drives)
-        if bare is not None:
-            store.rewrite(path, bare)
+        rewritten = None if kept is None else without_drives(kept, erasure.drives)
+        if rewritten is not None:
+            store.rewrite(path, rewritten)
     store.erase(sorted({gone.path for gone in files if not gone.left}))
 
 

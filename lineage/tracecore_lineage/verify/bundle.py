@@ -18,7 +18,7 @@ from tracecore.store.protocol import ErasedFile
 from tracecore_lineage.bundle.container import NotABundle
 from tracecore_lineage.bundle.manifest import MANIFEST, STORE, Manifest, read_manifest, read_signatures
 from tracecore_lineage.bundle.reader import Bundle, open_bundle
-from tracecore_lineage.catalog.delegation import Import, folder_of, read_import
+from tracecore_lineage.catalog.delegation import Import
 from tracecore_lineage.catalog.replay import snapshot
 from tracecore_lineage.catalog.stored_artifacts import asserted_facets, stored_artifacts, stored_sources
 from tracecore_lineage.crypto.envelope import EnvelopeError, Opened, open_envelope
@@ -42,7 +42,7 @@ __all__ = ["Checked", "Proof", "Replayed", "check_bundle", "check_imports", "che
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Unverified evidence of a build from another workspace; `leaves` are its events with their ledger positions."""
+    """Unverified evidence of a build from another workspace: signed manifest, pruned ledger, and `leaves`, its events with ledger positions."""
 
     manifest: Manifest
     signatures: Opened
@@ -52,7 +52,7 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """A replayed proof: its in-memory catalog, the build's trace from it, the folded ledger, and the trusted keys."""
+    """Replayed evidence of a build: its in-memory catalog, the build's trace, the recomputed ledger, and the trusted keys."""
 
     connection: Connection
     trace: Trace
@@ -62,31 +62,31 @@ class Replayed:
 
 @contextmanager
 def check_proof(proof: Proof, pins: Pins | None, findings: Findings) -> Iterator[Replayed | None]:
-    """Verify a proof and report failures; yield None if its events can't be replayed. Without pins its own keys are trusted."""
+    """Verify the evidence of a build and report failures; yield its catalog and trace for a block, or None if its events can't be replayed.
+
+    Without pins the keys in the evidence are trusted.
+    """
     history = _history(proof, findings)
     believed = _check_trust(proof, history, pins, findings)
-    for leaf in proof.leaves:
-        nested = read_import(leaf.body, leaf.seq)
-        if nested is not None:
-            _check_nested(nested.build, nested.facet, leaf, findings)
+    for nested in history.imports:
+        _check_nested(nested, findings)
+    replayed = None
     with ExitStack() as held:
-        yield _replayed(held, proof, history, believed, findings)
-
-
-def _replayed(held: ExitStack, proof: Proof, history: History, believed: Trust, findings: Findings) -> Replayed | None:
-    """Build the in-memory catalog, kept open by `held`, and trace the build; report events that can't be read and return None."""
-    try:
-        made = held.enter_context(snapshot(proof.leaves, proof.manifest.ledger_name, proof.manifest.size))
-        return _traced(made, proof, history, believed, findings)
-    except BadEvent as error:
-        findings.fail(proof.manifest.build, "events", "events that can be read", error)
-    except NONSENSE as error:
-        findings.fail(proof.manifest.build, "events", "events as tracecore records them", describe(error))
-    return None
+        try:
+            made = held.enter_context(snapshot(proof.leaves, proof.manifest.ledger_name, proof.manifest.size))
+            replayed = _traced(made, proof, history, believed, findings)
+        except BadEvent as error:
+            findings.fail(proof.manifest.build, "events", "events that can be read", error)
+        except NONSENSE as error:
+            findings.fail(proof.manifest.build, "events", "events as tracecore records them", describe(error))
+        yield replayed
 
 
 def _traced(made: Connection, proof: Proof, history: History, believed: Trust, findings: Findings) -> Replayed | None:
-    """Trace the build, and report a wrong position and versions that the seal names but the trace lacks; None if it can't be traced."""
+    """Trace the build in its replayed catalog `made`; report a wrong position and versions that the seal names but the trace lacks.
+
+    Returns None if the build can't be traced.
+    """
     build = proof.manifest.build
     try:
         answer = trace(made, build)
@@ -103,7 +103,7 @@ def _traced(made: Connection, proof: Proof, history: History, believed: Trust, f
 
 
 def _sealed(seal: SealEvent) -> set[str]:
-    """Return the refs of program and artifacts named by a seal; empty if it can't be read, which `check_seal` reports."""
+    """Return the refs of the program and the artifacts that a seal names; empty if the seal can't be read, which `check_seal` reports."""
     try:
         predicate = json.loads(open_envelope(json.loads(seal.build["envelope"])).payload)["predicate"]
         return {str(predicate["program"]), *(str(entry["ref"]) for entry in predicate["artifacts"])}
@@ -112,7 +112,7 @@ def _sealed(seal: SealEvent) -> set[str]:
 
 
 def _history(proof: Proof, findings: Findings) -> History:
-    """Recompute the tree of the pruned ledger, comparing each event with its leaf."""
+    """Recompute the Merkle tree of the pruned ledger, compare each event with its leaf, and return the recomputed ledger."""
     held = {leaf.seq: leaf for leaf in proof.leaves}
     history = History()
     previous = ""
@@ -172,7 +172,7 @@ def _check_trust(proof: Proof, history: History, pins: Pins | None, findings: Fi
 
 
 def _keys(keys: Mapping[str, str], findings: Findings) -> Iterator[PublicKey]:
-    """Yield the valid keys of a proof; report those with another id, or not in the canonical PEM form."""
+    """Yield the valid public keys among `keys` (PEM by key id); report those with another id or not in the canonical PEM form."""
     for identity, pem in keys.items():
         try:
             key = PublicKey.from_pem(pem.encode(), f"key {short_id(identity)}")
@@ -186,12 +186,12 @@ def _keys(keys: Mapping[str, str], findings: Findings) -> Iterator[PublicKey]:
         yield key
 
 
-def _check_nested(build: str, facet: Mapping[str, object], leaf: ledger.Leaf, findings: Findings) -> None:
-    """Verify the checkpoint of an import among the events: its root over the pruned ledger, and its signature."""
-    where = f"event/{leaf.seq}"
+def _check_nested(nested: Import, findings: Findings) -> None:
+    """Verify the checkpoint that came with an import among the events: its root over the pruned ledger, and its signature."""
+    where, build = f"event/{nested.seq}", nested.build
     try:
-        manifest = read_manifest(jcs(facet["manifest"]), f"the import of {build}")  # type: ignore[arg-type]  # read_manifest judges it
-        frontier, _ = pruned_tree.fold(pruned_tree.read_parts(facet["tree"]), ())  # type: ignore[arg-type]  # read_part judges it
+        manifest = read_manifest(jcs(nested.facet["manifest"]), f"the import of {build}")
+        frontier, _ = pruned_tree.fold(pruned_tree.read_parts(nested.facet["tree"]), ())
         note = parse(manifest.checkpoint)
     except (NotABundle, pruned_tree.TreeError, CheckpointError, KeyError, TypeError, ValueError) as error:
         findings.fail(where, f"import of {build}", "the pruned ledger that it came with", error)
@@ -205,7 +205,7 @@ def _check_nested(build: str, facet: Mapping[str, object], leaf: ledger.Leaf, fi
 def check_imports(connection: Connection, imports: Iterable[Import], pins: Pins | None, findings: Findings) -> tuple[ErasedFile, ...]:
     """Verify builds sealed in other workspaces and imported here; their keys (`pins`, else those in the bundle) are trusted for them only.
 
-    Returns commits of Delta logs rewritten by other workspaces before the export, by their paths here.
+    Returns the Delta commits that other workspaces rewrote before the export, with their paths in this store.
     """
     commits: list[ErasedFile] = []
     for each in imports:
@@ -219,7 +219,7 @@ def check_imports(connection: Connection, imports: Iterable[Import], pins: Pins 
             if shown is not None:
                 known = erased_on_purpose(shown.connection, each.origin, shown.history, shown.trust, inner)
                 rewritten = (gone for erasure in known.erasures for gone in erasure.commits)
-                commits.extend(replace(gone, path=f"{folder_of(each.build)}/{gone.path}") for gone in rewritten)
+                commits.extend(replace(gone, path=f"{each.folder}{gone.path}") for gone in rewritten)
         name = each.build.partition("@")[0]
         for failure in inner.failures:
             ref = failure["ref"] if failure["ref"].startswith(name) else f"{name}: {failure['ref']}"
@@ -229,6 +229,7 @@ def check_imports(connection: Connection, imports: Iterable[Import], pins: Pins 
 
 
 def _proof(connection: Connection, each: Import) -> Proof:
+    """Return the evidence of an imported build, from its import event and the ledger; raise KeyError if its manifest is of another build."""
     manifest_data = jcs(each.facet["manifest"])
     where = f"the import of {each.build}"
     manifest = read_manifest(manifest_data, where)
@@ -252,11 +253,7 @@ def verify_bundle(
     threshold: int | None = None,
     progress: Progress | None = None,
 ) -> Verdict:
-    """Verify a bundle file without a workspace; unpacks it into a temporary folder.
-
-    Args:
-        key: files of trusted public keys; None trusts the bundle's own keys, and the verdict is `unpinned`.
-        threshold: how many of the keys must have signed the build; None requires all.
+    """Verify a bundle file without a workspace, and return the verdict; `key` and `threshold` as for `Record.verify`.
 
     Raises:
         NotABundle: the file can't be read as one.
@@ -275,7 +272,7 @@ def verify_bundle(
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Content of a verified bundle, valid while its temporary folder exists; `sources` are source files of plugins."""
+    """Content of a bundle after verification, while its unpacked folder exists; `sources` are source files of plugins."""
 
     proof: Proof
     shown: Replayed
@@ -286,7 +283,7 @@ class Checked:
 
 @contextmanager
 def check_bundle(bundle: Bundle, folder: Path, pins: Pins | None, findings: Findings, progress: Progress | None = None) -> Iterator[Checked | None]:
-    """Verify an open bundle, unpacked into `folder`/store (which must not exist); yield its content, or None if its events can't be replayed.
+    """Unpack an open bundle into `folder`/store (which must not exist) and verify it; yield its content, or None if its events can't be replayed.
 
     Without pins the bundle's own keys are trusted.
     """
@@ -313,7 +310,7 @@ def check_bundle(bundle: Bundle, folder: Path, pins: Pins | None, findings: Find
 def _check_store(
     bundle: Bundle, shown: Replayed, store: Store, findings: Findings, progress: Progress | None
 ) -> tuple[list[Artifact], list[Artifact]]:
-    """Verify all versions and source files in the bundle, report missing and superfluous ones, and return both lists."""
+    """Verify the versions and plugin sources in an unpacked bundle, report missing and superfluous ones, and return (versions, sources)."""
     manifest = bundle.manifest
     kept = stored_artifacts(shown.connection, refs=[node["ref"] for node in shown.trace["nodes"]])
     erased = erased_on_purpose(shown.connection, manifest.ledger_name, shown.history, shown.trust, findings)

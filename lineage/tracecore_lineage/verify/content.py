@@ -30,7 +30,7 @@ _FORM = "a tombstone as docs/formats/tombstone.md says"
 
 
 def erased_on_purpose(connection: Connection, own: LedgerName, history: History, trust: Trust, findings: Findings) -> Tombstones:
-    """Return the valid tombstones, which excuse missing bytes; report invalid ones and unfinished erasures. The catalog must be verified before."""
+    """Return the valid tombstones, which excuse missing bytes; report invalid ones and unfinished erasures. Verify the catalog before."""
     promised: dict[str, int] = {}
     done: dict[str, Erasure] = {}
     for event in history.erasures:
@@ -48,6 +48,7 @@ def erased_on_purpose(connection: Connection, own: LedgerName, history: History,
 
 
 def _judged(event: ErasureEvent, trust: Trust, findings: Findings) -> Erasure | None:
+    """Return the erasure in an event of the ledger; report an invalid one and return None."""
     where = f"run/{event.run}"
     try:
         erasure = read_erasure(event.facet, event.seq)
@@ -63,16 +64,13 @@ def _judged(event: ErasureEvent, trust: Trust, findings: Findings) -> Erasure | 
 
 
 def _signed(where: str, erasure: Erasure, envelope: dict[str, Any], trust: Trust, findings: Findings) -> bool:
+    """Whether an envelope is a trusted key's signature over the statement of an erasure; report any difference."""
     opened = open_envelope(envelope)
     findings.checked["signatures"] += 1
     signer = opened.signed_by(trust.keys)
     if signer is None:
-        findings.fail(
-            where,
-            "tombstone's signature",
-            trust.expected,
-            f"none that is valid (it names {', '.join(short_id(key) for key, _ in opened.signatures)})",
-        )
+        names = ", ".join(short_id(key) for key, _ in opened.signatures)
+        findings.fail(where, "tombstone's signature", trust.expected, f"none that is valid (it names {names})")
         return False
     if not findings.equal(where, "tombstone's payload type", IN_TOTO, opened.payload_type):
         return False
@@ -90,14 +88,11 @@ def report_erased(artifacts: Sequence[Artifact], known: Tombstones, findings: Fi
             findings.erased.append({"ref": artifact.ref, "what": what, "why": erasure.why, "by": f"run/{erasure.run}"})
 
 
-def check_content(
-    store: Store, artifacts: Sequence[Artifact], findings: Findings, progress: Progress | None = None, erased: Tombstones | None = None
-) -> None:
+def check_content(store: Store, artifacts: Sequence[Artifact], findings: Findings, progress: Progress | None, known: Tombstones) -> None:
     """Verify the digests of stored versions in parallel, and report each differing file in the order of `artifacts`.
 
-    A version stored at two places is listed twice. Files in the tombstones `erased` may be missing.
+    A version stored at two places is listed twice. Files in the tombstones `known` may be missing.
     """
-    known = Tombstones() if erased is None else erased
     failures: dict[int, list[StoreFailure]] = {}
     tables: dict[str, set[DeltaVersion]] = {}
     for artifact in artifacts:
@@ -107,9 +102,7 @@ def check_content(
     with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) + 1)) as pool:
         logs = dict(zip(tables, pool.map(lambda table: _verify_log(store, table, tables[table], known.commits(table)), tables), strict=True))
         running = {
-            pool.submit(
-                _verify, store, artifact, known.gone(artifact), logs[str(artifact.location)][artifact.delta] if artifact.delta else None
-            ): place
+            pool.submit(_verify, store, artifact, known.gone(artifact), logs.get(str(artifact.location), {}).get(artifact.delta)): place
             for place, artifact in enumerate(artifacts)
         }
         for done, future in enumerate(as_completed(running), start=1):
@@ -117,18 +110,17 @@ def check_content(
             failures[place] = future.result()
             if progress is not None:
                 progress(done, len(artifacts), artifacts[place].ref)
+    findings.checked["artifacts"] += len({artifact.ref for artifact in artifacts})
     for place, artifact in enumerate(artifacts):
         for failure in failures[place]:
             findings.fail(artifact.ref, failure.what, failure.expected, failure.found)
-    findings.checked["artifacts"] += len({artifact.ref for artifact in artifacts})
-    for artifact in artifacts:
         erased_files = {gone.path: gone.size_bytes for gone in known.gone(artifact) if gone.left is None}  # each file once
         findings.checked["bytes"] += (artifact.size_bytes or 0) - sum(erased_files.values())
     report_erased(artifacts, known, findings)
 
 
 def check_sources(store: Store, sources: Sequence[Artifact], findings: Findings) -> None:
-    """Verify the digests of plugins' source files; these count neither as versions nor in bytes."""
+    """Verify the digests of plugins' source files, and report each that differs; they count neither as versions nor in bytes."""
     for source in sources:
         for failure in _verify(store, source, (), None):
             findings.fail(source.ref, failure.what, failure.expected, failure.found)
@@ -136,10 +128,10 @@ def check_sources(store: Store, sources: Sequence[Artifact], findings: Findings)
 
 def _verify_log(
     store: Store, table: str, versions: Collection[DeltaVersion], gone: Sequence[ErasedFile]
-) -> Mapping[DeltaVersion, Sequence[StoreFailure] | None]:
-    """Verify a table's log once for all its versions; None for each if it can't be read, so that each version reports why."""
+) -> Mapping[DeltaVersion | None, Sequence[StoreFailure] | None]:
+    """Verify a Delta table's log once for all its versions; return the failures of each, or None for each if the log can't be read."""
     try:
-        return store.verify_log(table, versions, gone)
+        return {**store.verify_log(table, versions, gone)}
     except (TracecoreError, OSError, ValueError, KeyError):
         return dict.fromkeys(versions)
 

@@ -16,12 +16,13 @@ from tracecore_lineage.catalog.tombstones import tombstones
 from tracecore_lineage.ledger import ledger
 from tracecore_lineage.retention.cleanup import named_files
 from tracecore_lineage.retention.recover import OpenRun, claim_dead, lock_was_lost, open_runs
+from tracecore_schemas.run import Artifact
 
 __all__ = ["Examination", "examine", "unopened"]
 
 
 class OpenRunState(TypedDict):
-    """A run without a terminal event; `live` is false if its process is dead."""
+    """A run without a terminal event; `live` is whether its process is alive."""
 
     run: str
     job: str
@@ -42,7 +43,7 @@ class Examination(TypedDict):
 
 
 def unopened(why: TracecoreError) -> Examination:
-    """Return the result of `examine` for a workspace whose record can't be opened."""
+    """Return the result of `doctor` for a workspace whose record can't be opened."""
     return {"ok": False, "open_runs": [], "orphans": [], "dangling": [], "problems": [str(why)]}
 
 
@@ -55,19 +56,20 @@ def examine(recorder: RecordWriter, settings: Settings | None = None) -> Examina
             live.add(run.id)
     runs = [OpenRunState(run=run.id, job=run.job, started_at=run.started_at, live=run.id in live) for run in found]
     problems = list(_problems(recorder, settings))
+    dangling: list[dict[str, str]] = []
+    orphans: list[dict[str, str]] = []
     try:
         dangling, orphans = _store(recorder, live)
     except TracecoreError as error:
-        dangling, orphans = [], []
         problems.append(str(error))
     except (ValueError, KeyError, TypeError) as error:
-        dangling, orphans = [], []
         problems.append(f"The catalog can't be read ({error}): run 'tracecore verify', then 'tracecore replay' to make it again from the ledger.")
     ok = len(live) == len(runs) and not dangling and not problems
     return {"ok": ok, "open_runs": runs, "orphans": orphans, "dangling": dangling, "problems": problems}
 
 
 def _live(recorder: RecordWriter, run: OpenRun) -> bool:
+    """Whether the process of an open run may be alive, on this host or another."""
     try:
         with claim_dead(recorder, run) as dead:
             return not dead
@@ -77,22 +79,21 @@ def _live(recorder: RecordWriter, run: OpenRun) -> bool:
 
 
 def _store(recorder: RecordWriter, live: set[str]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """Return the versions missing from the store, and the files in it that no event names."""
+    """Return the entries `dangling` (versions missing from the store) and `orphans` (files in it that no event names) of an examination."""
     store = open_store(recorder.workspace)
     kept = [path for path, _ in store.inventory()]  # first, so that an unreachable store is one problem instead of one per artifact
     with recorder.database.read() as connection:
         artifacts = [*stored_artifacts(connection), *stored_sources(connection)]
         erased = tombstones(connection, recorder.ledger)
-    dangling: list[dict[str, str]] = []
+    missing: list[tuple[Artifact, str]] = []
     for artifact in artifacts:
         try:
             if erased.unreadable(artifact) is None and not store.exists(artifact):
-                why = "missing from the store, or not of its recorded size"
-                dangling.append({"ref": artifact.ref, "location": str(artifact.location), "why": why})
+                missing.append((artifact, "missing from the store, or not of its recorded size"))
         except (TracecoreError, OSError, ValueError, KeyError) as error:
-            dangling.append({"ref": artifact.ref, "location": str(artifact.location), "why": str(error)})
+            missing.append((artifact, str(error)))
     named, unreadable = named_files(store, artifacts)
-    dangling += [{"ref": artifact.ref, "location": str(artifact.location), "why": why} for artifact, why in unreadable]
+    dangling = [{"ref": artifact.ref, "location": str(artifact.location), "why": why} for artifact, why in (*missing, *unreadable)]
     orphans = [
         {"path": f"store/staging/{run_id}", "why": "left by a crashed run: 'tracecore recover' removes it"}
         for run_id in store.staged_runs()

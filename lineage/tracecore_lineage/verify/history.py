@@ -33,7 +33,7 @@ class SealEvent:
 
     @property
     def where(self) -> str:
-        """The build as failures name it."""
+        """Ref of the build without digest, as in failures."""
         return f"build/{self.build['name']}"
 
 
@@ -61,11 +61,11 @@ class ErasureEvent:
 
 @dataclass(slots=True)
 class History:
-    """Result of one pass over the ledger.
+    """A ledger as recomputed by one pass over its events.
 
     Attributes:
         frontier: Merkle tree over all events.
-        roots: recomputed root by number of events.
+        roots: Merkle root by number of events.
         begun: name of the ledger in its first event; None if that event is not an `init`.
         imports: every bundle import, also those recorded in other workspaces and imported here.
         problems: (position, what, expected, found) of each invalid event.
@@ -92,7 +92,7 @@ class History:
 
 
 def read_history(connection: Connection, ledger_name: LedgerName, *, positions: Collection[int] = ()) -> History:
-    """Read the whole ledger once and recompute its hashes; `positions` are sizes whose roots are kept besides those of seals."""
+    """Read the whole ledger once, recompute its hashes, and return the result; roots are kept for the sizes in `positions` and before each seal."""
     history = History()
     previous = ""
     for leaf in ledger.read(connection):
@@ -130,7 +130,7 @@ def collect(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> Non
 
 
 def _collect_seal(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
-    """Add a seal, and the root before it, which the seal must name."""
+    """Add an event's seal to `history`, and the Merkle root before the event, which the seal must name."""
     try:
         rows = [row for row in project(leaf.body, leaf.seq, ledger_name) if row.table is BuildRow]
     except BadEvent:
@@ -177,7 +177,7 @@ def _collect_cosignature(leaf: ledger.Leaf, ledger_name: LedgerName, history: Hi
 
 
 def _facet_of(body: bytes, ledger_name: LedgerName, verb: str, name: str | None = None) -> dict[str, Any] | None:
-    """Return a facet of this ledger's COMPLETE event of job `tracecore.<verb>`, by default `tracecore_<verb>`; None if there is none."""
+    """Return the facet `name` (by default `tracecore_<verb>`) of a COMPLETE event of this ledger's job `tracecore.<verb>`; None for other events."""
     try:
         event = strict_json(body)
         job = event["job"]

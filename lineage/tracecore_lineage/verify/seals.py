@@ -24,7 +24,7 @@ from tracecore_lineage.seal import seal
 from tracecore_lineage.seal.attestations import judge, statements
 from tracecore_lineage.seal.seal import content_digest, predicate_content, statement
 from tracecore_lineage.verify.history import History, SealEvent
-from tracecore_lineage.verify.trust import Trust
+from tracecore_lineage.verify.trust import Trust, read_file
 from tracecore_schemas.canonical import digest_bytes, jcs
 from tracecore_schemas.refs import artifact_ref, parse_ref
 from tracecore_schemas.sql_models import EdgeRow
@@ -39,7 +39,7 @@ _WHERE = "ledger/head"
 
 @dataclass(frozen=True, slots=True)
 class StoredHead:
-    """Unparsed content of the head table: `ids` of all rows, and the values of the first."""
+    """Stored head of the ledger, unverified: `ids` of all rows of its table, and the values of the first row."""
 
     ids: tuple[int, ...]
     size: int
@@ -77,7 +77,7 @@ class LedgerVerifier:
     findings: Findings
 
     def check_kept_checkpoint(self, note: Checkpoint) -> None:
-        """Compare the ledger with a checkpoint kept elsewhere: its first events must be the same; the ledger may have grown."""
+        """Compare the ledger with a checkpoint kept elsewhere, which it must extend: the same events up to the checkpoint's size."""
         where = "checkpoint"
         self.findings.equal(where, "origin", note.origin, self.ledger_name.origin)
         if note.size > self.history.size:
@@ -89,7 +89,7 @@ class LedgerVerifier:
         self._check_signed(where, note)
 
     def check_seal(self, seal: SealEvent) -> None:
-        """Verify a build's seal: statement, signature, ref, ledger position and root, and its event."""
+        """Verify a build's seal: its statement, signature, ref, ledger position and Merkle root, and that its event agrees."""
         where = seal.where
         try:
             opened = open_envelope(json.loads(seal.build["envelope"]))
@@ -108,7 +108,7 @@ class LedgerVerifier:
             self.findings.fail(where, "seal", "a statement whose members are what docs/formats/build.md says", f"{type(error).__name__}: {error}")
 
     def _check_statement(self, seal: SealEvent, opened: Opened, predicate: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-        """Compare each member of a seal's statement with its recomputed value."""
+        """Compare each member of a seal's statement (`predicate`) with its recomputed value; `expected` is the statement that its content gives."""
         where, row = seal.where, seal.build
         if jcs(dict(expected)) != opened.payload:
             found = "another (subjects, content digest or members differ)"
@@ -157,7 +157,7 @@ class LedgerVerifier:
         self._check_note(where, predicate["checkpoint"], seal.seq)
 
     def _check_note(self, where: str, text: str, size: int) -> None:
-        """Compare a stored checkpoint with the recomputed ledger of `size` events, and verify its signature."""
+        """Compare the text of a stored checkpoint with the first `size` events of the recomputed ledger, and verify its signature."""
         try:
             note = parse(text)
         except CheckpointError as error:
@@ -174,7 +174,7 @@ class LedgerVerifier:
             self.findings.fail(where, "signature of the checkpoint", self.trust.expected, "none that is valid")
 
     def check_head(self, head: StoredHead) -> None:
-        """Compare the stored head with the ledger; fewer events than in the head mean a truncated ledger."""
+        """Compare the stored head with the recomputed ledger: name, number of events, Merkle root, subtrees and checkpoint."""
         rows = ", ".join(f"row {each}" for each in head.ids) or "none"
         self.findings.equal(_WHERE, "rows of the head", "row 1", rows)
         self.findings.equal(_WHERE, "ledger", self.ledger_name, head.name)
@@ -204,11 +204,7 @@ def _hex(root: bytes | None) -> str:
 def read_attestations(path: Path) -> list[dict[str, Any]]:
     """Read a file of attestations, one JSON envelope per line; raise UsageError if it can't be read or a line is not a JSON object."""
     found: list[dict[str, Any]] = []
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise UsageError(f"The attestations {path} can't be read: {(error.strerror or str(error)).lower()}.") from None
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_file(path, "attestations").splitlines(), start=1):
         try:
             envelope = loads_strict(line)
         except StrictJSONError as error:
@@ -220,7 +216,7 @@ def read_attestations(path: Path) -> list[dict[str, Any]]:
 
 
 def check_attestations(envelopes: list[dict[str, Any]], connection: Connection, trace: Trace, trust: Trust, findings: Findings) -> None:
-    """Verify attestations of the traced build against the record; raise UsageError if the trace is not of a build."""
+    """Compare the attestations in DSSE envelopes with those of the traced build; raise UsageError if the trace is not of a build."""
     root = trace["root"]
     sealed = seal.sealed_build(connection, parse_ref(root).segments[0]) if root.startswith("build/") else None
     if sealed is None:

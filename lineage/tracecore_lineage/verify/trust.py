@@ -18,7 +18,7 @@ from tracecore_lineage.model.findings import Findings
 from tracecore_lineage.seal.key_events import KEY_ROTATE, key_statement
 from tracecore_lineage.verify.history import History, KeyChange, SealEvent
 
-__all__ = ["Pins", "Trust", "check_active", "check_cosignatures", "check_policies", "check_signatures", "read_key", "read_pins", "trust"]
+__all__ = ["Pins", "Trust", "check_active", "check_cosignatures", "check_policies", "check_signatures", "read_file", "read_key", "read_pins", "trust"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +39,14 @@ class Trust:
 
     @property
     def expected(self) -> str:
-        """Description of an acceptable signature, for failures."""
+        """Description of an acceptable signature, for failure messages."""
         if self.pins is not None:
             names = ", ".join(short_id(key.id) for key in self.pins.keys)
             return f"a signature by the pinned key {names}" if len(self.pins.keys) == 1 else f"a signature by one of the pinned keys {names}"
         return "a signature by a key of this workspace" if self.keys else "a public key in the workspace's keys folder"
 
     def counted(self, signed: Iterable[PublicKey]) -> int:
-        """Return how many pinned keys signed, directly or through a key of their family; each signature counts for one of them."""
+        """Return for how many pinned keys there is a signature, by the key itself or one of its family; each signature counts for one key."""
         if self.pins is None:
             return 0
         own = [key.id for key in self.pins.keys]
@@ -60,16 +60,21 @@ class Trust:
         return len(own) - len(left)
 
 
+def read_file(path: Path, what: str) -> bytes:
+    """Return a file's bytes; raise UsageError, naming the file as `what`, if it can't be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"The {what} {path} can't be read: {(error.strerror or str(error)).lower()}.") from None
+
+
 def read_key(path: Path) -> PublicKey:
     """Read a public key file; raise UsageError if it can't be read or is not an Ed25519 public key in PEM."""
-    try:
-        return PublicKey.from_pem(path.read_bytes(), str(path))
-    except OSError as error:
-        raise UsageError(f"The public key {path} can't be read: {(error.strerror or str(error)).lower()}.") from None
+    return PublicKey.from_pem(read_file(path, "public key"), str(path))
 
 
 def read_pins(files: Path | str | Sequence[Path | str] | None, threshold: int | None) -> Pins | None:
-    """Read the files of pinned keys; None without files. Without a threshold all of them must have signed.
+    """Read the files of pinned public keys; return None without files. `threshold` of the keys must have signed a build, all if it is None.
 
     Raises UsageError if a key can't be read or is given twice, or the threshold can't be met.
     """
@@ -87,7 +92,7 @@ def read_pins(files: Path | str | Sequence[Path | str] | None, threshold: int | 
 
 
 def trust(kept: Iterable[PublicKey], pins: Pins | None, history: History, head: Checkpoint | None) -> Trust:
-    """Choose the keys to trust; `kept` are the public key files of the workspace, or the keys of a proof.
+    """Return the keys that a verification trusts; `kept` are the public key files of the workspace or the keys of a bundle, `head` the checkpoint.
 
     Without pins all known keys are trusted. With pins: a trusted key that signed its successor extends trust to it. Earlier keys are trusted only if
     a pinned key signed a checkpoint whose root follows from the events, which name them. If enough pinned keys signed a build, the key that its
@@ -111,7 +116,7 @@ def trust(kept: Iterable[PublicKey], pins: Pins | None, history: History, head: 
 
 
 def check_active(folder: Path, history: History, findings: Findings) -> None:
-    """Report an active key that is not the last of its line, and missing public key files of that line.
+    """Report an active key that is not the last of its line, and missing public key files of that line, in the keys folder.
 
     Keys form lines: the ledger's first key and its successors, for each further host its first key and its successors, and a new line after the loss
     of all keys. A host keeps the keys of its own line, and signs with the last.
@@ -139,7 +144,7 @@ def check_active(folder: Path, history: History, findings: Findings) -> None:
 
 
 def _known(kept: Iterable[PublicKey], history: History) -> dict[str, PublicKey]:
-    """Return keys by id: the given ones, and valid ones named by the ledger."""
+    """Return, by id, the keys `kept` and the valid keys named by key changes in the ledger."""
     known = {key.id: key for key in kept}
     for change in history.key_changes:
         try:
@@ -164,7 +169,7 @@ def _sealer(seal: SealEvent, history: History, trust: Trust, known: Mapping[str,
 
 
 def _grow(keys: dict[str, PublicKey], changes: Sequence[KeyChange], step: Callable[[KeyChange, dict[str, PublicKey]], PublicKey | None]) -> None:
-    """Add keys that `step` derives from the key changes, until no more are found; changes `keys` in place."""
+    """Add to `keys`, in place, every key that `step` derives from a key change and the keys so far, until there are no more."""
     grown = True
     while grown:
         grown = False
@@ -176,6 +181,7 @@ def _grow(keys: dict[str, PublicKey], changes: Sequence[KeyChange], step: Callab
 
 
 def _successor(change: KeyChange, keys: dict[str, PublicKey]) -> PublicKey | None:
+    """Return the new key of a key change if the old one is in `keys` and signed it; else None."""
     old = keys.get(change.old or "")
     if old is None or change.signature is None:
         return None
@@ -202,7 +208,7 @@ def check_cosignatures(history: History, findings: Findings) -> None:
     for event in history.cosignatures:
         build = event.facet.get("build")
         if not isinstance(build, str) or build not in sealed:  # the value may be of any JSON type, even unhashable
-            findings.fail(f"event/{event.seq}", "cosignature", "one of a build that the ledger seals", event.facet.get("build"))
+            findings.fail(f"event/{event.seq}", "cosignature", "one of a build that the ledger seals", build)
 
 
 def check_signatures(seal: SealEvent, history: History, policies: Policies, trust: Trust, findings: Findings) -> None:

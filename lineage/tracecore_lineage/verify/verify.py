@@ -35,7 +35,7 @@ from tracecore_lineage.verify.content import check_content, check_sources, erase
 from tracecore_lineage.verify.history import History, read_history
 from tracecore_lineage.verify.seals import LedgerVerifier, check_attestations, read_attestations, stored_head
 from tracecore_lineage.verify.trust import Pins, Trust, check_active, check_cosignatures, check_policies, check_signatures, read_pins, trust
-from tracecore_schemas.refs import parse_ref
+from tracecore_schemas.refs import Ref, parse_ref
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 
 __all__ = ["check_own_files", "verify"]
@@ -44,7 +44,7 @@ _CONFIG = "workspace.json"
 
 
 def check_own_files(workspace: Workspace, head: Checkpoint | None, findings: Findings) -> None:
-    """Report changes of the workspace's own files; `head` is the ledger's checkpoint, None if it can't be read."""
+    """Report changes of `workspace.json` and of the files in the keys folder; `head` is the ledger's checkpoint, None if it can't be read."""
     _check_config(workspace, head, findings)
     kept = list(readable_keys(workspace.keys))
     for path in sorted(workspace.keys.glob("*.pub")):
@@ -73,7 +73,7 @@ def _check_config(workspace: Workspace, head: Checkpoint | None, findings: Findi
 
 
 def _same_bytes(ref: str, what: str, path: Path, written: bytes | None, findings: Findings) -> None:
-    """Report a file that differs from `written`, without showing its bytes; `written` is None if no valid key was found."""
+    """Report a key file that differs from `written`, without showing its bytes; `written` is None if the file is not a valid key."""
     if written is None:
         findings.fail(ref, what, "an Ed25519 key in PEM form", "none that can be read, or another key")
     elif path.read_bytes() != written:
@@ -102,17 +102,9 @@ def verify(
     attestations: Path | str | None = None,
     progress: Progress | None = None,
 ) -> Verdict:
-    """Verify a build, or everything, and report each difference from the record.
+    """Verify a workspace, or with `ref` the bytes of a trace and the part of the ledger that it depends on; return what differs from the record.
 
-    Args:
-        ref: verify only the bytes of its trace, and the part of the ledger that the trace depends on.
-        key: files of trusted public keys; None trusts the workspace's own keys, and the verdict is `unpinned`.
-        threshold: how many of the keys must have signed a build; None requires all.
-        checkpoint: file of a signed checkpoint kept elsewhere, which the ledger must extend.
-        attestations: file of exported attestations of the build.
-
-    Raises:
-        UsageError: an unknown ref, or an unreadable file.
+    Arguments as for `Record.verify`. Raises UsageError for an unknown ref or an unreadable file.
     """
     pinned = read_pins(key, threshold)
     kept = None if checkpoint is None else read_checkpoint(Path(checkpoint))
@@ -123,10 +115,11 @@ def verify(
     with recorder.database.read() as connection:
         history = read_history(connection, recorder.ledger, positions=() if kept is None else {kept.size})
         imports = [each for each in history.imports if each.importer == recorder.ledger]
-        meant = None if ref is None else read_ref(Reader(connection, Prefix(history.size, history.size)), ref)
-        is_build = meant is not None and meant.kind == "build"
-        brought = next((each for each in imports if is_build and meant and parse_ref(each.build).segments == meant.segments), None)
-        bound = None if ref is None else _bound(connection, ref, history) if brought is None else brought.seq + 1
+        reader = Reader(connection, Prefix(history.size, history.size))  # as recomputed: the stored head may be damaged
+        meant = None if ref is None else read_ref(reader, ref)
+        build = meant if meant is not None and meant.kind == "build" else None
+        brought = next((each for each in imports if build is not None and parse_ref(each.build).segments == build.segments), None)
+        bound = brought.seq + 1 if brought is not None else None if build is None else _bound(reader, build, history)
         history.report(findings, bound)
         # A key pinned for an imported build did not sign this workspace's ledger.
         trusted = _check_seals(connection, recorder, findings, history, bound, pinned if brought is None else None, kept)
@@ -151,16 +144,12 @@ def verify(
     return findings.verdict(pinned=pinned is not None)
 
 
-def _bound(connection: Connection, text: str, history: History) -> int | None:
-    """Return the number of events to verify for a ref: for a build up to its seal, else None for all."""
-    whole = Prefix(history.size, history.size)  # as recomputed: the stored head may be damaged
-    ref = read_ref(Reader(connection, whole), text)
-    if ref.kind != "build":
-        return None
-    sealed = [seal for seal in history.seals if seal.build["name"] == ref.segments[0]]
-    if not sealed:
-        find_build(Reader(connection, whole), ref)  # raises with the nearest match
-    return sealed[0].seq + 1 if sealed else None
+def _bound(reader: Reader, build: Ref, history: History) -> int | None:
+    """Return the number of events up to a build's seal; None for all if only the catalog has the build. Raises UsageError for an unknown build."""
+    bound = next((seal.seq + 1 for seal in history.seals if seal.build["name"] == build.segments[0]), None)
+    if bound is None:
+        find_build(reader, build)
+    return bound
 
 
 def _check_seals(
@@ -172,7 +161,10 @@ def _check_seals(
     pinned: Pins | None,
     kept: Checkpoint | None,
 ) -> Trust:
-    """Verify seals, policies and checkpoints, and without `bound` also head, own files and active key; return the trusted keys."""
+    """Verify seals, policies and checkpoints, and without `bound` also head, own files and active key; return the trusted keys.
+
+    `kept` is a checkpoint kept elsewhere, `bound` the number of events to verify.
+    """
     stored = stored_head(connection)
     believed = trust(readable_keys(recorder.keys.folder), pinned, history, stored.note)
     verifier = LedgerVerifier(history, recorder.ledger, believed, findings)
@@ -197,7 +189,7 @@ def _check_seals(
 
 
 def _check_catalog(connection: Connection, ledger_name: LedgerName, findings: Findings, bound: int | None, imports: Sequence[Import]) -> bool:
-    """Report every catalog row that differs from the ledger's events; return whether all agree."""
+    """Report every catalog row that differs from the ledger's first `bound` events (None: all); return whether all rows agree."""
     agrees = True
     for difference in replay.compare(connection, ledger_name, stop=bound, imports=imports):
         agrees = False
@@ -216,7 +208,7 @@ def _is_whole(connection: Connection, history: History) -> bool:
 
 @contextmanager
 def _believable(connection: Connection, ledger_name: LedgerName, history: History, *, agrees: bool) -> Iterator[Connection]:
-    """Yield the stored catalog if it agrees with the ledger, else an in-memory one replayed from the ledger."""
+    """Yield a connection to the stored catalog if it agrees with the ledger, else to an in-memory one replayed from the ledger."""
     if agrees:
         yield connection
         return
