@@ -102,7 +102,9 @@ def check_content(store: Store, artifacts: Sequence[Artifact], findings: Finding
     with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) + 1)) as pool:
         logs = dict(zip(tables, pool.map(lambda table: _verify_log(store, table, tables[table], known.commits(table)), tables), strict=True))
         running = {
-            pool.submit(_verify, store, artifact, known.gone(artifact), logs.get(str(artifact.location), {}).get(artifact.delta)): place
+            pool.submit(
+                _verify, store, artifact, known.gone(artifact), logs[str(artifact.location)][artifact.delta] if artifact.delta else None
+            ): place
             for place, artifact in enumerate(artifacts)
         }
         for done, future in enumerate(as_completed(running), start=1):
@@ -128,10 +130,10 @@ def check_sources(store: Store, sources: Sequence[Artifact], findings: Findings)
 
 def _verify_log(
     store: Store, table: str, versions: Collection[DeltaVersion], gone: Sequence[ErasedFile]
-) -> Mapping[DeltaVersion | None, Sequence[StoreFailure] | None]:
+) -> Mapping[DeltaVersion, Sequence[StoreFailure] | None]:
     """Verify a Delta table's log once for all its versions; return the failures of each, or None for each if the log can't be read."""
     try:
-        return {**store.verify_log(table, versions, gone)}
+        return store.verify_log(table, versions, gone)
     except (TracecoreError, OSError, ValueError, KeyError):
         return dict.fromkeys(versions)
 
