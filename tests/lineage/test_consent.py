@@ -308,7 +308,7 @@ def test_a_person_is_forgotten_and_the_pseudonym_stays(built: StoredWorld) -> No
 
 
 def test_it_waits_for_nobody_and_leaves_live_runs_alone(built: StoredWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(erasures, "own_store", lambda locks: own_store(locks, 0.05))
+    monkeypatch.setattr("tracecore_lineage.retention.recover.own_store", lambda locks: own_store(locks, 0.05))
     locks = built.record.workspace.locks
     run = built.start("model", StageKind.TRAIN)
     with hold_run(locks, run.id), pytest.raises(NegativeVerdict, match=f"run/{run.id} .* left alone"):

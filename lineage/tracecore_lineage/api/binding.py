@@ -66,11 +66,7 @@ def bind(recorder: RecordWriter) -> None:
 
 
 def make_workspace(named: NamedWorkspace, *, slug: str | None = None) -> Workspace:
-    """Create a workspace for a new ledger, or open the existing one.
-
-    Args:
-        named: folder and settings.
-        slug: name; that of the folder if None.
+    """Create a workspace for a new ledger, or open the existing one; `slug` is a new one's name, that of its folder if None.
 
     Raises:
         WrongLedger: its catalog or store already contains a ledger; nothing is created.
@@ -89,11 +85,7 @@ def make_workspace(named: NamedWorkspace, *, slug: str | None = None) -> Workspa
 
 
 def move(workspace: Workspace, *, catalog: str | None = None, store: str | None = None) -> None:
-    """Bind a workspace to the new location of its ledger's catalog or store, to which they must have been moved already.
-
-    Args:
-        catalog: URL of the database; unchanged if None.
-        store: URL of the bucket; unchanged if None.
+    """Bind a workspace to the new URL of its ledger's catalog (database) or store (bucket), moved there before; None leaves one unchanged.
 
     Raises:
         WrongLedger: the catalog or store contains another ledger, or none; the binding stays unchanged.
@@ -156,6 +148,7 @@ def _compare(workspace: Workspace, place: str, found: LedgerName | None, bound: 
 
 
 def _lost(workspace: Workspace, place: str, bound: Mapping[str, str] | None) -> WrongLedger:
+    """Return the error for a catalog at `place` that contains no ledger."""
     kept = "" if bound is None else f", whose catalog was {bound['catalog']}"
     ours = str(LedgerName.of(workspace))
     why = f"holds no ledger, and the workspace {workspace.root} is ledger {ours}{kept}: restore it, or correct TRACECORE_CATALOG_URL."

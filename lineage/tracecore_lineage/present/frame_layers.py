@@ -47,7 +47,7 @@ _COLUMNS = {
 
 
 def table_kind(table: Any) -> TableKind | None:
-    """Return the kind of a `pyarrow.dataset.Dataset` by its columns; None if it can't be drawn."""
+    """Return the kind of a table (`pyarrow.dataset.Dataset`) that its columns show; None if it can't be drawn."""
     names = set(table.schema.names)
     return next((kind for kind, columns in _COLUMNS.items() if columns <= names), None)
 
@@ -118,7 +118,7 @@ class RelatedTables:
         return found
 
     def labels_of(self, frames: Table) -> Iterator[Table]:
-        """Yield label tables that may cover these frames: those used with them or their sources, then those of a simulation."""
+        """Yield label tables that may have labels of these frames: those used with them or their source tables, then a simulation's ground truth."""
         sources = self.sources(frames)
         yield from self._used_together(sources, TableKind.LABELS)
         # Last the ground truth of a simulation, made together with the drives.
@@ -137,7 +137,7 @@ class RelatedTables:
             yield from self.tables(run, "outputs", kind)
 
     def frames_of(self, table: Table) -> Iterator[Table]:
-        """Yield frames tables that a table of another kind may be about."""
+        """Yield frames tables to which the rows of a table of another kind may refer."""
         for run in (*self.makers(table.ref), *self.readers(table.ref)):
             yield from self.tables(run, "inputs", TableKind.FRAMES)
             yield from self.tables(run, "outputs", TableKind.FRAMES)

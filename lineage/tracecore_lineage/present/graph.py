@@ -94,7 +94,7 @@ class TraceGraph:
         return cls(trace, nodes, made, {ref: sorted(found, key=lambda ref: rank.get(ref, last)) for ref, found in graph.behind.items()})
 
     def measurements(self) -> frozenset[str]:
-        """Return keys of measurements of the product and of everything made from them."""
+        """Return the keys of nodes that measure the product (such as KPI reports), and of everything made from them."""
         found: set[str] = set()
         for ref in self._deepest_first():
             run = self.run_of.get(ref)
@@ -128,7 +128,7 @@ class TraceGraph:
         return left
 
     def _deepest_first(self) -> list[str]:
-        """Return keys so that everything behind a node precedes it; iterative, since a trace may be deep."""
+        """Return the node keys in an order in which everything behind a node precedes it; iterative, since a trace may be deep."""
         done: dict[str, None] = {}
         entered: set[str] = set()
         for start in self.nodes:

@@ -71,21 +71,19 @@ def find_scene(workspace: Workspace, database: Database, text: str, *, count: in
 
 
 def _scene(related: RelatedTables, ref: str, frames: Table, count: int, drive: str | None, labels: str | None, *, of: Table | None = None) -> Scene:
-    """Select at most `count` frames, spread evenly; only those covered by `of`, a table of labels, detections or events."""
+    """Return a scene of at most `count` evenly spaced frames, only of `drive`, and only those with rows in `of` (labels, detections or events)."""
     index = frames.data.to_table(columns=["frame_id", "drive", "sensor", "timestamp_ns"]).to_pylist()
     index.sort(key=lambda row: (row["drive"], row["sensor"], row["timestamp_ns"]))
     if of is not None and "frame_id" in of.data.schema.names:
         covered = set(pc.unique(of.data.to_table(columns=["frame_id"])["frame_id"]).to_pylist())
         index = [row for row in index if row["frame_id"] in covered]
-        if not index:
-            raise UsageError(f"{ref} has nothing to look at: it has no frames.")
+    if not index:
+        raise UsageError(f"{ref} has nothing to look at: it has no frames.")
     if drive is not None:
         known = {row["drive"] for row in index}
         if drive not in known:
             raise UsageError(f"No frame of {ref} is of the drive '{drive}'. {suggestion(drive, known)}")
         index = [row for row in index if row["drive"] == drive]
-    if not index:
-        raise UsageError(f"{ref} has nothing to look at: it has no frames.")
     ids = [row["frame_id"] for row in spread(index, count)]
     return _with_layers(related, ref, frames, ids, labels, of)
 
@@ -138,10 +136,10 @@ def _covering(ids: Sequence[str], tables: Iterable[Table]) -> Table | None:
 
 
 def _given_labels(related: RelatedTables, ref: str) -> Table:
-    artifact = related.artifact(ref)
-    table = related.table(artifact.ref)
+    whole_ref = related.artifact(ref).ref
+    table = related.table(whole_ref)
     if table is None or table.kind is not TableKind.LABELS:
-        raise UsageError(f"--labels expects a label batch; {artifact.ref} is not one.")
+        raise UsageError(f"--labels expects a label batch; {whole_ref} is not one.")
     return table
 
 

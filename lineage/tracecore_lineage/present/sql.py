@@ -219,8 +219,7 @@ def _readable_errors(tables: Sequence[QueryTable]) -> Iterator[None]:
 
 def _sentence(error: duckdb.Error) -> str:
     """Return DuckDB's message as one sentence, without the excerpt of the query."""
-    message = str(error).partition("\n\nLINE ")[0]
-    words = " ".join(message.split())
+    words = " ".join(str(error).partition("\n\nLINE ")[0].split())
     return words if words.endswith((".", "?", "!")) else f"{words}."
 
 

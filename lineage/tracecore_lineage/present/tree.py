@@ -46,12 +46,10 @@ _GROUPED = 4
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A build's seal for the first line of its tree.
+    """A build's seal for the first line of its tree; `passed` and `waived` count gates.
 
     Attributes:
         signature: whether it has a valid signature by a key of its workspace.
-        passed: number of passed gates.
-        waived: number of waived gates.
         approver: the name, or the pseudonym with the reason why the name is missing.
         signatures: how many keys of a policy signed, of how many required; None without a policy.
         verdict: failed checks, and KPIs with their gates.
@@ -130,7 +128,7 @@ def _head(trace: Trace, graph: TraceGraph, sealed: Sealed | None) -> Text:
 
 
 def _apart_in_words(trace: Trace) -> list[str]:
-    """Return phrases for a build's unknown training data, and for its KPI reports used for selection."""
+    """Describe, for the first line of a build's tree, its unknown training data and its KPI reports that were used for selection."""
     unknown = training_in_words((entry["what"], entry["why"]) for entry in trace["unknowns"] if entry["at"] == trace["root"])
     build = next((node for node in trace["nodes"] if node["ref"] == trace["root"]), None)
     reports = ((build["facets"] if build else {}).get("tracecore_selection") or {}).get("reports", ())
@@ -198,7 +196,7 @@ class _Drawing:
 
 
 def _some(words: Sequence[str]) -> str:
-    """Name the first few; all are listed below the tree."""
+    """Return the first three of some texts, and how many more there are, as one text."""
     more = len(words) - _NAMED
     return ", ".join(words) if more <= 1 else f"{', '.join(words[:_NAMED])} and {more} more"
 
