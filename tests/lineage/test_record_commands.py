@@ -102,7 +102,7 @@ def test_without_a_workspace_the_answer_is_one_sentence(tmp_path: Path) -> None:
 
 def test_help_imports_neither_database_nor_openlineage() -> None:
     code = (
-        "import sys; from tracecore_lineage.commands import key, checkpoint, maintenance; "
+        "import sys; from tracecore_lineage.commands import key, verify, workspace; "
         "print([name for name in ('sqlalchemy', 'openlineage', 'alembic', 'cryptography') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
