@@ -7,21 +7,22 @@ from importlib.metadata import entry_points
 import pytest
 import torch
 
-from tracecore_training.architecture import CenterDetector, center_detector, decode
+from tracecore_training.architecture import MultiTask, center_detector, decode
 from tracecore_training.model_files import model_config
+from tracecore_training.torch_stages import Heads, ObstacleHead
 
 
 def test_the_architecture_is_found_by_its_entry_point() -> None:
     (entry,) = entry_points(group="tracecore.models", name="center-detector")
-    config = model_config("center-detector", classes=["a", "b"], height=64, width=96, multiplier=0.25, detections=20)
+    config = model_config("center-detector", Heads(obstacles=ObstacleHead(detections=20)), ["a", "b"], size=(64, 96), multiplier=0.25)
     assert entry.load() is center_detector
-    assert isinstance(entry.load()(config), CenterDetector)
+    assert isinstance(entry.load()(config), MultiTask)
 
 
 @pytest.mark.parametrize(("height", "width"), [(176, 240), (64, 96), (48, 80), (112, 32)])
 def test_any_allowed_size_gives_boxes_inside_the_image_best_first(height: int, width: int) -> None:
     torch.manual_seed(0)
-    detector = CenterDetector(3, width=0.25, detections=30).eval()
+    detector = MultiTask(3, width=0.25, detections=30).eval()
     with torch.no_grad():
         boxes, scores, classes = detector(torch.rand(2, 3, height, width))
     assert boxes.shape == (2, 30, 4)
@@ -61,6 +62,6 @@ def test_every_cell_and_class_is_decoded_to_itself() -> None:
 
 
 def test_the_width_multiplies_the_parameters() -> None:
-    small, whole, twice = (sum(p.numel() for p in CenterDetector(4, width=width).parameters()) for width in (0.5, 1, 2))
+    small, whole, twice = (sum(p.numel() for p in MultiTask(4, width=width).parameters()) for width in (0.5, 1, 2))
     assert small < whole < twice
     assert 800_000 < whole < 900_000

@@ -13,15 +13,17 @@ from PIL import Image
 
 from tracecore import RunFailed, UsageError
 from tracecore_training.targets import IGNORED, draw_targets
+from tracecore_training.torch_stages import Heads, ObstacleHead
 from tracecore_training.training_data import Examples, read_examples, read_labels
 
 Rows = list[dict[str, Any]]
+BOXES = Heads(obstacles=ObstacleHead())
 
 
 @pytest.fixture
 def read(as_frames: Callable[[Rows], Any], as_labels: Callable[[Rows], Any]) -> Callable[..., Examples]:
     def run(frames: Rows, labels: Rows, classes: tuple[str, ...] = ()) -> Examples:
-        table = read_labels(ds.dataset(as_labels(labels)), classes)
+        table = read_labels(ds.dataset(as_labels(labels)), Heads(obstacles=ObstacleHead(classes=classes)))
         return read_examples(ds.dataset(as_frames(frames)), table, height=64, width=96)
 
     return run
@@ -125,7 +127,7 @@ def test_a_frame_of_which_a_box_was_left_out_says_of_no_place_that_it_is_empty(r
     examples = read(frames, [*labels, make_label(part, "b", "car", (60, 10, 0, 60))])
     assert examples.looked_at.tolist() == [True, False]
     assert [len(boxes) for boxes in examples.boxes] == [1, 1]
-    targets = draw_targets(examples.boxes, examples.indices, count=1, height=64, width=96, stride=4, looked_at=examples.looked_at)
+    targets = draw_targets(examples.boxes, examples.indices, count=1, height=64, width=96, looked_at=examples.looked_at)
     assert targets.counted[0].min() == 1
     assert targets.counted[1].sum() == 1, "its one object alone"
 
@@ -164,4 +166,5 @@ def test_an_image_that_can_not_be_decoded_fails_by_name(read: Callable[..., Exam
 
 def test_a_label_table_of_an_earlier_version_is_read(drawn: Any, as_labels: Any) -> None:
     labels = as_labels(drawn(1)[1])
-    assert read_labels(ds.dataset(labels.drop_columns(["ignore", "tier", "path", "value"]))).classes == read_labels(ds.dataset(labels)).classes
+    old, new = (read_labels(ds.dataset(table), BOXES) for table in (labels.drop_columns(["ignore", "tier", "path", "value"]), labels))
+    assert old.classes == new.classes

@@ -10,6 +10,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from tracecore import UsageError
+from tracecore_training.torch_stages import Heads, LightHead, ObstacleHead, PathHead
 from tracecore_training.training_data import UNSAID, LabelTable, offsets_at, read_examples, read_labels
 
 Rows = list[dict[str, Any]]
@@ -20,7 +21,12 @@ STRAIGHT = [5.0, 0.5, 10.0, 1.0, 20.0, 2.0, 30.0, 3.0]
 @pytest.fixture
 def read(as_labels: Callable[[Rows], Any]) -> Callable[..., LabelTable]:
     def run(labels: Rows, **wanted: Any) -> LabelTable:
-        return read_labels(ds.dataset(as_labels(labels)), **({"obstacles": False} | wanted))
+        heads = Heads(
+            obstacles=ObstacleHead() if wanted.get("obstacles") else None,
+            path=PathHead(ahead_m=wanted["ahead_m"]) if "ahead_m" in wanted else None,
+            light=LightHead(states=wanted["states"]) if "states" in wanted else None,
+        )
+        return read_labels(ds.dataset(as_labels(labels)), heads)
 
     return run
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from tracecore_training.augmentation import Augmentation
 from tracecore_training.objectives import draw_batch, focus_loss, light_loss, path_loss, path_scale, state_weights
 from tracecore_training.targets import draw_focus, draw_targets
+from tracecore_training.torch_stages import Augment
 from tracecore_training.training_data import UNSAID, Examples
 
 NAN = float("nan")
-STAY = Augmentation(flip=0, zoom=1, jitter=0)
+STAY = Augment(flip=0, zoom=1, zoomed=1, jitter=0)
 
 
 def examples(count: int = 4) -> Examples:
@@ -29,13 +29,13 @@ def test_an_image_left_alone_keeps_its_path_and_its_light() -> None:
 
 
 def test_a_mirrored_image_has_its_path_on_the_other_side_and_the_same_light() -> None:
-    batch = draw_batch(examples(), [0, 1], Augmentation(flip=1, zoom=1, jitter=0), torch.Generator().manual_seed(2))
+    batch = draw_batch(examples(), [0, 1], Augment(flip=1, zoom=1, zoomed=1, jitter=0), torch.Generator().manual_seed(2))
     assert batch.paths.tolist() == [[-0.5, 2.0]] * 2
     assert batch.states.tolist() == [1, 1]
 
 
 def test_a_zoomed_image_teaches_boxes_alone() -> None:
-    batch = draw_batch(examples(64), list(range(64)), Augmentation(flip=0, zoom=2, jitter=0, zoomed=0.5), torch.Generator().manual_seed(2))
+    batch = draw_batch(examples(64), list(range(64)), Augment(flip=0, zoom=2, zoomed=0.5, jitter=0), torch.Generator().manual_seed(2))
     zoomed = ~batch.paths.isfinite().all(dim=1)
     assert 16 < int(zoomed.sum()) < 48
     assert torch.equal(batch.states == UNSAID, zoomed)
@@ -45,7 +45,7 @@ def test_a_zoomed_image_teaches_boxes_alone() -> None:
 
 def test_every_batch_has_an_image_that_teaches_path_and_light() -> None:
     for seed in range(20):
-        batch = draw_batch(examples(), [0, 1], Augmentation(flip=0, zoom=2, jitter=0, zoomed=0.99), torch.Generator().manual_seed(seed))
+        batch = draw_batch(examples(), [0, 1], Augment(flip=0, zoom=2, zoomed=0.99, jitter=0), torch.Generator().manual_seed(seed))
         assert batch.states[0] == 1
         assert batch.paths[0].isfinite().all()
 
@@ -91,7 +91,7 @@ def test_the_scale_of_a_distance_is_how_far_paths_lie_from_straight_there() -> N
 
 def test_an_image_where_nobody_looked_for_objects_counts_neither_for_nor_against() -> None:
     nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
-    targets = draw_targets([nothing[0]] * 2, [nothing[1]] * 2, count=1, height=32, width=32, stride=4, looked_at=np.array([True, False]))
+    targets = draw_targets([nothing[0]] * 2, [nothing[1]] * 2, count=1, height=32, width=32, looked_at=np.array([True, False]))
     assert targets.counted[0].min() == 1
     assert targets.counted[1].max() == 0
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from tracecore_training.architecture import CenterDetector
+from tracecore_training.architecture import MultiTask
 from tracecore_training.checkpoint import Checkpoints, TrainingState
 from tracecore_training.model_files import Curves
 
@@ -60,7 +60,7 @@ def test_a_killed_training_is_taken_up_again_to_identical_weights(tmp_path: Path
 
 def state_of(seed: int) -> TrainingState:
     torch.manual_seed(seed)
-    model, average = CenterDetector(2, width=0.25), CenterDetector(2, width=0.25)
+    model, average = MultiTask(2, width=0.25), MultiTask(2, width=0.25)
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     sum(parameter.sum() for parameter in model.parameters()).backward()  # type: ignore[union-attr]  # a tensor, not the int that sum starts from
     optimizer.step()

@@ -11,7 +11,7 @@ from tracecore_training.targets import IGNORED, Targets, draw_targets
 
 
 def targets_of(*boxes: tuple[float, float, float, float], classes: tuple[int, ...]) -> Targets:
-    return draw_targets([np.array(boxes, np.float32).reshape(-1, 4)], [np.array(classes, np.int64)], count=2, height=64, width=96, stride=4)
+    return draw_targets([np.array(boxes, np.float32).reshape(-1, 4)], [np.array(classes, np.int64)], count=2, height=64, width=96)
 
 
 def perfect_logits(targets: Targets) -> torch.Tensor:
@@ -77,7 +77,7 @@ def test_boxes_beside_each_other_cost_more_the_farther_apart_they_are() -> None:
 
 
 def test_a_batch_without_any_object_costs_something_finite() -> None:
-    targets = draw_targets([np.zeros((0, 4), np.float32)], [np.zeros(0, np.int64)], count=2, height=64, width=96, stride=4)
+    targets = draw_targets([np.zeros((0, 4), np.float32)], [np.zeros(0, np.int64)], count=2, height=64, width=96)
     logits, sides = torch.zeros(1, 2, 16, 24), torch.ones(1, 4, 16, 24)
     assert torch.isfinite(center_loss(logits, targets))
     assert side_loss(sides, targets) == 0

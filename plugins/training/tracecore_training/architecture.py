@@ -22,7 +22,6 @@ __all__ = [
     "ENTRY_POINT",
     "MULTITASK",
     "STRIDE",
-    "CenterDetector",
     "LightHead",
     "Maps",
     "MultiTask",
@@ -230,17 +229,10 @@ class MultiTask(Backbone):
         return answers
 
 
-class CenterDetector(MultiTask):
-    """A model with only the obstacle head."""
-
-    def __init__(self, classes: int, *, width: float = 1.0, detections: int = 100, window: int = 3) -> None:
-        super().__init__(classes, width=width, detections=detections, window=window)
-
-
-def center_detector(config: Mapping[str, Any]) -> CenterDetector:
+def center_detector(config: Mapping[str, Any]) -> MultiTask:
     """Build the obstacle detector of a `config.json` (entry point `center-detector` of group `tracecore.models`), without loading weights."""
     decoding = config["decode"]
-    return CenterDetector(len(config["classes"]), width=config["architecture"]["width"], detections=decoding["detections"], window=decoding["window"])
+    return MultiTask(len(config["classes"]), width=config["architecture"]["width"], detections=decoding["detections"], window=decoding["window"])
 
 
 def multitask(config: Mapping[str, Any]) -> MultiTask:

@@ -12,28 +12,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from tracecore_training.targets import IGNORED
+from tracecore_training.torch_stages import Augment
 
-__all__ = ["Augmentation", "Changes", "change_images", "draw_changes", "move_boxes"]
+__all__ = ["Changes", "change_images", "draw_changes", "move_boxes"]
 
 _LEAST_VISIBLE = 0.3  # visible share below which a box becomes `IGNORED`
 _LEAST_SIDE = 1.5  # px
-
-
-@dataclass(frozen=True, slots=True)
-class Augmentation:
-    """How strongly images are augmented.
-
-    Attributes:
-        flip: share of images mirrored left to right.
-        zoom: greatest enlargement; images shrink by at most its square root.
-        jitter: strength of changes of brightness, contrast and color; 0 for none.
-        zoomed: share of images that are zoomed; below 1 the first image of a batch never is.
-    """
-
-    flip: float
-    zoom: float
-    jitter: float
-    zoomed: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +39,7 @@ class Changes:
     relight: Tensor
 
 
-def draw_changes(count: int, how: Augmentation, generator: torch.Generator) -> Changes:
+def draw_changes(count: int, how: Augment, generator: torch.Generator) -> Changes:
     """Draw random changes for a batch of `count` images; all randomness comes from `generator`."""
     chance = torch.rand(count, 8, generator=generator)
     zoomed = (chance[:, 1] < how.zoomed) & (how.zoom > 1)
@@ -68,7 +52,7 @@ def draw_changes(count: int, how: Augmentation, generator: torch.Generator) -> C
     return Changes(chance[:, 0] < how.flip, ~zoomed, scale, shift, 2 * chance[:, 4:] - 1)
 
 
-def change_images(images: NDArray[np.uint8], changes: Changes, how: Augmentation) -> Tensor:
+def change_images(images: NDArray[np.uint8], changes: Changes, how: Augment) -> Tensor:
     """Apply changes to images [N, H, W, 3] uint8; return [N, 3, H, W] float32, 0 to 1, in channels-last memory."""
     batch = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
     if how.flip or how.zoom > 1:

@@ -12,43 +12,15 @@ import numpy as np
 
 from tracecore import UsageError
 from tracecore_training.architecture import MultiTask
-from tracecore_training.augmentation import Augmentation
 from tracecore_training.checkpoint import Checkpoints
 from tracecore_training.model_files import model_config, write_model
 from tracecore_training.objectives import LightObjective, Objective, ObstacleObjective, PathObjective, path_scale, state_weights
 from tracecore_training.targets import IGNORED
+from tracecore_training.torch_stages import Augment, Heads
 from tracecore_training.training_data import Examples, read_examples, read_labels
 from tracecore_training.training_loop import Schedule, reproducible, train
 
-__all__ = ["Lights", "Obstacles", "Paths", "Settings", "fit"]
-
-
-@dataclass(frozen=True, slots=True)
-class Obstacles:
-    """Settings of the obstacle head: classes (empty for all in the labels), boxes per image, and weights of its loss terms."""
-
-    classes: tuple[str, ...] = ()
-    detections: int = 100
-    center: float = 1.0
-    box: float = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Paths:
-    """Settings of the path head: distances ahead in m, and weight of its loss."""
-
-    ahead_m: tuple[float, ...]
-    weight: float
-
-
-@dataclass(frozen=True, slots=True)
-class Lights:
-    """Settings of the light head: states, the class of boxes that teach it where to look, and weights of its loss terms."""
-
-    states: tuple[str, ...]
-    weight: float
-    object: str = "traffic_light"
-    focus: float = 0.25
+__all__ = ["Settings", "fit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +35,9 @@ class Settings:
     size: tuple[int, int]
     width: float
     schedule: Schedule
-    augmentation: Augmentation
+    augmentation: Augment
     checkpoint_every: int
-    obstacles: Obstacles | None = None
-    path: Paths | None = None
-    light: Lights | None = None
+    heads: Heads
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,30 +66,13 @@ def fit(
     Raises UsageError if a head has nothing to learn, RunFailed if an image can't be decoded or a loss is not finite.
     """
     height, width = settings.size
-    obstacles, path, light = settings.obstacles, settings.path, settings.light
-    table = read_labels(
-        labels,
-        obstacles.classes if obstacles else (),
-        obstacles=obstacles is not None,
-        ahead_m=path.ahead_m if path else (),
-        states=light.states if light else (),
-    )
-    examples = read_examples(frames, table, height=height, width=width)
+    examples = read_examples(frames, read_labels(labels, settings.heads), height=height, width=width)
     log.info("%d labeled frames, %d boxes of %s", len(examples.images), examples.objects, ", ".join(examples.classes) or "no class")
     for reason, count in examples.ignored.items():
         if count:
             log.info("left out: %d %s", count, reason.replace("_", " "))
-    heads = _heads(settings, examples, log)
-    config = model_config(
-        settings.entry_point,
-        classes=examples.classes,
-        height=height,
-        width=width,
-        multiplier=settings.width,
-        detections=obstacles.detections if obstacles else 0,
-        ahead_m=path.ahead_m if path else (),
-        states=light.states if light else (),
-    )
+    heads = _heads(settings.heads, examples, log)
+    config = model_config(settings.entry_point, settings.heads, examples.classes, size=settings.size, multiplier=settings.width)
     schedule = settings.schedule
     with reproducible(seed=seed, threads=threads) as generator:
         model = settings.build(config)
@@ -146,18 +99,19 @@ def fit(
     return facet if trained.resumed_at is None else {**facet, "resumed_at_step": trained.resumed_at}
 
 
-def _heads(settings: Settings, examples: Examples, log: logging.Logger) -> list[_Head]:
+def _heads(wanted: Heads, examples: Examples, log: logging.Logger) -> list[_Head]:
+    """Return the heads to train; raise UsageError if the examples have no label for one of them."""
     heads: list[_Head] = []
-    if (obstacles := settings.obstacles) is not None:
-        weights = {"center": obstacles.center, "box": obstacles.box}
+    if wanted.obstacles is not None:
+        weights = {"center": wanted.obstacles.loss.center, "box": wanted.obstacles.loss.box}
         boxed = examples.looked_at | np.array([(indices != IGNORED).any() for indices in examples.indices])
         facts: dict[str, Any] = {"frames": int(boxed.sum()), "boxes": examples.objects, "classes": list(examples.classes)}
         heads.append(_Head("obstacles", ObstacleObjective(len(examples.classes), weights), facts))
-    if (path := settings.path) is not None:
+    if (path := wanted.path) is not None:
         known = np.isfinite(examples.paths)
         facts = {"frames": int(known.any(axis=1).sum()), "ahead_m": list(path.ahead_m), "frames_by_distance": known.sum(axis=0).tolist()}
         heads.append(_Head("path", PathObjective(path_scale(examples.paths), {"path": path.weight}), facts))
-    if (light := settings.light) is not None:
+    if (light := wanted.light) is not None:
         states = examples.states[examples.states >= 0]
         counts = np.bincount(states, minlength=len(light.states)).tolist()
         unseen = [state for state, count in zip(light.states, counts, strict=True) if not count]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from safetensors.torch import save_file
 from tracecore import module_digest
 from tracecore_training.architecture import MultiTask
 from tracecore_training.backbone import STRIDE
+from tracecore_training.torch_stages import Heads, write_json
 
 __all__ = ["OUTPUTS", "Curves", "model_config", "write_model"]
 
@@ -48,10 +48,6 @@ class Curves:
             self.sums[name] = 0.0
         self.since = 0
 
-    def last(self, term: str) -> float:
-        """Return the last point of a term's loss."""
-        return self.losses[term][-1]
-
     def document(self) -> dict[str, Any]:
         """Return the content of `curves.json`."""
         series = [{"name": f"{name} loss".strip(), "values": values} for name, values in self.losses.items()]
@@ -70,32 +66,22 @@ OUTPUTS = {"obstacles": ("boxes", "scores", "classes"), "path": ("path",), "ligh
 """Output names of each head, in the order that a model's `forward` returns them."""
 
 
-def model_config(
-    entry_point: str,
-    *,
-    classes: Sequence[str] = (),
-    height: int,
-    width: int,
-    multiplier: float,
-    detections: int = 100,
-    ahead_m: Sequence[float] = (),
-    states: Sequence[str] = (),
-) -> dict[str, Any]:
+def model_config(entry_point: str, wanted: Heads, classes: Sequence[str], *, size: tuple[int, int], multiplier: float) -> dict[str, Any]:
     """Return the content of `config.json`: all that is needed to rebuild the module and to interpret its outputs.
 
     Args:
+        entry_point: name of the model's factory in the entry-point group `tracecore.models`.
         classes: obstacle classes by index; empty for no obstacle head.
+        size: height and width of the input, px.
         multiplier: factor on all channel counts.
-        detections: boxes per image.
-        ahead_m: distances at which the path is predicted, m; empty for no path head.
-        states: light states by index; empty for no light head.
     """
-    every: dict[str, dict[str, list[Any]]] = {
-        "obstacles": {"classes": list(classes)},
-        "path": {"ahead_m": [int(each) if float(each).is_integer() else each for each in ahead_m]},
-        "light": {"states": list(states)},
-    }
-    heads = {name: head for name, head in every.items() if any(head.values())}
+    heads: dict[str, dict[str, list[Any]]] = {}
+    if wanted.obstacles is not None:
+        heads["obstacles"] = {"classes": list(classes)}
+    if wanted.path is not None:
+        heads["path"] = {"ahead_m": [int(each) if float(each).is_integer() else each for each in wanted.path.ahead_m]}
+    if wanted.light is not None:
+        heads["light"] = {"states": list(wanted.light.states)}
     config: dict[str, Any] = {
         "v": 1,
         "type": "tracecore.model",
@@ -105,8 +91,8 @@ def model_config(
         "outputs": [output for name, outputs in OUTPUTS.items() if name in heads for output in outputs],
         "input": {
             "name": "image",
-            "height": height,
-            "width": width,
+            "height": size[0],
+            "width": size[1],
             "channels": 3,
             "layout": "NCHW",
             "range": "0..1 RGB",
@@ -114,11 +100,11 @@ def model_config(
             "filter": "bilinear, antialiased (Pillow)",
         },
     }
-    if classes:
+    if wanted.obstacles is not None:
         config["decode"] = {
             "stride": STRIDE,
             "window": 3,
-            "detections": detections,
+            "detections": wanted.obstacles.detections,
             "boxes": "x1,y1,x2,y2 in input pixels",
             "scores": "0..1, best first",
         }
@@ -129,9 +115,5 @@ def write_model(folder: Path, model: MultiTask, config: Mapping[str, Any], curve
     """Write `model.safetensors`, `config.json` and `curves.json`."""
     weights = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    _write_json(folder / "config.json", config)
-    _write_json(folder / "curves.json", curves.document())
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(folder / "config.json", config)
+    write_json(folder / "curves.json", curves.document())

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from tracecore_training.architecture import Maps
-from tracecore_training.augmentation import Augmentation, change_images, draw_changes, move_boxes
-from tracecore_training.backbone import STRIDE
+from tracecore_training.augmentation import change_images, draw_changes, move_boxes
 from tracecore_training.targets import Targets, draw_focus, draw_targets
+from tracecore_training.torch_stages import Augment
 from tracecore_training.training_data import UNSAID, Examples
 
 __all__ = [
@@ -122,7 +122,7 @@ class Batch:
     states: Tensor
 
 
-def draw_batch(examples: Examples, chosen: list[int], how: Augmentation, generator: torch.Generator) -> Batch:
+def draw_batch(examples: Examples, chosen: list[int], how: Augment, generator: torch.Generator) -> Batch:
     """Return the `chosen` examples, augmented with their labels.
 
     A mirrored image's path is mirrored too. A zoomed image teaches boxes only: it may not show the road's direction or all lights.
@@ -160,7 +160,7 @@ class ObstacleObjective:
         assert maps.centers is not None  # the model was built with this head
         assert maps.sides is not None
         _, _, height, width = batch.images.shape
-        targets = draw_targets(batch.boxes, batch.indices, count=self.classes, height=height, width=width, stride=STRIDE, looked_at=batch.looked_at)
+        targets = draw_targets(batch.boxes, batch.indices, count=self.classes, height=height, width=width, looked_at=batch.looked_at)
         return {"center": center_loss(maps.centers, targets), "box": side_loss(maps.sides, targets)}
 
 

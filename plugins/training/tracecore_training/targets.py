@@ -48,7 +48,6 @@ def draw_targets(
     count: int,
     height: int,
     width: int,
-    stride: int,
     looked_at: NDArray[np.bool_] | None = None,
 ) -> Targets:
     """Return the targets of a batch.
@@ -60,15 +59,15 @@ def draw_targets(
         classes: per image [B], class index or `IGNORED`.
         looked_at: [N] bool, whether all objects of the image are labeled; only the boxes count on others. None means all are.
     """
-    rows, columns = height // stride, width // stride
+    rows, columns = height // STRIDE, width // STRIDE
     heat = np.zeros((len(boxes), count, rows, columns), np.float32)
     counted = np.ones((len(boxes), 1, rows, columns), np.float32)
     if looked_at is not None:
         counted[~looked_at] = 0
     sides = np.ones((len(boxes), 4, rows, columns), np.float32)
     weight = np.zeros((len(boxes), rows, columns), np.float32)
-    center_x = np.arange(columns, dtype=np.float32) * stride + stride / 2
-    center_y = np.arange(rows, dtype=np.float32) * stride + stride / 2
+    center_x = np.arange(columns, dtype=np.float32) * STRIDE + STRIDE / 2
+    center_y = np.arange(rows, dtype=np.float32) * STRIDE + STRIDE / 2
     objects = 0
     for image, (of_image, classes_of_image) in enumerate(zip(boxes, classes, strict=True)):
         # largest first: where objects overlap, cells learn the smallest, which is usually the nearer or harder one
@@ -76,12 +75,12 @@ def draw_targets(
         for number in np.argsort(-areas, kind="stable"):
             x1, y1, x2, y2 = (float(value) for value in of_image[number])
             if classes_of_image[number] == IGNORED:
-                counted[image, 0, int(y1 // stride) : int(y2 // stride) + 1, int(x1 // stride) : int(x2 // stride) + 1] = 0
+                counted[image, 0, int(y1 // STRIDE) : int(y2 // STRIDE) + 1, int(x1 // STRIDE) : int(x2 // STRIDE) + 1] = 0
                 continue
-            column = min(int((x1 + x2) / 2 // stride), columns - 1)
-            row = min(int((y1 + y2) / 2 // stride), rows - 1)
-            across, x_from, x_to = _bell(column, (x2 - x1) / stride, columns)
-            down, y_from, y_to = _bell(row, (y2 - y1) / stride, rows)
+            column = min(int((x1 + x2) / 2 // STRIDE), columns - 1)
+            row = min(int((y1 + y2) / 2 // STRIDE), rows - 1)
+            across, x_from, x_to = _bell(column, (x2 - x1) / STRIDE, columns)
+            down, y_from, y_to = _bell(row, (y2 - y1) / STRIDE, rows)
             bell = np.outer(down, across)
             of_class = heat[image, classes_of_image[number], y_from:y_to, x_from:x_to]
             np.maximum(of_class, bell, out=of_class)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -21,6 +23,11 @@ def _summary(facet: Mapping[str, Any]) -> str:
 
 
 TRAINING_FACET = tc.FacetSpec("tracecore_training", _summary, __package__)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON file of a model: indented, keys sorted, so that equal values give equal bytes."""
+    path.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 class Block(BaseModel):
@@ -121,8 +128,7 @@ class TorchDetector(TrainingStage):
         """Train a model with the obstacle head only."""
         # torch takes seconds to import: only where it is used
         from tracecore_training.architecture import ENTRY_POINT, center_detector
-        from tracecore_training.augmentation import Augmentation
-        from tracecore_training.fitting import Obstacles, Settings
+        from tracecore_training.fitting import Settings
         from tracecore_training.training_loop import Schedule
 
         settings = Settings(
@@ -131,9 +137,9 @@ class TorchDetector(TrainingStage):
             size=params.size,
             width=params.width,
             schedule=Schedule(params.steps, params.batch, params.learning_rate, params.weight_decay, params.warm_up, params.ema),
-            augmentation=Augmentation(flip=params.flip, zoom=params.zoom, jitter=params.jitter),
+            augmentation=Augment(flip=params.flip, zoom=params.zoom, zoomed=1, jitter=params.jitter),
             checkpoint_every=params.checkpoint_every,
-            obstacles=Obstacles(params.classes, params.detections),
+            heads=Heads(obstacles=ObstacleHead(classes=params.classes, detections=params.detections)),
         )
         self.learn(context, settings)
 
@@ -230,22 +236,18 @@ class TorchMultitask(TrainingStage):
         """Train a model with the heads that the parameters name."""
         # torch takes seconds to import: only where it is used
         from tracecore_training.architecture import MULTITASK, multitask
-        from tracecore_training.augmentation import Augmentation
-        from tracecore_training.fitting import Lights, Obstacles, Paths, Settings
+        from tracecore_training.fitting import Settings
         from tracecore_training.training_loop import Schedule
 
-        heads, rate, how = params.heads, params.schedule, params.augmentation
-        obstacles = heads.obstacles
+        rate = params.schedule
         settings = Settings(
             entry_point=MULTITASK,
             build=multitask,
             size=params.size,
             width=params.width,
             schedule=Schedule(params.steps, params.batch, rate.learning_rate, rate.weight_decay, rate.warm_up, params.ema, rate.decay),
-            augmentation=Augmentation(flip=how.flip, zoom=how.zoom, jitter=how.jitter, zoomed=how.zoomed),
+            augmentation=params.augmentation,
             checkpoint_every=params.checkpoint_every,
-            obstacles=Obstacles(obstacles.classes, obstacles.detections, obstacles.loss.center, obstacles.loss.box) if obstacles else None,
-            path=Paths(heads.path.ahead_m, heads.path.weight) if heads.path else None,
-            light=Lights(heads.light.states, heads.light.weight, heads.light.object, heads.light.focus) if heads.light else None,
+            heads=params.heads,
         )
         self.learn(context, settings)

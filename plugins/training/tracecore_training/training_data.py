@@ -18,6 +18,7 @@ from tracecore.images import decode_rgb
 from tracecore_schemas.arrow_tables import last_revisions
 from tracecore_schemas.kinds import LIGHT_STATE
 from tracecore_training.targets import IGNORED
+from tracecore_training.torch_stages import Heads
 
 __all__ = ["UNSAID", "Examples", "LabelTable", "offsets_at", "read_examples", "read_labels", "shrink"]
 
@@ -58,23 +59,15 @@ class LabelTable:
         return self.boxes.keys() | self.paths.keys() | self.states.keys()
 
 
-def read_labels(
-    labels: Any, classes: Sequence[str] = (), *, obstacles: bool = True, ahead_m: Sequence[float] = (), states: Sequence[str] = ()
-) -> LabelTable:
-    """Read the labels for the wanted heads.
+def read_labels(labels: Any, heads: Heads) -> LabelTable:
+    """Read the labels that the heads learn from, out of a label table.
 
     Boxes of other categories are left out, but their frames still count as labeled. Paths and states marked `ignore` are left out. An outline becomes
     an `IGNORED` box on a frame with box labels, and is left out on others.
 
-    Args:
-        classes: categories of boxes to learn; empty for all in the labels, sorted.
-        ahead_m: distances ahead for paths, m; empty for no paths.
-        states: light states; empty for none.
-
-    Raises:
-        UsageError: a wanted class or head has no label.
+    Raises UsageError if a class or head has no label.
     """
-    wanted = [name for name, asked in (("boxes", obstacles), ("paths", ahead_m), ("states", states)) if asked]
+    wanted = [name for name, head in (("boxes", heads.obstacles), ("paths", heads.path), ("states", heads.light)) if head is not None]
     geometries = [geometry for name in wanted for geometry in _GEOMETRIES[name]]
     known = [name for name in _COLUMNS if name in labels.schema.names]  # a column that an older table lacks is null
     table = labels.to_table(columns=known, filter=pc.field("geometry").isin(geometries))
@@ -82,13 +75,13 @@ def read_labels(
     rows = [row for row in last if row["qa"] != "rejected"]
     unusable = {"rejected_labels": len(last) - len(rows)}
     found = LabelTable((), {}, {}, unusable=unusable)
-    if obstacles:
-        found = _boxes([row for row in rows if row["geometry"] in _GEOMETRIES["boxes"]], classes, unusable)
-    if ahead_m:
-        found.paths.update(_paths([row for row in rows if row["geometry"] == "path" and not row["ignore"]], ahead_m, unusable))
-    if states:
+    if heads.obstacles is not None:
+        found = _boxes([row for row in rows if row["geometry"] in _GEOMETRIES["boxes"]], heads.obstacles.classes, unusable)
+    if heads.path is not None:
+        found.paths.update(_paths([row for row in rows if row["geometry"] == "path" and not row["ignore"]], heads.path.ahead_m, unusable))
+    if heads.light is not None:
         tags = [row for row in rows if row["geometry"] == "tag" and row["category"] == LIGHT_STATE and not row["ignore"]]
-        found.states.update(_states(tags, states, unusable))
+        found.states.update(_states(tags, heads.light.states, unusable))
     return found
 
 

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from tracecore import RunFailed
 from tracecore_training.architecture import MultiTask
-from tracecore_training.augmentation import Augmentation
 from tracecore_training.checkpoint import Checkpoints, TrainingState
 from tracecore_training.model_files import Curves
 from tracecore_training.objectives import Objective, draw_batch
+from tracecore_training.torch_stages import Augment
 from tracecore_training.training_data import Examples
 
 __all__ = ["Decay", "Schedule", "Trained", "reproducible", "train"]
@@ -100,7 +100,7 @@ def train(
     examples: Examples,
     objectives: Sequence[Objective],
     schedule: Schedule,
-    how: Augmentation,
+    how: Augment,
     generator: torch.Generator,
     progress: Callable[[int, int, str], None],
     checkpoints: Checkpoints | None = None,
@@ -135,7 +135,7 @@ def train(
         state.step = step + 1
         if curves.since == every or step + 1 == schedule.steps:
             curves.close(step + 1, rate)
-            progress(step + 1, schedule.steps, f"loss {curves.last(''):.3f}")
+            progress(step + 1, schedule.steps, f"loss {curves.losses[''][-1]:.3f}")
         if checkpoints and step + 1 < schedule.steps:
             checkpoints.keep(state)
     return Trained(average.eval(), curves, resumed_at)

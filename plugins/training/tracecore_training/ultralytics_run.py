@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import re
 import shutil
@@ -17,7 +16,7 @@ import yaml  # type: ignore[import-untyped]  # PyYAML ships no types
 import tracecore as tc
 from tracecore import UsageError
 from tracecore_schemas.run import ExpectationOutcome
-from tracecore_training.torch_stages import TRAINING_FACET
+from tracecore_training.torch_stages import TRAINING_FACET, write_json
 
 __all__ = ["ARGS", "CLASSES", "RESULTS", "LossesFinite", "Results", "UltralyticsRun", "read_args", "read_classes", "read_results"]
 
@@ -167,8 +166,8 @@ class UltralyticsRun(tc.Stage):
             "classes": classes,
             "weights": [f"evidence/{name}" for name in weights],
         }
-        _write_json(folder / "config.json", config)
-        _write_json(folder / "curves.json", _curves(results))
+        write_json(folder / "config.json", config)
+        write_json(folder / "curves.json", _curves(results))
         context.describe(self.model, TRAINING_FACET, _facet(results, args, classes))
         for what, why in _unknowns(results, args, classes, weights):
             context.unknown(what, why, port=self.model)
@@ -236,10 +235,6 @@ def _unknowns(results: Results, args: Mapping[str, Any], classes: list[str], wei
         yield "weights", f"{', '.join(weights)} kept, not opened: a pickle is code, and nobody has compared it with the run's figures"
     else:
         yield "weights", "the run's folder holds none: what was trained can't be run or compared"
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 class LossesFinite(tc.Check):
