@@ -343,7 +343,7 @@ def test_files_of_one_name_and_files_in_folders_are_called_what_they_were_called
         staged = store.staging("run") / digest_bytes(text)[-6:]
         staged.write_bytes(text)
         stored = store.put_file(staged, run_id="run")
-        return KeptFile(port, name, stored.digest, Artifact("external", name, stored.digest, stored.media, stored.location))
+        return KeptFile(port, name, Artifact("external", name, stored.digest, stored.media, stored.location))
 
     ports = {
         "flat": tc.Files("paths", suffixes=[".txt"], note="text"),

@@ -87,17 +87,17 @@ def _print_before(line: Callable[[str], object], missing: tuple[MissingInput, ..
 
 
 def _text(answer: RebuildAnswer) -> str:
-    head, _, digest = answer.build.rpartition("@")
-    counts: dict[str, int] = {}
-    for each in answer.artifacts:
-        counts[each.verdict.value] = counts.get(each.verdict.value, 0) + 1
-    lines = [f"{head}@{digest[:6]}  made again: " + ", ".join(f"{count} {word}" for word, count in counts.items())]
+    from collections import Counter
+
+    from tracecore_lineage.present.words import short_ref
+
+    counts = Counter(each.verdict.value for each in answer.artifacts)
+    lines = [f"{short_ref(answer.build)}  made again: " + ", ".join(f"{count} {word}" for word, count in counts.items())]
     width = max((len(each.verdict.value) for each in answer.artifacts), default=0)
     for each in answer.artifacts:
-        name, _, version = each.ref.rpartition("@")
         follows = "" if each.follows is None else f" (follows from {each.follows.rpartition('@')[0]})"
         why = "" if each.why == "the same bytes" else f"  {each.why}{follows}"
-        lines.append(f"  {each.verdict.value:<{width}}  {name}@{version[:6]}{why}")
+        lines.append(f"  {each.verdict.value:<{width}}  {short_ref(each.ref)}{why}")
     if answer.first is not None:
         lines.append(f"  the first to differ: {answer.first.ref.rpartition('@')[0]}: {answer.first.why}")
     return "\n".join(lines)

@@ -9,7 +9,7 @@ import dagster as dg
 
 from tracecore_assets.define.steps import guarded, materializations, release_result
 from tracecore_assets.external_assets.step_record import PROGRAM_TAG
-from tracecore_assets.load.program import RELEASE, asset_path, group_name, job_name, op_name
+from tracecore_assets.load.program import RELEASE, group_name, job_name, op_name
 from tracecore_assets.release.release import ReleaseRequest, WaiverText, read_request, release
 from tracecore_assets.resolve import ResolvedAsset, ResolvedProgram
 from tracecore_assets.run.session import Session
@@ -40,7 +40,7 @@ class ReleaseConfig(dg.Config):
 
 def output_key(program: ResolvedProgram, asset: ResolvedAsset, port: str) -> dg.AssetKey:
     """Return the Dagster asset key of an output; the port is part of it only if the asset has several."""
-    return dg.AssetKey(asset_path(program.name, asset.name, port if len(asset.outputs) > 1 else None))
+    return dg.AssetKey([program.name, asset.name, *([port] if len(asset.outputs) > 1 else [])])
 
 
 def definitions(program: ResolvedProgram, sessions: SessionFactory, resources: Mapping[str, dg.ResourceDefinition] | None = None) -> dg.Definitions:
@@ -54,7 +54,7 @@ def definitions(program: ResolvedProgram, sessions: SessionFactory, resources: M
         selection=dg.AssetSelection.assets(*keys, *([_release_key(program)] if program.spec.release else [])),
         description=f"Make what is missing or stale of program '{program.name}', run checks and gates, and seal the build.",
         # Default in the launchpad of the Dagster UI; an empty name is refused before any work.
-        config=_run_config(program, "", None, []) if program.spec.release else None,
+        config=release_config(program, ReleaseRequest("", None, ())) if program.spec.release else None,
         # One process for all steps: they share a session, and a process for each step would take seconds.
         executor_def=dg.in_process_executor,
     )
@@ -64,11 +64,8 @@ def definitions(program: ResolvedProgram, sessions: SessionFactory, resources: M
 def release_config(program: ResolvedProgram, request: ReleaseRequest) -> dict[str, Any]:
     """Return the Dagster run config of a release request."""
     waivers = [{"gate": waiver.gate, "reason": waiver.reason, "until": waiver.until.isoformat()} for waiver in request.waivers]
-    return _run_config(program, request.name, request.approver, waivers)
-
-
-def _run_config(program: ResolvedProgram, name: str, approver: str | None, waivers: list[dict[str, str]]) -> dict[str, Any]:
-    return {"ops": {op_name(program.name, RELEASE): {"config": {"name": name, "approver": approver or "", "waivers": waivers}}}}
+    config = {"name": request.name, "approver": request.approver or "", "waivers": waivers}
+    return {"ops": {op_name(program.name, RELEASE): {"config": config}}}
 
 
 def request_of(program: ResolvedProgram, config: ReleaseConfig) -> ReleaseRequest:
@@ -84,7 +81,7 @@ def request_of_run(program: ResolvedProgram, config: Mapping[str, Any]) -> Relea
 
 
 def _release_key(program: ResolvedProgram) -> dg.AssetKey:
-    return dg.AssetKey(asset_path(program.name, RELEASE))
+    return dg.AssetKey([program.name, RELEASE])
 
 
 def _asset(

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from tracecore_assets.external_assets.dagster_internals import AssetCheckEvaluation, AssetCheckEvaluationPlanned, EventLogStorage
 
-__all__ = ["StepInputs", "check_of", "instant", "is_ours", "output_of", "raised_checks", "ref_of"]
+__all__ = ["StepInputs", "check_of", "instant", "output_of", "raised_checks", "ref_of"]
 
 _VERSION, _GIVEN, _CODE = "dagster/data_version", "dagster/data_version_is_user_provided", "dagster/code_version"
 _READ, _POINTER, _NOWHERE = "dagster/input_data_version/", "dagster/input_event_pointer/", "NULL"
@@ -65,11 +65,6 @@ def ref_of(event: AssetMaterialization | AssetObservation) -> str | None:
         return None
     version = event.tags.get(_VERSION, "") if event.tags else ""
     return text if ref is not None and ref.is_artifact and ref.is_whole and version == f"sha256:{ref.version}" else None
-
-
-def is_ours(event: AssetMaterialization | AssetObservation) -> bool:
-    """Whether a materialization or observation is about an artifact of this record."""
-    return ref_of(event) is not None
 
 
 def output_of(event: AssetMaterialization | AssetObservation, fallback: str) -> OutputRecord:

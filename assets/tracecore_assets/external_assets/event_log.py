@@ -22,7 +22,7 @@ from tracecore.system.failures import tellable
 from tracecore.system.locks import hold_run
 from tracecore.system.settings import Settings
 from tracecore.workspace import NamedWorkspace, Workspace
-from tracecore_assets.external_assets.dagster_events import StepInputs, check_of, instant, is_ours, output_of, raised_checks
+from tracecore_assets.external_assets.dagster_events import StepInputs, check_of, instant, output_of, raised_checks, ref_of
 from tracecore_assets.external_assets.dagster_internals import ConfigurableClassData, SqliteEventLogStorage
 from tracecore_assets.external_assets.recording import begin, finish, record_pending, spool
 from tracecore_assets.external_assets.step_record import PROGRAM_TAG, CheckRecord, StepRecord, partition_name, run_id_of
@@ -113,7 +113,12 @@ class EventLogListener:
         if event.event_type in _MADE:
             # A step that makes no asset (an observable source, a separate check) is followed from its first event.
             step = self._steps.setdefault(place, self._steps.get(place) or self._begun(entry, step_key))
-            _take(step, entry, event)
+            if event.event_type is DagsterEventType.ASSET_CHECK_EVALUATION:
+                step.checked.append(entry)
+            elif entry.asset_materialization is not None:
+                step.made.append(entry.asset_materialization)
+            elif entry.asset_observation is not None:
+                step.observed.append(entry.asset_observation)
             return
         ended = self._steps.pop(place, None)
         if ended is None and event.event_type is DagsterEventType.STEP_FAILURE and self._judges(entry.run_id, step_key):
@@ -165,12 +170,12 @@ class EventLogListener:
 
     def _end(self, step: _Step, entry: EventLogEntry, event: DagsterEvent, step_key: str) -> None:
         failed = event.event_type is not DagsterEventType.STEP_SUCCESS
-        outputs: list[AssetMaterialization | AssetObservation] = [each for each in step.made if not is_ours(each)]
+        outputs: list[AssetMaterialization | AssetObservation] = [each for each in step.made if ref_of(each) is None]
         read = list(step.observed)
         planned = self._makers(entry.run_id).get(step_key, ())
         if not step.made:
             # A step that made nothing has its observations as outputs, unless it was to make other assets.
-            outputs = [each for each in step.observed if not is_ours(each) and (not planned or each.asset_key in planned)]
+            outputs = [each for each in step.observed if ref_of(each) is None and (not planned or each.asset_key in planned)]
             read = [each for each in step.observed if planned and each.asset_key not in planned]
         raised = self._judges(entry.run_id, step_key) if event.event_type is DagsterEventType.STEP_FAILURE else []
         if not (outputs or step.checked or planned or raised):
@@ -227,7 +232,7 @@ class EventLogListener:
     def _reported(self, entry: EventLogEntry, event: DagsterEvent) -> None:
         """Record an asset event reported manually or by API, outside any run."""
         found = entry.asset_materialization or entry.asset_observation
-        if found is None or is_ours(found):
+        if found is None or ref_of(found) is not None:
             return
         at = instant(entry.timestamp)
         run = run_id_of(entry.run_id, f"{event.event_type_value}:{found.asset_key.to_user_string()}:{found.partition}:{at}", 0)
@@ -252,15 +257,6 @@ class EventLogListener:
         if self._record is None:
             self._record = Record.open(self.workspace)
         return self._record
-
-
-def _take(step: _Step, entry: EventLogEntry, event: DagsterEvent) -> None:
-    if event.event_type is DagsterEventType.ASSET_CHECK_EVALUATION:
-        step.checked.append(entry)
-    elif entry.asset_materialization is not None:
-        step.made.append(entry.asset_materialization)
-    elif entry.asset_observation is not None:
-        step.observed.append(entry.asset_observation)
 
 
 def _error(event: DagsterEvent, step_key: str) -> str:

@@ -25,7 +25,6 @@ __all__ = [
     "GateSpec",
     "Release",
     "VehicleProgram",
-    "asset_path",
     "group_name",
     "job_name",
     "op_name",
@@ -179,11 +178,6 @@ def group_name(program: str) -> str:
 def op_name(program: str, asset: str) -> str:
     """Return the name of the Dagster op that makes an asset."""
     return f"{_plain(program)}__{_plain(asset)}"
-
-
-def asset_path(program: str, asset: str, port: str | None = None) -> list[str]:
-    """Return the Dagster asset key of an output: `[program, asset]` or `[program, asset, port]`."""
-    return [program, asset] if port is None else [program, asset, port]
 
 
 def program_json_schema() -> dict[str, Any]:

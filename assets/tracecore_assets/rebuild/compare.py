@@ -17,6 +17,7 @@ from tracecore.store.manifest import scan_directory
 from tracecore_assets.rebuild.answer import ArtifactVerdict, EnvironmentChange, MissingInput, Verdict
 from tracecore_assets.rebuild.recorded_build import RebuildTarget, RecordedBuild
 from tracecore_assets.rebuild.tolerances import compare_engines, measure
+from tracecore_lineage.present.words import short_ref
 from tracecore_schemas.kinds import ArtifactKind, Media
 from tracecore_schemas.run import Artifact
 
@@ -101,7 +102,7 @@ class Comparison:
             return f"what had changed: {shown}" + (f" and {len(own) - _SHOWN} more" if len(own) > _SHOWN else "")
         near = (Verdict.PROGRAM, Verdict.RECIPE, Verdict.TOLERANCE)
         inputs = [ref for ref in target.made_from if ref in self.verdicts and self.verdicts[ref].verdict in near]
-        return f"its input {_short(inputs[0])} is {self.verdicts[inputs[0]].verdict.value}" if inputs else None
+        return f"its input {short_ref(inputs[0])} is {self.verdicts[inputs[0]].verdict.value}" if inputs else None
 
     def _follows(self, target: RebuildTarget) -> str | None:
         """Return the ref of the first differing artifact upstream; None if all inputs agree."""
@@ -161,8 +162,3 @@ def _facets_apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]
             members = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
             apart.append(f"{name}.{{{', '.join(members[:_SHOWN])}}}")
     return [f"said of it otherwise: {', '.join(apart)}"] if apart else []
-
-
-def _short(ref: str) -> str:
-    name, _, digest = ref.rpartition("@")
-    return f"{name}@{digest[:6]}"

@@ -28,7 +28,6 @@ class KeptFile:
 
     port: str
     name: str
-    digest: str
     artifact: Artifact
 
 
@@ -55,7 +54,7 @@ def plan_inputs(sealed: RecordedBuild, stages: Mapping[str, RegisteredStage], st
             missed = _why_missing(asset, read, sealed, store)
             if missed is None:
                 port = next((name for name, each in ports.items() if each.note == read.note), next(iter(ports)))
-                found.append(KeptFile(port, str(read.file), sealed.stored[read.ref].digest, sealed.stored[read.ref]))
+                found.append(KeptFile(port, str(read.file), sealed.stored[read.ref]))
             else:
                 missing.append(missed)
                 lacking.add(asset)
@@ -129,13 +128,13 @@ def lay_out(files: Sequence[KeptFile], ports: Mapping[str, Files], folder: Path,
     wanted: set[Path] = set()
     for port, declared in ports.items():
         named: dict[str, None] = {}
-        mine = sorted((each for each in files if each.port == port), key=lambda each: (each.name, each.digest))
+        mine = sorted((each for each in files if each.port == port), key=lambda each: (each.name, each.artifact.digest))
         for file in mine:
             parts = PurePosixPath(file.name)
             if parts.is_absolute() or ".." in parts.parts:
                 continue  # the record may come from elsewhere: nothing is written outside the scratch folder
             # Files of one name lie in different folders.
-            root = folder / port / str([each.digest for each in mine if each.name == file.name].index(file.digest))
+            root = folder / port / str([each.artifact.digest for each in mine if each.name == file.name].index(file.artifact.digest))
             target = root.joinpath(*parts.parts)
             _place(store, file, target)
             wanted.add(target)
@@ -150,7 +149,7 @@ def lay_out(files: Sequence[KeptFile], ports: Mapping[str, Files], folder: Path,
 
 
 def _place(store: Store, file: KeptFile, target: Path) -> None:
-    if target.is_file() and digest_file(target) == file.digest:
+    if target.is_file() and digest_file(target) == file.artifact.digest:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     source = store.open(file.artifact)

@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,12 +28,12 @@ from tracecore_assets.rebuild.compare import Comparison, RebuiltVersion
 from tracecore_assets.rebuild.outside_files import PlannedInputs, lay_out, plan_inputs
 from tracecore_assets.rebuild.recorded_build import RebuildTarget, RecordedBuild, RecordedRun, read_recorded_build
 from tracecore_assets.resolve import ResolvedAsset, ResolvedProgram, resolve
-from tracecore_assets.run.session import Session
+from tracecore_assets.run.session import Session, stored_artifact
 from tracecore_lineage import Record
 from tracecore_lineage.events.artifacts import STANDARD, bare
 from tracecore_lineage.retention.recover import recover
 from tracecore_schemas.kinds import ArtifactKind, Media, StageKind
-from tracecore_schemas.run import Artifact, Run
+from tracecore_schemas.run import Artifact
 
 if TYPE_CHECKING:
     from tracecore_assets.run.progress import Progress
@@ -105,14 +104,7 @@ class RebuildSession(Session):
         sound = {port: each for port, each in kept.items() if each is not None and self._origin.exists(each) and not self._origin.verify(each)}
         if sound.keys() != asset.outputs.keys():
             return None
-        run = Run(
-            id=self.recorder.new_run_id(),
-            job=f"{self.program.name}.{asset.name}",
-            started_at=datetime.now(UTC),
-            parent=self.parent,
-            program=self.program_artifact,
-            description="Taken over from the record: people's work, which nothing can make again.",
-        )
+        run = self.new_run(asset.name, "Taken over from the record: people's work, which nothing can make again.")
         with hold_run(self.workspace.locks, run.id):
             try:
                 copies = {port: self._copy(run.id, port, each, targets[port]) for port, each in sound.items()}
@@ -128,8 +120,6 @@ class RebuildSession(Session):
         if isinstance(opened, Path):
             staged = self.store.staging(run_id) / port
             if kept.media is Media.DIRECTORY:
-                import shutil
-
                 shutil.copytree(opened, staged)
                 stored = self.store.put_directory(staged, run_id=run_id)
             else:
@@ -140,19 +130,7 @@ class RebuildSession(Session):
             after = self.recorder.newest_table(kept.kind, kept.name)
             stored = self.store.put_table(rows, kind=kept.kind, name=kept.name, run_id=run_id, after=after)
         facets = {name: bare(value) for name, value in target.facets.items() if name not in _NOT_COPIED}
-        return Artifact(
-            kept.kind,
-            kept.name,
-            stored.digest,
-            stored.media,
-            stored.location,
-            stored.size_bytes,
-            stored.rows,
-            stored.schema,
-            stored.delta,
-            facets=facets,
-            table=kept.table,
-        )
+        return stored_artifact(stored, kept.kind, kept.name, facets=facets, table=kept.table)
 
     def make(self, asset: ResolvedAsset) -> Outcome | TracecoreError:
         """Make an asset; return the error if it fails. Disk errors are raised, since they say nothing about the build."""

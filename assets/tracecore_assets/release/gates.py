@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tracecore.store import Store
     from tracecore_lineage import Record
 
-__all__ = ["evaluate_gates", "evidence_of", "needs_unknowns", "previous_build", "unknowns_of_other_models"]
+__all__ = ["evaluate_gates", "evidence_of", "previous_build", "unknowns_of_other_models"]
 
 Trace = Callable[[str], Mapping[str, Any]]
 Read = Callable[[str], Any]
@@ -153,11 +153,6 @@ def previous_build(record: Record, program: str, name: str) -> PreviousBuild:
             }
             before = PreviousBuild(build.name, kpi_values(reports, apart))
     return before
-
-
-def needs_unknowns(release: Release, host: PluginHost) -> bool:
-    """Whether a gate of the release reads unknowns, which require a trace of each artifact."""
-    return any(host.gate(entry.gate).item.reads_unknowns for entry in release.gates)
 
 
 def evaluate_gates(release: Release, evidence: GateEvidence, host: PluginHost) -> tuple[GateOutcome, ...]:

@@ -12,12 +12,12 @@ from tracecore.errors import NegativeVerdict, UsageError, suggestion
 from tracecore.hookspecs import BuildSummary, GateSummary
 from tracecore.system.failures import tellable
 from tracecore_assets.load.program import Release
-from tracecore_assets.release.gates import evaluate_gates, evidence_of, needs_unknowns, previous_build, unknowns_of_other_models
+from tracecore_assets.release.gates import evaluate_gates, evidence_of, previous_build, unknowns_of_other_models
 from tracecore_assets.resolve import ResolvedProgram
 from tracecore_lineage.seal.seal import seal_build, sealed_build
 from tracecore_schemas.build import GateOutcome, SealedBuild, SealRequest, Waiver
 from tracecore_schemas.kinds import ArtifactKind
-from tracecore_schemas.run import Artifact, CheckRun, Run
+from tracecore_schemas.run import Artifact, CheckRun
 
 if TYPE_CHECKING:
     from tracecore_assets.run.session import Session
@@ -118,15 +118,10 @@ def release(session: Session, request: ReleaseRequest) -> SealedBuild:
     release_section = session.program.spec.release
     assert release_section is not None, "read_request refuses programs without a release"
     artifacts, checks = _evidence(session)
-    run = Run(
-        id=session.recorder.new_run_id(),
-        job=f"{session.program.name}.release",
-        started_at=datetime.now(UTC),
-        parent=session.parent,
-        program=session.program_artifact,
-        description="Judge the gates and seal the build.",
-    )
-    unknowns = session.unknowns() if needs_unknowns(release_section, session.host) else ()
+    run = session.new_run("release", "Judge the gates and seal the build.")
+    # They require a trace of each artifact, so they are read only for a gate that needs them.
+    reads_unknowns = any(session.host.gate(entry.gate).item.reads_unknowns for entry in release_section.gates)
+    unknowns = session.unknowns() if reads_unknowns else ()
     evidence = evidence_of(
         artifacts, checks, unknowns, release_section, session.record, session.store, session.host,
         lambda: previous_build(session.record, session.program.name, request.name),
@@ -187,9 +182,7 @@ def _engines(session: Session) -> dict[str, set[str]]:
 def refuse_other_program(session: Session, request: ReleaseRequest) -> None:
     """Raise UsageError if the build's name is sealed already from another program; called before anything is made."""
     known = session.record.query(sealed_build, request.name)
-    if known is None:
-        return
-    if known.statement["predicate"]["program"] != session.program_artifact.ref:
+    if known is not None and known.statement["predicate"]["program"] != session.program_artifact.ref:
         raise UsageError(
             f"build/{request.name} is sealed already, from another program or other parameters; a build's name is written once: choose another name."
         )

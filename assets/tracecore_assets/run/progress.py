@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from tracecore.running.task import Outcome
+from tracecore_lineage.present.words import short_ref
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -56,9 +57,8 @@ class Progress:
         seconds = "" if outcome.reused else f"  {time.monotonic() - self._began:.1f} s"
         for artifact in outcome.outputs.values():
             word = "rejected" if artifact.ref in outcome.rejected else "reused" if outcome.reused else "made"
-            head, _, digest = artifact.ref.rpartition("@")
             rows = f" ({artifact.rows:,} rows)" if artifact.rows is not None else ""
-            self._line(f"  {word:<8} {head}@{digest[:6]}{rows}{seconds}")
+            self._line(f"  {word:<8} {short_ref(artifact.ref)}{rows}{seconds}")
         for check in outcome.checks:
             if not check.success:
                 self._line(f"           check {check.name} failed ({check.severity.value}): {check.message}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from tracecore.errors import NegativeVerdict, TracecoreError
 from tracecore.plugins.host import PluginHost
 from tracecore.running.executor import Executor
 from tracecore.running.task import Outcome, ResolvedInput, Task
-from tracecore.store import open_store
+from tracecore.store import Stored, open_store
 from tracecore.system.failures import clear_disk_errors
 from tracecore.system.locks import hold_run, share_store
 from tracecore.workspace import Workspace
@@ -19,12 +20,12 @@ from tracecore_lineage import Record
 from tracecore_schemas.build import GateOutcome, SealedBuild
 from tracecore_schemas.canonical import jcs
 from tracecore_schemas.kinds import ArtifactKind
-from tracecore_schemas.run import Artifact, CheckRun, Origin, Parent, Unknown
+from tracecore_schemas.run import Artifact, CheckRun, Origin, Parent, Run, Unknown
 
 if TYPE_CHECKING:
     from tracecore_assets.run.progress import Progress
 
-__all__ = ["Session"]
+__all__ = ["Session", "rejection", "stored_artifact"]
 
 
 class Session:
@@ -74,14 +75,18 @@ class Session:
                 stored = self.store.put_file(staged, run_id=run_id, move=True)
             finally:
                 self.store.discard(run_id)
-        return Artifact(
-            kind=ArtifactKind.PROGRAM,
-            name=self.program.name,
-            digest=stored.digest,
-            media=stored.media,
-            location=stored.location,
-            size_bytes=stored.size_bytes,
-            origin=Origin(f"{self.program.name}.json", stored.digest, stored.size_bytes, "vehicle program"),
+        origin = Origin(f"{self.program.name}.json", stored.digest, stored.size_bytes, "vehicle program")
+        return stored_artifact(stored, ArtifactKind.PROGRAM, self.program.name, origin=origin)
+
+    def new_run(self, name: str, description: str) -> Run:
+        """Return a run of the job `<program>.<name>` that starts now, a child of the Dagster run."""
+        return Run(
+            id=self.recorder.new_run_id(),
+            job=f"{self.program.name}.{name}",
+            started_at=datetime.now(UTC),
+            parent=self.parent,
+            program=self.program_artifact,
+            description=description,
         )
 
     def ensure(self, name: str) -> Outcome:
@@ -162,6 +167,12 @@ class Session:
     def close(self) -> None:
         """Stop the worker processes, release the store and close the record."""
         self._opened.close()
+
+
+def stored_artifact(stored: Stored, kind: str, name: str, **members: Any) -> Artifact:
+    """Return the artifact of stored content; `members` are further fields of `Artifact`."""
+    found = stored.digest, stored.media, stored.location, stored.size_bytes, stored.rows, stored.schema, stored.delta
+    return Artifact(kind, name, *found, **members)
 
 
 def rejection(outcome: Outcome, artifact: Artifact) -> str:
