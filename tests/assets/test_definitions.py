@@ -174,7 +174,7 @@ def test_two_programs_have_their_own_assets(project):
 @pytest.mark.parametrize("name", ["toy", "night-fleet"])
 def test_names_fit_dagster(name):
     """Dagster's names hold letters, digits and underscores."""
-    from tracecore_assets.load.program import group_name, job_name, op_name
+    from tracecore_assets.load.program import dagster_name, job_name, op_name
 
-    for text in (group_name(name), job_name(name), op_name(name, "model")):
+    for text in (dagster_name(name), job_name(name), op_name(name, "model")):
         assert text.replace("_", "a").isalnum()

@@ -75,8 +75,8 @@ def test_an_engine_of_a_build_that_is_made_again_is_judged_by_its_roles_and_what
     sealed, rebuilt = engine(store, FILES), engine(store, {**FILES, "model.engine": RENUMBERED})
     report = Artifact("kpi_report", "test.kpis", "sha256:" + "1" * 64)
     targets = [
-        RebuildTarget(sealed.ref, "engine", "engine", "run-1", (), sealed.facets),
-        RebuildTarget(report.ref, "kpis", "kpis", "run-2", (sealed.ref,), {"tracecore_kpis": {"values": {"map": 0.5}}}),
+        RebuildTarget(sealed.ref, "engine", "engine", (), sealed.facets),
+        RebuildTarget(report.ref, "kpis", "kpis", (sealed.ref,), {"tracecore_kpis": {"values": {"map": 0.5}}}),
     ]
     known: Any = SimpleNamespace(stored={sealed.ref: sealed}, erased={}, runs={})
     comparison = Comparison(known, (store, store), (), ())

@@ -9,7 +9,7 @@ import dagster as dg
 
 from tracecore_assets.define.steps import guarded, materializations, release_result
 from tracecore_assets.external_assets.step_record import PROGRAM_TAG
-from tracecore_assets.load.program import RELEASE, group_name, job_name, op_name
+from tracecore_assets.load.program import RELEASE, dagster_name, job_name, op_name
 from tracecore_assets.release.release import ReleaseRequest, WaiverText, read_request, release
 from tracecore_assets.resolve import ResolvedAsset, ResolvedProgram
 from tracecore_assets.run.session import Session
@@ -94,7 +94,7 @@ def _asset(
         dg.AssetSpec(
             keys[port],
             deps=deps,
-            group_name=asset.spec.group or group_name(program.name),
+            group_name=asset.spec.group or dagster_name(program.name),
             kinds={asset.spec.stage.value, output.kind},
             description=" ".join(text for text in (asset.spec.description or asset.stage_class.description(), output.description) if text),
             code_version=stage.plugin.source_digest.removeprefix("sha256:")[:12],
@@ -134,7 +134,7 @@ def _release(program: ResolvedProgram, sessions: SessionFactory, resources: Mapp
     spec = dg.AssetSpec(
         _release_key(program),
         deps=last,
-        group_name=group_name(program.name),
+        group_name=dagster_name(program.name),
         kinds={"build"},
         description="The sealed vehicle build: gates judged, manifest signed.",
     )

@@ -241,11 +241,11 @@ def _number(value: float | None) -> str:
 
 
 def _facets(artifact: Artifact) -> Metadata:
-    found: Metadata = {}
-    for name, facet in artifact.facets.items():
-        if name != KPIS_FACET.name and isinstance(facet, Mapping) and len(json.dumps(facet)) <= _MAX_FACET:
-            found[name.removeprefix("tracecore_")] = dg.MetadataValue.json(facet)
-    return found
+    return {
+        name.removeprefix("tracecore_"): dg.MetadataValue.json(facet)
+        for name, facet in artifact.facets.items()
+        if name != KPIS_FACET.name and isinstance(facet, Mapping) and len(json.dumps(facet)) <= _MAX_FACET
+    }
 
 
 def _pictures(artifact: Artifact, store: Any, inputs: Sequence[Artifact]) -> Metadata:
@@ -255,9 +255,7 @@ def _pictures(artifact: Artifact, store: Any, inputs: Sequence[Artifact]) -> Met
         return {}
     of_boxes = [each for each in (artifact, *inputs) if _columns(each) >= BOX_COLUMNS]
     of_frames = [each for each in (artifact, *inputs) if _columns(each) >= FRAME_COLUMNS]
-    if not of_frames or artifact not in (*of_boxes[:1], *of_frames[:1]):
-        return {}
-    if (of_frames[0].size_bytes or 0) > _MAX_READ:
+    if not of_frames or artifact not in (*of_boxes[:1], *of_frames[:1]) or (of_frames[0].size_bytes or 0) > _MAX_READ:
         return {}
     sheet = sample_frames(store.open(of_frames[0]), store.open(of_boxes[0]) if of_boxes else None)
     return {"sample": dg.MetadataValue.md(sheet)} if sheet else {}

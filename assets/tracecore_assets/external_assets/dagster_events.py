@@ -228,8 +228,11 @@ def check_of(
     of_run: str | None = run
     if name in made:
         target: str | None = external_ref(external_namespace(slug), name, made[name])
+    elif (data := evaluation.target_materialization_data) is not None:
+        judged = EventRecordsFilter(DagsterEventType.ASSET_MATERIALIZATION, asset_key=evaluation.asset_key, storage_ids=[data.storage_id])
+        target, of_run = _materialized(storage, judged, slug), None
     else:
-        target, of_run = _target(evaluation, storage, slug), None
+        target = None
     if target is None:
         return None
     at = instant(entry.timestamp)
@@ -298,14 +301,6 @@ def _blocked(storage: EventLogStorage, check: AssetCheckKey) -> bool:
         if event is not None and event.event_type is DagsterEventType.ASSET_CHECK_EVALUATION:
             return bool(event.asset_check_evaluation_data.blocking)
     return True
-
-
-def _target(evaluation: AssetCheckEvaluation, storage: EventLogStorage, slug: str) -> str | None:
-    data = evaluation.target_materialization_data
-    if data is None:
-        return None
-    judged = EventRecordsFilter(DagsterEventType.ASSET_MATERIALIZATION, asset_key=evaluation.asset_key, storage_ids=[data.storage_id])
-    return _materialized(storage, judged, slug)
 
 
 def _materialized(storage: EventLogStorage, wanted: EventRecordsFilter, slug: str) -> str | None:

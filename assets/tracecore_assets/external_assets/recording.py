@@ -14,7 +14,7 @@ from sqlalchemy import select
 from tracecore.environment import accelerator, current_environment, host_name
 from tracecore.files import fsync_folder, write_durably
 from tracecore.workspace import Workspace
-from tracecore_assets.external_assets.step_record import CheckRecord, InputRecord, OutputRecord, StepRecord, external_namespace, partition_name
+from tracecore_assets.external_assets.step_record import CheckRecord, OutputRecord, StepRecord, external_namespace, partition_name
 from tracecore_lineage.catalog import current_state
 from tracecore_lineage.ledger.sql_tables import EDGES
 from tracecore_schemas.facets import summarize
@@ -82,12 +82,8 @@ def _inputs(recorder: RecordWriter, step: StepRecord) -> Iterator[RunInput]:
             ref = parse_ref(read.ref)
             yield RunInput(role, Artifact(ref.kind, ref.segments[0], f"sha256:{ref.version}"), read.producer or _maker(recorder, read.ref))
         else:
-            yield RunInput(role, _external(recorder, read), _maker(recorder, _external(recorder, read).ref))
-
-
-def _external(recorder: RecordWriter, read: InputRecord) -> Artifact:
-    name = partition_name(read.key, read.partition)
-    return Artifact(ArtifactKind.EXTERNAL, name, read.version, Media.NONE, namespace=external_namespace(recorder.namespace))
+            external = Artifact(ArtifactKind.EXTERNAL, role, read.version, Media.NONE, namespace=external_namespace(recorder.namespace))
+            yield RunInput(role, external, _maker(recorder, external.ref))
 
 
 def _output(recorder: RecordWriter, step: StepRecord, output: OutputRecord) -> Artifact:
@@ -182,13 +178,11 @@ def spool(workspace: Workspace, step: StepRecord) -> Path:
 
 def pending(workspace: Workspace) -> list[Path]:
     """Return the files of pending steps, oldest first."""
-    folder = _folder(workspace)
-    found: list[tuple[int, str, Path]] = []
-    for each in folder.glob("*.json") if folder.is_dir() else ():
+    found: list[tuple[int, Path]] = []
+    for file in _folder(workspace).glob("*.json"):
         with suppress(FileNotFoundError):  # another process has just recorded it
-            if not each.name.startswith("."):
-                found.append((each.stat().st_mtime_ns, each.name, each))
-    return [file for _, _, file in sorted(found)]
+            found.append((file.stat().st_mtime_ns, file))
+    return [file for _, file in sorted(found)]
 
 
 def record_pending(record: Record) -> int:

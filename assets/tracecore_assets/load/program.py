@@ -25,7 +25,7 @@ __all__ = [
     "GateSpec",
     "Release",
     "VehicleProgram",
-    "group_name",
+    "dagster_name",
     "job_name",
     "op_name",
     "program_json_schema",
@@ -161,23 +161,19 @@ RELEASE = "release"
 """Name of the sealed build's asset, and last part of the name of the release run's job."""
 
 
-def _plain(text: str) -> str:
+def dagster_name(text: str) -> str:
+    """Return a name in the characters that Dagster allows: `_` for every other than letters, digits and `_`; a program's is its asset group."""
     return re.sub(r"[^A-Za-z0-9_]", "_", text)
 
 
 def job_name(program: str) -> str:
     """Return the name of the Dagster job that makes a program's builds."""
-    return f"build_{_plain(program)}"
-
-
-def group_name(program: str) -> str:
-    """Return the Dagster group of a program's assets."""
-    return _plain(program)
+    return f"build_{dagster_name(program)}"
 
 
 def op_name(program: str, asset: str) -> str:
     """Return the name of the Dagster op that makes an asset."""
-    return f"{_plain(program)}__{_plain(asset)}"
+    return f"{dagster_name(program)}__{dagster_name(asset)}"
 
 
 def program_json_schema() -> dict[str, Any]:

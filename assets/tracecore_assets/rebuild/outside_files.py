@@ -59,7 +59,7 @@ def plan_inputs(sealed: RecordedBuild, stages: Mapping[str, RegisteredStage], st
                 missing.append(missed)
                 lacking.add(asset)
         missing += [
-            MissingInput("quarantined", name, asset, f"{name} was damaged and left out; its bytes were not kept.") for name, _ in run.quarantined
+            MissingInput("quarantined", name, asset, f"{name} was damaged and left out; its bytes were not kept.") for name in run.quarantined
         ]
         named, unsure = _as_called(asset, run, ports, found)
         missing += unsure
@@ -94,7 +94,7 @@ def _as_called(asset: str, run: RecordedRun, ports: Mapping[str, Files], found: 
     missing: list[MissingInput] = []
     for port, declared in ports.items():
         listed = [str(name) for name in run.params.get(declared.param) or ()]
-        absent = {name for name, _ in run.quarantined} | {str(each.file) for each in _outside(run)} - {each.name for each in found}
+        absent = set(run.quarantined) | {str(each.file) for each in _outside(run)} - {each.name for each in found}
         unmatched = _without(listed, [*(each.name for each in named if each.port == port), *absent])
         known = set(listed)
         renamed = [place for place, each in enumerate(named) if each.port == port and each.name not in known]
@@ -142,7 +142,7 @@ def lay_out(files: Sequence[KeptFile], ports: Mapping[str, Files], folder: Path,
             named[str(root / parts.parts[0]) if declared.nested else str(target)] = None
         paths[port] = list(named)
     # Files that an earlier attempt left are deleted, since stages read whole folders.
-    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+    for path in sorted(folder.rglob("*")):
         if path.is_file() and path not in wanted:
             path.unlink()
     return paths

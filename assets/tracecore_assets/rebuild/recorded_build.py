@@ -44,12 +44,11 @@ class RecordedRun:
     Attributes:
         environment: digest of the installed distributions.
         accelerator: name of the GPU; None without one.
-        quarantined: (name, digest) of the files that it left out.
+        quarantined: names of the files that it left out.
         dependencies: code that it loaded; None for a run without a stage.
     """
 
     id: str
-    asset: str
     plugin: Plugin
     params: Mapping[str, Any]
     seed: int | None
@@ -57,7 +56,7 @@ class RecordedRun:
     environment: str | None
     accelerator: str | None
     inputs: tuple[RecordedInput, ...]
-    quarantined: tuple[tuple[str, str], ...]
+    quarantined: tuple[str, ...]
     dependencies: Dependencies | None = None
 
 
@@ -68,7 +67,6 @@ class RebuildTarget:
     ref: str
     role: str
     asset: str
-    run: str
     made_from: tuple[str, ...]
     facets: Mapping[str, Any]
 
@@ -139,7 +137,6 @@ def read_recorded_build(record: Record, store: Store, name: str) -> RecordedBuil
             ref,
             roles.get(ref, parse_ref(ref).kind),
             _asset(jobs[run], program),
-            run,
             tuple(read.ref for read in inputs.get(run, ())),
             nodes[ref]["facets"],
         )
@@ -147,7 +144,7 @@ def read_recorded_build(record: Record, store: Store, name: str) -> RecordedBuil
         if jobs.get(run, "").startswith(f"{program}.")
     )
     ids = {_asset(jobs[entry["run"]], program): entry["run"] for entry in predicate["artifacts"]}
-    runs = {asset: _run(record, run, asset, inputs.get(run, [])) for asset, run in ids.items()}
+    runs = {asset: _run(record, run, inputs.get(run, [])) for asset, run in ids.items()}
     return RecordedBuild(build, program, data, json.loads(data), runs, targets, stored, erased)
 
 
@@ -184,7 +181,7 @@ def _asset(job: str, program: str) -> str:
     return job.removeprefix(f"{program}.").partition(".")[0]
 
 
-def _run(record: Record, run: str, asset: str, inputs: list[RecordedInput]) -> RecordedRun:
+def _run(record: Record, run: str, inputs: list[RecordedInput]) -> RecordedRun:
     facets = record.recorder.facets(f"run:{run}")
     execution: Any = facets["tracecore_execution"]
     quarantine: Any = facets.get("tracecore_quarantine") or {"files": []}
@@ -192,7 +189,6 @@ def _run(record: Record, run: str, asset: str, inputs: list[RecordedInput]) -> R
     seed = execution.get("seed")
     return RecordedRun(
         run,
-        asset,
         Plugin(**{key: execution["plugin"][key] for key in Plugin.__slots__}),
         execution["params"],
         None if seed is None else int(seed),
@@ -200,6 +196,6 @@ def _run(record: Record, run: str, asset: str, inputs: list[RecordedInput]) -> R
         execution.get("environment_digest"),
         execution.get("accelerator"),
         tuple(inputs),
-        tuple((file["name"], file["digest"]) for file in quarantine["files"]),
+        tuple(file["name"] for file in quarantine["files"]),
         None if loaded is None else dependencies_from(loaded),
     )

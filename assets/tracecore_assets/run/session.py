@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tracecore.errors import NegativeVerdict, TracecoreError
 from tracecore.plugins.host import PluginHost
@@ -16,16 +16,14 @@ from tracecore.system.locks import hold_run, share_store
 from tracecore.workspace import Workspace
 from tracecore_assets.load.program import job_name
 from tracecore_assets.resolve import ResolvedAsset, ResolvedProgram, program_document
+from tracecore_assets.run.progress import Progress
 from tracecore_lineage import Record
 from tracecore_schemas.build import GateOutcome, SealedBuild
 from tracecore_schemas.canonical import jcs
 from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.run import Artifact, CheckRun, Origin, Parent, Run, Unknown
 
-if TYPE_CHECKING:
-    from tracecore_assets.run.progress import Progress
-
-__all__ = ["Session", "rejection", "stored_artifact"]
+__all__ = ["Session", "stored_artifact"]
 
 
 class Session:
@@ -42,7 +40,7 @@ class Session:
         self.program = program
         self.workspace = workspace
         self.host = host
-        self.progress = progress
+        self.progress = progress or Progress(lambda _line: None)
         with ExitStack() as opened:
             self.record = opened.enter_context(Record.open(workspace))
             self.recorder = self.record.recorder
@@ -96,20 +94,14 @@ class Session:
         """
         if name not in self.outcomes:
             task = self._task(self.program.asset(name))  # ensures the inputs first, with progress of their own
-            self.outcomes[name] = self._execute(task)
+            self.progress.begin(task.job, task.stage.name)
+            try:
+                self.outcomes[name] = self.executor.execute(task)
+            except BaseException:
+                self.progress.stopped()
+                raise
+            self.progress.outcome(self.outcomes[name])
         return self.outcomes[name]
-
-    def _execute(self, task: Task) -> Outcome:
-        if self.progress is None:
-            return self.executor.execute(task)
-        self.progress.begin(task.job, task.stage.name)
-        try:
-            outcome = self.executor.execute(task)
-        except BaseException:
-            self.progress.stopped()
-            raise
-        self.progress.outcome(outcome)
-        return outcome
 
     def _task(self, asset: ResolvedAsset) -> Task:
         program = self.program.spec
