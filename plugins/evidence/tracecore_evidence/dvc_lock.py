@@ -1,9 +1,8 @@
 """The import format `dvc`: a project's `dvc.lock` as OpenLineage events, one run per stage.
 
 https://dvc.org/doc/user-guide/project-structure/dvcyaml-files#dvclock-file. Each stage becomes a COMPLETE event with its dependencies as inputs and
-        its
-outs as outputs: datasets of the namespace `dvc` with DVC's hash as version, `external/dvc/<path>@md5:<hex>`. A lock file has no times and no users:
-each event has the time of the Unix epoch, so that the same file always gives the same events.
+its outs as outputs: datasets of the namespace `dvc` with DVC's hash as version, `external/dvc/<path>@md5:<hex>`. A lock file has no times and no
+users: each event has the time of the Unix epoch, so that the same file always gives the same events.
 """
 
 from __future__ import annotations

@@ -135,33 +135,27 @@ def _build(graph: Graph, manifest: Manifest) -> Component:
 
 
 def _component(graph: Graph, node: Mapping[str, Any]) -> Component:
-    from cyclonedx.model.component import Component, ComponentType, Pedigree
+    """Return the component of an artifact, with the models that it was made from as its pedigree."""
+    from cyclonedx.model.component import Pedigree
 
-    ref = node["ref"]
-    is_model = node["kind"] in _MODELS
-    ancestors = [_ancestor(graph.nodes[each]) for each in graph.made_from(ref) if each in graph.nodes and graph.nodes[each]["kind"] in _MODELS]
-    return Component(
-        name=node["name"],
-        group=node["kind"],
-        type=ComponentType.MACHINE_LEARNING_MODEL if is_model else ComponentType.DATA,
-        bom_ref=ref,
-        version=ref.rpartition("@")[2],
-        hashes=_hashes(node["digest"] or ref.rpartition("@")[2]),
-        pedigree=Pedigree(ancestors=ancestors) if ancestors else None,
-        properties=list(_properties(graph, node)),
-    )
+    models = [graph.nodes[each] for each in graph.made_from(node["ref"]) if each in graph.nodes and graph.nodes[each]["kind"] in _MODELS]
+    pedigree = Pedigree(ancestors=[_artifact(each, f"ancestor:{each['ref']}") for each in models]) if models else None
+    return _artifact(node, node["ref"], pedigree=pedigree, properties=list(_properties(graph, node)))
 
 
-def _ancestor(node: Mapping[str, Any]) -> Component:
+def _artifact(node: Mapping[str, Any], bom_ref: str, **members: Any) -> Component:
+    """Return an artifact as a component with the given CycloneDX id; `members` are further fields of `Component`."""
     from cyclonedx.model.component import Component, ComponentType
 
+    number = node["ref"].rpartition("@")[2]
     return Component(
         name=node["name"],
         group=node["kind"],
-        type=ComponentType.MACHINE_LEARNING_MODEL,
-        bom_ref=f"ancestor:{node['ref']}",
-        version=node["ref"].rpartition("@")[2],
-        hashes=_hashes(node["digest"] or ""),
+        type=ComponentType.MACHINE_LEARNING_MODEL if node["kind"] in _MODELS else ComponentType.DATA,
+        bom_ref=bom_ref,
+        version=number,
+        hashes=_hashes(node["digest"] or number),
+        **members,
     )
 
 

@@ -23,6 +23,7 @@ VERBOSITY = "DETAILED"
 """Profiling verbosity of all engines. It changes the engine's bytes, so it is part of the recipe."""
 _NARROW = {"fp4": "fp4", "int4": "int4", "fp8": "fp8", "int8": "int8", "bf16": "bf16", "half": "fp16"}
 _NO_CAPABILITY = frozenset({"NONE", "CURRENT"})
+_LEVELS = {"INTERNAL_ERROR": logging.ERROR, "ERROR": logging.ERROR, "WARNING": logging.WARNING, "VERBOSE": logging.DEBUG}
 _TAKEN_CARE_OF = ("Int64 binding",)  # irrelevant warnings: output types are read from the engine and recorded
 
 
@@ -175,14 +176,6 @@ def _layers(network: Any) -> dict[str, Any]:
 
 def run_logger(trt: ModuleType, log: logging.Logger) -> Any:
     """Return an instance of the builder's logger class that forwards to a child of `log`, counts lines by severity and keeps the last error."""
-    levels = {
-        trt.ILogger.Severity.INTERNAL_ERROR: logging.ERROR,
-        trt.ILogger.Severity.ERROR: logging.ERROR,
-        trt.ILogger.Severity.WARNING: logging.WARNING,
-        trt.ILogger.Severity.INFO: logging.INFO,
-        trt.ILogger.Severity.VERBOSE: logging.DEBUG,
-    }
-
     named = log.getChild(trt.__name__)
 
     class RunLogger(trt.ILogger):  # type: ignore[misc, name-defined]  # the base comes from whichever builder is installed
@@ -194,7 +187,7 @@ def run_logger(trt: ModuleType, log: logging.Logger) -> Any:
             self.last = ""
 
         def log(self, severity: Any, message: str) -> None:
-            level = levels.get(severity, logging.INFO)
+            level = _LEVELS.get(severity.name, logging.INFO)
             if level == logging.WARNING and any(each in message for each in _TAKEN_CARE_OF):
                 level = logging.INFO
             self.counts[logging.getLevelName(level).lower()] += 1

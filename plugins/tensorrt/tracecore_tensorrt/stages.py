@@ -130,13 +130,7 @@ class TensorRT(tc.Stage):
         @property
         def settings(self) -> dict[str, Any]:
             """The builder's settings as they enter the recipe digest."""
-            return {
-                "tf32": self.tf32,
-                "batch": self.batch,
-                "optimization": self.optimization,
-                "workspace_mib": self.workspace_mib,
-                "strongly_typed": True,
-            }
+            return {**self.model_dump(include={"tf32", "batch", "optimization", "workspace_mib"}), "strongly_typed": True}
 
     def run(self, context: tc.Context, params: Params) -> None:
         """Build the engine, and compare it with its source if it can run here."""
