@@ -122,13 +122,13 @@ def build(
     try:
         refuse_other_program(session, request)
         keep_recent_program(opened, resolved.name, program, changes)
-        _run(session, request, run_id)
-        return _answer(session)
+        _run_job(session, request, run_id)
+        return _build_answer(session)
     finally:
         session.close()
 
 
-def _run(session: Session, request: ReleaseRequest, run_id: str) -> None:
+def _run_job(session: Session, request: ReleaseRequest, run_id: str) -> None:
     # Imported late: Dagster takes seconds, and errors of the program are reported before it is needed.
     from tracecore_assets.define.definitions import definitions, release_config
     from tracecore_assets.run.instance import dagster_instance, process_tags
@@ -152,11 +152,11 @@ def _run(session: Session, request: ReleaseRequest, run_id: str) -> None:
         reason = " ".join(error.message.split()) if error is not None else "no reason was given"
         raise RunFailed(f"Dagster could not run the build: {reason}.")
     if isinstance(failure, NegativeVerdict):
-        raise BuildRefused(str(failure), _answer(session)) from failure
+        raise BuildRefused(str(failure), _build_answer(session)) from failure
     raise failure
 
 
-def _answer(session: Session) -> BuildAnswer:
+def _build_answer(session: Session) -> BuildAnswer:
     made: list[str] = []
     reused: list[str] = []
     rejected: list[str] = []

@@ -90,49 +90,49 @@ class ResolvedProgram:
 def resolve(program: VehicleProgram, yaml: YamlSource, host: PluginHost) -> ResolvedProgram:
     """Resolve a program against the installed plugins; raise UsageError, with file and line, for anything unknown, unsuitable or cyclic."""
     if RELEASE in program.assets:
-        raise yaml.problem(_at(RELEASE), f"'{RELEASE}' is the name of the sealed build; give the asset another name.")
+        raise yaml.problem(_asset_path(RELEASE), f"'{RELEASE}' is the name of the sealed build; give the asset another name.")
     stages: dict[str, RegisteredStage] = {}
     for name, spec in program.assets.items():
         try:
             stages[name] = host.stage(spec.stage, spec.plugin)
         except UsageError as problem:
-            raise yaml.problem(_at(name, "plugin"), f"asset '{name}': {problem}") from problem
-    sources = {name: _sources(name, spec, stages, yaml) for name, spec in program.assets.items()}
+            raise yaml.problem(_asset_path(name, "plugin"), f"asset '{name}': {problem}") from problem
+    sources = {name: _resolve_inputs(name, spec, stages, yaml) for name, spec in program.assets.items()}
     assets = []
-    for name in _order(sources, yaml):
+    for name in _execution_order(sources, yaml):
         spec, stage = program.assets[name], stages[name]
         _validate_params(name, spec, stage, yaml)
-        checks = _checks(name, spec, stage, host, yaml)
+        checks = _resolve_checks(name, spec, stage, host, yaml)
         assets.append(ResolvedAsset(name, spec, stage, spec.params, sources[name], checks))
     _validate_gates(program, assets, host, yaml)
     return ResolvedProgram(program, tuple(assets), yaml.base, yaml)
 
 
-def _at(asset: str, *keys: str | int) -> KeyPath:
+def _asset_path(asset: str, *keys: str | int) -> KeyPath:
     return ("attributes", "assets", asset, *keys)
 
 
-def _sources(name: str, spec: AssetSpec, stages: Mapping[str, RegisteredStage], yaml: YamlSource) -> tuple[InputSource, ...]:
+def _resolve_inputs(name: str, spec: AssetSpec, stages: Mapping[str, RegisteredStage], yaml: YamlSource) -> tuple[InputSource, ...]:
     ports = stages[name].stage_class.inputs()
     for port in spec.inputs:
         if port not in ports:
             none = f"The stage '{stages[name].name}' takes no inputs."
-            raise yaml.problem(_at(name, "inputs", port), f"asset '{name}' has no input '{port}'. {suggestion(port, ports, none_known=none)}")
+            raise yaml.problem(_asset_path(name, "inputs", port), f"asset '{name}' has no input '{port}'. {suggestion(port, ports, none_known=none)}")
     found = []
     for port, declared in ports.items():
         if port in spec.inputs:
-            found.append(_source(name, port, declared, spec.inputs[port], stages, yaml))
+            found.append(_resolve_input(name, port, declared, spec.inputs[port], stages, yaml))
         elif not declared.optional:
-            fitting = _fitting(declared, stages)
+            fitting = _fitting_outputs(declared, stages)
             offer = f"Outputs of that kind: {', '.join(fitting)}." if fitting else f"Declared assets: {', '.join(stages)}."
             raise yaml.problem(
-                _at(name, "inputs"), f"asset '{name}' needs an input '{port}' (a {declared.kind}), which the program does not supply. {offer}"
+                _asset_path(name, "inputs"), f"asset '{name}' needs an input '{port}' (a {declared.kind}), which the program does not supply. {offer}"
             )
     return tuple(found)
 
 
-def _source(name: str, port: str, declared: Input[Any], target: str, stages: Mapping[str, RegisteredStage], yaml: YamlSource) -> InputSource:
-    where = _at(name, "inputs", port)
+def _resolve_input(name: str, port: str, declared: Input[Any], target: str, stages: Mapping[str, RegisteredStage], yaml: YamlSource) -> InputSource:
+    where = _asset_path(name, "inputs", port)
     asset, dot, output = target.partition(".")
     if asset not in stages:
         raise yaml.problem(
@@ -147,7 +147,7 @@ def _source(name: str, port: str, declared: Input[Any], target: str, stages: Map
     elif output not in outputs:
         raise yaml.problem(where, f"input '{port}' of '{name}': '{asset}' has no output '{output}'. {suggestion(output, outputs)}")
     if not _fits(outputs[output], declared):
-        every = [f"'{each}'" for each in _fitting(declared, stages) if not each.startswith(f"{name}.")]
+        every = [f"'{each}'" for each in _fitting_outputs(declared, stages) if not each.startswith(f"{name}.")]
         fitting = [each for each in every if each.startswith(f"'{asset}.")] or every
         offer = f"Write {' or '.join(fitting)}." if fitting else "No other asset of the program makes one."
         raise yaml.problem(where, f"input '{port}' of '{name}' takes {_type(declared)}, but '{target}' is {_type(outputs[output])}. {offer}")
@@ -167,17 +167,17 @@ def _fits(output: Output, declared: Input[Any]) -> bool:
     return output.table.recorded.fits(declared.table.name)
 
 
-def _fitting(declared: Input[Any], stages: Mapping[str, RegisteredStage]) -> list[str]:
+def _fitting_outputs(declared: Input[Any], stages: Mapping[str, RegisteredStage]) -> list[str]:
     return [f"{asset}.{name}" for asset, stage in stages.items() for name, output in stage.stage_class.outputs().items() if _fits(output, declared)]
 
 
-def _order(sources: Mapping[str, tuple[InputSource, ...]], yaml: YamlSource) -> list[str]:
+def _execution_order(sources: Mapping[str, tuple[InputSource, ...]], yaml: YamlSource) -> list[str]:
     graph = {name: list(dict.fromkeys(source.asset for source in each)) for name, each in sources.items()}
     try:
         return list(TopologicalSorter(graph).static_order())
     except CycleError as error:
         cycle: list[str] = error.args[1]  # in data-flow order, the first asset repeated at the end
-        raise yaml.problem(_at(cycle[0], "inputs"), f"the assets form a cycle: {' -> '.join(cycle)}. Remove one of these inputs.") from error
+        raise yaml.problem(_asset_path(cycle[0], "inputs"), f"the assets form a cycle: {' -> '.join(cycle)}. Remove one of these inputs.") from error
 
 
 def _validate_params(name: str, spec: AssetSpec, stage: RegisteredStage, yaml: YamlSource) -> None:
@@ -187,20 +187,20 @@ def _validate_params(name: str, spec: AssetSpec, stage: RegisteredStage, yaml: Y
         inner = "".join(f".{part}" for part in location)
         return f"of asset '{name}' (parameters{inner} of stage '{stage.name}')", () if location else model.model_fields
 
-    validate(model, dict(spec.params), yaml, _at(name, "params"), known)
+    validate(model, dict(spec.params), yaml, _asset_path(name, "params"), known)
 
 
-def _checks(name: str, spec: AssetSpec, stage: RegisteredStage, host: PluginHost, yaml: YamlSource) -> tuple[CheckPlan, ...]:
+def _resolve_checks(name: str, spec: AssetSpec, stage: RegisteredStage, host: PluginHost, yaml: YamlSource) -> tuple[CheckPlan, ...]:
     """Return the checks of an asset: those declared by the stage, and those added by the program."""
     own = {check for output in stage.stage_class.outputs().values() for check in output.checks} | set(stage.stage_class.checks)
     for setting in spec.checks:
         if setting.rpartition("/")[2] not in host.checks:
             offer = suggestion(setting, {*own, *host.checks})
-            raise yaml.problem(_at(name, "checks", setting), f"asset '{name}' names an unknown check '{setting}'. {offer}")
+            raise yaml.problem(_asset_path(name, "checks", setting), f"asset '{name}' names an unknown check '{setting}'. {offer}")
     try:
         chosen = choose_checks(stage, spec.checks, name, host)
     except UsageError as problem:
-        raise yaml.problem(_at(name, *(("checks",) if spec.checks else ())), str(problem)) from problem
+        raise yaml.problem(_asset_path(name, *(("checks",) if spec.checks else ())), str(problem)) from problem
     plans = []
     for check, port, key in chosen:
         settings = spec.checks.get(key, {}) if key is not None else {}

@@ -61,16 +61,16 @@ def why_stale(workspace: NamedWorkspace, asset: str, program: str | Path | None 
     from tracecore_lineage import Record
 
     opened = Workspace.open(workspace)
-    resolved, found = _find(opened, asset, program, PluginHost.load(workspace.settings))
+    resolved, found = _find_asset(opened, asset, program, PluginHost.load(workspace.settings))
     job = f"{resolved.name}.{found.name}"
     with Record.open(opened) as record:
-        made = _newest(record, resolved, found, next(iter(found.outputs)))
+        made = _newest_version(record, resolved, found, next(iter(found.outputs)))
         if made is None:
             return StaleAnswer(job, None, ())
         trace = record.trace(made.ref)
         run = next(str(node["run"]) for node in trace["nodes"] if node["ref"] == made.ref)
         read = [(edge["role"], edge["ref"]) for edge in trace["edges"] if edge["run"] == run and edge["direction"] == "input"]
-        members = _members(trace["edges"], run, {ref for role, ref in read if role in found.stage_class.inputs()})
+        members = _folder_members(trace["edges"], run, {ref for role, ref in read if role in found.stage_class.inputs()})
         facets: Mapping[str, Any] = record.recorder.facets(f"run:{run}")
         not_taken = (facets.get("tracecore_quarantine") or {}).get("not_taken", ())
         changes = [*_parameters(resolved, found, facets["tracecore_execution"]), *_inputs(record, resolved, found, read, members, not_taken)]
@@ -81,7 +81,7 @@ def why_stale(workspace: NamedWorkspace, asset: str, program: str | Path | None 
     return StaleAnswer(job, run, tuple(changes), patches)
 
 
-def _find(workspace: Workspace, asset: str, program: str | Path | None, host: PluginHost) -> tuple[ResolvedProgram, ResolvedAsset]:
+def _find_asset(workspace: Workspace, asset: str, program: str | Path | None, host: PluginHost) -> tuple[ResolvedProgram, ResolvedAsset]:
     entries = recent_programs(workspace)
     if program is not None:
         name = load_program(program, host=host).name
@@ -97,7 +97,7 @@ def _find(workspace: Workspace, asset: str, program: str | Path | None, host: Pl
     raise UsageError(f"No program that is built here has an asset '{asset}'. {suggestion(asset, known)}")
 
 
-def _newest(record: Record, program: ResolvedProgram, asset: ResolvedAsset, port: str) -> Artifact | None:
+def _newest_version(record: Record, program: ResolvedProgram, asset: ResolvedAsset, port: str) -> Artifact | None:
     return record.recorder.newest(asset.outputs[port].kind, f"{program.name}.{asset.role(port)}")
 
 
@@ -110,17 +110,17 @@ def _parameters(program: ResolvedProgram, asset: ResolvedAsset, then: Mapping[st
     before = {name: value for name, value in then["params"].items() if name not in files}
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name) or (name in before) != (name in now):
-            yield Change("parameter", name, _shown(before, name), _shown(now, name))
+            yield Change("parameter", name, _text_of(before, name), _text_of(now, name))
     seed = str(program.spec.seed if asset.spec.seed is None else asset.spec.seed)
     if then.get("seed") != seed:
         yield Change("parameter", "seed", then.get("seed"), seed)
 
 
-def _shown(values: Mapping[str, Any], name: str) -> str | None:
+def _text_of(values: Mapping[str, Any], name: str) -> str | None:
     return str(values[name]) if name in values else None
 
 
-def _members(edges: Sequence[Edge], run: str, supplied: set[str]) -> set[str]:
+def _folder_members(edges: Sequence[Edge], run: str, supplied: set[str]) -> set[str]:
     """Return the refs of files that a run took from a folder supplied by an input; they change only with that input."""
     took = {edge["run"] for edge in edges if edge["direction"] == "input" and edge["ref"] in supplied} - {run}
     return {edge["ref"] for edge in edges if edge["direction"] == "output" and edge["run"] in took}
@@ -133,7 +133,7 @@ def _inputs(
     ports = asset.stage_class.inputs()
     then = {role: ref for role, ref in read if role in ports}
     for source in asset.sources:
-        known = _newest(record, program, program.asset(source.asset), source.output)
+        known = _newest_version(record, program, program.asset(source.asset), source.output)
         now = None if known is None else known.ref
         if then.get(source.port) != now:
             yield Change("input", source.port, then.get(source.port), now)

@@ -96,7 +96,7 @@ def _page(items: Sequence[T], key: Callable[[T], str], *, first: int | None, aft
     count = DEFAULT_PAGE if first is None else first
     if not 0 <= count <= DEFAULT_LIMITS.page:
         raise UsageError(f"'first' is {count}; expected 0 to {DEFAULT_LIMITS.page}.")
-    start = 0 if after is None else _index(items, key, after) + 1
+    start = 0 if after is None else _index_of_cursor(items, key, after) + 1
     page = items[start : start + count]
     edges = [Edge(cursor=base64.urlsafe_b64encode((_CURSOR_PREFIX + key(item)).encode()).decode(), node=item) for item in page]
     info = PageInfo(
@@ -108,7 +108,7 @@ def _page(items: Sequence[T], key: Callable[[T], str], *, first: int | None, aft
     return Connection(page_info=info, edges=edges, total_count=len(items))
 
 
-def _index(items: Sequence[T], key: Callable[[T], str], cursor: str) -> int:
+def _index_of_cursor(items: Sequence[T], key: Callable[[T], str], cursor: str) -> int:
     try:
         text = base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):

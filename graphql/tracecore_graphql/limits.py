@@ -108,13 +108,13 @@ def read_document(text: str, variables: Mapping[str, Any], costs: Mapping[str, C
     size = len(json.dumps(variables)) if variables else 0
     if size > limits.variables_bytes:
         raise LimitExceeded(f"The variables have {size} bytes; at most {limits.variables_bytes} are allowed.")
-    _lex(text, limits)
+    _check_tokens(text, limits)
     document = parse(text, no_location=False, max_tokens=limits.tokens + 2)
     _Measurer(document, variables, costs, limits).check()
     return document
 
 
-def _lex(text: str, limits: Limits) -> None:
+def _check_tokens(text: str, limits: Limits) -> None:
     """Raise LimitExceeded for too many tokens or open brackets; the parser is recursive, so nesting is checked before it runs."""
     lexer = Lexer(Source(text))
     tokens = open_brackets = 0
@@ -146,7 +146,7 @@ class _Measurer:
     def check(self) -> None:
         """Measure operations and fragments; raise LimitExceeded if one exceeds a bound."""
         for operation in self.operations:
-            found = self._selections(operation.selection_set, level=1, root=True)
+            found = self._measure_selections(operation.selection_set, level=1, root=True)
             limits = self.limits
             for what, value, bound in (
                 ("nests selections", found.height, limits.nesting),
@@ -159,12 +159,12 @@ class _Measurer:
                     raise LimitExceeded(f"The operation {what}: {shown}; at most {bound} is allowed. Ask for less, or in several requests.")
         # Fragments that no operation spreads still go through validation.
         for name in self.fragments:
-            self._fragment(name, level=1, root=False)
+            self._measure_fragment(name, level=1, root=False)
         name, count = max(self.names.items(), key=lambda item: item[1], default=("", 0))
         if count > self.limits.same_name:
             raise LimitExceeded(f"The document has the field '{name}' {count} times; at most {self.limits.same_name} times is allowed.")
 
-    def _selections(self, selection_set: SelectionSetNode | None, *, level: int, root: bool) -> _Measure:
+    def _measure_selections(self, selection_set: SelectionSetNode | None, *, level: int, root: bool) -> _Measure:
         if selection_set is None:
             return _Measure()
         if level > self.limits.nesting:
@@ -172,11 +172,11 @@ class _Measurer:
         depth = height = aliases = cost = 0
         for selection in selection_set.selections:
             if isinstance(selection, FieldNode):
-                found = self._field(selection, level=level, root=root)
+                found = self._measure_field(selection, level=level, root=root)
             elif isinstance(selection, FragmentSpreadNode):
-                found = self._fragment(selection.name.value, level=level + 1, root=root)
+                found = self._measure_fragment(selection.name.value, level=level + 1, root=root)
             else:
-                found = self._selections(selection.selection_set, level=level + 1, root=root)  # type: ignore[attr-defined]  # the third kind of selection is the inline fragment
+                found = self._measure_selections(selection.selection_set, level=level + 1, root=root)  # type: ignore[attr-defined]  # the third kind of selection is the inline fragment
             depth = max(depth, found.depth)
             height = max(height, found.height)
             # Saturating: exponential expansion would make huge integers, and a value far over the bound needs no exact number.
@@ -184,15 +184,15 @@ class _Measurer:
             cost = min(cost + found.cost, _FAR)
         return _Measure(depth, height + 1, aliases, cost)
 
-    def _field(self, field: FieldNode, *, level: int, root: bool) -> _Measure:
+    def _measure_field(self, field: FieldNode, *, level: int, root: bool) -> _Measure:
         name = field.name.value
         self.names[field.alias.value if field.alias else name] += 1
-        below = self._selections(field.selection_set, level=level + 1, root=False)
+        below = self._measure_selections(field.selection_set, level=level + 1, root=False)
         cost = self.costs.get(name, _DEFAULT_COST) if root else _DEFAULT_COST
-        factor = self._page(field) if cost.paged else 1
+        factor = self._page_size(field) if cost.paged else 1
         return _Measure(below.depth + 1, below.height, below.aliases + (field.alias is not None), min(cost.own + factor * below.cost, _FAR))
 
-    def _fragment(self, name: str, *, level: int, root: bool) -> _Measure:
+    def _measure_fragment(self, name: str, *, level: int, root: bool) -> _Measure:
         fragment = self.fragments.get(name)
         if fragment is None:
             return _Measure()  # reported by validation
@@ -201,11 +201,11 @@ class _Measurer:
             raise LimitExceeded(f"The fragment '{name}' spreads itself.")
         if key not in self.measured:
             self.open.add(key)
-            self.measured[key] = self._selections(fragment.selection_set, level=level, root=root)
+            self.measured[key] = self._measure_selections(fragment.selection_set, level=level, root=root)
             self.open.discard(key)
         return self.measured[key]
 
-    def _page(self, field: FieldNode) -> int:
+    def _page_size(self, field: FieldNode) -> int:
         """Return the number of items that a connection may return; an invalid `first`, which validation refuses, counts as the largest page."""
         for argument in field.arguments:
             if argument.name.value == "first":

@@ -37,7 +37,7 @@ Long = NewType("Long", int)
 JSON = NewType("JSON", object)
 
 
-def _integer(value: Any) -> int:
+def _check_integer(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"Expected an integer, found {value!r}.")
     return value
@@ -47,8 +47,8 @@ SCALARS: dict[object, ScalarDefinition] = {
     Long: strawberry.scalar(
         name="Long",
         description="A whole number of up to 53 bits: sizes in bytes, counts of rows.",
-        serialize=_integer,
-        parse_value=_integer,
+        serialize=_check_integer,
+        parse_value=_check_integer,
     ),
     JSON: strawberry.scalar(
         name="JSON",

@@ -63,7 +63,7 @@ class ThreadSlots:
 
         task = asyncio.ensure_future(to_thread.run_sync(begin, limiter=self._limiter))
         self._working.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._discard_task)
         try:
             done, _ = await asyncio.wait({task}, timeout=seconds)
         except asyncio.CancelledError:
@@ -77,7 +77,7 @@ class ThreadSlots:
         task.cancel()
         raise Busy
 
-    def _ended(self, task: asyncio.Task[object]) -> None:
+    def _discard_task(self, task: asyncio.Task[object]) -> None:
         self._working.discard(task)
         if not task.cancelled():
             task.exception()  # retrieved, so that asyncio does not log it as never retrieved
@@ -144,7 +144,7 @@ def application(record: Record, tokens: TokenStore, *, limits: Limits = DEFAULT_
 
     app = Starlette(
         routes=[Route("/health", health, methods=["GET"]), Route("/graphql", graphql, methods=["POST"])],
-        exception_handlers={HTTPException: _refused, Exception: _unexpected},
+        exception_handlers={HTTPException: _error_response, Exception: _internal_error_response},
     )
     app.add_middleware(TokenGate, tokens=tokens)
     return app
@@ -192,12 +192,12 @@ def _json(status: int, body: Any, headers: Mapping[str, str] | None = None) -> J
     return JSONResponse(body, status, {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})})
 
 
-async def _refused(request: Request, error: Exception) -> Response:
+async def _error_response(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException), "registered for HTTPException"
     routed = {404: f"Nothing is at {request.url.path}; ask POST /graphql.", 405: f"{request.url.path} does not take {request.method}."}
     return _problem(error.status_code, routed.get(error.status_code, error.detail), error.headers)
 
 
-async def _unexpected(_request: Request, _error: Exception) -> Response:
+async def _internal_error_response(_request: Request, _error: Exception) -> Response:
     # Starlette's outermost middleware logs the traceback when it raises the error again.
     return _problem(500, "Something went wrong on the server; its log has it.")

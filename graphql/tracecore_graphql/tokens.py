@@ -72,7 +72,7 @@ class TokenStore:
             raise UsageError(f"A token that expires at {expires.isoformat()} would never be valid: it is {now.isoformat(timespec='seconds')} now.")
         text = _PREFIX + secrets.token_urlsafe(32)
         token = Token(secrets.token_hex(4), role, _hash(text), now.isoformat(), expires.astimezone(UTC).isoformat())
-        self._change(lambda tokens: (*tokens, token))
+        self._change_file(lambda tokens: (*tokens, token))
         return text
 
     def revoke(self, token_id: str) -> Token:
@@ -81,19 +81,19 @@ class TokenStore:
         if token_id not in known:
             raise UsageError(f"There is no token {token_id!r}. 'tracecore token list' shows the ids.")
         now = self._clock().isoformat()
-        self._change(lambda tokens: tuple(replace(t, revoked_at=t.revoked_at or now) if t.id == token_id else t for t in tokens))
+        self._change_file(lambda tokens: tuple(replace(t, revoked_at=t.revoked_at or now) if t.id == token_id else t for t in tokens))
         return known[token_id]
 
     def all(self) -> tuple[Token, ...]:
         """Return all tokens, oldest first; raise UsageError if the file is damaged."""
-        return tuple(self._known().values())
+        return tuple(self._tokens_by_hash().values())
 
     def find(self, text: str) -> Token | None:
         """Return the valid token with a given text; None if it does not exist, has expired or was revoked."""
-        found = self._known().get(_hash(text))  # timing may reveal only the hash, which can't be reversed
+        found = self._tokens_by_hash().get(_hash(text))  # timing may reveal only the hash, which can't be reversed
         return found if found is not None and found.state(self._clock()) == "valid" else None
 
-    def _known(self) -> dict[str, Token]:
+    def _tokens_by_hash(self) -> dict[str, Token]:
         """Return all tokens by hash; the file is reread if it has changed, so that revocation takes effect at once."""
         try:
             stat = self._file.stat()
@@ -102,17 +102,17 @@ class TokenStore:
         stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
         seen = self._seen
         if seen is None or seen[0] != stamp:
-            self._seen = seen = (stamp, {token.sha256: token for token in self._read()})
+            self._seen = seen = (stamp, {token.sha256: token for token in self._read_file()})
         return seen[1]
 
-    def _read(self) -> tuple[Token, ...]:
+    def _read_file(self) -> tuple[Token, ...]:
         try:
             kept = json.loads(self._file.read_text(encoding="utf-8"))
             return tuple(Token(**{**item, "role": Role(item["role"])}) for item in kept["tokens"])
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise UsageError(f"The token file {self._file} can't be read ({error}). Delete it and make new tokens.") from error
 
-    def _change(self, change: Callable[[tuple[Token, ...]], tuple[Token, ...]]) -> None:
+    def _change_file(self, change: Callable[[tuple[Token, ...]], tuple[Token, ...]]) -> None:
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             with hold_named(self._folder, "tokens"):

@@ -11,7 +11,7 @@ import tracecore as tc
 from tracecore.errors import RunFailed
 from tracecore.plugins.objects import OBJECT_TYPES, UnfitError
 from tracecore.running.context import _facet
-from tracecore_assets.release.gates import _judge
+from tracecore_assets.release.gates import _evaluate_gate
 
 _X = tc.Column("x", "string", "x")
 _SCHEMA = {"description": "Wet.", "type": "object", "required": ["wet"]}
@@ -61,7 +61,7 @@ def test_a_facet_that_cannot_be_summarized_names_its_first_cause() -> None:
 def test_a_gate_that_returns_no_valid_result_is_named(result: Any) -> None:
     found = SimpleNamespace(item=SimpleNamespace(evaluate=lambda _evidence, _asked: result), entry_point="night")
     with pytest.raises(RunFailed, match=r"The gate 'dark' of plugin 'night' must return a GateResult"):
-        _judge("dark", "dark", {}, None, SimpleNamespace(gate=lambda _name: found))  # type: ignore[arg-type]
+        _evaluate_gate("dark", "dark", {}, None, SimpleNamespace(gate=lambda _name: found))  # type: ignore[arg-type]
 
 
 def test_a_usage_error_of_a_gate_names_the_gate_and_its_plugin() -> None:
@@ -70,4 +70,4 @@ def test_a_usage_error_of_a_gate_names_the_gate_and_its_plugin() -> None:
 
     found = SimpleNamespace(item=SimpleNamespace(evaluate=evaluate), entry_point="night")
     with pytest.raises(tc.UsageError, match=r"The gate 'dark' of plugin 'night' refused to judge: No frame is at hand\."):
-        _judge("dark", "dark", {}, None, SimpleNamespace(gate=lambda _name: found))  # type: ignore[arg-type]
+        _evaluate_gate("dark", "dark", {}, None, SimpleNamespace(gate=lambda _name: found))  # type: ignore[arg-type]

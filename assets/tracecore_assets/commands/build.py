@@ -20,9 +20,9 @@ class VariadicCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Repeat each option before its further values, then parse as usual."""
-        return super().parse_args(ctx, self._spelled_out(args))
+        return super().parse_args(ctx, self._repeat_options(args))
 
-    def _spelled_out(self, args: list[str]) -> list[str]:
+    def _repeat_options(self, args: list[str]) -> list[str]:
         options = {name: option for option in self.params if isinstance(option, click.Option) for name in option.opts}
         # Index of each word that is not an option's only value, with the repeatable option that it may belong to.
         free: list[tuple[int, str | None]] = []
@@ -111,15 +111,15 @@ def command(
         if as_json:
             emit_json(refused.answer.document())
         elif refused.answer.gates:
-            _show(name, refused.answer)
+            _print_answer(name, refused.answer)
         raise
     if as_json:
         emit_json(answer.document())
     else:
-        _show(name, answer)
+        _print_answer(name, answer)
 
 
-def _show(name: str, answer: BuildAnswer) -> None:
+def _print_answer(name: str, answer: BuildAnswer) -> None:
     """Print the summary of a build: its state, failed checks, KPIs with their gates, then every gate."""
     from dataclasses import asdict
 

@@ -52,7 +52,7 @@ def command(directory: Path | None, source: str, workspace: NamedWorkspace, as_j
         record.recorder.keys.ensure()
     dagster_home(opened)
     if text is not None:
-        _write(program, text)
+        _write_program(program, text)
     keep_recent_program(opened, name, program, Overrides())
     if directory is not None and workspace.directory is None and home and opened.root.resolve() != (folder / DEFAULT).resolve():
         own = shlex.join(["tracecore", "init", str(folder), "--workspace", str(folder / DEFAULT)])
@@ -62,10 +62,10 @@ def command(directory: Path | None, source: str, workspace: NamedWorkspace, as_j
         return
     click.echo(f"workspace {opened.root} ({opened.slug})")
     click.echo(f"program   {program} ({name}, {'new' if text is not None else 'was there, left as it is'})")
-    click.echo(f"next      edit it, then: {shlex.join(_next(program, opened, workspace))}")
+    click.echo(f"next      edit it, then: {shlex.join(_next_command(program, opened, workspace))}")
 
 
-def _write(program: Path, text: bytes) -> None:
+def _write_program(program: Path, text: bytes) -> None:
     try:
         program.parent.mkdir(parents=True, exist_ok=True)
         program.write_bytes(text)
@@ -73,7 +73,7 @@ def _write(program: Path, text: bytes) -> None:
         raise UsageError(f"A program can't be written at {program}: {error.strerror or error}.") from error
 
 
-def _next(program: Path, opened: Workspace, workspace: NamedWorkspace) -> list[str]:
+def _next_command(program: Path, opened: Workspace, workspace: NamedWorkspace) -> list[str]:
     """Return the command line of the first build, with --workspace if the default is another workspace."""
     elsewhere = Workspace.locate(replace(workspace, directory=None)).resolve() != opened.root.resolve()
     named = ["--workspace", str(opened.root)] if elsewhere else []

@@ -61,7 +61,7 @@ def command(ctx: click.Context, build: str, folder: Path | None, keep: bool, wor
     if as_json:
         emit_json(answer.document())
     else:
-        click.echo(_text(answer))
+        click.echo(_answer_text(answer))
     if answer.workspace is not None:
         say(f"The scratch workspace is {answer.workspace}.")
     if not answer.ok:
@@ -86,7 +86,7 @@ def _print_before(line: Callable[[str], object], missing: tuple[MissingInput, ..
         line("  nothing is lacking, and everything is as it was recorded")
 
 
-def _text(answer: RebuildAnswer) -> str:
+def _answer_text(answer: RebuildAnswer) -> str:
     from collections import Counter
 
     from tracecore_lineage.present.words import short_ref

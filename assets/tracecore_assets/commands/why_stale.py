@@ -43,12 +43,12 @@ def command(asset: str, program: str | None, patch: bool, workspace: NamedWorksp
     else:
         click.echo(f"{answer.asset} would be made again:")
         for change in answer.changes:
-            click.echo(f"  {change.part:<10} {change.name}: {_short(change.then)} then, {_short(change.now)} now")
+            click.echo(f"  {change.part:<10} {change.name}: {_shorten(change.then)} then, {_shorten(change.now)} now")
             if patch and change.part == "code":
                 click.echo(answer.patches.get(change.name, "    no text of one of the versions is available"))
 
 
-def _short(value: str | None) -> str:
+def _shorten(value: str | None) -> str:
     if value is None:
         return "none"
     head, at, version = value.rpartition("@")

@@ -44,18 +44,18 @@ def sample_frames(frames: pads.Dataset, boxes: pads.Dataset | None = None) -> st
     `frames` has `FRAME_COLUMNS`, `boxes` has `BOX_COLUMNS`; frames with boxes are preferred.
     """
     index = frames.to_table(columns=["drive", "frame_id", "timestamp_ns"])
-    by_frame = _boxes(boxes) if boxes is not None else {}
-    chosen = _spread(index, by_frame)
+    by_frame = _marks_by_frame(boxes) if boxes is not None else {}
+    chosen = _choose_frames(index, by_frame)
     if not chosen:
         return None
     tiles = (
         draw_tile(
             AnnotatedImage(row["image"], caption=f"{row['drive']}  {row['timestamp_ns']}", marks=by_frame.get(row["frame_id"], ())), _TILE_WIDTH
         )
-        for row in _rows(frames, chosen)
+        for row in _read_frames(frames, chosen)
     )
     shown = [tile for tile in tiles if tile is not None]  # None for an image that can't be decoded, which the table's checks report
-    return _markdown(contact_sheet(shown, _COLUMNS), "sample frames") if shown else None
+    return _image_markdown(contact_sheet(shown, _COLUMNS), "sample frames") if shown else None
 
 
 def picture_markdown(picture: bytes, format: str, name: str) -> str:  # noqa: A002  # the image format
@@ -66,10 +66,10 @@ def picture_markdown(picture: bytes, format: str, name: str) -> str:  # noqa: A0
         return f"![{name}](data:image/{format};base64,{base64.b64encode(picture).decode()})"
     with Image.open(io.BytesIO(picture)) as image:
         image.thumbnail((1400, 1400))
-        return _markdown(image.convert("RGB"), name)
+        return _image_markdown(image.convert("RGB"), name)
 
 
-def _boxes(table: pads.Dataset) -> dict[str, list[Mark]]:
+def _marks_by_frame(table: pads.Dataset) -> dict[str, list[Mark]]:
     typed = "type" in table.schema.names
     columns = ["frame_id", "x", "y", "width", "height", "category", *(["type"] if typed else [])]
     found: dict[str, list[Mark]] = {}
@@ -83,7 +83,7 @@ def _boxes(table: pads.Dataset) -> dict[str, list[Mark]]:
     return found
 
 
-def _spread(index: pa.Table, by_frame: Mapping[str, Sequence[Mark]]) -> list[tuple[str, int]]:
+def _choose_frames(index: pa.Table, by_frame: Mapping[str, Sequence[Mark]]) -> list[tuple[str, int]]:
     """Return (drive, timestamp in ns) of a few evenly spaced frames, of those with boxes if there are any."""
     rows = sorted(index.to_pylist(), key=lambda row: (row["drive"], row["timestamp_ns"], row["frame_id"]))
     preferred = [row for row in rows if row["frame_id"] in by_frame] or rows
@@ -92,7 +92,7 @@ def _spread(index: pa.Table, by_frame: Mapping[str, Sequence[Mark]]) -> list[tup
     return [(row["drive"], row["timestamp_ns"]) for row in chosen]
 
 
-def _rows(frames: pads.Dataset, chosen: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
+def _read_frames(frames: pads.Dataset, chosen: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
     import pyarrow.compute as pc
 
     # Drive and time prune partitions and row groups, so that only a few images are read.
@@ -101,7 +101,7 @@ def _rows(frames: pads.Dataset, chosen: Sequence[tuple[str, int]]) -> list[dict[
     return sorted(rows, key=lambda row: (row["drive"], row["timestamp_ns"], row["frame_id"]))[:_TILES]
 
 
-def _markdown(image: Image, name: str) -> str:
+def _image_markdown(image: Image, name: str) -> str:
     while True:
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=80)
@@ -136,13 +136,13 @@ def read_curves(folder: Path) -> Curves | None:
         document: Any = loads_strict((folder / FILE).read_bytes())
         if document["type"] != _TYPE:
             return None
-        series = [(str(each["name"]), _numbers(each["values"])) for each in document["series"]]
-        return Curves(str(document["x"]["name"]), _numbers(document["x"]["values"]), series)
+        series = [(str(each["name"]), _floats(each["values"])) for each in document["series"]]
+        return Curves(str(document["x"]["name"]), _floats(document["x"]["values"]), series)
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
 
 
-def _numbers(values: Sequence[Any]) -> list[float]:
+def _floats(values: Sequence[Any]) -> list[float]:
     return [float(value) if isinstance(value, int | float) else math.nan for value in values]
 
 
@@ -183,8 +183,8 @@ def artifact_metadata(artifact: Artifact, run_id: str, *, reused: bool, store: A
 
     `quarantine` is the run's `tracecore_quarantine` facet, if it left files out.
     """
-    kpis, plotted = _kpis(artifact)
-    found: Metadata = {**_pictures(artifact, store, list(inputs)), **kpis, **_quarantine(quarantine)}
+    kpis, plotted = _kpi_metadata(artifact)
+    found: Metadata = {**_sample_metadata(artifact, store, list(inputs)), **kpis, **_quarantine_metadata(quarantine)}
     if artifact.unknowns:
         found["unknowns"] = _table([{"what": unknown.what, "why": unknown.why} for unknown in artifact.unknowns])
     found |= {
@@ -203,10 +203,10 @@ def artifact_metadata(artifact: Artifact, run_id: str, *, reused: bool, store: A
     if artifact.schema:
         columns = [dg.TableColumn(field.name, field.type, description=field.description or None) for field in artifact.schema]
         found["dagster/column_schema"] = dg.TableSchema(columns)
-    return found | _facets(artifact) | plotted
+    return found | _facet_metadata(artifact) | plotted
 
 
-def _quarantine(facet: JSON) -> Metadata:
+def _quarantine_metadata(facet: JSON) -> Metadata:
     files = facet.get("files") if isinstance(facet, Mapping) else None
     if not isinstance(files, Sequence) or not files:
         return {}
@@ -217,7 +217,7 @@ def _table(rows: Sequence[Mapping[str, str | int | float | bool]]) -> dg.TableMe
     return dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows[:_MAX_ROWS]])
 
 
-def _kpis(artifact: Artifact) -> tuple[Metadata, Metadata]:
+def _kpi_metadata(artifact: Artifact) -> tuple[Metadata, Metadata]:
     """Return a report's KPIs as a table, and as single numbers, which Dagster plots over all materializations."""
     kpis = [kpi for name, kpi in read_kpis({"": artifact.facets}).items() if name == kpi.name]
     if not kpis:
@@ -226,9 +226,9 @@ def _kpis(artifact: Artifact) -> tuple[Metadata, Metadata]:
     rows = [
         {
             "kpi": kpi.name,
-            "value": f"{_number(kpi.value)} {kpi.unit}".rstrip(),
-            **({"95 % interval": " to ".join(map(_number, kpi.interval)) if kpi.interval else "-"} if measured else {}),
-            "baseline": _number(kpi.baseline),
+            "value": f"{_format_number(kpi.value)} {kpi.unit}".rstrip(),
+            **({"95 % interval": " to ".join(map(_format_number, kpi.interval)) if kpi.interval else "-"} if measured else {}),
+            "baseline": _format_number(kpi.baseline),
         }
         for kpi in kpis
     ]
@@ -236,11 +236,11 @@ def _kpis(artifact: Artifact) -> tuple[Metadata, Metadata]:
     return {"kpis": _table(rows)}, plotted
 
 
-def _number(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _facets(artifact: Artifact) -> Metadata:
+def _facet_metadata(artifact: Artifact) -> Metadata:
     return {
         name.removeprefix("tracecore_"): dg.MetadataValue.json(facet)
         for name, facet in artifact.facets.items()
@@ -248,20 +248,20 @@ def _facets(artifact: Artifact) -> Metadata:
     }
 
 
-def _pictures(artifact: Artifact, store: Any, inputs: Sequence[Artifact]) -> Metadata:
+def _sample_metadata(artifact: Artifact, store: Any, inputs: Sequence[Artifact]) -> Metadata:
     if artifact.media is Media.DIRECTORY:
-        return _of_directory(Path(store.open(artifact)))
+        return _directory_metadata(Path(store.open(artifact)))
     if artifact.media is not Media.DELTA:
         return {}
-    of_boxes = [each for each in (artifact, *inputs) if _columns(each) >= BOX_COLUMNS]
-    of_frames = [each for each in (artifact, *inputs) if _columns(each) >= FRAME_COLUMNS]
+    of_boxes = [each for each in (artifact, *inputs) if _column_names(each) >= BOX_COLUMNS]
+    of_frames = [each for each in (artifact, *inputs) if _column_names(each) >= FRAME_COLUMNS]
     if not of_frames or artifact not in (*of_boxes[:1], *of_frames[:1]) or (of_frames[0].size_bytes or 0) > _MAX_READ:
         return {}
     sheet = sample_frames(store.open(of_frames[0]), store.open(of_boxes[0]) if of_boxes else None)
     return {"sample": dg.MetadataValue.md(sheet)} if sheet else {}
 
 
-def _of_directory(folder: Path) -> Metadata:
+def _directory_metadata(folder: Path) -> Metadata:
     """Return metadata of a directory: its pictures, report page and training curves."""
     plots = [path for path in sorted(folder.rglob("*")) if path.suffix in _PICTURE_SUFFIXES]
     shown: Metadata = {
@@ -280,5 +280,5 @@ def _of_directory(folder: Path) -> Metadata:
     return shown | {f"curve/{name}": dg.MetadataValue.float(value) for name, value in curves.last.items()}
 
 
-def _columns(artifact: Artifact) -> frozenset[str]:
+def _column_names(artifact: Artifact) -> frozenset[str]:
     return frozenset(field.name for field in artifact.schema) if artifact.media is Media.DELTA else frozenset()

@@ -82,12 +82,12 @@ def materializations(
         yield dg.MaterializeResult(
             asset_key=keys[port],
             data_version=dg.DataVersion(artifact.digest),
-            metadata=_metadata(context, session, asset, artifact, outcome),
+            metadata=_output_metadata(context, session, asset, artifact, outcome),
             check_results=[_check_result(runs[name], keys[port]) for name in planned if name in runs],
         )
 
 
-def _metadata(
+def _output_metadata(
     context: dg.AssetExecutionContext, session: Session, asset: ResolvedAsset, artifact: Artifact, outcome: Outcome
 ) -> dict[str, dg.MetadataValue]:
     try:

@@ -78,11 +78,11 @@ def output_of(event: AssetMaterialization | AssetObservation, fallback: str) -> 
         tags.get(_GIVEN) == "true" or (isinstance(event, AssetObservation) and _VERSION in tags),
         isinstance(event, AssetObservation),
         tags.get(_CODE),
-        _plain(event.metadata),
+        _plain_metadata(event.metadata),
     )
 
 
-def _plain(metadata: Mapping[str, Any]) -> dict[str, JSON]:
+def _plain_metadata(metadata: Mapping[str, Any]) -> dict[str, JSON]:
     """Return the texts, numbers, booleans, URLs and paths of metadata; numbers that JSON can't represent exactly as text."""
     found: dict[str, JSON] = {}
     for name, value in metadata.items():
@@ -109,23 +109,23 @@ class StepInputs:
         exact: dict[tuple[str, str | None], InputRecord] = {}
         for observation in observed:
             if observation.asset_key.to_user_string() not in own:
-                one = self._version(observation)
+                one = self._input_record(observation)
                 exact[one.key, one.partition] = one
         logged = {key for key, _ in exact}
         found: dict[tuple[str, str | None, str | None, str], InputRecord] = {}
         for event in made:
-            for key, version, pointer in _frozen(event.tags or {}):
+            for key, version, pointer in _frozen_inputs(event.tags or {}):
                 itself = key == event.asset_key.to_user_string()  # a partition may read an earlier one of its asset
                 if key in logged or (key in own and not itself) or (itself and pointer is None):
                     continue
-                frozen = self._event(key, pointer)
+                frozen = self._event_at(key, pointer)
                 for one in self._frozen_input(key, version, frozen, event.partition):
                     found[one.key, one.partition, one.ref, one.version] = one
                 if not itself:
-                    self._watch(key, version, pointer, frozen, (started, ended))
+                    self._note_newer_versions(key, version, pointer, frozen, (started, ended))
         return [*exact.values(), *found.values()], list(self._unknowns)
 
-    def _version(self, event: AssetMaterialization | AssetObservation) -> InputRecord:
+    def _input_record(self, event: AssetMaterialization | AssetObservation) -> InputRecord:
         ref, key = ref_of(event), event.asset_key.to_user_string()
         run = event.metadata.get("run")
         producer = str(run.value).removeprefix("run/") if ref is not None and run is not None else None
@@ -139,7 +139,7 @@ class StepInputs:
         if event is None:
             yield InputRecord(key)  # never materialized nor observed: a gap
         elif event.partition is None:
-            yield self._version(event)
+            yield self._input_record(event)
         else:
             yield from self._partitions(key, version, partition)
 
@@ -153,17 +153,17 @@ class StepInputs:
         }
         own = {name: versions[name] for name in (partition,) if name in versions}
         others = {name: each for name, each in versions.items() if name != partition}
-        single = [{name: each} for name, each in others.items() if _hashed({name: each}) == version]
+        single = [{name: each} for name, each in others.items() if _hash_versions({name: each}) == version]
         # Partitions of the same version are indistinguishable: a single one is named only if no other matches.
         for chosen in (own, versions, *(single if len(single) == 1 else ())):
-            if chosen and _hashed(chosen) == version:
+            if chosen and _hash_versions(chosen) == version:
                 yield from (InputRecord(key, partition=name, version=each) for name, each in sorted(chosen.items()))
                 return
         why = f"Dagster froze one version over several partitions of {key}; which they were is not known"
         self._unknowns["partitions read", why] = None
         yield InputRecord(key, version=version)
 
-    def _event(self, key: str, pointer: int | None) -> AssetMaterialization | AssetObservation | None:
+    def _event_at(self, key: str, pointer: int | None) -> AssetMaterialization | AssetObservation | None:
         if pointer is None:
             return None
         for kind in (DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_OBSERVATION):
@@ -174,7 +174,7 @@ class StepInputs:
                 return _asset_event(records[0].event_log_entry)
         return None
 
-    def _watch(
+    def _note_newer_versions(
         self, key: str, version: str, pointer: int | None, event: AssetMaterialization | AssetObservation | None, span: tuple[float, float]
     ) -> None:
         """Add an unknown if another version of an input was stored while the step ran, since the step may have read either."""
@@ -198,7 +198,7 @@ class StepInputs:
             self._unknowns["version read", why] = None
 
 
-def _frozen(tags: Mapping[str, str]) -> Iterator[tuple[str, str, int | None]]:
+def _frozen_inputs(tags: Mapping[str, str]) -> Iterator[tuple[str, str, int | None]]:
     for name, version in tags.items():
         if name.startswith(_READ):
             key = name.removeprefix(_READ)
@@ -206,7 +206,7 @@ def _frozen(tags: Mapping[str, str]) -> Iterator[tuple[str, str, int | None]]:
             yield key, version, None if pointer == _NOWHERE else int(pointer)
 
 
-def _hashed(versions: Mapping[str, str]) -> str:
+def _hash_versions(versions: Mapping[str, str]) -> str:
     """Hash versions of partitions as Dagster does: SHA-256 over the versions, ordered by partition name."""
     return hashlib.sha256("".join(versions[name] for name in sorted(versions)).encode()).hexdigest()
 
@@ -230,7 +230,7 @@ def check_of(
         target: str | None = external_ref(external_namespace(slug), name, made[name])
     elif (data := evaluation.target_materialization_data) is not None:
         judged = EventRecordsFilter(DagsterEventType.ASSET_MATERIALIZATION, asset_key=evaluation.asset_key, storage_ids=[data.storage_id])
-        target, of_run = _materialized(storage, judged, slug), None
+        target, of_run = _newest_materialization(storage, judged, slug), None
     else:
         target = None
     if target is None:
@@ -244,7 +244,7 @@ def check_of(
         evaluation.passed,
         bool(evaluation.blocking),
         tellable(evaluation.description or ("passed" if evaluation.passed else "failed")),
-        _plain(evaluation.metadata),
+        _plain_metadata(evaluation.metadata),
         at,
         entry.step_key or evaluation.check_name,
     )
@@ -276,7 +276,7 @@ def raised_checks(
             newest = EventRecordsFilter(
                 DagsterEventType.ASSET_MATERIALIZATION, asset_key=planned.asset_key, asset_partitions=None if partition is None else [partition]
             )
-            target = _materialized(storage, newest, slug)
+            target = _newest_materialization(storage, newest, slug)
         if target is not None:
             at = instant(entry.timestamp)
             yield CheckRecord(
@@ -303,7 +303,7 @@ def _blocked(storage: EventLogStorage, check: AssetCheckKey) -> bool:
     return True
 
 
-def _materialized(storage: EventLogStorage, wanted: EventRecordsFilter, slug: str) -> str | None:
+def _newest_materialization(storage: EventLogStorage, wanted: EventRecordsFilter, slug: str) -> str | None:
     """Return the ref of the newest materialization that matches the filter; None if there is none."""
     records = storage.get_event_records(wanted, limit=1)
     if not records:

@@ -92,9 +92,9 @@ class EventLogListener:
             return
         with self._lock:
             if entry.step_key is None:
-                self._reported(entry, event)
+                self._record_reported(entry, event)
             elif entry.step_key not in self._steps_of_programs(entry.run_id):
-                self._step(entry, event, entry.step_key)
+                self._process_step(entry, event, entry.step_key)
 
     def close(self) -> None:
         """Close the record, if open."""
@@ -103,16 +103,16 @@ class EventLogListener:
                 self._record.close()
             self._record = None
 
-    def _step(self, entry: EventLogEntry, event: DagsterEvent, step_key: str) -> None:
+    def _process_step(self, entry: EventLogEntry, event: DagsterEvent, step_key: str) -> None:
         place = (entry.run_id, step_key)
         if event.event_type in _BEGIN:
             if step_key in self._makers(entry.run_id):
-                self._steps[place] = self._begun(entry, step_key)
-                self._start(self._steps[place], entry, step_key)
+                self._steps[place] = self._new_step(entry, step_key)
+                self._record_start(self._steps[place], entry, step_key)
             return
         if event.event_type in _MADE:
             # A step that makes no asset (an observable source, a separate check) is followed from its first event.
-            step = self._steps.setdefault(place, self._steps.get(place) or self._begun(entry, step_key))
+            step = self._steps.setdefault(place, self._steps.get(place) or self._new_step(entry, step_key))
             if event.event_type is DagsterEventType.ASSET_CHECK_EVALUATION:
                 step.checked.append(entry)
             elif entry.asset_materialization is not None:
@@ -121,11 +121,11 @@ class EventLogListener:
                 step.observed.append(entry.asset_observation)
             return
         ended = self._steps.pop(place, None)
-        if ended is None and event.event_type is DagsterEventType.STEP_FAILURE and self._judges(entry.run_id, step_key):
-            ended = self._begun(entry, step_key)  # a separate check that raised: Dagster stores no evaluation
+        if ended is None and event.event_type is DagsterEventType.STEP_FAILURE and self._planned_checks(entry.run_id, step_key):
+            ended = self._new_step(entry, step_key)  # a separate check that raised: Dagster stores no evaluation
         if ended is not None:
             with ended.lock:
-                self._end(ended, entry, event, step_key)
+                self._record_end(ended, entry, event, step_key)
 
     def _steps_of_programs(self, run_id: str) -> Collection[str]:
         """Return the keys of a run's steps that belong to programs, whose ops are tagged."""
@@ -148,18 +148,18 @@ class EventLogListener:
             self._planned[run_id] = planned
         return self._planned[run_id]
 
-    def _judges(self, run_id: str, step_key: str) -> list[AssetCheckEvaluationPlanned]:
+    def _planned_checks(self, run_id: str, step_key: str) -> list[AssetCheckEvaluationPlanned]:
         """Return the asset checks that a step is planned to evaluate."""
         planned = self._storage.get_records_for_run(run_id, of_type=DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED).records
         events = [each.event_log_entry.get_dagster_event() for each in planned]
         return [event.asset_check_planned_data for event in events if event.step_key == step_key]
 
-    def _begun(self, entry: EventLogEntry, step_key: str) -> _Step:
+    def _new_step(self, entry: EventLogEntry, step_key: str) -> _Step:
         retries = self._storage.get_records_for_run(entry.run_id, of_type=DagsterEventType.STEP_UP_FOR_RETRY).records
         attempt = sum(each.event_log_entry.step_key == step_key for each in retries)
         return _Step(run_id_of(entry.run_id, step_key, attempt), entry.timestamp)
 
-    def _start(self, step: _Step, entry: EventLogEntry, step_key: str) -> None:
+    def _record_start(self, step: _Step, entry: EventLogEntry, step_key: str) -> None:
         """Record START under the run's lock, so that `recover` closes the run if this process dies; a failure is logged: the end records START."""
         try:
             record = self._open()
@@ -168,7 +168,7 @@ class EventLogListener:
         except Exception as error:  # noqa: BLE001  # must not fail Dagster's run; the end records START too, or is spooled
             _log.warning("The start of step '%s' could not be recorded; its end will be: %s", step_key, error)
 
-    def _end(self, step: _Step, entry: EventLogEntry, event: DagsterEvent, step_key: str) -> None:
+    def _record_end(self, step: _Step, entry: EventLogEntry, event: DagsterEvent, step_key: str) -> None:
         failed = event.event_type is not DagsterEventType.STEP_SUCCESS
         outputs: list[AssetMaterialization | AssetObservation] = [each for each in step.made if ref_of(each) is None]
         read = list(step.observed)
@@ -177,10 +177,10 @@ class EventLogListener:
             # A step that made nothing has its observations as outputs, unless it was to make other assets.
             outputs = [each for each in step.observed if ref_of(each) is None and (not planned or each.asset_key in planned)]
             read = [each for each in step.observed if planned and each.asset_key not in planned]
-        raised = self._judges(entry.run_id, step_key) if event.event_type is DagsterEventType.STEP_FAILURE else []
+        raised = self._planned_checks(entry.run_id, step_key) if event.event_type is DagsterEventType.STEP_FAILURE else []
         if not (outputs or step.checked or planned or raised):
             return
-        ended = self._step_record(step, entry, step_key, _error(event, step_key) if failed else None, outputs, read)
+        ended = self._step_record(step, entry, step_key, _error_sentence(event, step_key) if failed else None, outputs, read)
         ended = replace(ended, checks=(*ended.checks, *self._raised(raised, step, entry, ended)))
         for each in ended.split():
             self._record_or_spool(each)
@@ -229,7 +229,7 @@ class EventLogListener:
             if each.asset_check_key not in judged:
                 yield from raised_checks(entry, each, self._storage, self.workspace.slug, made, self._makers(entry.run_id).get(ended.step, ()), ended)
 
-    def _reported(self, entry: EventLogEntry, event: DagsterEvent) -> None:
+    def _record_reported(self, entry: EventLogEntry, event: DagsterEvent) -> None:
         """Record an asset event reported manually or by API, outside any run."""
         found = entry.asset_materialization or entry.asset_observation
         if found is None or ref_of(found) is not None:
@@ -259,7 +259,7 @@ class EventLogListener:
         return self._record
 
 
-def _error(event: DagsterEvent, step_key: str) -> str:
+def _error_sentence(event: DagsterEvent, step_key: str) -> str:
     data = event.event_specific_data
     error = getattr(data, "error", None)
     cause = getattr(error, "cause", None) or error

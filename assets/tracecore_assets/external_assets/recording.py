@@ -39,7 +39,7 @@ def begin(recorder: RecordWriter, step: StepRecord) -> None:
     with recorder.database.read() as connection:
         known = current_state.start_event(connection, step.run) is not None
     if not known:
-        recorder.start(_run(recorder, step))
+        recorder.start(_step_run(recorder, step))
 
 
 def finish(recorder: RecordWriter, step: StepRecord) -> None:
@@ -47,7 +47,7 @@ def finish(recorder: RecordWriter, step: StepRecord) -> None:
     if step.outputs or step.error is not None or step.planned:
         _finish_run(recorder, step)
     for check in step.checks:
-        _check(recorder, check)
+        _record_check(recorder, check)
 
 
 def _finish_run(recorder: RecordWriter, step: StepRecord) -> None:
@@ -55,13 +55,13 @@ def _finish_run(recorder: RecordWriter, step: StepRecord) -> None:
     with recorder.database.read() as connection:
         ended = current_state.ending(connection, step.run)
     if ended is None and step.error is not None:
-        recorder.fail(_run(recorder, step), step.error, inputs=list(_inputs(recorder, step)))
+        recorder.fail(_step_run(recorder, step), step.error, inputs=list(_run_inputs(recorder, step)))
     elif ended is None:
-        outputs = {partition_name(output.key, output.partition): _output(recorder, step, output) for output in step.outputs}
-        recorder.complete(_run(recorder, step), list(_inputs(recorder, step)), outputs)
+        outputs = {partition_name(output.key, output.partition): _output_artifact(recorder, step, output) for output in step.outputs}
+        recorder.complete(_step_run(recorder, step), list(_run_inputs(recorder, step)), outputs)
 
 
-def _run(recorder: RecordWriter, step: StepRecord) -> Run:
+def _step_run(recorder: RecordWriter, step: StepRecord) -> Run:
     seen = bool(step.outputs) and all(output.observed for output in step.outputs)
     return Run(
         id=step.run,
@@ -75,18 +75,18 @@ def _run(recorder: RecordWriter, step: StepRecord) -> Run:
     )
 
 
-def _inputs(recorder: RecordWriter, step: StepRecord) -> Iterator[RunInput]:
+def _run_inputs(recorder: RecordWriter, step: StepRecord) -> Iterator[RunInput]:
     for read in step.inputs:
         role = partition_name(read.key, read.partition)
         if read.ref is not None:
             ref = parse_ref(read.ref)
-            yield RunInput(role, Artifact(ref.kind, ref.segments[0], f"sha256:{ref.version}"), read.producer or _maker(recorder, read.ref))
+            yield RunInput(role, Artifact(ref.kind, ref.segments[0], f"sha256:{ref.version}"), read.producer or _producing_run(recorder, read.ref))
         else:
             external = Artifact(ArtifactKind.EXTERNAL, role, read.version, Media.NONE, namespace=external_namespace(recorder.namespace))
-            yield RunInput(role, external, _maker(recorder, external.ref))
+            yield RunInput(role, external, _producing_run(recorder, external.ref))
 
 
-def _output(recorder: RecordWriter, step: StepRecord, output: OutputRecord) -> Artifact:
+def _output_artifact(recorder: RecordWriter, step: StepRecord, output: OutputRecord) -> Artifact:
     stated = [Unknown("bytes", _BYTES), *(Unknown(what, why) for what, why in step.unknowns)]
     if not output.given:
         stated.append(Unknown("content version", "its version was computed by Dagster from code and input versions, not from its content"))
@@ -111,7 +111,7 @@ def _output(recorder: RecordWriter, step: StepRecord, output: OutputRecord) -> A
     )
 
 
-def _maker(recorder: RecordWriter, ref: str) -> str | None:
+def _producing_run(recorder: RecordWriter, ref: str) -> str | None:
     """Return the id of the last completed run that made a version; None if there is none."""
     query = (
         select(EDGES.c.run_id)
@@ -123,8 +123,8 @@ def _maker(recorder: RecordWriter, ref: str) -> str | None:
         return connection.execute(query).scalar_one_or_none()
 
 
-def _check(recorder: RecordWriter, check: CheckRecord) -> None:
-    of_run = check.of_run or _maker(recorder, check.target)
+def _record_check(recorder: RecordWriter, check: CheckRecord) -> None:
+    of_run = check.of_run or _producing_run(recorder, check.target)
     with recorder.database.read() as connection:
         known = current_state.ending(connection, check.id) is not None
     if known or of_run is None:
@@ -162,13 +162,13 @@ def _check(recorder: RecordWriter, check: CheckRecord) -> None:
 _log = logging.getLogger(__name__)
 
 
-def _folder(workspace: Workspace) -> Path:
+def _spool_folder(workspace: Workspace) -> Path:
     return workspace.dagster / "unrecorded"
 
 
 def spool(workspace: Workspace, step: StepRecord) -> Path:
     """Write a step atomically to a file named after its run, and return the file's path."""
-    folder = _folder(workspace)
+    folder = _spool_folder(workspace)
     folder.mkdir(parents=True, exist_ok=True)
     fsync_folder(folder.parent)
     file = folder / f"{step.run}.json"
@@ -179,7 +179,7 @@ def spool(workspace: Workspace, step: StepRecord) -> Path:
 def pending(workspace: Workspace) -> list[Path]:
     """Return the files of pending steps, oldest first."""
     found: list[tuple[int, Path]] = []
-    for file in _folder(workspace).glob("*.json"):
+    for file in _spool_folder(workspace).glob("*.json"):
         with suppress(FileNotFoundError):  # another process has just recorded it
             found.append((file.stat().st_mtime_ns, file))
     return [file for _, file in sorted(found)]

@@ -52,7 +52,7 @@ def apply_settings(yaml: YamlSource, settings: tuple[str, ...]) -> YamlSource:
         called = f"--set {target.strip()}"
         if not equals or not target.strip():
             raise UsageError(f"--set {setting}: expected asset.param=value, for example --set model.epochs=20.")
-        path = _place(attributes, target.strip(), called)
+        path = _setting_path(attributes, target.strip(), called)
         node = attributes
         for key in path[:-1]:
             node = node.setdefault(key, {})
@@ -63,7 +63,7 @@ def apply_settings(yaml: YamlSource, settings: tuple[str, ...]) -> YamlSource:
     return replace(yaml, data=data, origins=origins)
 
 
-def _place(attributes: dict[str, Any], target: str, called: str) -> KeyPath:
+def _setting_path(attributes: dict[str, Any], target: str, called: str) -> KeyPath:
     if target in _PROGRAM_KEYS:
         return tuple(target.split("."))
     declared = attributes.get("assets")

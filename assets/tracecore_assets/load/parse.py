@@ -221,19 +221,19 @@ def validate(model: type[M], value: Any, yaml: YamlSource, path: KeyPath, known:
         return model.model_validate(value)
     except ValidationError as error:
         # A misspelled required key is reported as unknown and as missing; show the first.
-        details = sorted(error.errors(), key=lambda detail: (detail["type"] != "extra_forbidden", yaml.lines.get(_path(path, detail["loc"]), 0)))
+        details = sorted(error.errors(), key=lambda detail: (detail["type"] != "extra_forbidden", yaml.lines.get(_full_path(path, detail["loc"]), 0)))
         first = details[0]
         location = tuple(part for part in first["loc"] if part != "[key]")
-        sentence = _sentence(first, location, known)
+        sentence = _error_sentence(first, location, known)
         more = f" ({len(details) - 1} more to come)" if len(details) > 1 else ""
-        raise yaml.problem(_path(path, first["loc"]), sentence + more) from error
+        raise yaml.problem(_full_path(path, first["loc"]), sentence + more) from error
 
 
-def _path(path: KeyPath, location: tuple[int | str, ...]) -> KeyPath:
+def _full_path(path: KeyPath, location: tuple[int | str, ...]) -> KeyPath:
     return (*path, *(part for part in location if part != "[key]"))
 
 
-def _sentence(detail: Mapping[str, Any], location: KeyPath, known: Any) -> str:
+def _error_sentence(detail: Mapping[str, Any], location: KeyPath, known: Any) -> str:
     kind, last = detail["type"], location[-1] if location else ""
     if kind == "extra_forbidden":
         owner, right = known(location[:-1])
@@ -250,9 +250,9 @@ def _sentence(detail: Mapping[str, Any], location: KeyPath, known: Any) -> str:
     if kind == "value_error":
         return f"{detail['ctx']['error']}." + (f" A gate reads {_GATES_HELP}." if "gates" in location else "")
     message = str(detail["msg"])
-    return f"'{last}' is not valid: {message[0].lower()}{message[1:]}; found {_short(detail['input'])}."
+    return f"'{last}' is not valid: {message[0].lower()}{message[1:]}; found {_shorten(detail['input'])}."
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

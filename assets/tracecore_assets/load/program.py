@@ -86,7 +86,7 @@ class GateSpec(_Frozen):
 
     @model_validator(mode="before")
     @classmethod
-    def _read(cls, value: Any) -> Any:
+    def _parse_entry(cls, value: Any) -> Any:
         if not isinstance(value, dict) or "form" in value:
             return value
         forms = [form for form in (*GATES, "gate") if form in value]
@@ -187,8 +187,8 @@ def program_json_schema() -> dict[str, Any]:
         "title": GateSpec.__name__,
         "description": (GateSpec.__doc__ or "").partition("\n")[0],
         "oneOf": [
-            *(_entry(gate.name, entry) for gate in GATES.values() for entry in gate.entries),
-            {**_entry("gate", {"properties": {"gate": name}}), "additionalProperties": True},
+            *(_entry_schema(gate.name, entry) for gate in GATES.values() for entry in gate.entries),
+            {**_entry_schema("gate", {"properties": {"gate": name}}), "additionalProperties": True},
         ],
     }
     schema: dict[str, Any] = first_paragraphs(
@@ -206,7 +206,7 @@ def program_json_schema() -> dict[str, Any]:
     return schema
 
 
-def _entry(key: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+def _entry_schema(key: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     members = {key: entry["properties"][key], "name": {"type": "string", "minLength": 1}, **entry["properties"]}
     further = {name: value for name, value in entry.items() if name != "properties"}
     return {"type": "object", "properties": members, "required": [key], "additionalProperties": False, **further}

@@ -39,10 +39,10 @@ def keep_recent_program(workspace: Workspace, name: str, source: str | Path, ove
 
 def recent_programs(workspace: Workspace) -> list[RecentProgram]:
     """Return the programs of a workspace, sorted by name; raise UsageError if an entry can't be read."""
-    return [_read(file) for file in sorted((workspace.root / _FOLDER).glob("*.json"))]
+    return [_read_entry(file) for file in sorted((workspace.root / _FOLDER).glob("*.json"))]
 
 
-def _read(file: Path) -> RecentProgram:
+def _read_entry(file: Path) -> RecentProgram:
     try:
         entry = json.loads(file.read_text(encoding="utf-8"))
         return RecentProgram(file.stem, entry["program"], Overrides(tuple(entry["set"]), tuple(entry["drives"]), tuple(entry["labels"])))

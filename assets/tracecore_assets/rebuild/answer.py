@@ -53,10 +53,10 @@ class EnvironmentChange:
 
     def words(self) -> str:
         """Return the change as a clause."""
-        return f"{self.what} {self.name}: {_shown(self.recorded)} then, {_shown(self.found)} now"
+        return f"{self.what} {self.name}: {_shorten(self.recorded)} then, {_shorten(self.found)} now"
 
 
-def _shown(value: str | None) -> str:
+def _shorten(value: str | None) -> str:
     if value is None:
         return "none"
     return f"{value[:19]}…" if value.startswith("sha256:") else value

@@ -38,11 +38,11 @@ def find_stages(sealed: RecordedBuild, host: PluginHost) -> dict[str, Registered
         else:
             found[asset] = stage
     if missing:
-        raise UsageError(f"build/{sealed.build.name} can't be made again here: {'; '.join(_missing(missing, host))}. Nothing was made.")
+        raise UsageError(f"build/{sealed.build.name} can't be made again here: {'; '.join(_missing_plugins(missing, host))}. Nothing was made.")
     return found
 
 
-def _missing(missing: dict[tuple[str, str, str, str], list[str]], host: PluginHost) -> Iterator[str]:
+def _missing_plugins(missing: dict[tuple[str, str, str, str], list[str]], host: PluginHost) -> Iterator[str]:
     broken = {each.entry_point: each.error for each in host.broken}
     for (entry_point, stage, distribution, version), assets in missing.items():
         why = f"is broken ({broken[entry_point]})" if entry_point in broken else "is not installed"
@@ -55,10 +55,10 @@ def _missing(missing: dict[tuple[str, str, str, str], list[str]], host: PluginHo
 def environment_changes(sealed: RecordedBuild, stages: dict[str, RegisteredStage], record: Record, threads: int) -> list[EnvironmentChange]:
     """Return all changes since the build was made, equal ones of several assets joined; `stages` are the installed ones by asset."""
     by_what = [
-        *_plugins(sealed, stages, open_store(record.workspace)),
-        *_threads(sealed, threads),
-        *_accelerators(sealed),
-        *_environments(sealed, record),
+        *_code_changes(sealed, stages, open_store(record.workspace)),
+        *_thread_changes(sealed, threads),
+        *_accelerator_changes(sealed),
+        *_package_changes(sealed, record),
     ]
     joined: dict[tuple[str, str, str | None, str | None, str | None], dict[str, None]] = {}
     for change in by_what:
@@ -66,7 +66,7 @@ def environment_changes(sealed: RecordedBuild, stages: dict[str, RegisteredStage
     return [EnvironmentChange(*key[:4], tuple(assets), key[4]) for key, assets in joined.items()]
 
 
-def _plugins(sealed: RecordedBuild, stages: dict[str, RegisteredStage], store: Store) -> Iterator[EnvironmentChange]:
+def _code_changes(sealed: RecordedBuild, stages: dict[str, RegisteredStage], store: Store) -> Iterator[EnvironmentChange]:
     code = Code()
     for asset, run in sealed.runs.items():
         then, now = run.plugin, stages[asset].plugin
@@ -82,7 +82,7 @@ def _plugins(sealed: RecordedBuild, stages: dict[str, RegisteredStage], store: S
                 yield EnvironmentChange(_WORDS.get(change.part, change.part), change.name, change.then, change.now, (asset,), lines)
 
 
-def _threads(sealed: RecordedBuild, threads: int) -> Iterator[EnvironmentChange]:
+def _thread_changes(sealed: RecordedBuild, threads: int) -> Iterator[EnvironmentChange]:
     cores = os.cpu_count() or 1
     for asset, run in sealed.runs.items():
         wanted = run.threads or threads
@@ -90,14 +90,14 @@ def _threads(sealed: RecordedBuild, threads: int) -> Iterator[EnvironmentChange]
             yield EnvironmentChange("threads", asset, str(wanted), f"{cores} CPU cores", (asset,))
 
 
-def _accelerators(sealed: RecordedBuild) -> Iterator[EnvironmentChange]:
+def _accelerator_changes(sealed: RecordedBuild) -> Iterator[EnvironmentChange]:
     here = accelerator()
     for asset, run in sealed.runs.items():
         if run.accelerator != here:
             yield EnvironmentChange("accelerator", "GPU", run.accelerator, here, (asset,))
 
 
-def _environments(sealed: RecordedBuild, record: Record) -> Iterator[EnvironmentChange]:
+def _package_changes(sealed: RecordedBuild, record: Record) -> Iterator[EnvironmentChange]:
     now = current_environment()
     assets: dict[str, list[str]] = {}
     for asset, run in sealed.runs.items():
@@ -108,7 +108,7 @@ def _environments(sealed: RecordedBuild, record: Record) -> Iterator[Environment
         if then is None:
             yield EnvironmentChange("environment", "all distributions", digest, now.digest, tuple(made))
         else:
-            yield from _differences(then, now, tuple(made))
+            yield from _environment_differences(then, now, tuple(made))
 
 
 def _recorded_environment(record: Record, digest: str, runs: list[str]) -> Any:
@@ -119,7 +119,7 @@ def _recorded_environment(record: Record, digest: str, runs: list[str]) -> Any:
     return next((facet for facet in found if facet is not None), None)
 
 
-def _differences(then: Any, now: Environment, assets: tuple[str, ...]) -> Iterator[EnvironmentChange]:
+def _environment_differences(then: Any, now: Environment, assets: tuple[str, ...]) -> Iterator[EnvironmentChange]:
     for what, recorded, found in (("python", then["python"], now.python), ("machine", then["machine"], now.machine)):
         if recorded != found:
             yield EnvironmentChange(what, what, recorded, found, assets)
@@ -130,9 +130,9 @@ def _differences(then: Any, now: Environment, assets: tuple[str, ...]) -> Iterat
         if old == new:
             continue
         same_version = old is not None and new is not None and old[0] == new[0]
-        yield EnvironmentChange("distribution", name, _version(old, whole=same_version), _version(new, whole=same_version), assets)
+        yield EnvironmentChange("distribution", name, _version_in_words(old, whole=same_version), _version_in_words(new, whole=same_version), assets)
 
 
-def _version(entry: tuple[str, str] | None, *, whole: bool) -> str | None:
+def _version_in_words(entry: tuple[str, str] | None, *, whole: bool) -> str | None:
     """Return the version of a distribution; `whole` adds the digest, for equal versions with different content. None without an entry."""
     return None if entry is None else f"{entry[0]} ({entry[1][:19]}…)" if whole else entry[0]

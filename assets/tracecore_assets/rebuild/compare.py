@@ -60,26 +60,26 @@ class Comparison:
 
     def judge(self, target: RebuildTarget, rebuilt: RebuiltVersion) -> ArtifactVerdict:
         """Compare a version whose inputs were compared before; store and return its verdict."""
-        verdict, why, follows = self._judged(target, rebuilt)
+        verdict, why, follows = self._compare(target, rebuilt)
         ref = None if rebuilt.artifact is None else rebuilt.artifact.ref
         self.verdicts[target.ref] = ArtifactVerdict(target.ref, target.role, verdict, ref, why, follows)
         return self.verdicts[target.ref]
 
-    def _judged(self, target: RebuildTarget, rebuilt: RebuiltVersion) -> tuple[Verdict, str, str | None]:
-        follows = self._follows(target)
+    def _compare(self, target: RebuildTarget, rebuilt: RebuiltVersion) -> tuple[Verdict, str, str | None]:
+        follows = self._first_difference_upstream(target)
         if rebuilt.artifact is None:
             return Verdict.DIFFERENT, rebuilt.hindered, follows
         if rebuilt.taken_over:
             return Verdict.TAKEN_OVER, "people's work, taken over from the record: the files it was made from are not kept", None
         if rebuilt.artifact.ref == target.ref:
-            return Verdict.IDENTICAL, self._same(target), None
+            return Verdict.IDENTICAL, self._identical_words(target), None
         if target.kind == ArtifactKind.ENGINE:
             engines = self._sealed.stored.get(target.ref), rebuilt.artifact
             same = compare_engines(engines, (target.facets, rebuilt.facets), self._stores)
             if same is not None:
                 return *same, None
-        what, near = self._difference(target, rebuilt)
-        reason = self._reason(target)
+        what, near = self._describe_difference(target, rebuilt)
+        reason = self._known_reason(target)
         if near and reason is not None:
             return Verdict.TOLERANCE, f"{what}; {reason}", None
         if reason is None and follows is None and target.asset not in self._missing:
@@ -88,13 +88,13 @@ class Comparison:
             what += f"; {reason}"
         return Verdict.DIFFERENT, what + self._missing_words(target), follows
 
-    def _same(self, target: RebuildTarget) -> str:
+    def _identical_words(self, target: RebuildTarget) -> str:
         people = [read.file for read in self._sealed.runs[target.asset].inputs if (read.file or "").endswith(".campaign.json")]
         if people and target.kind == ArtifactKind.LABEL_BATCH:
             return f"the same bytes, made again from the closed campaign {people[0]}; people's work itself is taken over from the record"
         return "the same bytes"
 
-    def _reason(self, target: RebuildTarget) -> str | None:
+    def _known_reason(self, target: RebuildTarget) -> str | None:
         """Return the known reason for a difference: a change that affects the asset, or an input that is only near; None if there is none."""
         own = self._changed.get(target.asset, [])
         if own:
@@ -104,7 +104,7 @@ class Comparison:
         inputs = [ref for ref in target.made_from if ref in self.verdicts and self.verdicts[ref].verdict in near]
         return f"its input {short_ref(inputs[0])} is {self.verdicts[inputs[0]].verdict.value}" if inputs else None
 
-    def _follows(self, target: RebuildTarget) -> str | None:
+    def _first_difference_upstream(self, target: RebuildTarget) -> str | None:
         """Return the ref of the first differing artifact upstream; None if all inputs agree."""
         for ref in target.made_from:
             judged = self.verdicts.get(ref)
@@ -117,18 +117,18 @@ class Comparison:
         shown = "; ".join(missed.why.rstrip(".") for missed in missing[:_SHOWN])
         return "" if not missing else f"; it lacks: {shown}" + (f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else "")
 
-    def _difference(self, target: RebuildTarget, rebuilt: RebuiltVersion) -> tuple[str, bool]:
+    def _describe_difference(self, target: RebuildTarget, rebuilt: RebuiltVersion) -> tuple[str, bool]:
         """Return (difference in words, whether it is within tolerance)."""
         assert rebuilt.artifact is not None, "called for rebuilt artifacts only"
         kept = self._sealed.stored.get(target.ref)
-        words = _facets_apart(target.facets, rebuilt.facets)
+        words = _differing_facets(target.facets, rebuilt.facets)
         if target.ref in self._sealed.erased:
             return "; ".join([f"only digests can be compared: {self._sealed.erased[target.ref].rstrip('.')}", *words]), False
         if kept is None or not self._stores[0].exists(kept):
             return "; ".join(["the sealed bytes are not kept, so only digests can be compared", *words]), False
         try:
             distance = measure(kept, rebuilt.artifact, target.facets, rebuilt.facets, self._stores)
-            files = _files_apart(kept, rebuilt.artifact, self._stores)
+            files = _differing_files(kept, rebuilt.artifact, self._stores)
         except TracecoreError as error:
             return f"the two can't be compared: {error}", False
         parts = ([distance.words] if distance is not None else []) + files + words
@@ -138,7 +138,7 @@ class Comparison:
         return "; ".join(parts) or "its bytes differ", near
 
 
-def _files_apart(one: Artifact, other: Artifact, stores: tuple[Store, Store]) -> list[str]:
+def _differing_files(one: Artifact, other: Artifact, stores: tuple[Store, Store]) -> list[str]:
     """Return a list with a clause naming the differing files of a directory; empty if there are none."""
     if one.media is not Media.DIRECTORY or other.media is not Media.DIRECTORY:
         return []
@@ -153,7 +153,7 @@ def _files_apart(one: Artifact, other: Artifact, stores: tuple[Store, Store]) ->
     return [f"its file{'s' if len(apart) > 1 else ''} {shown} differ{'' if len(apart) > 1 else 's'}"] if apart else []
 
 
-def _facets_apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+def _differing_facets(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """Return a list with a clause naming the differing facets; empty if there are none."""
     apart = []
     for name in sorted((one.keys() | other.keys()) - _UNCOMPARED):

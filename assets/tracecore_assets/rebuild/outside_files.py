@@ -50,7 +50,7 @@ def plan_inputs(sealed: RecordedBuild, stages: Mapping[str, RegisteredStage], st
         if not ports:
             continue
         found: list[KeptFile] = []
-        for read in _outside(run):
+        for read in _outside_inputs(run):
             missed = _why_missing(asset, read, sealed, store)
             if missed is None:
                 port = next((name for name, each in ports.items() if each.note == read.note), next(iter(ports)))
@@ -61,13 +61,13 @@ def plan_inputs(sealed: RecordedBuild, stages: Mapping[str, RegisteredStage], st
         missing += [
             MissingInput("quarantined", name, asset, f"{name} was damaged and left out; its bytes were not kept.") for name in run.quarantined
         ]
-        named, unsure = _as_called(asset, run, ports, found)
+        named, unsure = _with_names(asset, run, ports, found)
         missing += unsure
         kept[asset] = tuple(named)
     return PlannedInputs(kept, tuple(missing), frozenset(lacking))
 
 
-def _outside(run: RecordedRun) -> Iterator[RecordedInput]:
+def _outside_inputs(run: RecordedRun) -> Iterator[RecordedInput]:
     """Yield the outside files that a run read: all inputs with a file name, except its program."""
     yield from (read for read in run.inputs if read.file is not None and read.role != "program")
 
@@ -85,7 +85,7 @@ def _why_missing(asset: str, read: RecordedInput, sealed: RecordedBuild, store: 
     return None
 
 
-def _as_called(asset: str, run: RecordedRun, ports: Mapping[str, Files], found: Sequence[KeptFile]) -> tuple[list[KeptFile], list[MissingInput]]:
+def _with_names(asset: str, run: RecordedRun, ports: Mapping[str, Files], found: Sequence[KeptFile]) -> tuple[list[KeptFile], list[MissingInput]]:
     """Return the files under the names that the run found them by, and the files whose name is not recorded.
 
     A file that an earlier run kept under another name has that name as its origin; the run's parameters list the names that this run found.
@@ -94,8 +94,8 @@ def _as_called(asset: str, run: RecordedRun, ports: Mapping[str, Files], found: 
     missing: list[MissingInput] = []
     for port, declared in ports.items():
         listed = [str(name) for name in run.params.get(declared.param) or ()]
-        absent = set(run.quarantined) | {str(each.file) for each in _outside(run)} - {each.name for each in found}
-        unmatched = _without(listed, [*(each.name for each in named if each.port == port), *absent])
+        absent = set(run.quarantined) | {str(each.file) for each in _outside_inputs(run)} - {each.name for each in found}
+        unmatched = _remove_names(listed, [*(each.name for each in named if each.port == port), *absent])
         known = set(listed)
         renamed = [place for place, each in enumerate(named) if each.port == port and each.name not in known]
         for place, name in zip(renamed, unmatched, strict=False):
@@ -108,7 +108,7 @@ def _as_called(asset: str, run: RecordedRun, ports: Mapping[str, Files], found: 
     return named, missing
 
 
-def _without(names: Iterable[str], taken: Iterable[str]) -> list[str]:
+def _remove_names(names: Iterable[str], taken: Iterable[str]) -> list[str]:
     left = Counter(taken)
     kept: list[str] = []
     for name in names:
@@ -136,7 +136,7 @@ def lay_out(files: Sequence[KeptFile], ports: Mapping[str, Files], folder: Path,
             # Files of one name lie in different folders.
             root = folder / port / str([each.artifact.digest for each in mine if each.name == file.name].index(file.artifact.digest))
             target = root.joinpath(*parts.parts)
-            _place(store, file, target)
+            _copy_file(store, file, target)
             wanted.add(target)
             # The name of a file found in a folder begins with the folder's name; that of a file named directly is the file's own.
             named[str(root / parts.parts[0]) if declared.nested else str(target)] = None
@@ -148,7 +148,7 @@ def lay_out(files: Sequence[KeptFile], ports: Mapping[str, Files], folder: Path,
     return paths
 
 
-def _place(store: Store, file: KeptFile, target: Path) -> None:
+def _copy_file(store: Store, file: KeptFile, target: Path) -> None:
     if target.is_file() and digest_file(target) == file.artifact.digest:
         return
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -107,7 +107,7 @@ class RebuildSession(Session):
         run = self.new_run(asset.name, "Taken over from the record: people's work, which nothing can make again.")
         with hold_run(self.workspace.locks, run.id):
             try:
-                copies = {port: self._copy(run.id, port, each, targets[port]) for port, each in sound.items()}
+                copies = {port: self._copy_version(run.id, port, each, targets[port]) for port, each in sound.items()}
                 self.recorder.start(run)
                 self.recorder.complete(run, (), copies)
             finally:
@@ -115,7 +115,7 @@ class RebuildSession(Session):
         self.outcomes[asset.name] = Outcome(run.id, reused=False, outputs=copies, checks=(), rejected=frozenset())
         return self.outcomes[asset.name]
 
-    def _copy(self, run_id: str, port: str, kept: Artifact, target: RebuildTarget) -> Artifact:
+    def _copy_version(self, run_id: str, port: str, kept: Artifact, target: RebuildTarget) -> Artifact:
         opened = self._origin.open(kept)
         if isinstance(opened, Path):
             staged = self.store.staging(run_id) / port
@@ -160,7 +160,7 @@ def scratch_workspace(original: Workspace, build: str, folder: Path | None, *, k
     root = Path(tempfile.mkdtemp(prefix="tracecore-rebuild-")) if folder is None else folder.absolute()
     try:
         with clear_disk_errors(root):
-            _begin(root, original, build)
+            _mark_folder(root, original, build)
             # Without settings, so that record and store are in the scratch folder, wherever those of the original are.
             yield Workspace.create(NamedWorkspace(Settings.model_construct(), root), slug=original.slug)
     finally:
@@ -168,7 +168,7 @@ def scratch_workspace(original: Workspace, build: str, folder: Path | None, *, k
             shutil.rmtree(root, ignore_errors=True)
 
 
-def _begin(root: Path, original: Workspace, build: str) -> None:
+def _mark_folder(root: Path, original: Workspace, build: str) -> None:
     mark = root / _MARK
     if original.root.resolve() in root.resolve().parents:
         raise UsageError(f"{root} lies inside the workspace that holds the build, which is only read: name a folder outside of it with --in.")
@@ -230,7 +230,7 @@ def rebuild(
             try:
                 recover(session.recorder)  # closes runs of an earlier call that was killed
                 comparison = Comparison(sealed, (store, session.store), inputs.missing, changed)
-                _make(session, sealed, comparison, inputs)
+                _make_and_compare(session, sealed, comparison, inputs)
                 verdicts = tuple(comparison.verdicts.values())
             finally:
                 session.close()
@@ -238,7 +238,7 @@ def rebuild(
     return RebuildAnswer(sealed.build.ref, inputs.missing, changed, verdicts, kept)
 
 
-def _make(session: RebuildSession, sealed: RecordedBuild, comparison: Comparison, inputs: PlannedInputs) -> None:
+def _make_and_compare(session: RebuildSession, sealed: RecordedBuild, comparison: Comparison, inputs: PlannedInputs) -> None:
     """Make the assets in execution order, and compare the versions of each."""
     hindered: dict[str, str] = {}
     for asset in session.program.assets:
@@ -251,15 +251,15 @@ def _make(session: RebuildSession, sealed: RecordedBuild, comparison: Comparison
         if blocked is None and taken is None:
             outcome = session.make(asset)
             if isinstance(outcome, TracecoreError):
-                blocked = f"not made: {_none_left(inputs, asset.name) or outcome}"
+                blocked = f"not made: {_no_file_left(inputs, asset.name) or outcome}"
         if blocked is not None:
             hindered[asset.name] = blocked
         for target in sorted(targets, key=lambda target: (target.name in ports, target.role, target.ref)):  # the drives that it kept come first
             erasure = sealed.erased.get(target.ref) if target.kind == ArtifactKind.DRIVE_LOG else None
-            comparison.judge(target, _rebuilt(session, asset, target, erasure or blocked, taken_over=taken is not None))
+            comparison.judge(target, _find_rebuilt(session, asset, target, erasure or blocked, taken_over=taken is not None))
 
 
-def _none_left(inputs: PlannedInputs, asset: str) -> str | None:
+def _no_file_left(inputs: PlannedInputs, asset: str) -> str | None:
     """Return a sentence if an asset has missing input files and no others; else None."""
     missing = [missed for missed in inputs.missing if missed.asset == asset]
     if not missing or inputs.kept[asset]:
@@ -267,7 +267,7 @@ def _none_left(inputs: PlannedInputs, asset: str) -> str | None:
     return f"of the files that it was made from none is left; {missing[0].why}" + (f" ({len(missing) - 1} more)" if len(missing) > 1 else "")
 
 
-def _rebuilt(session: RebuildSession, asset: ResolvedAsset, target: RebuildTarget, hindered: str | None, *, taken_over: bool) -> RebuiltVersion:
+def _find_rebuilt(session: RebuildSession, asset: ResolvedAsset, target: RebuildTarget, hindered: str | None, *, taken_over: bool) -> RebuiltVersion:
     """Return the counterpart of a sealed version in the scratch workspace."""
     outcome = session.outcomes.get(asset.name)
     artifact = (

@@ -107,7 +107,7 @@ def read_recorded_build(record: Record, store: Store, name: str) -> RecordedBuil
 
     Raises UsageError if there is none, NegativeVerdict if the bytes of its program are missing or not those recorded.
     """
-    build = _build(record, name)
+    build = _find_build(record, name)
     predicate = build.statement["predicate"]
     trace = record.trace(f"build/{build.name}")
     nodes = {node["ref"]: node for node in trace["nodes"]}
@@ -121,7 +121,7 @@ def read_recorded_build(record: Record, store: Store, name: str) -> RecordedBuil
     stored = {each.ref: each for each, why in judged if why is None}
     erased = {each.ref: why for each, why in judged if why is not None and each.ref not in stored}
     program = parse_ref(predicate["program"]).segments[0]
-    data = _program_bytes(store, stored.get(predicate["program"]), predicate["program"], build.name)
+    data = _read_program(store, stored.get(predicate["program"]), predicate["program"], build.name)
     roles = {entry["ref"]: entry["role"] for entry in predicate["artifacts"]}
     jobs = {run["id"]: run["job"] for run in trace["runs"]}
     inputs: dict[str, list[RecordedInput]] = {}
@@ -136,19 +136,19 @@ def read_recorded_build(record: Record, store: Store, name: str) -> RecordedBuil
         RebuildTarget(
             ref,
             roles.get(ref, parse_ref(ref).kind),
-            _asset(jobs[run], program),
+            _asset_of_job(jobs[run], program),
             tuple(read.ref for read in inputs.get(run, ())),
             nodes[ref]["facets"],
         )
         for ref, run in made.items()
         if jobs.get(run, "").startswith(f"{program}.")
     )
-    ids = {_asset(jobs[entry["run"]], program): entry["run"] for entry in predicate["artifacts"]}
-    runs = {asset: _run(record, run, inputs.get(run, [])) for asset, run in ids.items()}
+    ids = {_asset_of_job(jobs[entry["run"]], program): entry["run"] for entry in predicate["artifacts"]}
+    runs = {asset: _read_run(record, run, inputs.get(run, [])) for asset, run in ids.items()}
     return RecordedBuild(build, program, data, json.loads(data), runs, targets, stored, erased)
 
 
-def _build(record: Record, name: str) -> SealedBuild:
+def _find_build(record: Record, name: str) -> SealedBuild:
     wanted, digest = name, None
     if name.startswith("build/"):
         try:
@@ -165,7 +165,7 @@ def _build(record: Record, name: str) -> SealedBuild:
     return found
 
 
-def _program_bytes(store: Store, artifact: Artifact | None, ref: str, build: str) -> bytes:
+def _read_program(store: Store, artifact: Artifact | None, ref: str, build: str) -> bytes:
     if artifact is None or not store.exists(artifact):
         raise NegativeVerdict(f"build/{build} can't be made again: the bytes of its program, {ref}, are not in the store.")
     opened = store.open(artifact)
@@ -176,12 +176,12 @@ def _program_bytes(store: Store, artifact: Artifact | None, ref: str, build: str
     return data
 
 
-def _asset(job: str, program: str) -> str:
+def _asset_of_job(job: str, program: str) -> str:
     """Return the asset name in a job name: `<program>.<asset>` or `<program>.<asset>.drive_log`."""
     return job.removeprefix(f"{program}.").partition(".")[0]
 
 
-def _run(record: Record, run: str, inputs: list[RecordedInput]) -> RecordedRun:
+def _read_run(record: Record, run: str, inputs: list[RecordedInput]) -> RecordedRun:
     facets = record.recorder.facets(f"run:{run}")
     execution: Any = facets["tracecore_execution"]
     quarantine: Any = facets.get("tracecore_quarantine") or {"files": []}

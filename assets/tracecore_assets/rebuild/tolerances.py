@@ -55,16 +55,16 @@ def measure(one: Artifact, other: Artifact, facets: Mapping[str, Any], rebuilt: 
     `stores` are the original and the scratch store.
     """
     if one.kind == ArtifactKind.KPI_REPORT:
-        return _kpis(facets, rebuilt)
+        return _kpi_distance(facets, rebuilt)
     opened = stores[0].open(one), stores[1].open(other)
     if one.media is Media.DELTA:
-        return _rows(opened[0], opened[1])
+        return _row_distance(opened[0], opened[1])
     if one.kind == ArtifactKind.MODEL:
-        return _weights(opened[0], opened[1])
+        return _weight_distance(opened[0], opened[1])
     return None
 
 
-def _kpis(one: Mapping[str, Any], other: Mapping[str, Any]) -> Distance | None:
+def _kpi_distance(one: Mapping[str, Any], other: Mapping[str, Any]) -> Distance | None:
     then, now = ((each.get(KPIS_FACET.name) or {}).get("values") for each in (one, other))
     if not isinstance(then, Mapping) or not isinstance(now, Mapping):
         return None
@@ -77,13 +77,13 @@ def _kpis(one: Mapping[str, Any], other: Mapping[str, Any]) -> Distance | None:
     return Distance(apart[worst], KPI, f"its KPIs differ by at most {apart[worst]:.3g} ({worst}: {then[worst]:.6g} then, {now[worst]:.6g} now)")
 
 
-def _weights(one: Path, other: Path) -> Distance | None:
+def _weight_distance(one: Path, other: Path) -> Distance | None:
     then, now = dict(_tensors(one)), dict(_tensors(other))
     if not then:
         return None
     if {name: each.shape for name, each in then.items()} != {name: each.shape for name, each in now.items()}:
         return Distance(math.inf, WEIGHTS, "its tensors are others by name or shape")
-    apart = {name: _apart(then[name], now[name]) for name in then}
+    apart = {name: _relative_difference(then[name], now[name]) for name in then}
     worst = max(apart, key=lambda name: apart[name])
     differing = sum(value > 0 for value in apart.values())
     words = f"{differing} of {len(apart)} tensors differ, by at most {apart[worst]:.3g} of the tensor's greatest weight ({worst})"
@@ -108,19 +108,19 @@ def _tensors(place: Path) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
             continue
 
 
-def _rows(one: Any, other: Any) -> Distance | None:
+def _row_distance(one: Any, other: Any) -> Distance | None:
     if one.schema != other.schema:
-        return Distance(math.inf, ROWS, f"its columns are others: {_columns(one.schema, other.schema)}")
+        return Distance(math.inf, ROWS, f"its columns are others: {_schema_differences(one.schema, other.schema)}")
     rows = one.count_rows(), other.count_rows()
     if rows[0] != rows[1]:
-        return Distance(math.inf, ROWS, f"it has {rows[1]:,} rows, {rows[0]:,} then{_drives(one, other)}")
+        return Distance(math.inf, ROWS, f"it has {rows[1]:,} rows, {rows[0]:,} then{_drive_differences(one, other)}")
     if rows[0] > _MOST_ROWS:
         return None
     worst, words = 0.0, []
     for column in one.schema.names:
         # Tables are written in a fixed order, so rows compare by position; one column at a time, because images are large.
         then, now = (each.to_table(columns=[column]).column(0).combine_chunks() for each in (one, other))
-        apart, differing = _column(then, now)
+        apart, differing = _compare_columns(then, now)
         if differing:
             worst = max(worst, apart)
             by = "" if math.isinf(apart) else f" by at most {apart:.3g} of its greatest value"
@@ -128,7 +128,7 @@ def _rows(one: Any, other: Any) -> Distance | None:
     return Distance(worst, ROWS, f"it differs in {'; '.join(words)}" if words else "its rows are the same, their files are not")
 
 
-def _column(one: pa.Array, other: pa.Array) -> tuple[float, int]:
+def _compare_columns(one: pa.Array, other: pa.Array) -> tuple[float, int]:
     """Return the greatest relative difference of two columns (infinite if not only numbers differ), and the number of differing rows."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -138,19 +138,19 @@ def _column(one: pa.Array, other: pa.Array) -> tuple[float, int]:
     then, now = one, other
     while pa.types.is_list(then.type) or pa.types.is_large_list(then.type) or pa.types.is_fixed_size_list(then.type):
         if not pc.list_value_length(then).equals(pc.list_value_length(now)):
-            return math.inf, _rows_apart(one, other)
+            return math.inf, _count_differing_rows(one, other)
         then, now = pc.list_flatten(then), pc.list_flatten(now)
     if not pa.types.is_floating(then.type) or not then.is_null().equals(now.is_null()):
-        return math.inf, _rows_apart(one, other)
+        return math.inf, _count_differing_rows(one, other)
     filled = (each.drop_null().to_numpy(zero_copy_only=False) for each in (then, now))
-    return _apart(*filled), _rows_apart(one, other)
+    return _relative_difference(*filled), _count_differing_rows(one, other)
 
 
-def _rows_apart(one: pa.Array, other: pa.Array) -> int:
+def _count_differing_rows(one: pa.Array, other: pa.Array) -> int:
     return sum(left != right for left, right in zip(one.to_pylist(), other.to_pylist(), strict=True)) or 1
 
 
-def _apart(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
+def _relative_difference(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
     """Return max |a - b| / max |a| over the finite values; infinite if other than finite numbers differ."""
     import numpy as np
 
@@ -166,13 +166,13 @@ def _apart(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
     return float(np.max(np.abs(left[finite] - right[finite]), initial=0.0)) / greatest
 
 
-def _columns(one: pa.Schema, other: pa.Schema) -> str:
+def _schema_differences(one: pa.Schema, other: pa.Schema) -> str:
     gone, new = sorted(set(one.names) - set(other.names)), sorted(set(other.names) - set(one.names))
     parts = [f"{', '.join(names)} {word}" for names, word in ((gone, "gone"), (new, "new")) if names]
     return " and ".join(parts) or "their types or descriptions"
 
 
-def _drives(one: Any, other: Any) -> str:
+def _drive_differences(one: Any, other: Any) -> str:
     """Return a clause naming the drives whose numbers of rows differ; empty without a drive column."""
     if "drive" not in one.schema.names:
         return ""
@@ -196,7 +196,7 @@ def compare_engines(
     beside = f"; no vehicle carries what differs: {', '.join(rest)}" if rest else ""
     if "engine" in then and not carried:
         return Verdict.IDENTICAL, f"the same bytes in all that a vehicle carries{beside}"
-    if all(role in then and role in now for role in carried) and _one_program(engines, [(then[role], now[role]) for role in carried], stores):
+    if all(role in then and role in now for role in carried) and _is_same_program(engines, [(then[role], now[role]) for role in carried], stores):
         return Verdict.PROGRAM, f"{', '.join(carried)} equal once the compiler's inner names are numbered by order of appearance{beside}"
     recipes = [each.get("recipe_digest") for each in described]
     if recipes[0] is None or recipes[0] != recipes[1]:
@@ -205,7 +205,7 @@ def compare_engines(
     return Verdict.RECIPE, f"the same recipe ({recipes[0][:19]}…: {words}); an engine's bytes are not reproducible{beside}"
 
 
-def _one_program(
+def _is_same_program(
     engines: tuple[Artifact | None, Artifact], files: Sequence[tuple[tuple[str, str], tuple[str, str]]], stores: tuple[Store, Store]
 ) -> bool:
     """Whether files are equal except for the compiler's inner names; False if their bytes are not the recorded ones."""
@@ -214,12 +214,12 @@ def _one_program(
         return False
     try:
         places = stores[0].open(sealed), stores[1].open(rebuilt)
-        return all(one is not None and one == other for one, other in (_programs(places, pair) for pair in files))
+        return all(one is not None and one == other for one, other in (_normalized_files(places, pair) for pair in files))
     except (TracecoreError, OSError):
         return False
 
 
-def _programs(places: tuple[Any, Any], pair: tuple[tuple[str, str], tuple[str, str]]) -> Iterator[bytes | None]:
+def _normalized_files(places: tuple[Any, Any], pair: tuple[tuple[str, str], tuple[str, str]]) -> Iterator[bytes | None]:
     for place, (file, sha256) in zip(places, pair, strict=True):
         data = (Path(place) / file).read_bytes()
         yield rename_inner(data) if hashlib.sha256(data).hexdigest() == sha256 else None

@@ -52,7 +52,7 @@ def evidence_of(
 
     only = {role: artifact for role, (artifact, _) in artifacts.items()}
     read_by_gates = [kpi for entry in release.gates for kpi in host.gate(entry.gate).item.kpis(entry.asked)]
-    reports = _reports(artifacts, read_by_gates, record.trace, read)
+    reports = _kpi_reports(artifacts, read_by_gates, record.trace, read)
     selection = {report.role for report in reports if report.selection}
     kpis = kpi_values({role: artifact.facets for role, artifact in only.items() if role not in selection})
     return GateEvidence(only, checks, kpis, unknowns, reports, record.trace, read, earlier)
@@ -67,12 +67,12 @@ def unknowns_of_other_models(reports: Sequence[KpiReport], engines: Mapping[str,
     return tuple(
         Unknown("KPIs of the engine", f"{report.role} is of {models}, no engine of the build and no model that one was compiled from.")
         for report in reports
-        for models in [" and ".join(sorted(_name(ref) for ref in report.uses.models)) or "no recorded model"]
+        for models in [" and ".join(sorted(_artifact_name(ref) for ref in report.uses.models)) or "no recorded model"]
         if engines and not report.selection and known.isdisjoint(report.uses.models)
     )
 
 
-def _reports(artifacts: Mapping[str, tuple[Artifact, str]], kpis: Sequence[str], trace: Trace, read: Read) -> tuple[KpiReport, ...]:
+def _kpi_reports(artifacts: Mapping[str, tuple[Artifact, str]], kpis: Sequence[str], trace: Trace, read: Read) -> tuple[KpiReport, ...]:
     """Return the KPI reports that have values, with those on selection frames marked.
 
     A report is on selection frames if its trace selected something by frames that it was measured on; or if no gate reads it and it was measured on
@@ -85,12 +85,12 @@ def _reports(artifacts: Mapping[str, tuple[Artifact, str]], kpis: Sequence[str],
     sides = {role: {(each.split, each.side) for each in uses.measured} for role, uses in behind.items()}
     tested = {run for found in sides.values() for run, side in found if side == "test"}
     validating = {role for role, found in sides.items() if found and all(side == "validation" and run in tested for run, side in found)}
-    gated = {role for kpi in kpis for role in _readers(kpi, values, set(overlapping), validating)}
+    gated = {role for kpi in kpis for role in _roles_read(kpi, values, set(overlapping), validating)}
     apart = dict.fromkeys(validating - gated, "is measured on the validation side of a split, and another report on its test side") | overlapping
     return tuple(KpiReport(role, artifacts[role][0].ref, uses, role in apart, apart.get(role, "")) for role, uses in behind.items())
 
 
-def _readers(kpi: str, values: Mapping[str, Mapping[str, float]], overlapping: set[str], validating: set[str]) -> list[str]:
+def _roles_read(kpi: str, values: Mapping[str, Mapping[str, float]], overlapping: set[str], validating: set[str]) -> list[str]:
     """Return the roles of the reports that a gate on a KPI reads: those not on selection frames if there are any."""
     having = [role for role, known in values.items() if kpi in known or kpi.removeprefix(f"{role}.") in known]
     for apart in (overlapping | validating, overlapping):
@@ -110,13 +110,13 @@ class _Frames:
         """Return a clause naming frames that a report was both measured on and selected by; empty if none. Unreadable tables are compared by ref."""
         for measured in uses.measured:
             for selected in uses.selected:
-                shared = self._of(measured.ref) & self._of(selected.ref)
+                shared = self._frame_ids(measured.ref) & self._frame_ids(selected.ref)
                 if shared or measured.ref == selected.ref:
                     frames = f" ({count(len(shared), 'frame')} in both, such as {min(shared)})" if shared else ""
-                    return f"is measured on {_name(measured.ref)}, and {selected.job} was selected by {_name(selected.ref)}{frames}"
+                    return f"is measured on {_artifact_name(measured.ref)}, and {selected.job} was selected by {_artifact_name(selected.ref)}{frames}"
         return ""
 
-    def _of(self, ref: str) -> frozenset[str]:
+    def _frame_ids(self, ref: str) -> frozenset[str]:
         import pyarrow as pa
         import pyarrow.dataset as ds
 
@@ -132,7 +132,7 @@ class _Frames:
         return self._known[ref]
 
 
-def _name(ref: str) -> str:
+def _artifact_name(ref: str) -> str:
     return ref.partition("@")[0].partition("/")[2]
 
 
@@ -159,14 +159,14 @@ def evaluate_gates(release: Release, evidence: GateEvidence, host: PluginHost) -
     """Return the outcomes of all gates of a release, even after one failed; raise RunFailed if a gate raises."""
     outcomes = []
     for entry in release.gates:
-        outcome = _judge(entry.name, entry.gate, entry.asked, evidence, host)
+        outcome = _evaluate_gate(entry.name, entry.gate, entry.asked, evidence, host)
         if entry.form == CheckPassed.name and entry.subject.rpartition("/")[2] == NO_LEAK:
-            outcome = _over_the_build(outcome, entry.requirement, evidence, host)
+            outcome = _combine_no_leak(outcome, entry.requirement, evidence, host)
         outcomes.append(outcome)
     return tuple(outcomes)
 
 
-def _judge(called: str, gate: str, requirement: Mapping[str, Any], evidence: GateEvidence, host: PluginHost) -> GateOutcome:
+def _evaluate_gate(called: str, gate: str, requirement: Mapping[str, Any], evidence: GateEvidence, host: PluginHost) -> GateOutcome:
     found = host.gate(gate)
     try:
         result = found.item.evaluate(evidence, requirement)
@@ -189,12 +189,12 @@ def _judge(called: str, gate: str, requirement: Mapping[str, Any], evidence: Gat
     return GateOutcome(called, result.passed, waived=False, measured=measured, required=required, message=message, unknowns=unknowns)
 
 
-def _over_the_build(checked: GateOutcome, requirement: Mapping[str, Any], evidence: GateEvidence, host: PluginHost) -> GateOutcome:
+def _combine_no_leak(checked: GateOutcome, requirement: Mapping[str, Any], evidence: GateEvidence, host: PluginHost) -> GateOutcome:
     """Combine the `no_leak` check with the gate `no_leak` over the whole build (failed if not installed); only the gate if the check was not run."""
     if NO_LEAK not in host.gates:
         missing = "leaks over the build can't be judged: no installed plugin brings the gate 'no_leak' (pip install tracecore-curation)"
         return replace(checked, passed=False, measured="not judged", message=missing)
-    judged = _judge(checked.name, NO_LEAK, requirement, evidence, host)
+    judged = _evaluate_gate(checked.name, NO_LEAK, requirement, evidence, host)
     if checked.measured == "not run":
         if not evidence.reports:
             return checked

@@ -50,11 +50,11 @@ def read_waivers(texts: Sequence[WaiverText], *, release: Release, approver: str
             raise UsageError(f"--waive {text.gate}: a waiver needs a reason; --reason is empty.")
         if text.gate in found:
             raise UsageError(f"--waive {text.gate}: the gate is waived twice.")
-        found[text.gate] = Waiver(text.gate, text.reason.strip(), _day(text, today), str(approver))
+        found[text.gate] = Waiver(text.gate, text.reason.strip(), _parse_day(text, today), str(approver))
     return tuple(found.values())
 
 
-def _day(text: WaiverText, today: date) -> date:
+def _parse_day(text: WaiverText, today: date) -> date:
     try:
         day = date.fromisoformat(text.until)
     except ValueError:
@@ -117,7 +117,7 @@ def release(session: Session, request: ReleaseRequest) -> SealedBuild:
     """
     release_section = session.program.spec.release
     assert release_section is not None, "read_request refuses programs without a release"
-    artifacts, checks = _evidence(session)
+    artifacts, checks = _collect_evidence(session)
     run = session.new_run("release", "Judge the gates and seal the build.")
     # They require a trace of each artifact, so they are read only for a gate that needs them.
     reads_unknowns = any(session.host.gate(entry.gate).item.reads_unknowns for entry in release_section.gates)
@@ -148,7 +148,7 @@ def release(session: Session, request: ReleaseRequest) -> SealedBuild:
             waivers=waivers,
             approver=request.approver,
             selection=session.selection,
-            unknowns=unknowns_of_other_models(evidence.reports, _engines(session)),
+            unknowns=unknowns_of_other_models(evidence.reports, _models_by_engine(session)),
         ),
     )
     summaries = tuple(GateSummary(gate.name, gate.passed, gate.waived) for gate in gates)
@@ -156,7 +156,7 @@ def release(session: Session, request: ReleaseRequest) -> SealedBuild:
     return sealed
 
 
-def _evidence(session: Session) -> tuple[dict[str, tuple[Artifact, str]], list[CheckRun]]:
+def _collect_evidence(session: Session) -> tuple[dict[str, tuple[Artifact, str]], list[CheckRun]]:
     artifacts: dict[str, tuple[Artifact, str]] = {}
     checks: list[CheckRun] = []
     for asset in session.program.assets:
@@ -169,7 +169,7 @@ def _evidence(session: Session) -> tuple[dict[str, tuple[Artifact, str]], list[C
     return artifacts, checks
 
 
-def _engines(session: Session) -> dict[str, set[str]]:
+def _models_by_engine(session: Session) -> dict[str, set[str]]:
     """Return the refs of the models that each engine of a build was compiled from, by the engine's ref."""
     return {
         artifact.ref: {read.ref for read in session.inputs_of(name) if read.kind == ArtifactKind.MODEL}

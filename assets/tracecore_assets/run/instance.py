@@ -77,11 +77,11 @@ def _close_dead_runs(instance: DagsterInstance) -> None:
     from dagster import DagsterRunStatus, RunsFilter
 
     for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.CANCELING])):
-        if run.tags.get(_HOST_TAG) == socket.gethostname() and not _alive(int(run.tags[_PROCESS_TAG])):
+        if run.tags.get(_HOST_TAG) == socket.gethostname() and not _is_alive(int(run.tags[_PROCESS_TAG])):
             instance.report_run_failed(run, "The process that ran this build is gone. 'tracecore recover' closes its open runs in the record.")
 
 
-def _alive(process: int) -> bool:
+def _is_alive(process: int) -> bool:
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -119,7 +119,7 @@ class Console(Progress):
         """Start the timer of a job, with a new bar on a terminal."""
         super().begin(job, stage)
         if self._bar is not None:
-            self._drop()
+            self._remove_bar()
             self._task = self._bar.add_task(f"{job} ({stage})", total=None, note="")
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
@@ -131,15 +131,15 @@ class Console(Progress):
 
     def stopped(self) -> None:
         """Remove the bar and report that the job failed."""
-        self._drop()
+        self._remove_bar()
         super().stopped()
 
     def outcome(self, outcome: Outcome) -> None:
         """Remove the bar and report the outputs of the job and its failed checks."""
-        self._drop()
+        self._remove_bar()
         super().outcome(outcome)
 
-    def _drop(self) -> None:
+    def _remove_bar(self) -> None:
         if self._bar is not None and self._task is not None:
             self._bar.remove_task(self._task)
             self._task = None

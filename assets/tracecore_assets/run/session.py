@@ -110,7 +110,7 @@ class Session:
             asset=asset.name,
             stage=asset.stage,
             params=asset.params,
-            inputs={source.port: self._supply(asset, source.asset, source.output) for source in asset.sources},
+            inputs={source.port: self._supply_input(asset, source.asset, source.output) for source in asset.sources},
             seed=program.seed if asset.spec.seed is None else asset.spec.seed,
             program_artifact=self.program_artifact,
             base=self.program.base,
@@ -125,7 +125,7 @@ class Session:
             threads=program.threads,
         )
 
-    def _supply(self, asset: ResolvedAsset, supplier: str, port: str) -> ResolvedInput:
+    def _supply_input(self, asset: ResolvedAsset, supplier: str, port: str) -> ResolvedInput:
         outcome = self.ensure(supplier)
         artifact = outcome.outputs[port]
         if artifact.ref in outcome.rejected:

@@ -38,23 +38,23 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     graph = result.graph
     body = _between_convolutions(graph)
     weights = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT}
-    made = {name for node in graph.node if _key(node) in body for name in node.output}
+    made = {name for node in graph.node if _node_key(node) in body for name in node.output}
     # outputs of the body that other nodes read are cast back to single precision
-    taken = {name for node in graph.node if _key(node) not in body for name in node.input} | {value.name for value in graph.output}
+    taken = {name for node in graph.node if _node_key(node) not in body for name in node.input} | {value.name for value in graph.output}
     halved: dict[str, TensorProto] = {}
     entered: set[str] = set()
     nodes: list[NodeProto] = []
     for node in graph.node:
-        if _key(node) not in body:
+        if _node_key(node) not in body:
             nodes.append(node)
             continue
         given = list(node.output)
         needed, arriving = _halve_node(node, made, weights)
         halved.update(needed)
-        nodes.extend(_cast(name, _half(name), TensorProto.FLOAT16) for name in arriving if name not in entered)
+        nodes.extend(_cast_node(name, _half_name(name), TensorProto.FLOAT16) for name in arriving if name not in entered)
         entered.update(arriving)
         nodes.append(node)
-        nodes.extend(_cast(_half(name), name, TensorProto.FLOAT) for name in given if name in taken)
+        nodes.extend(_cast_node(_half_name(name), name, TensorProto.FLOAT) for name in given if name in taken)
     used = {name for node in nodes for name in node.input}
     kept = [tensor for tensor in (*graph.initializer, *halved.values()) if tensor.name in used]
     rebuilt = helper.make_graph(nodes, graph.name, graph.input, graph.output, kept)  # without value_info, whose types are those of single precision
@@ -79,28 +79,28 @@ def _halve_node(node: NodeProto, made: set[str], weights: dict[str, TensorProto]
         if place and node.op_type in _FIRST_ALONE:
             break
         if name in weights:
-            halved[name] = _halve(weights[name])
+            halved[name] = _halve_weight(weights[name])
         elif name and name not in made:
             arriving.append(name)
         if name:
-            node.input[place] = _half(name)
+            node.input[place] = _half_name(name)
     for place, name in enumerate(node.output):
-        node.output[place] = _half(name)
+        node.output[place] = _half_name(name)
     return halved, arriving
 
 
-def _halve(tensor: TensorProto) -> TensorProto:
+def _halve_weight(tensor: TensorProto) -> TensorProto:
     values = numpy_helper.to_array(tensor)
     if float(np.abs(values).max(initial=0)) > _GREATEST:
         raise RunFailed(f"Weight {tensor.name} holds {np.abs(values).max():g}; fp16 ends at {_GREATEST:g}. Convert to fp32.")
-    return numpy_helper.from_array(values.astype(np.float16), _half(tensor.name))
+    return numpy_helper.from_array(values.astype(np.float16), _half_name(tensor.name))
 
 
-def _half(name: str) -> str:
+def _half_name(name: str) -> str:
     return f"{name}.half"
 
 
-def _cast(source: str, target: str, type_: int) -> NodeProto:
+def _cast_node(source: str, target: str, type_: int) -> NodeProto:
     return helper.make_node("Cast", [source], [target], name=f"{target}.cast", to=type_)
 
 
@@ -112,22 +112,22 @@ def _between_convolutions(graph: onnx.GraphProto) -> set[str]:
         for name in node.input:
             takers.setdefault(name, []).append(node)
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    before = _reached(convolutions, lambda node: [makers[name] for name in node.input if name in makers])
-    after = _reached(convolutions, lambda node: [taker for name in node.output for taker in takers.get(name, ())])
+    before = _reachable(convolutions, lambda node: [makers[name] for name in node.input if name in makers])
+    after = _reachable(convolutions, lambda node: [taker for name in node.output for taker in takers.get(name, ())])
     return before & after
 
 
-def _reached(starts: list[NodeProto], onward: Callable[[NodeProto], list[NodeProto]]) -> set[str]:
+def _reachable(starts: list[NodeProto], onward: Callable[[NodeProto], list[NodeProto]]) -> set[str]:
     found: set[str] = set()
     waiting = list(starts)
     while waiting:
         node = waiting.pop()
-        if _key(node) not in found:
-            found.add(_key(node))
+        if _node_key(node) not in found:
+            found.add(_node_key(node))
             waiting += onward(node)
     return found
 
 
-def _key(node: NodeProto) -> str:
+def _node_key(node: NodeProto) -> str:
     """Return the node's first named output, which identifies it; node names are optional."""
     return next(filter(None, node.output), "")

@@ -46,7 +46,7 @@ class Precision(tc.Stage):
         from tracecore_compression.half_precision import computes_in_half, to_half
 
         folder = context.read(self.model)
-        source, config = _read(folder)
+        source, config = _read_model(folder)
         graph = onnx.load_model_from_string(source)
         if computes_in_half(graph):
             raise tc.UsageError("The model already computes in half precision: convert the single precision model that it was made from.")
@@ -64,7 +64,7 @@ class Precision(tc.Stage):
         context.describe(self.converted, PARITY_FACET, facet)
 
 
-def _read(folder: Path) -> tuple[bytes, dict[str, Any]]:
+def _read_model(folder: Path) -> tuple[bytes, dict[str, Any]]:
     try:
         return (folder / "model.onnx").read_bytes(), json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:

@@ -88,7 +88,7 @@ def bom_of(graph: Graph, manifest: Manifest) -> Bom:
     from cyclonedx.model.tool import ToolRepository
 
     root: str = graph.trace["root"]
-    components = {ref: _component(graph, node) for ref, node in graph.nodes.items() if ref != root}
+    components = {ref: _component_with_pedigree(graph, node) for ref, node in graph.nodes.items() if ref != root}
     ran = {name for run in graph.runs.values() if (name := _plugin_of(run)) is not None}
     plugins = {
         (name, number): Component(name=name, group="plugin", type=ComponentType.LIBRARY, bom_ref=f"plugin/{name}@{number}", version=number or None)
@@ -96,7 +96,7 @@ def bom_of(graph: Graph, manifest: Manifest) -> Bom:
     }
     own = version("tracecore")
     tool = Component(name="tracecore", type=ComponentType.APPLICATION, bom_ref=f"tool/tracecore@{own}", version=own)
-    whole = _build(graph, manifest)
+    whole = _build_component(graph, manifest)
     made = datetime.fromisoformat(manifest["sealed_at"])
     metadata = BomMetaData(
         component=whole, timestamp=made, tools=ToolRepository(components=[tool]), properties=[_property("gaps", len(graph.trace["gaps"]))]
@@ -112,7 +112,7 @@ def bom_of(graph: Graph, manifest: Manifest) -> Bom:
     return bom
 
 
-def _build(graph: Graph, manifest: Manifest) -> Component:
+def _build_component(graph: Graph, manifest: Manifest) -> Component:
     from cyclonedx.model.component import Component, ComponentType
 
     root = graph.trace["root"]
@@ -134,16 +134,16 @@ def _build(graph: Graph, manifest: Manifest) -> Component:
     )
 
 
-def _component(graph: Graph, node: Mapping[str, Any]) -> Component:
+def _component_with_pedigree(graph: Graph, node: Mapping[str, Any]) -> Component:
     """Return the component of an artifact, with the models that it was made from as its pedigree."""
     from cyclonedx.model.component import Pedigree
 
     models = [graph.nodes[each] for each in graph.made_from(node["ref"]) if each in graph.nodes and graph.nodes[each]["kind"] in _MODELS]
-    pedigree = Pedigree(ancestors=[_artifact(each, f"ancestor:{each['ref']}") for each in models]) if models else None
-    return _artifact(node, node["ref"], pedigree=pedigree, properties=list(_properties(graph, node)))
+    pedigree = Pedigree(ancestors=[_component(each, f"ancestor:{each['ref']}") for each in models]) if models else None
+    return _component(node, node["ref"], pedigree=pedigree, properties=list(_properties(graph, node)))
 
 
-def _artifact(node: Mapping[str, Any], bom_ref: str, **members: Any) -> Component:
+def _component(node: Mapping[str, Any], bom_ref: str, **members: Any) -> Component:
     """Return an artifact as a component with the given CycloneDX id; `members` are further fields of `Component`."""
     from cyclonedx.model.component import Component, ComponentType
 

@@ -20,24 +20,24 @@ __all__ = ["append_line", "tracecore_build_sealed", "tracecore_run_finished", "t
 @tc.hookimpl
 def tracecore_run_started(run: tc.RunSummary, settings: Mapping[str, str]) -> None:
     """Append that a run started."""
-    _note(settings, "run_started", {"run": run.id, "job": run.job, "stage": run.stage, "plugin": run.plugin})
+    _append_event(settings, "run_started", {"run": run.id, "job": run.job, "stage": run.stage, "plugin": run.plugin})
 
 
 @tc.hookimpl
 def tracecore_run_finished(run: tc.RunSummary, settings: Mapping[str, str]) -> None:
     """Append a run's final state, outputs and error."""
     ended: dict[str, Any] = {"run": run.id, "job": run.job, "state": run.state.value, "outputs": list(run.outputs), "error": run.error}
-    _note(settings, "run_finished", ended)
+    _append_event(settings, "run_finished", ended)
 
 
 @tc.hookimpl
 def tracecore_build_sealed(build: tc.BuildSummary, settings: Mapping[str, str]) -> None:
     """Append that a build was sealed, with the results of its gates."""
     gates = [{"name": gate.name, "passed": gate.passed, "waived": gate.waived} for gate in build.gates]
-    _note(settings, "build_sealed", {"build": build.ref, "position": build.position, "gates": gates})
+    _append_event(settings, "build_sealed", {"build": build.ref, "position": build.position, "gates": gates})
 
 
-def _note(settings: Mapping[str, str], event: str, members: Mapping[str, Any]) -> None:
+def _append_event(settings: Mapping[str, str], event: str, members: Mapping[str, Any]) -> None:
     named = settings.get("JOURNAL")
     if named:
         append_line(Path(named), {"event": event, "at": datetime.now(UTC).isoformat(), **members})

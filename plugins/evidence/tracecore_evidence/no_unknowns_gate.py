@@ -25,11 +25,11 @@ class NoUnknowns(tc.Gate):
 
     def check_requirement(self, requirement: Mapping[str, Any]) -> None:
         """Raise UsageError for a key other than `except`, or a value that is not a list of names."""
-        _excepted(requirement)
+        _exceptions(requirement)
 
     def evaluate(self, evidence: tc.GateEvidence, requirement: Mapping[str, Any]) -> tc.GateResult:
         """Pass if every unknown matches an exception; `measured` is the number of others."""
-        excepted = _excepted(requirement)
+        excepted = _exceptions(requirement)
         counted = [(ref, unknown) for ref, unknown in evidence.unknowns if not any(fnmatchcase(unknown.what, name) for name in excepted)]
         left_out = len(evidence.unknowns) - len(counted)
         words = ", ".join(f"{unknown.what} ({ref})" for ref, unknown in counted[:_SHOWN])
@@ -39,7 +39,7 @@ class NoUnknowns(tc.Gate):
         return tc.GateResult(passed=not counted, measured=len(counted), required={"most": 0, "except": list(excepted)}, message=message)
 
 
-def _excepted(requirement: Mapping[str, Any]) -> tuple[str, ...]:
+def _exceptions(requirement: Mapping[str, Any]) -> tuple[str, ...]:
     other = sorted(set(requirement) - {"except"})
     if other:
         raise tc.UsageError(f"The gate 'no-unknowns' has no key '{other[0]}': it has 'except', a list of names.")

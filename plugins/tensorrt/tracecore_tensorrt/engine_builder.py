@@ -126,10 +126,10 @@ def build(
         config.num_compute_capabilities = len(targets)
         for place, target in enumerate(targets):
             config.set_compute_capability(getattr(trt.ComputeCapability, target), place)
-    inputs = _profile(make, config, network, batch)
+    inputs = _add_profile(make, config, network, batch)
     # layers are read from the network, since an engine can't be inspected without a GPU
-    layers = _layers(network)
-    outputs = [_tensor(network.get_output(number)) for number in range(network.num_outputs)]
+    layers = _count_layers(network)
+    outputs = [_describe_tensor(network.get_output(number)) for number in range(network.num_outputs)]
     serialized = make.build_serialized_network(network, config)
     if serialized is None:
         raise RunFailed(f"{builder.name} {builder.version} built no engine for {', '.join(targets)}: {logger.last or 'it gave no reason'}.")
@@ -137,7 +137,7 @@ def build(
     return Built(bytes(serialized), layers, inputs, outputs, flags, dict(logger.counts))
 
 
-def _profile(make: Any, config: Any, network: Any, batch: int) -> list[dict[str, Any]]:
+def _add_profile(make: Any, config: Any, network: Any, batch: int) -> list[dict[str, Any]]:
     """Add an optimization profile for an open batch size, and return the descriptions of the inputs."""
     inputs = []
     profile = make.create_optimization_profile()
@@ -145,7 +145,7 @@ def _profile(make: Any, config: Any, network: Any, batch: int) -> list[dict[str,
     for number in range(network.num_inputs):
         tensor = network.get_input(number)
         shape = list(tensor.shape)
-        described = _tensor(tensor)
+        described = _describe_tensor(tensor)
         if -1 in shape:
             if shape[0] != -1 or -1 in shape[1:]:
                 raise RunFailed(f"Input {tensor.name!r} has shape {shape}; only the number of images may be left open.")
@@ -159,11 +159,11 @@ def _profile(make: Any, config: Any, network: Any, batch: int) -> list[dict[str,
     return inputs
 
 
-def _tensor(tensor: Any) -> dict[str, Any]:
+def _describe_tensor(tensor: Any) -> dict[str, Any]:
     return {"name": tensor.name, "type": tensor.dtype.name.lower(), "shape": list(tensor.shape)}
 
 
-def _layers(network: Any) -> dict[str, Any]:
+def _count_layers(network: Any) -> dict[str, Any]:
     types: Counter[str] = Counter()
     gives: Counter[str] = Counter()
     for number in range(network.num_layers):

@@ -46,7 +46,7 @@ def run_engine(builder: Builder, engine: bytes, images: NDArray[np.float32], *, 
 
     trt = builder.module
     logger = run_logger(trt, log)
-    opened = _open(builder, engine, logger)
+    opened = _open_engine(builder, engine, logger)
     context = opened.create_execution_context()
     names = [opened.get_tensor_name(number) for number in range(opened.num_io_tensors)]
     source = next(name for name in names if opened.get_tensor_mode(name) == trt.TensorIOMode.INPUT)
@@ -75,11 +75,11 @@ def run_engine(builder: Builder, engine: bytes, images: NDArray[np.float32], *, 
 def inspect_engine(builder: Builder, engine: bytes, *, log: logging.Logger) -> str:
     """Return the layers of an engine as JSON text; raises RunFailed if it can't be opened. Never pass bytes that this process did not build."""
     trt = builder.module
-    inspector = _open(builder, engine, run_logger(trt, log)).create_engine_inspector()
+    inspector = _open_engine(builder, engine, run_logger(trt, log)).create_engine_inspector()
     return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
 
 
-def _open(builder: Builder, engine: bytes, logger: Any) -> Any:
+def _open_engine(builder: Builder, engine: bytes, logger: Any) -> Any:
     opened = builder.module.Runtime(logger).deserialize_cuda_engine(engine)
     if opened is None:
         raise RunFailed(f"The engine built just now can't be opened by {builder.name} {builder.version}: {logger.last or 'it gave no reason'}.")

@@ -25,7 +25,7 @@ def export_graph(module: Any, *, outputs: Sequence[str], height: int, width: int
 
     # a batch of two, since the exporter treats a size of 1 as constant
     example = torch.zeros(2, 3, height, width)
-    with _quiet(), torch.no_grad():
+    with _quiet_exporter(), torch.no_grad():
         program = torch.onnx.export(
             module,
             (example,),
@@ -46,19 +46,19 @@ def export_graph(module: Any, *, outputs: Sequence[str], height: int, width: int
 
 def strip(model: onnx.ModelProto) -> onnx.ModelProto:
     """Remove documentation and metadata at every level in place, and return the model; torch writes stack traces with absolute paths there."""
-    _clear(model)
+    _clear_metadata(model)
     # drop the local version: '2.13.0+cpu' and '2.13.0+cu130' export the same graph
     model.producer_version = model.producer_version.partition("+")[0]
     return model
 
 
-def _clear(message: Message) -> None:
+def _clear_metadata(message: Message) -> None:
     for field, value in message.ListFields():
         if field.name in ("metadata_props", "doc_string"):
             message.ClearField(field.name)
         elif field.message_type is not None:
             for each in value if field.is_repeated else (value,):
-                _clear(each)
+                _clear_metadata(each)
 
 
 def describe(model: onnx.ModelProto) -> dict[str, Any]:
@@ -71,19 +71,19 @@ def describe(model: onnx.ModelProto) -> dict[str, Any]:
         "nodes": len(model.graph.node),
         "operators": dict(sorted(operators.items())),
         "weights": sum(math.prod(tensor.dims) for tensor in model.graph.initializer),
-        "inputs": [_value(value) for value in model.graph.input],
-        "outputs": [_value(value) for value in model.graph.output],
+        "inputs": [_describe_value(value) for value in model.graph.input],
+        "outputs": [_describe_value(value) for value in model.graph.output],
     }
 
 
-def _value(value: onnx.ValueInfoProto) -> dict[str, Any]:
+def _describe_value(value: onnx.ValueInfoProto) -> dict[str, Any]:
     kind = value.type.tensor_type
     shape = [dimension.dim_param if dimension.HasField("dim_param") else dimension.dim_value for dimension in kind.shape.dim]
     return {"name": value.name, "type": cast("str", onnx.TensorProto.DataType.Name(kind.elem_type)).lower(), "shape": shape}
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet_exporter() -> Iterator[None]:
     """Suppress the exporter's log messages and deprecation warnings."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]

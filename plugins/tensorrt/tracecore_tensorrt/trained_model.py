@@ -58,7 +58,7 @@ def load_detector(folder: Path) -> Detector:
     from safetensors.torch import load_file
 
     config = read_config(folder)
-    entry = _architecture(config["architecture"]["entry_point"])
+    entry = _find_architecture(config["architecture"]["entry_point"])
     try:
         # Building initializes weights randomly; this must not change the process's random state.
         with torch.random.fork_rng(devices=[]):
@@ -70,7 +70,7 @@ def load_detector(folder: Path) -> Detector:
     return Detector(module.eval(), config, module_digest(entry.module))
 
 
-def _architecture(name: str) -> EntryPoint:
+def _find_architecture(name: str) -> EntryPoint:
     known = {entry.name: entry for entry in entry_points(group=GROUP)}
     if name not in known:
         raise UsageError(

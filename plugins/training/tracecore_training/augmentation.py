@@ -59,13 +59,13 @@ def change_images(images: NDArray[np.uint8], changes: Changes, how: Augment) -> 
         # an image that isn't zoomed is flipped exactly, without resampling
         batch = torch.where((changes.whole & changes.mirrored)[:, None, None, None], batch.flip(3), batch)
         if (zoomed := ~changes.whole).any():
-            batch[zoomed] = _sample(batch[zoomed], changes, zoomed)
+            batch[zoomed] = _resample(batch[zoomed], changes, zoomed)
     if how.jitter:
         batch = _relight(batch, changes.relight, how.jitter)
     return batch.contiguous(memory_format=torch.channels_last)
 
 
-def _sample(batch: Tensor, changes: Changes, chosen: Tensor) -> Tensor:
+def _resample(batch: Tensor, changes: Changes, chosen: Tensor) -> Tensor:
     """Resample the images at mask `chosen` (`batch` has only these): crop or pad by scale and shift, and mirror."""
     affine = torch.zeros(len(batch), 2, 3)
     affine[:, 0, 0], affine[:, 0, 2] = torch.where(changes.mirrored, -1.0, 1.0)[chosen] / changes.scale[chosen], changes.shift[chosen, 0]
@@ -79,7 +79,7 @@ def move_boxes(
 ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.int64]]]:
     """Apply changes to boxes, per image [B, 4] in px; return the visible boxes, clipped, with their classes (`IGNORED` if mostly cut off)."""
     moved = [
-        _move(of_image, classes, bool(changes.mirrored[n]), float(changes.scale[n]), changes.shift[n].numpy(), height, width)
+        _move_boxes(of_image, classes, bool(changes.mirrored[n]), float(changes.scale[n]), changes.shift[n].numpy(), height, width)
         for n, (of_image, classes) in enumerate(zip(boxes, indices, strict=True))
     ]
     return [box for box, _ in moved], [index for _, index in moved]
@@ -97,7 +97,7 @@ def _relight(batch: Tensor, chance: Tensor, jitter: float) -> Tensor:
     return (batch * tint).clamp(0, 1)
 
 
-def _move(
+def _move_boxes(
     boxes: NDArray[np.float32], indices: NDArray[np.int64], mirrored: bool, scale: float, shift: NDArray[np.float32], height: int, width: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Apply one image's changes to its boxes: sampling coordinate g (-1 to 1) shows source coordinate ±g / scale + shift."""

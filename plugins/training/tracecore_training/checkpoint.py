@@ -64,7 +64,7 @@ class Checkpoints:
         if not self._every or state.step % self._every:
             return
         facts = {"made_with": self._made_with, "step": state.step, "order": state.order, "curves": asdict(state.curves)}
-        data = save(dict(_tensors(state)), metadata={_FACTS: json.dumps(facts)})
+        data = save(dict(_named_tensors(state)), metadata={_FACTS: json.dumps(facts)})
         path = self._folder / f"step-{state.step:09}-{hashlib.sha256(data).hexdigest()}.safetensors"
         write_durably(path, data)
         for other in self._folder.iterdir():
@@ -97,10 +97,10 @@ class Checkpoints:
         except (SafetensorError, KeyError, ValueError) as error:
             self._log.warning("checkpoint %s can't be read (%s); it is not used", path.name, error)
             return False
-        state.model.load_state_dict(_under("model", tensors))
-        state.average.load_state_dict(_under("average", tensors))
+        state.model.load_state_dict(_strip_prefix("model", tensors))
+        state.average.load_state_dict(_strip_prefix("average", tensors))
         for number, parameter in enumerate(_parameters(state.optimizer)):
-            moments = _under(f"optimizer.{number}", tensors)
+            moments = _strip_prefix(f"optimizer.{number}", tensors)
             # in the parameter's memory format, which the fused optimizer step assumes
             state.optimizer.state[parameter] = {
                 name: value if value.ndim == 0 else torch.empty_like(parameter).copy_(value) for name, value in moments.items()
@@ -110,7 +110,7 @@ class Checkpoints:
         return True
 
 
-def _tensors(state: TrainingState) -> Iterator[tuple[str, Tensor]]:
+def _named_tensors(state: TrainingState) -> Iterator[tuple[str, Tensor]]:
     for part, module in (("model", state.model), ("average", state.average)):
         for name, tensor in module.state_dict().items():
             yield f"{part}.{name}", tensor.detach().contiguous()
@@ -124,5 +124,5 @@ def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _strip_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(f"{prefix}."): tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}.")}

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["Block", "Classes", "Distances", "Size", "States", "TorchDetector", "TorchMultitask", "TrainingStage"]
 
 
-def _summary(facet: Mapping[str, Any]) -> str:
+def _facet_summary(facet: Mapping[str, Any]) -> str:
     length = tc.count(facet["steps"], "step") if "steps" in facet else tc.count(facet["epochs"], "epoch")
     return tc.summarize(length, facet.get("tool", ""))
 
 
-TRAINING_FACET = tc.FacetSpec("tracecore_training", _summary, __package__)
+TRAINING_FACET = tc.FacetSpec("tracecore_training", _facet_summary, __package__)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -76,16 +76,16 @@ def read_labels(labels: Any, heads: Heads) -> LabelTable:
     unusable = {"rejected_labels": len(last) - len(rows)}
     found = LabelTable((), {}, {}, unusable=unusable)
     if heads.obstacles is not None:
-        found = _boxes([row for row in rows if row["geometry"] in _GEOMETRIES["boxes"]], heads.obstacles.classes, unusable)
+        found = _read_boxes([row for row in rows if row["geometry"] in _GEOMETRIES["boxes"]], heads.obstacles.classes, unusable)
     if heads.path is not None:
-        found.paths.update(_paths([row for row in rows if row["geometry"] == "path" and not row["ignore"]], heads.path.ahead_m, unusable))
+        found.paths.update(_read_paths([row for row in rows if row["geometry"] == "path" and not row["ignore"]], heads.path.ahead_m, unusable))
     if heads.light is not None:
         tags = [row for row in rows if row["geometry"] == "tag" and row["category"] == LIGHT_STATE and not row["ignore"]]
-        found.states.update(_states(tags, heads.light.states, unusable))
+        found.states.update(_read_states(tags, heads.light.states, unusable))
     return found
 
 
-def _boxes(rows: Sequence[Row], classes: Sequence[str], unusable: dict[str, int]) -> LabelTable:
+def _read_boxes(rows: Sequence[Row], classes: Sequence[str], unusable: dict[str, int]) -> LabelTable:
     learned = [row for row in rows if row["geometry"] == "box2d" and not (row["crowd"] or row["ignore"])]
     found = sorted({row["category"] for row in learned if row["category"] is not None})
     if not found:
@@ -127,7 +127,7 @@ def _is_outline(row: Row) -> bool:
     return bool(row["geometry"] == "polygon")
 
 
-def _paths(rows: Sequence[Row], ahead_m: Sequence[float], unusable: dict[str, int]) -> dict[str, NDArray[np.float32]]:
+def _read_paths(rows: Sequence[Row], ahead_m: Sequence[float], unusable: dict[str, int]) -> dict[str, NDArray[np.float32]]:
     found = {row["frame_id"]: offsets_at(row["path"] or (), ahead_m) for row in rows}
     usable = {frame: offsets for frame, offsets in found.items() if np.isfinite(offsets).any()}
     unusable["paths_too_short"] = len(found) - len(usable)
@@ -139,7 +139,7 @@ def _paths(rows: Sequence[Row], ahead_m: Sequence[float], unusable: dict[str, in
     return usable
 
 
-def _states(rows: Sequence[Row], states: Sequence[str], unusable: dict[str, int]) -> dict[str, int]:
+def _read_states(rows: Sequence[Row], states: Sequence[str], unusable: dict[str, int]) -> dict[str, int]:
     usable = {row["frame_id"]: states.index(row["value"]) for row in rows if row["value"] in states}
     unusable["tags_of_other_states"] = len(rows) - sum(row["value"] in states for row in rows)
     if not usable:

@@ -129,8 +129,8 @@ def train(
         batch = draw_batch(examples, chosen, how, generator)
         maps = model.maps(batch.images)
         terms = {name: (objective.weights[name], term) for objective in objectives for name, term in objective.terms(maps, batch).items()}
-        total = _descend(model, optimizer, terms, step, schedule.steps)
-        _average(average, model, schedule.ema, step)
+        total = _optimize(model, optimizer, terms, step, schedule.steps)
+        _update_average(average, model, schedule.ema, step)
         curves.add({"": total, **{name: term.item() for name, (_, term) in terms.items()}})
         state.step = step + 1
         if curves.since == every or step + 1 == schedule.steps:
@@ -141,20 +141,20 @@ def train(
     return Trained(average.eval(), curves, resumed_at)
 
 
-def _descend(model: MultiTask, optimizer: torch.optim.Optimizer, terms: dict[str, tuple[float, Tensor]], step: int, steps: int) -> float:
+def _optimize(model: MultiTask, optimizer: torch.optim.Optimizer, terms: dict[str, tuple[float, Tensor]], step: int, steps: int) -> float:
     """Take one optimizer step on the weighted sum of loss terms (weight, loss), and return that sum."""
     for name, (_, term) in terms.items():
-        _demand_finite(f"{name} loss", term, step, steps)
+        _require_finite(f"{name} loss", term, step, steps)
     total = torch.stack([weight * term for weight, term in terms.values()]).sum()
     optimizer.zero_grad()
     total.backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), _GREATEST_NORM)
-    _demand_finite("gradient of the loss", norm, step, steps)
+    _require_finite("gradient of the loss", norm, step, steps)
     optimizer.step()
     return total.item()
 
 
-def _demand_finite(term: str, value: Tensor, step: int, steps: int) -> None:
+def _require_finite(term: str, value: Tensor, step: int, steps: int) -> None:
     if not math.isfinite(number := value.item()):
         raise RunFailed(
             f"Training stopped at step {step + 1} of {steps}: the {term} is {number}, expected a finite number. "
@@ -163,7 +163,7 @@ def _demand_finite(term: str, value: Tensor, step: int, steps: int) -> None:
 
 
 @torch.no_grad()
-def _average(average: MultiTask, model: MultiTask, keep: float, step: int) -> None:
+def _update_average(average: MultiTask, model: MultiTask, keep: float, step: int) -> None:
     """Update the moving average of the weights in place; its decay starts low, since the model changes fast at first."""
     weight = 1 - min(keep, (1 + step) / (10 + step))
     for mean, value in zip(average.state_dict().values(), model.state_dict().values(), strict=True):

@@ -71,7 +71,7 @@ def read_results(path: Path) -> Results:
         raise UsageError(f"{path.name} holds no epoch: the training ended before its first, so there is nothing to take over.")
     rows: list[list[float]] = []
     for number, line in lines[1:]:
-        rows.append(_row(path.name, number, line, len(header)))
+        rows.append(_parse_row(path.name, number, line, len(header)))
         before = rows[-2][0] if len(rows) > 1 else -1
         if rows[-1][0] <= before:
             raise UsageError(
@@ -82,7 +82,7 @@ def read_results(path: Path) -> Results:
     return Results([int(epoch) for epoch in columns.pop("epoch")], columns)
 
 
-def _row(name: str, number: int, line: list[str], expected: int) -> list[float]:
+def _parse_row(name: str, number: int, line: list[str], expected: int) -> list[float]:
     wrong = [cell for cell in line if not _NUMBER.fullmatch(cell)]
     if wrong:
         raise UsageError(f"{name}, line {number}: expected a number in each column, found {', '.join(line)!r}.")
@@ -94,7 +94,7 @@ def _row(name: str, number: int, line: list[str], expected: int) -> list[float]:
 
 def read_args(path: Path) -> Mapping[str, Any]:
     """Read `args.yaml`; raises UsageError if it is not a mapping."""
-    args = _yaml(path, yaml.SafeLoader, "the settings of a training")
+    args = _load_yaml(path, yaml.SafeLoader, "the settings of a training")
     if not isinstance(args, Mapping):
         raise UsageError(f"{path.name} is not an args.yaml of an Ultralytics run: expected names and values, found {type(args).__name__}.")
     return args
@@ -103,7 +103,7 @@ def read_args(path: Path) -> Mapping[str, Any]:
 def read_classes(path: Path) -> list[str]:
     """Read the class names of a `data.yaml` by index, from a list or a mapping; raises UsageError if it has neither."""
     # Read as strings: a class named `no` or `2` must not become a boolean or a number.
-    document = _yaml(path, yaml.BaseLoader, "the classes of a data set")
+    document = _load_yaml(path, yaml.BaseLoader, "the classes of a data set")
     names = document.get("names") if isinstance(document, Mapping) else None
     if isinstance(names, Mapping) and sorted(map(str, names)) == sorted(map(str, range(len(names)))):
         names = [names[str(number)] for number in range(len(names))]
@@ -112,7 +112,7 @@ def read_classes(path: Path) -> list[str]:
     return names
 
 
-def _yaml(path: Path, loader: Any, what: str) -> Any:
+def _load_yaml(path: Path, loader: Any, what: str) -> Any:
     try:
         return yaml.load(path.read_text(encoding="utf-8-sig"), Loader=loader)  # noqa: S506  # both loaders make only plain values
     except (UnicodeDecodeError, yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:  # an invalid date is a ValueError
@@ -161,46 +161,46 @@ class UltralyticsRun(tc.Stage):
             "v": 1,
             "type": "tracecore.evidence",
             "tool": "ultralytics",
-            "task": _text(args, "task"),
-            "base_model": _file(args, "model"),
+            "task": _text_setting(args, "task"),
+            "base_model": _file_setting(args, "model"),
             "classes": classes,
             "weights": [f"evidence/{name}" for name in weights],
         }
         write_json(folder / "config.json", config)
-        write_json(folder / "curves.json", _curves(results))
-        context.describe(self.model, TRAINING_FACET, _facet(results, args, classes))
+        write_json(folder / "curves.json", _curves_document(results))
+        context.describe(self.model, TRAINING_FACET, _training_facet(results, args, classes))
         for what, why in _unknowns(results, args, classes, weights):
             context.unknown(what, why, port=self.model)
 
 
-def _text(args: Mapping[str, Any], name: str) -> str | None:
+def _text_setting(args: Mapping[str, Any], name: str) -> str | None:
     value = args.get(name)
     return value if isinstance(value, str) and value else None
 
 
-def _file(args: Mapping[str, Any], name: str) -> str | None:
+def _file_setting(args: Mapping[str, Any], name: str) -> str | None:
     """Return the file name of a path in a setting, without its folder, which is of another machine; None if it is not set."""
-    text = _text(args, name)
+    text = _text_setting(args, name)
     return None if text is None else PureWindowsPath(text).name
 
 
-def _whole(args: Mapping[str, Any], name: str) -> int | None:
+def _integer_setting(args: Mapping[str, Any], name: str) -> int | None:
     value = args.get(name)
     return value if type(value) is int else None
 
 
-def _curves(results: Results) -> dict[str, Any]:
+def _curves_document(results: Results) -> dict[str, Any]:
     """Return the columns as curves; values that are not finite become null, since JSON can't express them."""
     series = [{"name": name, "values": [value if math.isfinite(value) else None for value in values]} for name, values in results.columns.items()]
     return {"v": 1, "type": "tracecore.curves", "x": {"name": "epoch", "values": results.epochs}, "series": series}
 
 
-def _facet(results: Results, args: Mapping[str, Any], classes: list[str]) -> dict[str, Any]:
+def _training_facet(results: Results, args: Mapping[str, Any], classes: list[str]) -> dict[str, Any]:
     last = {name: values[-1] for name, values in {**results.losses, **results.metrics}.items()}
-    seed, batch, asked = (_whole(args, name) for name in ("seed", "batch", "epochs"))
+    seed, batch, asked = (_integer_setting(args, name) for name in ("seed", "batch", "epochs"))
     return {
         "tool": "ultralytics",
-        "base_model": _file(args, "model") or "unknown",
+        "base_model": _file_setting(args, "model") or "unknown",
         "epochs": len(results.epochs),
         **({"epochs_asked": asked} if asked is not None else {}),
         **({"batch": batch} if batch is not None and batch >= 0 else {}),
@@ -216,7 +216,7 @@ def _facet(results: Results, args: Mapping[str, Any], classes: list[str]) -> dic
 
 
 def _unknowns(results: Results, args: Mapping[str, Any], classes: list[str], weights: list[str]) -> Iterator[tuple[str, str]]:
-    data = _file(args, "data")
+    data = _file_setting(args, "data")
     source = f"{ARGS} names {data!r} by its path, not by its bytes" if data else f"there is no {ARGS} that says so"
     yield "training data", f"nobody recorded which frames and labels it was trained on: {source}"
     yield "training environment", "nobody recorded the version of ultralytics, of torch and CUDA, or the machine"
@@ -224,10 +224,10 @@ def _unknowns(results: Results, args: Mapping[str, Any], classes: list[str], wei
     first, last, count = results.epochs[0], results.epochs[-1], len(results.epochs)
     if first > 1 or last - first >= count:
         yield "epochs", f"{RESULTS} holds {count} epochs, the first {first} and the last {last}: what the others came to is not in it"
-    asked = _whole(args, "epochs")
+    asked = _integer_setting(args, "epochs")
     if asked is not None and count > asked:
         yield "epochs", f"{RESULTS} holds {count} epochs where {ARGS} asks for {asked}: they may be of different trainings"
-    if _whole(args, "seed") is None:
+    if _integer_setting(args, "seed") is None:
         yield "seed", f"there is no {ARGS} that says so" if not args else f"{ARGS} names none"
     if not classes:
         yield "classes", "no data.yaml with their names was given"
@@ -251,20 +251,20 @@ class LossesFinite(tc.Check):
         results = read_results(path)
         bad = results.not_finite()
         good = not bad
-        outcome = ExpectationOutcome("losses_are_finite", good, expected="a finite number for every loss in every epoch", actual=_found(results, bad))
-        message = f"All {len(results.losses)} losses are finite in all {len(results.epochs)} epochs." if good else _sentence(results, bad)
+        outcome = ExpectationOutcome("losses_are_finite", good, expected="a finite number for every loss in every epoch", actual=_facts(results, bad))
+        message = f"All {len(results.losses)} losses are finite in all {len(results.epochs)} epochs." if good else _message(results, bad)
         return tc.CheckResult(
             good, message, (outcome,), {"epochs": len(results.epochs), "not_finite": {name: len(each) for name, each in bad.items()}}
         )
 
 
-def _found(results: Results, bad: dict[str, list[int]]) -> str:
+def _facts(results: Results, bad: dict[str, list[int]]) -> str:
     if not bad:
         return f"{len(results.losses)} finite losses in {len(results.epochs)} epochs"
     return ", ".join(f"{name}: {len(epochs)} of {len(results.epochs)} epochs" for name, epochs in bad.items())
 
 
-def _sentence(results: Results, bad: dict[str, list[int]]) -> str:
+def _message(results: Results, bad: dict[str, list[int]]) -> str:
     count = len(results.epochs)
     metrics = [value for values in results.metrics.values() for value in values]
     powerless = f", and every metric is 0 in all {count}" if metrics and not any(metrics) else ""
