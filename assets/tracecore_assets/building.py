@@ -31,13 +31,11 @@ __all__ = ["BuildAnswer", "BuildRefused", "build"]
 
 @dataclass(frozen=True, slots=True)
 class BuildAnswer:
-    """Result of a build.
+    """Result of a build; artifacts are whole refs, and `rejected` those that a blocking check rejected.
 
     Attributes:
         sealed: the build; None if it was refused.
-        made: whole refs of the new outputs.
-        reused: whole refs of outputs of earlier runs.
-        rejected: whole refs of outputs that a blocking check rejected.
+        reused: outputs of earlier runs.
         gates: empty if the run ended before them.
         failed: failed checks, blocking or not.
         kpis: KPIs of its reports, by the names that gates use.
@@ -55,7 +53,7 @@ class BuildAnswer:
 
     @property
     def judged(self) -> list[str]:
-        """Whole refs of the KPI reports measured for failed KPI gates."""
+        """Whole refs of the KPI reports whose KPIs failed a gate."""
         failed = {gate.name for gate in self.gates if not gate.passed}
         ends = {f".{kpi.role}" for name, kpi in self.kpis.items() if name in failed}
         return [ref for ref in (*self.made, *self.reused) if ref.startswith("kpi_report/") and ref.partition("@")[0].endswith(tuple(ends))]
@@ -101,11 +99,8 @@ def build(
         approver: person who approves the build and its waivers.
         waivers: failed gates to accept.
 
-    Raises:
-        UsageError: bad input.
-        RunFailed: a stage failed.
-        BuildRefused: a blocking check or a gate failed; no build is sealed.
-        KeyboardInterrupt: the build was interrupted; the running stage is recorded as aborted.
+    Raises UsageError for bad input, RunFailed if a stage failed, BuildRefused if a blocking check or a gate failed, KeyboardInterrupt if interrupted;
+    the running stage is then recorded as aborted.
     """
     changes = overrides or Overrides()
     named = NamedWorkspace.of(workspace)
@@ -129,6 +124,7 @@ def build(
 
 
 def _run_job(session: Session, request: ReleaseRequest, run_id: str) -> None:
+    """Run a program's Dagster job in this process; raise the error that stopped it, BuildRefused for a blocking check or a gate."""
     # Imported late: Dagster takes seconds, and errors of the program are reported before it is needed.
     from tracecore_assets.define.definitions import definitions, release_config
     from tracecore_assets.run.instance import dagster_instance, process_tags
@@ -157,18 +153,15 @@ def _run_job(session: Session, request: ReleaseRequest, run_id: str) -> None:
 
 
 def _build_answer(session: Session) -> BuildAnswer:
-    made: list[str] = []
-    reused: list[str] = []
-    rejected: list[str] = []
-    for outcome in session.outcomes.values():
-        (reused if outcome.reused else made).extend(artifact.ref for artifact in outcome.outputs.values())
-        rejected.extend(sorted(outcome.rejected))
-    failed = tuple(check for outcome in session.outcomes.values() for check in outcome.checks if not check.success)
+    outcomes = session.outcomes.values()
+    made = tuple(artifact.ref for outcome in outcomes if not outcome.reused for artifact in outcome.outputs.values())
+    reused = tuple(artifact.ref for outcome in outcomes if outcome.reused for artifact in outcome.outputs.values())
+    rejected = tuple(ref for outcome in outcomes for ref in sorted(outcome.rejected))
+    failed = tuple(check for outcome in outcomes for check in outcome.checks if not check.success)
     reports = {
         session.program.asset(name).role(port): artifact.facets
         for name, outcome in session.outcomes.items()
         for port, artifact in outcome.outputs.items()
     }
-    return BuildAnswer(
-        session.sealed, tuple(made), tuple(reused), tuple(rejected), session.gates, failed, read_kpis(reports, session.selection), session.selection
-    )
+    kpis = read_kpis(reports, session.selection)
+    return BuildAnswer(session.sealed, made, reused, rejected, session.gates, failed, kpis, session.selection)

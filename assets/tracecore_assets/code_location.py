@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 def _definitions(program: ResolvedProgram, host: PluginHost, workspace: NamedWorkspace | None = None) -> dg.Definitions:
-    """Return a program's definitions; each Dagster run has one session in `workspace`, by default that of the host's settings."""
+    """Return a program's Dagster definitions; each Dagster run has one session in `workspace`, by default that of the host's settings."""
     named = workspace or NamedWorkspace(host.settings)
     opened: dict[str, Session] = {}
     current: dict[str, dg.AssetExecutionContext] = {}
@@ -57,20 +57,16 @@ def _definitions(program: ResolvedProgram, host: PluginHost, workspace: NamedWor
 
 
 def program_definitions(program: str | Path, overrides: Overrides | None = None) -> dg.Definitions:
-    """Return the assets, checks and build job of a program (shipped name or path), to be merged with other definitions; raise UsageError if invalid.
+    """Return the assets, checks and build job of a program (shipped name or path), to be merged with other Dagster definitions.
 
-    Runs write to the workspace of `TRACECORE_HOME`.
+    Runs write to the workspace of `TRACECORE_HOME`. Raises UsageError if the program is invalid.
     """
     host = PluginHost.load()
     return _definitions(load_program(program, overrides, host=host), host)
 
 
 class VehicleProgram(dg.Component):
-    """Dagster component of a vehicle program: its assets, checks and build job.
-
-    Args:
-        base: folder that relative paths in the program start from.
-    """
+    """Dagster component of a vehicle program: its assets, checks and build job; relative paths in the program start from `base`."""
 
     def __init__(self, program: programs.VehicleProgram, base: Path) -> None:
         self.program = program
@@ -83,12 +79,12 @@ class VehicleProgram(dg.Component):
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
-        """Make the component from attributes that Dagster has validated."""
+        """Return the component for attributes that Dagster has validated."""
         assert isinstance(attributes, programs.VehicleProgram), "Dagster validates the attributes by get_model_cls"
         return cls(attributes, Path(context.path))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002  # Dagster's own signature
-        """Return the program's definitions; runs write to the workspace that `TRACECORE_HOME` names."""
+        """Return the program's Dagster definitions; runs write to the workspace that `TRACECORE_HOME` names."""
         host = PluginHost.load()
         return _definitions(resolve(self.program, YamlSource(str(self.base / "defs.yaml"), self.base, None, {}), host), host)
 

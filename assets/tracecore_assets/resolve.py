@@ -83,7 +83,7 @@ class ResolvedProgram:
         return self.spec.name
 
     def asset(self, name: str) -> ResolvedAsset:
-        """Return the asset of a known name."""
+        """Return the asset with a name, which must exist."""
         return next(asset for asset in self.assets if asset.name == name)
 
 
@@ -113,6 +113,7 @@ def _asset_path(asset: str, *keys: str | int) -> KeyPath:
 
 
 def _resolve_inputs(name: str, spec: AssetSpec, stages: Mapping[str, RegisteredStage], yaml: YamlSource) -> tuple[InputSource, ...]:
+    """Return the source of each input port of an asset, in port order; raise UsageError for unknown or missing ones."""
     ports = stages[name].stage_class.inputs()
     for port in spec.inputs:
         if port not in ports:
@@ -132,6 +133,7 @@ def _resolve_inputs(name: str, spec: AssetSpec, stages: Mapping[str, RegisteredS
 
 
 def _resolve_input(name: str, port: str, declared: Input[Any], target: str, stages: Mapping[str, RegisteredStage], yaml: YamlSource) -> InputSource:
+    """Return the output, named `asset` or `asset.port` by `target`, as the source of an input port; raise UsageError if it doesn't fit."""
     where = _asset_path(name, "inputs", port)
     asset, dot, output = target.partition(".")
     if asset not in stages:
@@ -155,7 +157,7 @@ def _resolve_input(name: str, port: str, declared: Input[Any], target: str, stag
 
 
 def _type(port: Input[Any] | Output) -> str:
-    """Name what a port takes or makes, for a sentence."""
+    """Return what a port reads or writes as a noun phrase: `a table of frames`, `an engine`."""
     text = str(port.kind) if port.table is None else f"table of {port.table.name}"
     return f"an {text}" if text[0] in "aeiou" else f"a {text}"
 
@@ -172,6 +174,7 @@ def _fitting_outputs(declared: Input[Any], stages: Mapping[str, RegisteredStage]
 
 
 def _execution_order(sources: Mapping[str, tuple[InputSource, ...]], yaml: YamlSource) -> list[str]:
+    """Return the assets sorted such that each comes after those that supply its inputs; raise UsageError for a cycle."""
     graph = {name: list(dict.fromkeys(source.asset for source in each)) for name, each in sources.items()}
     try:
         return list(TopologicalSorter(graph).static_order())
@@ -191,7 +194,7 @@ def _validate_params(name: str, spec: AssetSpec, stage: RegisteredStage, yaml: Y
 
 
 def _resolve_checks(name: str, spec: AssetSpec, stage: RegisteredStage, host: PluginHost, yaml: YamlSource) -> tuple[CheckPlan, ...]:
-    """Return the checks of an asset: those declared by the stage, and those added by the program."""
+    """Return the checks to run on an asset's outputs: those that the stage declares, and those that the program adds."""
     own = {check for output in stage.stage_class.outputs().values() for check in output.checks} | set(stage.stage_class.checks)
     for setting in spec.checks:
         if setting.rpartition("/")[2] not in host.checks:
@@ -210,6 +213,7 @@ def _resolve_checks(name: str, spec: AssetSpec, stage: RegisteredStage, host: Pl
 
 
 def _validate_gates(program: VehicleProgram, assets: Iterable[ResolvedAsset], host: PluginHost, yaml: YamlSource) -> None:
+    """Raise UsageError if a gate of the release is invalid, or two have one name."""
     if program.release is None:
         return
     run: dict[str, set[str]] = {}
@@ -246,7 +250,7 @@ _OPTIONS = {StageKind.INGEST: "--drives", StageKind.LABEL: "--labels"}
 
 
 def replace_files(program: ResolvedProgram, overrides: Overrides) -> ResolvedProgram:
-    """Return the program with the files of `--drives` and `--labels` in its ingest and label assets; raise UsageError if no asset takes them."""
+    """Return the program with the files of `--drives` and `--labels` as files of its ingest and label assets; raise UsageError if it has none."""
     given: dict[StageKind, Sequence[str]] = {StageKind.INGEST: overrides.drives, StageKind.LABEL: overrides.labels}
     for kind, paths in given.items():
         takers = [asset for asset in program.assets if asset.spec.stage is kind and asset.stage_class.file_ports()]
@@ -279,7 +283,7 @@ def find_program_files(program: ResolvedProgram, asset: ResolvedAsset, port: Fil
 
 
 def program_document(program: ResolvedProgram) -> dict[str, Any]:
-    """Return the effective program as JSON, with sorted file names as file parameters; raise UsageError if a file is missing."""
+    """Return the effective program as JSON, with sorted names of the found files as file parameters; raise UsageError if a file is missing."""
     document = program.spec.document()
     for asset in program.assets:
         spec = document["attributes"]["assets"][asset.name]
@@ -289,7 +293,7 @@ def program_document(program: ResolvedProgram) -> dict[str, Any]:
 
 
 def load_program(name_or_path: str | Path, overrides: Overrides | None = None, *, host: PluginHost | None = None) -> ResolvedProgram:
-    """Load and resolve a program, a shipped one by name or a path; raise UsageError, with file, line and the nearest valid name, if it is invalid."""
+    """Return a program, a shipped one by name or a path, resolved; raise UsageError, with file, line and nearest valid name, if it is invalid."""
     changes = (overrides or Overrides()).absolute()
     yaml = apply_settings(read_program_yaml(name_or_path), changes.settings)
     return replace_files(resolve(parse_program(yaml), yaml, host or PluginHost.load()), changes)

@@ -47,7 +47,7 @@ class StaleAnswer:
 
 
 def why_stale(workspace: NamedWorkspace, asset: str, program: str | Path | None = None) -> StaleAnswer:
-    """Compare an asset's newest completed run with the current code, parameters and inputs.
+    """Compare an asset's newest completed run with the current code, parameters and inputs, and return what changed.
 
     Inputs are compared by their newest recorded versions: an input that is itself stale may change with the next build.
 
@@ -55,8 +55,7 @@ def why_stale(workspace: NamedWorkspace, asset: str, program: str | Path | None 
         asset: `<asset>` or `<program>.<asset>`.
         program: name of a shipped program, or a path; by default a program built here that has the asset.
 
-    Raises:
-        UsageError: there is no such program or asset.
+    Raises UsageError if there is no such program or asset.
     """
     from tracecore_lineage import Record
 
@@ -102,6 +101,7 @@ def _newest_version(record: Record, program: ResolvedProgram, asset: ResolvedAss
 
 
 def _parameters(program: ResolvedProgram, asset: ResolvedAsset, then: Mapping[str, Any]) -> Iterator[Change]:
+    """Yield changes of the stage, its parameters and its seed; `then` is the run's facet `tracecore_execution`."""
     plugin, stage = then["plugin"], asset.stage
     if f"{plugin['entry_point']}/{plugin['stage']}" != stage.qualified_name:
         yield Change("code", "stage", f"{plugin['entry_point']}/{plugin['stage']}", stage.qualified_name)
@@ -121,7 +121,7 @@ def _text_of(values: Mapping[str, Any], name: str) -> str | None:
 
 
 def _folder_members(edges: Sequence[Edge], run: str, supplied: set[str]) -> set[str]:
-    """Return the refs of files that a run took from a folder supplied by an input; they change only with that input."""
+    """Return the refs of files that a run took from a folder which an input supplied; they change only with that input."""
     took = {edge["run"] for edge in edges if edge["direction"] == "input" and edge["ref"] in supplied} - {run}
     return {edge["ref"] for edge in edges if edge["direction"] == "output" and edge["run"] in took}
 
@@ -129,7 +129,7 @@ def _folder_members(edges: Sequence[Edge], run: str, supplied: set[str]) -> set[
 def _inputs(
     record: Record, program: ResolvedProgram, asset: ResolvedAsset, read: list[tuple[str, str]], members: set[str], not_taken: Sequence[str]
 ) -> Iterator[Change]:
-    """Yield changes of input versions, of outside files, and of files left out of folders, between the run and now."""
+    """Yield changes between a run and now: of input versions, of outside files, and of files left out of folders."""
     ports = asset.stage_class.inputs()
     then = {role: ref for role, ref in read if role in ports}
     for source in asset.sources:

@@ -33,7 +33,7 @@ def _description(thing: object) -> str:
 
 @dataclass_transform(field_specifiers=(strawberry.field,))
 def output_type(cls: C) -> C:
-    """Make a class an object type of the schema, described by its docstring."""
+    """Return a class as an object type of the GraphQL schema, described by its docstring."""
     return strawberry.type(cls, description=_description(cls))
 
 
@@ -55,12 +55,12 @@ class Connection(Generic[T]):
 
 
 def query_field(*, cost: int) -> Callable[[Callable[..., Any]], Any]:
-    """Return a decorator that makes a method a root field of the schema, described by its docstring; `cost` excludes selected fields."""
+    """Return a decorator that makes a method a root field of the schema, described by its docstring; fields selected below cost extra."""
     return lambda resolver: strawberry.field(resolver, description=_description(resolver), metadata={"cost": Cost(cost)})
 
 
 def paged_field(*, cost: int, key: Callable[[Any], str]) -> Callable[[Callable[..., Sequence[Any]]], Any]:
-    """Return a decorator that makes a method a paginated field with the arguments `first` and `after`.
+    """Return a decorator that makes a method, which returns a list, a paginated root field with the arguments `first` and `after`.
 
     `cost` is the field's own; fields below it count once per item. Cursors contain `key(item)`, so that items added later do not shift a page.
     """
@@ -109,6 +109,7 @@ def _page(items: Sequence[T], key: Callable[[T], str], *, first: int | None, aft
 
 
 def _index_of_cursor(items: Sequence[T], key: Callable[[T], str], cursor: str) -> int:
+    """Return the index of the item that a cursor names; raise UsageError if it is not a cursor of this list."""
     try:
         text = base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):

@@ -115,7 +115,7 @@ def read_document(text: str, variables: Mapping[str, Any], costs: Mapping[str, C
 
 
 def _check_tokens(text: str, limits: Limits) -> None:
-    """Raise LimitExceeded for too many tokens or open brackets; the parser is recursive, so nesting is checked before it runs."""
+    """Raise LimitExceeded if a document has too many tokens or open brackets; the parser is recursive, so nesting is checked before it runs."""
     lexer = Lexer(Source(text))
     tokens = open_brackets = 0
     while (token := lexer.advance()).kind is not TokenKind.EOF:
@@ -131,7 +131,7 @@ def _check_tokens(text: str, limits: Limits) -> None:
 
 
 class _Measurer:
-    """Measurement of the operations of a document; each selection set is visited once."""
+    """Calculator of the size and cost of a document's operations; each selection set is visited once."""
 
     def __init__(self, document: DocumentNode, variables: Mapping[str, Any], costs: Mapping[str, Cost], limits: Limits) -> None:
         self.operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
@@ -144,7 +144,7 @@ class _Measurer:
         self.names: Counter[str] = Counter()
 
     def check(self) -> None:
-        """Measure operations and fragments; raise LimitExceeded if one exceeds a bound."""
+        """Raise LimitExceeded if an operation or fragment of the document exceeds a bound."""
         for operation in self.operations:
             found = self._measure_selections(operation.selection_set, level=1, root=True)
             limits = self.limits

@@ -238,7 +238,7 @@ T = TypeVar("T")
 
 
 def from_record(type_: type[T], item: object) -> T:
-    """Return an item of the record as an object type, with the keys or attributes that have a field of the same name."""
+    """Return an item of the record as an object of a GraphQL type, with the keys or attributes that have a field of the same name."""
     fields = type_.__dataclass_fields__  # type: ignore[attr-defined]  # strawberry types are dataclasses
     if isinstance(item, Mapping):
         return type_(**{name: value for name, value in item.items() if name in fields})

@@ -39,7 +39,7 @@ class RequestContext:
 
     @property
     def record(self) -> Record:
-        """The record; raises TracecoreError after the deadline, so that a request ends at its next access."""
+        """The record; access after the deadline raises TracecoreError, so that a request that takes too long ends."""
         if time.monotonic() > self.deadline:
             raise TracecoreError("The request took too long; ask for less, or in several requests.")
         return self.opened
@@ -168,7 +168,7 @@ def ask(
 
 
 def _check_operation(document: DocumentNode, name: str | None) -> None:
-    """Raise GraphQLError unless the request selects exactly one operation, and it is a query."""
+    """Raise GraphQLError unless the operation selected by `name` exists, is the only one if `name` is None, and is a query."""
     operations = {node.name.value if node.name else None: node for node in document.definitions if isinstance(node, OperationDefinitionNode)}
     if not operations:
         raise GraphQLError("The document has no operation.")
@@ -182,7 +182,7 @@ def _check_operation(document: DocumentNode, name: str | None) -> None:
 
 
 def _formatted_error(error: GraphQLError) -> Any:
-    """Return an error as sent to the client: the message of a request error; an internal error is logged and replaced by its number in the log."""
+    """Return an error as sent to the client; an internal error is logged, and replaced by a message with its number in the log."""
     cause = error.original_error
     while isinstance(cause, GraphQLError) and cause.original_error is not None:
         cause = cause.original_error

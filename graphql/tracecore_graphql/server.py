@@ -48,11 +48,9 @@ class ThreadSlots:
         self._working: set[asyncio.Task[object]] = set()  # the event loop itself keeps only weak references to tasks
 
     async def run(self, work: Callable[[], T], *, seconds: float) -> T:
-        """Run a function in a thread and return its result; waits at most `seconds` for a slot and the result together.
+        """Run a function in a worker thread and return its result, within `seconds` for a free slot and the result together.
 
-        Raises:
-            Busy: no slot became free; `work` will not be called.
-            StillRunning: `work` has not ended.
+        Raises Busy, without calling the function, if no slot becomes free; StillRunning if the function has not ended by then.
         """
         begun = False
 
@@ -117,7 +115,7 @@ class TokenGate:
 
 
 def application(record: Record, tokens: TokenStore, *, limits: Limits = DEFAULT_LIMITS) -> Starlette:
-    """Return the server's application; the record is read in worker threads."""
+    """Return the audit server as a Starlette application; the record is read in worker threads."""
     slots = ThreadSlots(_QUESTIONS_AT_ONCE)
 
     async def health(_request: Request) -> Response:
@@ -193,6 +191,7 @@ def _json(status: int, body: Any, headers: Mapping[str, str] | None = None) -> J
 
 
 async def _error_response(request: Request, error: Exception) -> Response:
+    """Return the response for an HTTPException, with a helpful message for unknown paths and methods."""
     assert isinstance(error, HTTPException), "registered for HTTPException"
     routed = {404: f"Nothing is at {request.url.path}; ask POST /graphql.", 405: f"{request.url.path} does not take {request.method}."}
     return _problem(error.status_code, routed.get(error.status_code, error.detail), error.headers)

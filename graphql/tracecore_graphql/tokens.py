@@ -46,7 +46,7 @@ class Token:
     revoked_at: str | None = None
 
     def state(self, now: datetime) -> str:
-        """Return `valid`, `expired` or `revoked`."""
+        """Return whether the token is `valid`, `expired` or `revoked` at a time."""
         if self.revoked_at is not None:
             return "revoked"
         return "valid" if now < datetime.fromisoformat(self.expires_at) else "expired"
@@ -62,7 +62,7 @@ class TokenStore:
         self._seen: tuple[tuple[int, int, int], dict[str, Token]] | None = None
 
     def create(self, role: Role, expires: datetime | None = None) -> str:
-        """Create a token and return its text, which is not stored; it expires in 90 days by default.
+        """Create a token and return its text, which is not stored; it expires at `expires`, by default in 90 days.
 
         Raises UsageError if the expiry is in the past or the workspace can't be written.
         """
@@ -94,7 +94,7 @@ class TokenStore:
         return found if found is not None and found.state(self._clock()) == "valid" else None
 
     def _tokens_by_hash(self) -> dict[str, Token]:
-        """Return all tokens by hash; the file is reread if it has changed, so that revocation takes effect at once."""
+        """Return all tokens by hash; the file is read again if it has changed, so that a revocation takes effect at once."""
         try:
             stat = self._file.stat()
         except FileNotFoundError:
@@ -113,6 +113,7 @@ class TokenStore:
             raise UsageError(f"The token file {self._file} can't be read ({error}). Delete it and make new tokens.") from error
 
     def _change_file(self, change: Callable[[tuple[Token, ...]], tuple[Token, ...]]) -> None:
+        """Replace the stored tokens by `change(tokens)` under a lock; raise UsageError if the file can't be written."""
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             with hold_named(self._folder, "tokens"):

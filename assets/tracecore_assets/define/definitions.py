@@ -69,13 +69,13 @@ def release_config(program: ResolvedProgram, request: ReleaseRequest) -> dict[st
 
 
 def request_of(program: ResolvedProgram, config: ReleaseConfig) -> ReleaseRequest:
-    """Return the validated release request of the release step's config."""
+    """Return the validated release request in the config of the release step."""
     waivers = [WaiverText(waiver.gate, waiver.reason, waiver.until) for waiver in config.waivers]
     return read_request(program, config.name, config.approver, waivers)
 
 
 def request_of_run(program: ResolvedProgram, config: Mapping[str, Any]) -> ReleaseRequest | None:
-    """Return the validated release request of a run's config, None for a run without a release; raise UsageError if it is invalid."""
+    """Return the validated release request in the config of a Dagster run, None without a release; raise UsageError if it is invalid."""
     section = config.get("ops", {}).get(op_name(program.name, RELEASE), {}).get("config")
     return request_of(program, ReleaseConfig.model_validate(section)) if isinstance(section, Mapping) else None
 
@@ -87,6 +87,7 @@ def _release_key(program: ResolvedProgram) -> dg.AssetKey:
 def _asset(
     program: ResolvedProgram, asset: ResolvedAsset, sessions: SessionFactory, resources: Mapping[str, dg.ResourceDefinition] | None
 ) -> dg.AssetsDefinition:
+    """Return the Dagster multi-asset of a program's asset: its outputs, checks, and the step that makes them."""
     stage = asset.stage
     deps = list(dict.fromkeys(output_key(program, program.asset(source.asset), source.output) for source in asset.sources))
     keys = {port: output_key(program, asset, port) for port in asset.outputs}
@@ -128,6 +129,7 @@ def _asset(
 
 
 def _release(program: ResolvedProgram, sessions: SessionFactory, resources: Mapping[str, dg.ResourceDefinition] | None) -> dg.AssetsDefinition:
+    """Return the Dagster asset of the sealed build, whose step evaluates the gates and seals."""
     # A build contains every output; depending only on outputs that no asset reads gives the same order and a readable graph.
     read = {(source.asset, source.output) for asset in program.assets for source in asset.sources}
     last = [output_key(program, asset, port) for asset in program.assets for port in asset.outputs if (asset.name, port) not in read]

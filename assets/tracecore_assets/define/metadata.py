@@ -59,7 +59,7 @@ def sample_frames(frames: pads.Dataset, boxes: pads.Dataset | None = None) -> st
 
 
 def picture_markdown(picture: bytes, format: str, name: str) -> str:  # noqa: A002  # the image format
-    """Return an encoded picture as Markdown, reduced if it is too large for the event log."""
+    """Return an encoded picture as Markdown with a data URL; one of more than 200 kB is reduced, since it is stored in the event log."""
     from PIL import Image
 
     if len(picture) <= MAX_BYTES:
@@ -70,6 +70,7 @@ def picture_markdown(picture: bytes, format: str, name: str) -> str:  # noqa: A0
 
 
 def _marks_by_frame(table: pads.Dataset) -> dict[str, list[Mark]]:
+    """Return the boxes of a table as marks to draw, by frame id."""
     typed = "type" in table.schema.names
     columns = ["frame_id", "x", "y", "width", "height", "category", *(["type"] if typed else [])]
     found: dict[str, list[Mark]] = {}
@@ -102,6 +103,7 @@ def _read_frames(frames: pads.Dataset, chosen: Sequence[tuple[str, int]]) -> lis
 
 
 def _image_markdown(image: Image, name: str) -> str:
+    """Return an image as Markdown with an embedded JPEG, scaled down until it fits the event log."""
     while True:
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=80)
@@ -249,6 +251,7 @@ def _facet_metadata(artifact: Artifact) -> Metadata:
 
 
 def _sample_metadata(artifact: Artifact, store: Any, inputs: Sequence[Artifact]) -> Metadata:
+    """Return pictures of an artifact: those of a directory, or frames of a table, with boxes drawn, from it and its inputs."""
     if artifact.media is Media.DIRECTORY:
         return _directory_metadata(Path(store.open(artifact)))
     if artifact.media is not Media.DELTA:

@@ -68,7 +68,7 @@ def ref_of(event: AssetMaterialization | AssetObservation) -> str | None:
 
 
 def output_of(event: AssetMaterialization | AssetObservation, fallback: str) -> OutputRecord:
-    """Return the output that an event is about; `fallback` is the version of an asset without a data version (`run:<id>`)."""
+    """Return the output that an event states; an asset without a data version gets the version `fallback` (`run:<id>`)."""
     tags = event.tags or {}
     return OutputRecord(
         event.asset_key.to_user_string(),
@@ -83,7 +83,7 @@ def output_of(event: AssetMaterialization | AssetObservation, fallback: str) -> 
 
 
 def _plain_metadata(metadata: Mapping[str, Any]) -> dict[str, JSON]:
-    """Return the texts, numbers, booleans, URLs and paths of metadata; numbers that JSON can't represent exactly as text."""
+    """Return the texts, numbers, booleans, URLs and paths in Dagster metadata; numbers that JSON can't represent exactly become text."""
     found: dict[str, JSON] = {}
     for name, value in metadata.items():
         if isinstance(value, _PLAIN):
@@ -103,7 +103,7 @@ class StepInputs:
     def of(
         self, made: Iterable[AssetMaterialization], observed: Iterable[AssetObservation], started: float, ended: float
     ) -> tuple[list[InputRecord], list[tuple[str, str]]]:
-        """Return a step's inputs, and (what, why) of the unknowns about them; `started` and `ended` are Unix times in seconds."""
+        """Return the inputs of a step, and (what, why) of the unknowns about them; `started` and `ended` are Unix times in seconds."""
         made = list(made)
         own = {each.asset_key.to_user_string() for each in made}
         exact: dict[tuple[str, str | None], InputRecord] = {}
@@ -126,6 +126,7 @@ class StepInputs:
         return [*exact.values(), *found.values()], list(self._unknowns)
 
     def _input_record(self, event: AssetMaterialization | AssetObservation) -> InputRecord:
+        """Return the input that a materialization or observation states: an artifact of this record, or an external version."""
         ref, key = ref_of(event), event.asset_key.to_user_string()
         run = event.metadata.get("run")
         producer = str(run.value).removeprefix("run/") if ref is not None and run is not None else None
@@ -135,7 +136,7 @@ class StepInputs:
     def _frozen_input(
         self, key: str, version: str, event: AssetMaterialization | AssetObservation | None, partition: str | None
     ) -> Iterator[InputRecord]:
-        """Yield the versions of an input that Dagster recorded when the step started."""
+        """Yield the versions of an input that Dagster recorded when the step started; `event` is the input's newest then, None without one."""
         if event is None:
             yield InputRecord(key)  # never materialized nor observed: a gap
         elif event.partition is None:
@@ -144,7 +145,7 @@ class StepInputs:
             yield from self._partitions(key, version, partition)
 
     def _partitions(self, key: str, version: str, partition: str | None) -> Iterator[InputRecord]:
-        """Yield the partitions whose versions hash to the given one; if they can't be determined, the asset as a whole, and add an unknown."""
+        """Yield an input's partitions whose joint hash is `version`; if they can't be determined, the asset as a whole, and add an unknown."""
         versions = {
             name: tags[_VERSION]
             for name, tags in self._storage.get_latest_tags_by_partition(
@@ -164,6 +165,7 @@ class StepInputs:
         yield InputRecord(key, version=version)
 
     def _event_at(self, key: str, pointer: int | None) -> AssetMaterialization | AssetObservation | None:
+        """Return the materialization or observation of an asset with a storage id; None if there is none."""
         if pointer is None:
             return None
         for kind in (DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_OBSERVATION):
@@ -199,6 +201,7 @@ class StepInputs:
 
 
 def _frozen_inputs(tags: Mapping[str, str]) -> Iterator[tuple[str, str, int | None]]:
+    """Yield (asset key, version, storage id of its event) of each input version in the tags of an output."""
     for name, version in tags.items():
         if name.startswith(_READ):
             key = name.removeprefix(_READ)
@@ -207,7 +210,7 @@ def _frozen_inputs(tags: Mapping[str, str]) -> Iterator[tuple[str, str, int | No
 
 
 def _hash_versions(versions: Mapping[str, str]) -> str:
-    """Hash versions of partitions as Dagster does: SHA-256 over the versions, ordered by partition name."""
+    """Return the hash of partitions' versions as Dagster makes it: SHA-256 over the versions, ordered by partition name."""
     return hashlib.sha256("".join(versions[name] for name in sorted(versions)).encode()).hexdigest()
 
 
@@ -222,7 +225,7 @@ def check_of(
 ) -> CheckRecord | None:
     """Return the record of a check's evaluation; None if the checked asset was never materialized.
 
-    `slug` is the workspace's name, `made` the versions made by the step itself by name, `run` the step's recorded run.
+    `slug` is the workspace's name, `made` the versions that the step itself made, by name, `run` the step's recorded run.
     """
     name = partition_name(evaluation.asset_key.to_user_string(), evaluation.partition)
     of_run: str | None = run
@@ -259,7 +262,7 @@ def raised_checks(
     own: Collection[AssetKey],
     step: StepRecord,
 ) -> Iterator[CheckRecord]:
-    """Yield a failed verdict for a check that raised, for each version that it was to evaluate.
+    """Yield a failed check record for a check that raised an error, for each version that it was to evaluate.
 
     Dagster stores neither a verdict nor whether the check blocks: its last evaluation decides, and without one it is assumed to block.
 

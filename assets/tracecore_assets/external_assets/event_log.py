@@ -44,7 +44,7 @@ _MADE = frozenset({DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSE
 
 
 def workspace_of(base: Path) -> Workspace:
-    """Return the workspace for a Dagster instance: the one that contains its files, else the one named by `TRACECORE_HOME`.
+    """Return the workspace that a Dagster instance records into: the one around the folder `base`, else the one named by `TRACECORE_HOME`.
 
     Reads the settings, since opening the instance is the entry point of the process. Raises UsageError if there is no such workspace.
     """
@@ -86,7 +86,7 @@ class EventLogListener:
         self._lock = threading.RLock()
 
     def see(self, entry: EventLogEntry) -> None:
-        """Process a stored event; raise RunFailed if a step can neither be recorded nor spooled."""
+        """Record a stored event, if it is one of an external asset; raise RunFailed if a step can neither be recorded nor spooled."""
         event = entry.dagster_event
         if event is None or event.event_type not in _BEGIN | _END | _MADE:
             return
@@ -104,6 +104,7 @@ class EventLogListener:
             self._record = None
 
     def _process_step(self, entry: EventLogEntry, event: DagsterEvent, step_key: str) -> None:
+        """Follow a step by one of its events: begin it, collect what it made and checked, or record its end."""
         place = (entry.run_id, step_key)
         if event.event_type in _BEGIN:
             if step_key in self._makers(entry.run_id):
@@ -138,7 +139,7 @@ class EventLogListener:
         return self._program_steps[run_id]
 
     def _makers(self, run_id: str) -> Mapping[str, Collection[AssetKey]]:
-        """Return by step key the assets that a run's steps are planned to make or observe."""
+        """Return the assets that a run's steps are planned to make or observe, by step key."""
         if run_id not in self._planned:
             planned: dict[str, set[AssetKey]] = {}
             for each in self._storage.get_records_for_run(run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION_PLANNED).records:
@@ -160,7 +161,7 @@ class EventLogListener:
         return _Step(run_id_of(entry.run_id, step_key, attempt), entry.timestamp)
 
     def _record_start(self, step: _Step, entry: EventLogEntry, step_key: str) -> None:
-        """Record START under the run's lock, so that `recover` closes the run if this process dies; a failure is logged: the end records START."""
+        """Record START and hold the run's lock, so that `recover` closes a run whose process died; a failure is only logged."""
         try:
             record = self._open()
             step.lock.enter_context(hold_run(record.workspace.locks, step.run))
@@ -169,6 +170,7 @@ class EventLogListener:
             _log.warning("The start of step '%s' could not be recorded; its end will be: %s", step_key, error)
 
     def _record_end(self, step: _Step, entry: EventLogEntry, event: DagsterEvent, step_key: str) -> None:
+        """Record the end of a step's attempt with its outputs, inputs and checks, or spool it."""
         failed = event.event_type is not DagsterEventType.STEP_SUCCESS
         outputs: list[AssetMaterialization | AssetObservation] = [each for each in step.made if ref_of(each) is None]
         read = list(step.observed)
@@ -222,7 +224,7 @@ class EventLogListener:
         )
 
     def _raised(self, planned: Iterable[AssetCheckEvaluationPlanned], step: _Step, entry: EventLogEntry, ended: StepRecord) -> Iterator[CheckRecord]:
-        """Yield a failed verdict for each planned check that a failed step did not evaluate, if the checked version is known."""
+        """Yield a failed check record for each planned check that a failed step did not evaluate, if the checked version is known."""
         judged = {event.asset_check_evaluation_data.asset_check_key for each in step.checked if (event := each.dagster_event) is not None}
         made = {partition_name(each.key, each.partition): each.version for each in ended.outputs}
         for each in planned:
@@ -230,7 +232,7 @@ class EventLogListener:
                 yield from raised_checks(entry, each, self._storage, self.workspace.slug, made, self._makers(entry.run_id).get(ended.step, ()), ended)
 
     def _record_reported(self, entry: EventLogEntry, event: DagsterEvent) -> None:
-        """Record an asset event reported manually or by API, outside any run."""
+        """Record an asset event that was reported manually or by API, outside any run."""
         found = entry.asset_materialization or entry.asset_observation
         if found is None or ref_of(found) is not None:
             return
@@ -239,6 +241,7 @@ class EventLogListener:
         self._record_or_spool(StepRecord(run, "reported", "", "", at, at, outputs=(output_of(found, f"run:{run}"),)))
 
     def _record_or_spool(self, step: StepRecord) -> None:
+        """Record a step after the pending ones; spool it if that fails, and raise RunFailed if neither works."""
         try:
             record = self._open()
             record_pending(record)
@@ -272,7 +275,7 @@ _RECORD_INTO: ContextVar[Workspace | None] = ContextVar("_RECORD_INTO", default=
 
 @contextmanager
 def recording_into(workspace: Workspace) -> Iterator[None]:
-    """Make an instance opened in the block record into a workspace; Dagster creates the storage itself, without parameters from the caller."""
+    """Make Dagster instances that are opened in the block record into a workspace; Dagster creates their storage without parameters."""
     token = _RECORD_INTO.set(workspace)
     try:
         yield
@@ -302,12 +305,12 @@ class RecordingEventLogStorage(SqliteEventLogStorage):
 
     @classmethod
     def config_type(cls) -> Any:
-        """Return the schema of the configuration."""
+        """Return the schema of the storage's configuration in `dagster.yaml`."""
         return {"base_dir": Field(StringSource, is_required=False)}
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Self:
-        """Return a storage with the configured folder."""
+        """Return a storage in the configured folder."""
         return cls(config_value.get("base_dir"), inst_data)
 
     def register_instance(self, instance: DagsterInstance) -> None:

@@ -38,9 +38,7 @@ def read(context: dg.AssetExecutionContext, key: str | Sequence[str], *, workspa
         key: asset key of the program's output: `toy/model`, or its parts.
         workspace: workspace of the asset; by default the one that the instance records into, else that of the settings.
 
-    Raises:
-        UsageError: the asset was never made, or is not made by a program.
-        NegativeVerdict: a blocking check rejected its newest version.
+    Raises UsageError if the asset was never made or is not a program's, NegativeVerdict if a blocking check rejected its newest version.
     """
     import dagster as dg
 

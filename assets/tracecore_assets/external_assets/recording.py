@@ -35,7 +35,7 @@ _BYTES = "an asset of Dagster's that no program of this workspace made: its vers
 
 
 def begin(recorder: RecordWriter, step: StepRecord) -> None:
-    """Record START, unless recorded already."""
+    """Record the START of a step's run, unless it is recorded already."""
     with recorder.database.read() as connection:
         known = current_state.start_event(connection, step.run) is not None
     if not known:
@@ -76,6 +76,7 @@ def _step_run(recorder: RecordWriter, step: StepRecord) -> Run:
 
 
 def _run_inputs(recorder: RecordWriter, step: StepRecord) -> Iterator[RunInput]:
+    """Yield the inputs of a step's run, each with the run that made it if that is recorded."""
     for read in step.inputs:
         role = partition_name(read.key, read.partition)
         if read.ref is not None:
@@ -87,6 +88,7 @@ def _run_inputs(recorder: RecordWriter, step: StepRecord) -> Iterator[RunInput]:
 
 
 def _output_artifact(recorder: RecordWriter, step: StepRecord, output: OutputRecord) -> Artifact:
+    """Return the external artifact that an output is recorded as, with its unknowns and the facet `tracecore_dagster_asset`."""
     stated = [Unknown("bytes", _BYTES), *(Unknown(what, why) for what, why in step.unknowns)]
     if not output.given:
         stated.append(Unknown("content version", "its version was computed by Dagster from code and input versions, not from its content"))
@@ -124,6 +126,7 @@ def _producing_run(recorder: RecordWriter, ref: str) -> str | None:
 
 
 def _record_check(recorder: RecordWriter, check: CheckRecord) -> None:
+    """Record a check's evaluation as a run, unless it is recorded already or the checked version is not in the record."""
     of_run = check.of_run or _producing_run(recorder, check.target)
     with recorder.database.read() as connection:
         known = current_state.ending(connection, check.id) is not None

@@ -31,12 +31,12 @@ _RUNS = uuid.UUID("3c1f6f0e-7f57-5d0b-8b7a-0a4d2b1f9e63")
 
 
 def run_id_of(dagster_run: str, step: str, attempt: int) -> str:
-    """Return the recorded run id of one attempt of a step."""
+    """Return the id of the recorded run for one attempt of a Dagster step, always the same for the same attempt."""
     return str(uuid.uuid5(_RUNS, json.dumps([dagster_run, step, attempt])))
 
 
 def check_id(run: str, asset: str, check: str, partition: str | None, at: str) -> str:
-    """Return the recorded run id of one evaluation of an asset check."""
+    """Return the id of the recorded run for one evaluation of an asset check, always the same for the same evaluation."""
     return str(uuid.uuid5(_RUNS, json.dumps(["check", run, asset, check, partition, at])))
 
 
@@ -46,20 +46,19 @@ def external_namespace(slug: str) -> str:
 
 
 def partition_name(key: str, partition: str | None) -> str:
-    """Return the name of an asset, or `key[partition]`; each partition is recorded as data of its own."""
+    """Return the recorded name of an asset or of one of its partitions, `key[partition]`; each partition is recorded as data of its own."""
     return key if partition is None else f"{key}[{partition}]"
 
 
 @dataclass(frozen=True, slots=True)
 class InputRecord:
-    """A version that a step read.
+    """A version that a step read; for an external asset with its partition and version.
 
     Attributes:
         key: Dagster's asset key, its parts joined by slashes.
         ref: whole ref of an artifact of this record; None for an external asset.
         producer: id of the recorded run that made it; None if unknown.
-        partition: partition of an external asset.
-        version: version of an external asset; `unversioned` if none was ever recorded.
+        version: `unversioned` if none was ever recorded.
     """
 
     key: str
@@ -103,8 +102,7 @@ class StepRecord:
     """An attempt of a step of external assets.
 
     Attributes:
-        run: its run id in the record.
-        step: Dagster's step key.
+        run: id of the recorded run.
         dagster_run: Dagster's run id; empty for an asset reported outside a run.
         started_at: ISO 8601, as `ended_at`.
         error: one sentence; None if the step succeeded.
@@ -126,7 +124,7 @@ class StepRecord:
     planned: bool = False
 
     def split(self) -> tuple[StepRecord, ...]:
-        """Return the step as two runs, failed and completed, if it failed after making assets; else the step itself.
+        """Return the steps to record: two, one failed and one completed, if the step failed after it made assets; else the step itself.
 
         Dagster keeps such assets (after a blocking check, or if a second output failed), and later steps may read them.
         """

@@ -64,6 +64,7 @@ def apply_settings(yaml: YamlSource, settings: tuple[str, ...]) -> YamlSource:
 
 
 def _setting_path(attributes: dict[str, Any], target: str, called: str) -> KeyPath:
+    """Return the path of a `--set` target below `attributes`; raise UsageError for an unknown asset, or one without a parameter."""
     if target in _PROGRAM_KEYS:
         return tuple(target.split("."))
     declared = attributes.get("assets")

@@ -29,11 +29,9 @@ _NULL, _BOOL, _INT, _FLOAT, _MERGE = (f"tag:yaml.org,2002:{tag}" for tag in ("nu
 
 @dataclass(frozen=True, slots=True)
 class YamlSource:
-    """A YAML document as plain values, with the line of each.
+    """A YAML document as plain values, with the line of each; `name` is the file's in errors, relative paths start from `base`.
 
     Attributes:
-        name: name of the file in errors.
-        base: folder that relative paths start from.
         lines: line (from 1) of each key and list item by its path; `()` is the document.
         origins: option that set a value (`--set model.epochs`), by the value's path.
     """
@@ -54,7 +52,7 @@ class YamlSource:
         return self.name
 
     def problem(self, path: KeyPath, sentence: str) -> UsageError:
-        """Return a UsageError about a value, with its location."""
+        """Return a UsageError about a value: its location, then the sentence."""
         return UsageError(f"{self.where(path)}: {sentence}")
 
 
@@ -79,7 +77,7 @@ def read_yaml(path: Path, name: str | None = None) -> YamlSource:
 
 
 def parse_value(text: str, called: str) -> JSON:
-    """Parse a YAML value of `--set`, such as `7`, `0001TP` or `[a, b]`, or an empty string; raise UsageError if it is not valid YAML."""
+    """Return the value of a `--set` text in YAML, such as `7`, `0001TP` or `[a, b]`; raise UsageError if it is not valid YAML."""
     return _Reader(called).read(text) if text.strip() else ""
 
 
@@ -205,6 +203,7 @@ def parse_program(yaml: YamlSource) -> VehicleProgram:
 
 
 def _program_keys(location: KeyPath) -> tuple[str, Iterable[str]]:
+    """Return a part of a program in words, such as `of asset 'model'`, and its valid keys."""
     if location[:1] == ("release",):
         return "of a release", Release.model_fields
     if location[:1] == ("assets",):
@@ -213,7 +212,7 @@ def _program_keys(location: KeyPath) -> tuple[str, Iterable[str]]:
 
 
 def validate(model: type[M], value: Any, yaml: YamlSource, path: KeyPath, known: Any) -> M:
-    """Validate a part of a program, at `path` in the YAML, against a pydantic model; raise UsageError with the location of its first error.
+    """Return a part of a program, at `path` in the YAML, as a pydantic model; raise UsageError with the location of its first error.
 
     `known` returns (owner in words, valid keys) for the location of an unknown key.
     """
@@ -221,19 +220,15 @@ def validate(model: type[M], value: Any, yaml: YamlSource, path: KeyPath, known:
         return model.model_validate(value)
     except ValidationError as error:
         # A misspelled required key is reported as unknown and as missing; show the first.
-        details = sorted(error.errors(), key=lambda detail: (detail["type"] != "extra_forbidden", yaml.lines.get(_full_path(path, detail["loc"]), 0)))
-        first = details[0]
-        location = tuple(part for part in first["loc"] if part != "[key]")
+        details = [(tuple(part for part in detail["loc"] if part != "[key]"), detail) for detail in error.errors()]
+        location, first = min(details, key=lambda each: (each[1]["type"] != "extra_forbidden", yaml.lines.get((*path, *each[0]), 0)))
         sentence = _error_sentence(first, location, known)
         more = f" ({len(details) - 1} more to come)" if len(details) > 1 else ""
-        raise yaml.problem(_full_path(path, first["loc"]), sentence + more) from error
-
-
-def _full_path(path: KeyPath, location: tuple[int | str, ...]) -> KeyPath:
-    return (*path, *(part for part in location if part != "[key]"))
+        raise yaml.problem((*path, *location), sentence + more) from error
 
 
 def _error_sentence(detail: Mapping[str, Any], location: KeyPath, known: Any) -> str:
+    """Return a sentence about an error of pydantic's, without its location."""
     kind, last = detail["type"], location[-1] if location else ""
     if kind == "extra_forbidden":
         owner, right = known(location[:-1])

@@ -54,7 +54,6 @@ class AssetSpec(_Frozen):
         seed: of this stage; the program's by default.
         description: one sentence; the stage's own by default.
         group: in the Dagster UI; the program's name by default.
-        retries: of a failed run.
     """
 
     stage: StageKind
@@ -111,7 +110,7 @@ class GateSpec(_Frozen):
 
     @property
     def asked(self) -> Mapping[str, Any]:
-        """The requirement passed to the registered gate."""
+        """Requirement passed to the registered gate."""
         return self.requirement if self.form == "gate" else {self.form: self.subject, **self.requirement}
 
     def document(self) -> dict[str, Any]:
@@ -120,11 +119,7 @@ class GateSpec(_Frozen):
 
 
 class Release(_Frozen):
-    """The conditions under which a build is sealed.
-
-    Attributes:
-        approver: whether a build must name its approver.
-    """
+    """The conditions under which a build is sealed."""
 
     approver: Literal["required", "optional"] = "required"
     gates: tuple[GateSpec, ...] = ()
@@ -137,7 +132,6 @@ class VehicleProgram(_Frozen):
         name: first part of the names of all its artifacts.
         seed: of stages without one of their own.
         threads: intra-op CPU threads of every stage; pinned, because training differs between thread counts.
-        assets: by name, in any order.
         release: conditions for sealing a build; a program without it only makes assets.
     """
 
@@ -162,7 +156,7 @@ RELEASE = "release"
 
 
 def dagster_name(text: str) -> str:
-    """Return a name in the characters that Dagster allows: `_` for every other than letters, digits and `_`; a program's is its asset group."""
+    """Return a name with `_` for all characters that Dagster's names can't have; a program's is the group of its assets."""
     return re.sub(r"[^A-Za-z0-9_]", "_", text)
 
 
@@ -172,7 +166,7 @@ def job_name(program: str) -> str:
 
 
 def op_name(program: str, asset: str) -> str:
-    """Return the name of the Dagster op that makes an asset."""
+    """Return the name of the Dagster op that makes a program's asset."""
     return f"{dagster_name(program)}__{dagster_name(asset)}"
 
 
@@ -207,6 +201,7 @@ def program_json_schema() -> dict[str, Any]:
 
 
 def _entry_schema(key: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON Schema of a gate's entry with the key `key`, from the schema of its other members."""
     members = {key: entry["properties"][key], "name": {"type": "string", "minLength": 1}, **entry["properties"]}
     further = {name: value for name, value in entry.items() if name != "properties"}
     return {"type": "object", "properties": members, "required": [key], "additionalProperties": False, **further}

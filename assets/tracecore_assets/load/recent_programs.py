@@ -38,7 +38,7 @@ def keep_recent_program(workspace: Workspace, name: str, source: str | Path, ove
 
 
 def recent_programs(workspace: Workspace) -> list[RecentProgram]:
-    """Return the programs of a workspace, sorted by name; raise UsageError if an entry can't be read."""
+    """Return the programs that were built in a workspace, sorted by name; raise UsageError if an entry can't be read."""
     return [_read_entry(file) for file in sorted((workspace.root / _FOLDER).glob("*.json"))]
 
 
@@ -51,7 +51,7 @@ def _read_entry(file: Path) -> RecentProgram:
 
 
 def read_new_program(target: Path, source: str) -> tuple[str, bytes | None]:
-    """Return the name of a new project's program, and the text to write at `target`; None as text if the target exists, which is then the program.
+    """Return the name of a new project's program, and the bytes to write to `target`: None if the file exists, which is then the program.
 
     Raises UsageError if the source (a shipped program or path) or the existing target is not a valid program.
     """

@@ -32,14 +32,12 @@ class MissingInput:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentChange:
-    """A difference between the environment of the sealed build and the current one.
+    """A difference between the environment of the sealed build (`recorded`) and the current one (`found`); None without a value.
 
     Attributes:
         what: `plugin version`, `plugin source`, `source file`, `dependency` (loaded by a run), `data format`, `python`, `machine`, `distribution`,
             `environment`, `accelerator` or `threads`.
         name: the plugin, distribution or asset.
-        recorded: the recorded value; None if there was none.
-        found: the current value; None if there is none.
         assets: assets that it may affect.
         patch: unified diff of a source file; None if one of the texts is not available.
     """
@@ -52,7 +50,7 @@ class EnvironmentChange:
     patch: str | None = None
 
     def words(self) -> str:
-        """Return the change as a clause."""
+        """Return the change as a clause: `python python: 3.11.2 then, 3.12.0 now`."""
         return f"{self.what} {self.name}: {_shorten(self.recorded)} then, {_shorten(self.found)} now"
 
 
@@ -99,7 +97,7 @@ class RebuildAnswer:
 
     @property
     def first(self) -> ArtifactVerdict | None:
-        """The first differing artifact without a differing one upstream; None if there is none."""
+        """The first artifact that differs though no artifact upstream does; None if there is none."""
         return next((each for each in self.artifacts if each.verdict is Verdict.DIFFERENT and each.follows is None), None)
 
     def document(self) -> dict[str, Any]:

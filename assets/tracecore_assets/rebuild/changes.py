@@ -27,7 +27,7 @@ _WORDS = {"code": "source file", "format": "data format"}
 
 
 def find_stages(sealed: RecordedBuild, host: PluginHost) -> dict[str, RegisteredStage]:
-    """Return the installed stage of every asset: of the same plugin, in any version; raise UsageError, naming all, if plugins are missing."""
+    """Return the installed stage of each asset, from the same plugin in any version; raise UsageError, naming all missing plugins."""
     found: dict[str, RegisteredStage] = {}
     missing: dict[tuple[str, str, str, str], list[str]] = {}
     for asset, run in sealed.runs.items():
@@ -43,6 +43,7 @@ def find_stages(sealed: RecordedBuild, host: PluginHost) -> dict[str, Registered
 
 
 def _missing_plugins(missing: dict[tuple[str, str, str, str], list[str]], host: PluginHost) -> Iterator[str]:
+    """Yield a clause for each missing or broken plugin, with the assets that it made and how to install it."""
     broken = {each.entry_point: each.error for each in host.broken}
     for (entry_point, stage, distribution, version), assets in missing.items():
         why = f"is broken ({broken[entry_point]})" if entry_point in broken else "is not installed"
@@ -67,6 +68,7 @@ def environment_changes(sealed: RecordedBuild, stages: dict[str, RegisteredStage
 
 
 def _code_changes(sealed: RecordedBuild, stages: dict[str, RegisteredStage], store: Store) -> Iterator[EnvironmentChange]:
+    """Yield changes of plugins and of the code and libraries that the runs loaded, with patches of source files."""
     code = Code()
     for asset, run in sealed.runs.items():
         then, now = run.plugin, stages[asset].plugin
@@ -83,6 +85,7 @@ def _code_changes(sealed: RecordedBuild, stages: dict[str, RegisteredStage], sto
 
 
 def _thread_changes(sealed: RecordedBuild, threads: int) -> Iterator[EnvironmentChange]:
+    """Yield a change for each asset that needs more threads than this machine has CPU cores."""
     cores = os.cpu_count() or 1
     for asset, run in sealed.runs.items():
         wanted = run.threads or threads
@@ -98,6 +101,7 @@ def _accelerator_changes(sealed: RecordedBuild) -> Iterator[EnvironmentChange]:
 
 
 def _package_changes(sealed: RecordedBuild, record: Record) -> Iterator[EnvironmentChange]:
+    """Yield changes of Python, the machine type and the installed distributions."""
     now = current_environment()
     assets: dict[str, list[str]] = {}
     for asset, run in sealed.runs.items():
@@ -112,7 +116,7 @@ def _package_changes(sealed: RecordedBuild, record: Record) -> Iterator[Environm
 
 
 def _recorded_environment(record: Record, digest: str, runs: list[str]) -> Any:
-    """Return the facet of a recorded environment; None if it is not recorded."""
+    """Return the facet `tracecore_environment` with a digest, from one of the runs that recorded it; None if it is not recorded."""
     with record.database.read() as connection:
         candidates = environment_runs(connection, digest, runs)
     found = (record.recorder.facets(f"run:{run}").get("tracecore_environment") for run in candidates)
@@ -134,5 +138,5 @@ def _environment_differences(then: Any, now: Environment, assets: tuple[str, ...
 
 
 def _version_in_words(entry: tuple[str, str] | None, *, whole: bool) -> str | None:
-    """Return the version of a distribution; `whole` adds the digest, for equal versions with different content. None without an entry."""
+    """Return a distribution's version, with its digest if `whole`, to tell equal versions of different content apart; None without an entry."""
     return None if entry is None else f"{entry[0]} ({entry[1][:19]}…)" if whole else entry[0]

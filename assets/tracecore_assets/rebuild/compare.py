@@ -30,7 +30,7 @@ _UNCOMPARED = frozenset({"outputStatistics", "symlinks", "schema", "tracecore_ar
 
 @dataclass(frozen=True, slots=True)
 class RebuiltVersion:
-    """The rebuilt counterpart of a sealed version, or the reason why it could not be made; `taken_over` if copied from the original store."""
+    """The rebuilt counterpart of a sealed version, or the reason why it was not made; `taken_over` if copied from the original store."""
 
     artifact: Artifact | None
     facets: Mapping[str, Any]
@@ -39,7 +39,7 @@ class RebuiltVersion:
 
 
 class Comparison:
-    """Comparison of artifacts in execution order, so that consequences of an earlier difference are recognized.
+    """Comparison of rebuilt artifacts in execution order, so that consequences of an earlier difference are recognized.
 
     `stores` are the original and the scratch store; `missing` are inputs that the rebuild did not have.
     """
@@ -59,13 +59,14 @@ class Comparison:
         self.verdicts: dict[str, ArtifactVerdict] = {}
 
     def judge(self, target: RebuildTarget, rebuilt: RebuiltVersion) -> ArtifactVerdict:
-        """Compare a version whose inputs were compared before; store and return its verdict."""
+        """Return the verdict on a rebuilt version, and keep it; the versions that it was made from must have been judged before."""
         verdict, why, follows = self._compare(target, rebuilt)
         ref = None if rebuilt.artifact is None else rebuilt.artifact.ref
         self.verdicts[target.ref] = ArtifactVerdict(target.ref, target.role, verdict, ref, why, follows)
         return self.verdicts[target.ref]
 
     def _compare(self, target: RebuildTarget, rebuilt: RebuiltVersion) -> tuple[Verdict, str, str | None]:
+        """Return the verdict, its reason in words, and the ref of a differing artifact upstream that explains a difference, or None."""
         follows = self._first_difference_upstream(target)
         if rebuilt.artifact is None:
             return Verdict.DIFFERENT, rebuilt.hindered, follows
@@ -89,13 +90,14 @@ class Comparison:
         return Verdict.DIFFERENT, what + self._missing_words(target), follows
 
     def _identical_words(self, target: RebuildTarget) -> str:
+        """Return the reason of the verdict bit-identical, with a note for labels made again from a campaign of people."""
         people = [read.file for read in self._sealed.runs[target.asset].inputs if (read.file or "").endswith(".campaign.json")]
         if people and target.kind == ArtifactKind.LABEL_BATCH:
             return f"the same bytes, made again from the closed campaign {people[0]}; people's work itself is taken over from the record"
         return "the same bytes"
 
     def _known_reason(self, target: RebuildTarget) -> str | None:
-        """Return the known reason for a difference: a change that affects the asset, or an input that is only near; None if there is none."""
+        """Return the known reason for a difference: a change that affects the asset, or an inexact input; None if there is none."""
         own = self._changed.get(target.asset, [])
         if own:
             shown = "; ".join(change.words() for change in own[:_SHOWN])
@@ -113,12 +115,13 @@ class Comparison:
         return None
 
     def _missing_words(self, target: RebuildTarget) -> str:
+        """Return a clause naming the inputs that the asset lacked; empty if none."""
         missing = self._missing.get(target.asset, [])
         shown = "; ".join(missed.why.rstrip(".") for missed in missing[:_SHOWN])
         return "" if not missing else f"; it lacks: {shown}" + (f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else "")
 
     def _describe_difference(self, target: RebuildTarget, rebuilt: RebuiltVersion) -> tuple[str, bool]:
-        """Return (difference in words, whether it is within tolerance)."""
+        """Return the difference between a sealed and a rebuilt version in words, and whether it is within tolerance."""
         assert rebuilt.artifact is not None, "called for rebuilt artifacts only"
         kept = self._sealed.stored.get(target.ref)
         words = _differing_facets(target.facets, rebuilt.facets)
@@ -139,7 +142,7 @@ class Comparison:
 
 
 def _differing_files(one: Artifact, other: Artifact, stores: tuple[Store, Store]) -> list[str]:
-    """Return a list with a clause naming the differing files of a directory; empty if there are none."""
+    """Return a list with one clause, which names the files of a directory that differ; empty if none does."""
     if one.media is not Media.DIRECTORY or other.media is not Media.DIRECTORY:
         return []
     places = stores[0].open(one), stores[1].open(other)
@@ -154,7 +157,7 @@ def _differing_files(one: Artifact, other: Artifact, stores: tuple[Store, Store]
 
 
 def _differing_facets(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Return a list with a clause naming the differing facets; empty if there are none."""
+    """Return a list with one clause, which names the facets that differ; empty if none does."""
     apart = []
     for name in sorted((one.keys() | other.keys()) - _UNCOMPARED):
         then, now = ({key: value for key, value in (each.get(name) or {}).items() if not key.startswith("_")} for each in (one, other))

@@ -42,7 +42,7 @@ __all__ = ["Before", "rebuild"]
 
 
 def resolve_recorded(sealed: RecordedBuild, stages: Mapping[str, RegisteredStage], host: PluginHost, folder: Path) -> ResolvedProgram:
-    """Resolve the recorded program against the installed plugins, each asset to the plugin that made it; input files are in `folder`.
+    """Return the recorded program resolved against the installed plugins, each asset with the plugin that made it; input files are in `folder`.
 
     Raises UsageError if the program does not fit the installed plugins (a check was removed, a parameter renamed).
     """
@@ -77,7 +77,7 @@ class RebuildSession(Session):
         super().__init__(program, workspace, host, run=run, progress=progress)
 
     def _keep_program(self) -> Artifact:
-        """Store the sealed program byte for byte."""
+        """Store the sealed program byte for byte, and return its artifact."""
         return self._store_program(self._sealed.data)
 
     def _task(self, asset: ResolvedAsset) -> Task:
@@ -96,9 +96,9 @@ class RebuildSession(Session):
         )
 
     def take_over(self, asset: ResolvedAsset, targets: Mapping[str, RebuildTarget]) -> Outcome | None:
-        """Copy an asset's versions from the original store; for labels made by people, which no stage can make again.
+        """Copy an asset's sealed versions, by output port, from the original store; for labels made by people, which no stage can make again.
 
-        `targets` are its sealed versions by output port. Returns None if the original store lacks the bytes.
+        Returns the outcome; None if the original store lacks the bytes or they are damaged.
         """
         kept = {port: self._sealed.stored.get(target.ref) for port, target in targets.items()}
         sound = {port: each for port, each in kept.items() if each is not None and self._origin.exists(each) and not self._origin.verify(each)}
@@ -116,6 +116,7 @@ class RebuildSession(Session):
         return self.outcomes[asset.name]
 
     def _copy_version(self, run_id: str, port: str, kept: Artifact, target: RebuildTarget) -> Artifact:
+        """Return the artifact of a sealed version after its bytes or rows were copied to the scratch store."""
         opened = self._origin.open(kept)
         if isinstance(opened, Path):
             staged = self.store.staging(run_id) / port
@@ -133,14 +134,12 @@ class RebuildSession(Session):
         return stored_artifact(stored, kept.kind, kept.name, facets=facets, table=kept.table)
 
     def make(self, asset: ResolvedAsset) -> Outcome | TracecoreError:
-        """Make an asset; return the error if it fails. Disk errors are raised, since they say nothing about the build."""
+        """Make an asset and return its outcome, or the error if it fails; disk errors are raised, since they say nothing about the build."""
         try:
             return self.ensure(asset.name)
-        except UsageError as error:
-            if isinstance(error.__cause__, OSError):
-                raise
-            return error
         except TracecoreError as error:
+            if isinstance(error, UsageError) and isinstance(error.__cause__, OSError):
+                raise
             return error
 
 
@@ -152,7 +151,7 @@ _MARK = "rebuild.json"
 
 @contextmanager
 def scratch_workspace(original: Workspace, build: str, folder: Path | None, *, keep: bool) -> Iterator[Workspace]:
-    """Create or reopen the scratch workspace of a rebuild, for the duration of a block; without `folder` a temporary one, deleted unless `keep`.
+    """Create or reopen the scratch workspace of a rebuild for a block; without `folder` a temporary one, deleted unless `keep`.
 
     It gets the slug of the original, so that all names are the same. Raises UsageError if the folder is another workspace, not empty, inside the
     original, or has the rebuild of another build.
@@ -169,6 +168,7 @@ def scratch_workspace(original: Workspace, build: str, folder: Path | None, *, k
 
 
 def _mark_folder(root: Path, original: Workspace, build: str) -> None:
+    """Prepare a folder for the rebuild of a build, marked by `rebuild.json`; raise UsageError if it is not usable."""
     mark = root / _MARK
     if original.root.resolve() in root.resolve().parents:
         raise UsageError(f"{root} lies inside the workspace that holds the build, which is only read: name a folder outside of it with --in.")
@@ -200,7 +200,7 @@ def rebuild(
     progress: Progress | None = None,
     before: Before | None = None,
 ) -> RebuildAnswer:
-    """Make a sealed build again from only its record and the bytes in its store.
+    """Make a sealed build again from only its record and the bytes in its store, and compare each artifact.
 
     Args:
         workspace: workspace of the build; only read, and other processes may write to it meanwhile.
@@ -208,9 +208,7 @@ def rebuild(
         folder: scratch workspace, in which a later call can continue; None creates a temporary one, kept with `keep`.
         before: called with missing inputs and changes before anything is made.
 
-    Raises:
-        UsageError: there is no such build, a plugin is missing, or the folder is not usable as scratch workspace.
-        NegativeVerdict: the bytes of its program are not available.
+    Raises UsageError if there is no such build, a plugin is missing or the folder is not usable, NegativeVerdict if the program's bytes are missing.
     """
     named = NamedWorkspace.of(workspace)
     place = Workspace.open(named)
@@ -239,7 +237,7 @@ def rebuild(
 
 
 def _make_and_compare(session: RebuildSession, sealed: RecordedBuild, comparison: Comparison, inputs: PlannedInputs) -> None:
-    """Make the assets in execution order, and compare the versions of each."""
+    """Make a program's assets in execution order, and compare each rebuilt version with the sealed one."""
     hindered: dict[str, str] = {}
     for asset in session.program.assets:
         targets = [target for target in sealed.targets if target.asset == asset.name]
@@ -260,7 +258,7 @@ def _make_and_compare(session: RebuildSession, sealed: RecordedBuild, comparison
 
 
 def _no_file_left(inputs: PlannedInputs, asset: str) -> str | None:
-    """Return a sentence if an asset has missing input files and no others; else None."""
+    """Return a sentence if all input files of an asset are missing; None if it has some, or needs none."""
     missing = [missed for missed in inputs.missing if missed.asset == asset]
     if not missing or inputs.kept[asset]:
         return None
@@ -268,7 +266,7 @@ def _no_file_left(inputs: PlannedInputs, asset: str) -> str | None:
 
 
 def _find_rebuilt(session: RebuildSession, asset: ResolvedAsset, target: RebuildTarget, hindered: str | None, *, taken_over: bool) -> RebuiltVersion:
-    """Return the counterpart of a sealed version in the scratch workspace."""
+    """Return the counterpart of a sealed version in the scratch workspace; `hindered` is the reason if it was not made."""
     outcome = session.outcomes.get(asset.name)
     artifact = (
         None if outcome is None else next((each for each in outcome.outputs.values() if (each.kind, each.name) == (target.kind, target.name)), None)

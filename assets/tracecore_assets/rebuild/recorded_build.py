@@ -44,7 +44,7 @@ class RecordedRun:
     Attributes:
         environment: digest of the installed distributions.
         accelerator: name of the GPU; None without one.
-        quarantined: names of the files that it left out.
+        quarantined: names of damaged input files that it left out.
         dependencies: code that it loaded; None for a run without a stage.
     """
 
@@ -83,11 +83,10 @@ class RebuildTarget:
 
 @dataclass(frozen=True, slots=True)
 class RecordedBuild:
-    """A sealed build as recorded.
+    """A sealed build as recorded; `data` are the exact bytes of its effective program, `document` is the same, parsed.
 
     Attributes:
-        data: exact bytes of the effective program; `document` is the same, parsed.
-        runs: runs by asset.
+        runs: by asset.
         stored: versions of the trace whose bytes are in the store, by ref.
         erased: why the bytes of a version were erased, by ref.
     """
@@ -177,7 +176,7 @@ def _read_program(store: Store, artifact: Artifact | None, ref: str, build: str)
 
 
 def _asset_of_job(job: str, program: str) -> str:
-    """Return the asset name in a job name: `<program>.<asset>` or `<program>.<asset>.drive_log`."""
+    """Return the asset in a job's name, `<program>.<asset>` or `<program>.<asset>.drive_log`."""
     return job.removeprefix(f"{program}.").partition(".")[0]
 
 

@@ -50,7 +50,7 @@ class Distance:
 
 
 def measure(one: Artifact, other: Artifact, facets: Mapping[str, Any], rebuilt: Mapping[str, Any], stores: tuple[Store, Store]) -> Distance | None:
-    """Return the difference between a sealed and a rebuilt version, each with its facets; None if there is no measure for the kind of artifact.
+    """Return the difference between a sealed and a rebuilt version, each with its facets; None if its kind of artifact has no measure.
 
     `stores` are the original and the scratch store.
     """
@@ -91,7 +91,7 @@ def _weight_distance(one: Path, other: Path) -> Distance | None:
 
 
 def _tensors(place: Path) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
-    """Yield (name, weights) from safetensors files and ONNX graphs, if their libraries are installed."""
+    """Yield (name, weights) from the safetensors files and ONNX graphs at a path, if their libraries are installed."""
     for file in [place] if place.is_file() else sorted(each for each in place.rglob("*") if each.is_file()):
         label = "" if file == place else f"{file.relative_to(place).as_posix()}:"
         try:
@@ -129,7 +129,7 @@ def _row_distance(one: Any, other: Any) -> Distance | None:
 
 
 def _compare_columns(one: pa.Array, other: pa.Array) -> tuple[float, int]:
-    """Return the greatest relative difference of two columns (infinite if not only numbers differ), and the number of differing rows."""
+    """Return the greatest relative difference of two columns (infinite if more than numbers differs), and the number of differing rows."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -151,7 +151,7 @@ def _count_differing_rows(one: pa.Array, other: pa.Array) -> int:
 
 
 def _relative_difference(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
-    """Return max |a - b| / max |a| over the finite values; infinite if other than finite numbers differ."""
+    """Return max |a - b| / max |a| over the finite values; infinite if more than finite numbers differs."""
     import numpy as np
 
     if one.dtype.kind not in "fiu" or other.dtype.kind not in "fiu":
@@ -187,7 +187,10 @@ def _drive_differences(one: Any, other: Any) -> str:
 def compare_engines(
     engines: tuple[Artifact | None, Artifact], facets: tuple[Mapping[str, Any], Mapping[str, Any]], stores: tuple[Store, Store]
 ) -> tuple[Verdict, str] | None:
-    """Return the verdict on the sealed engine (None without its bytes) and the rebuilt one, with its reason; None if different or not comparable."""
+    """Return a verdict on two engines, sealed and rebuilt, better than `different`, with its reason; None if there is none.
+
+    The sealed engine is None if its bytes are not kept.
+    """
     described = [each.get(ENGINE_FACET.name) or {} for each in facets]
     then, now = (engine_roles(each) for each in described)
     differ = sorted(role for role in then.keys() | now.keys() if then.get(role, ("", ""))[1] != now.get(role, ("", ""))[1])
@@ -208,7 +211,7 @@ def compare_engines(
 def _is_same_program(
     engines: tuple[Artifact | None, Artifact], files: Sequence[tuple[tuple[str, str], tuple[str, str]]], stores: tuple[Store, Store]
 ) -> bool:
-    """Whether files are equal except for the compiler's inner names; False if their bytes are not the recorded ones."""
+    """Whether pairs of files are equal except for names that the compiler numbers anew; False if their bytes are not the recorded ones."""
     sealed, rebuilt = engines
     if sealed is None or not files or not stores[0].exists(sealed):
         return False
@@ -220,6 +223,7 @@ def _is_same_program(
 
 
 def _normalized_files(places: tuple[Any, Any], pair: tuple[tuple[str, str], tuple[str, str]]) -> Iterator[bytes | None]:
+    """Yield the bytes of both files of a pair with the compiler's names renumbered; None for one with another SHA-256 than recorded."""
     for place, (file, sha256) in zip(places, pair, strict=True):
         data = (Path(place) / file).read_bytes()
         yield rename_inner(data) if hashlib.sha256(data).hexdigest() == sha256 else None

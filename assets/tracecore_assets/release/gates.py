@@ -44,7 +44,10 @@ def evidence_of(
 ) -> GateEvidence:
     """Return the evidence for the gates; KPIs measured on selection frames are left out, so that no gate passes because of them.
 
-    `artifacts` are (artifact, id of the run that made it) by role, `unknowns` are (ref, unknown) from the artifacts' traces.
+    Args:
+        artifacts: (artifact, id of the run that made it) by role.
+        unknowns: (ref, unknown) from the artifacts' traces.
+        earlier: returns the previous build of the program.
     """
 
     def read(ref: str) -> Any:
@@ -73,7 +76,7 @@ def unknowns_of_other_models(reports: Sequence[KpiReport], engines: Mapping[str,
 
 
 def _kpi_reports(artifacts: Mapping[str, tuple[Artifact, str]], kpis: Sequence[str], trace: Trace, read: Read) -> tuple[KpiReport, ...]:
-    """Return the KPI reports that have values, with those on selection frames marked.
+    """Return the KPI reports that have values, with those measured on selection frames marked.
 
     A report is on selection frames if its trace selected something by frames that it was measured on; or if no gate reads it and it was measured on
     the validation side of a split while another report was measured on the test side.
@@ -91,7 +94,7 @@ def _kpi_reports(artifacts: Mapping[str, tuple[Artifact, str]], kpis: Sequence[s
 
 
 def _roles_read(kpi: str, values: Mapping[str, Mapping[str, float]], overlapping: set[str], validating: set[str]) -> list[str]:
-    """Return the roles of the reports that a gate on a KPI reads: those not on selection frames if there are any."""
+    """Return the roles of the reports that a gate on a KPI reads: of those with the KPI, the ones not on selection frames if there are any."""
     having = [role for role, known in values.items() if kpi in known or kpi.removeprefix(f"{role}.") in known]
     for apart in (overlapping | validating, overlapping):
         if chosen := [role for role in having if role not in apart]:
@@ -100,7 +103,7 @@ def _roles_read(kpi: str, values: Mapping[str, Mapping[str, float]], overlapping
 
 
 class _Frames:
-    """Cache of the frame ids in tables, by ref."""
+    """Reader of the frame ids in tables, each table read once."""
 
     def __init__(self, read: Read) -> None:
         self._read = read
@@ -117,6 +120,7 @@ class _Frames:
         return ""
 
     def _frame_ids(self, ref: str) -> frozenset[str]:
+        """Return the frame ids in a table; empty for a table without them, or one that can't be read."""
         import pyarrow as pa
         import pyarrow.dataset as ds
 
@@ -167,6 +171,7 @@ def evaluate_gates(release: Release, evidence: GateEvidence, host: PluginHost) -
 
 
 def _evaluate_gate(called: str, gate: str, requirement: Mapping[str, Any], evidence: GateEvidence, host: PluginHost) -> GateOutcome:
+    """Return a gate's outcome under the name `called`; raise RunFailed or UsageError, naming the plugin, if it fails or its result is invalid."""
     found = host.gate(gate)
     try:
         result = found.item.evaluate(evidence, requirement)
@@ -190,7 +195,7 @@ def _evaluate_gate(called: str, gate: str, requirement: Mapping[str, Any], evide
 
 
 def _combine_no_leak(checked: GateOutcome, requirement: Mapping[str, Any], evidence: GateEvidence, host: PluginHost) -> GateOutcome:
-    """Combine the `no_leak` check with the gate `no_leak` over the whole build (failed if not installed); only the gate if the check was not run."""
+    """Return the outcome of the `no_leak` check combined with that of the gate `no_leak`, which judges the whole build; it fails without the gate."""
     if NO_LEAK not in host.gates:
         missing = "leaks over the build can't be judged: no installed plugin brings the gate 'no_leak' (pip install tracecore-curation)"
         return replace(checked, passed=False, measured="not judged", message=missing)

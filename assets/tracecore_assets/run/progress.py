@@ -32,7 +32,7 @@ class Progress:
         self._began = self._written = 0.0
 
     def begin(self, job: str, stage: str) -> None:
-        """Start the timer of a job (`<program>.<asset>`) with the given stage."""
+        """Start the timer of a job (`<program>.<asset>`), which runs the given stage."""
         self._job = f"{job} ({stage})"
         self._began = self._written = time.monotonic()
 
@@ -107,7 +107,7 @@ class Console(Progress):
                 self._stream.close()
 
     def line(self, text: str) -> None:
-        """Write a line, above the bar if there is one."""
+        """Write a line of text to stderr, above the bar if there is one."""
         with contextlib.suppress(OSError):  # a reader that has ended (`2>&1 | head`) must not stop the build
             if self._bar is not None:
                 self._bar.console.print(text, markup=False)

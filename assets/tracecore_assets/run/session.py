@@ -60,7 +60,7 @@ class Session:
         self.interrupted = False
 
     def _keep_program(self) -> Artifact:
-        """Put the effective program into the store; it is recorded by the first run that has it as an input."""
+        """Store the effective program, and return its artifact; it is recorded by the first run that has it as an input."""
         return self._store_program(jcs(program_document(self.program)))
 
     def _store_program(self, data: bytes) -> Artifact:
@@ -126,6 +126,7 @@ class Session:
         )
 
     def _supply_input(self, asset: ResolvedAsset, supplier: str, port: str) -> ResolvedInput:
+        """Return another asset's output as an input, made first if missing; raise NegativeVerdict if a blocking check rejected it."""
         outcome = self.ensure(supplier)
         artifact = outcome.outputs[port]
         if artifact.ref in outcome.rejected:
@@ -142,11 +143,11 @@ class Session:
                 raise NegativeVerdict(f"'{self.program.asset(name).role(port)}' is rejected: {rejection(outcome, artifact)}")
 
     def inputs_of(self, name: str) -> list[Artifact]:
-        """Return the artifacts that supply an asset's inputs, of those made in this session."""
+        """Return the artifacts that are inputs of an asset, of those made or reused in this session."""
         return [self.outcomes[source.asset].outputs[source.output] for source in self.program.asset(name).sources if source.asset in self.outcomes]
 
     def unknowns(self) -> list[tuple[str, Unknown]]:
-        """Return (ref, unknown) of the distinct unknowns in the traces of the program's outputs."""
+        """Return (ref, unknown) of the distinct unknowns in the traces of all outputs of the program."""
         read = {(source.asset, source.output) for asset in self.program.assets for source in asset.sources}
         found: dict[tuple[str, str, str], tuple[str, Unknown]] = {}
         for name, outcome in self.outcomes.items():
@@ -162,13 +163,13 @@ class Session:
 
 
 def stored_artifact(stored: Stored, kind: str, name: str, **members: Any) -> Artifact:
-    """Return the artifact of stored content; `members` are further fields of `Artifact`."""
+    """Return the artifact for stored content; `members` are further fields of `Artifact`."""
     found = stored.digest, stored.media, stored.location, stored.size_bytes, stored.rows, stored.schema, stored.delta
     return Artifact(kind, name, *found, **members)
 
 
 def rejection(outcome: Outcome, artifact: Artifact) -> str:
-    """Return a sentence with the blocking check that rejected an output and its finding."""
+    """Return a sentence that names the blocking check which rejected an output, and its finding."""
     failed: list[CheckRun] = [check for check in outcome.checks if not check.success and check.target == artifact.ref]
     if not failed:
         return f"{artifact.ref} was rejected by a blocking check."

@@ -64,13 +64,13 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def computes_in_half(model: onnx.ModelProto) -> bool:
-    """Whether any weight of a model, or any Cast, is in half precision."""
+    """Whether a model has a weight in half precision, or a Cast to it."""
     casts = (attribute.i for node in model.graph.node if node.op_type == "Cast" for attribute in node.attribute if attribute.name == "to")
     return TensorProto.FLOAT16 in {*(tensor.data_type for tensor in model.graph.initializer), *casts}
 
 
 def _halve_node(node: NodeProto, made: set[str], weights: dict[str, TensorProto]) -> tuple[dict[str, TensorProto], list[str]]:
-    """Convert one node in place; return its converted weights by single-precision name, and the other inputs that need a cast."""
+    """Convert a node to half precision in place; return its converted weights by single-precision name, and the other inputs that need a cast."""
     if node.op_type not in _KNOWN:
         raise UsageError(f"The graph can't be made fp16: it has operator {node.op_type} ({node.name}) between convolutions. Convert to fp32.")
     halved: dict[str, TensorProto] = {}
@@ -105,7 +105,7 @@ def _cast_node(source: str, target: str, type_: int) -> NodeProto:
 
 
 def _between_convolutions(graph: onnx.GraphProto) -> set[str]:
-    """Return the keys of all convolutions and of all nodes that lie after one convolution and before another."""
+    """Return the keys (`_node_key`) of all convolutions and of all nodes after one convolution and before another."""
     makers = {name: node for node in graph.node for name in node.output}
     takers: dict[str, list[NodeProto]] = {}
     for node in graph.node:
@@ -118,6 +118,7 @@ def _between_convolutions(graph: onnx.GraphProto) -> set[str]:
 
 
 def _reachable(starts: list[NodeProto], onward: Callable[[NodeProto], list[NodeProto]]) -> set[str]:
+    """Return the keys of all nodes reached from `starts` by following `onward`, `starts` included."""
     found: set[str] = set()
     waiting = list(starts)
     while waiting:

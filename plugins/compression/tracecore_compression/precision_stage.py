@@ -38,7 +38,7 @@ class Precision(tc.Stage):
         )
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Convert the model, compare it with its source, and write it."""
+        """Convert the model, compare both models' outputs, and write the converted one with its config."""
         # onnx is slow to import
         import onnx
 

@@ -51,7 +51,7 @@ class Dvc(tc.Importer):
 
 
 def events_of(stages: Mapping[str, Any], file: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the event of each stage of a lock file, in its order; raises UsageError, which names `file`, if a stage is malformed."""
+    """Yield an OpenLineage event for each stage of a lock file, in its order; raises UsageError, which names `file`, if a stage is malformed."""
     for name, stage in stages.items():
         if not isinstance(stage, Mapping):
             raise tc.UsageError(f"{file}: stage '{name}': expected a mapping with cmd, deps and outs, found {type(stage).__name__}.")
@@ -90,7 +90,7 @@ def _datasets(stage: Mapping[str, Any], key: str, where: str) -> list[dict[str, 
 
 
 def _dataset(entry: Any, where: str) -> dict[str, Any]:
-    """Return the dataset of one dependency or out; without a hash it has no version, which the record shows as a gap."""
+    """Return the OpenLineage dataset of a dependency or out; without a hash it has no version, which the record shows as a gap."""
     if not isinstance(entry, Mapping) or not isinstance(entry.get("path"), str):
         raise tc.UsageError(f"{where}: expected a path in each of deps and outs, found {entry!r}.")
     found = next(((name, entry[name]) for name in _HASHES if entry.get(name)), None)

@@ -54,7 +54,7 @@ class Graph:
         return {edge["ref"]: edge["run"] for edge in self.trace["edges"] if edge["direction"] == "output"}
 
     def made_from(self, ref: str) -> list[str]:
-        """Return the sorted refs that the run which wrote an artifact read."""
+        """Return the sorted refs of the artifacts that an artifact was made from: the inputs of its run."""
         run = self.maker.get(ref)
         return sorted({edge["ref"] for edge in self.trace["edges"] if edge["run"] == run and edge["direction"] == "input"} - {ref})
 
@@ -75,14 +75,14 @@ class CycloneDx(tc.Exporter):
     description = "CycloneDX 1.6 ML-BOM as JSON: models, engines and data with hashes, pedigree and dependencies."
 
     def export(self, trace: Mapping[str, Any], manifest: Manifest, destination: Path) -> None:
-        """Write the bill of materials; the same build gives the same bytes."""
+        """Write a sealed build's bill of materials as JSON; the same build gives the same bytes."""
         from cyclonedx.output.json import JsonV1Dot6
 
         destination.write_text(JsonV1Dot6(bom_of(Graph(trace), manifest)).output_as_string(indent=2) + "\n", encoding="utf-8")
 
 
 def bom_of(graph: Graph, manifest: Manifest) -> Bom:
-    """Return the bill of materials of a build's trace and seal manifest."""
+    """Return the CycloneDX bill of materials of a build's trace and seal manifest."""
     from cyclonedx.model.bom import Bom, BomMetaData
     from cyclonedx.model.component import Component, ComponentType
     from cyclonedx.model.tool import ToolRepository
@@ -135,7 +135,7 @@ def _build_component(graph: Graph, manifest: Manifest) -> Component:
 
 
 def _component_with_pedigree(graph: Graph, node: Mapping[str, Any]) -> Component:
-    """Return the component of an artifact, with the models that it was made from as its pedigree."""
+    """Return the CycloneDX component of an artifact, with the models that it was made from as its pedigree."""
     from cyclonedx.model.component import Pedigree
 
     models = [graph.nodes[each] for each in graph.made_from(node["ref"]) if each in graph.nodes and graph.nodes[each]["kind"] in _MODELS]
@@ -144,7 +144,7 @@ def _component_with_pedigree(graph: Graph, node: Mapping[str, Any]) -> Component
 
 
 def _component(node: Mapping[str, Any], bom_ref: str, **members: Any) -> Component:
-    """Return an artifact as a component with the given CycloneDX id; `members` are further fields of `Component`."""
+    """Return the CycloneDX component of an artifact; `members` are further fields of `Component`."""
     from cyclonedx.model.component import Component, ComponentType
 
     number = node["ref"].rpartition("@")[2]
@@ -160,6 +160,7 @@ def _component(node: Mapping[str, Any], bom_ref: str, **members: Any) -> Compone
 
 
 def _properties(graph: Graph, node: Mapping[str, Any]) -> Iterator[Property]:
+    """Yield the CycloneDX properties of an artifact: its ref, size, run, parameters, engine files, KPIs and unknowns."""
     yield _property("ref", node["ref"])
     artifact = node["facets"].get("tracecore_artifact", {})
     size = {"media": artifact.get("media"), "size_bytes": node["size_bytes"], "rows": node["rows"]}
@@ -205,7 +206,7 @@ class Prov(tc.Exporter):
     description = "W3C PROV as PROV-JSON: entities, activities and agents, and what used and generated what."
 
     def export(self, trace: Mapping[str, Any], manifest: Mapping[str, Any], destination: Path) -> None:
-        """Write the document; the same build gives the same bytes."""
+        """Write a sealed build's trace as PROV-JSON; the same build gives the same bytes."""
         text = document_of(Graph(trace), manifest).serialize(format="json")
         destination.write_text(json.dumps(json.loads(text or "{}"), indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -249,5 +250,5 @@ def _time(text: str | None) -> datetime | None:
 
 
 def _id(ref: str) -> str:
-    """Return a ref as a qualified name, fully percent-encoded: some PROV tools reject '/' and '@' in local names."""
+    """Return a ref as a PROV qualified name, fully percent-encoded: some PROV tools reject '/' and '@' in local names."""
     return f"tc:{quote(ref, safe='')}"

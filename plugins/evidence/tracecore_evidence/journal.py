@@ -19,32 +19,33 @@ __all__ = ["append_line", "tracecore_build_sealed", "tracecore_run_finished", "t
 
 @tc.hookimpl
 def tracecore_run_started(run: tc.RunSummary, settings: Mapping[str, str]) -> None:
-    """Append that a run started."""
+    """Append a line about a started run to the journal."""
     _append_event(settings, "run_started", {"run": run.id, "job": run.job, "stage": run.stage, "plugin": run.plugin})
 
 
 @tc.hookimpl
 def tracecore_run_finished(run: tc.RunSummary, settings: Mapping[str, str]) -> None:
-    """Append a run's final state, outputs and error."""
+    """Append a line with a run's final state, outputs and error to the journal."""
     ended: dict[str, Any] = {"run": run.id, "job": run.job, "state": run.state.value, "outputs": list(run.outputs), "error": run.error}
     _append_event(settings, "run_finished", ended)
 
 
 @tc.hookimpl
 def tracecore_build_sealed(build: tc.BuildSummary, settings: Mapping[str, str]) -> None:
-    """Append that a build was sealed, with the results of its gates."""
+    """Append a line about a sealed build, with the results of its gates, to the journal."""
     gates = [{"name": gate.name, "passed": gate.passed, "waived": gate.waived} for gate in build.gates]
     _append_event(settings, "build_sealed", {"build": build.ref, "position": build.position, "gates": gates})
 
 
 def _append_event(settings: Mapping[str, str], event: str, members: Mapping[str, Any]) -> None:
+    """Append an event with the current time to the file that the setting `JOURNAL` names; do nothing without the setting."""
     named = settings.get("JOURNAL")
     if named:
         append_line(Path(named), {"event": event, "at": datetime.now(UTC).isoformat(), **members})
 
 
 def append_line(path: Path, value: Mapping[str, Any]) -> None:
-    """Append a value as one line of JSON and fsync; a line left incomplete by a crash is terminated first.
+    """Append a value to a file as one line of JSON and fsync; a line left incomplete by a crash is terminated first.
 
     A single write to a file opened with O_APPEND keeps lines of concurrent processes separate.
     """

@@ -28,7 +28,7 @@ class NoUnknowns(tc.Gate):
         _exceptions(requirement)
 
     def evaluate(self, evidence: tc.GateEvidence, requirement: Mapping[str, Any]) -> tc.GateResult:
-        """Pass if every unknown matches an exception; `measured` is the number of others."""
+        """Return the gate's result, passed if every unknown matches an exception; `measured` is the number of those that match none."""
         excepted = _exceptions(requirement)
         counted = [(ref, unknown) for ref, unknown in evidence.unknowns if not any(fnmatchcase(unknown.what, name) for name in excepted)]
         left_out = len(evidence.unknowns) - len(counted)

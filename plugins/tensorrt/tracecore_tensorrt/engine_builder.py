@@ -29,7 +29,7 @@ _TAKEN_CARE_OF = ("Int64 binding",)  # irrelevant warnings: output types are rea
 
 @dataclass(frozen=True, slots=True)
 class Builder:
-    """An installed builder, `tensorrt` or `tensorrt-rtx`; `ahead` means that it builds ahead of time for GPUs of other machines."""
+    """An installed engine builder, `tensorrt` or `tensorrt-rtx`; `ahead` means that it builds ahead of time for GPUs of other machines."""
 
     name: str
     version: str
@@ -37,7 +37,7 @@ class Builder:
     ahead: bool
 
     def targets(self) -> list[str]:
-        """Return the compute capabilities it builds for ahead of time, ascending (`SM89`); empty if it builds for the local GPU only."""
+        """Return the compute capabilities that the builder can build for ahead of time, ascending (`SM89`); empty if only for the local GPU."""
         capability = getattr(self.module, "ComputeCapability", None)
         names = [name for name in getattr(capability, "__members__", {}) if name not in _NO_CAPABILITY]
         return sorted(names, key=lambda name: int(re.sub(r"\D", "", name))) if self.ahead else []
@@ -45,7 +45,7 @@ class Builder:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """An engine, layers before fusion (count, number by type and by output type), and number of lines that the builder logged by severity."""
+    """A built engine, its layers before fusion (count, number by type and by output type), and the number of logged lines by severity."""
 
     engine: bytes
     layers: dict[str, Any]
@@ -56,14 +56,15 @@ class Built:
 
     @property
     def precision(self) -> str:
-        """The narrowest output type of its layers (`fp16` for half precision); `tf32` or `fp32` if all are single precision."""
+        """Narrowest output type of the engine's layers (`fp16` for half precision); `tf32` or `fp32` if all are single precision."""
         given = self.layers["output_types"]
         return next((name for kind, name in _NARROW.items() if kind in given), "tf32" if "TF32" in self.flags else "fp32")
 
 
 def choose_builder(wanted: str, targets: Sequence[str], present: str | None, log: logging.Logger) -> Builder:
-    """Return `tensorrt` if it is installed and the only target is the local GPU, else `tensorrt-rtx`; `wanted` other than `auto` limits the choice.
+    """Return the engine builder to use: `tensorrt` if it is installed and the local GPU is the only target, else `tensorrt-rtx`.
 
+    `wanted` is `auto` or the name of the only builder to try; `targets` and the local GPU `present` are compute capabilities (`SM89`).
     Raises UsageError if no builder is installed, or none can build for the targets.
     """
     reasons = []
@@ -105,8 +106,7 @@ def build(
         optimization: builder level, 0 (quick) to 5 (thorough).
         workspace_mib: limit of scratch memory on the GPU; None for the builder's own.
 
-    Raises:
-        RunFailed: the builder refuses the graph or returns no engine.
+    Raises RunFailed if the builder refuses the graph or returns no engine.
     """
     trt = builder.module
     logger = run_logger(trt, log)
@@ -138,7 +138,7 @@ def build(
 
 
 def _add_profile(make: Any, config: Any, network: Any, batch: int) -> list[dict[str, Any]]:
-    """Add an optimization profile for an open batch size, and return the descriptions of the inputs."""
+    """Let the engine take 1 to `batch` images if the graph leaves the batch size open; return name, type and shape of each network input."""
     inputs = []
     profile = make.create_optimization_profile()
     open_ = False
@@ -175,7 +175,7 @@ def _count_layers(network: Any) -> dict[str, Any]:
 
 
 def run_logger(trt: ModuleType, log: logging.Logger) -> Any:
-    """Return an instance of the builder's logger class that forwards to a child of `log`, counts lines by severity and keeps the last error."""
+    """Return a logger for the builder that forwards its lines to a child of `log`, counts them by severity and keeps the last error."""
     named = log.getChild(trt.__name__)
 
     class RunLogger(trt.ILogger):  # type: ignore[misc, name-defined]  # the base comes from whichever builder is installed

@@ -25,7 +25,7 @@ def present_capability() -> str | None:
 
 
 def why_not_executed(targets: list[str], present: str | None) -> str | None:
-    """Return why an engine for `targets` can't be run here, as a sentence; None if it can."""
+    """Return a sentence with the reason why an engine for `targets` can't run on the GPU `present`; None if it can. Both are compute capabilities."""
     if present is None:
         return f"There is no GPU of {', '.join(targets)} on this machine: it has none."
     if present not in targets:
@@ -38,7 +38,7 @@ def why_not_executed(targets: list[str], present: str | None) -> str | None:
 
 
 def run_engine(builder: Builder, engine: bytes, images: NDArray[np.float32], *, log: logging.Logger) -> Answers:
-    """Run a just-built engine on images [N, 3, H, W], one at a time; raises RunFailed if it can't be opened or fails.
+    """Return the outputs of a just-built engine for images [N, 3, H, W], run one by one on the GPU; raise RunFailed if it can't be opened or fails.
 
     Engines are native code: never pass bytes that this process did not build.
     """

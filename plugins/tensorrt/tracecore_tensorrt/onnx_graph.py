@@ -20,7 +20,7 @@ _BATCH = "N"
 
 
 def export_graph(module: Any, *, outputs: Sequence[str], height: int, width: int, opset: int) -> onnx.ModelProto:
-    """Export a module with a dynamic batch size; return the checked graph with its weights, stripped of paths."""
+    """Export a torch module to ONNX with an open batch size; return the checked graph with its weights, without file paths."""
     import torch
 
     # a batch of two, since the exporter treats a size of 1 as constant
@@ -45,7 +45,7 @@ def export_graph(module: Any, *, outputs: Sequence[str], height: int, width: int
 
 
 def strip(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Remove documentation and metadata at every level in place, and return the model; torch writes stack traces with absolute paths there."""
+    """Remove documentation and metadata from a graph in place, and return it; torch writes stack traces with absolute paths there."""
     _clear_metadata(model)
     # drop the local version: '2.13.0+cpu' and '2.13.0+cu130' export the same graph
     model.producer_version = model.producer_version.partition("+")[0]
@@ -62,7 +62,7 @@ def _clear_metadata(message: Message) -> None:
 
 
 def describe(model: onnx.ModelProto) -> dict[str, Any]:
-    """Return a graph's versions, operator counts, number of weights, inputs and outputs."""
+    """Return facts about a graph: versions, operator counts, number of weights, inputs and outputs."""
     operators = Counter(node.op_type for node in model.graph.node)
     return {
         "opset": next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),

@@ -133,7 +133,7 @@ class TensorRT(tc.Stage):
             return {**self.model_dump(include={"tf32", "batch", "optimization", "workspace_mib"}), "strongly_typed": True}
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Build the engine, and compare it with its source if it can run here."""
+        """Build the engine, run it if this machine has a target GPU to compare it with its ONNX network, and record its facets."""
         # the builder and onnx take long to import: only where they are used
         import onnx
 
@@ -194,9 +194,9 @@ class TensorRT(tc.Stage):
     def _execute(
         self, context: tc.Context, params: Params, builder: Builder, built: Built, network: bytes, config: dict[str, Any], present: str | None
     ) -> dict[str, Any]:
-        """Run the engine if this machine can and compare it with its network; return the facet's members about execution.
+        """Run the engine and compare it with its ONNX network if the GPU `present` is a target; else record an unknown.
 
-        Raises RunFailed if the engine's outputs are beyond the tolerances.
+        Returns the members of the engine facet about execution. Raises RunFailed if the outputs differ by more than the tolerances.
         """
         from tracecore.parity import judge, reach_of
         from tracecore_tensorrt.engine_runtime import inspect_engine, run_engine, why_not_executed
@@ -232,7 +232,7 @@ def _read_onnx(folder: Path) -> bytes:
 
 
 def recipe_digest(network: bytes, config: dict[str, Any], builder: str, version: str, targets: list[str], inspector: str) -> str:
-    """Return the digest of everything an engine is built from; engines with the same recipe are equivalent, though their bytes differ.
+    """Return the digest of everything that an engine is built from; engines with the same recipe are equivalent, though their bytes differ.
 
     `targets` must be in ascending order.
     """

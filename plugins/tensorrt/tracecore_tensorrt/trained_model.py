@@ -30,7 +30,7 @@ class Detector:
 
     @property
     def doubt(self) -> str | None:
-        """A warning if the architecture's code changed since training, so that fitting weights may mean something else; else None."""
+        """Sentence for an unknown if the architecture's code changed since training, which may change what the weights mean; else None."""
         trained_with = self.config["architecture"].get("source_digest")
         if trained_with == self.source_digest:
             return None

@@ -33,15 +33,14 @@ __all__ = [
 
 
 def decode(logits: Tensor, sides: Tensor, *, detections: int, window: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the K best boxes of each image, taken at the peaks of the heat maps.
+    """Return the K best boxes of each image, taken at the peaks of the class heat maps.
 
     Args:
-        logits: [N, C, h, w].
-        sides: [N, 4, h, w] in input px.
+        logits: heat maps [N, C, h, w].
+        sides: distances from each cell to the sides of its box [N, 4, h, w] in input px.
         window: side of the square of cells in which only the greatest score is a peak.
 
-    Returns:
-        boxes [N, K, 4] as x1, y1, x2, y2 in input px, scores [N, K], classes [N, K] int64.
+    Returns boxes [N, K, 4] as x1, y1, x2, y2 in input px, scores [N, K], classes [N, K] int64.
     """
     _, classes, height, width = logits.shape
     # peaks are found in the logits: a runtime that computes a sigmoid twice may round it differently, so a peak might not equal itself
@@ -92,7 +91,7 @@ class PathHead(nn.Module):
         self.register_buffer("columns", columns.repeat(size[0]), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return lateral offsets in m to the left [N, P] from features [N, C, H/8, W/8]."""
+        """Return the path's lateral offsets in m to the left [N, P] from features [N, C, H/8, W/8]."""
         seen = functional.relu(self.norm(self.look(features)) + self.place)
         where = self.points(seen).flatten(2).softmax(dim=2)
         column = (where * self.columns).sum(dim=2)
@@ -212,11 +211,10 @@ class MultiTask(Backbone):
         return Maps(centers, sides, path, light, focus)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return the decoded outputs for images [N, 3, H, W], without those of missing heads.
+        """Return the decoded outputs of all heads that the model has, for images [N, 3, H, W], RGB 0 to 1.
 
-        Returns:
-            boxes [N, K, 4] (x1, y1, x2, y2 in input px, inside the image), scores [N, K] (0 to 1, best first), classes [N, K] (int64);
-            path [N, P] in m to the left; light [N, S], probabilities.
+        They are boxes [N, K, 4] (x1, y1, x2, y2 in input px, inside the image), scores [N, K] (0 to 1, best first), classes [N, K] (int64);
+        path [N, P] in m to the left; light [N, S], probabilities.
         """
         maps = self.maps(image)
         answers: tuple[Tensor, ...] = ()

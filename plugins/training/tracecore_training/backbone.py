@@ -81,5 +81,6 @@ class Backbone(nn.Module):
 
 
 def _enlarge(coarse: Tensor, like: Tensor) -> Tensor:
+    """Return a feature map upsampled by 2 and cropped to the size of `like`."""
     # upsample by 2, then crop: runtimes agree on integer factors, but not on a resize of 6 rows to 11
     return functional.interpolate(coarse, scale_factor=2.0, mode="nearest")[:, :, : like.shape[2], : like.shape[3]]

@@ -32,7 +32,7 @@ _FACTS = "tracecore"  # key in the file's metadata of all state but tensors, as 
 
 @dataclass(slots=True)
 class TrainingState:
-    """The complete state that the next step depends on; `order` has the frames not yet used in the current epoch."""
+    """All state that the next training step depends on; `order` has the frames not yet used in the current epoch."""
 
     model: MultiTask
     average: MultiTask
@@ -44,7 +44,7 @@ class TrainingState:
 
 
 class Checkpoints:
-    """The newest checkpoint of one training in a folder.
+    """Writer and reader of the checkpoints of one training; only the newest is kept.
 
     Args:
         folder: used only by runs of the same training: equal code, inputs, parameters and seed.
@@ -87,6 +87,7 @@ class Checkpoints:
         return None
 
     def _restore(self, state: TrainingState, path: Path) -> bool:
+        """Load a checkpoint file into `state` in place; return whether it could be read and fits this machine and thread count."""
         try:
             with safe_open(path, framework="pt") as file:
                 facts: dict[str, Any] = json.loads((file.metadata() or {})[_FACTS])
@@ -111,6 +112,7 @@ class Checkpoints:
 
 
 def _named_tensors(state: TrainingState) -> Iterator[tuple[str, Tensor]]:
+    """Yield (name, tensor) of a training's models, optimizer moments and random generator, as stored in a checkpoint."""
     for part, module in (("model", state.model), ("average", state.average)):
         for name, tensor in module.state_dict().items():
             yield f"{part}.{name}", tensor.detach().contiguous()

@@ -27,7 +27,7 @@ __all__ = ["Settings", "fit"]
 class Settings:
     """Settings of a training; `size` is height and width of the input, px, and `width` a factor on all channel counts.
 
-    `build` returns the untrained model for a `config.json`; there are `checkpoint_every` steps between checkpoints, none if 0.
+    `build` returns the untrained model for a `config.json`; a checkpoint is written every `checkpoint_every` steps, none if 0.
     """
 
     entry_point: str
@@ -42,7 +42,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """A head in training: its objective, and what the facet states about its examples."""
+    """A head in training: its loss function, and facts about its examples for the facet `tracecore_training`."""
 
     name: str
     objective: Objective
@@ -61,9 +61,9 @@ def fit(
     log: logging.Logger,
     progress: Callable[[int, int, str], None],
 ) -> dict[str, Any]:
-    """Train a model, write its files to `folder`, and return the facet `tracecore_training`; checkpoints go to `scratch`.
+    """Train a model on a frame table and a label table, and write its files to `folder`; checkpoints go to `scratch`.
 
-    Raises UsageError if a head has nothing to learn, RunFailed if an image can't be decoded or a loss is not finite.
+    Returns the facet `tracecore_training`. Raises UsageError if a head has no labels, RunFailed if an image can't be decoded or a loss is not finite.
     """
     height, width = settings.size
     examples = read_examples(frames, read_labels(labels, settings.heads), height=height, width=width)
@@ -100,7 +100,7 @@ def fit(
 
 
 def _heads(wanted: Heads, examples: Examples, log: logging.Logger) -> list[_Head]:
-    """Return the heads to train; raise UsageError if the examples have no label for one of them."""
+    """Return the wanted heads with their loss functions and facts; raise UsageError if the examples have no label for one of them."""
     heads: list[_Head] = []
     if wanted.obstacles is not None:
         weights = {"center": wanted.obstacles.loss.center, "box": wanted.obstacles.loss.box}

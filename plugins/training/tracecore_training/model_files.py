@@ -34,13 +34,13 @@ class Curves:
         return cls([], [], {name: [] for name in names}, dict.fromkeys(names, 0.0))
 
     def add(self, losses: Mapping[str, float]) -> None:
-        """Add the losses of one step, by term."""
+        """Add the losses of one training step, by term, to the current point."""
         for name, value in losses.items():
             self.sums[name] += value
         self.since += 1
 
     def close(self, step: int, learning_rate: float) -> None:
-        """Append a point with the means since the last one."""
+        """Append a point to the curves with the mean losses since the last point."""
         self.step.append(step)
         self.learning_rate.append(learning_rate)
         for name, values in self.losses.items():

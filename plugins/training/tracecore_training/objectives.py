@@ -84,7 +84,7 @@ def light_loss(logits: Tensor, states: Tensor, weights: Tensor) -> Tensor:
 
 
 def focus_loss(focus: Tensor, wanted: Tensor) -> Tensor:
-    """Return minus the log of the attention on the light's cells, averaged over images that show one; 0 without any.
+    """Return minus the log of the attention on the traffic light's cells, averaged over images that show one; 0 without any.
 
     Args:
         focus: [N, h, w], attention logits.
@@ -123,7 +123,7 @@ class Batch:
 
 
 def draw_batch(examples: Examples, chosen: list[int], how: Augment, generator: torch.Generator) -> Batch:
-    """Return the `chosen` examples, augmented with their labels.
+    """Return the `chosen` examples, randomly augmented with their labels.
 
     A mirrored image's path is mirrored too. A zoomed image teaches boxes only: it may not show the road's direction or all lights.
     """
@@ -156,7 +156,7 @@ class ObstacleObjective:
     weights: Mapping[str, float]
 
     def terms(self, maps: Maps, batch: Batch) -> dict[str, Tensor]:
-        """Return the terms `center` and `box`."""
+        """Return the loss terms `center` and `box`."""
         assert maps.centers is not None  # the model was built with this head
         assert maps.sides is not None
         _, _, height, width = batch.images.shape
@@ -172,7 +172,7 @@ class PathObjective:
     weights: Mapping[str, float]
 
     def terms(self, maps: Maps, batch: Batch) -> dict[str, Tensor]:
-        """Return the term `path`."""
+        """Return the loss term `path`."""
         assert maps.path is not None  # the model was built with this head
         return {"path": path_loss(maps.path, batch.paths, self.scale)}
 
@@ -186,7 +186,7 @@ class LightObjective:
     where: int | None = None
 
     def terms(self, maps: Maps, batch: Batch) -> dict[str, Tensor]:
-        """Return the term `light`, and `focus` if the place is taught."""
+        """Return the loss term `light`, and `focus` if boxes of lights teach the attention."""
         assert maps.light is not None  # the model was built with this head
         assert maps.focus is not None
         terms = {"light": light_loss(maps.light, batch.states, self.states)}
@@ -196,14 +196,14 @@ class LightObjective:
 
 
 def path_scale(paths: NDArray[np.float32]) -> Tensor:
-    """Return the root mean square of known offsets at each distance [P], at least 0.1 m, for paths [F, P] in m with NaN where unknown."""
+    """Return the root mean square of the known path offsets at each distance [P], at least 0.1 m, for paths [F, P] in m, NaN where unknown."""
     known = np.isfinite(paths)
     squares = np.where(known, paths, 0).astype(np.float64) ** 2
     return torch.from_numpy(np.sqrt(squares.sum(axis=0) / known.sum(axis=0).clip(1)).clip(_LEAST_SCALE).astype(np.float32))
 
 
 def state_weights(states: NDArray[np.int64], count: int) -> Tensor:
-    """Return weights [S] that balance the states, at most 6, 0 for a state on no frame; `states` is [F], a state index or -1."""
+    """Return weights [S] that balance the light states by frequency, at most 6, 0 for one on no frame; `states` [F] are indices, -1 if unknown."""
     frames = np.bincount(states[states >= 0], minlength=count)
     alike = frames.sum() / max(1, int((frames > 0).sum()))
     return torch.from_numpy(np.where(frames > 0, np.minimum(alike / frames.clip(1), _GREATEST_WEIGHT), 0).astype(np.float32))

@@ -50,13 +50,14 @@ def draw_targets(
     width: int,
     looked_at: NDArray[np.bool_] | None = None,
 ) -> Targets:
-    """Return the targets of a batch.
+    """Return the training targets of a batch, drawn from its labeled boxes.
 
     All cells near an object's center learn its box, which gives many more examples per step than the center cell does (TTFNet, Liu et al. 2019).
 
     Args:
         boxes: per image [B, 4], x1, y1, x2, y2 in input px.
         classes: per image [B], class index or `IGNORED`.
+        count: number of classes.
         looked_at: [N] bool, whether all objects of the image are labeled; only the boxes count on others. None means all are.
     """
     rows, columns = height // STRIDE, width // STRIDE
@@ -95,9 +96,9 @@ def draw_targets(
 
 
 def draw_focus(boxes: list[NDArray[np.float32]], classes: list[NDArray[np.int64]], where: int, shape: Sequence[int]) -> Tensor:
-    """Return the cells of each image's largest box of class `where`, usually the nearest light, as [N, h, w] bool; all False without one.
+    """Return a mask [N, h, w] of the cells of each image's largest box of class `where`, usually the nearest light; all False without one.
 
-    Boxes per image are [B, 4], x1, y1, x2, y2 in input px, with class indices [B].
+    Boxes per image are [B, 4], x1, y1, x2, y2 in input px, with class indices [B]; `shape` is that of the mask.
     """
     cells = np.zeros(tuple(shape), np.bool_)
     for image, (of_image, of_class) in enumerate(zip(boxes, classes, strict=True)):
@@ -110,7 +111,7 @@ def draw_focus(boxes: list[NDArray[np.float32]], classes: list[NDArray[np.int64]
 
 
 def _bell(center: int, extent: float, cells: int) -> tuple[NDArray[np.float32], int, int]:
-    """Return a Gaussian around a cell along one axis, cropped to the map, and its range (start, stop)."""
+    """Return a Gaussian around a cell along one axis, cropped to the map, and the range of cells that it covers (start, stop)."""
     radius = int(extent / 2 * _REACH)
     sigma = (2 * radius + 1) / 6
     start, stop = max(center - radius, 0), min(center + radius + 1, cells)

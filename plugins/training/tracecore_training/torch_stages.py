@@ -26,7 +26,7 @@ TRAINING_FACET = tc.FacetSpec("tracecore_training", _facet_summary, __package__)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON file of a model: indented, keys sorted, so that equal values give equal bytes."""
+    """Write a JSON file of a model, indented and with sorted keys, so that equal values give equal bytes."""
     path.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -82,7 +82,7 @@ class TrainingStage(tc.Stage):
     model = tc.Output("model", description="model.safetensors, config.json and curves.json")
 
     def learn(self, context: tc.Context, settings: Settings) -> None:
-        """Train a model with the given settings, write it, and record the facet `tracecore_training`."""
+        """Train a model with the given settings, write its files to the output, and record the facet `tracecore_training`."""
         # torch takes seconds to import: only where it is used
         from tracecore_training.fitting import fit
 
@@ -131,12 +131,13 @@ class TorchDetector(TrainingStage):
         from tracecore_training.fitting import Settings
         from tracecore_training.training_loop import Schedule
 
+        rate = LearningSchedule(learning_rate=params.learning_rate, warm_up=params.warm_up, weight_decay=params.weight_decay)
         settings = Settings(
             entry_point=ENTRY_POINT,
             build=center_detector,
             size=params.size,
             width=params.width,
-            schedule=Schedule(params.steps, params.batch, params.learning_rate, params.weight_decay, params.warm_up, params.ema),
+            schedule=Schedule(params.steps, params.batch, params.ema, rate),
             augmentation=Augment(flip=params.flip, zoom=params.zoom, zoomed=1, jitter=params.jitter),
             checkpoint_every=params.checkpoint_every,
             heads=Heads(obstacles=ObstacleHead(classes=params.classes, detections=params.detections)),
@@ -239,13 +240,12 @@ class TorchMultitask(TrainingStage):
         from tracecore_training.fitting import Settings
         from tracecore_training.training_loop import Schedule
 
-        rate = params.schedule
         settings = Settings(
             entry_point=MULTITASK,
             build=multitask,
             size=params.size,
             width=params.width,
-            schedule=Schedule(params.steps, params.batch, rate.learning_rate, rate.weight_decay, rate.warm_up, params.ema, rate.decay),
+            schedule=Schedule(params.steps, params.batch, params.ema, params.schedule),
             augmentation=params.augmentation,
             checkpoint_every=params.checkpoint_every,
             heads=params.heads,

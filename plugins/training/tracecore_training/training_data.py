@@ -34,13 +34,12 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class LabelTable:
-    """Labels by frame id.
+    """Labels by frame id; `states` are light state indices.
 
     Attributes:
         boxes: [B, 4], x1, y1, x2, y2 as shares of the image's width and height; empty for a frame labeled as having no object.
         indices: [B], index into `classes` or `IGNORED`.
         paths: [P], m to the left at each distance; NaN where the path doesn't reach.
-        states: light state index.
         partial: frames with an unusable box; their other boxes are used, but the rest of the frame is not known to be empty.
         unusable: number of labels left out (no valid box, other state, rejected), by reason.
     """
@@ -60,12 +59,10 @@ class LabelTable:
 
 
 def read_labels(labels: Any, heads: Heads) -> LabelTable:
-    """Read the labels that the heads learn from, out of a label table.
+    """Return the labels that the heads learn from, out of a label table (`tracecore_schemas.arrow_tables.LABELS`).
 
     Boxes of other categories are left out, but their frames still count as labeled. Paths and states marked `ignore` are left out. An outline becomes
-    an `IGNORED` box on a frame with box labels, and is left out on others.
-
-    Raises UsageError if a class or head has no label.
+    an `IGNORED` box on a frame with box labels, and is left out on others. Raises UsageError if a class or head has no label.
     """
     wanted = [name for name, head in (("boxes", heads.obstacles), ("paths", heads.path), ("states", heads.light)) if head is not None]
     geometries = [geometry for name in wanted for geometry in _GEOMETRIES[name]]
@@ -86,6 +83,7 @@ def read_labels(labels: Any, heads: Heads) -> LabelTable:
 
 
 def _read_boxes(rows: Sequence[Row], classes: Sequence[str], unusable: dict[str, int]) -> LabelTable:
+    """Return the boxes of rows of a label table by frame, of `classes` or all; labels without a valid box are counted in `unusable`."""
     learned = [row for row in rows if row["geometry"] == "box2d" and not (row["crowd"] or row["ignore"])]
     found = sorted({row["category"] for row in learned if row["category"] is not None})
     if not found:
@@ -152,7 +150,7 @@ def _read_states(rows: Sequence[Row], states: Sequence[str], unusable: dict[str,
 
 
 def offsets_at(path: Sequence[float], ahead_m: Sequence[float]) -> NDArray[np.float32]:
-    """Return the lateral offsets [P] in m to the left at distances ahead; NaN where the path ends or turns back before.
+    """Return a path's lateral offsets [P] in m to the left at the distances `ahead_m`; NaN where the path ends or turns back before.
 
     `path` is x (ahead) and y (left) alternating, m, from the vehicle's origin on.
     """
@@ -207,7 +205,7 @@ class Examples:
 
 
 def read_examples(frames: Any, labels: LabelTable, *, height: int, width: int) -> Examples:
-    """Decode and resize the labeled frames; frames without any label are left out, since they are not known to be empty.
+    """Return the labeled frames of a frame table, decoded and resized; frames without any label are left out, since they may show objects.
 
     Raises UsageError if no frame has a label, RunFailed if an image can't be decoded.
     """
@@ -249,5 +247,5 @@ def read_examples(frames: Any, labels: LabelTable, *, height: int, width: int) -
 
 
 def shrink(image: NDArray[np.uint8], *, height: int, width: int) -> NDArray[np.uint8]:
-    """Stretch an image to the input's size with Pillow's antialiased bilinear filter, as `input.resize` of `config.json` states."""
+    """Return an image [H, W, 3] stretched to the input's size with Pillow's antialiased bilinear filter, as `config.json` states."""
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,20 +16,17 @@ from tracecore_training.architecture import MultiTask
 from tracecore_training.checkpoint import Checkpoints, TrainingState
 from tracecore_training.model_files import Curves
 from tracecore_training.objectives import Objective, draw_batch
-from tracecore_training.torch_stages import Augment
+from tracecore_training.torch_stages import Augment, LearningSchedule
 from tracecore_training.training_data import Examples
 
-__all__ = ["Decay", "Schedule", "Trained", "reproducible", "train"]
+__all__ = ["Schedule", "Trained", "reproducible", "train"]
 
 
 @contextmanager
 def reproducible(*, seed: int, threads: int) -> Iterator[torch.Generator]:
-    """Fix torch's thread count, deterministic mode and seed (any integer, modulo 2^64), and restore the previous settings on exit.
+    """Fix torch's thread count, deterministic mode and seed (any integer, modulo 2^64) in a block, and restore the settings on exit.
 
-    The thread count matters since it changes rounding.
-
-    Yields:
-        The generator that all randomness must come from.
+    The thread count matters since it changes rounding. Yields the generator that all randomness in the block must come from.
     """
     before_threads = torch.get_num_threads()
     before_mode = torch.get_deterministic_debug_mode()
@@ -48,8 +44,6 @@ def reproducible(*, seed: int, threads: int) -> Iterator[torch.Generator]:
             torch.set_num_threads(before_threads)
 
 
-Decay = Literal["cosine", "constant", "step"]
-
 _GREATEST_NORM = 20.0
 _POINTS = 200  # per curve
 _STEP_DOWN, _STEP_FACTOR = 3, 0.1  # decay `step` multiplies the rate by 0.1 after each third
@@ -57,38 +51,30 @@ _STEP_DOWN, _STEP_FACTOR = 3, 0.1  # decay `step` multiplies the rate by 0.1 aft
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Number of steps, batch size and learning rate schedule.
-
-    Attributes:
-        warm_up: share of the steps in which the learning rate rises.
-        ema: decay of the weights' moving average; 0 takes the last weights.
-        decay: after the warm-up: cosine to 0, constant, or a tenth after each third.
-    """
+    """Number of steps, batch size, decay of the weights' moving average (0 takes the last weights), and the learning rate's course."""
 
     steps: int
     batch: int
-    learning_rate: float
-    weight_decay: float
-    warm_up: float
     ema: float
-    decay: Decay = "cosine"
+    learning: LearningSchedule
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""
-        rising = max(1, round(self.steps * self.warm_up))
+        highest = self.learning.learning_rate
+        rising = max(1, round(self.steps * self.learning.warm_up))
         if step < rising:
-            return self.learning_rate * (step + 1) / rising
-        if self.decay == "constant":
-            return self.learning_rate
-        if self.decay == "step":
+            return highest * (step + 1) / rising
+        if self.learning.decay == "constant":
+            return highest
+        if self.learning.decay == "step":
             passed = (step - rising) * _STEP_DOWN // max(1, self.steps - rising)
-            return float(self.learning_rate * _STEP_FACTOR**passed)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, self.steps - rising)))
+            return float(highest * _STEP_FACTOR**passed)
+        return highest * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, self.steps - rising)))
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The trained model with averaged weights, its curves, and the step that it resumed from (None if it didn't)."""
+    """A trained model with averaged weights, its training curves, and the step that the training resumed from (None if from the start)."""
 
     model: MultiTask
     curves: Curves
@@ -105,7 +91,7 @@ def train(
     progress: Callable[[int, int, str], None],
     checkpoints: Checkpoints | None = None,
 ) -> Trained:
-    """Train a model in place, and return one with averaged weights; `checkpoints` saves and resumes the state without changing the result.
+    """Train a model in place, and return a copy with averaged weights; `checkpoints` saves and resumes the state without changing the result.
 
     Raises RunFailed if a loss or the gradient is not finite.
     """
@@ -113,8 +99,8 @@ def train(
     average = copy.deepcopy(model)
     kept = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     free = [parameter for parameter in model.parameters() if parameter.ndim == 1]  # norms and biases aren't decayed
-    groups = [{"params": kept, "weight_decay": schedule.weight_decay}, {"params": free, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=schedule.learning_rate, betas=(0.9, 0.99), fused=True)
+    groups = [{"params": kept, "weight_decay": schedule.learning.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=schedule.learning.learning_rate, betas=(0.9, 0.99), fused=True)
     state = TrainingState(model, average, optimizer, generator, Curves.of([term for objective in objectives for term in objective.weights]))
     resumed_at = checkpoints.resume(state) if checkpoints else None
     curves = state.curves
@@ -142,7 +128,7 @@ def train(
 
 
 def _optimize(model: MultiTask, optimizer: torch.optim.Optimizer, terms: dict[str, tuple[float, Tensor]], step: int, steps: int) -> float:
-    """Take one optimizer step on the weighted sum of loss terms (weight, loss), and return that sum."""
+    """Take one optimizer step on the weighted sum of the loss terms, each given as (weight, loss); return the sum."""
     for name, (_, term) in terms.items():
         _require_finite(f"{name} loss", term, step, steps)
     total = torch.stack([weight * term for weight, term in terms.values()]).sum()

@@ -45,7 +45,7 @@ class Results:
         return {name: values for name, values in self.columns.items() if name.startswith("metrics/")}
 
     def not_finite(self) -> dict[str, list[int]]:
-        """Return, for each loss that is not finite in some epoch, those epochs."""
+        """Return the epochs in which a loss is NaN or infinite, by loss; losses that are always finite are left out."""
         found = {
             name: [epoch for epoch, value in zip(self.epochs, values, strict=True) if not math.isfinite(value)]
             for name, values in self.losses.items()
@@ -93,7 +93,7 @@ def _parse_row(name: str, number: int, line: list[str], expected: int) -> list[f
 
 
 def read_args(path: Path) -> Mapping[str, Any]:
-    """Read `args.yaml`; raises UsageError if it is not a mapping."""
+    """Return the settings in an `args.yaml`; raises UsageError if the file is not a mapping."""
     args = _load_yaml(path, yaml.SafeLoader, "the settings of a training")
     if not isinstance(args, Mapping):
         raise UsageError(f"{path.name} is not an args.yaml of an Ultralytics run: expected names and values, found {type(args).__name__}.")
@@ -101,7 +101,7 @@ def read_args(path: Path) -> Mapping[str, Any]:
 
 
 def read_classes(path: Path) -> list[str]:
-    """Read the class names of a `data.yaml` by index, from a list or a mapping; raises UsageError if it has neither."""
+    """Return the class names of a `data.yaml` by index, from its list or mapping `names`; raises UsageError if it has neither."""
     # Read as strings: a class named `no` or `2` must not become a boolean or a number.
     document = _load_yaml(path, yaml.BaseLoader, "the classes of a data set")
     names = document.get("names") if isinstance(document, Mapping) else None
@@ -216,6 +216,7 @@ def _training_facet(results: Results, args: Mapping[str, Any], classes: list[str
 
 
 def _unknowns(results: Results, args: Mapping[str, Any], classes: list[str], weights: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield (what, why) of each fact about the training that its files don't state."""
     data = _file_setting(args, "data")
     source = f"{ARGS} names {data!r} by its path, not by its bytes" if data else f"there is no {ARGS} that says so"
     yield "training data", f"nobody recorded which frames and labels it was trained on: {source}"
@@ -244,7 +245,7 @@ class LossesFinite(tc.Check):
     description = "Every loss of a training taken over is a finite number in every epoch."
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Check `evidence/results.csv` of the model itself, not the model's facet."""
+        """Pass if every loss in the model's `evidence/results.csv` is finite in every epoch; the model's facet is not consulted."""
         path = Path(context.read()) / "evidence" / RESULTS
         if not path.is_file():
             return tc.CheckResult(False, f"The model holds no evidence/{RESULTS}, so nothing is known of its losses.")
@@ -265,6 +266,7 @@ def _facts(results: Results, bad: dict[str, list[int]]) -> str:
 
 
 def _message(results: Results, bad: dict[str, list[int]]) -> str:
+    """Return a sentence with the losses that are not finite and the epochs in which they are not."""
     count = len(results.epochs)
     metrics = [value for values in results.metrics.values() for value in values]
     powerless = f", and every metric is 0 in all {count}" if metrics and not any(metrics) else ""
