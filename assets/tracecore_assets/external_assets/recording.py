@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from tracecore.environment import accelerator, current_environment, host_name
-from tracecore.files import fsync_folder, write_durably
+from tracecore.files import make_folder, write_durably
 from tracecore.workspace import Workspace
 from tracecore_assets.external_assets.step_record import CheckRecord, OutputRecord, StepRecord, external_namespace, partition_name
 from tracecore_lineage.catalog import current_state
@@ -172,8 +172,7 @@ def _spool_folder(workspace: Workspace) -> Path:
 def spool(workspace: Workspace, step: StepRecord) -> Path:
     """Write a step atomically to a file named after its run, and return the file's path."""
     folder = _spool_folder(workspace)
-    folder.mkdir(parents=True, exist_ok=True)
-    fsync_folder(folder.parent)
+    make_folder(folder)
     file = folder / f"{step.run}.json"
     write_durably(file, step.dump())
     return file

@@ -55,10 +55,11 @@ def _missing_plugins(missing: dict[tuple[str, str, str, str], list[str]], host: 
 
 def environment_changes(sealed: RecordedBuild, stages: dict[str, RegisteredStage], record: Record, threads: int) -> list[EnvironmentChange]:
     """Return all changes since the build was made, equal ones of several assets joined; `stages` are the installed ones by asset."""
+    here = accelerator()
     by_what = [
         *_code_changes(sealed, stages, open_store(record.workspace)),
         *_thread_changes(sealed, threads),
-        *_accelerator_changes(sealed),
+        *(EnvironmentChange("accelerator", "GPU", run.accelerator, here, (asset,)) for asset, run in sealed.runs.items() if run.accelerator != here),
         *_package_changes(sealed, record),
     ]
     joined: dict[tuple[str, str, str | None, str | None, str | None], dict[str, None]] = {}
@@ -91,13 +92,6 @@ def _thread_changes(sealed: RecordedBuild, threads: int) -> Iterator[Environment
         wanted = run.threads or threads
         if wanted > cores:
             yield EnvironmentChange("threads", asset, str(wanted), f"{cores} CPU cores", (asset,))
-
-
-def _accelerator_changes(sealed: RecordedBuild) -> Iterator[EnvironmentChange]:
-    here = accelerator()
-    for asset, run in sealed.runs.items():
-        if run.accelerator != here:
-            yield EnvironmentChange("accelerator", "GPU", run.accelerator, here, (asset,))
 
 
 def _package_changes(sealed: RecordedBuild, record: Record) -> Iterator[EnvironmentChange]:

@@ -49,13 +49,8 @@ class Comparison:
     ) -> None:
         self._sealed = sealed
         self._stores = stores
-        self._missing: dict[str, list[MissingInput]] = {}
-        for missed in missing:
-            self._missing.setdefault(missed.asset, []).append(missed)
-        self._changed: dict[str, list[EnvironmentChange]] = {}
-        for change in changed:
-            for asset in change.assets:
-                self._changed.setdefault(asset, []).append(change)
+        self._missing = missing
+        self._changed = changed
         self.verdicts: dict[str, ArtifactVerdict] = {}
 
     def judge(self, target: RebuildTarget, rebuilt: RebuiltVersion) -> ArtifactVerdict:
@@ -83,7 +78,7 @@ class Comparison:
         reason = self._known_reason(target)
         if near and reason is not None:
             return Verdict.TOLERANCE, f"{what}; {reason}", None
-        if reason is None and follows is None and target.asset not in self._missing:
+        if reason is None and follows is None and not self._missing_words(target):
             what += "; code, parameters, seed, inputs and environment are what they were, so the stage does not make the same twice"
         elif reason is not None and follows is None:
             what += f"; {reason}"
@@ -98,7 +93,7 @@ class Comparison:
 
     def _known_reason(self, target: RebuildTarget) -> str | None:
         """Return the known reason for a difference: a change that affects the asset, or an inexact input; None if there is none."""
-        own = self._changed.get(target.asset, [])
+        own = [change for change in self._changed if target.asset in change.assets]
         if own:
             shown = "; ".join(change.words() for change in own[:_SHOWN])
             return f"what had changed: {shown}" + (f" and {len(own) - _SHOWN} more" if len(own) > _SHOWN else "")
@@ -116,7 +111,7 @@ class Comparison:
 
     def _missing_words(self, target: RebuildTarget) -> str:
         """Return a clause naming the inputs that the asset lacked; empty if none."""
-        missing = self._missing.get(target.asset, [])
+        missing = [missed for missed in self._missing if missed.asset == target.asset]
         shown = "; ".join(missed.why.rstrip(".") for missed in missing[:_SHOWN])
         return "" if not missing else f"; it lacks: {shown}" + (f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else "")
 

@@ -22,19 +22,11 @@ GROUP = "tracecore.models"
 
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """A loaded model; `source_digest` is that of the installed architecture code."""
+    """A loaded model; `doubt` is a sentence for an unknown if its architecture's code changed since training, which may change what weights mean."""
 
     module: nn.Module
     config: dict[str, Any]
-    source_digest: str
-
-    @property
-    def doubt(self) -> str | None:
-        """Sentence for an unknown if the architecture's code changed since training, which may change what the weights mean; else None."""
-        trained_with = self.config["architecture"].get("source_digest")
-        if trained_with == self.source_digest:
-            return None
-        return f"The model was trained with architecture source {trained_with} and is run with {self.source_digest}: nobody has compared the two."
+    doubt: str | None
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -67,7 +59,9 @@ def load_detector(folder: Path) -> Detector:
     except (FileNotFoundError, safetensors.SafetensorError, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"The model's weights don't fit architecture {entry.name!r} as installed ({entry.value}): {reason}") from error
-    return Detector(module.eval(), config, module_digest(entry.module))
+    trained_with, found = config["architecture"].get("source_digest"), module_digest(entry.module)
+    doubt = f"The model was trained with architecture source {trained_with} and is run with {found}: nobody has compared the two."
+    return Detector(module.eval(), config, None if trained_with == found else doubt)
 
 
 def _find_architecture(name: str) -> EntryPoint:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tracecore import UsageError
+from tracecore import Context, UsageError
 from tracecore_training.architecture import MultiTask
 from tracecore_training.checkpoint import Checkpoints
 from tracecore_training.model_files import model_config, write_model
@@ -49,23 +49,13 @@ class _Head:
     facts: dict[str, Any]
 
 
-def fit(
-    settings: Settings,
-    frames: Any,
-    labels: Any,
-    *,
-    folder: Path,
-    scratch: Path,
-    seed: int,
-    threads: int,
-    log: logging.Logger,
-    progress: Callable[[int, int, str], None],
-) -> dict[str, Any]:
-    """Train a model on a frame table and a label table, and write its files to `folder`; checkpoints go to `scratch`.
+def fit(settings: Settings, context: Context, frames: Any, labels: Any, folder: Path) -> dict[str, Any]:
+    """Train a model on a frame table and a label table, and write its files to `folder`; checkpoints go to the stage's scratch folder.
 
     Returns the facet `tracecore_training`. Raises UsageError if a head has no labels, RunFailed if an image can't be decoded or a loss is not finite.
     """
     height, width = settings.size
+    log, threads = context.log, context.threads
     examples = read_examples(frames, read_labels(labels, settings.heads), height=height, width=width)
     log.info("%d labeled frames, %d boxes of %s", len(examples.images), examples.objects, ", ".join(examples.classes) or "no class")
     for reason, count in examples.ignored.items():
@@ -74,18 +64,19 @@ def fit(
     heads = _heads(settings.heads, examples, log)
     config = model_config(settings.entry_point, settings.heads, examples.classes, size=settings.size, multiplier=settings.width)
     schedule = settings.schedule
-    with reproducible(seed=seed, threads=threads) as generator:
+    with reproducible(seed=context.seed, threads=threads) as generator:
         model = settings.build(config)
-        checkpoints = Checkpoints(scratch, every=settings.checkpoint_every, threads=threads, log=log)
-        trained = train(model, examples, [head.objective for head in heads], schedule, settings.augmentation, generator, progress, checkpoints)
-    write_model(folder, trained.model, config, trained.curves)
-    losses = {name or "total": values[-1] for name, values in trained.curves.losses.items()}
+        checkpoints = Checkpoints(context.scratch(), every=settings.checkpoint_every, threads=threads, log=log)
+        objectives = [head.objective for head in heads]
+        trained, curves, resumed_at = train(model, examples, objectives, schedule, settings.augmentation, generator, context.progress, checkpoints)
+    write_model(folder, trained, config, curves)
+    losses = {name or "total": values[-1] for name, values in curves.losses.items()}
     facet: dict[str, Any] = {
         "steps": schedule.steps,
         "batch": schedule.batch,
-        "seed": str(seed),
+        "seed": str(context.seed),
         "threads": threads,
-        "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
+        "parameters": sum(parameter.numel() for parameter in trained.parameters()),
         "classes": list(examples.classes),
         "frames": len(examples.images),
         "boxes": examples.objects,
@@ -96,7 +87,7 @@ def fit(
             for head in heads
         },
     }
-    return facet if trained.resumed_at is None else {**facet, "resumed_at_step": trained.resumed_at}
+    return facet if resumed_at is None else {**facet, "resumed_at_step": resumed_at}
 
 
 def _heads(wanted: Heads, examples: Examples, log: logging.Logger) -> list[_Head]:

@@ -86,17 +86,7 @@ class TrainingStage(tc.Stage):
         # torch takes seconds to import: only where it is used
         from tracecore_training.fitting import fit
 
-        facet = fit(
-            settings,
-            context.read(self.frames),
-            context.read(self.labels),
-            folder=context.path(self.model),
-            scratch=context.scratch(),
-            seed=context.seed,
-            threads=context.threads,
-            log=context.log,
-            progress=context.progress,
-        )
+        facet = fit(settings, context, context.read(self.frames), context.read(self.labels), context.path(self.model))
         context.describe(self.model, TRAINING_FACET, facet)
 
 

@@ -19,7 +19,7 @@ from tracecore_training.objectives import Objective, draw_batch
 from tracecore_training.torch_stages import Augment, LearningSchedule
 from tracecore_training.training_data import Examples
 
-__all__ = ["Schedule", "Trained", "reproducible", "train"]
+__all__ = ["Schedule", "reproducible", "train"]
 
 
 @contextmanager
@@ -72,15 +72,6 @@ class Schedule:
         return highest * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, self.steps - rising)))
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A trained model with averaged weights, its training curves, and the step that the training resumed from (None if from the start)."""
-
-    model: MultiTask
-    curves: Curves
-    resumed_at: int | None = None
-
-
 def train(
     model: MultiTask,
     examples: Examples,
@@ -90,10 +81,10 @@ def train(
     generator: torch.Generator,
     progress: Callable[[int, int, str], None],
     checkpoints: Checkpoints | None = None,
-) -> Trained:
-    """Train a model in place, and return a copy with averaged weights; `checkpoints` saves and resumes the state without changing the result.
+) -> tuple[MultiTask, Curves, int | None]:
+    """Train a model in place; return a copy with averaged weights, its training curves, and the step that it resumed from (None if from the start).
 
-    Raises RunFailed if a loss or the gradient is not finite.
+    `checkpoints` saves and resumes the state without changing the result. Raises RunFailed if a loss or the gradient is not finite.
     """
     model = model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]  # torch's stubs leave this form out
     average = copy.deepcopy(model)
@@ -124,7 +115,7 @@ def train(
             progress(step + 1, schedule.steps, f"loss {curves.losses[''][-1]:.3f}")
         if checkpoints and step + 1 < schedule.steps:
             checkpoints.keep(state)
-    return Trained(average.eval(), curves, resumed_at)
+    return average.eval(), curves, resumed_at
 
 
 def _optimize(model: MultiTask, optimizer: torch.optim.Optimizer, terms: dict[str, tuple[float, Tensor]], step: int, steps: int) -> float:
