@@ -359,7 +359,7 @@ def test_files_of_one_name_and_files_in_folders_are_called_what_they_were_called
     paths = lay_out(files, ports, folder, store)
     for name, port in ports.items():
         found, _ = read_sources(port, {port.param: paths[name]}, tmp_path)
-        wanted = [(each.name, each.digest) for each in files if each.port == name and ".." not in each.name]
+        wanted = [(each.name, each.artifact.digest) for each in files if each.port == name and ".." not in each.name]
         assert [(each.name, each.digest) for each in found] == sorted(wanted)
     assert not (tmp_path / "out.txt").exists()
     (folder / "flat" / "0" / "left.txt").write_text("of an earlier attempt")

@@ -85,7 +85,7 @@ class EventLogListener:
         self._record: Record | None = None
         self._lock = threading.RLock()
 
-    def see(self, entry: EventLogEntry) -> None:
+    def process(self, entry: EventLogEntry) -> None:
         """Record a stored event, if it is one of an external asset; raise RunFailed if a step can neither be recorded nor spooled."""
         event = entry.dagster_event
         if event is None or event.event_type not in _BEGIN | _END | _MADE:
@@ -323,7 +323,7 @@ class RecordingEventLogStorage(SqliteEventLogStorage):
         """Store an event, then record it if it is about an external asset."""
         super().store_event(event)
         assert self._listener is not None, "an instance registers its storage before it uses it"
-        self._listener.see(event)
+        self._listener.process(event)
 
     def dispose(self) -> None:
         """Close the record and the log."""

@@ -51,8 +51,8 @@ class Precision(tc.Stage):
         if computes_in_half(graph):
             raise tc.UsageError("The model already computes in half precision: convert the single precision model that it was made from.")
         converted = to_half(graph).SerializeToString(deterministic=True) if params.to == "fp16" else source
-        looked_at = pictures(context, self.frames, self.converted, params, config)
-        one, other = (run_onnx(data, looked_at.images, threads=context.threads) for data in (source, converted))
+        sample = pictures(context, self.frames, self.converted, params, config)
+        one, other = (run_onnx(data, sample.images, threads=context.threads) for data in (source, converted))
         parity = compare(one, other, height=config["input"]["height"], width=config["input"]["width"], reach=reach_of(config))
         written = context.path(self.converted)
         (written / "model.onnx").write_bytes(converted)
@@ -60,7 +60,7 @@ class Precision(tc.Stage):
         sizes = {"bytes": len(converted), "source_bytes": len(source)}
         context.describe(self.converted, PRECISION_FACET, {"to": params.to, "source": digest_bytes(source), **sizes})
         tolerances = params.tolerances(narrow=params.to != "fp32")
-        facet = parity.facet(against="single precision by onnxruntime", what=looked_at.what, tolerances=tolerances)
+        facet = parity.facet(against="single precision by onnxruntime", what=sample.what, tolerances=tolerances)
         context.describe(self.converted, PARITY_FACET, facet)
 
 

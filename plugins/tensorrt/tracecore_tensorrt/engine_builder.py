@@ -24,7 +24,7 @@ VERBOSITY = "DETAILED"
 _NARROW = {"fp4": "fp4", "int4": "int4", "fp8": "fp8", "int8": "int8", "bf16": "bf16", "half": "fp16"}
 _NO_CAPABILITY = frozenset({"NONE", "CURRENT"})
 _LEVELS = {"INTERNAL_ERROR": logging.ERROR, "ERROR": logging.ERROR, "WARNING": logging.WARNING, "VERBOSE": logging.DEBUG}
-_TAKEN_CARE_OF = ("Int64 binding",)  # irrelevant warnings: output types are read from the engine and recorded
+_HARMLESS_WARNINGS = ("Int64 binding",)  # irrelevant warnings: output types are read from the engine and recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ def run_logger(trt: ModuleType, log: logging.Logger) -> Any:
 
         def log(self, severity: Any, message: str) -> None:
             level = _LEVELS.get(severity.name, logging.INFO)
-            if level == logging.WARNING and any(each in message for each in _TAKEN_CARE_OF):
+            if level == logging.WARNING and any(each in message for each in _HARMLESS_WARNINGS):
                 level = logging.INFO
             self.counts[logging.getLevelName(level).lower()] += 1
             if level == logging.ERROR:

@@ -58,11 +58,11 @@ class Onnx(tc.Stage):
         graph = export_graph(detector.module, outputs=outputs, height=height, width=width, opset=params.opset)
         data = graph.SerializeToString(deterministic=True)
         context.progress(1, 3, "comparing with torch")
-        looked_at = pictures(context, self.frames, self.onnx, params, detector.config)
+        sample = pictures(context, self.frames, self.onnx, params, detector.config)
         with torch.no_grad():
-            answers = [value.numpy() for value in detector.module(torch.from_numpy(looked_at.images))]
+            answers = [value.numpy() for value in detector.module(torch.from_numpy(sample.images))]
         by_torch = Answers.named(dict(zip(outputs, answers, strict=True)))
-        by_onnx = run_onnx(data, looked_at.images, threads=context.threads)
+        by_onnx = run_onnx(data, sample.images, threads=context.threads)
         parity = compare(by_torch, by_onnx, height=height, width=width, reach=reach_of(detector.config))
         context.log.info("greatest difference from torch: %.3g (outputs %s)", parity.max_abs_difference, ", ".join(outputs))
         context.progress(2, 3, "writing")
@@ -79,7 +79,7 @@ class Onnx(tc.Stage):
         )
         context.describe(self.onnx, ONNX_FACET, {**facts, "bytes": len(data)})
         tolerances = params.tolerances(narrow=False)
-        facet = parity.facet(against=f"torch {torch.__version__}", what=looked_at.what, tolerances=tolerances)
+        facet = parity.facet(against=f"torch {torch.__version__}", what=sample.what, tolerances=tolerances)
         context.describe(self.onnx, PARITY_FACET, facet)
         context.progress(3, 3)
 
@@ -206,12 +206,12 @@ class TensorRT(tc.Stage):
             context.unknown("not executed", why, port=self.engine)
             context.log.info("engine not executed: %s", why)
             return {"executed": False, "why": why}
-        looked_at = pictures(context, self.frames, self.engine, params, config)
-        reference = run_onnx(network, looked_at.images, threads=context.threads)
-        answers = run_engine(builder, built.engine, looked_at.images, log=context.log)
+        sample = pictures(context, self.frames, self.engine, params, config)
+        reference = run_onnx(network, sample.images, threads=context.threads)
+        answers = run_engine(builder, built.engine, sample.images, log=context.log)
         parity = compare(reference, answers, height=config["input"]["height"], width=config["input"]["width"], reach=reach_of(config))
         tolerances = params.tolerances(narrow=built.precision != "fp32")
-        facet = parity.facet(against="ONNX by onnxruntime", what=looked_at.what, tolerances=tolerances)
+        facet = parity.facet(against="ONNX by onnxruntime", what=sample.what, tolerances=tolerances)
         judged = judge(facet)
         if not judged.success:
             raise tc.RunFailed(f"{judged.message} Choose a higher precision, or set its tolerance.")

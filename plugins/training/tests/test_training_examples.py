@@ -125,9 +125,9 @@ def test_a_frame_of_which_a_box_was_left_out_says_of_no_place_that_it_is_empty(r
     whole, part = (frame["frame_id"] for frame in frames)
     labels = [make_label(one, f"{one} a", "car", (10, 10, 20, 20)) for one in (whole, part)]
     examples = read(frames, [*labels, make_label(part, "b", "car", (60, 10, 0, 60))])
-    assert examples.looked_at.tolist() == [True, False]
+    assert examples.fully_labeled.tolist() == [True, False]
     assert [len(boxes) for boxes in examples.boxes] == [1, 1]
-    targets = draw_targets(examples.boxes, examples.indices, count=1, height=64, width=96, looked_at=examples.looked_at)
+    targets = draw_targets(examples.boxes, examples.indices, count=1, height=64, width=96, fully_labeled=examples.fully_labeled)
     assert targets.counted[0].min() == 1
     assert targets.counted[1].sum() == 1, "its one object alone"
 

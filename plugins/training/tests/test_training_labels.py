@@ -11,7 +11,7 @@ import pytest
 
 from tracecore import UsageError
 from tracecore_training.torch_stages import Heads, LightHead, ObstacleHead, PathHead
-from tracecore_training.training_data import UNSAID, LabelTable, offsets_at, read_examples, read_labels
+from tracecore_training.training_data import UNKNOWN_STATE, LabelTable, offsets_at, read_examples, read_labels
 
 Rows = list[dict[str, Any]]
 STATES = ("none", "red", "yellow", "green")
@@ -88,9 +88,9 @@ def test_frames_that_lack_a_heads_label_are_examples_for_the_other_heads_alone(
     labels = [make_label(a, "box", "car", (10, 10, 20, 20)), path_label(b, STRAIGHT[:4]), tag(c, "green")]
     table = read(labels, obstacles=True, ahead_m=(5, 30), states=STATES)
     examples = read_examples(ds.dataset(as_frames(frames)), table, height=64, width=96)
-    assert examples.looked_at.tolist() == [True, False, False]
+    assert examples.fully_labeled.tolist() == [True, False, False]
     assert np.isfinite(examples.paths).tolist() == [[False, False], [True, False], [False, False]]
-    assert examples.states.tolist() == [UNSAID, UNSAID, 3]
+    assert examples.states.tolist() == [UNKNOWN_STATE, UNKNOWN_STATE, 3]
 
 
 def test_a_head_without_any_label_is_a_clear_error(read: Any, make_label: Any, path_label: Any, tag: Any) -> None:

@@ -9,7 +9,7 @@ import torch
 from tracecore_training.objectives import draw_batch, focus_loss, light_loss, path_loss, path_scale, state_weights
 from tracecore_training.targets import draw_focus, draw_targets
 from tracecore_training.torch_stages import Augment
-from tracecore_training.training_data import UNSAID, Examples
+from tracecore_training.training_data import UNKNOWN_STATE, Examples
 
 NAN = float("nan")
 STAY = Augment(flip=0, zoom=1, zoomed=1, jitter=0)
@@ -38,7 +38,7 @@ def test_a_zoomed_image_teaches_boxes_alone() -> None:
     batch = draw_batch(examples(64), list(range(64)), Augment(flip=0, zoom=2, zoomed=0.5, jitter=0), torch.Generator().manual_seed(2))
     zoomed = ~batch.paths.isfinite().all(dim=1)
     assert 16 < int(zoomed.sum()) < 48
-    assert torch.equal(batch.states == UNSAID, zoomed)
+    assert torch.equal(batch.states == UNKNOWN_STATE, zoomed)
     moved = [not np.array_equal(boxes, [[4, 4, 20, 20]]) for boxes in batch.boxes]
     assert moved == zoomed.tolist()
 
@@ -69,15 +69,15 @@ def test_what_nobody_said_of_a_path_costs_nothing_and_pulls_nowhere() -> None:
 
 def test_a_light_costs_by_state_and_only_where_somebody_said_it() -> None:
     logits = torch.tensor([[4.0, 0.0], [4.0, 0.0]])
-    assert light_loss(logits, torch.tensor([0, UNSAID]), torch.ones(2)) < 0.1
-    assert light_loss(logits, torch.tensor([1, UNSAID]), torch.ones(2)) > 3
-    assert light_loss(logits, torch.tensor([UNSAID, UNSAID]), torch.ones(2)) == 0
+    assert light_loss(logits, torch.tensor([0, UNKNOWN_STATE]), torch.ones(2)) < 0.1
+    assert light_loss(logits, torch.tensor([1, UNKNOWN_STATE]), torch.ones(2)) > 3
+    assert light_loss(logits, torch.tensor([UNKNOWN_STATE, UNKNOWN_STATE]), torch.ones(2)) == 0
     rare_wrong, common_wrong = (light_loss(logits, torch.tensor([0, 1]), torch.tensor(weights)) for weights in ([1.0, 4.0], [4.0, 1.0]))
     assert rare_wrong > common_wrong
 
 
 def test_rare_states_count_more_but_not_without_bound_and_unseen_ones_not_at_all() -> None:
-    states = np.array([0] * 60 + [1] * 30 + [2] + [UNSAID] * 9)
+    states = np.array([0] * 60 + [1] * 30 + [2] + [UNKNOWN_STATE] * 9)
     weights = state_weights(states, 4)
     assert weights[0] * 60 == pytest.approx(weights[1].item() * 30)
     assert weights[2] == 6
@@ -91,7 +91,7 @@ def test_the_scale_of_a_distance_is_how_far_paths_lie_from_straight_there() -> N
 
 def test_an_image_where_nobody_looked_for_objects_counts_neither_for_nor_against() -> None:
     nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
-    targets = draw_targets([nothing[0]] * 2, [nothing[1]] * 2, count=1, height=32, width=32, looked_at=np.array([True, False]))
+    targets = draw_targets([nothing[0]] * 2, [nothing[1]] * 2, count=1, height=32, width=32, fully_labeled=np.array([True, False]))
     assert targets.counted[0].min() == 1
     assert targets.counted[1].max() == 0
 

@@ -95,7 +95,7 @@ def _heads(wanted: Heads, examples: Examples, log: logging.Logger) -> list[_Head
     heads: list[_Head] = []
     if wanted.obstacles is not None:
         weights = {"center": wanted.obstacles.loss.center, "box": wanted.obstacles.loss.box}
-        boxed = examples.looked_at | np.array([(indices != IGNORED).any() for indices in examples.indices])
+        boxed = examples.fully_labeled | np.array([(indices != IGNORED).any() for indices in examples.indices])
         facts: dict[str, Any] = {"frames": int(boxed.sum()), "boxes": examples.objects, "classes": list(examples.classes)}
         heads.append(_Head("obstacles", ObstacleObjective(len(examples.classes), weights), facts))
     if (path := wanted.path) is not None:

@@ -16,7 +16,7 @@ from tracecore_training.architecture import Maps
 from tracecore_training.augmentation import change_images, draw_changes, move_boxes
 from tracecore_training.targets import Targets, draw_focus, draw_targets
 from tracecore_training.torch_stages import Augment
-from tracecore_training.training_data import UNSAID, Examples
+from tracecore_training.training_data import UNKNOWN_STATE, Examples
 
 __all__ = [
     "Batch",
@@ -109,7 +109,7 @@ class Batch:
         images: [N, 3, H, W] float32, 0 to 1.
         boxes: per image [B, 4], x1, y1, x2, y2 in px.
         indices: per image [B], class index or `IGNORED`.
-        looked_at: [N] bool, whether all objects are labeled.
+        fully_labeled: [N] bool, whether all objects are labeled.
         paths: [N, P] m to the left; NaN where unknown or the image is zoomed.
         states: [N] light state index; -1 where unknown or the image is zoomed.
     """
@@ -117,7 +117,7 @@ class Batch:
     images: Tensor
     boxes: list[NDArray[np.float32]]
     indices: list[NDArray[np.int64]]
-    looked_at: NDArray[np.bool_]
+    fully_labeled: NDArray[np.bool_]
     paths: Tensor
     states: Tensor
 
@@ -133,8 +133,8 @@ def draw_batch(examples: Examples, chosen: list[int], how: Augment, generator: t
     boxes, indices = move_boxes([examples.boxes[n] for n in chosen], [examples.indices[n] for n in chosen], changes, height=height, width=width)
     sides = torch.where(changes.mirrored, -1.0, 1.0)[:, None]
     paths = torch.where(changes.whole[:, None], torch.from_numpy(examples.paths[chosen]) * sides, torch.nan)
-    states = torch.where(changes.whole, torch.from_numpy(examples.states[chosen]), UNSAID)
-    return Batch(images, boxes, indices, examples.looked_at[chosen], paths, states)
+    states = torch.where(changes.whole, torch.from_numpy(examples.states[chosen]), UNKNOWN_STATE)
+    return Batch(images, boxes, indices, examples.fully_labeled[chosen], paths, states)
 
 
 class Objective(Protocol):
@@ -160,7 +160,7 @@ class ObstacleObjective:
         assert maps.centers is not None  # the model was built with this head
         assert maps.sides is not None
         _, _, height, width = batch.images.shape
-        targets = draw_targets(batch.boxes, batch.indices, count=self.classes, height=height, width=width, looked_at=batch.looked_at)
+        targets = draw_targets(batch.boxes, batch.indices, count=self.classes, height=height, width=width, fully_labeled=batch.fully_labeled)
         return {"center": center_loss(maps.centers, targets), "box": side_loss(maps.sides, targets)}
 
 

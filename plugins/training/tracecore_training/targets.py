@@ -48,7 +48,7 @@ def draw_targets(
     count: int,
     height: int,
     width: int,
-    looked_at: NDArray[np.bool_] | None = None,
+    fully_labeled: NDArray[np.bool_] | None = None,
 ) -> Targets:
     """Return the training targets of a batch, drawn from its labeled boxes.
 
@@ -58,13 +58,13 @@ def draw_targets(
         boxes: per image [B, 4], x1, y1, x2, y2 in input px.
         classes: per image [B], class index or `IGNORED`.
         count: number of classes.
-        looked_at: [N] bool, whether all objects of the image are labeled; only the boxes count on others. None means all are.
+        fully_labeled: [N] bool, whether all objects of the image are labeled; only the boxes count on others. None means all are.
     """
     rows, columns = height // STRIDE, width // STRIDE
     heat = np.zeros((len(boxes), count, rows, columns), np.float32)
     counted = np.ones((len(boxes), 1, rows, columns), np.float32)
-    if looked_at is not None:
-        counted[~looked_at] = 0
+    if fully_labeled is not None:
+        counted[~fully_labeled] = 0
     sides = np.ones((len(boxes), 4, rows, columns), np.float32)
     weight = np.zeros((len(boxes), rows, columns), np.float32)
     center_x = np.arange(columns, dtype=np.float32) * STRIDE + STRIDE / 2

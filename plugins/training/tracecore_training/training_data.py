@@ -20,7 +20,7 @@ from tracecore_schemas.kinds import LIGHT_STATE
 from tracecore_training.targets import IGNORED
 from tracecore_training.torch_stages import Heads
 
-__all__ = ["UNSAID", "Examples", "LabelTable", "offsets_at", "read_examples", "read_labels", "shrink"]
+__all__ = ["UNKNOWN_STATE", "Examples", "LabelTable", "offsets_at", "read_examples", "read_labels", "shrink"]
 
 _COLUMNS = [
     "frame_id", "label_id", "revision", "geometry", "category", "x", "y", "width", "height", "crowd", "ignore", "image_width", "image_height", "qa",
@@ -169,7 +169,7 @@ def offsets_at(path: Sequence[float], ahead_m: Sequence[float]) -> NDArray[np.fl
     return offsets
 
 
-UNSAID = -1
+UNKNOWN_STATE = -1
 """State index of a frame whose light state is unknown."""
 
 _FRAME_COLUMNS = ["drive", "sensor", "timestamp_ns", "frame_id", "encoding", "image"]
@@ -183,9 +183,9 @@ class Examples:
         images: [F, H, W, 3] uint8 RGB, resized to the input's size.
         boxes: per image [B, 4], x1, y1, x2, y2 in input px.
         indices: per image [B], index into `classes` or `IGNORED`.
-        looked_at: [F] bool, whether all objects are labeled, so that the area outside the boxes is known to be empty.
+        fully_labeled: [F] bool, whether all objects are labeled, so that the area outside the boxes is known to be empty.
         paths: [F, P] m to the left at each distance; NaN where unknown.
-        states: [F] light state index, or `UNSAID`.
+        states: [F] light state index, or `UNKNOWN_STATE`.
         ignored: number of frames and labels left out, by reason.
     """
 
@@ -193,7 +193,7 @@ class Examples:
     images: NDArray[np.uint8]
     boxes: list[NDArray[np.float32]]
     indices: list[NDArray[np.int64]]
-    looked_at: NDArray[np.bool_]
+    fully_labeled: NDArray[np.bool_]
     paths: NDArray[np.float32]
     states: NDArray[np.int64]
     ignored: dict[str, int] = field(default_factory=dict)
@@ -234,9 +234,9 @@ def read_examples(frames: Any, labels: LabelTable, *, height: int, width: int) -
         images=np.stack([image for _, _, image in order]),
         boxes=[labels.boxes.get(frame_id, no_box) * scale for frame_id in ids],
         indices=[labels.indices.get(frame_id, no_index) for frame_id in ids],
-        looked_at=np.array([frame_id in labels.boxes and frame_id not in labels.partial for frame_id in ids]),
+        fully_labeled=np.array([frame_id in labels.boxes and frame_id not in labels.partial for frame_id in ids]),
         paths=np.stack([labels.paths.get(frame_id, nowhere) for frame_id in ids]),
-        states=np.array([labels.states.get(frame_id, UNSAID) for frame_id in ids], np.int64),
+        states=np.array([labels.states.get(frame_id, UNKNOWN_STATE) for frame_id in ids], np.int64),
         ignored={
             "frames_without_labels": len(known) - len(labeled),
             "labels_of_unknown_frames": sum(len(labels.boxes.get(frame, ())) for frame in unknown),
