@@ -229,6 +229,7 @@ def _validate_gates(program: VehicleProgram, assets: Iterable[ResolvedAsset], ho
 
 
 def _validate_gate(gate: GateSpec, run: Mapping[str, set[str]], host: PluginHost, yaml: YamlSource, where: KeyPath) -> None:
+    """Raise UsageError, with its place in the YAML, for a gate on a check that no asset runs, or that its plugin refuses; `run`: owners by check."""
     if gate.form == CheckPassed.name:
         owner, _, bare = gate.subject.rpartition("/")
         if gate.subject == NO_LEAK and bare not in run and bare in host.gates:

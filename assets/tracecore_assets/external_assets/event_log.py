@@ -156,6 +156,7 @@ class EventLogListener:
         return [event.asset_check_planned_data for event in events if event.step_key == step_key]
 
     def _new_step(self, entry: EventLogEntry, step_key: str) -> _Step:
+        """Return the state of a step's attempt that starts with an event, its number counted from the recorded retries."""
         retries = self._storage.get_records_for_run(entry.run_id, of_type=DagsterEventType.STEP_UP_FOR_RETRY).records
         attempt = sum(each.event_log_entry.step_key == step_key for each in retries)
         return _Step(run_id_of(entry.run_id, step_key, attempt), entry.timestamp)
@@ -196,6 +197,7 @@ class EventLogListener:
         outputs: list[AssetMaterialization | AssetObservation] | None = None,
         observed: list[AssetObservation] | None = None,
     ) -> StepRecord:
+        """Return a step's attempt as it is recorded; without `outputs`, for its START, the inputs and outputs are left out."""
         slug = self.workspace.slug
         inputs = StepInputs(self._storage)
         read, unknowns = inputs.of(step.made, observed or [], step.started, entry.timestamp) if outputs is not None else ([], [])

@@ -51,6 +51,7 @@ def finish(recorder: RecordWriter, step: StepRecord) -> None:
 
 
 def _finish_run(recorder: RecordWriter, step: StepRecord) -> None:
+    """Record a step's run as failed or completed, with its START if that is missing; do nothing if its end is recorded already."""
     begin(recorder, step)
     with recorder.database.read() as connection:
         ended = current_state.ending(connection, step.run)

@@ -137,6 +137,7 @@ class _Reader:
         return {**merged, **found}
 
     def merge(self, key_node: Node, value_node: Node, path: KeyPath) -> dict[str, JSON]:
+        """Return the values that the YAML merge key `<<` brings into a mapping."""
         inherited: dict[str, JSON] = {}
         for node in value_node.value if isinstance(value_node, SequenceNode) else [value_node]:
             values = self.value(node, path)

@@ -132,5 +132,5 @@ def _environment_differences(then: Any, now: Environment, assets: tuple[str, ...
 
 
 def _version_in_words(entry: tuple[str, str] | None, *, whole: bool) -> str | None:
-    """Return a distribution's version, with its digest if `whole`, to tell equal versions of different content apart; None without an entry."""
+    """Return a distribution's version, with its digest if `whole`, for equal versions with different content; None without an entry."""
     return None if entry is None else f"{entry[0]} ({entry[1][:19]}…)" if whole else entry[0]

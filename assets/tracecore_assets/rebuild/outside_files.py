@@ -87,7 +87,7 @@ def _why_missing(asset: str, read: RecordedInput, sealed: RecordedBuild, store: 
 
 
 def _with_names(asset: str, run: RecordedRun, ports: Mapping[str, Files], found: Sequence[KeptFile]) -> tuple[list[KeptFile], list[MissingInput]]:
-    """Return the files with the names under which the run found them, and missing inputs for names that can't be told.
+    """Return the files with the names under which the run found them, and missing inputs for names that can't be determined.
 
     A file that an earlier run kept under another name has that name as its origin; the run's parameters list the names that this run found.
     """

@@ -9,7 +9,7 @@ import torch
 
 from tracecore_training.architecture import MultiTask, center_detector, decode
 from tracecore_training.model_files import model_config
-from tracecore_training.torch_stages import Heads, ObstacleHead
+from tracecore_training.parameters import Heads, ObstacleHead
 
 
 def test_the_architecture_is_found_by_its_entry_point() -> None:

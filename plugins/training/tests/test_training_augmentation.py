@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tracecore_training.augmentation import change_images, draw_changes, move_boxes
+from tracecore_training.parameters import Augment
 from tracecore_training.targets import IGNORED
-from tracecore_training.torch_stages import Augment
 
 HEIGHT, WIDTH = 96, 128
 

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from tracecore import RunFailed, UsageError
+from tracecore_training.parameters import Heads, ObstacleHead
 from tracecore_training.targets import IGNORED, draw_targets
-from tracecore_training.torch_stages import Heads, ObstacleHead
 from tracecore_training.training_data import Examples, read_examples, read_labels
 
 Rows = list[dict[str, Any]]

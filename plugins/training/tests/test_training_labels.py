@@ -10,7 +10,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from tracecore import UsageError
-from tracecore_training.torch_stages import Heads, LightHead, ObstacleHead, PathHead
+from tracecore_training.parameters import Heads, LightHead, ObstacleHead, PathHead
 from tracecore_training.training_data import UNKNOWN_STATE, LabelTable, offsets_at, read_examples, read_labels
 
 Rows = list[dict[str, Any]]

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tracecore_training.objectives import draw_batch, focus_loss, light_loss, path_loss, path_scale, state_weights
+from tracecore_training.parameters import Augment
 from tracecore_training.targets import draw_focus, draw_targets
-from tracecore_training.torch_stages import Augment
 from tracecore_training.training_data import UNKNOWN_STATE, Examples
 
 NAN = float("nan")

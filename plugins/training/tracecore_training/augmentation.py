@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from tracecore_training.parameters import Augment
 from tracecore_training.targets import IGNORED
-from tracecore_training.torch_stages import Augment
 
 __all__ = ["Changes", "change_images", "draw_changes", "move_boxes"]
 

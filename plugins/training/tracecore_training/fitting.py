@@ -15,8 +15,8 @@ from tracecore_training.architecture import MultiTask
 from tracecore_training.checkpoint import Checkpoints
 from tracecore_training.model_files import model_config, write_model
 from tracecore_training.objectives import LightObjective, Objective, ObstacleObjective, PathObjective, path_scale, state_weights
+from tracecore_training.parameters import Augment, Heads
 from tracecore_training.targets import IGNORED
-from tracecore_training.torch_stages import Augment, Heads
 from tracecore_training.training_data import Examples, read_examples, read_labels
 from tracecore_training.training_loop import Schedule, reproducible, train
 

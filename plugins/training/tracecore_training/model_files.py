@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from safetensors.torch import save_file
+from typing import TYPE_CHECKING, Any
 
 from tracecore import module_digest
-from tracecore_training.architecture import MultiTask
-from tracecore_training.backbone import STRIDE
-from tracecore_training.torch_stages import Heads, write_json
+from tracecore_training.parameters import Heads
 
-__all__ = ["OUTPUTS", "Curves", "model_config", "write_model"]
+if TYPE_CHECKING:
+    from tracecore_training.architecture import MultiTask
+
+__all__ = ["OUTPUTS", "Curves", "model_config", "write_json", "write_model"]
 
 
 @dataclass(slots=True)
@@ -75,6 +75,9 @@ def model_config(entry_point: str, wanted: Heads, classes: Sequence[str], *, siz
         size: height and width of the input, px.
         multiplier: factor on all channel counts.
     """
+    # torch takes seconds to import: only where it is used
+    from tracecore_training.backbone import STRIDE
+
     heads: dict[str, dict[str, list[Any]]] = {}
     if wanted.obstacles is not None:
         heads["obstacles"] = {"classes": list(classes)}
@@ -113,7 +116,14 @@ def model_config(entry_point: str, wanted: Heads, classes: Sequence[str], *, siz
 
 def write_model(folder: Path, model: MultiTask, config: Mapping[str, Any], curves: Curves) -> None:
     """Write `model.safetensors`, `config.json` and `curves.json`."""
+    from safetensors.torch import save_file
+
     weights = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     write_json(folder / "config.json", config)
     write_json(folder / "curves.json", curves.document())
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON file of a model, indented and with sorted keys, so that equal values give equal bytes."""
+    path.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from tracecore_training.architecture import Maps
 from tracecore_training.augmentation import change_images, draw_changes, move_boxes
+from tracecore_training.parameters import Augment
 from tracecore_training.targets import Targets, draw_focus, draw_targets
-from tracecore_training.torch_stages import Augment
 from tracecore_training.training_data import UNKNOWN_STATE, Examples
 
 __all__ = [

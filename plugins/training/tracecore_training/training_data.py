@@ -17,8 +17,8 @@ from tracecore import UsageError
 from tracecore.images import decode_rgb
 from tracecore_schemas.arrow_tables import last_revisions
 from tracecore_schemas.kinds import LIGHT_STATE
+from tracecore_training.parameters import Heads
 from tracecore_training.targets import IGNORED
-from tracecore_training.torch_stages import Heads
 
 __all__ = ["UNKNOWN_STATE", "Examples", "LabelTable", "offsets_at", "read_examples", "read_labels", "shrink"]
 

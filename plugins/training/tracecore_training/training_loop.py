@@ -16,7 +16,7 @@ from tracecore_training.architecture import MultiTask
 from tracecore_training.checkpoint import Checkpoints, TrainingState
 from tracecore_training.model_files import Curves
 from tracecore_training.objectives import Objective, draw_batch
-from tracecore_training.torch_stages import Augment, LearningSchedule
+from tracecore_training.parameters import Augment, LearningSchedule
 from tracecore_training.training_data import Examples
 
 __all__ = ["Schedule", "reproducible", "train"]

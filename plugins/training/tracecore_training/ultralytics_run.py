@@ -16,7 +16,8 @@ import yaml  # type: ignore[import-untyped]  # PyYAML ships no types
 import tracecore as tc
 from tracecore import UsageError
 from tracecore_schemas.run import ExpectationOutcome
-from tracecore_training.torch_stages import TRAINING_FACET, write_json
+from tracecore_training.model_files import write_json
+from tracecore_training.torch_stages import TRAINING_FACET
 
 __all__ = ["ARGS", "CLASSES", "RESULTS", "LossesFinite", "Results", "UltralyticsRun", "read_args", "read_classes", "read_results"]
 
