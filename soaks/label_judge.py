@@ -60,7 +60,7 @@ def _work(state: CampaignState, entries: Sequence[Entry], plan: Plan) -> list[st
 
 
 def _labels(state: CampaignState) -> list[str]:
-    ids = Counter(row.label_id for row in campaign_rows(state))
+    ids = Counter(row.label.id for row in campaign_rows(state))
     return [f"label {id_} stands {count} times in the batch" for id_, count in ids.items() if count > 1]
 
 

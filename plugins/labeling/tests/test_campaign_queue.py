@@ -131,13 +131,13 @@ def test_a_correction_keeps_the_labels_id_and_adds_a_revision(queue: Queue) -> N
     ids = [label_id(task, ordinal) for ordinal in (1, 2, 3, 4)]
     moved = Label("box2d", "car", box=(1.0, 2.0, 31.0, 40.0))
     queue.review(task, BEN, "r1", "corrected", [(ids[0], moved), (ids[1], SIGN), (None, CAR)])
-    rows = {row.label_id: row for row in campaign_rows(judged(queue))}
-    assert {id_: (row.revision, row.qa, row.width) for id_, row in rows.items()} == {
+    rows = {row.label.id: row for row in campaign_rows(judged(queue))}
+    assert {id_: (row.revision, row.label.provenance.qa, row.label.box and row.label.box[2]) for id_, row in rows.items()} == {
         ids[0]: (1, "corrected", 31.0),
         ids[1]: (0, "accepted", 7.0),
         ids[3]: (0, "added", 30.0),
     }
-    assert {row.reviewer for row in rows.values()} == {BEN}
+    assert {row.label.reviewer for row in rows.values()} == {BEN}
     tally = tally_of(judged(queue))
     assert (tally.reviewed, tally.agreed, tally.removed, tally.revisions) == (4, 1, 1, 1)
 
@@ -160,21 +160,24 @@ def test_rejected_labels_are_made_again_by_somebody_else_under_other_ids(queue: 
     assert queue.claim(CAT, task=task) is not None
     queue.submit(task, CAT, "s2", [SIGN])
     queue.review(task, BEN, "r2", "accepted")
-    rows = [row for row in campaign_rows(judged(queue)) if row.task == task]
-    assert [(row.label_id, row.category, row.labeler, row.qa) for row in rows] == [(label_id(task, 2), "sign", CAT, "accepted")]
+    rows = [row for row in campaign_rows(judged(queue)) if row.label.task == task]
+    assert [(row.label.id, row.label.category, row.label.provenance.labeler, row.label.provenance.qa) for row in rows] == [
+        (label_id(task, 2), "sign", CAT, "accepted")
+    ]
 
 
 def test_an_empty_frame_is_a_statement_with_a_labeler_too(queue: Queue) -> None:
     task = got(queue, ANN).task
     queue.submit(task, ANN, "s1", [])
     queue.review(task, BEN, "r1", "accepted")
-    rows = list(campaign_rows(judged(queue)))
-    assert [(row.geometry, row.labeler, row.qa, row.label_id) for row in rows] == [("none", ANN, "accepted", label_id(task, 0))]
+    (row,) = campaign_rows(judged(queue))
+    origin = row.label.provenance
+    assert (row.label.geometry, origin.labeler, origin.qa, row.label.id) == ("none", ANN, "accepted", label_id(task, 0))
 
 
 def test_a_closed_campaign_takes_nothing_more(queue: Queue) -> None:
     task = got(queue, ANN).task
-    queue.close(None)
+    queue.close()
     for call in (lambda: queue.submit(task, ANN, "s1", []), lambda: queue.refuse(task, ANN, "no"), lambda: queue.claim(BEN)):
         assert refused(call) == "The campaign 'test' is closed: nothing more is taken."
 
@@ -184,17 +187,17 @@ def test_a_campaign_with_gold_frames_is_complete_when_they_are_reviewed(tmp_path
     frames = [RecordedFrame("alpha", "camera", time, f"frame/alpha/camera/{time}", time, 96, 64) for time in range(3)]
     queue.create(Settings("c0ffee", "test", "v3", geometries=("box2d",), review=0.0, lease_seconds=60), frames, {frames[0].frame_id})
     task = got(queue, ANN).task
-    assert f"is not complete: 1 gold tasks ({task}) are not labeled and reviewed" in refused(queue.close, None)
+    assert f"is not complete: 1 gold tasks ({task}) are not labeled and reviewed" in refused(queue.close)
     queue.submit(task, ANN, "s1", [CAR])
-    assert "is not complete: 1 gold tasks" in refused(queue.close, None)
+    assert "is not complete: 1 gold tasks" in refused(queue.close)
     queue.submit(got(queue, ANN).task, ANN, "s2", [CAR])
     queue.review(task, BEN, "r1", "rejected", note="shifted")
-    assert "is not complete" in refused(queue.close, None)
+    assert "is not complete" in refused(queue.close)
     assert queue.claim(CAT, task=task) is not None
     queue.submit(task, CAT, "s3", [SIGN])
     queue.review(task, BEN, "r2", "accepted")
-    queue.close(None)
-    assert [(row.tier, row.category) for row in campaign_rows(judged(queue))] == [("gold", "sign"), ("working", "car")]
+    queue.close()
+    assert [(row.label.tier, row.label.category) for row in campaign_rows(judged(queue))] == [("gold", "sign"), ("working", "car")]
     queue.close_file()
 
 
@@ -203,7 +206,7 @@ def test_gold_frames_that_are_given_up_are_counted_in_the_log(tmp_path: Path, cl
     frame = RecordedFrame("alpha", "camera", 0, "frame/alpha/camera/0", 0, 96, 64)
     queue.create(Settings("c0ffee", "test", "v3", geometries=("box2d",), review=0.0, lease_seconds=60), [frame], {frame.frame_id})
     queue.submit(got(queue, ANN).task, ANN, "s1", [CAR])
-    queue.close(None, give_up=True)
+    queue.close(give_up=True)
     assert list(campaign_rows(judged(queue))) == []
     *before, closing = queue.entries()
     assert closing.detail == {"gold_left": 1}

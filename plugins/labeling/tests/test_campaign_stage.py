@@ -197,7 +197,7 @@ def by_hand(world: StageWorld, name: str, frames: list[dict[str, Any]], *, campa
     queue.create(Settings(campaign, name, "v3", geometries=("box2d",), review=0.0, tool="boxer"), recorded_frames(frame_table(frames)))
     while (claim := queue.claim("labeler-0001")) is not None:
         queue.submit(claim.task, "labeler-0001", f"s-{claim.task}", [Label("box2d", "car", box=(1.0, 2.0, 3.0, 4.0))])
-    queue.close(None)
+    queue.close()
     write_campaign(queue.entries(), world.base / f"{name}.campaign.json")
     queue.close_file()
 

@@ -17,7 +17,7 @@ from tracecore_labeling.exports.batch import labeled_frames
 from tracecore_labeling.imports.coco import read_coco
 from tracecore_labeling.imports.openlabel import read_openlabel
 from tracecore_labeling.imports.yolo_files import read_set
-from tracecore_labeling.label_table import Row, empty_row, label_row, label_table
+from tracecore_labeling.label_table import FoundLabel, Row, label_table
 from tracecore_labeling.linking import RecordedFrame
 from tracecore_labeling.provenance import Provenance
 from tracecore_schemas.refs import frame_ref
@@ -74,11 +74,10 @@ def rows(draw: st.DrawFn, frame: RecordedFrame, place: int) -> Row:
             fields = {"value": draw(st.sampled_from(["red", "green"]))}
     if geometry not in {"path", "tag"}:
         fields |= {"track": draw(maybe(f"t{place}")), "ignore": draw(st.booleans()), "score": draw(maybe(0.0, 0.25, 1.0))}
-    return label_row(
-        frame,
+    found = FoundLabel(
         f"{frame.frame_id} {place}",
         geometry,
-        origin=draw(st.sampled_from([Provenance(), Provenance("labeler-07", "2026-01-05T08:00:00Z", "tool 1", "v3", "accepted")])),
+        provenance=draw(st.sampled_from([Provenance(), Provenance("labeler-07", "2026-01-05T08:00:00Z", "tool 1", "v3", "accepted")])),
         category=None if geometry == "path" else draw(st.sampled_from(["car", "traffic light"])),
         tier=draw(maybe("working", "gold")),
         task=draw(maybe("t1")),
@@ -86,9 +85,14 @@ def rows(draw: st.DrawFn, frame: RecordedFrame, place: int) -> Row:
         reviewed_at=draw(maybe("2026-01-06T08:00:00Z")),
         proposed_by=draw(maybe(f"model/m@{'a' * 64}")),
         attributes=draw(st.sampled_from([{}, {"color": "red", "speed": "3"}])),
-        frame_attributes={"weather": frame.sensor},
         **fields,
     )
+    return Row(frame, found, frame_attributes={"weather": frame.sensor})
+
+
+def empty_row(frame: RecordedFrame, id_: str, **frame_attributes: str) -> Row:
+    """Return the row that states that a frame has no object."""
+    return Row(frame, FoundLabel(id_, "none"), frame_attributes=frame_attributes)
 
 
 @st.composite
@@ -101,8 +105,8 @@ def batches(draw: st.DrawFn) -> list[Row]:
             at = first + 2 * time
             frame = RecordedFrame("d", sensor, at, frame_ref("d", sensor, at), at % 1000, 90 + len(found) % 2, 80)
             mine = [draw(rows(frame, place)) for place in range(draw(st.integers(0, 3)))]
-            if not any(row.geometry in {"box2d", "polygon", "cuboid"} for row in mine) and (not mine or draw(st.booleans())):
-                mine.append(empty_row(frame, frame.frame_id, frame_attributes={"weather": sensor}))
+            if not any(row.label.geometry in {"box2d", "polygon", "cuboid"} for row in mine) and (not mine or draw(st.booleans())):
+                mine.append(empty_row(frame, frame.frame_id, weather=sensor))
             found += mine
     return found
 
@@ -118,8 +122,8 @@ def test_what_a_format_carries_comes_back_the_same(format_: str) -> None:
             out = Path(folder) / "out.json"
             written = FORMATS[format_](labeled_frames(table), out)
             again = rows_of(READERS[format_](out))
-        assert written.labels + sum(written.left_out.values()) == sum(row.geometry != "none" for row in batch)
-        assert written.left_out == Counter(row.geometry for row in batch if row.geometry not in {*CARRIED[format_], "none"})
+        assert written.labels + sum(written.left_out.values()) == sum(row.label.geometry != "none" for row in batch)
+        assert written.left_out == Counter(row.label.geometry for row in batch if row.label.geometry not in {*CARRIED[format_], "none"})
         assert written.lost == {}
         assert sorted(statement(row, *COLUMNS) for row in again) == sorted(statement(row, *COLUMNS) for row in given_rows)
 
@@ -130,13 +134,13 @@ def test_what_a_format_carries_comes_back_the_same(format_: str) -> None:
 def test_every_value_that_a_format_has_no_place_for_is_counted(format_: str) -> None:
     frame = RecordedFrame("d", "CAM_A", 7, frame_ref("d", "CAM_A", 7), 7, 90, 80)
     ring = (1.0, 2.0, 4.0, 2.0, 4.0, 6.0)
-    full = label_row(
-        frame, "1" * 32, "box2d", box=(1, 2, 3, 4), origin=Provenance("labeler-07", "2026-01-05T08:00:00Z", "tool 1", "v3", "accepted"),
+    full = FoundLabel(
+        "1" * 32, "box2d", box=(1, 2, 3, 4), provenance=Provenance("labeler-07", "2026-01-05T08:00:00Z", "tool 1", "v3", "accepted"),
         category="car", polygon=(ring, ring), crowd=True, ignore=True, score=0.5, track="7", tier="gold", proposed_by=f"model/m@{'a' * 64}",
         task="t", reviewer="labeler-08", reviewed_at="2026-01-06T08:00:00Z", attributes={"color": "red"},
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        written = FORMATS[format_](labeled_frames(label_table([full])), Path(folder))
+        written = FORMATS[format_](labeled_frames(label_table([Row(frame, full)])), Path(folder))
     making = {"labeler", "labeled_at", "tool", "guideline", "qa", "task", "reviewer", "reviewed_at", "tier", "proposed_by"}
     lost = making | {"polygon", "crowd", "ignore", "track", "attributes"} | ({"score"} if format_ == "yolo" else set())
     assert (written.labels, written.lost) == (1, dict.fromkeys(lost, 1))
@@ -144,7 +148,7 @@ def test_every_value_that_a_format_has_no_place_for_is_counted(format_: str) -> 
 
 def test_an_attribute_of_a_frame_that_coco_has_a_member_for_is_counted(tmp_path: Path) -> None:
     frame = RecordedFrame("d", "CAM_A", 1, frame_ref("d", "CAM_A", 1), 1, 90, 80)
-    table = label_table([empty_row(frame, "2" * 32, frame_attributes={"drive": "other", "weather": "rain"})])
+    table = label_table([empty_row(frame, "2" * 32, drive="other", weather="rain")])
     assert FORMATS["coco"](labeled_frames(table), tmp_path / "l.json").lost == {"frame attributes of COCO's own names": 1}
     (image,) = read_coco(tmp_path / "l.json", "l.json", DIGEST).images
     assert (image.drive, image.attributes) == ("d", {"weather": "rain"})
@@ -159,9 +163,9 @@ def test_a_yolo_folder_without_labels_names_a_class(tmp_path: Path) -> None:
 @pytest.mark.parametrize("format_", ["coco", "kitti", "yolo"])
 def test_a_frame_of_which_nothing_is_written_does_not_come_back_empty(format_: str, tmp_path: Path) -> None:
     frames = [RecordedFrame("d", "CAM_A", at, frame_ref("d", "CAM_A", at), at, 90, 80) for at in (1, 2)]
-    cuboid = label_row(frames[0], "1" * 32, "cuboid", category="car", cuboid=(0, 0, 9, 0, 0, 0, 1, 4, 2, 2), cuboid_frame="vehicle")
+    cuboid = FoundLabel("1" * 32, "cuboid", category="car", cuboid=(0, 0, 9, 0, 0, 0, 1, 4, 2, 2), cuboid_frame="vehicle")
     out = tmp_path / ("out.json" if format_ == "coco" else "out")
-    written = FORMATS[format_](labeled_frames(label_table([cuboid, empty_row(frames[1], "2" * 32)])), out)
+    written = FORMATS[format_](labeled_frames(label_table([Row(frames[0], cuboid), empty_row(frames[1], "2" * 32)])), out)
     assert sum(written.left_out.values()) == 1
     named = out.read_text() if format_ == "coco" else " ".join(path.name for path in out.rglob("*.txt"))
     assert ("2" in named, len(list(out.rglob("*.txt"))) <= 1) == (True, True)

@@ -79,7 +79,7 @@ def rows_of(read: Sequence[LabelFile], index: FrameIndex) -> tuple[pa.Table, dic
     images = [image for file in read for image in file.images]
     linked = link("a file", images, index)
     batches = [LinkedFile(file, linked) for file in read]
-    table = label_table(row for batch in batches for row in label_rows(batch) if row.frame_id)
+    table = label_table(row for batch in batches for row in label_rows(batch) if row.frame.frame_id)
     left_out = left_out_counts(batches)
     assert sum(file.found for file in read) == sum(geometry != "none" for geometry in table["geometry"].to_pylist()) + sum(left_out.values())
     return table, left_out

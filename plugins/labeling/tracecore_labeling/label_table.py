@@ -1,10 +1,10 @@
-"""The label table of all label stages: its rows, its facet `tracecore_labels`, and unknown provenance."""
+"""Labels, and the label table of all label stages: its rows, its facet `tracecore_labels`, and unknown provenance."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from tracecore_labeling.linking import RecordedFrame
@@ -15,31 +15,37 @@ from tracecore_schemas.kinds import LIGHT_STATE
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Row", "empty_row", "label_id", "label_row", "label_table", "labels_facet", "unknown_provenance"]
+__all__ = ["Box", "FoundLabel", "Ring", "Row", "label_id", "label_table", "labels_facet", "unknown_provenance"]
 
-Attributes = Mapping[str, str]
+
+Box = tuple[float, float, float, float]
+Ring = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One row of the label table (`tracecore_schemas.arrow_tables.LABELS`)."""
+class FoundLabel:
+    """One label; its geometry (box2d, polygon, cuboid, path or tag) determines which fields are set. Units are px and m.
 
-    drive: str
-    sensor: str
-    timestamp_ns: int
-    frame_id: str
-    label_id: str
-    geometry: str
-    image_width: int
-    image_height: int
-    revision: int = 0
+    Attributes:
+        id: in a `LabelFile`, the label's stable id within the file; in a `Row`, its id in the label table, see `label_id`.
+        box: x, y, width, height; for a polygon the box around it.
+        area: area of the object, px^2.
+        polygon: rings, each of alternating x and y.
+        crowd: whether a box covers many objects or a region that was not labeled.
+        ignore: whether evaluation counts it neither as an error to detect nor to miss.
+        score: confidence of a label proposed by a model, 0 to 1.
+        cuboid: ten numbers as in OpenLABEL.
+        cuboid_frame: coordinate frame of the cuboid; None for that of its camera.
+        path: alternating x (ahead) and y (left).
+        tier: working or gold.
+    """
+
+    id: str
+    geometry: str = "box2d"
     category: str | None = None
-    x: float | None = None
-    y: float | None = None
-    width: float | None = None
-    height: float | None = None
+    box: Box | None = None
     area: float | None = None
-    polygon: tuple[tuple[float, ...], ...] | None = None
+    polygon: tuple[Ring, ...] | None = None
     crowd: bool = False
     ignore: bool = False
     score: float | None = None
@@ -48,22 +54,24 @@ class Row:
     path: tuple[float, ...] | None = None
     value: str | None = None
     track: str | None = None
-    labeler: str | None = None
-    labeled_at: str | None = None
-    tool: str | None = None
-    guideline: str | None = None
+    provenance: Provenance = NOTHING_KNOWN
+    attributes: Mapping[str, str] = field(default_factory=dict)
     task: str | None = None
-    refusals: int | None = None
     reviewer: str | None = None
     reviewed_at: str | None = None
-    qa: str | None = None
     tier: str | None = None
     proposed_by: str | None = None
-    attributes: Attributes | None = None
-    frame_attributes: Attributes | None = None
 
 
-_COLUMNS = tuple(field.name for field in fields(Row))
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the label table (`tracecore_schemas.arrow_tables.LABELS`): a label, or by geometry `none` that the frame has no object."""
+
+    frame: RecordedFrame
+    label: FoundLabel
+    revision: int = 0
+    refusals: int | None = None
+    frame_attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 def label_id(source: str, place: str | int) -> str:
@@ -76,52 +84,19 @@ def label_id(source: str, place: str | int) -> str:
     return hex_of(digest_json([source, place]))[:32]
 
 
-def label_row(
-    frame: RecordedFrame,
-    id_: str,
-    geometry: str,
-    *,
-    box: tuple[float, float, float, float] | None = None,
-    origin: Provenance = NOTHING_KNOWN,
-    **columns: Any,
-) -> Row:
-    """Return the label row of a frame. `box`: x, y, width, height, px; `origin`: provenance, for its columns; `columns`: further columns of `Row`."""
-    x, y, width, height = box if box is not None else (None,) * 4
-    return Row(
-        drive=frame.drive,
-        sensor=frame.sensor,
-        timestamp_ns=frame.timestamp_ns,
-        frame_id=frame.frame_id,
-        label_id=id_,
-        geometry=geometry,
-        image_width=frame.width,
-        image_height=frame.height,
-        x=x,
-        y=y,
-        width=width,
-        height=height,
-        labeler=origin.labeler,
-        labeled_at=origin.labeled_at,
-        tool=origin.tool,
-        guideline=origin.guideline,
-        qa=origin.qa,
-        **columns,
-    )
-
-
-def empty_row(frame: RecordedFrame, id_: str, **columns: Any) -> Row:
-    """Return the row that states that a frame was labeled and has no object."""
-    return label_row(frame, id_, "none", **columns)
-
-
 def label_table(rows: Iterable[Row]) -> pa.Table:
     """Return the label table, sorted by frame and label id, so that equal labels yield equal bytes."""
     from tracecore_schemas.arrow_tables import LABELS, table_of  # imports pyarrow, which `tracecore --help` does without
 
-    ordered = sorted(rows, key=lambda row: (row.drive, row.timestamp_ns, row.sensor, row.label_id))
-    values = ({name: getattr(row, name) for name in _COLUMNS} for row in ordered)
-    attributes = ("attributes", "frame_attributes")
-    return table_of(LABELS, (each | {name: sorted((each[name] or {}).items()) for name in attributes} for each in values))
+    def columns(row: Row) -> dict[str, Any]:
+        parts = (row.frame, row.label, row.label.provenance, row)
+        found = {each.name: getattr(part, each.name) for part in parts for each in fields(part)}
+        found |= {"label_id": row.label.id, "image_width": row.frame.width, "image_height": row.frame.height}
+        found |= zip(("x", "y", "width", "height"), row.label.box or (None,) * 4, strict=True)
+        return {column.name: found[column.name] for column in LABELS.columns}
+
+    ordered = sorted(rows, key=lambda row: (row.frame.drive, row.frame.timestamp_ns, row.frame.sensor, row.label.id))
+    return table_of(LABELS, map(columns, ordered))
 
 
 _MAKING = (("labeler", "labeler"), ("labeling tool", "tool"), ("guideline version", "guideline"), ("labeling time", "labeled_at"))
@@ -130,42 +105,47 @@ _COUNTED = {"boxes": "box2d", "cuboids": "cuboid", "polygons": "polygon", "paths
 
 def labels_facet(rows: Sequence[Row]) -> dict[str, JSON]:
     """Return the facet of a label batch: counts by geometry and class, labelers, tools and guidelines."""
-    geometries = Counter(row.geometry for row in rows)
-    labels = [row for row in rows if row.geometry != "none"]
-    reviewed = sum(row.qa is not None for row in labels)
-    named = Counter(row.category or "" for row in rows if row.geometry == "box2d")
+    geometries = Counter(row.label.geometry for row in rows)
+    labels = [row.label for row in rows if row.label.geometry != "none"]
+    boxes = [label for label in labels if label.geometry == "box2d"]
+    lights = Counter(label.value or "" for label in labels if label.geometry == "tag" and label.category == LIGHT_STATE)
+    reviewed = sum(label.provenance.qa is not None for label in labels)
+
+    def distinct(column: str) -> list[JSON]:
+        return sorted({value for label in labels if (value := getattr(label.provenance, column)) is not None})
+
     return {
         **{name: geometries[geometry] for name, geometry in _COUNTED.items()},
-        "ignored": sum(row.ignore for row in rows if row.geometry == "box2d"),
-        "frames": len({row.frame_id for row in rows}),
-        "gold_frames": len({row.frame_id for row in rows if row.tier == "gold"}),
-        "categories": dict(sorted(named.items())),
-        "light_states": dict(sorted(Counter(row.value or "" for row in rows if row.geometry == "tag" and row.category == LIGHT_STATE).items())),
-        "tracks": len({(row.drive, row.track) for row in labels if row.track is not None}),
-        "labelers": sorted({row.labeler for row in labels if row.labeler is not None}),
-        "tools": sorted({row.tool for row in labels if row.tool is not None}),
-        "guidelines": sorted({row.guideline for row in labels if row.guideline is not None}),
+        "ignored": sum(box.ignore for box in boxes),
+        "frames": len({row.frame.frame_id for row in rows}),
+        "gold_frames": len({row.frame.frame_id for row in rows if row.label.tier == "gold"}),
+        "categories": dict(sorted(Counter(box.category or "" for box in boxes).items())),
+        "light_states": dict(sorted(lights.items())),
+        "tracks": len({(row.frame.drive, row.label.track) for row in rows if row.label.track is not None}),
+        "labelers": distinct("labeler"),
+        "tools": distinct("tool"),
+        "guidelines": distinct("guideline"),
         "reviewed_share": reviewed / len(labels) if reviewed else None,
     }
 
 
-def unknown_provenance(rows: Sequence[Row], sources: str, *, names_left_out: int = 0) -> Iterator[tuple[str, str]]:
+def unknown_provenance(rows: Sequence[Row], sources: str, *, names_left_out: int) -> Iterator[tuple[str, str]]:
     """Yield (what, why) for each provenance column that labels lack.
 
     Args:
         sources: names of the label files, for the sentence.
         names_left_out: number of labels whose labeler is a name instead of a pseudonym, and so left out.
     """
-    labels = [row for row in rows if row.geometry != "none"]
-    noun = "boxes" if all(row.geometry == "box2d" for row in labels) else "labels"
+    labels = [row.label for row in rows if row.label.geometry != "none"]
+    noun = "boxes" if all(label.geometry == "box2d" for label in labels) else "labels"
     for what, column in _MAKING:
-        missing = sum(getattr(row, column) is None for row in labels)
+        missing = sum(getattr(label.provenance, column) is None for label in labels)
         if not missing:
             continue
         why = f"{sources} doesn't say it of {missing} of {len(labels)} {noun}."
         if column == "labeler" and names_left_out:
             why += f" Of {names_left_out} it gives a name where a pseudonym is expected ('info.labelers' can map them); names stay out of the record."
         yield what, why
-    unreviewed = sum(row.qa is None and row.tier is None for row in labels)
+    unreviewed = sum(label.provenance.qa is None and label.tier is None for label in labels)
     if unreviewed:
         yield "label review", f"{sources} doesn't say of {unreviewed} of {len(labels)} {noun} whether anybody reviewed them, so they have no tier."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -32,11 +33,11 @@ class WallClock:
         return time.time_ns() // 1000
 
 
+@dataclass(slots=True)
 class SetClock:
-    """A clock whose time is set by its user, in `time`."""
+    """A clock whose time is set by its user, in `time`, microseconds since the Unix epoch."""
 
-    def __init__(self, start: int) -> None:
-        self.time = start
+    time: int
 
     def now(self) -> int:
         """Return the time that was set."""

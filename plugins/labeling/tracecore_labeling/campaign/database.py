@@ -144,8 +144,8 @@ class CampaignDatabase:
 
     def submission_of(self, task: str) -> str | None:
         """Return the id of a task's last submission; None without one."""
-        row = self._db.execute("SELECT detail FROM log WHERE task = ? AND action = ? ORDER BY seq DESC LIMIT 1", (task, Action.SUBMIT)).fetchone()
-        return None if row is None else str(json.loads(row[0])["submission"])
+        detail = self._last_detail(task, Action.SUBMIT)
+        return None if detail is None else str(detail["submission"])
 
     def entries(self, task: str | None = None) -> Iterator[Entry]:
         """Yield the log entries in order, of one task or of all."""
@@ -169,10 +169,10 @@ class CampaignDatabase:
 
     def frame(self, task: str) -> RecordedFrame:
         """Return the frame of a task; raises UsageError for an unknown task."""
-        row = self._db.execute("SELECT detail FROM log WHERE task = ? AND action = ? LIMIT 1", (task, Action.TASK)).fetchone()
-        if row is None:
+        detail = self._last_detail(task, Action.TASK)
+        if detail is None:
             raise UsageError(f"There is no task '{task}' in the campaign '{self.settings.name}'.")
-        return frame_of(json.loads(row[0])["frame"])
+        return frame_of(detail["frame"])
 
     def workers(self) -> dict[str, Any]:
         """Return the stored state of each simulated labeler by pseudonym."""
@@ -209,7 +209,13 @@ class CampaignDatabase:
         self._db.execute(_INSERT, (seq, self._time(), action, task, who, jcs(detail).decode()))
         return seq
 
+    def _last_detail(self, task: str, action: Action) -> dict[str, Any] | None:
+        """Return the detail of the last log entry of a task with this action; None without one."""
+        row = self._db.execute("SELECT detail FROM log WHERE task = ? AND action = ? ORDER BY seq DESC LIMIT 1", (task, action)).fetchone()
+        return None if row is None else dict(json.loads(row[0]))
+
     def _row(self, task: str) -> dict[str, Any]:
+        """Return the row of a task in the table `tasks`, by column. Raises UsageError for an unknown task."""
         cursor = self._db.execute("SELECT * FROM tasks WHERE task = ?", (task,))
         row = cursor.fetchone()
         if row is None:
@@ -217,5 +223,6 @@ class CampaignDatabase:
         return dict(zip((column[0] for column in cursor.description), row, strict=True))
 
     def _set(self, task: str, **columns: Any) -> None:
+        """Update columns of a task in the table `tasks`."""
         names = ", ".join(f"{name} = ?" for name in columns)
         self._db.execute(f"UPDATE tasks SET {names} WHERE task = ?", (*columns.values(), task))  # noqa: S608  # names from this file

@@ -5,23 +5,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from tracecore.errors import UsageError, suggestion
 from tracecore_schemas.canonical import JSON
 
-__all__ = ["GEOMETRIES", "Label", "label_json", "labels_of", "read_labels"]
+__all__ = ["GEOMETRIES", "Label", "label_json", "label_of", "read_labels"]
 
 GEOMETRIES = ("box2d", "cuboid", "path", "tag")
 """Geometries that a campaign may ask for."""
 
 _NEEDS = {"box2d": ("category", "box"), "cuboid": ("category", "cuboid", "cuboid_frame"), "path": ("path",), "tag": ("category", "value")}
 _NUMBERS = {"box": 4, "cuboid": 10}
+_NUMBER_LISTS = ("box", "cuboid", "path")
 _TEXTS = ("category", "cuboid_frame", "value", "track")
 _ROUNDING_PX = 1e-6  # programs round the boxes they write
 _FLAGS = ("crowd", "ignore")
 _TYPES = {**dict.fromkeys(_TEXTS, (str | None, "no text")), **dict.fromkeys(_FLAGS, (bool, "neither true nor false"))}
-_KNOWN = ("label", "geometry", "box", "cuboid", "path", "attributes", *_FLAGS, *_TEXTS)
+_KNOWN = ("label", "geometry", *_NUMBER_LISTS, "attributes", *_FLAGS, *_TEXTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +57,18 @@ class Label:
 def label_json(label: Label) -> dict[str, JSON]:
     """Return a label as JSON, omitting empty fields."""
     members: dict[str, JSON] = {"geometry": label.geometry}
-    members |= {name: list(getattr(label, name)) for name in ("box", "cuboid", "path") if getattr(label, name) is not None}
+    members |= {name: list(getattr(label, name)) for name in _NUMBER_LISTS if getattr(label, name) is not None}
     members |= {name: getattr(label, name) for name in _TEXTS if getattr(label, name) is not None}
     members |= {name: True for name in _FLAGS if getattr(label, name)}
     return members | ({"attributes": dict(label.attributes)} if label.attributes else {})
 
 
-def labels_of(entries: Sequence[Mapping[str, Any]]) -> list[Label]:
-    """Return labels from entries written by `label_json`, without validation."""
-    return [_built(entry) for entry in entries]
+def label_of(entry: Mapping[str, Any]) -> Label:
+    """Return a label from an entry written by `label_json`, without validation; unknown members are ignored."""
+    set_members = {name: entry[name] for name in ("geometry", *_TEXTS) if entry.get(name) is not None}
+    numbers: dict[str, Any] = {name: tuple(map(float, entry[name])) for name in _NUMBER_LISTS if entry.get(name) is not None}
+    flags: dict[str, Any] = {name: bool(entry.get(name)) for name in _FLAGS}
+    return Label(**set_members, **numbers, **flags, attributes=tuple(sorted((entry.get("attributes") or {}).items())))
 
 
 def read_labels(document: object, width: int, height: int, categories: Sequence[str], geometries: Sequence[str]) -> list[tuple[str | None, Label]]:
@@ -72,7 +76,7 @@ def read_labels(document: object, width: int, height: int, categories: Sequence[
 
     Args:
         document: a list of labels, or an object with the list `labels`; `label` is the id of the label that a correction keeps or changes.
-        width: image width, px; 0 without an image.
+        width: of the image, as `height`, px; 0 without an image.
         categories: allowed classes of boxes and cuboids; empty allows any.
     """
     listed = document.get("labels") if isinstance(document, Mapping) else document
@@ -99,7 +103,7 @@ def _read_label(place: int, entry: object, size: tuple[int, int], categories: Se
     _shape(entry, geometry, problem)
     if geometry in {"box2d", "cuboid"} and categories and entry["category"] not in categories:
         raise problem(f"its class is {entry['category']!r}, which the campaign doesn't ask for. {suggestion(entry['category'], categories)}")
-    label = _built({**entry, "geometry": geometry})
+    label = label_of({**entry, "geometry": geometry})
     if label.box is not None:
         x, y, width, height = label.box
         if width <= 0 or height <= 0 or x < 0 or y < 0 or x + width > size[0] + _ROUNDING_PX or y + height > size[1] + _ROUNDING_PX:
@@ -119,7 +123,7 @@ def _shape(entry: Mapping[str, Any], geometry: str, problem: Callable[[str], Usa
     for name, (type_, wrong) in _TYPES.items():
         if name in entry and not isinstance(entry[name], type_):
             raise problem(f"its '{name}' is {wrong}: {entry[name]!r}.")
-    for name in ("box", "cuboid", "path"):
+    for name in _NUMBER_LISTS:
         _numbers(name, entry.get(name), problem)
     attributes = entry.get("attributes", {})
     if not isinstance(attributes, Mapping) or not all(isinstance(value, str) for value in attributes.values()):
@@ -139,22 +143,3 @@ def _numbers(name: str, value: object, problem: Callable[[str], UsageError]) -> 
         raise problem(f"its cuboid has no size or no rotation: {list(listed)}.")
     if name == "path" and (len(listed) < 2 or len(listed) % 2):
         raise problem("its path needs x and y by turns, one point at least.")
-
-
-def _built(entry: Mapping[str, Any]) -> Label:
-    def numbers(name: str) -> tuple[float, ...] | None:
-        return tuple(map(float, entry[name])) if entry.get(name) is not None else None
-
-    return Label(
-        geometry=entry["geometry"],
-        category=entry.get("category"),
-        box=cast("tuple[float, float, float, float] | None", numbers("box")),
-        cuboid=numbers("cuboid"),
-        cuboid_frame=entry.get("cuboid_frame"),
-        path=numbers("path"),
-        value=entry.get("value"),
-        track=entry.get("track"),
-        crowd=bool(entry.get("crowd", False)),
-        ignore=bool(entry.get("ignore", False)),
-        attributes=tuple(sorted((entry.get("attributes") or {}).items())),
-    )

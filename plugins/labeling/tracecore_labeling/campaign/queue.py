@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tracecore.errors import UsageError
 from tracecore_labeling.campaign.clock import SECOND, format_time
 from tracecore_labeling.campaign.database import CampaignDatabase
-from tracecore_labeling.campaign.label import Label, label_json, labels_of
+from tracecore_labeling.campaign.label import Label, label_json, label_of
 from tracecore_labeling.campaign.log import Action
-from tracecore_labeling.campaign.state import LabelRevision, Settings, Stage, accepted, corrected, frame_json, share_of, task_id
+from tracecore_labeling.campaign.state import LabelRevision, Settings, Stage, corrected, frame_json, next_ordinal, share_of, task_id
 from tracecore_labeling.label_table import label_id
 from tracecore_labeling.linking import RecordedFrame
 from tracecore_schemas.canonical import JSON, digest_json
@@ -75,8 +74,7 @@ class Queue(CampaignDatabase):
         if not self._inside and not self._has_claimable(role):
             return None
         with self._action():
-            self._require_open()
-            self._expire()
+            self._expire_open()
             mine, free, held = ("labeler", Stage.OPEN, Stage.CLAIMED) if role == "label" else ("reviewer", Stage.SUBMITTED, Stage.REVIEWING)
             # A reviewer is never the task's labeler, and a labeler who refused a task can't claim it again.
             only = "" if task is None else " AND task = :task"
@@ -103,8 +101,7 @@ class Queue(CampaignDatabase):
         if not reason.strip():
             raise UsageError("A refusal needs a reason: say why the task can't be labeled.")
         with self._action():
-            self._require_open()
-            self._expire()
+            self._expire_open()
             row = self._row(task)
             if row["stage"] != Stage.CLAIMED or row["labeler"] != who:
                 raise UsageError(f"Task {task} can't be refused by {who}: {self._state_of(row)}.")
@@ -124,8 +121,7 @@ class Queue(CampaignDatabase):
             receipt = self._earlier_receipt(submission, task, who, digest)
             if receipt is not None:
                 return receipt
-            self._require_open()
-            self._expire()
+            self._expire_open()
             row = self._row(task)
             if row["stage"] != Stage.CLAIMED or row["labeler"] != who:
                 late = self._state_of(row)
@@ -154,30 +150,28 @@ class Queue(CampaignDatabase):
             receipt = self._earlier_receipt(review, task, who, digest)
             if receipt is not None:
                 return receipt
-            self._require_open()
-            self._expire()
+            self._expire_open()
             row = self._row(task)
             before = self._labels(task)
-            if before is None or row["stage"] not in {Stage.SUBMITTED, Stage.REVIEWING, Stage.DONE} or row["reviewed"]:
+            if row["stage"] not in {Stage.SUBMITTED, Stage.REVIEWING, Stage.DONE} or row["reviewed"]:
                 raise UsageError(f"Task {task} can't be reviewed: {self._state_of(row)}.")
             if row["labeler"] == who:
                 raise UsageError(f"Task {task} was labeled by {who}: another person has to review it.")
             if row["stage"] == Stage.REVIEWING and row["reviewer"] != who:
                 raise UsageError(f"Task {task} can't be reviewed by {who}: {self._state_of(row)}.")
-            ids = {label_id(task, each.ordinal): each.ordinal for each in before}
-            done = corrected(before, after, ids, row["next_ordinal"]) if verdict == "corrected" else accepted(before)
+            match verdict:
+                case "corrected":
+                    ids = {label_id(task, each.ordinal): each.ordinal for each in before}
+                    labels = corrected(before, after, ids, row["next_ordinal"])
+                case "rejected":
+                    labels = []
+                case _:
+                    labels = [replace(each, qa="accepted") for each in before]
             written: list[JSON] = [
-                {"ordinal": each.ordinal, "revision": each.revision, "label": label_json(each.label), "qa": each.qa} for each in done.labels
+                {"ordinal": each.ordinal, "revision": each.revision, "label": label_json(each.label), "qa": each.qa} for each in labels
             ]
-            detail: dict[str, JSON] = {
-                "review": review,
-                "verdict": verdict,
-                "labels": [] if verdict == "rejected" else written,
-                "removed": done.removed,
-                "note": note,
-            }
-            if verdict == "rejected":
-                detail["removed"] = len(before)
+            removed = len({each.ordinal for each in before} - {each.ordinal for each in labels})
+            detail: dict[str, JSON] = {"review": review, "verdict": verdict, "labels": written, "removed": removed, "note": note}
             seq = self._log(Action.REVIEW, task, who, detail)
             self._db.execute("INSERT INTO receipts VALUES (?, ?, ?, ?, ?)", (review, task, who, digest, seq))
             if verdict == "rejected":
@@ -185,15 +179,13 @@ class Queue(CampaignDatabase):
                 self._bar(task, row["labeler"])
                 self._set(task, stage=Stage.OPEN, labeler=None, reviewer=None, until=None, reviewed=0)
             else:
-                next_ordinal = max([row["next_ordinal"] - 1, *(each.ordinal for each in done.labels)]) + 1
-                self._set(task, stage=Stage.DONE, reviewer=who, until=None, reviewed=1, next_ordinal=next_ordinal)
+                self._set(task, stage=Stage.DONE, reviewer=who, until=None, reviewed=1, next_ordinal=next_ordinal(row["next_ordinal"], labels))
             return Receipt(task, seq, False)
 
-    def close(self, who: str | None, *, give_up: bool = False) -> None:
+    def close(self, *, give_up: bool = False) -> None:
         """Close the campaign. Raises UsageError if gold tasks have no review, unless `give_up` is set; they then stay unlabeled."""
         with self._action():
-            self._require_open()
-            self._expire()
+            self._expire_open()
             left = self._open_gold_tasks()
             if left and not give_up:
                 raise UsageError(
@@ -201,7 +193,7 @@ class Queue(CampaignDatabase):
                     f"{', …' if len(left) > _NAMED else ''}) are not labeled and reviewed. Have them reviewed ('tracecore label claim --review'), "
                     "or close it with --give-up, which leaves their frames unlabeled."
                 )
-            self._log(Action.CLOSE, None, who, {"gold_left": len(left)} if left else {})
+            self._log(Action.CLOSE, None, None, {"gold_left": len(left)} if left else {})
 
     def expire(self) -> None:
         """Release every task whose lease has ended."""
@@ -229,22 +221,26 @@ class Queue(CampaignDatabase):
         stages = (Stage.OPEN, Stage.CLAIMED) if role == "label" else (Stage.SUBMITTED, Stage.REVIEWING)
         return self._db.execute("SELECT 1 FROM tasks WHERE stage IN (?, ?) LIMIT 1", stages).fetchone() is not None
 
-    def _require_open(self) -> None:
+    def _expire_open(self) -> None:
+        """Release every task whose lease has ended. Raises UsageError if the campaign is closed."""
         if self.is_closed():
             raise UsageError(f"The campaign '{self.settings.name}' is closed: nothing more is taken.")
+        self._expire()
 
     def _expire(self) -> None:
+        """Log and release every task whose lease has ended."""
         now = self._time()
         late = self._db.execute("SELECT task, stage, labeler, reviewer FROM tasks WHERE until <= ? ORDER BY position", (now,)).fetchall()
         for task, stage, labeler, reviewer in late:
-            reviewing = stage == Stage.REVIEWING
-            self._log(Action.TIMEOUT, task, reviewer if reviewing else labeler, {"role": "review" if reviewing else "label"})
-            if reviewing:
+            if stage == Stage.REVIEWING:
+                self._log(Action.TIMEOUT, task, reviewer, {"role": "review"})
                 self._set(task, stage=Stage.SUBMITTED, reviewer=None, until=None)
             else:
+                self._log(Action.TIMEOUT, task, labeler, {"role": "label"})
                 self._set(task, stage=Stage.OPEN, labeler=None, until=None)
 
     def _earlier_receipt(self, id_: str, task: str, who: str, digest: str) -> Receipt | None:
+        """Return the receipt of an id accepted before; None for a new id. Raises UsageError if the id was used for another content."""
         row = self._db.execute("SELECT task, who, digest, seq FROM receipts WHERE id = ?", (id_,)).fetchone()
         if row is None:
             return None
@@ -253,19 +249,19 @@ class Queue(CampaignDatabase):
         return Receipt(task, row[3], True)
 
     def _bar(self, task: str, labeler: str) -> None:
+        """Record that a labeler may not claim a task again."""
         self._db.execute("INSERT OR IGNORE INTO barred VALUES (?, ?)", (task, labeler))
 
-    def _labels(self, task: str) -> list[LabelRevision] | None:
-        """Return the last submitted labels of a task; None if it was never submitted."""
-        row = self._db.execute("SELECT detail FROM log WHERE task = ? AND action = ? ORDER BY seq DESC LIMIT 1", (task, Action.SUBMIT)).fetchone()
-        if row is None:
-            return None
-        return [LabelRevision(each["ordinal"], each["revision"], labels_of([each["label"]])[0]) for each in json.loads(row[0])["labels"]]
+    def _labels(self, task: str) -> list[LabelRevision]:
+        """Return the last submitted labels of a task; empty if it was never submitted."""
+        detail = self._last_detail(task, Action.SUBMIT) or {"labels": []}
+        return [LabelRevision(each["ordinal"], each["revision"], label_of(each["label"])) for each in detail["labels"]]
 
     def _claim(self, task: str) -> Claim:
+        """Return the claim on a task that is leased."""
         row = self._row(task)
         reviewing = row["stage"] == Stage.REVIEWING
-        labels = {label_id(task, each.ordinal): each.label for each in self._labels(task) or ()} if reviewing else {}
+        labels = {label_id(task, each.ordinal): each.label for each in self._labels(task)} if reviewing else {}
         return Claim(
             task=task,
             role="review" if reviewing else "label",

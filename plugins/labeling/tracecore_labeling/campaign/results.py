@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,9 @@ from pydantic import TypeAdapter
 from tracecore.errors import UsageError
 from tracecore.files import write_durably
 from tracecore_labeling.campaign.clock import format_time
-from tracecore_labeling.campaign.label import Label
 from tracecore_labeling.campaign.log import Action, Entry, log_faults
 from tracecore_labeling.campaign.state import CampaignState, Stage, TaskState, state_of
-from tracecore_labeling.label_table import Row, empty_row, label_id, label_row
+from tracecore_labeling.label_table import FoundLabel, Row, label_id
 from tracecore_labeling.provenance import Provenance
 from tracecore_schemas.campaign import CampaignFile
 from tracecore_schemas.canonical import JSON, jcs
@@ -26,7 +25,6 @@ from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 __all__ = ["FORMAT", "Tally", "campaign_facet", "campaign_rows", "read_campaign", "tally_of", "write_campaign"]
 
 _EMPTY = 0  # the ordinal of the statement that a frame holds no object; labels begin with 1
-_COPIED = sorted({each.name for each in fields(Label)} & {each.name for each in fields(Row)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,36 +55,24 @@ def campaign_rows(state: CampaignState, frame_attributes: Mapping[str, Mapping[s
     for task in state.tasks.values():
         if task.stage != Stage.DONE:
             continue
-        attributes = (frame_attributes or {}).get(task.frame.frame_id)
+        attributes = (frame_attributes or {}).get(task.frame.frame_id, {})
         for each in task.labels:
-            columns = {name: getattr(each.label, name) for name in _COPIED} | {"attributes": dict(each.label.attributes)}
-            box = each.label.box
-            yield label_row(
-                task.frame,
-                label_id(task.id, each.ordinal),
-                box=box,
-                origin=_origin(state, task, each.qa),
-                revision=each.revision,
-                area=None if box is None else box[2] * box[3],
-                frame_attributes=attributes,
-                **columns,
-                **_work(task),
-            )
+            columns = asdict(each.label) | {"attributes": dict(each.label.attributes)} | _provenance(state, task, each.qa)
+            area = None if each.label.box is None else each.label.box[2] * each.label.box[3]
+            label = FoundLabel(label_id(task.id, each.ordinal), area=area, **columns)
+            yield Row(task.frame, label, each.revision, task.refusals, attributes)
         objects = any(each.label.geometry in {"box2d", "cuboid"} for each in task.labels)
         if not objects and {"box2d", "cuboid"} & set(state.settings.geometries):
-            origin = _origin(state, task, task.verdict)
-            yield empty_row(task.frame, label_id(task.id, _EMPTY), origin=origin, **_work(task), frame_attributes=attributes)
+            empty = FoundLabel(label_id(task.id, _EMPTY), "none", **_provenance(state, task, task.verdict))
+            yield Row(task.frame, empty, refusals=task.refusals, frame_attributes=attributes)
 
 
-def _origin(state: CampaignState, task: TaskState, qa: str | None) -> Provenance:
-    when = None if task.labeled_at is None else format_time(task.labeled_at)
-    return Provenance(task.labeler, when, state.settings.tool or None, state.settings.guideline, qa)
-
-
-def _work(task: TaskState) -> dict[str, Any]:
-    reviewed = None if task.reviewed_at is None else format_time(task.reviewed_at)
+def _provenance(state: CampaignState, task: TaskState, qa: str | None) -> dict[str, Any]:
+    """Return the fields of a `FoundLabel` that say how a label of a task was made and reviewed."""
+    labeled, reviewed = (None if at is None else format_time(at) for at in (task.labeled_at, task.reviewed_at))
+    origin = Provenance(task.labeler, labeled, state.settings.tool or None, state.settings.guideline, qa)
     tier = "working" if task.verdict is None else "gold"  # a review covers the whole frame
-    return {"task": task.id, "refusals": task.refusals, "reviewer": task.reviewer, "reviewed_at": reviewed, "tier": tier}
+    return {"provenance": origin, "task": task.id, "reviewer": task.reviewer, "reviewed_at": reviewed, "tier": tier}
 
 
 def tally_of(state: CampaignState) -> Tally:

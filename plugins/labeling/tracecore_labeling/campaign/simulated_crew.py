@@ -17,7 +17,7 @@ from tracecore.errors import UsageError
 from tracecore_labeling.campaign.clock import SECOND, SetClock
 from tracecore_labeling.campaign.label import Label
 from tracecore_labeling.campaign.queue import Claim, Queue
-from tracecore_labeling.campaign.simulated_labels import Mistakes, Place, Truth, drawn_labels, generator, skill_of
+from tracecore_labeling.campaign.simulated_labels import Mistakes, Truth, drawn_labels, generator, skill_of
 from tracecore_labeling.provenance import simulated_pseudonym
 from tracecore_schemas.canonical import JSON
 
@@ -208,15 +208,13 @@ def _finish(queue: Queue, crew: Crew, who: str, about: Mapping[str, Any], at: in
         queue.refuse(task, who, _REASONS[rng.integers(len(_REASONS))])
         return free
     frame = queue.frame(task)
-    truth = crew.truth.labels.get(frame.frame_id, ())
-    place = Place(frame, crew.darkness.get(frame.frame_id, 0.0))
     if role == "review":
         claim = queue.held(who)
         assert isinstance(claim, Claim)  # a review's end lies before its time runs out
-        verdict, after = reviewed(claim.labels, truth, crew.habits.care, rng)
+        verdict, after = reviewed(claim.labels, crew.truth.labels.get(frame.frame_id, ()), crew.habits.care, rng)
         queue.review(task, who, f"review-{task}-{at}", verdict, after)
         return free
-    labels = drawn_labels(truth, place, crew.truth, crew.mistakes, skill_of(crew.seed, who), rng)
+    labels = drawn_labels(frame, crew.darkness.get(frame.frame_id, 0.0), crew.truth, crew.mistakes, skill_of(crew.seed, who), rng)
     with suppress(UsageError):  # the lease had ended; the queue has logged it
         queue.submit(task, who, f"{task}-{who}-{at}", labels)
     return free

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tracecore_labeling.campaign.label import GEOMETRIES, Label, labels_of
+from tracecore_labeling.campaign.label import GEOMETRIES, Label, label_of
 from tracecore_labeling.campaign.state import share_of
 from tracecore_labeling.linking import RecordedFrame
 from tracecore_schemas.arrow_tables import last_revisions
@@ -16,7 +16,7 @@ from tracecore_schemas.arrow_tables import last_revisions
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["TRUTH_COLUMNS", "Mistakes", "Place", "Truth", "drawn_labels", "generator", "skill_of", "truth_of"]
+__all__ = ["TRUTH_COLUMNS", "Mistakes", "Truth", "drawn_labels", "generator", "skill_of", "truth_of"]
 
 TRUTH_COLUMNS = [
     "frame_id", "label_id", "revision", "geometry", "category", "x", "y", "width", "height", "crowd", "ignore", "cuboid", "cuboid_frame", "path",
@@ -50,7 +50,7 @@ def truth_of(table: pa.Table) -> Truth:
         frame_attributes.setdefault(row["frame_id"], dict(row["frame_attributes"]))
         if row["geometry"] in GEOMETRIES:
             box = None if row["x"] is None else (row["x"], row["y"], row["width"], row["height"])
-            of_frame += labels_of([row | {"box": box, "attributes": dict(row["attributes"])}])
+            of_frame.append(label_of(row | {"box": box, "attributes": dict(row["attributes"])}))
     everything = [label for of_frame in labels.values() for label in of_frame]
     values: dict[str, set[str]] = {}
     for label in everything:
@@ -93,14 +93,6 @@ class Mistakes:
     dark: float
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A frame and its darkness, 0 by day to 1 at night."""
-
-    frame: RecordedFrame
-    darkness: float
-
-
 def generator(*words: object) -> np.random.Generator:
     """Return a random generator seeded by the words."""
     return np.random.default_rng(int(share_of(*words) * 2**56))
@@ -111,41 +103,44 @@ def skill_of(seed: int, who: str) -> float:
     return float(np.exp(generator(seed, "skill", who).normal(0.0, 0.35)))
 
 
-def drawn_labels(truth: Sequence[Label], place: Place, all_truth: Truth, mistakes: Mistakes, skill: float, rng: np.random.Generator) -> list[Label]:
+def drawn_labels(frame: RecordedFrame, darkness: float, truth: Truth, mistakes: Mistakes, skill: float, rng: np.random.Generator) -> list[Label]:
     """Return the labels that a simulated labeler draws on a frame.
 
     Objects to ignore are labeled and marked, as guidelines for video with LiDAR require, and missed as often as other objects of their size.
 
     Args:
-        all_truth: classes and tag values to confuse with.
+        darkness: 0 by day to 1 at night.
         skill: error factor, 1 for average.
     """
-    worse = skill * (1 + mistakes.dark * place.darkness)
+    worse = skill * (1 + mistakes.dark * darkness)
     labels: list[Label] = []
     fate: dict[str, str | None] = {}  # labeled class by object, None if missed; shared by its box and cuboid
-    for number, label in enumerate(truth):
+    for number, label in enumerate(truth.labels.get(frame.frame_id, ())):
         if label.geometry == "path":
-            labels.append(replace(label, path=_path(label.path or (), mistakes.path_m * worse, rng)))
+            labels.append(replace(label, path=_bent_path(label.path or (), mistakes.path_m * worse, rng)))
         elif label.geometry == "tag":
-            others = [value for value in all_truth.values[label.category or ""] if value != label.value]
+            others = [value for value in truth.values[label.category or ""] if value != label.value]
             wrong = bool(others) and rng.random() < mistakes.tag * worse
             labels.append(replace(label, value=others[int(rng.integers(len(others)))]) if wrong else label)
         else:
             name = label.track or f"#{number}"
             if name not in fate:
-                fate[name] = _fate(label, all_truth.classes, mistakes, worse, rng)
+                fate[name] = _labeled_class(label, truth.classes, mistakes, worse, rng)
             if fate[name] is None:
                 continue
             seen = replace(label, category=fate[name])
             labels.append(
-                _box(seen, place.frame, mistakes.jitter * worse, rng) if label.box is not None else _cuboid(seen, mistakes.jitter * worse, rng)
+                _jittered_box(seen, frame, mistakes.jitter * worse, rng)
+                if label.box is not None
+                else _jittered_cuboid(seen, mistakes.jitter * worse, rng)
             )
-    if all_truth.classes and "box2d" in all_truth.geometries and place.frame.width > 0:
-        labels.extend(_spurious(place.frame, all_truth.classes, rng) for _ in range(rng.poisson(mistakes.spurious * worse)))
+    if truth.classes and "box2d" in truth.geometries and frame.width > 0:
+        labels.extend(_spurious_box(frame, truth.classes, rng) for _ in range(rng.poisson(mistakes.spurious * worse)))
     return labels
 
 
-def _fate(label: Label, classes: Sequence[str], mistakes: Mistakes, worse: float, rng: np.random.Generator) -> str | None:
+def _labeled_class(label: Label, classes: Sequence[str], mistakes: Mistakes, worse: float, rng: np.random.Generator) -> str | None:
+    """Return the class that a labeler gives an object, the true one or confused; None if they miss the object."""
     small = label.box is not None and label.box[2] * label.box[3] < _SMALL_PX2
     missed, confused = rng.random(2)
     if missed < mistakes.miss * worse * (2 if small else 1):
@@ -154,7 +149,7 @@ def _fate(label: Label, classes: Sequence[str], mistakes: Mistakes, worse: float
     return others[int(rng.integers(len(others)))] if others and confused < mistakes.confusion * worse else label.category
 
 
-def _box(label: Label, frame: RecordedFrame, jitter: float, rng: np.random.Generator) -> Label:
+def _jittered_box(label: Label, frame: RecordedFrame, jitter: float, rng: np.random.Generator) -> Label:
     assert label.box is not None  # of geometry box2d
     x, y, width, height = label.box
     moved = rng.normal(0.0, jitter, 4) * (width, height, width, height)
@@ -166,7 +161,7 @@ def _box(label: Label, frame: RecordedFrame, jitter: float, rng: np.random.Gener
     return replace(label, box=(float(left), float(top), round(float(right - left), 2), round(float(bottom - top), 2)))
 
 
-def _cuboid(label: Label, jitter: float, rng: np.random.Generator) -> Label:
+def _jittered_cuboid(label: Label, jitter: float, rng: np.random.Generator) -> Label:
     assert label.cuboid is not None  # of geometry cuboid
     values = np.array(label.cuboid)
     size = values[7:10]
@@ -178,7 +173,7 @@ def _cuboid(label: Label, jitter: float, rng: np.random.Generator) -> Label:
     )
 
 
-def _path(path: Sequence[float], noise_m: float, rng: np.random.Generator) -> tuple[float, ...]:
+def _bent_path(path: Sequence[float], noise_m: float, rng: np.random.Generator) -> tuple[float, ...]:
     # One bend for the whole path: a labeler draws a smooth line that deviates increasingly from the true one.
     bend = rng.normal(0.0, noise_m)
     drawn = list(path)
@@ -187,7 +182,7 @@ def _path(path: Sequence[float], noise_m: float, rng: np.random.Generator) -> tu
     return tuple(drawn)
 
 
-def _spurious(frame: RecordedFrame, classes: Sequence[str], rng: np.random.Generator) -> Label:
+def _spurious_box(frame: RecordedFrame, classes: Sequence[str], rng: np.random.Generator) -> Label:
     width, height = (round(float(side), 2) for side in rng.uniform(0.02, 0.1, 2) * (frame.width, frame.height))
     width, height = max(width, _LEAST_PX), max(height, _LEAST_PX)
     x, y = (round(float(value), 2) for value in rng.uniform(0, 1, 2) * (frame.width - width - 0.01, frame.height - height - 0.01))

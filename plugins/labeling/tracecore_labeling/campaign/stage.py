@@ -90,7 +90,7 @@ class Campaign(tc.Stage):
         context.write(self.labels, label_table(rows))
         context.describe(self.labels, LABELS_FACET, labels_facet(rows) | campaign_facet(states))
         self._unfinished(context, states, truth is not None)
-        unreviewed = sorted(gold - {row.frame_id for row in rows if row.tier == "gold"})
+        unreviewed = sorted(gold - {row.frame.frame_id for row in rows if row.label.tier == "gold"})
         if unreviewed:
             why = f"{len(unreviewed)} of {len(gold)} gold frames have no labels that were reviewed: {listed_names(unreviewed)}."
             context.unknown("review of gold frames", why, port=self.labels)
@@ -121,7 +121,7 @@ class Campaign(tc.Stage):
                 habits=Habits(params.refusal, params.late),
             )
             work(queue, clock, crew, lambda done: context.progress(done, len(known), "frames labeled"))
-            queue.close(None, give_up=True)  # tasks refused by all labelers are recorded as unknown
+            queue.close(give_up=True)  # tasks refused by all labelers are recorded as unknown
             state = state_of(queue.entries())
         finally:
             queue.close_file()
@@ -144,11 +144,11 @@ class Campaign(tc.Stage):
             name = state.settings.name
             missing: set[str] = set()
             for row in campaign_rows(state):
-                if row.frame_id not in recorded:
-                    missing.add(row.frame_id)
+                if row.frame.frame_id not in recorded:
+                    missing.add(row.frame.frame_id)
                     continue
-                if owner.setdefault(row.frame_id, state.settings.id) != state.settings.id:
-                    raise tc.UsageError(f"Two campaigns label the frame {row.frame_id}, '{name}' is one of them; expected one.")
+                if owner.setdefault(row.frame.frame_id, state.settings.id) != state.settings.id:
+                    raise tc.UsageError(f"Two campaigns label the frame {row.frame.frame_id}, '{name}' is one of them; expected one.")
                 rows.append(row)
             if missing:
                 context.unknown(

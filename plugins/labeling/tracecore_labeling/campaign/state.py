@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tracecore.errors import UsageError, suggestion
-from tracecore_labeling.campaign.label import GEOMETRIES, Label, labels_of
+from tracecore_labeling.campaign.label import GEOMETRIES, Label, label_of
 from tracecore_labeling.campaign.log import Action, Entry
 from tracecore_labeling.linking import RecordedFrame
 from tracecore_schemas.canonical import JSON, digest_json, hex_of
@@ -20,14 +20,13 @@ __all__ = [
     "VERDICTS",
     "CampaignState",
     "LabelRevision",
-    "ReviewResult",
     "Settings",
     "Stage",
     "TaskState",
-    "accepted",
     "corrected",
     "frame_json",
     "frame_of",
+    "next_ordinal",
     "share_of",
     "state_of",
     "task_id",
@@ -192,20 +191,18 @@ def _apply_to_task(task: TaskState, entry: Entry) -> None:
         case Action.SUBMIT:
             task.stage = Stage.SUBMITTED if task.review else Stage.DONE
             task.labels = _revisions(detail["labels"])
-            task.next_ordinal = max([task.next_ordinal - 1, *(each.ordinal for each in task.labels)]) + 1
             task.labeled_at, task.until = entry.at, None
         case Action.REVIEW:
             task.stage, task.reviewer, task.until = Stage.DONE, entry.who, None
             task.reviewed_at, task.verdict = entry.at, detail["verdict"]
             task.labels, task.removed = _revisions(detail["labels"]), detail["removed"]
-            task.next_ordinal = max([task.next_ordinal - 1, *(each.ordinal for each in task.labels)]) + 1
         case Action.REOPEN:
             task.barred.add(str(task.labeler))
             task.labels, task.labeled_at, task.reviewed_at, task.reviewer = (), None, None, None
             task.verdict, task.removed = None, 0
             _free(task)
-        case _:  # a late submission leaves the task as it is
-            pass
+    # A late submission leaves the task as it is.
+    task.next_ordinal = next_ordinal(task.next_ordinal, task.labels)
 
 
 def _free(task: TaskState) -> None:
@@ -213,15 +210,12 @@ def _free(task: TaskState) -> None:
 
 
 def _revisions(written: Iterable[Mapping[str, Any]]) -> tuple[LabelRevision, ...]:
-    return tuple(LabelRevision(each["ordinal"], each["revision"], labels_of([each["label"]])[0], each.get("qa")) for each in written)
+    return tuple(LabelRevision(each["ordinal"], each["revision"], label_of(each["label"]), each.get("qa")) for each in written)
 
 
 def frame_json(frame: RecordedFrame) -> dict[str, Any]:
     """Return a frame as JSON; its time as a string, since JSON readers may round large integers."""
-    return {
-        "drive": frame.drive, "sensor": frame.sensor, "timestamp_ns": str(frame.timestamp_ns), "frame_id": frame.frame_id,
-        "index": frame.index, "width": frame.width, "height": frame.height,
-    }  # fmt: skip
+    return asdict(frame) | {"timestamp_ns": str(frame.timestamp_ns)}
 
 
 def frame_of(written: Mapping[str, Any]) -> RecordedFrame:
@@ -233,34 +227,28 @@ VERDICTS = ("accepted", "corrected", "rejected")
 """Verdicts of a review; a rejected task is labeled again by another labeler."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReviewResult:
-    """Labels after a review, and the number of labels it removed."""
-
-    labels: tuple[LabelRevision, ...]
-    removed: int
+def next_ordinal(known: int, labels: Iterable[LabelRevision]) -> int:
+    """Return the ordinal of a task's next new label: `known`, or the number after the highest ordinal of its labels if that is higher."""
+    return max([known, *(each.ordinal + 1 for each in labels)])
 
 
-def accepted(labels: Sequence[LabelRevision]) -> ReviewResult:
-    """Return all labels unchanged, marked as accepted."""
-    return ReviewResult(tuple(LabelRevision(each.ordinal, each.revision, each.label, "accepted") for each in labels), 0)
-
-
-def corrected(before: Sequence[LabelRevision], after: Sequence[tuple[str | None, Label]], ids: Mapping[str, int], next_ordinal: int) -> ReviewResult:
-    """Return the labels after a correction. Raises UsageError if an id is not a label of the task, or is repeated.
+def corrected(
+    before: Sequence[LabelRevision], after: Sequence[tuple[str | None, Label]], ids: Mapping[str, int], first_new: int
+) -> list[LabelRevision]:
+    """Return the labels after a correction, sorted by ordinal. Raises UsageError if an id is not a label of the task, or is repeated.
 
     Args:
         before: submitted labels.
         after: all labels after the correction, each with the id of the label it keeps or changes, None for a new one.
         ids: ordinal by label id.
-        next_ordinal: ordinal of the first new label.
+        first_new: ordinal of the first new label.
     """
     known = {each.ordinal: each for each in before}
     kept: dict[int, LabelRevision] = {}
     for named, label in after:
         if named is None:
-            kept[next_ordinal] = LabelRevision(next_ordinal, 0, label, "added")
-            next_ordinal += 1
+            kept[first_new] = LabelRevision(first_new, 0, label, "added")
+            first_new += 1
             continue
         ordinal = ids.get(named)
         if ordinal is None:
@@ -270,4 +258,4 @@ def corrected(before: Sequence[LabelRevision], after: Sequence[tuple[str | None,
         old = known[ordinal]
         same = old.label == label
         kept[ordinal] = LabelRevision(ordinal, old.revision + (not same), label, "accepted" if same else "corrected")
-    return ReviewResult(tuple(kept[ordinal] for ordinal in sorted(kept)), len(set(known) - set(kept)))
+    return [kept[ordinal] for ordinal in sorted(kept)]

@@ -211,7 +211,7 @@ def close(name: str, output: Path, give_up: bool, workspace: NamedWorkspace, as_
         raise UsageError(f"The folder of '{output}' does not exist.")
     with open_campaign(workspace, name) as queue:
         if not queue.is_closed():
-            queue.close(None, give_up=give_up)
+            queue.close(give_up=give_up)
         entries = list(queue.entries())
     write_campaign(entries, output)
     tally = tally_of(state_of(entries))

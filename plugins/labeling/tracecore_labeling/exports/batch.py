@@ -12,13 +12,19 @@ import pyarrow as pa
 from tracecore.errors import UsageError, suggestion
 from tracecore_schemas.arrow_tables import last_revisions
 
-__all__ = ["PROVENANCE_COLUMNS", "VALUES", "ExportResult", "LabeledFrame", "classes_of", "labeled_frames"]
+__all__ = ["CLOCK", "PROVENANCE_COLUMNS", "VALUES", "VEHICLE", "ExportResult", "LabeledFrame", "classes_of", "labeled_frames"]
 
 PROVENANCE_COLUMNS = ("labeler", "labeled_at", "tool", "guideline", "qa", "task", "reviewer", "reviewed_at", "tier", "proposed_by")
 """Columns of a label's provenance."""
 
 VALUES = (*PROVENANCE_COLUMNS, "area", "polygon", "crowd", "ignore", "score", "track", "attributes")
 """Columns besides the geometry that a format may support."""
+
+CLOCK = 10**15
+"""Least log time, ns, that is a time; smaller values (times before 1970-01-12) are numbers of frames or files."""
+
+VEHICLE = "vehicle"
+"""Name of the vehicle's coordinate frame."""
 
 _NEEDED = {"drive", "sensor", "timestamp_ns", "frame_id", "label_id", "revision", "geometry"}
 
@@ -66,6 +72,13 @@ class ExportResult:
     def leave_out(self, what: str) -> None:
         """Count a label as unsupported."""
         self.left_out[what] = self.left_out.get(what, 0) + 1
+
+    def supported(self, frame: LabeledFrame, geometries: Collection[str]) -> list[Mapping[str, Any]]:
+        """Return the labels of a frame with one of the geometries; count the others as unsupported."""
+        for label in frame.labels:
+            if label["geometry"] not in geometries:
+                self.leave_out(label["geometry"])
+        return [label for label in frame.labels if label["geometry"] in geometries]
 
 
 def labeled_frames(table: pa.Table) -> list[LabeledFrame]:

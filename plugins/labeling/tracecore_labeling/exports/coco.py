@@ -25,10 +25,7 @@ def export_coco(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for image_id, frame in enumerate(frames, start=1):
-        objects = [label for label in frame.labels if label["geometry"] in _OBJECTS]
-        for label in frame.labels:
-            if label["geometry"] not in _OBJECTS:
-                written.leave_out(label["geometry"])
+        objects = written.supported(frame, _OBJECTS)
         if not objects and not frame.empty:
             continue
         named: dict[str, Any] = {"id": image_id, "file_name": f"{frame.drive}/{frame.timestamp_ns}", "width": frame.width, "height": frame.height}

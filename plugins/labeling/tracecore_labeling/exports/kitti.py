@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tracecore_labeling.exports.batch import ExportResult, LabeledFrame
+from tracecore_labeling.exports.batch import CLOCK, VEHICLE, ExportResult, LabeledFrame
 from tracecore_labeling.imports.kitti import NO_BOX, NO_CUBOID, upright
 from tracecore_schemas.kinds import DONT_CARE
 from tracecore_schemas.refs import frame_ref
 
 __all__ = ["export_kitti"]
 
-_VEHICLE = "vehicle"
 _CAMERA = re.compile(r"image_[0-9]+")
-_CLOCK = 10**15  # smaller values (times before 1970-01-12) are file numbers
 _UNKNOWN = {"truncated": "-1", "occluded": "-1", "alpha": "-10"}
 
 Label = Mapping[str, Any]
@@ -37,7 +35,7 @@ def export_kitti(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
         folder = path / quote(frame.drive, safe="") / "label_2"
         folder.mkdir(parents=True, exist_ok=True)
         # the stem is the frame number of a KITTI set or the log time, else the percent-encoded frame ref
-        numbered = frame.timestamp_ns >= _CLOCK or _CAMERA.fullmatch(frame.sensor) is not None
+        numbered = frame.timestamp_ns >= CLOCK or _CAMERA.fullmatch(frame.sensor) is not None
         stem = f"{frame.timestamp_ns:06d}" if numbered else quote(frame_ref(frame.drive, frame.sensor, frame.timestamp_ns), safe="")
         (folder / f"{stem}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         written.files += 1
@@ -49,7 +47,7 @@ def _lines(frame: LabeledFrame, written: ExportResult) -> Iterator[str]:
     alone: list[tuple[Label, tuple[float, ...]]] = []
     for label in frame.labels:
         if label["geometry"] == "cuboid":
-            kitti = upright(tuple(label["cuboid"])) if label["cuboid_frame"] != _VEHICLE else None
+            kitti = upright(tuple(label["cuboid"])) if label["cuboid_frame"] != VEHICLE else None
             if kitti is None:
                 written.leave_out("cuboid in another frame")
             elif label["track"] is None or label["track"] in cuboids:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tracecore.files import write_durably
-from tracecore_labeling.exports.batch import PROVENANCE_COLUMNS, VALUES, ExportResult, LabeledFrame
+from tracecore_labeling.exports.batch import CLOCK, PROVENANCE_COLUMNS, VALUES, VEHICLE, ExportResult, LabeledFrame
 from tracecore_labeling.imports.openlabel_objects import OUTLINE_OF, SENSOR
 
 __all__ = ["export_openlabel", "openlabel_document"]
@@ -19,10 +19,7 @@ __all__ = ["export_openlabel", "openlabel_document"]
 _TEXTS = ("label_id", *PROVENANCE_COLUMNS)
 _NUMBERS = ("revision", "refusals", "score", "area")
 _FLAGS = ("crowd", "ignore")
-_VEHICLE = "vehicle"
 Label = Mapping[str, Any]
-
-_CLOCK = 10**15  # smaller values (times before 1970-01-12) are frame numbers
 
 
 def export_openlabel(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
@@ -46,7 +43,7 @@ def export_openlabel(frames: Sequence[LabeledFrame], path: Path) -> ExportResult
 def openlabel_document(drive: str, frames: Sequence[LabeledFrame]) -> dict[str, Any]:
     """Return the OpenLABEL document of one drive."""
     times = sorted({frame.timestamp_ns for frame in frames})
-    numbers = {time: time if times[0] >= 0 and times[-1] < _CLOCK else place for place, time in enumerate(times)}
+    numbers = {time: time if times[0] >= 0 and times[-1] < CLOCK else place for place, time in enumerate(times)}
     streams = {frame.sensor: _stream(frame.width, frame.height) for frame in sorted(frames, key=lambda frame: frame.sensor)}
     at: dict[int, list[LabeledFrame]] = defaultdict(list)
     for frame in frames:
@@ -60,7 +57,7 @@ def openlabel_document(drive: str, frames: Sequence[LabeledFrame]) -> dict[str, 
         for label in frame.labels:
             if label["geometry"] == "tag":
                 context = contexts.setdefault(label["category"], _Object(str(len(contexts)), label["category"], label["category"], {}))
-                context.seen(number)
+                context.frames.add(number)
                 listed = {"name": "value", "val": label["value"], "coordinate_system": frame.sensor, "attributes": _attributes_of(label)}
                 entry.setdefault("contexts", {}).setdefault(context.uid, {"context_data": {"text": []}})["context_data"]["text"].append(listed)
                 continue
@@ -68,16 +65,16 @@ def openlabel_document(drive: str, frames: Sequence[LabeledFrame]) -> dict[str, 
             key = (label["track"] or label["label_id"], category)
             own = {"text": [{"name": "track", "val": key[0]}]} if label["track"] is not None else {"boolean": [{"name": "tracked", "val": False}]}
             known = objects.setdefault(key, _Object(str(len(objects)), key[0], category, own))
-            known.seen(number)
+            known.frames.add(number)
             data = entry["objects"].setdefault(known.uid, {"object_data": {}})["object_data"]
             for kind, one in _geometry(frame, label, len(data.get("bbox", ())), several=len(streams) > 1):
                 data.setdefault(kind, []).append(one)
-    systems = {_VEHICLE, *streams}
+    systems = {VEHICLE, *streams}
     systems |= {label["cuboid_frame"] for frame in frames for label in frame.labels if label["cuboid_frame"]}
     return {
         "openlabel": {
             "metadata": {"schema_version": "1.0.0", "name": drive, "drive": drive},
-            "coordinate_systems": {name: {"type": "local_cs" if name == _VEHICLE else "sensor_cs", "parent": ""} for name in sorted(systems)},
+            "coordinate_systems": {name: {"type": "local_cs" if name == VEHICLE else "sensor_cs", "parent": ""} for name in sorted(systems)},
             "streams": streams,
             "objects": {each.uid: each.to_json() for each in objects.values()},
             "contexts": {each.uid: each.to_json() for each in contexts.values()},
@@ -126,9 +123,6 @@ class _Object:
     data: Mapping[str, Any]
     frames: set[int] = field(default_factory=set)
 
-    def seen(self, number: int) -> None:
-        self.frames.add(number)
-
     def to_json(self) -> dict[str, Any]:
         written = {"name": self.name, "type": self.type, "frame_intervals": _intervals(self.frames)}
         return written | ({"object_data": self.data} if self.data else {})
@@ -163,7 +157,7 @@ def _geometry(frame: LabeledFrame, label: Label, place: int, *, several: bool) -
         case "path":
             flat = label["path"]
             points = [value for at in range(0, len(flat), 2) for value in (flat[at], flat[at + 1], 0.0)]
-            yield "poly3d", {"name": "path", "coordinate_system": _VEHICLE, "closed": False, "val": points, "attributes": elsewhere}
+            yield "poly3d", {"name": "path", "coordinate_system": VEHICLE, "closed": False, "val": points, "attributes": elsewhere}
 
 
 def _outlines(frame: LabeledFrame, label: Label, attributes: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -28,10 +28,7 @@ def export_yolo(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
     written = ExportResult(files=1)
     classes = classes_of(frames, ["box2d"])
     for frame in frames:
-        boxes = [label for label in frame.labels if label["geometry"] == "box2d"]
-        for label in frame.labels:
-            if label["geometry"] != "box2d":
-                written.leave_out(label["geometry"])
+        boxes = written.supported(frame, ["box2d"])
         if not boxes and not frame.empty:
             continue
         if boxes and not (frame.width and frame.height):

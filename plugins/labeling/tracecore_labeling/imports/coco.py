@@ -67,7 +67,7 @@ class _Reader:
         self.classes = classes
         self.clip = clip
         self.clipped = 0
-        self.kept_behind: Counter[str] = Counter()
+        self.not_imported: Counter[str] = Counter()
 
     def read(self, document: CocoFile, digest: str) -> LabelFile:
         categories = self.categories(document["categories"], {str(entry["category_id"]) for entry in document["annotations"]})
@@ -86,15 +86,15 @@ class _Reader:
                 left_out.append(found)
             else:
                 labels[image.id].append(found)
-        unknowns = [] if not self.kept_behind else [("other geometries", self.behind())]
-        return LabelFile(self.name, digest, list(images.values()), labels, self.clipped, left_out, unknowns=unknowns)
+        unknowns: list[tuple[str, str]] = []
+        if self.not_imported:
+            listed = ", ".join(f"{what} of {count} labels" for what, count in sorted(self.not_imported.items()))
+            why = f"{self.name} also holds {listed}, which have no place in the label table; their boxes were taken."
+            unknowns.append(("other geometries", why))
+        return LabelFile(self.name, digest, list(images.values()), labels, self.clipped, left_out, unknowns)
 
     def problem(self, found: str) -> UsageError:
         return file_error(self.name, found)
-
-    def behind(self) -> str:
-        listed = ", ".join(f"{what} of {count} labels" for what, count in sorted(self.kept_behind.items()))
-        return f"{self.name} also holds {listed}, which have no place in the label table; their boxes were taken."
 
     def entries(self, entries: Sequence[Mapping[str, Any]], what: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Yield (id, entry) of images, annotations or categories; raises UsageError for a repeated id."""
@@ -150,9 +150,9 @@ class _Reader:
             return box
         boxed = bool(entry.get("bbox"))
         if isinstance(entry.get("segmentation"), dict):
-            self.kept_behind["masks"] += 1
+            self.not_imported["masks"] += 1
         if any(entry.get("keypoints") or ()):
-            self.kept_behind["keypoints"] += 1
+            self.not_imported["keypoints"] += 1
         try:
             provenance = provenance_of(entry, info)
         except ValueError as error:
@@ -173,11 +173,8 @@ class _Reader:
             track=next((str(track) for track in tracks if isinstance(track, int | str) and not isinstance(track, bool) and track != ""), None),
             provenance=provenance,
             attributes={key: as_text(value) for key, value in attributes.items()},
-            task=entry.get("task"),
             reviewer=reviewer if reviewer is not None and is_pseudonym(reviewer) else None,
-            reviewed_at=entry.get("reviewed_at"),
-            tier=entry.get("tier"),
-            proposed_by=entry.get("proposed_by"),
+            **{name: entry.get(name) for name in ("task", "reviewed_at", "tier", "proposed_by")},
         )
 
     def category(self, entry: Mapping[str, Any], categories: Mapping[str, str], what: str) -> str:

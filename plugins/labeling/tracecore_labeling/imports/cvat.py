@@ -44,8 +44,7 @@ _USUAL = {"source": "manual"}
 def read_cvat(path: Path, name: str, digest: str, *, clip: bool = False) -> LabelFile:
     """Read a CVAT file; shapes other than boxes and polygons are left out. Raises UsageError if it is not valid or lists no images.
 
-    Args:
-        clip: whether shapes beyond their image are clipped instead of refused; the box around a rotated box is always clipped.
+    `clip` clips shapes beyond their image instead of refusing them; the box around a rotated box is always clipped.
     """
     try:
         data = path.read_bytes()
@@ -53,7 +52,7 @@ def read_cvat(path: Path, name: str, digest: str, *, clip: bool = False) -> Labe
         root = fromstring(data)  # noqa: S314  # no entities, so nothing expands
     except OSError as error:
         raise UsageError(f"The label file {name} can't be read: {error.strerror or error}.") from error
-    except (expat.ExpatError, SyntaxError, ValueError, LookupError, _EntityFound) as error:  # the last three of encodings that expat lacks
+    except (expat.ExpatError, SyntaxError, ValueError, LookupError) as error:  # the last two also of encodings that expat lacks
         raise UsageError(f"The label file {name} is not valid XML: {error}.") from error
     images: list[LabeledImage] = []
     labels: dict[str, list[FoundLabel]] = defaultdict(list)
@@ -73,15 +72,12 @@ def read_cvat(path: Path, name: str, digest: str, *, clip: bool = False) -> Labe
     return LabelFile(name, digest, images, labels, clipped, [*left_out, *tracked], unstated=unstated)
 
 
-class _EntityFound(Exception):
-    """The file declares XML entities, which could expand without limit."""
-
-
 def _refuse_entities(data: bytes) -> None:
+    """Raise ValueError if the file declares XML entities, which could expand without limit, or ExpatError if it is not XML."""
     parser = expat.ParserCreate()
 
     def refuse(*_: object) -> None:
-        raise _EntityFound("it declares entities")
+        raise ValueError("it declares entities")
 
     parser.EntityDeclHandler = refuse
     parser.Parse(data, True)

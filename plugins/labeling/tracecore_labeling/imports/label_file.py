@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import tracecore as tc
+from tracecore_labeling.label_table import Box, FoundLabel, Ring
 from tracecore_labeling.linking import LabeledImage
-from tracecore_labeling.provenance import NOTHING_KNOWN, Provenance
 from tracecore_schemas.canonical import jcs
 from tracecore_schemas.file_shapes import ShapeError, checked
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
@@ -89,9 +89,6 @@ def as_text(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
-Box = tuple[float, float, float, float]
-Ring = tuple[float, ...]
-
 _DIGITS = 6  # the rounding error of a rotation by 90 degrees is less, px
 
 
@@ -125,47 +122,6 @@ def clip_box(box: Box, size: tuple[int, int], rounding: float) -> tuple[Box, boo
         return box, False
     beyond = max(left - x, top - y, x + width - right, y + height - bottom)
     return (left, top, max(right - left, 0.0), max(bottom - top, 0.0)), beyond > rounding
-
-
-@dataclass(frozen=True, slots=True)
-class FoundLabel:
-    """One label of a file; its geometry (box2d, polygon, cuboid, path or tag) determines which fields are set. Units are px and m.
-
-    Attributes:
-        id: stable id within the file; with the file's digest it determines the label's id.
-        box: x, y, width, height; for a polygon the box around it.
-        area: area of the object, px^2.
-        polygon: rings, each of alternating x and y.
-        crowd: whether a box covers many objects or a region that was not labeled.
-        ignore: whether evaluation counts it neither as an error to detect nor to miss.
-        score: confidence of a label proposed by a model, 0 to 1.
-        cuboid: ten numbers as in OpenLABEL.
-        cuboid_frame: coordinate frame of the cuboid; None for that of its camera.
-        path: alternating x (ahead) and y (left).
-        tier: working or gold.
-    """
-
-    id: str
-    geometry: str = "box2d"
-    category: str | None = None
-    box: Box | None = None
-    area: float | None = None
-    polygon: tuple[Ring, ...] | None = None
-    crowd: bool = False
-    ignore: bool = False
-    score: float | None = None
-    cuboid: tuple[float, ...] | None = None
-    cuboid_frame: str | None = None
-    path: tuple[float, ...] | None = None
-    value: str | None = None
-    track: str | None = None
-    provenance: Provenance = NOTHING_KNOWN
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    task: str | None = None
-    reviewer: str | None = None
-    reviewed_at: str | None = None
-    tier: str | None = None
-    proposed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

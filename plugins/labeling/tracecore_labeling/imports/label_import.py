@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 import tracecore as tc
-from tracecore_labeling.imports.label_file import FoundLabel, LabelFile
-from tracecore_labeling.label_table import Row, empty_row, label_id, label_row, label_table, labels_facet, unknown_provenance
+from tracecore_labeling.imports.label_file import LabelFile
+from tracecore_labeling.label_table import FoundLabel, Row, label_id, label_table, labels_facet, unknown_provenance
 from tracecore_labeling.linking import LINK_COLUMNS, FrameIndex, Linked, RecordedFrame, link, unlinked
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.facets import LABELS_FACET
@@ -22,7 +22,6 @@ __all__ = ["LabelImport", "LinkedFile", "label_rows", "left_out_counts", "number
 _UNLINKED = "labels of images without a recorded frame"
 _OBJECTS = {"box2d", "cuboid", "polygon"}
 _NAMED = 3  # files named in a sentence; for more, only their number
-_COPIED = sorted({each.name for each in fields(FoundLabel)} & {each.name for each in fields(Row)})
 
 
 class LabelImport(tc.Stage):
@@ -174,15 +173,13 @@ def label_rows(batch: LinkedFile) -> Iterator[Row]:
             continue
         found = file.labels.get(image.id, ())
         if image.id not in partly and not any(label.geometry in _OBJECTS for label in found):
-            yield empty_row(frame, label_id(file.digest, f"image:{image.id}"), frame_attributes=image.attributes)
+            yield Row(frame, FoundLabel(label_id(file.digest, f"image:{image.id}"), "none"), frame_attributes=image.attributes)
         shared = _shared_tracks(found)
         for label in found:
-            columns = {name: getattr(label, name) for name in _COPIED}
-            columns["cuboid_frame"] = label.cuboid_frame or (frame.sensor if label.cuboid is not None else None)
+            changed: dict[str, Any] = {"cuboid_frame": label.cuboid_frame or (frame.sensor if label.cuboid is not None else None)}
             if (label.geometry, label.track) in shared:
-                columns |= {"track": None, "attributes": {**label.attributes, "track": str(label.track)}}
-            id_ = label_id(file.digest, label.id)
-            yield label_row(frame, id_, box=label.box, origin=label.provenance, frame_attributes=image.attributes, **columns)
+                changed |= {"track": None, "attributes": {**label.attributes, "track": str(label.track)}}
+            yield Row(frame, replace(label, id=label_id(file.digest, label.id), **changed), frame_attributes=image.attributes)
 
 
 def _unknowns(batches: Sequence[LinkedFile], rows: Sequence[Row], *, recorded: bool, joint: Linked | None) -> Iterator[tuple[str, str]]:
