@@ -17,7 +17,7 @@ from label_plan import Fate, Plan, correction, labels_by
 
 from tracecore.errors import UsageError
 from tracecore_labeling.campaign.clock import WallClock
-from tracecore_labeling.campaign.label import Label, label_json, label_of
+from tracecore_labeling.campaign.label import Label, label_from_json, label_json
 from tracecore_labeling.campaign.queue import Claim, Queue
 
 __all__ = ["Journal", "Worker"]
@@ -155,9 +155,9 @@ class Worker:
         self.journal.intend(id_, what)
         try:
             if what["what"] == "submit":
-                receipt = self.queue.submit(what["task"], what["who"], id_, [label_of(label) for label in what["labels"]])
+                receipt = self.queue.submit(what["task"], what["who"], id_, [label_from_json(label) for label in what["labels"]])
             else:
-                after = [(named, label_of(label)) for named, label in what["after"]]
+                after = [(named, label_from_json(label)) for named, label in what["after"]]
                 receipt = self.queue.review(what["task"], what["who"], id_, what["verdict"], after)
             self.journal.acknowledged(id_, {"seq": receipt.seq, "repeated": receipt.repeated})
         except UsageError as problem:

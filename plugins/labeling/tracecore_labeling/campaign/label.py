@@ -10,7 +10,7 @@ from typing import Any
 from tracecore.errors import UsageError, suggestion
 from tracecore_schemas.canonical import JSON
 
-__all__ = ["GEOMETRIES", "Label", "label_json", "label_of", "read_labels"]
+__all__ = ["GEOMETRIES", "Label", "label_from_json", "label_json", "read_labels"]
 
 GEOMETRIES = ("box2d", "cuboid", "path", "tag")
 """Geometries that a campaign may ask for."""
@@ -63,7 +63,7 @@ def label_json(label: Label) -> dict[str, JSON]:
     return members | ({"attributes": dict(label.attributes)} if label.attributes else {})
 
 
-def label_of(entry: Mapping[str, Any]) -> Label:
+def label_from_json(entry: Mapping[str, Any]) -> Label:
     """Return a label from an entry written by `label_json`, without validation; unknown members are ignored."""
     set_members = {name: entry[name] for name in ("geometry", *_TEXTS) if entry.get(name) is not None}
     numbers: dict[str, Any] = {name: tuple(map(float, entry[name])) for name in _NUMBER_LISTS if entry.get(name) is not None}
@@ -103,7 +103,7 @@ def _read_label(place: int, entry: object, size: tuple[int, int], categories: Se
     _shape(entry, geometry, problem)
     if geometry in {"box2d", "cuboid"} and categories and entry["category"] not in categories:
         raise problem(f"its class is {entry['category']!r}, which the campaign doesn't ask for. {suggestion(entry['category'], categories)}")
-    label = label_of({**entry, "geometry": geometry})
+    label = label_from_json({**entry, "geometry": geometry})
     if label.box is not None:
         x, y, width, height = label.box
         if width <= 0 or height <= 0 or x < 0 or y < 0 or x + width > size[0] + _ROUNDING_PX or y + height > size[1] + _ROUNDING_PX:

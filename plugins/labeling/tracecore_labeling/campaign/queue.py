@@ -9,7 +9,7 @@ from typing import Any
 from tracecore.errors import UsageError
 from tracecore_labeling.campaign.clock import SECOND, format_time
 from tracecore_labeling.campaign.database import CampaignDatabase
-from tracecore_labeling.campaign.label import Label, label_json, label_of
+from tracecore_labeling.campaign.label import Label, label_from_json, label_json
 from tracecore_labeling.campaign.log import Action
 from tracecore_labeling.campaign.state import LabelRevision, Settings, Stage, corrected, frame_json, next_ordinal, share_of, task_id
 from tracecore_labeling.label_table import label_id
@@ -255,7 +255,7 @@ class Queue(CampaignDatabase):
     def _labels(self, task: str) -> list[LabelRevision]:
         """Return the last submitted labels of a task; empty if it was never submitted."""
         detail = self._last_detail(task, Action.SUBMIT) or {"labels": []}
-        return [LabelRevision(each["ordinal"], each["revision"], label_of(each["label"])) for each in detail["labels"]]
+        return [LabelRevision(each["ordinal"], each["revision"], label_from_json(each["label"])) for each in detail["labels"]]
 
     def _claim(self, task: str) -> Claim:
         """Return the claim on a task that is leased."""

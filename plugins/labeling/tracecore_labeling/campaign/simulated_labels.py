@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tracecore_labeling.campaign.label import GEOMETRIES, Label, label_of
+from tracecore_labeling.campaign.label import GEOMETRIES, Label, label_from_json
 from tracecore_labeling.campaign.state import share_of
 from tracecore_labeling.linking import RecordedFrame
 from tracecore_schemas.arrow_tables import last_revisions
@@ -50,7 +50,7 @@ def truth_of(table: pa.Table) -> Truth:
         frame_attributes.setdefault(row["frame_id"], dict(row["frame_attributes"]))
         if row["geometry"] in GEOMETRIES:
             box = None if row["x"] is None else (row["x"], row["y"], row["width"], row["height"])
-            of_frame.append(label_of(row | {"box": box, "attributes": dict(row["attributes"])}))
+            of_frame.append(label_from_json(row | {"box": box, "attributes": dict(row["attributes"])}))
     everything = [label for of_frame in labels.values() for label in of_frame]
     values: dict[str, set[str]] = {}
     for label in everything:

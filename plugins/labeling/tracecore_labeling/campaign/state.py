@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tracecore.errors import UsageError, suggestion
-from tracecore_labeling.campaign.label import GEOMETRIES, Label, label_of
+from tracecore_labeling.campaign.label import GEOMETRIES, Label, label_from_json
 from tracecore_labeling.campaign.log import Action, Entry
 from tracecore_labeling.linking import RecordedFrame
 from tracecore_schemas.canonical import JSON, digest_json, hex_of
@@ -210,7 +210,7 @@ def _free(task: TaskState) -> None:
 
 
 def _revisions(written: Iterable[Mapping[str, Any]]) -> tuple[LabelRevision, ...]:
-    return tuple(LabelRevision(each["ordinal"], each["revision"], label_of(each["label"]), each.get("qa")) for each in written)
+    return tuple(LabelRevision(each["ordinal"], each["revision"], label_from_json(each["label"]), each.get("qa")) for each in written)
 
 
 def frame_json(frame: RecordedFrame) -> dict[str, Any]:

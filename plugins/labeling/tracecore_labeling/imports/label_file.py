@@ -49,7 +49,7 @@ def read_text(path: Path, name: str) -> list[str]:
 
 
 def read_json(path: Path, name: str, shape: TypeAdapter[T], format_: str = "") -> T:
-    """Return a label file's JSON document, validated by `shape`. Raises UsageError if it is not strict JSON of this shape, named by `format_`."""
+    """Return a label file's JSON document. Raises UsageError if it is not strict JSON of the `shape`, which the message calls `format_`."""
     try:
         return checked(shape, loads_strict(path.read_bytes()))
     except StrictJSONError as error:
@@ -61,12 +61,12 @@ def read_json(path: Path, name: str, shape: TypeAdapter[T], format_: str = "") -
 
 
 def file_error(name: str, what: str) -> tc.UsageError:
-    """Return the error for a file that can't be imported."""
+    """Return the error for a label file that can't be imported. `what` is wrong with it, a clause: `it is not UTF-8 text`."""
     return tc.UsageError(f"The label file {name} can't be taken: {what}.")
 
 
 def line_error(name: str, number: int, what: str) -> tc.UsageError:
-    """Return the error for a line of a file; lines count from 1."""
+    """Return the error for a line of a label file, counted from 1. `what` continues a sentence: `has a box without area`."""
     return file_error(name, f"line {number} {what}")
 
 

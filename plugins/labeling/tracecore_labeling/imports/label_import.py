@@ -117,12 +117,14 @@ def number_images(file: LabelFile) -> Linked:
 
 
 def _part(linked: Linked, file: LabelFile) -> Linked:
+    """Return the part of a link of several files that is one file's."""
     mine = {image.id: linked.frames[image.id] for image in file.images if image.id in linked.frames}
     lost = tuple(image.file_name for image in file.images if image.id not in linked.frames)
     return Linked(mine, lost, 0, len(file.images))
 
 
 def _refuse_overlap(batches: Sequence[LinkedFile]) -> None:
+    """Raise UsageError if two files label one frame."""
     owner: dict[str, str] = {}
     for batch in batches:
         for frame in batch.linked.frames.values():
@@ -149,15 +151,10 @@ def _shared_tracks(labels: Sequence[FoundLabel]) -> set[tuple[str, str | None]]:
     return {key for key, count in counted.items() if count > 1}
 
 
-def _repeated(file: LabelFile) -> int:
-    """Return the number of labels that equal another label of their frame."""
-    places = [
-        Counter(
-            (label.geometry, label.category, label.box, label.polygon, label.cuboid, label.cuboid_frame, label.path, label.value) for label in labels
-        )
-        for labels in file.labels.values()
-    ]
-    return sum(counted.total() - len(counted) for counted in places)
+def _repeated(labels: Sequence[FoundLabel]) -> int:
+    """Return the number of labels of one frame that equal another in class and geometry."""
+    places = {(each.geometry, each.category, each.box, each.polygon, each.cuboid, each.cuboid_frame, each.path, each.value) for each in labels}
+    return len(labels) - len(places)
 
 
 def label_rows(batch: LinkedFile) -> Iterator[Row]:
@@ -183,6 +180,7 @@ def label_rows(batch: LinkedFile) -> Iterator[Row]:
 
 
 def _unknowns(batches: Sequence[LinkedFile], rows: Sequence[Row], *, recorded: bool, joint: Linked | None) -> Iterator[tuple[str, str]]:
+    """Yield (what, why) of facts that a label batch lacks. `recorded`: whether there are recorded frames; `joint`: the link of all files as one."""
     files = [batch.file for batch in batches]
     sources = _names(files) if joint is not None else ", ".join(file.name for file in files)
     yield from unknown_provenance(rows, sources, names_left_out=sum(file.names_left_out for file in files))
@@ -195,24 +193,17 @@ def _unknowns(batches: Sequence[LinkedFile], rows: Sequence[Row], *, recorded: b
     left_out = left_out_counts(batches)
     if left_out:
         listed = ", ".join(f"{count} {what}" for what, count in left_out.items())
-        found = sum(file.found for file in files)
-        yield (
-            "labels left out",
-            f"{sum(left_out.values())} of {found} labels of {sources} are left out, and no frame of theirs is stated empty: {listed}.",
-        )
-    repeated = sum(map(_repeated, files))
+        share = f"{sum(left_out.values())} of {sum(file.found for file in files)} labels of {sources}"
+        yield "labels left out", f"{share} are left out, and no frame of theirs is stated empty: {listed}."
+    of_frames = [labels for file in files for labels in file.labels.values()]
+    repeated = sum(map(_repeated, of_frames))
     if repeated:
-        yield (
-            "repeated labels",
-            f"{repeated} labels of {sources} are of the class and place of another of their frame; each has an id of its own, so all are kept.",
-        )
-    tracks = ((labels, _shared_tracks(labels)) for file in files for labels in file.labels.values())
-    untracked = sum((label.geometry, label.track) in shared for labels, shared in tracks for label in labels)
+        why = f"{repeated} labels of {sources} are of the class and place of another of their frame; each has an id of its own, so all are kept."
+        yield "repeated labels", why
+    untracked = sum((label.geometry, label.track) in shared for labels in of_frames for shared in [_shared_tracks(labels)] for label in labels)
     if untracked:
-        yield (
-            "tracks",
-            f"{untracked} labels of {sources} share their track with another of the same frame; a track is of one object, so they are of none.",
-        )
+        why = f"{untracked} labels of {sources} share their track with another of the same frame; a track is of one object, so they are of none."
+        yield "tracks", why
 
 
 def _names(files: Sequence[LabelFile]) -> str:
@@ -221,6 +212,7 @@ def _names(files: Sequence[LabelFile]) -> str:
 
 
 def _unrecorded(batch: LinkedFile) -> Iterator[tuple[str, str]]:
+    """Yield (what, why) for a file whose images are frames made from their numbers."""
     name, linked = batch.file.name, batch.linked
     yield "recorded frames", f"The {linked.images} images that {name} labels are linked to no recorded frames: the input 'frames' was left out."
     if linked.by_index:

@@ -6,7 +6,7 @@ import math
 import re
 import reprlib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,7 +26,6 @@ __all__ = [
     "ObjectReader",
     "Shape",
     "is_recording_vehicle",
-    "label_of",
     "quaternion_of_euler",
     "texts_of",
 ]
@@ -52,7 +51,7 @@ Data = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Frame-independent data of an object or context; `track` is None if untracked or DontCare, `still` has static shapes by kind."""
+    """Frame-independent data of an object or context; `track` is None if untracked or DontCare, `still` has its static shapes by kind."""
 
     category: str
     name: str
@@ -71,43 +70,12 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One geometry of an object in a frame. `id`: its path in the file; `one`: its data."""
+    """One geometry of an object in a frame. `id`: its path in the file; `kind`: `bbox`, `cuboid` …; `one`: its data, as in the file."""
 
     id: str
     kind: str
     stream: str
     one: Data
-
-
-def label_of(shape: Shape, known: Known, common: Mapping[str, str], metadata: Data, streams: Collection[str], **fields: Any) -> FoundLabel:
-    """Return the label of a shape; attributes with a column in the label table become fields.
-
-    Args:
-        common: attributes of the object in the frame.
-        fields: fields of the label derived from the geometry.
-
-    Raises:
-        ValueError: an invalid labeling time or coordinate; the message continues a sentence after the shape's name.
-    """
-    own = shape.one.get("attributes") or {}
-    attributes = {**common, **texts_of(own)}
-    given = {key: attributes.pop(key) for key in _ORIGIN if key in attributes}
-    info = {"labeler": metadata["annotator"]} if metadata.get("annotator") else {}
-    work: dict[str, Any] = {key: attributes.pop(key) for key in _WORK if key in attributes}
-    if "reviewer" in work and not is_pseudonym(work["reviewer"]):
-        del work["reviewer"]
-    work |= _column_attributes(attributes, own)
-    for key in _OURS:
-        attributes.pop(key, None)
-    if attributes.get(SENSOR) in streams:
-        del attributes[SENSOR]
-    work["crowd"] = work.get("crowd", False) or known.category == DONT_CARE
-    origin = provenance_of(info | given, {})
-    label = FoundLabel(id=shape.id, provenance=origin, attributes=attributes, **{"category": known.category, "track": known.track} | work | fields)
-    numbers = (*(label.box or ()), *(label.cuboid or ()), *(each for ring in label.polygon or () for each in ring))
-    if not all(map(math.isfinite, numbers)):
-        raise ValueError("reaches beyond all numbers")
-    return label
 
 
 def _column_attributes(attributes: dict[str, str], own: Data) -> dict[str, Any]:
@@ -200,11 +168,39 @@ class ObjectReader:
         return next((name for name, stream in self.streams.items() if stream.get("type") == "camera"), next(iter(self.streams), "camera"))
 
     def built(self, shape: Shape, known: Known, common: Mapping[str, str], **fields: Any) -> Found:
-        """Return (stream, label) of a shape; raises UsageError if a value is not valid."""
+        """Return (stream, label) of a shape; its attributes with a column in the label table become fields.
+
+        Args:
+            common: attributes of the object in the frame.
+            fields: fields of the label derived from the geometry.
+
+        Raises:
+            UsageError: an invalid labeling time or coordinate.
+        """
+        own = shape.one.get("attributes") or {}
+        attributes = {**common, **texts_of(own)}
+        given = {key: attributes.pop(key) for key in _ORIGIN if key in attributes}
+        info = {"labeler": self.metadata["annotator"]} if self.metadata.get("annotator") else {}
+        work: dict[str, Any] = {key: attributes.pop(key) for key in _WORK if key in attributes}
+        if "reviewer" in work and not is_pseudonym(work["reviewer"]):
+            del work["reviewer"]
+        work |= _column_attributes(attributes, own)
+        for key in _OURS:
+            attributes.pop(key, None)
+        if attributes.get(SENSOR) in self.streams:
+            del attributes[SENSOR]
+        work["crowd"] = work.get("crowd", False) or known.category == DONT_CARE
         try:
-            return shape.stream, label_of(shape, known, common, self.metadata, self.streams, **fields)
+            origin = provenance_of(info | given, {})
         except ValueError as error:
             raise self.problem(f"the {shape.kind} {shape.id} {error}") from error
+        label = FoundLabel(
+            id=shape.id, provenance=origin, attributes=attributes, **{"category": known.category, "track": known.track} | work | fields
+        )
+        numbers = (*(label.box or ()), *(label.cuboid or ()), *(each for ring in label.polygon or () for each in ring))
+        if not all(map(math.isfinite, numbers)):
+            raise self.problem(f"the {shape.kind} {shape.id} reaches beyond all numbers")
+        return shape.stream, label
 
     def labels(self, frame: str, uid: str, known: Known, data: Data) -> Iterator[Found]:
         """Yield (stream, label) of every shape of an object in the frame with this key."""
