@@ -190,4 +190,4 @@ def test_an_object_file_finds_its_image_in_silence_from_whichever_folder_was_lis
     name = listed.replace("image_2/000007.png", "label_2/000007.txt")
     found = link(name, [_image(name, "image_2", index.drives)], index)
     assert len(found.frames) == 1
-    assert found.unlike == ()
+    assert found.differences == ()

@@ -23,10 +23,12 @@ _QUERY = re.compile("[?#]")  # begins the query of a URL
 
 @dataclass(frozen=True, slots=True)
 class NamedImage:
-    """An image as named by a label file, the likeliest name first; `fits` returns whether the file with a number is a candidate.
+    """An image as named by a label file.
 
     Attributes:
+        names: its possible names, the likeliest first.
         any_suffix: whether the names lack the file's suffix.
+        fits: returns whether the file with this number can be the image's.
     """
 
     names: Sequence[str]
@@ -40,13 +42,13 @@ class NameMatch:
 
     Attributes:
         files: number of the matched file.
-        unlike: how the names differ, if they do.
-        open: number of candidates of an ambiguous image.
+        differences: how the names differ, if they do.
+        ambiguous: number of candidates of an image that fits several files.
     """
 
     files: dict[str, int] = field(default_factory=dict)
-    unlike: dict[str, str] = field(default_factory=dict)
-    open: dict[str, int] = field(default_factory=dict)
+    differences: dict[str, str] = field(default_factory=dict)
+    ambiguous: dict[str, int] = field(default_factory=dict)
 
 
 def parts_of(name: str) -> Parts:
@@ -57,6 +59,7 @@ def parts_of(name: str) -> Parts:
 
 
 def _decoded(parts: Parts) -> Parts:
+    """Return the parts percent-decoded, in NFC."""
     return tuple(unicodedata.normalize("NFC", unquote(part)) for part in parts)
 
 
@@ -86,28 +89,31 @@ class FileNames:
         Names with a different folder are accepted only if no image of the label file has the folder of the files.
         """
         found = NameMatch()
-        for place, (said, _) in enumerate(_SPELLINGS):
-            self._pass(images, found, place, said, cut=False, loose=False)
+        for place, (difference, _) in enumerate(_SPELLINGS):
+            self._pass(images, found, place, difference, cut=False, loose=False)
         self._pass(images, found, len(_SPELLINGS) - 1, "with another suffix", cut=True, loose=False)
         if not found.files:
-            for place, (said, _) in enumerate(_SPELLINGS):
-                self._pass(images, found, place, f"in another folder{' and ' if said else ''}{said}", cut=False, loose=True)
+            for place, (difference, _) in enumerate(_SPELLINGS):
+                self._pass(images, found, place, f"in another folder{' and ' if difference else ''}{difference}", cut=False, loose=True)
         return found
 
-    def _pass(self, images: Mapping[str, NamedImage], found: NameMatch, place: int, said: str, *, cut: bool, loose: bool) -> None:
-        """Add the matches of one comparison to `found`: with normalization `place`, and regardless of suffix (`cut`) or folder (`loose`) if set.
+    def _pass(self, images: Mapping[str, NamedImage], found: NameMatch, place: int, difference: str, *, cut: bool, loose: bool) -> None:
+        """Add the matches of one comparison of names to `found`.
 
         Args:
-            `said`: how such names differ, recorded for each match; empty for not at all.
+            place: index in `_SPELLINGS` of the normalization of both names.
+            difference: how names that match differ, recorded for each match; empty for not at all.
+            cut: whether suffixes are ignored.
+            loose: whether other folders are accepted in place of the files' own.
         """
         taken = set(found.files.values())
         chosen: dict[str, tuple[int, str]] = {}
         for id_, image in images.items():
-            if id_ in found.files or id_ in found.open:
+            if id_ in found.files or id_ in found.ambiguous:
                 continue
             name, numbers = next(((name, those) for name in image.names if (those := self._closest(image, name, place, cut, loose))), ("", []))
             if len(numbers) > 1:
-                found.open[id_] = len(numbers)
+                found.ambiguous[id_] = len(numbers)
             elif numbers and numbers[0] not in taken:
                 chosen[id_] = numbers[0], name
         if loose and len({self._beyond(number, name) for number, name in chosen.values()}) > 1:
@@ -115,20 +121,20 @@ class FileNames:
         named = Counter(number for number, _ in chosen.values())
         for id_, (number, _) in chosen.items():
             # Under one spelling, two images of one file are an error of the label file, which the caller reports.
-            if said and named[number] > 1:
-                found.open[id_] = named[number]
+            if difference and named[number] > 1:
+                found.ambiguous[id_] = named[number]
                 continue
             found.files[id_] = number
-            if said:
-                found.unlike[id_] = said
+            if difference:
+                found.differences[id_] = difference
 
     def _beyond(self, number: int, name: str) -> Parts:
-        """Return the leading folders of a name that the file's own name lacks."""
+        """Return the leading folders of a name that the name of the file with this number lacks."""
         parts, file = parts_of(name), self._files[number]
         return parts[: len(parts) - len(file[1:] or file)]
 
     def _closest(self, image: NamedImage, name: str, place: int, cut: bool, loose: bool) -> list[int]:
-        """Return the numbers of the files whose names match best; several if ambiguous."""
+        """Return the numbers of the files whose names match one name of an image best, several if ambiguous; arguments as in `_pass`."""
         spelled = _SPELLINGS[place][1](parts_of(name))
         if cut and not image.any_suffix:
             spelled = without_suffix(spelled)
@@ -145,7 +151,7 @@ class FileNames:
         return numbers
 
     def _index(self, place: int, cut: bool) -> dict[str, list[tuple[int, Parts]]]:
-        """Return (file number, normalized parts) by the last part of the normalized name."""
+        """Return (file number, normalized parts) by the last part of the normalized name; without suffixes if `cut` is set."""
         if (place, cut) not in self._indexes:
             index: dict[str, list[tuple[int, Parts]]] = defaultdict(list)
             for number, parts in self._files.items():

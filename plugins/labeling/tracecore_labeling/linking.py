@@ -83,14 +83,14 @@ class Linked:
     Attributes:
         unmatched: descriptions of images without a recorded frame.
         by_index: number of images linked by number, because the file gives no time.
-        unlike: (name, difference) of images whose recorded file has a different name.
+        differences: (name, difference) of images whose recorded file has a different name.
     """
 
     frames: Mapping[str, RecordedFrame]
     unmatched: tuple[str, ...]
     by_index: int
     images: int
-    unlike: tuple[tuple[str, str], ...] = ()
+    differences: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(slots=True)
@@ -172,11 +172,8 @@ def link(name: str, images: Sequence[LabeledImage], frames: FrameIndex) -> Linke
     is found by file name, and a frame of a log by the last number in the image's name: a log time of the drive if there is such a frame, else a
     position in the drive. If the format numbers frames, `frame` is used: position in a log, number in an image file's name.
 
-    Args:
-        name: name of the label file, for errors.
-
-    Raises:
-        UsageError: no image matches, two images match one frame, an image could be of two sensors, or its size differs from the frame's.
+    Raises UsageError, which names the label file by `name`, if no image matches, two images match one frame, an image could be of two sensors, or
+    its size differs from the frame's.
     """
     linked: dict[str, RecordedFrame] = {}
     owner: dict[str, str] = {}
@@ -213,27 +210,27 @@ def link(name: str, images: Sequence[LabeledImage], frames: FrameIndex) -> Linke
             f"None of the {len(images)} images of {name} matches a recorded frame, {f'the first {_SHOWN}: ' * (len(unmatched) > _SHOWN)}{listed}. "
             f"Recorded drives: {', '.join(sorted(frames.drives)) or 'none'}. An image is linked by 'drive' and 'log_time_ns', else by its file name."
         )
-    unlike = tuple((_name(image), named.unlike[image.id]) for image in images if image.id in named.unlike)
-    return Linked(linked, tuple(unmatched), by_index, len(images), unlike)
+    differences = tuple((_name(image), named.differences[image.id]) for image in images if image.id in named.differences)
+    return Linked(linked, tuple(unmatched), by_index, len(images), differences)
 
 
 def unlinked(name: str, linked: Linked) -> Iterator[tuple[str, str]]:
-    """Yield (what, why) of facts that linking left unknown."""
+    """Yield (what, why) of facts that linking the images of the label file `name` left unknown."""
     if linked.unmatched:
         share = f"{len(linked.unmatched)} of {linked.images} images of {name}"
         yield "frames of labeled images", f"{share} match no recorded frame, so their labels are left out: {listed_names(linked.unmatched)}."
     if linked.by_index:
         how = "by their place in the drive, or by the number of their file"
         yield "time of labeled images", f"{linked.by_index} images of {name} give no log_time_ns and were linked {how}."
-    for how, count in sorted(Counter(how for _, how in linked.unlike).items()):
-        shown = listed_names([image for image, other in linked.unlike if other == how])
+    for how, count in sorted(Counter(how for _, how in linked.differences).items()):
+        shown = listed_names([image for image, other in linked.differences if other == how])
         yield "names of labeled images", f"{count} of {linked.images} images of {name} were linked to a file of that name {how}: {shown}."
 
 
 def _fitting(image: LabeledImage, frames: FrameIndex, named: NameMatch) -> tuple[list[RecordedFrame], bool, str]:
     """Return the candidate frames of an image, one per possible sensor; whether they were found by number; and the reason if there are none."""
-    if image.id in named.open:
-        return [], False, f": its name fits {named.open[image.id]} of them"
+    if image.id in named.ambiguous:
+        return [], False, f": its name fits {named.ambiguous[image.id]} of them"
     called = frames.of_files[named.files[image.id]] if image.id in named.files else frames.by_id.get(unquote(PurePosixPath(image.file_name).name))
     candidates, indexed = ([called], False) if called is not None else _candidates(image, frames)
     if image.sensor is not None:
@@ -273,11 +270,13 @@ def _from_its_folder(drive: str, file: str) -> str:
 
 
 def _last_number(stem: str) -> int | None:
+    """Return the last decimal number in a file's stem; None without one, or if it is too long for a time in nanoseconds."""
     numbers = _NUMBER.findall(stem)
     return int(numbers[-1]) if numbers and len(numbers[-1]) <= _DIGITS else None
 
 
 def _name(image: LabeledImage) -> str:
+    """Return an image's file name for messages, else its drive and time."""
     return image.file_name or f"{image.drive} at {image.log_time_ns}"
 
 

@@ -75,8 +75,7 @@ class Campaign(tc.Stage):
                 "('tracecore label campaign create NAME --frames REF --guideline VERSION', then 'tracecore label close') "
                 "and give the closed campaign in 'paths'."
             )
-        columns = [*FRAME_COLUMNS, "luma", "time_of_day"]
-        table = context.read(self.frames).to_table(columns=columns)
+        table = context.read(self.frames).to_table(columns=[*FRAME_COLUMNS, "luma", "time_of_day"])
         frames = recorded_frames(table)
         reviewed = [context.read(port) for port in (self.gold, self.gold_selection)]
         gold = frozenset(id_ for each in reviewed if each is not None for id_ in each.to_table(columns=["frame_id"])["frame_id"].to_pylist())
@@ -127,9 +126,8 @@ class Campaign(tc.Stage):
             queue.close_file()
         left_out = len(frames) - len(known)
         if left_out:
-            context.unknown(
-                "labels of frames", f"'truth' knows nothing of {left_out} of {len(frames)} frames, so nobody labeled them.", port=self.labels
-            )
+            why = f"'truth' knows nothing of {left_out} of {len(frames)} frames, so nobody labeled them."
+            context.unknown("labels of frames", why, port=self.labels)
         elsewhere = len(truth.labels) - len(known)
         if elsewhere:
             context.unknown("frames of true labels", f"{elsewhere} frames that 'truth' knows are not among those to be labeled.", port=self.labels)
@@ -151,16 +149,14 @@ class Campaign(tc.Stage):
                     raise tc.UsageError(f"Two campaigns label the frame {row.frame.frame_id}, '{name}' is one of them; expected one.")
                 rows.append(row)
             if missing:
-                context.unknown(
-                    "frames of labels",
-                    f"{len(missing)} frames that '{name}' labels are not among the input 'frames' and left out: {listed_names(sorted(missing))}.",
-                    port=self.labels,
-                )
+                why = f"{len(missing)} frames that '{name}' labels are not among the input 'frames' and left out: {listed_names(sorted(missing))}."
+                context.unknown("frames of labels", why, port=self.labels)
         if not rows:
             raise tc.UsageError("The campaigns in 'paths' label none of the frames of the input 'frames': are they of the same drives?")
         return rows
 
     def _unfinished(self, context: tc.Context, states: Sequence[CampaignState], simulated: bool) -> None:
+        """Record unfinished tasks, and campaigns of people that name no labeling tool, as unknowns of the labels."""
         for state in states:
             undone = [task for task in state.tasks.values() if task.stage != Stage.DONE]
             if undone:
@@ -172,13 +168,8 @@ class Campaign(tc.Stage):
 
 
 def _settings(params: Campaign.Params, truth: Truth, seed: int) -> Settings:
-    asked: dict[str, JSON] = {
-        "guideline": params.guideline,
-        "labelers": params.labelers,
-        "review": params.review,
-        "seed": seed,
-        "instructions": params.instructions,
-    }
+    """Return the settings of a simulated campaign."""
+    asked: dict[str, JSON] = {"seed": seed} | params.model_dump(include={"guideline", "labelers", "review", "instructions"})
     return Settings(
         id=hex_of(digest_json(asked))[:16],
         name="simulated",

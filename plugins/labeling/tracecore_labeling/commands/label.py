@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -219,17 +220,7 @@ def export(ref: str, format_: str, output: Path, workspace: NamedWorkspace, as_j
     except OSError as error:
         raise UsageError(f"The labels can't be written to '{output}': {(error.strerror or str(error)).lower()}.") from error
     if as_json:
-        emit_json(
-            {
-                "ref": opened.artifact.ref,
-                "format": format_,
-                "path": str(output),
-                "files": written.files,
-                "labels": written.labels,
-                "left_out": written.left_out,
-                "lost": written.lost,
-            }
-        )
+        emit_json({"ref": opened.artifact.ref, "format": format_, "path": str(output), **asdict(written)})
         return
     values = {f"values of {what}": number for what, number in written.lost.items()}
     left = ", ".join(f"{number} {what}" for what, number in sorted((written.left_out | values).items()))
