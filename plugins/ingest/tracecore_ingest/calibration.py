@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tracecore.geometry import quaternion_matrix
 from tracecore_ingest.errors import Damaged
 
-__all__ = ["VEHICLE_FRAMES", "Calibrations", "CameraModel", "Chain", "FrameTree", "calibrate", "camera_model", "clean_frame", "transforms_of"]
+__all__ = ["VEHICLE_FRAMES", "CameraModel", "Chain", "FrameTree", "calibrate", "camera_model", "clean_frame", "transforms_of"]
 
 VEHICLE_FRAMES = ("vehicle", "ego_vehicle", "ego", "base_link", "base_footprint")
 """Usual names of the vehicle's coordinate frame; the first that occurs in a drive is used."""
@@ -48,17 +48,19 @@ class FrameTree:
     def see(self, topic: str, message: Any) -> None:
         """Add the transforms of a message. Raises Damaged if the message is not a valid transform."""
         for parent, child, matrix in transforms_of(message):
-            known = self.edges.setdefault((parent, child), (matrix, topic))
-            if known[0] is not matrix and not np.array_equal(known[0], matrix):
-                self.moving.add((parent, child))
+            self._add((parent, child), matrix, topic)
 
     def join(self, other: FrameTree) -> None:
         """Add the transforms of another file of the drive."""
         for edge, (matrix, topic) in other.edges.items():
-            known = self.edges.setdefault(edge, (matrix, topic))
-            if not np.array_equal(known[0], matrix):
-                self.moving.add(edge)
+            self._add(edge, matrix, topic)
         self.moving |= other.moving
+
+    def _add(self, edge: tuple[str, str], matrix: Matrix, topic: str) -> None:
+        """Keep the first transform of an edge; a later one that differs marks the edge as moving."""
+        known, _ = self.edges.setdefault(edge, (matrix, topic))
+        if known is not matrix and not np.array_equal(known, matrix):
+            self.moving.add(edge)
 
     def vehicle_frame(self, named: Sequence[str] = VEHICLE_FRAMES) -> str | None:
         """Return the first of the names that occurs as a frame of this drive; None if none does."""
@@ -102,8 +104,7 @@ class FrameTree:
 def transforms_of(message: Any) -> Iterator[tuple[str, str, Matrix]]:
     """Yield (parent, child, 4x4 matrix) of each transform in a FrameTransform, FrameTransforms or TFMessage, decoded to JSON values.
 
-    Raises:
-        Damaged: not a transform, a frame without a name, a zero rotation, or values that are not numbers.
+    Raises Damaged if it is not a transform: a frame without a name, a zero rotation, or values that are not numbers.
     """
     listed = message.get("transforms", [message]) if isinstance(message, dict) else None
     if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
@@ -151,19 +152,10 @@ class CameraModel:
         return (self.frame, self.width, self.height, self.projection) == (other.frame, other.width, other.height, other.projection)
 
 
-@dataclass(frozen=True, slots=True)
-class Calibrations:
-    """Calibration rows of one drive, and its unknowns as (what, why)."""
-
-    rows: tuple[Mapping[str, Any], ...]
-    unknowns: tuple[tuple[str, str], ...]
-
-
 def camera_model(topic: str, time_ns: int, message: Any) -> CameraModel:
     """Return the camera model of a decoded CameraCalibration or CameraInfo; its projection is P, or K with a zero column if P is zeros.
 
-    Raises:
-        Damaged: a matrix of the wrong size, or an invalid image size or frame name.
+    Raises Damaged for a matrix of the wrong size, or an invalid image size or frame name.
     """
     if not isinstance(message, dict):
         raise Damaged("is not a camera calibration: expected an object")
@@ -192,8 +184,8 @@ def calibrate(
     lidars: Mapping[str, str],
     tree: FrameTree,
     vehicle_frames: Sequence[str],
-) -> Calibrations:
-    """Return the calibration rows of a drive, sorted by sensor and time, with its unknowns.
+) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
+    """Return the calibration rows of a drive, sorted by sensor and time, and its unknowns as (what, why).
 
     A camera has a row for each change of its calibration, a LiDAR one row; cameras without calibration have a row if their place is known.
 
@@ -230,7 +222,7 @@ def calibrate(
         if chain.matrix is not None and chain.topics:
             rows.append(_row(drive, sensor, start_ns, clean_frame(cameras[sensor]), chain, sensor))
     rows.sort(key=lambda row: (row["sensor"], row["timestamp_ns"]))
-    return Calibrations(tuple(rows), tuple(unknowns))
+    return rows, list(unknowns)
 
 
 def _row(drive: str, sensor: str, time_ns: int, frame: str, chain: Chain, source: str) -> dict[str, Any]:

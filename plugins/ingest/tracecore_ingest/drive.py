@@ -13,7 +13,7 @@ from tracecore_ingest.calibration import CameraModel, FrameTree
 from tracecore_ingest.errors import LeftOut
 from tracecore_ingest.gnss import Fixes
 from tracecore_ingest.log_index import AttachmentFacts, Log
-from tracecore_ingest.messages import Role
+from tracecore_ingest.messages import SIGNAL_ROLES, Role
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.facets import MEASURED
 
@@ -154,7 +154,7 @@ class Drive:
     @property
     def signals(self) -> list[str]:
         """Topics of its signals, sorted."""
-        return sorted({topic.topic for topic in self.topics if topic.role.heard})
+        return sorted({topic.topic for topic in self.topics if topic.role in SIGNAL_ROLES})
 
     @property
     def lidars(self) -> list[str]:
@@ -189,9 +189,7 @@ class Drive:
             "messages": self.messages,
             "metadata": dict(self.metadata),
             "clock": self.clock,
-            "place": None
-            if bounds is None
-            else {"bounds": {"south": bounds.south, "west": bounds.west, "north": bounds.north, "east": bounds.east}, "fixes": len(self.fixes)},
+            "place": None if bounds is None else {"bounds": bounds._asdict(), "fixes": len(self.fixes)},
             "sensors": list(self.sensors),
             "lidars": list(self.lidars),
             "attachments": [{"name": item.name, "media_type": item.media_type, "size_bytes": item.size_bytes} for item in self.attachments],

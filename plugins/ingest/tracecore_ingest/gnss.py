@@ -6,7 +6,7 @@ import math
 from array import array
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,7 @@ NEAR_NS = 5_000_000_000  # a fix more than 5 s from a frame does not locate it
 AGREES_NS = 60_000_000_000  # log times and GNSS times agree within a minute: receivers may count GPS time (18 s ahead of UTC in 2026) and lag
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(NamedTuple):
     """Bounding box of a drive's fixes, WGS 84 degrees."""
 
     south: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import tracecore as tc
 from tracecore_ingest.camera_images import ImageFacts, encoding_in, measure_image
 from tracecore_ingest.errors import Damaged, quarantine_damaged
-from tracecore_ingest.report import RowCounter, name_drives
+from tracecore_ingest.report import RowCounter, name_drives, write_rows
 from tracecore_schemas.arrow_tables import FRAMES, table_of
 from tracecore_schemas.facets import FRAMES_FACET
 from tracecore_schemas.refs import frame_ref
@@ -36,13 +36,13 @@ class Still:
     facts: ImageFacts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StillDrive:
     """Valid image files of one drive. `stored`: path in the store by the file's digest."""
 
     name: str
-    stills: tuple[Still, ...]
-    stored: dict[str, Path]
+    stills: tuple[Still, ...] = ()
+    stored: dict[str, Path] = field(default_factory=dict)
 
 
 def measure_files(context: tc.Context, files: Sequence[tuple[tc.SourceFile, str, int]]) -> Iterator[Still]:
@@ -130,9 +130,7 @@ class Images(tc.Stage):
             stored = {still.source.digest: context.adopt(still.source, kind="external", name=still.source.name) for still in stills}
             if stills:
                 drives.append(StillDrive(name, stills, stored))
-        seen = RowCounter("frames", "sensor", context, len(drives))
-        rows = seen.through((drive, still_batches(drive)) for drive in drives)
-        context.write(self.frames, pa.RecordBatchReader.from_batches(FRAMES.schema, rows))
+        seen = write_rows(context, self.frames, "frames", [(drive.name, still_batches(drive)) for drive in drives])
         if not drives:
             context.unknown("frames", "no image file could be ingested; what was left out is listed with its reason")
         describe_stills(context, self.frames, drives, seen)

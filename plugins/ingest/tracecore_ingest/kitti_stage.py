@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,10 @@ import pyarrow as pa
 
 import tracecore as tc
 from tracecore_ingest.errors import Damaged, quarantine_damaged
-from tracecore_ingest.image_folders import INDEX, Still, StillDrive, describe_stills, measure_files, still_batches
+from tracecore_ingest.image_folders import INDEX, StillDrive, describe_stills, measure_files, still_batches
 from tracecore_ingest.kitti_files import CALIBRATION, CAMERAS, PATTERNS, VELODYNE, KittiCalibration, KittiFile, read_calibration, read_scan
-from tracecore_ingest.report import CALIBRATIONS_FACET, SWEEPS_FACET, RowCounter, name_drives
-from tracecore_schemas.arrow_tables import CALIBRATIONS, FRAMES, SWEEPS, table_of
+from tracecore_ingest.report import SWEEPS_FACET, RowCounter, describe_calibrations, name_drives, write_rows
+from tracecore_schemas.arrow_tables import CALIBRATIONS, SWEEPS, table_of
 from tracecore_schemas.refs import frame_ref
 
 __all__ = ["CAMERA_FRAME", "Kitti"]
@@ -27,24 +26,19 @@ _SWEEPS_A_BATCH = 32
 
 
 @dataclass(slots=True)
-class _Set:
+class _Set(StillDrive):
     """Files of one object set or raw drive; by frame number `scans`, `calibrations` and the validated `read`.
 
     Attributes:
         images: (file, camera, number) of each image found.
-        stills: the valid images.
-        stored: path in the store by the file's digest.
         lidar: name of the LiDAR's folder.
         dim: number of scans without reflectance.
     """
 
-    name: str
     images: list[tuple[tc.SourceFile, str, int]] = field(default_factory=list)
     scans: dict[int, tc.SourceFile] = field(default_factory=dict)
     calibrations: dict[int, tc.SourceFile] = field(default_factory=dict)
-    stills: tuple[Still, ...] = ()
     read: dict[int, KittiCalibration] = field(default_factory=dict)
-    stored: dict[str, Path] = field(default_factory=dict)
     lidar: str = VELODYNE
     raw: bool = False
     dim: int = 0
@@ -75,32 +69,20 @@ class Kitti(tc.Stage):
     def run(self, context: tc.Context, params: Params) -> None:
         """Validate every file, store the valid ones, and write their rows set by set."""
         sets = [each for each in _sets(context, context.files(self.files)) if len(_validated(context, each))]
-        drives = [StillDrive(each.name, each.stills, each.stored) for each in sets]
-        seen, swept = (RowCounter(noun, "sensor", context, len(sets)) for noun in ("frames", "sweeps"))
-        rows = seen.through((drive, still_batches(drive)) for drive in drives)
-        context.write(self.frames, pa.RecordBatchReader.from_batches(FRAMES.schema, rows))
-        rows = swept.through((each, _sweep_batches(each)) for each in sets)
-        context.write(self.sweeps, pa.RecordBatchReader.from_batches(SWEEPS.schema, rows))
+        seen = write_rows(context, self.frames, "frames", [(each.name, still_batches(each)) for each in sets])
+        swept = write_rows(context, self.sweeps, "sweeps", [(each.name, _sweep_batches(each)) for each in sets])
         calibrated = [row for each in sets for row in _calibration_rows(each, params.lidar_at)]
         context.write(self.calibrations, table_of(CALIBRATIONS, calibrated))
-        describe_stills(context, self.frames, drives, seen)
+        describe_stills(context, self.frames, sets, seen)
         self._describe(context, sets, swept, calibrated, params)
 
     def _describe(self, context: tc.Context, sets: Sequence[_Set], swept: RowCounter, calibrated: Sequence[dict[str, Any]], params: Params) -> None:
+        """Attach the facets of sweeps and calibrations, and record what the files don't say as unknowns."""
         facts = swept.facts("sweeps_by_sensor") | {"sensors": sorted(swept.topics), "points": swept.points}
         context.describe(self.sweeps, SWEEPS_FACET, facts | {"intensity_scales": {sensor: [1.0] for sensor in swept.topics}})
-        context.describe(
-            self.calibrations,
-            CALIBRATIONS_FACET,
-            {
-                "calibrations": len(calibrated),
-                "drives": {each.name: sum(row["drive"] == each.name for row in calibrated) for each in sets},
-                "sensors": sorted({row["sensor"] for row in calibrated}),
-                "with_projection": sum(row.get("projection") is not None for row in calibrated),
-                "with_place": len(calibrated),
-                "vehicle_frames": {row["drive"]: VELODYNE if params.lidar_at is None else "vehicle" for row in calibrated},
-            },
-        )
+        counts = {each.name: sum(row["drive"] == each.name for row in calibrated) for each in sets}
+        vehicle = VELODYNE if params.lidar_at is None else "vehicle"
+        describe_calibrations(context, self.calibrations, calibrated, counts, {row["drive"]: vehicle for row in calibrated})
         if not sets:
             context.unknown("frames", "no KITTI file could be ingested; what was left out is listed with its reason")
             return
@@ -169,27 +151,26 @@ def _validated(context: tc.Context, found: _Set) -> _Set:
 
 
 def _sweep_batches(found: _Set) -> Iterator[pa.RecordBatch]:
-    rows: list[dict[str, Any]] = []
-    for index, (number, file) in enumerate(sorted(found.scans.items())):
-        points = read_scan(found.stored[file.digest])
-        rows.append(
-            {
-                "drive": found.name,
-                "sensor": found.lidar,
-                "timestamp_ns": number,
-                "sweep_id": frame_ref(found.name, found.lidar, number),
-                "index": index,
-                "points": len(points),
-                "frame": VELODYNE,
-                "clock": INDEX,
-                "drive_log": file.digest,
-                "data": points.tobytes(),
-            }
-        )
-        if len(rows) == _SWEEPS_A_BATCH:
-            yield from table_of(SWEEPS, rows).to_batches()
-            rows = []
-    if rows:
+    """Yield a set's LiDAR sweeps, sorted by number, in batches of 32."""
+    scans = list(enumerate(sorted(found.scans.items())))
+    for start in range(0, len(scans), _SWEEPS_A_BATCH):
+        rows: list[dict[str, Any]] = []
+        for index, (number, file) in scans[start : start + _SWEEPS_A_BATCH]:
+            points = read_scan(found.stored[file.digest])
+            rows.append(
+                {
+                    "drive": found.name,
+                    "sensor": found.lidar,
+                    "timestamp_ns": number,
+                    "sweep_id": frame_ref(found.name, found.lidar, number),
+                    "index": index,
+                    "points": len(points),
+                    "frame": VELODYNE,
+                    "clock": INDEX,
+                    "drive_log": file.digest,
+                    "data": points.tobytes(),
+                }
+            )
         yield from table_of(SWEEPS, rows).to_batches()
 
 

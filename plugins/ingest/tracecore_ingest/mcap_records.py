@@ -31,7 +31,6 @@ __all__ = [
     "chunk_content",
     "inner_records",
     "parse",
-    "read_chunk",
     "read_record",
     "record_name",
 ]
@@ -256,11 +255,6 @@ def inner_records(content: bytes, chunk_at: int) -> Iterator[Inner]:
             raise Damaged(f"the Chunk at byte {chunk_at} holds a {record_name(opcode)}, which no chunk may hold")
         yield opcode, at, start, start + length
         at = start + length
-
-
-def read_chunk(file: IO[bytes], offset: int) -> bytes:
-    """Return the decompressed content of the chunk at an offset of a file already verified."""
-    return chunk_content(read_record(file, offset))[1]
 
 
 def read_record(file: IO[bytes], offset: int) -> Raw:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
-
-import pyarrow as pa
+from typing import Any
 
 import tracecore as tc
 from tracecore.errors import suggestion
@@ -13,10 +13,18 @@ from tracecore_ingest.calibration import VEHICLE_FRAMES, calibrate
 from tracecore_ingest.drive import Drive
 from tracecore_ingest.drive_files import SUFFIXES, WAL, is_drive_file
 from tracecore_ingest.drive_tables import frame_batches, signal_batches, sweep_batches
-from tracecore_ingest.report import RowCounter, describe_calibrations, describe_drives, describe_frames, describe_signals, describe_sweeps
+from tracecore_ingest.report import (
+    describe_calibrations,
+    describe_drives,
+    describe_frames,
+    describe_signals,
+    describe_sweeps,
+    describe_turned_images,
+    write_rows,
+)
 from tracecore_ingest.ros_bags import METADATA
 from tracecore_ingest.validate import validate_drives
-from tracecore_schemas.arrow_tables import CALIBRATIONS, FRAMES, SIGNALS, SWEEPS, table_of
+from tracecore_schemas.arrow_tables import CALIBRATIONS, table_of
 from tracecore_schemas.facets import DRIVE_FACET
 from tracecore_schemas.refs import artifact_ref
 
@@ -66,26 +74,26 @@ class Mcap(tc.Stage):
         _refuse_unknown_topics(drives, params)
         for drive in drives:
             _adopt(context, drive)
-        total = len(drives)
-        frames, signals = RowCounter("frames", "sensor", context, total), RowCounter("messages", "topic", context, total)
-        rows = frames.through((drive, frame_batches(drive, params.sensors)) for drive in drives)
-        context.write(self.frames, pa.RecordBatchReader.from_batches(FRAMES.schema, rows))
-        rows = signals.through((drive, signal_batches(drive, params.topics)) for drive in drives)
-        context.write(self.signals, pa.RecordBatchReader.from_batches(SIGNALS.schema, rows))
-        sweeps = RowCounter("sweeps", "sensor", context, total)
-        rows = sweeps.through((drive, sweep_batches(drive, params.lidars)) for drive in drives)
-        context.write(self.sweeps, pa.RecordBatchReader.from_batches(SWEEPS.schema, rows))
+        frames = write_rows(context, self.frames, "frames", [(drive.name, frame_batches(drive, params.sensors)) for drive in drives])
+        signals = write_rows(context, self.signals, "messages", [(drive.name, signal_batches(drive, params.topics)) for drive in drives])
+        sweeps = write_rows(context, self.sweeps, "sweeps", [(drive.name, sweep_batches(drive, params.lidars)) for drive in drives])
         named = VEHICLE_FRAMES if params.vehicle_frame is None else (params.vehicle_frame,)
-        calibrated = {
-            drive.name: calibrate(drive.name, drive.start_ns or 0, drive.models, drive.camera_frames, drive.lidar_frames, drive.tree, named)
-            for drive in drives
-        }
-        context.write(self.calibrations, table_of(CALIBRATIONS, (row for each in calibrated.values() for row in each.rows)))
+        calibrated: list[dict[str, Any]] = []
+        unknowns: list[tuple[str, str]] = []
+        for drive in drives:
+            rows, found = calibrate(drive.name, drive.start_ns or 0, drive.models, drive.camera_frames, drive.lidar_frames, drive.tree, named)
+            calibrated += rows
+            unknowns += found
+        context.write(self.calibrations, table_of(CALIBRATIONS, calibrated))
         describe_drives(context, drives)
         describe_frames(context, self.frames, drives, frames, params.sensors)
         describe_signals(context, self.signals, drives, signals, params.topics)
         describe_sweeps(context, self.sweeps, drives, sweeps, params.lidars)
-        describe_calibrations(context, self.calibrations, drives, calibrated, named)
+        vehicles = {drive.name: drive.tree.vehicle_frame(named) for drive in drives if drive.tree.edges}
+        describe_calibrations(context, self.calibrations, calibrated, Counter(row["drive"] for row in calibrated), vehicles)
+        describe_turned_images(context, self.calibrations, drives, calibrated)
+        for what, why in unknowns:
+            context.unknown(what, why, port=self.calibrations)
 
     def _members(self, context: tc.Context) -> list[tc.SourceFile]:
         members = context.members(self.logs)

@@ -36,7 +36,6 @@ __all__ = [
     "read_json",
     "ros_name",
     "ros_reader",
-    "ros_text",
 ]
 
 
@@ -166,8 +165,7 @@ def _protobuf_readable(name: str, data: bytes) -> bool:
 def protobuf_json(message: Any) -> JsonMessage:
     """Return a protobuf message as JSON: fields by proto name, 64-bit integers as numbers, bytes as base64, enum values by name.
 
-    Raises:
-        Damaged: a value that JSON can't represent, such as a time stamp beyond the year 9999.
+    Raises Damaged for a value that JSON can't represent, such as a time stamp beyond the year 9999.
     """
     rewriting = JsonRewriter()
     with damage_where(f"is not a valid {message.DESCRIPTOR.full_name}", ValueError, TypeError, SerializeToJsonError):
@@ -283,9 +281,3 @@ def _ros_reader(name: str, encoding: str, definition: bytes) -> RosReader | None
     except Exception:  # noqa: BLE001  # a parser of foreign definitions may raise anything; the definition is then unusable
         return None
     return RosReader(name, store)
-
-
-def ros_text(schema: layout.Schema) -> Callable[[bytes], JsonMessage] | None:
-    """Return a function that converts a schema's messages to JSON; None if its definition can't be read."""
-    read = ros_reader(schema)
-    return None if read is None else lambda data: read.json(read(data))

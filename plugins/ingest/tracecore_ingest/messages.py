@@ -22,10 +22,10 @@ from tracecore_ingest.message_decoders import (
     read_json,
     ros_name,
     ros_reader,
-    ros_text,
 )
 
 __all__ = [
+    "SIGNAL_ROLES",
     "Dialect",
     "Role",
     "bytes_of",
@@ -82,7 +82,7 @@ def bytes_of(message: Any, name: str, kind: str) -> bytes:
 
 
 class Role(StrEnum):
-    """The kind of data in a channel's messages. Calibrations and transforms are also written to the signals table."""
+    """The kind of data in a channel's messages."""
 
     FRAME = "frame"
     SWEEP = "sweep"
@@ -91,10 +91,9 @@ class Role(StrEnum):
     SIGNAL = "signal"
     UNDECODED = "undecoded"
 
-    @property
-    def heard(self) -> bool:
-        """Whether the messages are written to the signals table."""
-        return self in (Role.SIGNAL, Role.CALIBRATION, Role.TRANSFORM)
+
+SIGNAL_ROLES = (Role.SIGNAL, Role.CALIBRATION, Role.TRANSFORM)
+"""Roles of the messages that are written to the signals table."""
 
 
 class Dialect(StrEnum):
@@ -209,7 +208,7 @@ def signal_reader(channel: layout.Channel, schema: layout.Schema | None) -> Call
             return lambda data: protobuf_json(read(data))
         case Dialect.ROS:
             assert schema is not None
-            reader = ros_text(schema)
+            reader = ros_reader(schema)
             assert reader is not None
-            return reader
+            return lambda data: reader.json(reader(data))
     return read_json

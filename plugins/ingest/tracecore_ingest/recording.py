@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tracecore_ingest.log_index import UNCHUNKED, ChannelIndex, Log
-from tracecore_ingest.mcap_records import HEAD, MESSAGE, read_chunk, read_record
+from tracecore_ingest.mcap_records import HEAD, MESSAGE, chunk_content, read_record
 from tracecore_ingest.sqlite_reader import read_rows
 
-__all__ = ["Portion", "Recording", "TopicMessages", "channel_key", "fetch", "portions"]
+__all__ = ["Portion", "Recording", "TopicMessages", "channel_key", "column_of", "fetch", "portions"]
 
 _CHANNELS = 16  # bits of a channel id in MCAP
+Whole = npt.NDArray[np.int64]
 
 
 def channel_key(file: int, channel: int) -> int:
@@ -35,13 +35,13 @@ class TopicMessages:
     """
 
     topic: str
-    files: npt.NDArray[np.int64]
-    channels: npt.NDArray[np.int64]
-    ordinals: npt.NDArray[np.int64]
-    times: npt.NDArray[np.int64]
-    chunks: npt.NDArray[np.int64]
-    offsets: npt.NDArray[np.int64]
-    sizes: npt.NDArray[np.int64]
+    files: Whole
+    channels: Whole
+    ordinals: Whole
+    times: Whole
+    chunks: Whole
+    offsets: Whole
+    sizes: Whole
 
     def __len__(self) -> int:
         return len(self.times)
@@ -62,23 +62,17 @@ class Recording:
         """Return the messages of a topic in order of time, without those at `skipped` positions (by channel key)."""
         parts = [(key, channel) for key, channel in self.used() if channel.channel.topic == topic and key in channel_keys]
 
-        def column(values: list[array[int]]) -> npt.NDArray[np.int64]:
-            return np.concatenate([np.asarray(value).astype(np.int64) for value in values]) if values else np.empty(0, np.int64)
+        def column(name: str) -> Whole:
+            return np.concatenate([np.empty(0, np.int64), *(np.asarray(getattr(channel, name)).astype(np.int64) for _, channel in parts)])
 
-        times = column([channel.times for _, channel in parts])
-        chunks = column([channel.chunks for _, channel in parts])
-        offsets = column([channel.offsets for _, channel in parts])
-        sizes = column([channel.sizes for _, channel in parts])
-        channels = np.repeat(np.asarray([key for key, _ in parts], dtype=np.int64), [len(channel) for _, channel in parts])
+        columns = {name: column(name) for name in ("times", "chunks", "offsets", "sizes")}
+        columns["channels"] = np.repeat(np.asarray([key for key, _ in parts], dtype=np.int64), [len(channel) for _, channel in parts])
+        columns["files"] = columns["channels"] >> _CHANNELS
         taken = [np.isin(np.arange(len(channel)), [*skipped.get(key, ())], invert=True) for key, channel in parts]
-        ordinals = np.concatenate([np.cumsum(each) - 1 for each in taken]) if parts else np.empty(0, np.int64)
-        files = channels >> _CHANNELS
-        order = np.lexsort((offsets, chunks, files, times))
-        order = order[np.concatenate(taken)[order]] if parts else order
-        return TopicMessages(topic, files[order], channels[order], ordinals[order], times[order], chunks[order], offsets[order], sizes[order])
-
-
-Whole = npt.NDArray[np.int64]
+        columns["ordinals"] = np.concatenate([np.empty(0, np.int64), *(np.cumsum(each) - 1 for each in taken)])
+        order = np.lexsort([columns[name] for name in ("offsets", "chunks", "files", "times")])
+        order = order[np.concatenate([np.empty(0, bool), *taken])[order]]
+        return TopicMessages(topic, **{name: values[order] for name, values in columns.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +85,11 @@ class Portion:
 
     def __len__(self) -> int:
         return self.stop - self.start
+
+
+def column_of(group: Sequence[Portion], name: str) -> Whole:
+    """Return a column of `TopicMessages` for the messages of a group, in the group's order."""
+    return np.concatenate([getattr(portion.place, name)[portion.start : portion.stop] for portion in group])
 
 
 def portions(places: Sequence[TopicMessages], limit_bytes: int, limit_messages: int) -> Iterator[list[Portion]]:
@@ -119,10 +118,7 @@ def portions(places: Sequence[TopicMessages], limit_bytes: int, limit_messages: 
 
 def fetch(recording: Recording, group: Sequence[Portion]) -> list[bytes]:
     """Return the data of a group's messages, in the group's order."""
-    files, chunks, offsets, sizes = (
-        np.concatenate([getattr(portion.place, column)[portion.start : portion.stop] for portion in group])
-        for column in ("files", "chunks", "offsets", "sizes")
-    )
+    files, chunks, offsets, sizes = (column_of(group, name) for name in ("files", "chunks", "offsets", "sizes"))
     found: list[bytes] = [b""] * len(files)
     for number in np.unique(files).tolist():
         wanted = np.flatnonzero(files == number)
@@ -148,7 +144,7 @@ def _read(path: Path, chunks: Whole, offsets: Whole, sizes: Whole) -> list[bytes
                 for i in run.tolist():
                     found[i] = read_record(file, int(offsets[i])).body[MESSAGE.size :]
                 continue
-            content = read_chunk(file, chunk)
+            _, content = chunk_content(read_record(file, chunk))
             starts = (offsets[run] + (HEAD.size + MESSAGE.size)).tolist()
             for i, start, size in zip(run.tolist(), starts, sizes[run].tolist(), strict=True):
                 found[i] = content[start : start + size]

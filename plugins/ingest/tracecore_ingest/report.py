@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 import tracecore as tc
-from tracecore_ingest.calibration import Calibrations
 from tracecore_ingest.drive import Drive
+from tracecore_ingest.gnss import Bounds
 from tracecore_ingest.lidar_sweeps import full_scale
-from tracecore_ingest.messages import Role
+from tracecore_ingest.messages import SIGNAL_ROLES, Role
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.facets import FRAMES_FACET
 
@@ -28,7 +28,9 @@ __all__ = [
     "describe_frames",
     "describe_signals",
     "describe_sweeps",
+    "describe_turned_images",
     "name_drives",
+    "write_rows",
 ]
 
 _NAMED = 20  # drives of one sentence; the facet lists all
@@ -44,23 +46,10 @@ SWEEPS_FACET = tc.FacetSpec("tracecore_sweeps", _rows_of_drives("sweep"), __pack
 CALIBRATIONS_FACET = tc.FacetSpec("tracecore_calibrations", _rows_of_drives("calibration"), __package__)
 
 
-class _Named(Protocol):
-    """Any drive with a name."""
-
-    @property
-    def name(self) -> str:
-        """The drive's name."""
-
-
 class RowCounter:
-    """Counts a table's rows by drive and by the column `topic_column` while batches are written.
+    """Counts of a table's rows by drive and by topic, with their time span. `noun`: what a row is, plural (`frames`)."""
 
-    Args:
-        noun: what a row is, plural (`frames`).
-        total: number of drives, for progress.
-    """
-
-    def __init__(self, noun: str, topic_column: str, context: tc.Context, total: int) -> None:
+    def __init__(self, noun: str) -> None:
         self.noun = noun
         self.drives: Counter[str] = Counter()
         self.topics: Counter[str] = Counter()
@@ -68,22 +57,11 @@ class RowCounter:
         self.points = 0
         self.first_ns: int | None = None
         self.last_ns: int | None = None
-        self._topic_column = topic_column
-        self._context = context
-        self._total = total
 
-    def through(self, drives: Iterable[tuple[_Named, Iterator[pa.RecordBatch]]]) -> Iterator[pa.RecordBatch]:
-        """Yield the batches of (drive, batches) unchanged, counting their rows and reporting progress."""
-        for done, (drive, batches) in enumerate(drives):
-            self._context.progress(done, self._total, f"{self.noun} of {drive.name}")
-            for batch in batches:
-                self._count(drive.name, batch)
-                yield batch
-        self._context.progress(self._total, self._total, self.noun)
-
-    def _count(self, drive: str, batch: pa.RecordBatch) -> None:
+    def count(self, drive: str, batch: pa.RecordBatch) -> None:
+        """Add the rows of a drive's batch."""
         self.drives[drive] += batch.num_rows
-        for entry in pc.value_counts(batch[self._topic_column]).to_pylist():
+        for entry in pc.value_counts(batch["topic" if "topic" in batch.schema.names else "sensor"]).to_pylist():
             self.topics[entry["values"]] += entry["counts"]
         if "latitude" in batch.schema.names and batch["latitude"].null_count:
             self.unplaced[drive] += batch["latitude"].null_count
@@ -102,6 +80,23 @@ class RowCounter:
             "start_ns": None if self.first_ns is None else str(self.first_ns),
             "end_ns": None if self.last_ns is None else str(self.last_ns),
         }
+
+
+def write_rows(context: tc.Context, port: tc.Output, noun: str, drives: Sequence[tuple[str, Iterator[pa.RecordBatch]]]) -> RowCounter:
+    """Write a table from (name, record batches) of each drive, report progress, and return the counts of the rows. `noun`: as in `RowCounter`."""
+    counter = RowCounter(noun)
+
+    def counted() -> Iterator[pa.RecordBatch]:
+        for done, (drive, batches) in enumerate(drives):
+            context.progress(done, len(drives), f"{noun} of {drive}")
+            for batch in batches:
+                counter.count(drive, batch)
+                yield batch
+        context.progress(len(drives), len(drives), noun)
+
+    assert port.table is not None  # the outputs of ingest stages are tables
+    context.write(port, pa.RecordBatchReader.from_batches(port.table.schema, counted()))
+    return counter
 
 
 def describe_drives(context: tc.Context, drives: Sequence[Drive]) -> None:
@@ -134,7 +129,7 @@ def describe_drives(context: tc.Context, drives: Sequence[Drive]) -> None:
 
 def describe_frames(context: tc.Context, port: tc.Output, drives: Sequence[Drive], seen: RowCounter, sensors: Sequence[str] | None) -> None:
     """Attach the frames facet to the output and record unknown times and places. `sensors`: camera topics asked for; None for all."""
-    facts = seen.facts("frames_by_sensor") | _left_out(drives, Role.FRAME, sensors)
+    facts = seen.facts("frames_by_sensor") | _left_out(drives, {Role.FRAME}, sensors)
     with_cameras = [drive for drive in drives if drive.cameras and (sensors is None or not set(drive.cameras).isdisjoint(sensors))]
     without = {drive.name: list(drive.cameras) for drive in with_cameras if not seen.drives[drive.name]}
     if without:
@@ -150,7 +145,7 @@ def describe_frames(context: tc.Context, port: tc.Output, drives: Sequence[Drive
 
 def describe_signals(context: tc.Context, port: tc.Output, drives: Sequence[Drive], heard: RowCounter, topics: Sequence[str] | None) -> None:
     """Attach the signals facet to the output and record which drives have NaN or infinities."""
-    context.describe(port, SIGNALS_FACET, heard.facts("topics") | _left_out(drives, Role.SIGNAL, topics))
+    context.describe(port, SIGNALS_FACET, heard.facts("topics") | _left_out(drives, SIGNAL_ROLES, topics))
     inexact = [drive for drive in drives if drive.inexact and heard.drives[drive.name]]
     if inexact:
         count = sum(drive.inexact.total() for drive in inexact)
@@ -160,7 +155,7 @@ def describe_signals(context: tc.Context, port: tc.Output, drives: Sequence[Driv
 
 def describe_sweeps(context: tc.Context, port: tc.Output, drives: Sequence[Drive], swept: RowCounter, lidars: Sequence[str] | None) -> None:
     """Attach the sweeps facet to the output and record missing intensity and LiDAR topics not decoded."""
-    facts = swept.facts("sweeps_by_sensor") | _left_out(drives, Role.SWEEP, lidars)
+    facts = swept.facts("sweeps_by_sensor") | _left_out(drives, {Role.SWEEP}, lidars)
     facts["sensors"] = sorted(swept.topics)
     facts["points"] = swept.points
     scales: dict[str, set[float]] = {}
@@ -182,38 +177,35 @@ def describe_sweeps(context: tc.Context, port: tc.Output, drives: Sequence[Drive
 
 
 def describe_calibrations(
-    context: tc.Context, port: tc.Output, drives: Sequence[Drive], calibrated: Mapping[str, Calibrations], vehicle_frames: Sequence[str]
+    context: tc.Context, port: tc.Output, rows: Sequence[Mapping[str, Any]], drives: Mapping[str, int], vehicle_frames: Mapping[str, str | None]
 ) -> None:
-    """Attach the facet of the calibrations (by drive name) to the output, and record their unknowns."""
-    rows = [row for each in calibrated.values() for row in each.rows]
-    by_drive = {name: len(each.rows) for name, each in sorted(calibrated.items()) if each.rows}
-    context.describe(
-        port,
-        CALIBRATIONS_FACET,
-        {
-            "calibrations": len(rows),
-            "drives": by_drive,
-            "sensors": sorted({row["sensor"] for row in rows}),
-            "with_projection": sum(row.get("projection") is not None for row in rows),
-            "with_place": sum(row["to_vehicle"] is not None for row in rows),
-            "vehicle_frames": {drive.name: drive.tree.vehicle_frame(vehicle_frames) for drive in drives if drive.tree.edges},
-        },
-    )
+    """Attach the facet of the calibrations to the output. `drives`: number of rows by drive; `vehicle_frames`: the vehicle's frame by drive."""
+    facts: dict[str, JSON] = {
+        "calibrations": len(rows),
+        "drives": {**drives},
+        "sensors": sorted({row["sensor"] for row in rows}),
+        "with_projection": sum(row.get("projection") is not None for row in rows),
+        "with_place": sum(row["to_vehicle"] is not None for row in rows),
+        "vehicle_frames": {**vehicle_frames},
+    }
+    context.describe(port, CALIBRATIONS_FACET, facts)
+
+
+def describe_turned_images(context: tc.Context, port: tc.Output, drives: Sequence[Drive], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Record for which cameras a projection is that of images before they were turned upright. `rows`: those of the calibrations table."""
     turned = {(drive.name, column.topic) for drive in drives for column in drive.images.values() if any(each > 1 for each in column.orientations)}
     for drive_name, sensor in sorted({(row["drive"], row["sensor"]) for row in rows if row.get("projection") is not None} & turned):
         why = f"drive {drive_name}: images of {sensor} were turned upright by their EXIF orientation; its projection is that of the recorded ones"
         context.unknown("projection", why, port=port)
-    for what, why in (stated for each in calibrated.values() for stated in each.unknowns):
-        context.unknown(what, why, port=port)
 
 
-def _left_out(drives: Sequence[Drive], role: Role, wanted: Sequence[str] | None) -> dict[str, JSON]:
-    """Return `{"left_out": ...}`, the messages of a role left out, by drive, topic and reason; empty if there are none."""
+def _left_out(drives: Sequence[Drive], roles: Collection[Role], topics: Sequence[str] | None) -> dict[str, JSON]:
+    """Return `{"left_out": ...}`, the messages of these roles and topics (None: all) left out, by drive, topic and reason; empty if none were."""
     found: list[JSON] = []
     for drive in drives:
         counts: Counter[str] = Counter()
         for topic in drive.topics:
-            if (topic.role is role or (role is Role.SIGNAL and topic.role.heard)) and (wanted is None or topic.topic in wanted):
+            if topic.role in roles and (topics is None or topic.topic in topics):
                 counts[topic.topic] += topic.messages
         found += [{"drive": drive.name, **each.document(), "of": counts[each.topic]} for each in drive.left_out if each.topic in counts]
     return {"left_out": found} if found else {}
@@ -242,14 +234,9 @@ def name_drives(names: Sequence[str]) -> str:
 
 
 def _bounds(drives: Sequence[Drive]) -> JSON:
+    """Return the bounding box of all fixes of the drives as the member `place` of the frames facet; None without a fix."""
     found = [bounds for drive in drives if (bounds := drive.fixes.bounds()) is not None]
     if not found:
         return None
-    return {
-        "bounds": {
-            "south": min(bounds.south for bounds in found),
-            "west": min(bounds.west for bounds in found),
-            "north": max(bounds.north for bounds in found),
-            "east": max(bounds.east for bounds in found),
-        }
-    }
+    south, west, north, east = zip(*found, strict=True)
+    return {"bounds": Bounds(min(south), min(west), max(north), max(east))._asdict()}
