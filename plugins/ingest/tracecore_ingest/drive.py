@@ -108,24 +108,24 @@ class Drive:
 
     source: SourceFile
     path: Path
-    name: str
-    metadata: Mapping[str, str]
-    clock: str
-    topics: tuple[TopicFacts, ...]
-    start_ns: int | None
-    end_ns: int | None
-    fixes: Fixes
-    images: dict[int, ImageColumn]
-    clouds: dict[str, CloudColumn]
-    models: list[CameraModel]
-    tree: FrameTree
-    attachments: tuple[AttachmentFacts, ...]
-    profile: str
-    library: str
-    inexact: Counter[str]
-    undecoded: Counter[tuple[str, str]]
-    unchecked: int
-    data_section_checked: bool
+    name: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    clock: str = UNSTATED
+    topics: tuple[TopicFacts, ...] = ()
+    start_ns: int | None = None
+    end_ns: int | None = None
+    fixes: Fixes = field(default_factory=Fixes)
+    images: dict[int, ImageColumn] = field(default_factory=dict)
+    clouds: dict[str, CloudColumn] = field(default_factory=dict)
+    models: list[CameraModel] = field(default_factory=list)
+    tree: FrameTree = field(default_factory=FrameTree)
+    attachments: tuple[AttachmentFacts, ...] = ()
+    profile: str = ""
+    library: str = ""
+    inexact: Counter[str] = field(default_factory=Counter)
+    undecoded: Counter[tuple[str, str]] = field(default_factory=Counter)
+    unchecked: int = 0
+    data_section_checked: bool = False
     joined: tuple[Drive, ...] = ()
     bag: tuple[tuple[str, str], ...] = ()
     assumed: tuple[str, ...] = ()
@@ -171,6 +171,10 @@ class Drive:
     def lidar_frames(self) -> dict[str, str]:
         """Coordinate frame by topic of each LiDAR with decoded sweeps."""
         return {topic: column.frame for topic, column in self.clouds.items() if column.sweeps}
+
+    def stated_clock(self) -> str:
+        """Return the clock that the metadata state, else `measured` if the GNSS fixes confirm the log times, else `unstated`."""
+        return self.metadata.get("clock", "").strip() or (MEASURED if self.fixes.confirm_clock() else UNSTATED)
 
     def log_name(self, number: int) -> str:
         """Return the drive log name of the file with this number: `<drive>` for the first (0), then `<drive>.<number>`."""

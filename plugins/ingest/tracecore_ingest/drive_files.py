@@ -42,8 +42,7 @@ def stem_of(path: Path) -> str:
 def readable(context: tc.Context, file: tc.SourceFile, log: tc.SourceFile | None) -> Path:
     """Return the path of a readable drive file: itself, or a copy in the scratch folder that is decompressed or has the write-ahead log merged.
 
-    Raises:
-        Damaged: the file can't be decompressed, or its write-ahead log does not fit it.
+    Raises Damaged if the file can't be decompressed, or its write-ahead log (None without one) does not fit it.
     """
     with file.path.open("rb") as opened:
         packed = opened.read(len(_ZSTD)) == _ZSTD

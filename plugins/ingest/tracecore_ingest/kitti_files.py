@@ -27,8 +27,7 @@ _KINDS = {"F": "f", "I": "i", "U": "u"}
 def read_pcd(data: bytes) -> npt.NDArray[np.float32]:
     """Return the points of a PCD file as (points, 4): x, y, z in m, and `intensity` (0 if absent). Points with NaN coordinates are left out.
 
-    Raises:
-        Damaged: the header is not valid, the layout is not supported, or points are missing.
+    Raises Damaged if the header is not valid, the layout is not supported, or points are missing.
     """
     head: dict[str, list[str]] = {}
     at = 0
@@ -180,8 +179,7 @@ def _square(matrix: Matrix) -> Matrix:
 def read_scan(path: Path) -> npt.NDArray[np.float32]:
     """Return the points of a KITTI `.bin` or PCD scan as (points, 4): x, y, z in m, reflectance 0 to 1 (0 if absent).
 
-    Raises:
-        Damaged: a partial point, a value that is not finite, or a reflectance out of range.
+    Raises Damaged for a partial point, a value that is not finite, or a reflectance out of range.
     """
     data = path.read_bytes()
     if data.lstrip().startswith(PCD):

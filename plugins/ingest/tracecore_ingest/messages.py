@@ -173,14 +173,10 @@ def shows_images(schema: layout.Schema | None) -> bool:
 
 def object_reader(channel: layout.Channel, schema: layout.Schema | None) -> Callable[[bytes], Any]:
     """Return a decoder to objects with fields as attributes, for images and sweeps. Raises Damaged if the recorded schema can't be used."""
-    match dialect_of(channel, schema):
-        case Dialect.PROTOBUF:
-            assert schema is not None
+    match dialect_of(channel, schema), schema:
+        case Dialect.PROTOBUF, layout.Schema():
             return protobuf_reader(channel, schema)
-        case Dialect.ROS:
-            assert schema is not None
-            reader = ros_reader(schema)
-            assert reader is not None
+        case Dialect.ROS, layout.Schema() if (reader := ros_reader(schema)) is not None:
             return reader
     name = type_of(schema)
 
@@ -201,14 +197,10 @@ def _attributes(value: Any) -> Any:
 
 def signal_reader(channel: layout.Channel, schema: layout.Schema | None) -> Callable[[bytes], JsonMessage]:
     """Return a function that decodes a channel's messages to JSON. Raises Damaged if the recorded schema can't be used."""
-    match dialect_of(channel, schema):
-        case Dialect.PROTOBUF:
-            assert schema is not None
+    match dialect_of(channel, schema), schema:
+        case Dialect.PROTOBUF, layout.Schema():
             read = protobuf_reader(channel, schema)
             return lambda data: protobuf_json(read(data))
-        case Dialect.ROS:
-            assert schema is not None
-            reader = ros_reader(schema)
-            assert reader is not None
+        case Dialect.ROS, layout.Schema() if (reader := ros_reader(schema)) is not None:
             return lambda data: reader.json(reader(data))
     return read_json

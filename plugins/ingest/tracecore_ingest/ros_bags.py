@@ -14,12 +14,11 @@ from typing import Any
 
 from tracecore import SourceFile
 from tracecore_ingest.calibration import FrameTree
-from tracecore_ingest.drive import UNSTATED, CloudColumn, Drive, TopicFacts
+from tracecore_ingest.drive import CloudColumn, Drive, TopicFacts
 from tracecore_ingest.drive_files import stem_of
 from tracecore_ingest.errors import Damaged
 from tracecore_ingest.gnss import Fixes
 from tracecore_ingest.recording import channel_key
-from tracecore_schemas.facets import MEASURED
 
 __all__ = ["METADATA", "Bag", "join", "read_bag"]
 
@@ -101,7 +100,6 @@ def join(bag: Bag, parts: Sequence[Drive]) -> Drive:
     first = replace(parts[0], name=name, bag=tuple(_differences(bag, name, parts)))
     if len(parts) == 1:
         return first
-    metadata = {key: value for part in parts for key, value in part.metadata.items()}
     fixes, tree, clouds = Fixes(), FrameTree(), dict[str, CloudColumn]()
     for part in parts:
         fixes.join(part.fixes)
@@ -109,10 +107,9 @@ def join(bag: Bag, parts: Sequence[Drive]) -> Drive:
         for topic, column in part.clouds.items():
             clouds.setdefault(topic, CloudColumn()).join(column)
     times = [time for part in parts for time in (part.start_ns, part.end_ns) if time is not None]
-    return replace(
+    whole = replace(
         first,
-        metadata=metadata,
-        clock=metadata.get("clock", "").strip() or (MEASURED if fixes.confirm_clock() else UNSTATED),
+        metadata={key: value for part in parts for key, value in part.metadata.items()},
         topics=_topics(parts),
         start_ns=min(times, default=None),
         end_ns=max(times, default=None),
@@ -133,6 +130,8 @@ def join(bag: Bag, parts: Sequence[Drive]) -> Drive:
         data_section_checked=all(part.data_section_checked for part in parts),
         joined=tuple(replace(part, name=name) for part in parts),
     )
+    whole.clock = whole.stated_clock()
+    return whole
 
 
 def _topics(parts: Iterable[Drive]) -> tuple[TopicFacts, ...]:

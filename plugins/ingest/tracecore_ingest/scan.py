@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,16 +9,14 @@ import numpy as np
 from mcap import records as layout
 
 from tracecore import SourceFile
-from tracecore_ingest.calibration import CameraModel, FrameTree, camera_model
+from tracecore_ingest.calibration import CameraModel, camera_model
 from tracecore_ingest.camera_images import DECODED, RecordedImage, encoding_in, encoding_of, image_reader, measure_image
-from tracecore_ingest.drive import UNSTATED, CloudColumn, Drive, ImageColumn, TopicFacts
+from tracecore_ingest.drive import CloudColumn, Drive, ImageColumn, TopicFacts
 from tracecore_ingest.drive_files import read_log, stem_of
 from tracecore_ingest.errors import Damaged, Undecoded, gather
-from tracecore_ingest.gnss import Fixes
 from tracecore_ingest.lidar_sweeps import cloud_reader
 from tracecore_ingest.log_index import LATEST, NO_TIME, Log, OnMessage
 from tracecore_ingest.messages import Role, role_of, shows_images, signal_reader, why_undecoded
-from tracecore_schemas.facets import MEASURED
 
 __all__ = ["scan_drive"]
 
@@ -39,25 +36,19 @@ def scan_drive(
         lidars: LiDAR topics to decode; None for all.
         path: file to read instead of the source, such as an unpacked copy.
     """
-    reading = _DriveScan(sensors, lidars)
-    log = read_log(path or source.path, reading.open_channel, progress)
-    return reading.drive(source, log)
+    scan = _DriveScan(Drive(source, path or source.path), sensors, lidars)
+    scan.complete(read_log(scan.drive.path, scan.open_channel, progress))
+    return scan.drive
 
 
 class _DriveScan:
-    """Collects what the messages of one file contain."""
+    """Fills a drive with what the messages of its file contain. `sensors` and `lidars`: topics to decode; None for all."""
 
-    def __init__(self, sensors: Sequence[str] | None, lidars: Sequence[str] | None) -> None:
+    def __init__(self, drive: Drive, sensors: Sequence[str] | None, lidars: Sequence[str] | None) -> None:
+        self.drive = drive
         self._sensors = sensors
         self._lidars = lidars
-        self._fixes = Fixes()
-        self._images: dict[int, ImageColumn] = {}
-        self._clouds: dict[str, CloudColumn] = {}
         self._named: set[tuple[str, int]] = set()
-        self._models: list[CameraModel] = []
-        self._tree = FrameTree()
-        self._inexact: Counter[str] = Counter()
-        self._undecoded: Counter[tuple[str, str]] = Counter()
 
     def open_channel(self, channel: layout.Channel, schema: layout.Schema | None) -> OnMessage | None:
         match role_of(channel, schema):
@@ -71,7 +62,7 @@ class _DriveScan:
 
     def _image_taker(self, channel: layout.Channel, schema: layout.Schema | None) -> OnMessage:
         read = image_reader(channel, schema)
-        column = self._images.setdefault(channel.id, ImageColumn(channel.topic))
+        column = self.drive.images.setdefault(channel.id, ImageColumn(channel.topic))
 
         def take(log_time: int, data: bytes) -> None:
             image = read(data)
@@ -92,7 +83,7 @@ class _DriveScan:
 
     def _cloud_taker(self, channel: layout.Channel, schema: layout.Schema | None) -> OnMessage:
         read = cloud_reader(channel, schema)
-        column = self._clouds.setdefault(channel.topic, CloudColumn())
+        column = self.drive.clouds.setdefault(channel.topic, CloudColumn())
 
         def take(log_time: int, data: bytes) -> None:
             cloud = read(data)
@@ -116,71 +107,57 @@ class _DriveScan:
         def take(log_time: int, data: bytes) -> None:
             message = read(data)
             if not message.exact:
-                self._inexact[channel.topic] += 1
+                self.drive.inexact[channel.topic] += 1
             if role is Role.CALIBRATION:
                 self._calibrated(camera_model(channel.topic, log_time, message.value))
             elif role is Role.TRANSFORM:
-                self._tree.see(channel.topic, message.value)
+                self.drive.tree.see(channel.topic, message.value)
             else:
-                self._fixes.see(log_time, message.value)
+                self.drive.fixes.see(log_time, message.value)
 
         return take
 
     def _calibrated(self, model: CameraModel) -> None:
         """Keep a calibration unless it equals the last one of its topic: some drivers send one with every image."""
-        known = next((each for each in reversed(self._models) if each.topic == model.topic), None)
+        known = next((each for each in reversed(self.drive.models) if each.topic == model.topic), None)
         if known is None or not known.same_as(model):
-            self._models.append(model)
+            self.drive.models.append(model)
 
-    def drive(self, source: SourceFile, log: Log) -> Drive:
+    def complete(self, log: Log) -> None:
+        """Fill in what the index of the whole file says. Raises Damaged if its metadata name several drives."""
+        drive = self.drive
         records = [pairs for name, pairs in log.metadata if name == "drive"]
         names = {pairs["drive"] for pairs in records if "drive" in pairs}
         if len(names) > 1:
             raise Damaged(f"its metadata records name {len(names)} different drives: {', '.join(sorted(names))}")
-        metadata = {key: value for pairs in records for key, value in pairs.items()}
+        drive.metadata = {key: value for pairs in records for key, value in pairs.items()}
         topics: list[TopicFacts] = []
         times: list[int] = []
         left: list[tuple[str, int | None, str]] = [(topic, None, reason) for topic, reason in log.unplaced]
         for id_, index in log.used():
             odd = log.left_out.get(id_, {})
             left += [(index.channel.topic, None if index.times[place] == NO_TIME else index.times[place], reason) for place, reason in odd.items()]
-            self._undecoded.update((index.channel.topic, reason) for reason in log.undecoded.get(id_, {}).values())
+            drive.undecoded.update((index.channel.topic, reason) for reason in log.undecoded.get(id_, {}).values())
             known = np.asarray(index.times)
             known = known[known <= LATEST]
             times += [int(known.min()), int(known.max())] if len(known) else []
             role = role_of(index.channel, index.schema)
             if role is Role.UNDECODED and len(index) > len(odd):
-                self._undecoded[index.channel.topic, why_undecoded(index.channel, index.schema)] += len(index) - len(odd)
+                drive.undecoded[index.channel.topic, why_undecoded(index.channel, index.schema)] += len(index) - len(odd)
             topics.append(TopicFacts(index.channel.topic, index.schema_name, index.channel.message_encoding, len(index), role))
-        clock = metadata.get("clock", "").strip() or (MEASURED if self._fixes.confirm_clock() else UNSTATED)
-        return Drive(
-            source=source,
-            path=log.path,
-            name=metadata.get("drive", "").strip() or stem_of(source.path),
-            metadata=metadata,
-            clock=clock,
-            topics=tuple(sorted(topics, key=lambda topic: (topic.topic, topic.schema or "", topic.encoding))),
-            start_ns=min(times, default=None),
-            end_ns=max(times, default=None),
-            fixes=self._fixes,
-            images=self._images,
-            clouds=self._clouds,
-            models=sorted(self._models, key=lambda model: model.time_ns),
-            tree=self._tree,
-            attachments=tuple(log.attachments),
-            profile=log.profile,
-            library=log.library,
-            inexact=self._inexact,
-            undecoded=self._undecoded,
-            unchecked=log.unchecked_messages,
-            data_section_checked=log.data_section_checked,
-            left_out=gather(left),
-            skipped={id_: places for id_, _ in log.used() if (places := log.skipped(id_))},
-            cameras=tuple(sorted({index.channel.topic for _, index in log.used() if shows_images(index.schema)})),
-            misstated=tuple(log.misstated),
-            log=log,
-            assumed=tuple(sorted({kind for kind in log.assumed if any(index.schema_name == kind for _, index in log.used())})),
-        )
+        drive.name = drive.metadata.get("drive", "").strip() or stem_of(drive.source.path)
+        drive.clock = drive.stated_clock()
+        drive.topics = tuple(sorted(topics, key=lambda topic: (topic.topic, topic.schema or "", topic.encoding)))
+        drive.start_ns, drive.end_ns = min(times, default=None), max(times, default=None)
+        drive.models.sort(key=lambda model: model.time_ns)
+        drive.attachments, drive.misstated = tuple(log.attachments), tuple(log.misstated)
+        drive.profile, drive.library = log.profile, log.library
+        drive.unchecked, drive.data_section_checked = log.unchecked_messages, log.data_section_checked
+        drive.left_out = gather(left)
+        drive.skipped = {id_: places for id_, _ in log.used() if (places := log.skipped(id_))}
+        drive.cameras = tuple(sorted({index.channel.topic for _, index in log.used() if shows_images(index.schema)}))
+        drive.assumed = tuple(sorted({kind for kind in log.assumed if any(index.schema_name == kind for _, index in log.used())}))
+        drive.log = log
 
 
 def _encoding(image: RecordedImage) -> str:
