@@ -192,8 +192,8 @@ def calibrate(
     Args:
         start_ns: first log time; a sensor's first calibration is valid from here.
         models: calibration messages in order of time.
-        cameras: coordinate frame by camera topic.
-        lidars: coordinate frame by LiDAR topic.
+        cameras: coordinate frame by topic, as `lidars`.
+        vehicle_frames: possible names of the vehicle's coordinate frame.
     """
     rows: list[dict[str, Any]] = []
     unknowns: dict[tuple[str, str], None] = {}
@@ -239,7 +239,10 @@ def _row(drive: str, sensor: str, time_ns: int, frame: str, chain: Chain, source
 def _changes(
     drive: str, models: Iterable[CameraModel], cameras: Mapping[str, str], unknowns: dict[tuple[str, str], None]
 ) -> list[tuple[str, CameraModel, bool]]:
-    """Return (camera, calibration, whether it is the first) for each change; calibrations of no camera are added to `unknowns`."""
+    """Return (camera topic, calibration, whether it is the first) for each change of a camera's calibration.
+
+    Calibrations that belong to no camera are added to `unknowns`.
+    """
     found: list[tuple[str, CameraModel, bool]] = []
     last: dict[str, CameraModel] = {}
     for model in models:

@@ -93,9 +93,7 @@ _ROS1_BAG = b"#ROSBAG V2.0"
 def read_log(path: Path, opener: Opener | None = None, progress: Callable[[int], None] | None = None) -> Log:
     """Read a whole drive file, verify it and return its index: SQLite by its first bytes, else MCAP. Raises Damaged if the file is not valid.
 
-    Args:
-        opener: chooses the messages to pass on; None for an index only.
-        progress: called with the number of bytes read so far.
+    `opener` chooses the messages to pass on, None for an index only; `progress` is called with the number of bytes read so far.
     """
     with path.open("rb") as file:
         begins = file.read(len(sqlite_reader.MAGIC))

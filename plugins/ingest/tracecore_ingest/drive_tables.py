@@ -55,7 +55,7 @@ def _messages(
 
 
 def _places(drive: Drive, group: Sequence[Portion]) -> dict[str, list[Any]]:
-    """Return the columns that the tables of frames and sweeps have in common."""
+    """Return the columns that the tables of frames and sweeps share, with a value per message of the group."""
     sensors = [portion.place.topic for portion in group for _ in range(len(portion))]
     digests = [part.source.digest for part in drive.parts]
     return {
@@ -69,7 +69,7 @@ def _places(drive: Drive, group: Sequence[Portion]) -> dict[str, list[Any]]:
 
 
 def _refs(drive: Drive, columns: Mapping[str, Sequence[Any]]) -> list[str]:
-    """Return the ids of frames or sweeps."""
+    """Return the ids of frames or sweeps: the frame ref of each row's drive, sensor and time."""
     return [frame_ref(drive.name, sensor, time) for sensor, time in zip(columns["sensor"], columns["timestamp_ns"], strict=True)]
 
 

@@ -91,9 +91,7 @@ def _ros(message: Any, kind: str) -> RecordedCloud:
 def _layout(message: Any, kind: str, stride: int, types: dict[int, str], type_field: str, order: str) -> np.dtype[Any]:
     """Return the dtype of one point with x, y, z and, if present, brightness. Raises Damaged if a field is missing or not valid.
 
-    Args:
-        types: NumPy type by the code in the message field `type_field`.
-        order: byte order, `<` or `>`.
+    `stride`: bytes of a point; `types`: NumPy type by the code in the message field `type_field`; `order`: byte order, `<` or `>`.
     """
     if stride > _LARGEST_POINT:
         raise Damaged(f"is not a valid {kind}: it claims {stride} bytes a point; more than {_LARGEST_POINT} are not taken")

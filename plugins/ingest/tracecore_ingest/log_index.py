@@ -114,7 +114,7 @@ class Log:
     unplaced: list[tuple[str, str]] = field(default_factory=list)
     misstated: list[str] = field(default_factory=list)
 
-    def show(self, channel: int, take: OnMessage, time: int, data: bytes) -> None:
+    def deliver(self, channel: int, take: OnMessage, time: int, data: bytes) -> None:
         """Pass the channel's last indexed message to `take`; if that raises, record the message as undecoded or left out."""
         try:
             take(time, data)

@@ -30,17 +30,15 @@ __all__ = ["check_summary", "scan_mcap"]
 
 
 def check_summary(log: Log, data: Sequence[tuple[int, int, int]], summary: Sequence[Raw], footer: Raw) -> None:
-    """Compare the summary section with what was read from the data section.
+    """Compare the summary section of a file with what was read from its data section.
 
-    Wrong statements under a valid checksum, and wrong statistics, are only added to `log.misstated`.
+    Raises Damaged if the summary's checksum is wrong, or an index is wrong in a summary without checksum. Wrong statements under a valid checksum,
+    and wrong statistics, are only added to `log.misstated`.
 
     Args:
         data: (opcode, offset, total length) of each attachment and metadata record.
         summary: the records between DataEnd and Footer.
         footer: the Footer; its `checksum` is that computed over the summary.
-
-    Raises:
-        Damaged: the checksum is wrong, or an index is wrong in a summary without checksum.
     """
     end = parse(layout.Footer, footer)
     if end.summary_crc not in (0, footer.checksum):
@@ -137,9 +135,7 @@ def _group(stated: layout.SummaryOffset, body: Sequence[Raw]) -> None:
 def scan_mcap(path: Path, opener: Opener | None = None, progress: Callable[[int], None] | None = None) -> Log:
     """Read and verify a whole MCAP file, and return its index. Raises Damaged if the file is not valid.
 
-    Args:
-        opener: chooses the messages to pass on; None for an index only.
-        progress: called with the number of bytes read so far, after each record.
+    `opener` chooses the messages to pass on, None for an index only; `progress` is called after each record with the number of bytes read so far.
     """
     return _Scan(path, opener).run(progress)
 
@@ -228,7 +224,10 @@ class _Scan:
             self._wanted[channel.id] = wanted
 
     def _message(self, content: bytes, start: int, end: int, chunk: int, offset: int) -> tuple[int, int]:
-        """Index one message, pass it on if wanted, and return its (channel id, log time)."""
+        """Index the Message record in content[start:end], pass its data on if its channel's are wanted, and return (channel id, log time).
+
+        `chunk` and `offset` are those of `ChannelIndex`.
+        """
         with_header = start + MESSAGE.size
         if with_header > end:
             raise Damaged(f"a Message of {end - start} bytes is shorter than its own header")
@@ -244,7 +243,7 @@ class _Scan:
         if log_time > LATEST:
             self._log.leave_out(channel_id, "has a log time beyond the year 2262")
         elif wanted is not None:
-            self._log.show(channel_id, wanted, log_time, content[with_header:end])
+            self._log.deliver(channel_id, wanted, log_time, content[with_header:end])
         return channel_id, log_time
 
     def _open_chunk(self, raw: Raw) -> None:
@@ -289,7 +288,7 @@ class _Scan:
         self._indexes[channel_id] = raw.offset
 
     def _finish_chunk(self, at: int) -> None:
-        """Add the open chunk, if any, to the log; its message indexes end at offset `at`."""
+        """Add the chunk read last, if any, to the log; the MessageIndex records behind it end at offset `at` of the file."""
         if self._chunk is None:
             return
         facts = self._chunk

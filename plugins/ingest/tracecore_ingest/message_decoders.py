@@ -133,7 +133,7 @@ _FLOATS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
 
 
 def protobuf_reader(channel: layout.Channel, schema: layout.Schema) -> Callable[[bytes], Any]:
-    """Return the decoder of a channel's messages for the recorded schema. Raises Damaged if the recorded schema can't be used."""
+    """Return the decoder of a channel's protobuf messages for the recorded schema. Raises Damaged if the schema can't be used."""
     with damage_where(f"the protobuf schema of topic {channel.topic!r}", DecodeError, McapError, TypeError, ValueError, KeyError):
         decode = DecoderFactory().decoder_for(channel.message_encoding, schema)
     assert decode is not None
@@ -148,7 +148,7 @@ def protobuf_reader(channel: layout.Channel, schema: layout.Schema) -> Callable[
 
 
 def protobuf_readable(schema: layout.Schema) -> bool:
-    """Whether messages of a recorded schema can be decoded."""
+    """Whether protobuf messages of a recorded schema can be decoded."""
     return _protobuf_readable(schema.name, schema.data)
 
 
@@ -261,7 +261,7 @@ class RosReader:
 
 
 def ros_reader(schema: layout.Schema) -> RosReader | None:
-    """Return the decoder of a schema's messages; None if its definition can't be read."""
+    """Return the decoder of CDR messages of a ROS schema; None if its definition can't be read."""
     return _ros_reader(ros_name(schema.name), schema.encoding, schema.data)
 
 

@@ -31,9 +31,8 @@ def scan_drive(
     """Read and verify a whole drive file and return its drive. Raises Damaged if the file is not valid.
 
     Args:
-        sensors: camera topics to decode; None for all. Others are only counted.
+        sensors: camera topics to decode, as `lidars` those of LiDARs; None for all. Others are only counted.
         progress: called with the number of bytes read so far.
-        lidars: LiDAR topics to decode; None for all.
         path: file to read instead of the source, such as an unpacked copy.
     """
     scan = _DriveScan(Drive(source, path or source.path), sensors, lidars)

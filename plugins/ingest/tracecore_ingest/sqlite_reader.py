@@ -94,7 +94,7 @@ def _messages(connection: sqlite3.Connection, log: Log, opener: Opener | None) -
             wanted[topic] = opener(index.channel, index.schema) if opener else None
         take = wanted[topic]
         if take is not None:
-            log.show(topic, take, time, data)
+            log.deliver(topic, take, time, data)
 
 
 def read_rows(path: Path, rows: Sequence[int]) -> list[bytes]:

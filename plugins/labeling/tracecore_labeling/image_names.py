@@ -84,7 +84,7 @@ class FileNames:
         self._indexes: dict[tuple[int, bool], dict[str, list[tuple[int, Parts]]]] = {}
 
     def find(self, images: Mapping[str, NamedImage]) -> NameMatch:
-        """Return the file of each image, by image id; a file that another image names more exactly is excluded.
+        """Match images, by id, to the files of the index; a file that another image names more exactly is excluded.
 
         Names with a different folder are accepted only if no image of the label file has the folder of the files.
         """
@@ -164,7 +164,7 @@ class FileNames:
 
 
 def _closeness(name: Parts, file: Parts, loose: bool) -> tuple[int, int]:
-    """Return the quality of a match as a sortable pair; (0, 0) for no match.
+    """Return how well an image's name matches a file's as a sortable pair, higher for a better match; (0, 0) for no match.
 
     The first part of `file` is the folder that was listed. A loose match ignores it and allows other folders in its place.
     """

@@ -132,9 +132,7 @@ def labels_facet(rows: Sequence[Row]) -> dict[str, JSON]:
 def unknown_provenance(rows: Sequence[Row], sources: str, *, names_left_out: int) -> Iterator[tuple[str, str]]:
     """Yield (what, why) for each provenance column that labels lack.
 
-    Args:
-        sources: names of the label files, for the sentence.
-        names_left_out: number of labels whose labeler is a name instead of a pseudonym, and so left out.
+    `sources`: names of the label files; `names_left_out`: number of labels whose labeler is a name instead of a pseudonym, and so left out.
     """
     labels = [row.label for row in rows if row.label.geometry != "none"]
     noun = "boxes" if all(label.geometry == "box2d" for label in labels) else "labels"

@@ -6,7 +6,7 @@ their own labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -82,6 +82,7 @@ class _LogChecker:
         self.found.append(f"entry {entry.seq} ({entry.action} of task {entry.task} by {entry.who}): {what}")
 
     def take(self, entry: Entry) -> None:
+        """Check the next entry after the campaign's creation."""
         if self.closed:
             self.wrong(entry, "it comes after the campaign was closed")
         if entry.at < self.time:
@@ -99,7 +100,7 @@ class _LogChecker:
         elif entry.task not in self.tasks:
             self.wrong(entry, "there is no such task")
         else:
-            _RULES[entry.action](self, self.tasks[entry.task], entry)
+            getattr(self, entry.action)(self.tasks[entry.task], entry)  # the rule of an action has its name
 
     def claim(self, task: _TaskHistory, entry: Entry) -> None:
         role = entry.detail["role"]
@@ -126,7 +127,8 @@ class _LogChecker:
             self.holding.pop((task.holder, task.role), None)
         task.holder, task.role = None, None
 
-    def held(self, task: _TaskHistory, entry: Entry, role: str) -> None:
+    def end_claim(self, task: _TaskHistory, entry: Entry, role: str) -> None:
+        """Check that the actor holds the task in this role and in time, and end the claim."""
         if task.holder != entry.who or task.role != role:
             self.wrong(entry, f"{task.holder or 'nobody'} holds it")
         elif entry.at >= task.until:
@@ -141,12 +143,13 @@ class _LogChecker:
         self.free(task)
 
     def refuse(self, task: _TaskHistory, entry: Entry) -> None:
-        self.held(task, entry, "label")
+        self.end_claim(task, entry, "label")
         if not entry.detail["reason"]:
             self.wrong(entry, "it gives no reason")
         task.barred.add(str(entry.who))
 
     def once(self, entry: Entry, id_: str) -> None:
+        """Check that a submission's or review's id was not used before."""
         if id_ in self.ids:
             self.wrong(entry, f"'{id_}' was taken before")
         self.ids.add(id_)
@@ -154,14 +157,14 @@ class _LogChecker:
     def submit(self, task: _TaskHistory, entry: Entry) -> None:
         if task.submitted:
             self.wrong(entry, "it was labeled before")
-        self.held(task, entry, "label")
+        self.end_claim(task, entry, "label")
         self.once(entry, entry.detail["submission"])
         task.submitted, task.labeler = True, entry.who
         self.ordinals(task, entry, {})
 
     def review(self, task: _TaskHistory, entry: Entry) -> None:
         if task.holder is not None:
-            self.held(task, entry, "review")
+            self.end_claim(task, entry, "review")
         if not task.submitted or task.reviewed:
             self.wrong(entry, "there is nothing to review")
         if entry.who == task.labeler:
@@ -192,17 +195,6 @@ class _LogChecker:
     def late(self, task: _TaskHistory, entry: Entry) -> None:
         if task.holder == entry.who and task.role == "label" and entry.at < task.until:
             self.wrong(entry, "they held it, so it should have been taken")
-
-
-_RULES: Mapping[Action, Callable[[_LogChecker, _TaskHistory, Entry], None]] = {
-    Action.CLAIM: _LogChecker.claim,
-    Action.TIMEOUT: _LogChecker.timeout,
-    Action.REFUSE: _LogChecker.refuse,
-    Action.SUBMIT: _LogChecker.submit,
-    Action.LATE: _LogChecker.late,
-    Action.REVIEW: _LogChecker.review,
-    Action.REOPEN: _LogChecker.reopen,
-}
 
 
 def log_faults(entries: Iterable[Entry]) -> list[str]:

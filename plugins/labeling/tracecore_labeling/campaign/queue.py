@@ -67,9 +67,9 @@ class Queue(CampaignDatabase):
                 self._db.execute("INSERT INTO tasks (task, position, review, stage) VALUES (?, ?, ?, ?)", (task, position, review, Stage.OPEN))
 
     def claim(self, who: str, *, role: str = "label", task: str | None = None) -> Claim | None:
-        """Return the task that the person holds in this role (`label` or `review`), else lease the next free one; None if no task is free for them.
+        """Return the task that a person holds in this role (`label` or `review`), else lease them the next free one; None if none is free for them.
 
-        Reviewers never get their own labels, labelers no task that they refused or whose labels were rejected. `task` is the only task to consider.
+        Reviewers never get their own labels, labelers no task that they refused or whose labels were rejected. `task` limits the choice to one task.
         """
         if not self._inside and not self._has_claimable(role):
             return None
@@ -112,8 +112,7 @@ class Queue(CampaignDatabase):
     def submit(self, task: str, who: str, submission: str, labels: Sequence[Label]) -> Receipt:
         """Accept a labeler's labels of a task; a repeated submission returns the same receipt and adds nothing.
 
-        Raises:
-            UsageError: the labeler does not hold the task (any more), which is logged; or the submission id was used for other labels.
+        Raises UsageError if the labeler does not hold the task (any more), which is logged, or the submission id was used for other labels.
         """
         digest = digest_json([label_json(label) for label in labels])
         late: str | None = None
@@ -139,11 +138,10 @@ class Queue(CampaignDatabase):
     def review(self, task: str, who: str, review: str, verdict: str, after: Sequence[tuple[str | None, Label]] = (), note: str = "") -> Receipt:
         """Accept a reviewer's verdict (accepted, corrected, or rejected, which reopens the task for others); a repeated review id adds nothing.
 
+        Raises UsageError if there is nothing to review, the reviewer labeled it, or another reviewer holds it.
+
         Args:
             after: all labels after a correction, each with the id of the label it keeps or changes, None for a new one.
-
-        Raises:
-            UsageError: there is nothing to review, the reviewer labeled it, or another reviewer holds it.
         """
         digest = digest_json([verdict, [[named, label_json(label)] for named, label in after], note])
         with self._action():

@@ -33,11 +33,9 @@ _FEW = 3  # labels: a task with so few is never rejected
 def reviewed(
     labels: Mapping[str, Label], truth: Sequence[Label], care: float, rng: np.random.Generator
 ) -> tuple[str, list[tuple[str | None, Label]]]:
-    """Return the verdict of a simulated review (accepted, corrected or rejected), and all labels after a correction.
+    """Return the verdict of a simulated review (accepted, corrected or rejected), and (id or None, label) of all labels after a correction.
 
-    Args:
-        labels: submitted labels by id.
-        care: share of mistakes noticed.
+    `labels` are the submitted labels by id, `truth` the true ones of the frame; `care` is the share of mistakes noticed.
     """
     left = list(truth)
     after: list[tuple[str | None, Label]] = []
@@ -181,7 +179,7 @@ def work(queue: Queue, clock: SetClock, crew: Crew, report: Callable[[int], None
 
 
 def _step(queue: Queue, crew: Crew, who: str, about: Mapping[str, Any], at: int) -> dict[str, Any]:
-    """Perform a labeler's next action and return their next state (time of the next action, and task and role if one is in progress)."""
+    """Perform a labeler's next action and return their next state: time of the next action, and task and role if one is in progress."""
     if "task" in about:
         return _finish(queue, crew, who, about, at)
     claim = queue.claim(who, role="review") or queue.claim(who)

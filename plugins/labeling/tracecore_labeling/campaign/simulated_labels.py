@@ -104,13 +104,9 @@ def skill_of(seed: int, who: str) -> float:
 
 
 def drawn_labels(frame: RecordedFrame, darkness: float, truth: Truth, mistakes: Mistakes, skill: float, rng: np.random.Generator) -> list[Label]:
-    """Return the labels that a simulated labeler draws on a frame.
+    """Return the labels that a simulated labeler draws on a frame. `darkness`: 0 by day to 1 at night; `skill`: error factor, 1 for average.
 
     Objects to ignore are labeled and marked, as guidelines for video with LiDAR require, and missed as often as other objects of their size.
-
-    Args:
-        darkness: 0 by day to 1 at night.
-        skill: error factor, 1 for average.
     """
     worse = skill * (1 + mistakes.dark * darkness)
     labels: list[Label] = []

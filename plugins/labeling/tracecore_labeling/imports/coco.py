@@ -52,9 +52,7 @@ _SHAPE: TypeAdapter[CocoFile] = TypeAdapter(CocoFile)
 def read_coco(path: Path, name: str, digest: str, *, classes: tuple[str, ...] = (), clip: bool = False) -> LabelFile:
     """Read a COCO file. Raises UsageError if it is not strict JSON, or something is missing, repeated, out of range or of the wrong type.
 
-    Args:
-        classes: allowed class names; empty allows all in the file.
-        clip: whether boxes beyond their image are clipped instead of refused.
+    `classes`: allowed class names, empty for all in the file; `clip`: whether boxes beyond their image are clipped instead of refused.
     """
     return _Reader(name, classes, clip).read(read_json(path, name, _SHAPE), digest)
 

@@ -56,9 +56,7 @@ def upright(cuboid: tuple[float, ...]) -> tuple[float, ...] | None:
 def read_kitti(path: Path, name: str, digest: str, image: LabeledImage, cuboid_frame: str) -> LabelFile:
     """Read one label file, of an image or of a tracking sequence. Raises UsageError if a line violates the format.
 
-    Args:
-        image: the labeled image; for a tracking file the template of its images, completed by frame number.
-        cuboid_frame: coordinate frame of the cuboids.
+    `image`: the labeled image, for a tracking file the template of its images, completed by frame number; `cuboid_frame`: that of the cuboids.
     """
     lines = [(number, line.split()) for number, line in enumerate(read_text(path, name), start=1) if line.strip()]
     tracking = len(lines[0][1]) > _FIELDS + 1 if lines else Path(name).parent.name == TRACKING
@@ -88,7 +86,7 @@ class _Reader:
         return LabelFile(self.name, self.digest, images, self.labels, left_out=self.left_out, unknowns=[("scores", why)] if self.beyond else [])
 
     def take(self, number: int, fields: list[str]) -> None:
-        """Add the box and the cuboid of a line; an object with neither is counted as left out."""
+        """Add the box and the cuboid of line `number`, split at spaces; an object with neither is counted as left out."""
         expected = _FIELDS + _TRACKING if self.tracking else _FIELDS
         if len(fields) not in {expected, expected + 1}:
             raise line_error(self.name, number, f"has {len(fields)} fields, expected {expected} ({expected + 1} with a score)")
@@ -122,7 +120,7 @@ class _Reader:
             self.left_out.append(LeftOut("objects with neither a box nor a cuboid", image.id))
 
     def frame(self, number: int, text: str) -> LabeledImage:
-        """Return the image of a frame number in a tracking sequence."""
+        """Return the image of a tracking sequence's frame, whose number line `number` begins with as `text`. Raises UsageError if it is not valid."""
         frame = self.whole(number, text)
         if frame < 0:
             raise line_error(self.name, number, f"is of frame {frame}")
@@ -130,7 +128,7 @@ class _Reader:
         return self.images.setdefault(id_, replace(self.image, id=id_, file_name=f"{self.image.file_name}/{frame:06d}", frame=frame))
 
     def whole(self, number: int, text: str) -> int:
-        """Return a frame or track number."""
+        """Return the frame or track number at the beginning of line `number`. Raises UsageError if the text is not an integer."""
         if not _WHOLE.fullmatch(text):
             raise line_error(self.name, number, f"begins with '{text}', expected the numbers of frame and track")
         return int(text)

@@ -35,8 +35,7 @@ _OTHERS = ("actions", "events", "relations")
 def read_openlabel(path: Path, name: str, digest: str, sensors: Mapping[str, str]) -> LabelFile:
     """Read an OpenLABEL 1.0.0 file. Raises UsageError if it is not strict JSON of that schema, or a geometry is not valid.
 
-    Args:
-        sensors: topic by name of a stream or coordinate system; others keep their name.
+    `sensors`: recorded topic by name of a stream or coordinate system; others keep their name.
     """
     root = read_json(path, name, _shape(), "ASAM OpenLABEL 1.0.0")["openlabel"]
     return _Reader(root, sensors, ObjectReader(name, root["metadata"], root.get("streams") or {})).read(digest)
@@ -113,7 +112,7 @@ class _Reader:
         return dict(sorted(frames.items()))
 
     def present(self, kind: str, numbers: Sequence[int]) -> dict[int, dict[str, Data]]:
-        """Return for each frame number the objects or contexts in it, with their data there.
+        """Return for each frame number the `objects` or `contexts` (`kind`) in that frame: their data in the frame by uid.
 
         An entry is in the frames that list it and in those of its intervals; one with neither is in all, if it has static shapes or is a context.
         """

@@ -170,12 +170,8 @@ class ObjectReader:
     def built(self, shape: Shape, known: Known, common: Mapping[str, str], **fields: Any) -> Found:
         """Return (stream, label) of a shape; its attributes with a column in the label table become fields.
 
-        Args:
-            common: attributes of the object in the frame.
-            fields: fields of the label derived from the geometry.
-
-        Raises:
-            UsageError: an invalid labeling time or coordinate.
+        `common`: attributes of the object in the frame; `fields`: fields of the label derived from the geometry. Raises UsageError for an invalid
+        labeling time or coordinate.
         """
         own = shape.one.get("attributes") or {}
         attributes = {**common, **texts_of(own)}

@@ -82,9 +82,7 @@ class YoloSet:
 def read_lines(path: Path, name: str, classes: Sequence[str], *, fields: Sequence[str] = (), keypoints: int = 0) -> tuple[list[YoloLine], int]:
     """Return the distinct objects of one image, and the number of repeated lines. Raises UsageError if a line or class number is not valid.
 
-    Args:
-        fields: names of the fields of a line (`FIELDS`); empty for the standard format.
-        keypoints: number of keypoint values after each box.
+    `fields`: names of a line's fields (`FIELDS`), empty for the standard format; `keypoints`: number of keypoint values after each box.
     """
     found: dict[tuple[float, ...], YoloLine] = {}
     again = 0
