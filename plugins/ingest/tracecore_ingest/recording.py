@@ -59,7 +59,7 @@ class Recording:
         return iter(sorted(self.channels.items()))
 
     def topic(self, topic: str, channel_keys: set[int], skipped: Mapping[int, frozenset[int]]) -> TopicMessages:
-        """Return the messages of a topic in order of time, without those at `skipped` positions (by channel key)."""
+        """Return the messages of a topic in these channels in order of time, without those at `skipped` positions (by channel key)."""
         parts = [(key, channel) for key, channel in self.used() if channel.channel.topic == topic and key in channel_keys]
 
         def column(name: str) -> Whole:
@@ -93,7 +93,7 @@ def column_of(group: Sequence[Portion], name: str) -> Whole:
 
 
 def portions(places: Sequence[TopicMessages], limit_bytes: int, limit_messages: int) -> Iterator[list[Portion]]:
-    """Yield portions of the topics in groups of bounded size, in order; a group may span topics. A single message may exceed the limit."""
+    """Yield the messages of the topics, in order, in groups of bounded size, each a list of portions; a single message may exceed `limit_bytes`."""
     group: list[Portion] = []
     held = count = 0
     for place in places:
@@ -133,7 +133,7 @@ def fetch(recording: Recording, group: Sequence[Portion]) -> list[bytes]:
 
 
 def _read(path: Path, chunks: Whole, offsets: Whole, sizes: Whole) -> list[bytes]:
-    """Return the data of messages of one MCAP file; each chunk is read once."""
+    """Return the data of messages of one MCAP file, whose positions are columns of `TopicMessages`; each chunk is read once."""
     found: list[bytes] = [b""] * len(chunks)
     order = np.argsort(chunks, kind="stable")
     bounds = np.flatnonzero(np.diff(chunks[order])) + 1

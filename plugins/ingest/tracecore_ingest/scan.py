@@ -68,7 +68,7 @@ class _DriveScan:
             column.frame = image.frame or column.frame
             encoding = _encoding(image)
             facts = measure_image(image.data, encoding)
-            self._first(channel.topic, log_time, "image")
+            self._require_distinct(channel.topic, log_time, "image")
             if image.raw:
                 column.raw.add(image.raw)
             column.encodings.append(encoding)
@@ -86,7 +86,7 @@ class _DriveScan:
 
         def take(log_time: int, data: bytes) -> None:
             cloud = read(data)
-            self._first(channel.topic, log_time, "sweep")
+            self._require_distinct(channel.topic, log_time, "sweep")
             column.frame = cloud.frame or column.frame
             column.sweeps += 1
             column.dim += cloud.brightness is None
@@ -94,7 +94,7 @@ class _DriveScan:
 
         return take
 
-    def _first(self, topic: str, log_time: int, what: str) -> None:
+    def _require_distinct(self, topic: str, log_time: int, what: str) -> None:
         """Raise Damaged for a second image or sweep of a topic at one log time, since both would have the same id."""
         if (topic, log_time) in self._named:
             raise Damaged(f"is the second {what} at its log time, by which it is named")
@@ -108,7 +108,7 @@ class _DriveScan:
             if not message.exact:
                 self.drive.inexact[channel.topic] += 1
             if role is Role.CALIBRATION:
-                self._calibrated(camera_model(channel.topic, log_time, message.value))
+                self._keep_calibration(camera_model(channel.topic, log_time, message.value))
             elif role is Role.TRANSFORM:
                 self.drive.tree.see(channel.topic, message.value)
             else:
@@ -116,14 +116,14 @@ class _DriveScan:
 
         return take
 
-    def _calibrated(self, model: CameraModel) -> None:
+    def _keep_calibration(self, model: CameraModel) -> None:
         """Keep a calibration unless it equals the last one of its topic: some drivers send one with every image."""
         known = next((each for each in reversed(self.drive.models) if each.topic == model.topic), None)
         if known is None or not known.same_as(model):
             self.drive.models.append(model)
 
     def complete(self, log: Log) -> None:
-        """Fill in what the index of the whole file says. Raises Damaged if its metadata name several drives."""
+        """Fill in the facts of the drive that the index of its whole file holds. Raises Damaged if its metadata name several drives."""
         drive = self.drive
         records = [pairs for name, pairs in log.metadata if name == "drive"]
         names = {pairs["drive"] for pairs in records if "drive" in pairs}

@@ -94,7 +94,7 @@ class Mistakes:
 
 
 def generator(*words: object) -> np.random.Generator:
-    """Return a random generator seeded by the words."""
+    """Return a random generator seeded by the words, the same on every machine."""
     return np.random.default_rng(int(share_of(*words) * 2**56))
 
 

@@ -85,7 +85,7 @@ class Campaign(tc.Stage):
             rows = list(campaign_rows(states[0], known.frame_attributes))
         else:
             states = [read_campaign(context.adopt(source, kind="external", name=source.name), source.name) for source in sources]
-            rows = self._taken_over(context, states, frames)
+            rows = self._imported_rows(context, states, frames)
         context.write(self.labels, label_table(rows))
         context.describe(self.labels, LABELS_FACET, labels_facet(rows) | campaign_facet(states))
         self._unfinished(context, states, truth is not None)
@@ -133,7 +133,7 @@ class Campaign(tc.Stage):
             context.unknown("frames of true labels", f"{elsewhere} frames that 'truth' knows are not among those to be labeled.", port=self.labels)
         return state
 
-    def _taken_over(self, context: tc.Context, states: Sequence[CampaignState], frames: Sequence[RecordedFrame]) -> list[Row]:
+    def _imported_rows(self, context: tc.Context, states: Sequence[CampaignState], frames: Sequence[RecordedFrame]) -> list[Row]:
         """Return the label rows of closed campaigns for recorded frames; rows of other frames are left out as an unknown."""
         recorded = {frame.frame_id for frame in frames}
         owner: dict[str, str] = {}

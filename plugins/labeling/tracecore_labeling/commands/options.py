@@ -29,7 +29,7 @@ def _folder(workspace: NamedWorkspace) -> Path:
 
 def campaign_names(workspace: NamedWorkspace) -> list[str]:
     """Return the names of a workspace's campaigns, sorted."""
-    return sorted(path.stem for path in _folder(workspace).glob("*.db") if _is_made(path))
+    return sorted(path.stem for path in _folder(workspace).glob("*.db") if _has_campaign(path))
 
 
 def new_campaign_path(workspace: NamedWorkspace, name: str) -> Path:
@@ -37,13 +37,13 @@ def new_campaign_path(workspace: NamedWorkspace, name: str) -> Path:
     if not _NAME.fullmatch(name):
         raise UsageError(f"'{name}' can't be a campaign's name: expected lower-case letters, digits, '.', '_' and '-', like night-boxes.")
     path = _folder(workspace) / f"{name}.db"
-    if path.exists() and _is_made(path):
+    if path.exists() and _has_campaign(path):
         raise UsageError(f"There is a campaign '{name}' already: choose another name.")
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
-def _is_made(path: Path) -> bool:
+def _has_campaign(path: Path) -> bool:
     """Whether a file has a campaign; a killed command may leave empty tables."""
     queue = Queue(path, WallClock())
     try:

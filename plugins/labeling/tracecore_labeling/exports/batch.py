@@ -57,7 +57,7 @@ class ExportResult:
     left_out: dict[str, int] = field(default_factory=dict)
     lost: dict[str, int] = field(default_factory=dict)
 
-    def write(self, label: Mapping[str, Any], *carried: str) -> None:
+    def count(self, label: Mapping[str, Any], *carried: str) -> None:
         """Count a label as written, and each of its `VALUES` not in `carried` as lost."""
         self.labels += 1
         is_box_area = label.get("width") is not None and math.isclose(label.get("area") or 0.0, label["width"] * label["height"])

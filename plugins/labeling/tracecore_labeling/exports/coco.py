@@ -35,7 +35,7 @@ def export_coco(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
             written.lose("frame attributes of COCO's own names")
         for label in objects:
             annotations.append(_annotation(label, image_id, numbers))
-            written.write(label, *VALUES)
+            written.count(label, *VALUES)
     categories = [{"id": number, "name": name} for name, number in numbers.items()]
     document = {"images": images, "annotations": annotations, "categories": categories}
     write_durably(path, (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode())

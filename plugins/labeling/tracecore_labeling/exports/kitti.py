@@ -90,7 +90,7 @@ def _count(label: Label, written: ExportResult, state: Mapping[str, str]) -> Non
     others = [(name, value) for name, value in label["attributes"] if name not in state and not (name == "score" and _is_number(value))]
     regions = ("crowd",) if label["category"] == DONT_CARE else ()
     # The track of an object set joins box and cuboid of one line; an import creates it anew.
-    written.write({**label, "attributes": others}, "score", *regions)
+    written.count({**label, "attributes": others}, "score", *regions)
 
 
 def _is_number(text: str | None) -> bool:

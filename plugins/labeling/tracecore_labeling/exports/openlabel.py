@@ -36,7 +36,7 @@ def export_openlabel(frames: Sequence[LabeledFrame], path: Path) -> ExportResult
         write_durably(file, f"{text}\n".encode())
         written.files += 1
         for label in (label for frame in mine for label in frame.labels):
-            written.write(label, *VALUES)
+            written.count(label, *VALUES)
     return written
 
 

@@ -39,7 +39,7 @@ def export_yolo(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
             sides = outline or (label["x"] + label["width"] / 2, label["y"] + label["height"] / 2, label["width"], label["height"])
             shares = [value / (frame.height if place % 2 else frame.width) for place, value in enumerate(sides)]
             lines.append(" ".join([str(classes.index(label["category"])), *map(repr, shares)]))
-            written.write(label, *(["polygon"] if outline else []))
+            written.count(label, *(["polygon"] if outline else []))
         name = f"{quote(frame_ref(frame.drive, frame.sensor, frame.timestamp_ns), safe='')}.txt"
         (path / "labels" / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         written.files += 1

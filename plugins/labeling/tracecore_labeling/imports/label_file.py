@@ -61,7 +61,7 @@ def read_json(path: Path, name: str, shape: TypeAdapter[T], format_: str = "") -
 
 
 def file_error(name: str, what: str) -> tc.UsageError:
-    """Return the error for a label file that can't be imported. `what` is wrong with it, a clause: `it is not UTF-8 text`."""
+    """Return the error for a label file that can't be imported. `what` is wrong, as a clause: `it is not UTF-8 text`."""
     return tc.UsageError(f"The label file {name} can't be taken: {what}.")
 
 

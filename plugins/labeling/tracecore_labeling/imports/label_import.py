@@ -117,7 +117,7 @@ def number_images(file: LabelFile) -> Linked:
 
 
 def _part(linked: Linked, file: LabelFile) -> Linked:
-    """Return the part of a link of several files that is one file's."""
+    """Return the links of one file's images out of those of several files."""
     mine = {image.id: linked.frames[image.id] for image in file.images if image.id in linked.frames}
     lost = tuple(image.file_name for image in file.images if image.id not in linked.frames)
     return Linked(mine, lost, 0, len(file.images))
@@ -180,7 +180,7 @@ def label_rows(batch: LinkedFile) -> Iterator[Row]:
 
 
 def _unknowns(batches: Sequence[LinkedFile], rows: Sequence[Row], *, recorded: bool, joint: Linked | None) -> Iterator[tuple[str, str]]:
-    """Yield (what, why) of facts that a label batch lacks. `recorded`: whether there are recorded frames; `joint`: the link of all files as one."""
+    """Yield (what, why) of facts that a label batch lacks. `joint`: the links of all files if they were linked as one."""
     files = [batch.file for batch in batches]
     sources = _names(files) if joint is not None else ", ".join(file.name for file in files)
     yield from unknown_provenance(rows, sources, names_left_out=sum(file.names_left_out for file in files))
