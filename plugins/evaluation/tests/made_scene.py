@@ -82,7 +82,7 @@ CONFIG = ModelConfig(0, 0, CLASSES, (), ())
 
 def labels_of(truth: dict[str, GroundTruth]) -> Labels:
     """Return the truth as labels."""
-    return Labels(truth, {}, {}, {}, {}, (None,) * len(CLASSES), None, None, 0)
+    return Labels(truth)
 
 
 def judged(frames: list[Frame], truth: dict[str, GroundTruth], seen: dict[str, Detections]) -> Driving:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tracecore_evaluation.detections import Detections, Frame, GroundTruth, iou_matrix, size_of
-from tracecore_evaluation.obstacle_kpis import Thresholds, average_precision, kpis, match
-from tracecore_evaluation.slices import slice_names
+from tracecore_evaluation.obstacle_kpis import average_precision, kpis, match
+from tracecore_evaluation.slices import Slicing, slice_names
 
 Box = tuple[float, float, float, float]
 
@@ -92,7 +92,7 @@ def test_what_lies_on_a_crowd_is_neither_right_nor_wrong() -> None:
     found = match(seen((0.9, 0, (10, 10, 50, 50)), (0.8, 1, (10, 10, 50, 50))), true, 0.5)
     assert found.hit.tolist() == [-2, -1]
     frames = [a_frame(0)]
-    values = kpis(frames, {frames[0].id: true}, {frames[0].id: seen((0.9, 0, (10, 10, 50, 50)))}, ["car"], Thresholds(0.5, 0.5)).values
+    values = kpis(frames, {frames[0].id: true}, {frames[0].id: seen((0.9, 0, (10, 10, 50, 50)))}, ["car"], 0.5, 0.5, Slicing()).values
     assert values["precision.car"] is None
     assert values["recall.car"] is None
 
@@ -107,10 +107,10 @@ def test_precision_and_recall_count_at_the_asked_score() -> None:
     frames = [a_frame(0)]
     true = {frames[0].id: truth((0, HUNDRED), (0, (300, 300, 100, 100)))}
     found = {frames[0].id: seen((0.9, 0, HUNDRED), (0.6, 0, (0, 0, 20, 20)), (0.2, 0, (300, 300, 100, 100)))}
-    strict = kpis(frames, true, found, ["car"], Thresholds(0.5, 0.5))
+    strict = kpis(frames, true, found, ["car"], 0.5, 0.5, Slicing())
     assert (strict.values["precision.car"], strict.values["recall.car"]) == (0.5, 0.5)
     assert (strict.counts["car"].hits, strict.counts["car"].false_positives, strict.counts["car"].misses) == (1, 1, 1)
-    loose = kpis(frames, true, found, ["car"], Thresholds(0.1, 0.5))
+    loose = kpis(frames, true, found, ["car"], 0.1, 0.5, Slicing())
     assert (loose.values["precision.car"], loose.values["recall.car"]) == (pytest.approx(2 / 3), 1.0)
     assert strict.values["ap50.car"] == loose.values["ap50.car"], "AP counts all scores"
 
@@ -119,7 +119,7 @@ def test_slices_are_of_their_frames_and_sizes_of_their_objects() -> None:
     frames = [a_frame(0, time_of_day="night"), a_frame(1, time_of_day="day")]
     true = {frames[0].id: truth((0, HUNDRED)), frames[1].id: truth((0, (0, 0, 20, 20)))}
     found = {frames[0].id: seen(), frames[1].id: seen((0.9, 0, (0, 0, 20, 20)))}
-    values = kpis(frames, true, found, ["car"], Thresholds(0.5, 0.5)).values
+    values = kpis(frames, true, found, ["car"], 0.5, 0.5, Slicing()).values
     assert (values["recall.car.night"], values["recall.car.day"]) == (0.0, 1.0)
     assert (values["recall.car.small"], values["recall.car.medium"], values["recall.car.large"]) == (1.0, None, 0.0)
     assert (values["ap50.car.night"], values["ap50.car.day"], values["ap50.car.small"]) == (0.0, pytest.approx(1.0), pytest.approx(1.0))
@@ -135,7 +135,7 @@ def test_a_slice_takes_no_kpi_of_a_class_whose_name_ends_like_it() -> None:
     frames = [a_frame(0, time_of_day="night"), a_frame(1, time_of_day="day")]
     true = {frames[0].id: truth((0, HUNDRED)), frames[1].id: truth((1, HUNDRED))}
     found = {frames[0].id: seen(), frames[1].id: seen((0.9, 1, HUNDRED))}
-    values = kpis(frames, true, found, ["car", "car.night"], Thresholds(0.5, 0.5)).values
+    values = kpis(frames, true, found, ["car", "car.night"], 0.5, 0.5, Slicing()).values
     assert (values["recall.car.night"], values["recall.car.time_of_day-night"]) == (1.0, 0.0)
 
 
@@ -155,7 +155,7 @@ def test_the_library_and_our_matching_find_the_same_objects() -> None:
         scores = np.sort(rng.random(5))[::-1]
         found[frame.id] = seen(*[(float(score), int(rng.integers(2)), tuple(box)) for score, box in zip(scores, near.tolist(), strict=True)])
     result = average_precision(frames, true, found, 2)
-    values = kpis(frames, true, found, ["a", "b"], Thresholds(0.0, 0.5)).values
+    values = kpis(frames, true, found, ["a", "b"], 0.0, 0.5, Slicing()).values
     for class_, name in enumerate("ab"):
         curve = result.curves[class_]
         assert curve is not None

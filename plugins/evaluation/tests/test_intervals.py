@@ -10,12 +10,12 @@ from tracecore_evaluation.evaluate import Limits, evaluate, frame_measure
 from tracecore_evaluation.ground_truth import Labels
 from tracecore_evaluation.intervals import Units
 from tracecore_evaluation.model_config import ModelConfig
-from tracecore_evaluation.obstacle_kpis import Thresholds, average_precision
+from tracecore_evaluation.obstacle_kpis import average_precision
 from tracecore_evaluation.predictions import Predictions
 from tracecore_evaluation.slices import Slicing
 
 CONFIG = ModelConfig(32, 48, ("car", "person"), (5.0, 10.0), ("none", "red"))
-LIMITS = Limits(Thresholds(0.4, 0.5), 0.5, 1.0)
+LIMITS = Limits(0.4, 0.5, 0.5, 1.0)
 
 
 def a_world(drives: int = 4) -> tuple[list[Frame], Labels, Predictions]:
@@ -32,19 +32,17 @@ def a_world(drives: int = 4) -> tuple[list[Frame], Labels, Predictions]:
         answers.seen[frame.id] = Detections(boxes + rng.normal(0, 8, boxes.shape), scores, rng.integers(2, size=4))
         paths[frame.id], answers.paths[frame.id] = rng.normal(size=2), rng.normal(size=2)
         lights[frame.id], answers.lights[frame.id] = int(rng.integers(2)), rng.random(2)
-    return frames, Labels(truth, paths, lights, {}, {}, (None, None), None, None, 0), answers
+    return frames, Labels(truth, paths, lights), answers
 
 
 def test_weighted_drives_give_the_same_as_frames_repeated() -> None:
     """The quick way of the bootstrap against the library and the plain KPIs, on frames that really are there twice."""
     frames, labels, answers = a_world()
     units = Units("drive", {(frame.drive, frame.timestamp_ns): int(frame.drive) for frame in frames}, 4)
-    measure = frame_measure(
-        frames, labels, answers, evaluate(frames, labels, answers, CONFIG, LIMITS, Slicing()), CONFIG, LIMITS.thresholds, 0.5, units
-    )
+    measure = frame_measure(frames, labels, answers, evaluate(frames, labels, answers, CONFIG, LIMITS, Slicing()), CONFIG, LIMITS, units)
     for weights in ([1, 1, 1, 1], [2, 0, 1, 1], [0, 3, 1, 0]):
         repeated, truth, seen = [], {}, {}
-        copies = Labels({}, {}, {}, {}, {}, (None, None), None, None, 0)
+        copies = Labels({})
         copied = Predictions()
         for frame in frames:
             for copy in range(weights[int(frame.drive)]):

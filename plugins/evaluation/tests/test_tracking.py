@@ -13,7 +13,7 @@ from tracecore_evaluation.ground_truth import Labels
 from tracecore_evaluation.mistakes import lasting, runs
 from tracecore_evaluation.online_metrics import true_stretches
 from tracecore_evaluation.tracker import Tracked, Tracker, TrackerSettings
-from tracecore_evaluation.tracking_metrics import COUNTS, Relevance, Scores, TrackedFrame, followed, true_stretch, untracked
+from tracecore_evaluation.tracking_metrics import COUNTS, Relevance, Scores, TrackedFrame, followed, true_stretch, unusable_tracks
 
 SETTINGS = TrackerSettings(iou=0.3, motion=0.0, confirm=0.1, coast=0.35)
 NS = 1_000_000_000
@@ -157,14 +157,14 @@ def test_frames_without_boxes_between_two_with_boxes_are_a_break_where_they_last
     """Paths are labeled on every frame, boxes on the first and the last: these are 5 s apart, so nothing is followed from one to the other."""
     frames = [a_frame("a", second / 2) for second in range(11)]
     boxes = {frame.id: truth(HERE) for frame in (frames[0], frames[-1])}
-    labels = Labels(boxes, {frame.id: np.zeros(1) for frame in frames}, {}, {}, {}, (None,), None, None, 0)
+    labels = Labels(boxes, {frame.id: np.zeros(1) for frame in frames})
     assert [len(stretch.frames) for stretch in true_stretches(frames, labels, SETTINGS, Relevance(40, 0))] == [1, 1]
 
 
 def test_a_drive_with_regions_alone_is_not_said_to_lack_tracks() -> None:
     frame = a_frame("a", 0)
-    assert untracked([frame], {frame.id: truth(HERE, crowd=[True])}) == set()
-    assert untracked([frame], {frame.id: truth(HERE)}) == {"a"}
+    assert unusable_tracks([frame], {frame.id: truth(HERE, crowd=[True])}) == (set(), set())
+    assert unusable_tracks([frame], {frame.id: truth(HERE)}) == ({"a"}, set())
 
 
 def test_thousands_of_objects_of_which_nobody_named_the_track_are_scored() -> None:

@@ -23,7 +23,7 @@ class KpisFinite(tc.Check):
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
         """Read `report.json` as strict JSON (NaN and Infinity are refused) and compare each KPI with its range; null values are skipped."""
         try:
-            values = _report(context)["values"]
+            values = loads_strict((context.read() / "report.json").read_bytes())["values"]
         except (StrictJSONError, OSError, KeyError) as error:
             return tc.CheckResult(False, f"report.json can't be read as a KPI report: {error}.")
         known = {name: value for name, value in values.items() if value is not None}
@@ -38,6 +38,7 @@ class KpisFinite(tc.Check):
 
 
 def _possible(name: str, value: Any) -> bool:
+    """Whether a KPI's value is a finite number within the range of its spec."""
     figure = kpi_of(name)
     return isinstance(value, (int, float)) and math.isfinite(value) and figure.least <= value <= figure.most
 
@@ -51,7 +52,7 @@ class KpisAboveBaseline(tc.Check):
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
         """Compare the headline KPIs with the baseline's; the message lists the classes whose AP50 is not above the baseline's."""
-        report = _report(context)
+        report = loads_strict((context.read() / "report.json").read_bytes())
         values, baseline = report["values"], report["baseline"]["values"]
         compared = {
             name: (values[name], baseline[name]) for name in report["headline"] if values.get(name) is not None and baseline.get(name) is not None
@@ -68,11 +69,8 @@ class KpisAboveBaseline(tc.Check):
 
 
 def _outcome(name: str, value: float, trivial: float) -> ExpectationOutcome:
+    """Return whether a KPI is better than the baseline's value (`trivial`), as an outcome with both values in words."""
     way = "less" if kpi_of(name).less_is_better else "more"
     return ExpectationOutcome(
         f"{name.replace('.', '_')}_above_baseline", better(name, value, trivial), expected=f"{way} than {trivial:.3f}", actual=f"{value:.3f}"
     )
-
-
-def _report(context: tc.CheckContext) -> Any:
-    return loads_strict((context.read() / "report.json").read_bytes())

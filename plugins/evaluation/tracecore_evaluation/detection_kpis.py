@@ -14,7 +14,7 @@ from tracecore_evaluation.intervals import gains, intervals, units_of
 from tracecore_evaluation.kpi_specs import headline
 from tracecore_evaluation.mistakes import frame_mistakes, mistakes_table
 from tracecore_evaluation.model_config import ModelConfig, read_config
-from tracecore_evaluation.obstacle_kpis import Kpis, Thresholds
+from tracecore_evaluation.obstacle_kpis import Kpis
 from tracecore_evaluation.predictions import DETECTIONS_FACET, FLOOR, Detector, OnnxDetector, detect, detections_table
 from tracecore_evaluation.report import EVENTS_FACET, Findings, cell, cells, closing, events_facet, facet, headline_table, write_report
 from tracecore_evaluation.report_pictures import Samples, plot_level_1, sample_frames
@@ -47,8 +47,8 @@ def details(judged: FrameEvaluation, baseline: FrameEvaluation, mean_path: Frame
     return {
         "classes": list(config.classes),
         "thresholds": {
-            "score": limits.thresholds.score,
-            "iou": limits.thresholds.iou,
+            "score": limits.score,
+            "iou": limits.iou,
             "chosen": _chosen(limits),
             "path_within": limits.path_within,
             "off_path": limits.off_path,
@@ -63,7 +63,7 @@ def details(judged: FrameEvaluation, baseline: FrameEvaluation, mean_path: Frame
 
 
 def _chosen(limits: Limits) -> str:
-    return f"score {limits.thresholds.score:g} is the program's parameter 'score'; it was not tuned on these frames"
+    return f"score {limits.score:g} is the program's parameter 'score'; it was not tuned on these frames"
 
 
 def _counts(kpis: Kpis) -> JSON:
@@ -73,8 +73,8 @@ def _counts(kpis: Kpis) -> JSON:
 def _obstacles(judged: FrameEvaluation, baseline: FrameEvaluation, config: ModelConfig, limits: Limits) -> list[str]:
     values, trivial = judged.obstacles.values, baseline.obstacles.values
     counted = (
-        f"Precision and recall count detections of score {limits.thresholds.score:g} and more that overlap an object by "
-        f"{limits.thresholds.iou:g} and more; {_chosen(limits)}. AP is COCO's, over all scores."
+        f"Precision and recall count detections of score {limits.score:g} and more that overlap an object by "
+        f"{limits.iou:g} and more; {_chosen(limits)}. AP is COCO's, over all scores."
     )
     lines = [
         "## Obstacles",
@@ -165,7 +165,7 @@ class DetectionKpis(tc.Stage):
         """Run the model, evaluate it and the baseline, and write the report, the mistakes and the detections."""
         model = context.read(self.model)
         config = read_config(model)
-        limits = Limits(Thresholds(params.score, params.iou), params.path_within, params.off_path)
+        limits = Limits(params.score, params.iou, params.path_within, params.off_path)
         every = read_rows(context.read(self.labels))
         known = read_frames(context.read(self.frames), every)
         slicing = read_slicing(params.slices, params.distances, known)
@@ -177,15 +177,15 @@ class DetectionKpis(tc.Stage):
         answers = detect(detector, config, context.read(self.frames), frames, context.progress, samples.look)
         judged = evaluate(frames, labels, answers, config, limits, slicing)
         # The baseline's scores are shares of frames, not confidences, so all of its boxes count.
-        for_baseline = Limits(Thresholds(0.0, params.iou), params.path_within, params.off_path)
+        for_baseline = Limits(0.0, params.iou, params.path_within, params.off_path)
         trivial = baseline_predictions(frames, labels, config)
         baseline = evaluate(frames, labels, trivial, config, for_baseline, slicing)
         mean_path = evaluate(frames, labels, mean_path_predictions(frames, labels), config, for_baseline, slicing)
         drives = sorted({frame.drive for frame in frames})
         units = units_of(frames)
         review = review_of(every, {frame.id for frame in frames})
-        measure = frame_measure(frames, labels, answers, judged, config, limits.thresholds, params.path_within, units)
-        of_baseline = frame_measure(frames, labels, trivial, baseline, config, for_baseline.thresholds, params.path_within, units)
+        measure = frame_measure(frames, labels, answers, judged, config, limits, units)
+        of_baseline = frame_measure(frames, labels, trivial, baseline, config, for_baseline, units)
         findings = Findings(
             1,
             detector.executed_with,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SIZES", "Detections", "Frame", "GroundTruth", "iou_matrix", "size_of"]
+__all__ = ["NO_DETECTIONS", "SIDES", "SIZES", "Detections", "Frame", "GroundTruth", "boxes_of", "iou_matrix", "size_of"]
 
 SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
 """COCO's ranges of object area, px^2: lower bound inclusive, upper exclusive."""
@@ -94,13 +95,19 @@ class Detections:
         """Return the detections that score at least `score`."""
         return self.where(self.scores >= score)
 
-    def where(self, kept: NDArray[np.bool_]) -> Detections:
-        """Return the detections selected by a mask [n]."""
+    def where(self, kept: NDArray[np.bool_] | slice) -> Detections:
+        """Return the detections selected by a mask [n] or a slice of rows."""
         return Detections(self.boxes[kept], self.scores[kept], self.classes[kept])
 
-    def first(self, count: int) -> Detections:
-        """Return the first `count` detections, which score best."""
-        return Detections(self.boxes[:count], self.scores[:count], self.classes[:count])
+
+NO_DETECTIONS = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, dtype=np.int64))
+SIDES = ("x", "y", "width", "height")
+"""Columns of a box in the tables, in the order of a row of `boxes`."""
+
+
+def boxes_of(rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+    """Return the boxes of n table rows as an array [n, 4]."""
+    return np.array([[row[side] for side in SIDES] for row in rows], dtype=np.float64).reshape(-1, 4)
 
 
 def size_of(area: float) -> str:

@@ -89,10 +89,10 @@ def _ends(stretch: Sequence[Frame]) -> list[int]:
 
 
 def _lasting(frames: Iterable[Frame]) -> Iterator[tuple[DriveTime, float]]:
+    """Yield each moment of the drives with a clock, sorted, and the seconds until the drive's next moment (see `Time`)."""
     moments = sorted({(frame.drive, frame.timestamp_ns) for frame in frames if frame.clock != "index"})
     before = 0.0
-    for place, moment in enumerate(moments):
-        following = moments[place + 1] if place + 1 < len(moments) else ("", 0)
+    for moment, following in pairwise([*moments, ("", 0)]):
         seconds = (following[1] - moment[1]) / 1e9
         is_next = following[0] == moment[0] and seconds <= MOST_SECONDS
         yield moment, seconds if is_next else before

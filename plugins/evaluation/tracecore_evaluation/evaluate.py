@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracecore_evaluation.detections import Detections, Frame
-from tracecore_evaluation.ground_truth import Labels, MeanBox
+from tracecore_evaluation.ground_truth import Labels
 from tracecore_evaluation.intervals import Measure, Units, Weights
 from tracecore_evaluation.model_config import ModelConfig
-from tracecore_evaluation.obstacle_kpis import Kpis, Thresholds, kpis, match
+from tracecore_evaluation.obstacle_kpis import Kpis, kpis, match
 from tracecore_evaluation.path_and_light_kpis import LightKpis, PathKpis, light_kpis, path_errors, path_kpis
 from tracecore_evaluation.predictions import Predictions
 from tracecore_evaluation.slices import Slicing
@@ -31,7 +31,6 @@ __all__ = [
     "baseline_predictions",
     "evaluate",
     "frame_measure",
-    "mean_boxes",
     "mean_path_predictions",
 ]
 
@@ -41,20 +40,19 @@ BASELINE = (
 )
 
 
-def mean_boxes(frames: Sequence[Frame], boxes: Sequence[MeanBox | None]) -> dict[str, Detections]:
-    """Return the baseline's detections by frame ref: each class's mean box scaled to the frame."""
-    known = sorted(((box.share, class_, box.box) for class_, box in enumerate(boxes) if box is not None), key=lambda entry: (-entry[0], entry[1]))
-    shares = np.array([box for _, _, box in known], dtype=np.float64).reshape(-1, 4)
-    scores = np.array([share for share, _, _ in known], dtype=np.float64)
-    classes = np.array([class_ for _, class_, _ in known], dtype=np.int64)
-    return {frame.id: Detections(shares * np.array([frame.width, frame.height] * 2), scores, classes) for frame in frames}
-
-
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits, in m, for an error of a path to count as within, and for a frame's mean error to be a mistake (`off_path`); thresholds of boxes."""
+    """Limits of precision, recall and mistakes.
 
-    thresholds: Thresholds
+    Attributes:
+        score: least score of a detection.
+        iou: least overlap of a hit.
+        path_within: greatest lateral error that counts as within, m.
+        off_path: mean lateral error of a frame above which its path is a mistake, m.
+    """
+
+    score: float
+    iou: float
     path_within: float
     off_path: float
 
@@ -85,7 +83,7 @@ def evaluate(frames: Sequence[Frame], labels: Labels, answers: Predictions, conf
     lights = [frame for frame in frames if frame.id in labels.lights and frame.id in answers.lights]
     predicted = {frame.id: int(np.argmax(answers.lights[frame.id])) for frame in lights}
     return FrameEvaluation(
-        kpis(boxes, labels.truth, answers.seen, config.classes, limits.thresholds, slicing) if config.classes else Kpis(),
+        kpis(boxes, labels.truth, answers.seen, config.classes, limits.score, limits.iou, slicing) if config.classes else Kpis(),
         path_kpis(paths, labels.paths, answers.paths, config.ahead, limits.path_within) if config.ahead else PathKpis(),
         light_kpis(lights, labels.lights, predicted, config.states) if config.states else LightKpis(),
     )
@@ -94,8 +92,9 @@ def evaluate(frames: Sequence[Frame], labels: Labels, answers: Predictions, conf
 def baseline_predictions(frames: Sequence[Frame], labels: Labels, config: ModelConfig) -> Predictions:
     """Return the baseline's predictions: mean boxes, a straight path, and the most frequent light state of labeled frames that are not evaluated."""
     light = None if labels.usual_state is None else np.eye(len(config.states))[labels.usual_state]
+    mean = labels.mean_boxes
     return Predictions(
-        mean_boxes(frames, labels.elsewhere),
+        {frame.id: Detections(mean.boxes * np.array([frame.width, frame.height] * 2), mean.scores, mean.classes) for frame in frames},
         {frame.id: np.zeros(len(config.ahead)) for frame in frames},
         {} if light is None else {frame.id: light for frame in frames},
     )
@@ -145,16 +144,16 @@ def frame_measure(
     answers: Predictions,
     judged: FrameEvaluation,
     config: ModelConfig,
-    thresholds: Thresholds,
-    within: float,
+    limits: Limits,
     units: Units,
 ) -> Measure:
-    """Return a function from unit weights to the headline KPIs of level 1; `within` is the limit of `path_within`, m."""
+    """Return a function from unit weights to the KPIs of level 1 that get an interval: the headline ones, and those of each class."""
     boxes = [frame for frame in frames if frame.id in labels.truth]
-    classes = {name: _class(boxes, labels, answers, units, class_, thresholds) for class_, name in enumerate(config.classes)}
-    at_overlap = classes if thresholds.iou == _OVERLAP else None
-    fifty = Thresholds(thresholds.score, _OVERLAP)
-    for_ap = at_overlap or {name: _class(boxes, labels, answers, units, class_, fifty) for class_, name in enumerate(config.classes)}
+    by_iou = {
+        iou: {name: _class(boxes, labels, answers, units, class_, iou) for class_, name in enumerate(config.classes)}
+        for iou in {limits.iou, _OVERLAP}
+    }
+    classes, for_ap = by_iou[limits.iou], by_iou[_OVERLAP]
     unit_of = {frame.id: units.number(frame) for frame in frames}
     paths = sorted(judged.path.errors)
     errors = [judged.path.errors[id_] for id_ in paths]
@@ -164,14 +163,14 @@ def frame_measure(
         found: dict[str, float | None] = {}
         for name, of_class in classes.items():
             found[f"ap50.{name}"] = for_ap[name].ap50(weights)
-            found[f"precision.{name}"], found[f"recall.{name}"] = of_class.precision_recall(weights, thresholds.score)
+            found[f"precision.{name}"], found[f"recall.{name}"] = of_class.precision_recall(weights, limits.score)
         known = [value for name in classes if (value := found[f"ap50.{name}"]) is not None]
         if classes:
             found["map50"] = float(np.mean(known)) if known else None
         if paths:
             times = weights[[unit_of[id_] for id_ in paths]]
             # A jackknife interval of a percentile does not reach its nominal coverage, so `path_error.p95` is left out.
-            of_paths = path_errors(np.repeat(np.stack(errors), times, axis=0).ravel(), within)
+            of_paths = path_errors(np.repeat(np.stack(errors), times, axis=0).ravel(), limits.path_within)
             found.update((name, of_paths[name]) for name in ("path_error.mean", "path_within"))
         if right:
             times = weights[[unit_of[id_] for id_ in right]]
@@ -181,15 +180,16 @@ def frame_measure(
     return measure
 
 
-def _class(frames: Sequence[Frame], labels: Labels, answers: Predictions, units: Units, class_: int, thresholds: Thresholds) -> _Class:
+def _class(frames: Sequence[Frame], labels: Labels, answers: Predictions, units: Units, class_: int, iou: float) -> _Class:
+    """Match the detections of one class index on every frame; `iou` is the least overlap of a hit."""
     scores: list[NDArray[np.float64]] = []
     hits: list[NDArray[np.bool_]] = []
     numbers: list[NDArray[np.int64]] = []
     objects = np.zeros(units.count, dtype=np.int64)
     for frame in frames:
         truth, seen = labels.truth[frame.id], answers.seen[frame.id]
-        seen = seen.where(seen.classes == class_).first(_BEST)
-        hit = match(seen, truth, thresholds.iou).hit
+        seen = seen.where(seen.classes == class_).where(slice(_BEST))
+        hit = match(seen, truth, iou).hit
         counted = hit != -2  # detections on a crowd are neither right nor wrong
         scores.append(seen.scores[counted])
         hits.append(hit[counted] >= 0)

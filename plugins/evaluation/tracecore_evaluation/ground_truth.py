@@ -5,21 +5,21 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tracecore.errors import UsageError
-from tracecore_evaluation.detections import Frame, GroundTruth
+from tracecore_evaluation.detections import NO_DETECTIONS, SIDES, Detections, Frame, GroundTruth, boxes_of
 from tracecore_evaluation.model_config import ModelConfig
 from tracecore_evaluation.path_and_light_kpis import lateral
 from tracecore_schemas.arrow_tables import last_revisions
 from tracecore_schemas.conditions import CONDITION_COLUMNS, frame_conditions
 from tracecore_schemas.kinds import DONT_CARE, LIGHT_STATE
 
-__all__ = ["Labels", "MeanBox", "Review", "Row", "distances_of", "read_frames", "read_labels", "read_rows", "review_of", "true_rows"]
+__all__ = ["Labels", "Review", "Row", "distances_of", "read_frames", "read_labels", "read_rows", "review_of", "true_rows"]
 
 Row = Mapping[str, Any]
 
@@ -49,8 +49,7 @@ class Review:
 def read_rows(table: Any) -> list[Row]:
     """Return the last revision of each label, in order of frame and label; columns that an older table lacks are None."""
     kept = [name for name in _COLUMNS if name in table.schema.names]
-    rows: list[dict[str, Any]] = last_revisions(dict.fromkeys(_COLUMNS) | found for found in table.to_table(columns=kept).to_pylist())
-    return [*rows]
+    return last_revisions(dict.fromkeys(_COLUMNS) | found for found in table.to_table(columns=kept).to_pylist())
 
 
 def true_rows(rows: Sequence[Row]) -> list[Row]:
@@ -97,14 +96,6 @@ _FRAME_COLUMNS = ["frame_id", "drive", "sensor", "timestamp_ns", "width", "heigh
 
 
 @dataclass(frozen=True, slots=True)
-class MeanBox:
-    """A class's mean box [x, y, width, height] as shares of the image's width and height, and the share of frames that contain the class."""
-
-    box: tuple[float, float, float, float]
-    share: float
-
-
-@dataclass(frozen=True, slots=True)
 class Labels:
     """Ground truth by head, and statistics of the labeled frames that are not evaluated ("other frames").
 
@@ -114,21 +105,22 @@ class Labels:
         lights: index of the light's state by ref, where the model has that state.
         foreign: number of boxes on evaluated frames by class that the model doesn't have.
         foreign_states: number of evaluated frames by state that the model doesn't have.
-        elsewhere: mean box of each class on other frames; None if it has none there.
+        mean_boxes: mean box on other frames, as shares of the image's width and height, of each class that is on some; scored by the share of those
+            frames that have the class.
         mean_path: mean path of other frames; None without any.
         usual_state: index of the most frequent state on other frames; None without any.
         frames_elsewhere: number of other frames.
     """
 
     truth: Mapping[str, GroundTruth]
-    paths: Mapping[str, NDArray[np.float64]]
-    lights: Mapping[str, int]
-    foreign: Mapping[str, int]
-    foreign_states: Mapping[str, int]
-    elsewhere: tuple[MeanBox | None, ...]
-    mean_path: NDArray[np.float64] | None
-    usual_state: int | None
-    frames_elsewhere: int
+    paths: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    lights: Mapping[str, int] = field(default_factory=dict)
+    foreign: Mapping[str, int] = field(default_factory=dict)
+    foreign_states: Mapping[str, int] = field(default_factory=dict)
+    mean_boxes: Detections = NO_DETECTIONS
+    mean_path: NDArray[np.float64] | None = None
+    usual_state: int | None = None
+    frames_elsewhere: int = 0
 
     def covers(self, frame: str) -> bool:
         """Whether a frame is labeled for at least one head."""
@@ -154,7 +146,7 @@ def read_labels(rows: Sequence[Row], frames: Sequence[Frame], config: ModelConfi
         # On a frame without box labels an outline is skipped; on others it is a crowd.
         if row["geometry"] not in {"box2d", "polygon"} or row["frame_id"] not in by_frame:
             continue
-        if not all(row[side] is not None and math.isfinite(row[side]) for side in ("x", "y", "width", "height")):
+        if not all(row[side] is not None and math.isfinite(row[side]) for side in SIDES):
             raise UsageError(f"The box of label {row['label_id']} on {row['frame_id']} is not finite: the labels should pass 'labels_in_image'.")
         if row["crowd"] and row["category"] == DONT_CARE:
             by_frame[row["frame_id"]] += [{**row, "category": name, "label_id": f"{row['label_id']}/{name}"} for name in index]
@@ -177,7 +169,7 @@ def read_labels(rows: Sequence[Row], frames: Sequence[Frame], config: ModelConfi
         {id_: state for id_, state in states.items() if id_ in evaluated},
         dict(sorted(foreign.items())),
         dict(sorted(foreign_states.items())),
-        tuple(_mean_box(others, name) for name in config.classes),
+        _mean_boxes(others, config.classes),
         _mean_path([paths[id_] for id_ in sorted(paths.keys() - evaluated)]),
         _usual([states[id_] for id_ in sorted(states.keys() - evaluated)]),
         len({row["frame_id"] for row in rows if row["geometry"] != "cuboid"} - evaluated),
@@ -191,10 +183,9 @@ def read_labels(rows: Sequence[Row], frames: Sequence[Frame], config: ModelConfi
 
 
 def _truth(rows: Sequence[Row], index: Mapping[str, int], distances: Mapping[tuple[str, str], float]) -> GroundTruth:
-    boxes = np.array([[row["x"], row["y"], row["width"], row["height"]] for row in rows], dtype=np.float64).reshape(-1, 4)
     areas = [row["width"] * row["height"] if row["area"] is None else row["area"] for row in rows]
     return GroundTruth(
-        boxes,
+        boxes_of(rows),
         np.array([index[row["category"]] for row in rows], dtype=np.int64),
         np.array(areas, dtype=np.float64),
         np.array([row["crowd"] for row in rows], dtype=bool),
@@ -204,18 +195,20 @@ def _truth(rows: Sequence[Row], index: Mapping[str, int], distances: Mapping[tup
     )
 
 
-def _mean_box(frames: Mapping[str, Sequence[Row]], category: str) -> MeanBox | None:
-    rows = [row for of_frame in frames.values() for row in of_frame if row["category"] == category and not row["crowd"]]
-    if not rows:
-        return None
-    shares = np.array(
-        [
-            [row["x"] / row["image_width"], row["y"] / row["image_height"], row["width"] / row["image_width"], row["height"] / row["image_height"]]
-            for row in rows
-        ]
-    )
-    x, y, width, height = (float(value) for value in shares.mean(axis=0))
-    return MeanBox((x, y, width, height), len({row["frame_id"] for row in rows}) / len(frames))
+def _mean_boxes(frames: Mapping[str, Sequence[Row]], classes: Sequence[str]) -> Detections:
+    """Return the mean box of each class on some frames, see `Labels.mean_boxes`."""
+    boxes: list[NDArray[np.float64]] = []
+    scores: list[float] = []
+    known: list[int] = []
+    for class_, name in enumerate(classes):
+        rows = [row for of_frame in frames.values() for row in of_frame if row["category"] == name and not row["crowd"]]
+        if rows:
+            sizes = np.array([[row["image_width"], row["image_height"]] * 2 for row in rows])
+            boxes.append((boxes_of(rows) / sizes).mean(axis=0))
+            scores.append(len({row["frame_id"] for row in rows}) / len(frames))
+            known.append(class_)
+    order = np.argsort(-np.array(scores), kind="stable")
+    return Detections(np.array(boxes).reshape(-1, 4)[order], np.array(scores)[order], np.array(known, dtype=np.int64)[order])
 
 
 def _mean_path(paths: Sequence[NDArray[np.float64]]) -> NDArray[np.float64] | None:

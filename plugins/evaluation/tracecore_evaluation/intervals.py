@@ -10,7 +10,7 @@ The usual percentile bootstrap by unit covers only 73 % at 3 units instead of 95
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +75,7 @@ def units_of(frames: Sequence[Frame]) -> Units:
 
 
 def _block(frame: Frame, begin: int) -> int:
+    """Return the number of the block of time that a frame is in, counted from the drive's first timestamp (`begin`)."""
     since = frame.timestamp_ns - begin
     return int(since * BY_INDEX // _BLOCK_SECONDS) if frame.clock == "index" else since // (_BLOCK_SECONDS * 10**9)
 
@@ -84,10 +85,7 @@ def intervals(measure: Measure, units: Units, hours: Mapping[str, float] | None 
 
     `hours` gives the driving hours behind each rate per hour, whose interval is at least that of independent events (Garwood 1936).
     """
-    if not units.known:
-        return {}
-    clocked = hours or {}
-    return {name: _interval(kpi_of(name), value, others, count, clocked.get(name)) for name, value, others, count in _left_out(measure, units)}
+    return _intervals(measure, units, hours or {}, kpi_of)
 
 
 def gains(measure: Measure, baseline: Measure, units: Units, hours: Mapping[str, float] | None = None) -> dict[str, tuple[float, float]]:
@@ -106,18 +104,14 @@ def gains(measure: Measure, baseline: Measure, units: Units, hours: Mapping[str,
             if kpi_of(name).less_is_better
         }
 
+    unbounded = tc.KpiSpec("gain", "How much better than the baseline.", least=-np.inf, most=np.inf)
+    return _intervals(gained, units, hours or {}, lambda _: unbounded)
+
+
+def _intervals(measure: Measure, units: Units, hours: Mapping[str, float], spec_of: Callable[[str], tc.KpiSpec]) -> dict[str, tuple[float, float]]:
+    """Return the interval of each KPI that has a value on at least `LEAST_UNITS` units, by name; see `intervals`."""
     if not units.known:
         return {}
-    unbounded = tc.KpiSpec("gain", "How much better than the baseline.", least=-np.inf, most=np.inf)
-    clocked = hours or {}
-    return {
-        name: _interval(unbounded, value, others, count, clocked.get(name) if value > 0 else None)
-        for name, value, others, count in _left_out(gained, units)
-    }
-
-
-def _left_out(measure: Measure, units: Units) -> Iterator[tuple[str, float, NDArray[np.float64], int]]:
-    """Yield (name, value, values with each unit left out, number of units with a value) of each KPI with a value on at least `LEAST_UNITS` units."""
     every = np.ones(units.count, dtype=np.int64)
     without: dict[str, list[float]] = {}
     telling: Counter[str] = Counter()
@@ -128,15 +122,18 @@ def _left_out(measure: Measure, units: Units) -> Iterator[tuple[str, float, NDAr
         for name, value in measure(every - alone).items():
             if value is not None:
                 without.setdefault(name, []).append(value)
-    for name, value in sorted(measure(every).items()):
-        if value is not None and telling[name] >= LEAST_UNITS:
-            yield name, value, np.array(without[name]), telling[name]
+    return {
+        name: _interval(spec_of(name), value, np.array(without[name]), telling[name], hours.get(name))
+        for name, value in sorted(measure(every).items())
+        if value is not None and telling[name] >= LEAST_UNITS
+    }
 
 
 def _interval(figure: tc.KpiSpec, value: float, others: NDArray[np.float64], count: int, hours: float | None) -> tuple[float, float]:
     """Return the jackknife interval of a KPI, limited to its range, from its values with each unit left out (`others`).
 
-    `count` is the number of units with a value, since others show nothing of how units differ; `hours` is the driving time of a rate per hour.
+    `count` is the number of units with a value, since others show nothing of how units differ; `hours` is the driving time of a rate per hour, or of
+    a gain in one, which is a rate itself where it is above 0.
     """
     from scipy import stats
 
@@ -144,7 +141,7 @@ def _interval(figure: tc.KpiSpec, value: float, others: NDArray[np.float64], cou
     spread = to(others) - to(others).mean()
     reach = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * float(np.sqrt((count - 1) / count * (spread**2).sum()))
     low, high = (float(back(to(np.float64(value)) + by)) for by in (-reach, reach))
-    if hours:
+    if hours and (value > 0 or figure.least == 0):
         events = round(value * hours)
         fewest = float(stats.chi2.ppf((1 - LEVEL) / 2, 2 * events)) / 2 if events else 0.0
         low, high = min(low, fewest / hours), max(high, float(stats.chi2.ppf((1 + LEVEL) / 2, 2 * events + 2)) / 2 / hours)

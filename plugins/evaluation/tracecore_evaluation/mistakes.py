@@ -39,7 +39,6 @@ __all__ = [
     "mistakes_table",
     "runs",
     "seen_track",
-    "whole_frame",
     "wrong_paths",
     "wrong_states",
 ]
@@ -58,14 +57,14 @@ def frame_mistakes(
     rows: list[dict[str, Any]] = []
     for frame in frames:
         if frame.id in judged.obstacles.matches:
-            seen = answers.seen[frame.id].above(limits.thresholds.score)
-            rows += _boxes(frame, labels.truth[frame.id], seen, judged.obstacles.matches[frame.id], config.classes, limits.thresholds.iou, slicing)
+            seen = answers.seen[frame.id].above(limits.score)
+            rows += _boxes(frame, labels.truth[frame.id], seen, judged.obstacles.matches[frame.id], config.classes, limits.iou, slicing)
         if frame.id in labels.lights and frame.id in answers.lights:
             probabilities = answers.lights[frame.id]
             found = int(np.argmax(probabilities))
             if found != labels.lights[frame.id]:
                 states = {"expected": config.states[labels.lights[frame.id]], "found": config.states[found]}
-                rows.append(mistake_row(frame, "wrong_state", LIGHT_STATE, whole_frame(frame), slicing, **states, score=float(probabilities[found])))
+                rows.append(mistake_row(frame, "wrong_state", LIGHT_STATE, slicing, **states, score=float(probabilities[found])))
         errors = judged.path.errors.get(frame.id)
         if errors is not None and not np.isnan(errors).all() and float(np.nanmean(errors)) > limits.off_path:
             worst = int(np.nanargmax(errors))
@@ -73,59 +72,55 @@ def frame_mistakes(
                 name: f"{left[worst]:+.2f} m to the left at {config.ahead[worst]:g} m ahead"
                 for name, left in (("expected", labels.paths[frame.id]), ("found", answers.paths[frame.id]))
             }
-            rows.append(mistake_row(frame, "off_path", PATH, whole_frame(frame), slicing, **ways, error=float(np.nanmean(errors))))
+            rows.append(mistake_row(frame, "off_path", PATH, slicing, **ways, error=float(np.nanmean(errors))))
     return rows
 
 
 def _boxes(
     frame: Frame, truth: GroundTruth, seen: Detections, match: Match, classes: Sequence[str], iou: float, slicing: Slicing
 ) -> list[dict[str, Any]]:
+    """Return the event rows of one frame's false positives, wrong classes and misses."""
     rows: list[dict[str, Any]] = []
     explained: set[int] = set()
     for row in np.flatnonzero(match.hit == -1).tolist():
         found, score, overlap = classes[seen.classes[row]], float(seen.scores[row]), float(match.overlap_seen[row])
         taken_for = match.other_class(row, iou)
         if taken_for is None:
-            rows.append(mistake_row(frame, "false_positive", found, seen.boxes[row].tolist(), slicing, score=score, iou=overlap, found=found))
+            rows.append(mistake_row(frame, "false_positive", found, slicing, seen.boxes[row].tolist(), score=score, iou=overlap, found=found))
             continue
         explained.add(taken_for)
         of_object = _object(truth, taken_for)
         expected = classes[truth.classes[taken_for]]
         both = {"score": score, "iou": overlap, "expected": expected, "found": found}
-        rows.append(mistake_row(frame, "wrong_class", expected, seen.boxes[row].tolist(), slicing, **both, **of_object))
+        rows.append(mistake_row(frame, "wrong_class", expected, slicing, seen.boxes[row].tolist(), **both, **of_object))
     for row in np.flatnonzero(~match.found & ~truth.crowd).tolist():
         if row not in explained:
             category = classes[truth.classes[row]]
             facts = {"iou": float(match.overlap_true[row]), "expected": category} | _object(truth, row)
-            rows.append(mistake_row(frame, "miss", category, truth.boxes[row].tolist(), slicing, **facts))
+            rows.append(mistake_row(frame, "miss", category, slicing, truth.boxes[row].tolist(), **facts))
     return rows
 
 
 def _object(truth: GroundTruth, row: int) -> dict[str, Any]:
+    """Return the columns of an event that describe the labeled object at a row."""
     return {"label_id": truth.ids[row], "track": truth.track(row), "distance": truth.distance(row), "area": float(truth.areas[row])}
 
 
-def whole_frame(frame: Frame) -> list[float]:
-    """Return the box that covers a whole frame."""
-    return [0.0, 0.0, float(frame.width), float(frame.height)]
-
-
-def mistake_row(frame: Frame, type_: str, category: str, box: Sequence[float], slicing: Slicing, **facts: Any) -> dict[str, Any]:
-    """Return an event row without its id, for a box x, y, width, height in px.
+def mistake_row(frame: Frame, type_: str, category: str, slicing: Slicing, box: Sequence[float] | None = None, **facts: Any) -> dict[str, Any]:
+    """Return an event row without its id, for an object's box (x, y, width, height in px) or, without one, for the whole frame.
 
     `facts` are further columns, and `area` (px^2) if the object's area differs from its box's.
     """
-    x, y, width, height = box
+    x, y, width, height = (0.0, 0.0, float(frame.width), float(frame.height)) if box is None else box
     where = {"drive": frame.drive, "sensor": frame.sensor, "timestamp_ns": frame.timestamp_ns, "frame_id": frame.id}
     area = facts.pop("area", width * height)
-    of_object = type_ not in {"wrong_state", "off_path"}
-    conditions = slicing.conditions(frame, area=area if of_object else None, distance=facts.get("distance"))
+    conditions = slicing.conditions(frame, area=None if box is None else area, distance=facts.get("distance"))
     row = where | {"type": type_, "category": category, "x": x, "y": y, "width": width, "height": height, "conditions": conditions}
     return {"iou": 0.0} | row | facts
 
 
 def mistakes_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
-    """Return the event table of rows, and set each row's `event_id` in place to a digest of its content."""
+    """Return rows of mistakes as an event table; each row's `event_id`, a digest of its content, is set in place."""
     twice: dict[str, int] = {}
     for event in rows:
         content = {name: str(value) if name == "timestamp_ns" else value for name, value in event.items() if value is not None}
@@ -138,21 +133,11 @@ def mistakes_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One mistake while driving: its first and last frame, and its event row without the id."""
+    """One mistake while driving: its first and last frame, and its event row (see `mistake_row`)."""
 
     first: Frame
     last: Frame
     row: dict[str, Any]
-
-    @property
-    def type(self) -> str:
-        """Type of the mistake, one of `EVENT_TYPES`."""
-        return str(self.row["type"])
-
-    @property
-    def category(self) -> str:
-        """Class of the object, or the category of a path or light mistake."""
-        return str(self.row["category"])
 
     @property
     def seconds(self) -> float | None:
@@ -202,15 +187,8 @@ def lost_tracks(
             truth, column = moments[first].truth, columns[first]
             category = config.classes[truth.classes[column]]
             time = f"{last - first + 1} frames" if stretch[0].clock == "index" else f"{sum(seconds[first : last + 1]):.1f} s"
-            facts = {
-                "expected": category,
-                "found": f"nothing for {time}",
-                "label_id": truth.ids[column],
-                "track": name,
-                "distance": truth.distance(column),
-                "area": float(truth.areas[column]),
-            }
-            row = mistake_row(stretch[first], "lost_track", category, truth.boxes[column].tolist(), slicing, **facts)
+            facts = _object(truth, column) | {"expected": category, "found": f"nothing for {time}", "track": name}
+            row = mistake_row(stretch[first], "lost_track", category, slicing, truth.boxes[column].tolist(), **facts)
             yield Episode(stretch[first], stretch[last], row)
 
 
@@ -228,7 +206,7 @@ def false_tracks(
         at = tracked.numbers.index(number)
         category = config.classes[tracked.classes[at]]
         facts = {"found": category, "track": seen_track(stretch, number), "score": float(tracked.scores[at])}
-        row = mistake_row(stretch[places[0]], "false_track", category, tracked.boxes[at].tolist(), slicing, **facts)
+        row = mistake_row(stretch[places[0]], "false_track", category, slicing, tracked.boxes[at].tolist(), **facts)
         yield Episode(stretch[places[0]], stretch[places[-1]], row)
 
 
@@ -240,7 +218,7 @@ def wrong_states(
     for first, last in runs(wrong, lasting(stretch), least):
         frame = stretch[first]
         states = {"expected": config.states[labels.lights[frame.id]], "found": config.states[predicted[frame.id]]}
-        yield Episode(frame, stretch[last], mistake_row(frame, "wrong_state", LIGHT_STATE, whole_frame(frame), slicing, **states))
+        yield Episode(frame, stretch[last], mistake_row(frame, "wrong_state", LIGHT_STATE, slicing, **states))
 
 
 def wrong_paths(
@@ -251,7 +229,7 @@ def wrong_paths(
     for first, last in runs([None if error is None else error > limit for error in errors], lasting(stretch), least):
         frame = stretch[first]
         worst = max(error for error in errors[first : last + 1] if error is not None)
-        yield Episode(frame, stretch[last], mistake_row(frame, "off_path", PATH, whole_frame(frame), slicing, error=worst))
+        yield Episode(frame, stretch[last], mistake_row(frame, "off_path", PATH, slicing, error=worst))
 
 
 def _error(true: NDArray[np.float64] | None, predicted: NDArray[np.float64] | None) -> float | None:

@@ -128,17 +128,17 @@ def page(findings: Findings, driving: Driving, time: Time, config: ModelConfig, 
         f"| what | count | per hour | {interval_words(findings)} | baseline per hour |",
         "|---|---|---|---|---|",
     ]
-    by_name = Counter(name for each in driving.episodes for name in {each.type, each.category, "total"})
+    by_name = Counter(name for each in driving.episodes for name in {each.row["type"], each.row["category"], "total"})
     for name in ("total", *KINDS, *config.classes):
         kpi = f"mistakes_per_hour.{name}"
         if kpi in findings.values:
             interval = findings.intervals.get(kpi)
             between = "-" if interval is None else f"{interval[0]:.1f} to {interval[1]:.1f}"
-            lines.append(f"| {name} | {by_name[name]} | {_rate(findings.values[kpi])} | {between} | {_rate(findings.baseline.get(kpi))} |")
+            lines.append(f"| {name} | {by_name[name]} | {cell(findings.values[kpi], 1)} | {between} | {cell(findings.baseline.get(kpi), 1)} |")
     lines += ["", "## Slices", "", "| slice | frames | mistakes per hour | baseline |", "|---|---|---|---|"]
     for name, frames in findings.slices.items():
         kpi = f"mistakes_per_hour.total.{name}"
-        lines.append(f"| {name} | {frames} | {_rate(findings.values.get(kpi))} | {_rate(findings.baseline.get(kpi))} |")
+        lines.append(f"| {name} | {frames} | {cell(findings.values.get(kpi), 1)} | {cell(findings.baseline.get(kpi), 1)} |")
     if driving.followed:
         lines += ["", "## Tracking", "", "| drive | objects | misses | false boxes | switches | MOTA |", "|---|---|---|---|---|---|"]
         for name, counts in driving.by_drive().items():
@@ -157,7 +157,7 @@ def _operating(operating: OperatingScores) -> list[str]:
 
 def details(driving: Driving, time: Time, operating: OperatingScores) -> dict[str, Any]:
     """Return the members of report.json that only level 2 has."""
-    counts = Counter(each.type for each in driving.episodes)
+    counts = Counter(each.row["type"] for each in driving.episodes)
     return {
         "counts": {kind: counts[kind] for kind in KINDS},
         "driving_seconds": dict(sorted(time.drives.items())),
@@ -172,10 +172,6 @@ def operating_facet(operating: OperatingScores) -> dict[str, JSON]:
     return {"by_class": dict(operating.by_class), "chosen_by": chosen_by, "selection_frames": operating.frames, "selection_mota": operating.mota}
 
 
-def _rate(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
-
-
 def _longest(episodes: Sequence[Episode]) -> list[str]:
     if not episodes:
         return []
@@ -185,7 +181,7 @@ def _longest(episodes: Sequence[Episode]) -> list[str]:
     for each in longest:
         lasting = "-" if each.seconds is None else f"{each.seconds:.1f} s"
         recorded = f"{each.row.get('expected') or '-'} | {each.row.get('found') or '-'}"
-        lines.append(f"| {each.first.drive} | {each.first.timestamp_ns} | {each.type} | {each.category} | {lasting} | {recorded} |")
+        lines.append(f"| {each.first.drive} | {each.first.timestamp_ns} | {each.row['type']} | {each.row['category']} | {lasting} | {recorded} |")
     return lines
 
 
@@ -280,7 +276,7 @@ class MistakesPerHour(tc.Stage):
         context.write(self.events, mistakes_table([each.row for each in found.episodes]))
         context.write(self.tracks, tracks_table(found, config))
         context.describe(self.report, KPIS_FACET, facet(findings) | {"operating_score": operating_facet(operating)})
-        counts = Counter(each.type for each in found.episodes)
+        counts = Counter(each.row["type"] for each in found.episodes)
         least = min(operating.by_class.values(), default=params.score)
         context.describe(self.events, EVENTS_FACET, events_facet(counts, least, params.iou))
         for what, why in findings.unknowns:

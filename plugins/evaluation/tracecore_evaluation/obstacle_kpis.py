@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tracecore_evaluation.detections import SIZES, Detections, Frame, GroundTruth, iou_matrix, size_of
 from tracecore_evaluation.slices import Slicing, endings, slice_names
 
-__all__ = ["AREAS", "Counts", "Curve", "Kpis", "Match", "Precision", "Thresholds", "average_precision", "kpis", "match"]
+__all__ = ["AREAS", "Counts", "Curve", "Kpis", "Match", "Precision", "average_precision", "kpis", "match"]
 
 AREAS = ("all", "small", "medium", "large")
 _DETECTIONS = 100
@@ -154,14 +154,6 @@ def match(seen: Detections, truth: GroundTruth, iou: float) -> Match:
     return Match(hit, found, overlaps.max(axis=1, initial=0.0), overlaps.max(axis=0, initial=0.0), other)
 
 
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """Least score of a detection and least overlap of a hit, for precision, recall and events."""
-
-    score: float
-    iou: float
-
-
 @dataclass(slots=True)
 class Counts:
     """Hits, false positives and misses."""
@@ -202,20 +194,24 @@ def kpis(
     truth: Mapping[str, GroundTruth],
     seen: Mapping[str, Detections],
     classes: Sequence[str],
-    thresholds: Thresholds,
-    slicing: Slicing | None = None,
+    score: float,
+    iou: float,
+    slicing: Slicing,
 ) -> Kpis:
-    """Compare detections with true boxes, both by frame ref; `slicing` None slices objects by size only. Frames carry their own slices."""
-    slicing = slicing or Slicing()
+    """Return the KPIs of detections, compared with true boxes, both by frame ref: over all frames, by slice of frames, and by size and distance.
+
+    `score` is the least score of a detection, `iou` the least overlap of a hit, in precision and recall; AP has its own. Each frame
+    names its slices itself.
+    """
     sizes = tuple(SIZES) if slicing.sizes else ()
-    found = Kpis(matches={frame.id: match(seen[frame.id].above(thresholds.score), truth[frame.id], thresholds.iou) for frame in frames})
+    found = Kpis(matches={frame.id: match(seen[frame.id].above(score), truth[frame.id], iou) for frame in frames})
     parts: dict[str, Sequence[Frame]] = {"": frames, **slice_names(frames, (*sizes, *slicing.distances, *endings(classes)))}
     for name, members in parts.items():
         suffix = f".{name}" if name else ""
         precision = average_precision(members, truth, seen, len(classes))
         areas = {"all": suffix} | ({size: f".{size}" for size in sizes} if not name else {})
         for area, end in areas.items():
-            counts = _count(members, truth, seen, found.matches, classes, thresholds.score, None if area == "all" else area)
+            counts = _count(members, truth, seen, found.matches, classes, score, None if area == "all" else area)
             for class_, category in enumerate(classes):
                 found.values[f"ap50.{category}{end}"] = precision.ap50[area][class_]
                 found.values[f"ap.{category}{end}"] = precision.ap[area][class_]

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tracecore_evaluation.detections import Frame
+from tracecore_evaluation.detections import SIDES, Frame
 from tracecore_evaluation.driving_time import Time, stretches
 from tracecore_evaluation.ground_truth import Labels
 from tracecore_evaluation.intervals import Measure, Units, Weights
@@ -28,9 +28,8 @@ from tracecore_evaluation.tracking_metrics import (
     TrackedFrame,
     followed,
     moments_of,
-    repeated,
     true_stretch,
-    untracked,
+    unusable_tracks,
 )
 from tracecore_schemas.arrow_tables import TRACKS, table_of
 
@@ -109,9 +108,9 @@ def true_stretches(frames: Sequence[Frame], labels: Labels, settings: TrackerSet
 
     Tracks are computed from the boxes of drives whose labels have no tracks, or use one twice on a frame.
     """
-    here = untracked(frames, labels.truth) | repeated(frames, labels.truth)
+    unusable = set.union(*unusable_tracks(frames, labels.truth))
     boxed = [frame for frame in frames if frame.id in labels.truth]
-    return [true_stretch(stretch, labels.truth, settings, relevance, track=stretch[0].drive in here) for stretch in stretches(boxed)]
+    return [true_stretch(stretch, labels.truth, settings, relevance, track=stretch[0].drive in unusable) for stretch in stretches(boxed)]
 
 
 def drive(
@@ -131,12 +130,12 @@ def drive(
         episodes += wrong_states(stretch, labels, predicted, config, rules.episode, slicing)
         episodes += wrong_paths(stretch, labels, answers.paths, rules.off_path, rules.episode, slicing)
     ordered = sorted(
-        episodes, key=lambda each: (each.first.drive, each.first.timestamp_ns, each.first.sensor, each.type, each.row.get("track") or "")
+        episodes, key=lambda each: (each.first.drive, each.first.timestamp_ns, each.first.sensor, each.row["type"], each.row.get("track") or "")
     )
     if not config.classes:
         return Driving(tuple(ordered), (), (), ())
-    nameless = untracked(frames, labels.truth)
-    return Driving(tuple(ordered), tuple(tracked), tuple(sorted(nameless)), tuple(sorted(repeated(frames, labels.truth))))
+    untracked, repeated = unusable_tracks(frames, labels.truth)
+    return Driving(tuple(ordered), tuple(tracked), tuple(sorted(untracked)), tuple(sorted(repeated)))
 
 
 def rates(driving: Driving, time: Time, slices: Mapping[str, Sequence[Frame]], config: ModelConfig, units: Units) -> dict[str, float | None]:
@@ -152,17 +151,16 @@ def hours_of(names: Sequence[str], time: Time) -> dict[str, float]:
 def driving_measure(driving: Driving, time: Time, slices: Mapping[str, Sequence[Frame]], config: ModelConfig, units: Units) -> Measure:
     """Return a function from unit weights to the KPIs of level 2. A mistake belongs to the unit and the slices of the frame it begins on."""
     needs = {"lost_track": config.classes, "false_track": config.classes, "wrong_state": config.states, "off_path": config.ahead}
-    names = [kind for kind in KINDS if needs[kind]] + list(config.classes)
+    names = ["total", *(kind for kind in KINDS if needs[kind]), *config.classes]
     in_slice = {name: {frame.id for frame in members} for name, members in slices.items()}
-    table = {f"{name}{end}": np.zeros(units.count, dtype=np.int64) for name in ("total", *names) for end in ("", *(f".{part}" for part in slices))}
+    counts = {(name, part): np.zeros(units.count, dtype=np.int64) for name in names for part in ("", *slices)}
     clocked = {name for name, seconds in time.drives.items() if seconds > 0}
     for mistake in driving.episodes:
         if mistake.first.drive in clocked:
-            for end in ("", *(f".{part}" for part, members in in_slice.items() if mistake.first.id in members)):
-                for name in {"total", mistake.type, mistake.category} & {"total", *names}:
-                    table[f"{name}{end}"][units.number(mistake.first)] += 1
+            for part in ("", *(part for part, members in in_slice.items() if mistake.first.id in members)):
+                for name in {"total", mistake.row["type"], mistake.row["category"]} & {*names}:
+                    counts[name, part][units.number(mistake.first)] += 1
     hours = {part: _hours(time.lasting if part == "" else time.slices[part], time, units) for part in ("", *slices)}
-    part_of = {f"{name}{f'.{part}' if part else ''}": part for name in ("total", *names) for part in hours}
     tracking = np.zeros((units.count, len(COUNTS)), dtype=np.int64)
     for each in driving.followed:
         for frame, row in zip(each.stretch.frames, each.scores.by_moment, strict=True):
@@ -170,9 +168,9 @@ def driving_measure(driving: Driving, time: Time, slices: Mapping[str, Sequence[
 
     def measure(weights: Weights) -> dict[str, float | None]:
         found: dict[str, float | None] = {}
-        for name, count in table.items():
-            driven = float(weights @ hours[part_of[name]])
-            found[f"mistakes_per_hour.{name}"] = float(weights @ count) / driven if driven > 0 else None
+        for (name, part), count in counts.items():
+            driven = float(weights @ hours[part])
+            found[f"mistakes_per_hour.{name}{f'.{part}' if part else ''}"] = float(weights @ count) / driven if driven > 0 else None
         if config.classes:
             found.update(tracking_kpis(weights @ tracking))
         return found
@@ -190,13 +188,11 @@ def tracking_kpis(counts: Counts) -> dict[str, float | None]:
 
 
 def _hours(moments: Iterable[tuple[str, int]], time: Time, units: Units) -> NDArray[np.float64]:
+    """Return the driving hours of some moments, summed by unit [units]."""
     found = np.zeros(units.count)
     for moment in moments:
         found[units.of[moment]] += time.lasting.get(moment, 0.0) / 3600
     return found
-
-
-_SIDES = ("x", "y", "width", "height")
 
 
 def tracks_table(driving: Driving, config: ModelConfig) -> pa.Table:
@@ -215,15 +211,16 @@ def tracks_table(driving: Driving, config: ModelConfig) -> pa.Table:
 
 
 def _rows(found: TrackedStretch, config: ModelConfig, number: int) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the track table for one stretch, the `number`-th (from 1) of its drive and sensor."""
     suffix = f"/{number}" if number > 1 else ""
     for place, (frame, moment) in enumerate(zip(found.stretch.frames, found.moments, strict=True)):
         where = {"drive": frame.drive, "sensor": frame.sensor, "timestamp_ns": frame.timestamp_ns, "frame_id": frame.id}
         truth, tracked = moment.truth, moment.tracked
         for row, name in enumerate(moment.names):
-            box = dict(zip(_SIDES, truth.boxes[row].tolist(), strict=True))
+            box = dict(zip(SIDES, truth.boxes[row].tolist(), strict=True))
             known = {"track": f"{name}{suffix}", "category": config.classes[truth.classes[row]], "counted": bool(moment.relevant[row])}
             yield where | {"side": "truth"} | known | box
         for row, own in enumerate(tracked.numbers):
-            box = dict(zip(_SIDES, tracked.boxes[row].tolist(), strict=True))
+            box = dict(zip(SIDES, tracked.boxes[row].tolist(), strict=True))
             known = {"track": seen_track(found.stretch.frames, own), "category": config.classes[tracked.classes[row]]}
             yield where | {"side": "seen", "score": float(tracked.scores[row]), "counted": bool(found.scores.counted[place][row])} | known | box

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 import tracecore as tc
 from tracecore.errors import RunFailed, UsageError
 from tracecore.images import decode_rgb, model_input
-from tracecore_evaluation.detections import Detections, Frame
+from tracecore_evaluation.detections import SIDES, Detections, Frame, boxes_of
 from tracecore_evaluation.ground_truth import Row
 from tracecore_evaluation.model_config import ModelConfig
 from tracecore_evaluation.path_and_light_kpis import lateral, points_of
@@ -150,25 +150,23 @@ def detections_table(frames: Sequence[Frame], answers: Predictions, config: Mode
     rows: list[dict[str, Any]] = []
     for frame in frames:
         where = {"drive": frame.drive, "sensor": frame.sensor, "timestamp_ns": frame.timestamp_ns, "frame_id": frame.id}
-        things = _things(frame, answers, config) or [{"geometry": "none"}]
+        things = list(_things(frame, answers, config)) or [{"geometry": "none"}]
         rows += [where | {"number": number} | thing for number, thing in enumerate(things)]
     return table_of(DETECTIONS, rows)
 
 
-def _things(frame: Frame, answers: Predictions, config: ModelConfig) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+def _things(frame: Frame, answers: Predictions, config: ModelConfig) -> Iterator[dict[str, Any]]:
+    """Yield the columns of each box, path and light state predicted on a frame."""
     if frame.id in answers.seen:
         seen = answers.seen[frame.id].above(FLOOR)
         for box, score, class_ in zip(seen.boxes.tolist(), seen.scores.tolist(), seen.classes.tolist(), strict=True):
-            sides = dict(zip(("x", "y", "width", "height"), box, strict=True))
-            found.append({"geometry": "box2d", "category": config.classes[class_], "score": score} | sides)
+            yield {"geometry": "box2d", "category": config.classes[class_], "score": score} | dict(zip(SIDES, box, strict=True))
     if frame.id in answers.paths:
-        found.append({"geometry": "path", "path": points_of(config.ahead, answers.paths[frame.id].tolist())})
+        yield {"geometry": "path", "path": points_of(config.ahead, answers.paths[frame.id].tolist())}
     if frame.id in answers.lights:
         probabilities = answers.lights[frame.id]
         state = int(np.argmax(probabilities))
-        found.append({"geometry": "tag", "category": LIGHT_STATE, "value": config.states[state], "score": float(probabilities[state])})
-    return found
+        yield {"geometry": "tag", "category": LIGHT_STATE, "value": config.states[state], "score": float(probabilities[state])}
 
 
 _COLUMNS = ["frame_id", "number", "geometry", "category", "score", "x", "y", "width", "height", "path", "value"]
@@ -214,7 +212,7 @@ def _config(rows: Sequence[Row], facet: Mapping[str, Any], labels: Sequence[Row]
 
 def _seen_of_rows(rows: Sequence[Row], index: Mapping[str, int]) -> Detections:
     ordered = sorted(rows, key=lambda row: (-(row["score"] if row["score"] is not None else 1.0), row["number"]))
-    boxes = np.array([[row["x"], row["y"], row["width"], row["height"]] for row in ordered], dtype=np.float64).reshape(-1, 4)
+    boxes = boxes_of(ordered)
     scores = np.array([1.0 if row["score"] is None else row["score"] for row in ordered], dtype=np.float64)
     broken = ~(np.isfinite(boxes).all(axis=1) & np.isfinite(scores))
     if broken.any():

@@ -149,9 +149,9 @@ def closing(findings: Findings, pictures: Mapping[str, str]) -> list[str]:
     return [*lines, *(line for file, title in pictures.items() for line in ("", f"![{title}]({file})"))]
 
 
-def cell(value: float | None) -> str:
-    """Format a value with three decimals; `-` for None."""
-    return "-" if value is None else f"{value:.3f}"
+def cell(value: float | None, decimals: int = 3) -> str:
+    """Format a value with some decimals; `-` for None."""
+    return "-" if value is None else f"{value:.{decimals}f}"
 
 
 def cells(values: Sequence[float | None]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -140,34 +141,24 @@ class Samples:
         """
         tiles = []
         for frame in self._frames:
-            marks = [*_true_marks(frame, labels, config), *_seen_marks(frame, answers, config, score)]
+            caption = f"{frame.drive}  {frame.timestamp_ns}"
             lines, notes = _path(frame, labels, answers, config)
-            drawn = AnnotatedImage(
-                self._pictures[frame.id], f"{frame.drive}  {frame.timestamp_ns}", marks, lines, [*_light(frame, labels, answers, config), *notes]
-            )
-            tiles.append(draw_tile(drawn))
-        shown = [tile for tile in tiles if tile is not None]
-        save_png(contact_sheet(shown, _COLUMNS), path)
+            notes = [*_light(frame, labels, answers, config), *notes]
+            tile = draw_tile(AnnotatedImage(self._pictures[frame.id], caption, [*_marks(frame, labels, answers, config, score)], lines, notes))
+            tiles += [] if tile is None else [tile]
+        save_png(contact_sheet(tiles, _COLUMNS), path)
 
 
-def _true_marks(frame: Frame, labels: Labels, config: ModelConfig) -> list[Mark]:
-    if frame.id not in labels.truth:
-        return []
-    truth = labels.truth[frame.id]
-    return [_mark(box, "", config.classes[class_], dashed=True) for box, class_ in zip(truth.boxes.tolist(), truth.classes.tolist(), strict=True)]
-
-
-def _seen_marks(frame: Frame, answers: Predictions, config: ModelConfig, score: float) -> list[Mark]:
-    if frame.id not in answers.seen:
-        return []
-    seen = answers.seen[frame.id].above(score)
-    rows = zip(seen.boxes.tolist(), seen.scores.tolist(), seen.classes.tolist(), strict=True)
-    return [_mark(box, f"{config.classes[class_]} {value:.2f}", config.classes[class_]) for box, value, class_ in rows]
-
-
-def _mark(box: Sequence[float], text: str, category: str, *, dashed: bool = False) -> Mark:
-    x, y, width, height = box
-    return Mark(x, y, width, height, text, color_of(category), dashed)
+def _marks(frame: Frame, labels: Labels, answers: Predictions, config: ModelConfig, score: float) -> Iterator[Mark]:
+    """Yield the true boxes of a frame, dashed, and its detections of at least `score`, with class and score."""
+    if frame.id in labels.truth:
+        truth = labels.truth[frame.id]
+        for box, class_ in zip(truth.boxes.tolist(), truth.classes.tolist(), strict=True):
+            yield Mark(*box, "", color_of(config.classes[class_]), dashed=True)
+    if frame.id in answers.seen:
+        seen = answers.seen[frame.id].above(score)
+        for box, value, class_ in zip(seen.boxes.tolist(), seen.scores.tolist(), seen.classes.tolist(), strict=True):
+            yield Mark(*box, f"{config.classes[class_]} {value:.2f}", color_of(config.classes[class_]))
 
 
 def _light(frame: Frame, labels: Labels, answers: Predictions, config: ModelConfig) -> list[tuple[str, str]]:
@@ -207,20 +198,20 @@ def _path(frame: Frame, labels: Labels, answers: Predictions, config: ModelConfi
 
 def plot_timeline(path: Path, frames: Sequence[Frame], driving: Driving) -> None:
     """Plot each drive as a line over time and its mistakes as bars colored by type; the axis is the frame number for drives without a clock."""
-    by_drive: dict[str, list[Frame]] = {}
-    for frame in sorted(frames, key=lambda frame: (frame.drive, frame.timestamp_ns)):
-        by_drive.setdefault(frame.drive, []).append(frame)
+    ordered = sorted(frames, key=lambda frame: (frame.drive, frame.timestamp_ns))
+    by_drive = {name: list(of_drive) for name, of_drive in groupby(ordered, key=lambda frame: frame.drive)}
     figure, axes = _axes(9.0, 0.8 + 0.9 * len(by_drive))
     shown: set[str] = set()
-    for row, (_, of_drive) in enumerate(by_drive.items()):
+    for row, of_drive in enumerate(by_drive.values()):
         axes.plot([0, _place(of_drive[0], of_drive[-1])], [row, row], color=_GRAY, linewidth=1)
     rows = {name: row for row, name in enumerate(by_drive)}
     for each in driving.episodes:
         begins = _place(by_drive[each.first.drive][0], each.first)
         lasts = max(_place(each.first, each.last), 0.05)
-        kind = KINDS.index(each.type)
-        label = None if each.type in shown else each.type.replace("_", " ")
-        shown.add(each.type)
+        type_ = each.row["type"]
+        kind = KINDS.index(type_)
+        label = None if type_ in shown else type_.replace("_", " ")
+        shown.add(type_)
         axes.barh(rows[each.first.drive] + 0.27 - 0.18 * kind, lasts, 0.14, left=begins, color=_COLORS[kind], label=label, alpha=0.4)
     axes.set_yticks(range(len(by_drive)), by_drive)
     axes.set_ylim(len(by_drive) - 0.4, -0.6)

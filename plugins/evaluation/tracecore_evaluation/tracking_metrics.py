@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tracecore_evaluation.detections import Detections, Frame, GroundTruth, iou_matrix
+from tracecore_evaluation.detections import NO_DETECTIONS, Detections, Frame, GroundTruth, iou_matrix
 from tracecore_evaluation.driving_time import seconds_between
 from tracecore_evaluation.tracker import Tracked, Tracker, TrackerSettings, assign
 
-__all__ = ["COUNTS", "Relevance", "Scores", "Stretch", "TrackedFrame", "followed", "moments_of", "of_class", "repeated", "true_stretch", "untracked"]
+__all__ = ["COUNTS", "Relevance", "Scores", "Stretch", "TrackedFrame", "followed", "moments_of", "of_class", "true_stretch", "unusable_tracks"]
 
 COUNTS = ("objects", "boxes", "misses", "false_boxes", "switches", "identical")
 """Counts of each frame, see `Scores`."""
@@ -141,9 +141,6 @@ def _best(explained: Mapping[tuple[str, int], list[int]]) -> Iterator[list[int]]
         yield from (places[pair] for pair in pair_at[linear_sum_assignment(table, maximize=True)].tolist() if pair >= 0)
 
 
-_NOTHING = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, dtype=np.int64))
-
-
 @dataclass(frozen=True, slots=True)
 class Relevance:
     """Which objects must be seen: those within `distance` m, or, where the distance is unknown, those at least `height` px high."""
@@ -168,26 +165,19 @@ class Stretch:
     relevant: tuple[NDArray[np.bool_], ...]
 
 
-def untracked(frames: Sequence[Frame], truth: Mapping[str, GroundTruth]) -> set[str]:
-    """Return the drives whose labels have objects but no track at all."""
+def unusable_tracks(frames: Sequence[Frame], truth: Mapping[str, GroundTruth]) -> tuple[set[str], set[str]]:
+    """Return the drives whose labels have objects but no track at all, and the drives with a frame on which one track has two boxes."""
     named: dict[str, bool] = {}
+    repeated = set()
     for frame in frames:
-        of_frame = truth.get(frame.id)
-        rows = [] if of_frame is None else np.flatnonzero(~of_frame.crowd).tolist()
-        if of_frame is not None and rows:
-            named[frame.drive] = named.get(frame.drive, False) or any(of_frame.track(row) is not None for row in rows)
-    return {drive for drive, is_named in named.items() if not is_named}
-
-
-def repeated(frames: Sequence[Frame], truth: Mapping[str, GroundTruth]) -> set[str]:
-    """Return the drives with a frame on which one track has two boxes."""
-    found = set()
-    for frame in frames:
-        of_frame = truth.get(frame.id)
-        if of_frame is not None:
-            names = [name for row in np.flatnonzero(~of_frame.crowd).tolist() if (name := of_frame.track(row)) is not None]
-            found |= {frame.drive} if len(set(names)) < len(names) else set()
-    return found
+        if frame.id in truth:
+            tracks = [truth[frame.id].track(row) for row in np.flatnonzero(~truth[frame.id].crowd).tolist()]
+            known = [track for track in tracks if track is not None]
+            if tracks:
+                named[frame.drive] = named.get(frame.drive, False) or bool(known)
+            if len(set(known)) < len(known):
+                repeated.add(frame.drive)
+    return {drive for drive, is_named in named.items() if not is_named}, repeated
 
 
 def true_stretch(
@@ -209,24 +199,24 @@ def true_stretch(
 
 def _tracked(frames: Sequence[Frame], truths: Sequence[GroundTruth], settings: TrackerSettings) -> Iterator[tuple[str, ...]]:
     """Yield the computed track of each true box, frame by frame; a single box is enough to start a track."""
-    tracker = Tracker(replace(settings, confirm=0.0))
-    before = frames[0]
-    for frame, truth in zip(frames, truths, strict=True):
-        tracked = tracker.step(Detections(truth.boxes, np.ones(len(truth.classes)), truth.classes), seconds_between(before, frame))
+    boxes = [Detections(truth.boxes, np.ones(len(truth.classes)), truth.classes) for truth in truths]
+    for truth, tracked in zip(truths, _follow(frames, boxes, replace(settings, confirm=0.0)), strict=True):
         names = {row: f"{frames[0].timestamp_ns}-{number}" for row, number in zip(tracked.rows, tracked.numbers, strict=True)}
         yield tuple(names[row] for row in range(len(truth.ids)))
+
+
+def _follow(frames: Sequence[Frame], seen: Sequence[Detections], settings: TrackerSettings) -> Iterator[Tracked]:
+    """Yield the confirmed tracks on each of some consecutive frames of one camera, computed from the detections on them."""
+    tracker, before = Tracker(settings), frames[0]
+    for frame, detections in zip(frames, seen, strict=True):
+        yield tracker.step(detections, seconds_between(before, frame))
         before = frame
 
 
 def moments_of(stretch: Stretch, seen: Mapping[str, Detections], settings: TrackerSettings) -> list[TrackedFrame]:
     """Run a tracker over a stretch's detections (by frame ref), and return each frame with its true boxes and tracks."""
-    tracker = Tracker(settings)
-    moments = []
-    before = stretch.frames[0]
-    for frame, truth, names, relevant in zip(stretch.frames, stretch.truths, stretch.names, stretch.relevant, strict=True):
-        moments.append(TrackedFrame(truth, names, relevant, tracker.step(seen.get(frame.id, _NOTHING), seconds_between(before, frame))))
-        before = frame
-    return moments
+    tracked = _follow(stretch.frames, [seen.get(frame.id, NO_DETECTIONS) for frame in stretch.frames], settings)
+    return [TrackedFrame(*of_frame) for of_frame in zip(stretch.truths, stretch.names, stretch.relevant, tracked, strict=True)]
 
 
 def of_class(moment: TrackedFrame, class_: int) -> TrackedFrame:
