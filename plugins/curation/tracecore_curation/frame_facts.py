@@ -1,8 +1,8 @@
-"""Facts of frames that curation compares (all but images), and pairs of frames: all counted, the closest kept."""
+"""Facts of frames that curation compares (all but images), and pairs of frames."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-__all__ = ["FACT_COLUMNS", "MEASURED", "UNKNOWN", "FrameFacts", "FramePair", "Pairs", "Tally", "closest", "read_facts", "read_names"]
+__all__ = ["FACT_COLUMNS", "MEASURED", "UNKNOWN", "FrameFacts", "FramePair", "Pairs", "object_array", "read_facts", "read_names"]
 
 MEASURED = "measured"
 """Value of `clock` of times that can be compared between drives."""
@@ -105,9 +105,14 @@ def read_names(frames: Any) -> FrameFacts:
 
 def _texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
     """Return the column as strings, with null as the empty string (an unknown drive)."""
-    values = np.empty(len(column), dtype=object)
-    values[:] = [UNKNOWN if each is None else str(each) for each in column.to_pylist()]
-    return values
+    return object_array([UNKNOWN if each is None else str(each) for each in column.to_pylist()])
+
+
+def object_array(values: Sequence[Any]) -> NDArray[np.object_]:
+    """Return a one-dimensional array with each value as an object, nested sequences too."""
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +127,15 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.a)
 
+    def take(self, rows: NDArray[Any]) -> Pairs:
+        """Return the pairs selected by a mask or by row numbers."""
+        return Pairs(self.a[rows], self.b[rows], self.near[rows], self.also[rows])
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Pairs]) -> Pairs:
+        """Return the pairs of all parts, in their order."""
+        return cls(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)))
+
 
 @dataclass(frozen=True, slots=True)
 class FramePair:
@@ -130,28 +144,3 @@ class FramePair:
     a: str
     b: str
     apart: str
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """Number of pairs, number of frames of each table that are in pairs, and the closest pairs in order."""
-
-    count: int
-    frames_a: int
-    frames_b: int
-    nearest: Pairs
-
-
-def closest(blocks: Iterator[Pairs], a: FrameFacts, b: FrameFacts, keep: int) -> Tally:
-    """Return the counts and the `keep` nearest of all pairs, ties broken by row number; the division into blocks has no influence."""
-    count = 0
-    in_a, in_b = np.zeros(len(a), dtype=bool), np.zeros(len(b), dtype=bool)
-    best = Pairs(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0), np.empty(0))
-    for block in blocks:
-        count += len(block)
-        in_a[block.a] = True
-        in_b[block.b] = True
-        merged = Pairs(*(np.concatenate([getattr(best, name), getattr(block, name)]) for name in ("a", "b", "near", "also")))
-        order = np.lexsort((merged.b, merged.a, merged.also, merged.near))[:keep]
-        best = Pairs(merged.a[order], merged.b[order], merged.near[order], merged.also[order])
-    return Tally(count, int(in_a.sum()), int(in_b.sum()), best)

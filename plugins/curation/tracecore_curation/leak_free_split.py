@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,13 +26,8 @@ _GAP = "gap"
 _WHOLE = 5  # with fewer drives, a whole one for validation leaves too few to train on
 
 
-@dataclass(frozen=True, slots=True)
-class _Split:
-    """Assignment of frames to sides, with facet members and unknowns; `sides` has per frame an output's name or the reason why it is in none."""
-
-    sides: NDArray[np.object_]
-    facet: Mapping[str, JSON]
-    unknowns: tuple[tuple[str, str], ...] = ()
+_Split = tuple[NDArray[np.object_], dict[str, JSON]]
+"""The side of each frame (an output's name, or else in no output), and members of the facet that describe the split."""
 
 
 class LeakFreeSplit(tc.Stage):
@@ -75,17 +68,18 @@ class LeakFreeSplit(tc.Stage):
             raise tc.UsageError(f"No frame is left to split: the filters let none of {tc.count(frames.count_rows(), 'frame')} pass.")
         ports = (self.train, self.validation, self.test)
         context.progress(0, len(ports), tc.count(len(facts), "frame"))
-        split = _by_drive(facts, Thumbnails(frames), params, context.seed) if params.by == "drive" else _by_attribute(facts, frames, labels, params)
-        drives = {port.name: dict(sorted(Counter(facts.drives[split.sides == port.name].tolist()).items())) for port in ports}
+        by_drive = params.by == "drive"
+        sides, split = _by_drive(facts, Thumbnails(frames), params, context.seed) if by_drive else _by_attribute(facts, frames, labels, params)
+        drives = {port.name: dict(sorted(Counter(facts.drives[sides == port.name].tolist()).items())) for port in ports}
         counts = {name: sum(of_drives.values()) for name, of_drives in drives.items()}
-        facet = {"by": params.by, "counts": counts, "drives": {name: list(of_drives) for name, of_drives in drives.items()}, **split.facet}
+        facet = {"by": params.by, "counts": counts, "drives": {name: list(of_drives) for name, of_drives in drives.items()}, **split}
         for done, port in enumerate(ports, 1):
-            context.write(port, selection(frames, facts.ids[split.sides == port.name].tolist()))
+            context.write(port, selection(frames, facts.ids[sides == port.name].tolist()))
             context.describe(port, FRAMES_FACET, {"frames": counts[port.name], "drives": drives[port.name]})
             context.describe(port, SPLIT_FACET, {"side": port.name, **facet})
             context.progress(done, len(ports), f"{tc.count(counts[port.name], 'frame')} in {port.name}")
-        for what, why in split.unknowns:
-            context.unknown(what, why)
+        if split.get("without"):
+            context.unknown("side of frames", f"{split['without']} of {len(facts)} frames have no attribute '{params.by}'; they are on no side.")
         missing = unmeasured(facts)
         if missing is not None:
             context.unknown("time and place", missing)
@@ -93,6 +87,7 @@ class LeakFreeSplit(tc.Stage):
 
 
 def _by_drive(facts: FrameFacts, thumbnails: Thumbnails, params: LeakFreeSplit.Params, seed: int) -> _Split:
+    """Split frames by groups of related drives; validation is cut from the training drives in blocks of time where whole groups are too few."""
     for drive in params.holdout:
         if drive not in facts.drive_names:
             raise tc.UsageError(f"The holdout '{drive}' is not a drive of these frames. {suggestion(drive, facts.drive_names)}")
@@ -124,32 +119,25 @@ def _by_drive(facts: FrameFacts, thumbnails: Thumbnails, params: LeakFreeSplit.P
         sides[np.isin(facts.drives.astype(str), sorted(choose_drives(rest, params.validation, seed)))] = VALIDATION
         share = float((sides == VALIDATION).sum() / (sides != TEST).sum())
         cut = {"share": {"asked": params.validation, "reached": share}, "said": _share_sentence("validation", share, params.validation, rest)}
-    return _Split(
-        sides,
-        {
-            "test_share": {"asked": None if params.holdout else params.test, "reached": reached},
-            "groups": len(groups),
-            "joined": [_joint_facet(joint) for joint in joints[:KEPT]],
-            "joined_count": len(joints),
-            "followed_holdout": sorted(chosen - set(params.holdout)) if params.holdout else [],
-            **cut,
-            "said": f"{said} {cut['said']}",
-        },
-    )
+    return sides, {
+        "test_share": {"asked": None if params.holdout else params.test, "reached": reached},
+        "groups": len(groups),
+        "joined": [_joint_facet(joint) for joint in joints[:KEPT]],
+        "joined_count": len(joints),
+        "followed_holdout": sorted(chosen - set(params.holdout)) if params.holdout else [],
+        **cut,
+        "said": f"{said} {cut['said']}",
+    }
 
 
 def _by_attribute(facts: FrameFacts, frames: Any, labels: Any, params: LeakFreeSplit.Params) -> _Split:
-    found = split_by_attribute(frames, labels, facts.ids.tolist(), params.by, params.holdout)
-    sides = np.array([found.sides.get(id_, "") for id_ in facts.ids.tolist()], dtype=object)
-    said = f"By the values of {params.by}, {found.words}."
-    facet: dict[str, JSON] = {"left_out": dict(found.left_out), "without": found.without, "said": said}
+    """Split frames by an attribute; validation is cut from the training side in blocks of time where no value names it."""
+    by_frame, facet = split_by_attribute(frames, labels, facts.ids.tolist(), params.by, params.holdout)
+    sides = np.array([by_frame.get(id_, "") for id_ in facts.ids.tolist()], dtype=object)
     if not (sides == VALIDATION).any():
         cut = _in_blocks(facts, sides, params, f"no value of {params.by} names selection frames")
-        facet |= {**cut, "said": f"{said} {cut['said']}"}
-    unknowns: list[tuple[str, str]] = []
-    if found.without:
-        unknowns.append(("side of frames", f"{found.without} of {len(facts)} frames have no attribute '{params.by}'; they are on no side."))
-    return _Split(sides, facet, tuple(unknowns))
+        facet |= {**cut, "said": f"{facet['said']} {cut['said']}"}
+    return sides, facet
 
 
 def _in_blocks(facts: FrameFacts, sides: NDArray[np.object_], params: LeakFreeSplit.Params, why: str) -> dict[str, JSON]:
@@ -183,6 +171,7 @@ def _joint_facet(joint: Joint) -> JSON:
 
 
 def _one_group(group: Group, joints: list[Joint]) -> str:
+    """Return why the drives of a group belong together, in words."""
     if len(group.drives) == 1:
         return f"all frames are of one drive, {group.drives[0]}."
     of_group = [joint for joint in joints if set(joint.drives) <= set(group.drives)]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 import tracecore as tc
-from tracecore_curation.frame_facts import FACT_COLUMNS, UNKNOWN, FrameFacts, FramePair, Tally, closest
+from tracecore_curation.frame_facts import FACT_COLUMNS, UNKNOWN, FrameFacts, FramePair, Pairs
 from tracecore_curation.near_duplicates import LIKENESS, Thumbnails, near_duplicates
 from tracecore_curation.proximity import neighbors
 
@@ -60,7 +61,11 @@ class Leak:
 def find_leaks(a: Side, b: Side, thumbnails: Thumbnails | None, limits: Limits) -> list[Leak]:
     """Return every leak between two sides; without `thumbnails` (pictures of both) only shared frames and drives."""
     shared = [*shared_frames(a, b), *_shared_drives(a, b, timed=thumbnails is not None)]
-    return shared if thumbnails is None else [*shared, *_time_and_place(a, b, limits), *_near_duplicates(a, b, thumbnails, limits)]
+    if thumbnails is None:
+        return shared
+    near = neighbors(a.frames, b.frames, seconds=limits.seconds, meters=limits.meters)
+    alike = near_duplicates(a.frames, b.frames, thumbnails, likeness=limits.likeness)
+    return [*shared, *_of_pairs("time_and_place", a, b, near, limits), *_of_pairs("near_duplicate", a, b, alike, limits)]
 
 
 def counted(number: int, what: str) -> str:
@@ -90,6 +95,7 @@ def shared_frames(a: Side, b: Side) -> list[Leak]:
 
 
 def _shared_drives(a: Side, b: Side, *, timed: bool) -> list[Leak]:
+    """Return a leak for each drive with frames on both sides; `timed` adds the pairs of its frames that are nearest in time."""
     found = []
     rows_a, rows_b = a.frames.by_drive, b.frames.by_drive
     for drive in sorted(rows_a.keys() & rows_b.keys() - {UNKNOWN}):
@@ -119,33 +125,32 @@ def _nearest_in_time(a: FrameFacts, b: FrameFacts) -> tuple[FramePair, ...]:
 
 
 def _time_in_words(apart: int, *, by_index: bool) -> str:
+    """Return a time between two frames in words; `apart` is in ns, or a number of frames with `by_index`."""
     if by_index:
         return f"{counted(apart, 'frame')} apart"
     return f"{apart / 1e9:.1f} s apart" if apart >= 50_000_000 else f"{apart / 1e6:.1f} ms apart"
 
 
-def _time_and_place(a: Side, b: Side, limits: Limits) -> list[Leak]:
-    tally = closest(neighbors(a.frames, b.frames, seconds=limits.seconds, meters=limits.meters), a.frames, b.frames, KEPT)
-    if not tally.count:
+def _of_pairs(reason: str, a: Side, b: Side, blocks: Iterator[Pairs], limits: Limits) -> list[Leak]:
+    """Return one leak that counts all pairs and keeps the nearest, ties broken by row number; an empty list if there are no pairs."""
+    count = 0
+    in_a, in_b = np.zeros(len(a.frames), dtype=bool), np.zeros(len(b.frames), dtype=bool)
+    best = Pairs(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0), np.empty(0))
+    for block in blocks:
+        count += len(block)
+        in_a[block.a] = True
+        in_b[block.b] = True
+        merged = Pairs.concatenate([best, block])
+        best = merged.take(np.lexsort((merged.b, merged.a, merged.also, merged.near))[:KEPT])
+    if not count:
         return []
-    words = f"{counted(tally.frames_b, 'frame')} of {b.name} {_are(tally.frames_b)} within {limits.seconds:g} s and {limits.meters:g} m of "
-    words += f"{counted(tally.frames_a, 'frame')} of other drives in {a.name}"
-    return [_leak("time_and_place", a, b, words, tally)]
-
-
-def _near_duplicates(a: Side, b: Side, thumbnails: Thumbnails, limits: Limits) -> list[Leak]:
-    found = near_duplicates(a.frames, b.frames, thumbnails, likeness=limits.likeness)
-    tally = closest(found, a.frames, b.frames, KEPT)
-    if not tally.count:
-        return []
-    words = f"{counted(tally.frames_b, 'frame')} of {b.name} {'shows' if tally.frames_b == 1 else 'show'} nearly the same picture as "
-    words += f"{tally.frames_a} of {a.name} ({counted(tally.count, 'pair')})"
-    return [_leak("near_duplicate", a, b, words, tally)]
-
-
-def _leak(reason: str, a: Side, b: Side, words: str, tally: Tally) -> Leak:
-    nearest = tally.nearest
-    drives = sorted({*a.frames.drives[nearest.a].tolist(), *b.frames.drives[nearest.b].tolist()})
-    rows = zip(nearest.a.tolist(), nearest.b.tolist(), nearest.near.tolist(), nearest.also.tolist(), strict=True)
+    frames_a, frames_b = int(in_a.sum()), int(in_b.sum())
+    words = f"{counted(frames_b, 'frame')} of {b.name} "
+    if reason == "time_and_place":
+        words += f"{_are(frames_b)} within {limits.seconds:g} s and {limits.meters:g} m of {counted(frames_a, 'frame')} of other drives in {a.name}"
+    else:
+        words += f"{'shows' if frames_b == 1 else 'show'} nearly the same picture as {frames_a} of {a.name} ({counted(count, 'pair')})"
+    drives = sorted({*a.frames.drives[best.a].tolist(), *b.frames.drives[best.b].tolist()})
+    rows = zip(best.a.tolist(), best.b.tolist(), best.near.tolist(), best.also.tolist(), strict=True)
     pairs = tuple(FramePair(a.frames.ids[i], b.frames.ids[j], describe_pair(reason, near, also)) for i, j, near, also in rows)
-    return Leak(reason, (a.name, b.name), tuple(drives), words, tally.count, pairs)
+    return [Leak(reason, (a.name, b.name), tuple(drives), words, count, pairs)]

@@ -95,7 +95,7 @@ def near_duplicates(a: FrameFacts, b: FrameFacts, thumbnails: Thumbnails, *, lik
                     other &= a.drives[frames_a[i]] != b.drives[frames_b[j]]
                 i, j, alike = i[other], j[other], alike[other]
                 open_ = np.flatnonzero(alike < likeness)
-                alike[open_] = np.maximum(alike[open_], _against_crops(minis_a, minis_b, i[open_], j[open_], _CLOSER, mirrored=mirrored))
+                alike[open_] = np.maximum(alike[open_], _against_crops(minis_a, minis_b, i[open_], j[open_], mirrored=mirrored))
                 # Rounded, so that a limit has the same effect on any machine, independent of the order of its sums.
                 alike = alike.round(4)
                 kept = alike >= likeness
@@ -130,15 +130,18 @@ def _against_crops(
     minis_b: NDArray[np.uint8],
     i: NDArray[np.intp],
     j: NDArray[np.intp],
-    windows: Sequence[tuple[float, float, float]],
     *,
     mirrored: bool,
 ) -> NDArray[np.float64]:
+    """Return the greatest correlation of each pair of pictures (rows `i` of `minis_a` and `j` of `minis_b`), the whole of one with crops of the other.
+
+    With `mirrored`, `minis_b` are compared as mirror images.
+    """
     alike = np.zeros(len(i))
     for start in range(0, len(i), _GATHER):
         part = slice(start, start + _GATHER)
         (of_a, at_a), (of_b, at_b) = (np.unique(rows[part], return_inverse=True) for rows in (i, j))
-        marks_a, marks_b = _marks(minis_a[of_a], (_WHOLE, *windows)), _marks(minis_b[of_b], (_WHOLE, *windows))
+        marks_a, marks_b = _marks(minis_a[of_a], (_WHOLE, *_CLOSER)), _marks(minis_b[of_b], (_WHOLE, *_CLOSER))
         first, second = marks_a[at_a], (_mirror(marks_b) if mirrored else marks_b)[at_b]
         ways = np.concatenate([first @ second[:, 0, :, None], second @ first[:, 0, :, None]], axis=1)
         alike[part] = ways[..., 0].max(axis=1)
@@ -147,11 +150,9 @@ def _against_crops(
 
 def _best(found: Sequence[Pairs]) -> Pairs:
     """Return each pair of frames once, at its smallest distance."""
-    a, b, near, also = (np.concatenate([getattr(pairs, name) for pairs in found]) for name in ("a", "b", "near", "also"))
-    order = np.lexsort((also, near, b, a))
-    a, b, near, also = a[order], b[order], near[order], also[order]
-    first = np.r_[True, (a[1:] != a[:-1]) | (b[1:] != b[:-1])]
-    return Pairs(a[first], b[first], near[first], also[first])
+    pairs = Pairs.concatenate(found)
+    pairs = pairs.take(np.lexsort((pairs.also, pairs.near, pairs.b, pairs.a)))
+    return pairs.take(np.r_[True, (pairs.a[1:] != pairs.a[:-1]) | (pairs.b[1:] != pairs.b[:-1])])
 
 
 def _marks(minis: NDArray[np.uint8], windows: Sequence[tuple[float, float, float]]) -> _Marks:
@@ -201,6 +202,7 @@ def _around(count: int) -> NDArray[np.float32]:
 
 
 def _miniatures(data: bytes, frame_id: str) -> list[NDArray[np.uint8]]:
+    """Return the gray miniature, (60, 80), of an encoded image, and one without its black bars, if any; raises RunFailed for an unreadable image."""
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.draft("L", (_MINI_WIDTH * 3, _MINI_HEIGHT * 3))  # JPEG decodes to an eighth of its size many times faster

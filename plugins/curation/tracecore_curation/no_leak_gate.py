@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -89,7 +90,7 @@ class _LeakFinder:
         self.unknowns: dict[Unknown, None] = {}
         self._read = evidence.read
         self._limits = _limits(evidence.checks)
-        self._tables: dict[str, _Table | None] = {}
+        self._table = cache(self._opened)
         self._pictures = Thumbnails()
         self._leaks: dict[tuple[str, str, bool], list[Leak]] = {}
 
@@ -119,6 +120,7 @@ class _LeakFinder:
         return f"{report.role}: nothing is shared by {names} ({counted(frames, 'frame')}) and {others}{lacking}"
 
     def _between(self, a: Reading, b: Reading, *, frames_only: bool) -> list[Leak]:
+        """Return the leaks between two tables, compared once per pair of refs; with `frames_only` only shared frames."""
         key = (a.ref, b.ref, frames_only)
         if key not in self._leaks:
             self._leaks[key] = self._compare(a, b, frames_only=frames_only)
@@ -145,12 +147,8 @@ class _LeakFinder:
         known = {drive for leak in leaks if leak.reason == "shared_frame" for drive in leak.drives}
         return [leak for leak in leaks if leak.reason == "shared_frame" or not known.issuperset(leak.drives)]
 
-    def _table(self, ref: str) -> _Table | None:
-        if ref not in self._tables:
-            self._tables[ref] = self._opened(ref)
-        return self._tables[ref]
-
     def _opened(self, ref: str) -> _Table | None:
+        """Return a table that can be compared at least by frames and drives; else None. Records what can't be compared in `unknowns`."""
         what = f"leaks of {_named(ref)}"
         try:
             table = self._read(ref)

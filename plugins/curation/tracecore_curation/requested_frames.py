@@ -5,6 +5,7 @@ Chosen are frames that meet the request's conditions, the most similar to its ex
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 import tracecore as tc
+from tracecore_curation.frame_facts import object_array
 from tracecore_curation.frame_filter import read_conditions, selection
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.conditions import OF_OBJECTS
@@ -86,11 +88,11 @@ def read_pool(frames: Any, labels: Any = None) -> Pool:
     known = read_conditions(frames, labels)
     rows = zip(table["frame_id"].to_pylist(), table["drive"].to_pylist(), table["sensor"].to_pylist(), strict=True)
     return Pool(
-        _objects(table["frame_id"].to_pylist()),
-        _objects(table["drive"].to_pylist()),
+        object_array(table["frame_id"].to_pylist()),
+        object_array(table["drive"].to_pylist()),
         np.array([int(text, 16) for text in table["dhash"].to_pylist()], dtype=np.uint64),
         table["luma"].to_numpy().astype(np.float64),
-        _objects([known[id_] | {"drive": drive, "sensor": sensor} for id_, drive, sensor in rows]),
+        object_array([known[id_] | {"drive": drive, "sensor": sensor} for id_, drive, sensor in rows]),
     )
 
 
@@ -156,12 +158,6 @@ def _spread(rows: NDArray[np.intp]) -> NDArray[np.intp]:
     return rows[np.argsort(np.argsort(reversed_, kind="stable"), kind="stable")]
 
 
-def _objects(listed: list[Any]) -> NDArray[np.object_]:
-    values = np.empty(len(listed), dtype=object)
-    values[:] = listed
-    return values
-
-
 def _summary(facet: Mapping[str, Any]) -> str:
     wants = facet["wants"]
     return tc.summarize(f"{tc.count(sum(want['asked'] for want in wants), 'frame')} asked for in {tc.count(len(wants), 'want')}")
@@ -222,10 +218,8 @@ class RequestedFrames(tc.Stage):
         found = choose(request.wants, pool, examples, ids | shown, drives, params.bits)
         chosen = [ref for each in found for ref in each.ids]
         context.write(self.chosen, selection(table, chosen))
-        by_drive = dict(zip(pool.ids.tolist(), pool.drives.tolist(), strict=True))
-        counts: dict[str, int] = {}
-        for ref in chosen:
-            counts[by_drive[ref]] = counts.get(by_drive[ref], 0) + 1
+        drive_of = dict(zip(pool.ids.tolist(), pool.drives.tolist(), strict=True))
+        counts = Counter(drive_of[ref] for ref in chosen)
         context.describe(self.chosen, FRAMES_FACET, {"frames": len(chosen), "drives": dict(sorted(counts.items()))})
         context.describe(
             self.chosen,
@@ -243,6 +237,7 @@ class RequestedFrames(tc.Stage):
 
 
 def _barred(excluded: Any, *, by_drive: bool) -> tuple[set[str], set[str]]:
+    """Return the refs of the frames that are excluded, and with `by_drive` their drives, whose other frames are excluded too."""
     if excluded is None:
         return set(), set()
     if "frame_id" not in excluded.schema.names:

@@ -18,31 +18,19 @@ from tracecore_curation.frame_filter import condition_names, read_conditions
 from tracecore_curation.leaks import Limits, describe_pair
 from tracecore_curation.near_duplicates import Thumbnails, near_duplicates
 from tracecore_curation.proximity import neighbors
+from tracecore_schemas.canonical import JSON
 
-__all__ = ["AttributeSplit", "Group", "Joint", "TimeBlocks", "choose_drives", "cut_blocks", "drive_groups", "split_by_attribute"]
+__all__ = ["Group", "Joint", "TimeBlocks", "choose_drives", "cut_blocks", "drive_groups", "split_by_attribute"]
 
 _COLUMNS = ("drive", "sensor", "encoding", "clock")
 _WORDS = {"train": {"train", "training"}, "validation": {"val", "valid", "validation", "dev"}, "test": {"test", "testing"}}
 
 
-@dataclass(frozen=True, slots=True)
-class AttributeSplit:
-    """Side of each frame after a split by attribute, and a description of the values on each side.
-
-    Attributes:
-        sides: `train`, `validation` or `test` by frame ref; `validation` may be absent.
-        left_out: number of frames on no side, by value.
-        without: number of frames without a value.
-    """
-
-    sides: Mapping[str, str]
-    left_out: Mapping[str, int]
-    without: int
-    words: str
-
-
-def split_by_attribute(frames: Any, labels: Any, ids: Sequence[str], by: str, holdout: Sequence[str]) -> AttributeSplit:
+def split_by_attribute(frames: Any, labels: Any, ids: Sequence[str], by: str, holdout: Sequence[str]) -> tuple[dict[str, str], dict[str, JSON]]:
     """Split frames by an attribute of the labeled images, a condition, or a column of the frame table.
+
+    Returns the side (`train`, perhaps `validation`, `test`) by frame ref, and facet members: number of frames on no side by value (`left_out`),
+    number of frames without a value (`without`), and the values of each side in words (`said`).
 
     With `holdout`, those values are the test side; values that mean validation are the validation side, values that mean test are left out, and all
     others are the training side. Without it, values must mean a side: train; val, valid, validation or dev; test. If none means test, validation is
@@ -70,10 +58,10 @@ def split_by_attribute(frames: Any, labels: Any, ids: Sequence[str], by: str, ho
                 f"Split by '{by}', the {empty} side has no frame: expected values train and val (or validation, test), or 'holdout' to name "
                 f"the values of the test side. Its values: {known}."
             )
-    left_out = {value: count for value, count in sorted(counts.items()) if value not in side}
+    left_out: dict[str, JSON] = {value: count for value, count in sorted(counts.items()) if value not in side}
     sides = {id_: side[value] for id_, value in of_frames.items() if value in side}
     words = "; ".join(f"{name} is {', '.join(sorted(value for value in side if side[value] == name))}" for name in sorted(set(side.values())))
-    return AttributeSplit(sides, left_out, len(ids) - len(of_frames), words)
+    return sides, {"left_out": left_out, "without": len(ids) - len(of_frames), "said": f"By the values of {by}, {words}."}
 
 
 def _sides(counts: Mapping[str, int], holdout: Sequence[str]) -> dict[str, str]:
@@ -190,12 +178,12 @@ def _joints(facts: FrameFacts, blocks: Iterator[Pairs], reason: str) -> list[Joi
     found: dict[int, tuple[int, tuple[float, float, int, int]]] = {}
     for block in blocks:
         once = np.flatnonzero(codes[block.a] < codes[block.b])  # each pair comes both ways
-        a, b, near, also = block.a[once], block.b[once], block.near[once], block.also[once]
-        joined = codes[a] * len(names) + codes[b]
-        order = np.lexsort((b, a, also, near, joined))
+        pairs = block.take(once)
+        joined = codes[pairs.a] * len(names) + codes[pairs.b]
+        order = np.lexsort((pairs.b, pairs.a, pairs.also, pairs.near, joined))
         keys, first, counts = np.unique(joined[order], return_index=True, return_counts=True)
         for key, row, count in zip(keys.tolist(), order[first].tolist(), counts.tolist(), strict=True):
-            nearest = (float(near[row]), float(also[row]), int(a[row]), int(b[row]))
+            nearest = (float(pairs.near[row]), float(pairs.also[row]), int(pairs.a[row]), int(pairs.b[row]))
             before, best = found.get(key, (0, nearest))
             found[key] = (before + count, min(best, nearest))
     joints = []
