@@ -133,7 +133,7 @@ def _against_crops(
     *,
     mirrored: bool,
 ) -> NDArray[np.float64]:
-    """Return the greatest correlation of each pair of pictures (rows `i` of `minis_a` and `j` of `minis_b`), the whole of one with crops of the other.
+    """Return the greatest correlation of each pair of pictures (rows `i` of `minis_a`, `j` of `minis_b`), the whole of one with crops of the other.
 
     With `mirrored`, `minis_b` are compared as mirror images.
     """

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from tracecore_diagnosis.appearance import Appearance, Part, split_by_appearance
-from tracecore_diagnosis.mistakes import FrameFacts, Mistake, condition_names
+from tracecore_diagnosis.mistakes import FrameFacts, Mistake
 
 __all__ = [
     "CONFUSION",
@@ -48,33 +48,20 @@ class Exposure:
     """
 
     frames: Mapping[str, FrameFacts]
-    objects: Mapping[tuple[str, str], int] | None = None
-    of_frames: frozenset[str] = frozenset()
-    labeled_for: Mapping[str, Collection[str]] = field(default_factory=dict)
-
-    @classmethod
-    def of(
-        cls, frames: Mapping[str, FrameFacts], objects: Mapping[tuple[str, str], int] | None, labeled_for: Mapping[str, Collection[str]] | None = None
-    ) -> Exposure:
-        """Return the exposure of evaluated frames."""
-        return cls(frames, objects, condition_names(frames), labeled_for or {})
+    objects: Mapping[tuple[str, str], int] | None
+    of_frames: Collection[str]
+    labeled_for: Mapping[str, Collection[str]]
 
     def judged(self, type_: str) -> Mapping[str, FrameFacts]:
         """Return the frames on which a mistake of a type could be found: those labeled for it."""
         labeled = self.labeled_for.get(_JUDGED_BY.get(type_, "box2d"))
         return {id_: frame for id_, frame in self.frames.items() if id_ in labeled} if labeled else self.frames
 
-    def counts_objects(self, type_: str) -> bool:
-        """Whether mistakes of a type are related to labeled objects instead of frames."""
-        return self.objects is not None and type_ in _CAN_BE_MISSED
+    def among(self, type_: str, category: str, frames: Collection[str]) -> int:
+        """Return the chances of a mistake on some frames: for a missed object of a known number the labeled objects of its class, else the frames."""
+        return len(frames) if self.objects is None or type_ not in _CAN_BE_MISSED else self.labeled(category, frames)
 
-    def among(self, type_: str, category: str, frames: Iterable[str]) -> int:
-        """Return the number of chances on some frames: labeled objects of a class, or frames."""
-        if not self.counts_objects(type_):
-            return len(set(frames))
-        return self.labeled(category, frames)
-
-    def labeled(self, category: str, frames: Iterable[str]) -> int:
+    def labeled(self, category: str, frames: Collection[str]) -> int:
         """Return the number of labeled objects of a class on some frames."""
         return sum((self.objects or {}).get((id_, category), 0) for id_ in frames)
 
@@ -254,11 +241,6 @@ class Cluster:
     lift: float
     score: float
 
-    @property
-    def wanted_conditions(self) -> dict[str, str]:
-        """The conditions without `confusion`, which new data can't be selected by."""
-        return {name: value for name, value in self.conditions.items() if name != CONFUSION}
-
 
 def clusters_of(mistakes: Sequence[Mistake], chances: Exposure, looks: Appearance, limits: Limits, seed: int) -> tuple[list[Cluster], list[Mistake]]:
     """Cluster mistakes by conditions, then by appearance; return the clusters, the worst first, and the mistakes in none.
@@ -287,6 +269,7 @@ def clusters_of(mistakes: Sequence[Mistake], chances: Exposure, looks: Appearanc
 
 
 def _measured(group: Group, part: Part, mistakes: Sequence[Mistake], chances: Exposure, limits: Limits) -> Cluster:
+    """Return a part of a group as a cluster with its rate, lift and score, but without id and rank."""
     of_frame = {name: value for name, value in group.conditions.items() if name in chances.of_frames}
     of_object = {name: value for name, value in group.conditions.items() if name not in chances.of_frames}
     exposed = {id_ for id_, frame in chances.judged(group.type).items() if of_frame.items() <= frame.conditions.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -84,7 +84,9 @@ def _headed(sheet: Image.Image, cluster: Cluster) -> Image.Image:
 def _whole(mistake: Mistake, image: bytes, gallery: SheetContent) -> AnnotatedImage:
     frame, scene = gallery.frames[mistake.frame_id], gallery.scenes[mistake.frame_id]
     conditions = " ".join(frame.conditions.values())
-    notes = [(f"{name.replace('_', ' ')}: {scene.predicted.get(name, '?')}, true {value}", "white") for name, value in sorted(scene.tags.items())]
+    notes = [
+        (f"{name.replace('_', ' ')}: {scene.seen.tags.get(name, '?')}, true {value}", "white") for name, value in sorted(scene.true.tags.items())
+    ]
     if mistake.confusion:
         notes.insert(0, (mistake.confusion, _WRONG))
     if mistake.error is not None:
@@ -93,8 +95,8 @@ def _whole(mistake: Mistake, image: bytes, gallery: SheetContent) -> AnnotatedIm
 
 
 def _marks(mistake: Mistake, scene: Scene) -> list[Mark]:
-    marks = [Mark(box.x, box.y, box.width, box.height, "", _TRUE, dashed=True) for box in scene.true]
-    marks += [Mark(box.x, box.y, box.width, box.height, f"{box.category} {box.score or 0:.2f}", _SEEN) for box in scene.seen]
+    """Return the true boxes (dashed) and the detections of a frame, and the mistake's own box last."""
+    marks = [Mark(*box, _TRUE, dashed=True) for box in scene.true.boxes] + [Mark(*box, _SEEN) for box in scene.seen.boxes]
     if mistake.type not in NO_OBJECT:
         label = mistake.category if mistake.score is None else f"{mistake.category} {mistake.score:.2f}"
         marks.append(Mark(*mistake.box, label, _WRONG, dashed=mistake.type in _NOT_SEEN))
@@ -106,13 +108,12 @@ def _paths(frame: FrameFacts, scene: Scene, gallery: SheetContent) -> list[Line]
     if camera is None:
         return []
     lines = []
-    if scene.true_path:
-        points = camera.ground(scene.true_path)
+    if scene.true.path:
         # Every other segment, for a dashed line.
-        for start, end in itertools.pairwise(points):
+        for start, end in itertools.pairwise(camera.ground(scene.true.path)):
             lines += [Line((_between(start, end, at / 8), _between(start, end, (at + 1) / 8)), _TRUE) for at in range(0, 8, 2)]
-    if scene.seen_path:
-        lines.append(Line(camera.ground(scene.seen_path), _SEEN))
+    if scene.seen.path:
+        lines.append(Line(camera.ground(scene.seen.path), _SEEN))
     return lines
 
 
@@ -132,7 +133,6 @@ def _closer(mistake: Mistake, image: bytes, gallery: SheetContent) -> AnnotatedI
     cut = whole.crop((left, top, left + max(2, int(wide)), top + max(2, int(high))))
     buffer = io.BytesIO()
     cut.save(buffer, "BMP")  # read back at once, so compression is useless
-    scene = gallery.scenes[mistake.frame_id]
-    marks = [Mark(mark.x - left, mark.y - top, mark.width, mark.height, mark.label, mark.color, mark.dashed) for mark in _marks(mistake, scene)]
+    marks = [replace(mark, x=mark.x - left, y=mark.y - top) for mark in _marks(mistake, gallery.scenes[mistake.frame_id])]
     of_object = " ".join(mistake.of_object.values())
     return AnnotatedImage(buffer.getvalue(), f"{mistake.category}  {round(width)} x {round(height)} px  {of_object}", marks)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 
 import tracecore as tc
-from tracecore_diagnosis.clusters import NO_OBJECT, Cluster, plural
+from tracecore_diagnosis.clusters import CONFUSION, NO_OBJECT, Cluster, plural
 from tracecore_diagnosis.contact_sheets import LEGEND, sheet_name
 from tracecore_diagnosis.mistakes import FrameFacts, Mistake
 from tracecore_schemas.data_request import FILE, DataRequest, Want
 from tracecore_schemas.refs import RefError, parse_ref
 from tracecore_schemas.strict_json import loads_strict
 
-__all__ = ["Bug", "RequestSummary", "RequestUsable", "page", "read_bugs", "request_of", "why"]
+__all__ = ["Bug", "RequestUsable", "page", "read_bugs", "request_of", "why"]
 
 _FACET = "tracecore_bug"
 
@@ -37,6 +37,7 @@ def read_bugs(refs: Sequence[str], lineage: tc.Lineage) -> list[Bug]:
 
 
 def _read(text: str, lineage: tc.Lineage) -> Bug:
+    """Return a recorded bug report by its ref; see `read_bugs`."""
     try:
         ref = parse_ref(text)
     except RefError as error:
@@ -68,7 +69,8 @@ def request_of(
                 cluster=cluster.id,
                 why=why(cluster),
                 category=None if cluster.type in NO_OBJECT else cluster.category,
-                conditions={name: (value,) for name, value in sorted(cluster.wanted_conditions.items())},
+                # New data can't be selected by what was confused.
+                conditions={name: (value,) for name, value in sorted(cluster.conditions.items()) if name != CONFUSION},
                 count=count,
                 like=tuple(dict.fromkeys(mistake.frame_id for mistake in examples[cluster.id])),
                 bugs=tuple(bug.id for bug in bugs if own & set(bug.frames)),
@@ -78,6 +80,7 @@ def request_of(
 
 
 def _of_bug(bug: Bug, frames: Mapping[str, FrameFacts], dimensions: Sequence[str], count: int) -> Want:
+    """Return the want of a bug report: `count` frames like those it names, with the conditions (of `dimensions`) that all of these share."""
     known = [frames[id_].conditions for id_ in bug.frames if id_ in frames]
     shared = {
         name: (known[0][name],)
@@ -98,52 +101,49 @@ def why(cluster: Cluster) -> str:
     return f"{cluster.name}: {members} mistakes on {frames} ({cluster.rate:.0%}{often}){labeled}."
 
 
-@dataclass(frozen=True, slots=True)
-class RequestSummary:
-    """Content of the request's page: clusters with and without a want, examples per sheet by cluster id, total and unclustered mistakes."""
+def page(wants: Sequence[Want], asked: Sequence[Cluster], unasked: Sequence[Cluster], drawn: Collection[str], mistakes: int, unclustered: int) -> str:
+    """Return the request's Markdown page.
 
-    request: DataRequest
-    asked: Sequence[Cluster]
-    unasked: Sequence[Cluster]
-    drawn: Mapping[str, int]
-    mistakes: int
-    unclustered: int
-
-
-def page(found: RequestSummary) -> str:
-    """Return the request's Markdown page."""
-    return "\n".join(["# Data request", "", *_summary(found), *(line for want in found.request.wants for line in _want(want, found))]) + "\n"
+    Args:
+        asked: clusters with a want; those without one are `unasked`.
+        drawn: ids of the clusters that have a contact sheet.
+        mistakes: number of mistakes, of which `unclustered` are in no cluster.
+    """
+    by_id = {cluster.id: cluster for cluster in asked}
+    summary = _summary(len(wants), asked, unasked, mistakes, unclustered)
+    sections = (line for want in wants for line in _section(want, by_id.get(want.cluster), drawn))
+    return "\n".join(["# Data request", "", *summary, *sections]) + "\n"
 
 
-def _summary(found: RequestSummary) -> Iterator[str]:
-    wants = found.request.wants
-    if not found.mistakes:
+def _summary(wants: int, asked: Sequence[Cluster], unasked: Sequence[Cluster], mistakes: int, unclustered: int) -> Iterator[str]:
+    """Yield the first lines of the page: numbers of wants, mistakes and clusters, and a table of the clusters."""
+    if not mistakes:
         yield "There are no mistakes to learn from." + ("" if wants else " Nothing is asked for.")
         return
-    left = f" {found.unclustered} mistakes are like too few others to be in a cluster." if found.unclustered else ""
-    yield f"{len(wants)} wants, from {found.mistakes} mistakes in {len(found.asked) + len(found.unasked)} clusters.{left}"
+    left = f" {unclustered} mistakes are like too few others to be in a cluster." if unclustered else ""
+    yield f"{wants} wants, from {mistakes} mistakes in {len(asked) + len(unasked)} clusters.{left}"
     yield "`request.json` says the same to `curate`."
-    if not found.asked:
+    if not asked:
         return
     yield from ("", "| rank | cluster | mistakes | frames | of | rate | lift |", "|---|---|---|---|---|---|---|")
-    for each in (*found.asked, *found.unasked):
+    for each in (*asked, *unasked):
         yield f"| {each.rank} | {each.name} | {len(each.members)} | {each.frames} | {each.of} | {each.rate:.0%} | {each.lift:.2f} |"
     yield ""
     yield "*of*: evaluated frames of the cluster's conditions, as far as they are a frame's own; *rate*: the share of them that shows such a mistake;"
     yield "*lift*: how many times as often such mistakes happen there as on all frames. Ranked by mistakes x weight x lift."
-    if found.unasked:
-        yield f"For the last {len(found.unasked)} nothing is asked: the parameter `most` asks for {len(found.asked)}."
+    if unasked:
+        yield f"For the last {len(unasked)} nothing is asked: the parameter `most` asks for {len(asked)}."
 
 
-def _want(want: Want, found: RequestSummary) -> Iterator[str]:
-    cluster = next((each for each in found.asked if each.id == want.cluster), None)
+def _section(want: Want, cluster: Cluster | None, drawn: Collection[str]) -> Iterator[str]:
+    """Yield the lines of the page about one want; `cluster` is None for a bug report's."""
     yield from ("", f"## {want.cluster}" if cluster is None else f"## {cluster.rank}. {cluster.name}", "", want.why, "")
     asked = ", ".join(f"{name.replace('_', ' ')} {' or '.join(values)}" for name, values in sorted(want.conditions.items())) or "any conditions"
     of = f" with {plural(want.category)}" if want.category else ""
     yield f"Wanted: {want.count} frames{of}, {asked}."
     if want.bugs:
         yield f"Asked for by {', '.join(f'bug/{bug}' for bug in want.bugs)}."
-    if cluster is not None and found.drawn.get(cluster.id):
+    if cluster is not None and cluster.id in drawn:
         yield from ("", f"![{cluster.name}]({sheet_name(cluster)})", "", f"{LEGEND[0].upper()}{LEGEND[1:]}.")
 
 

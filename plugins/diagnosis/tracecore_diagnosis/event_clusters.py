@@ -13,8 +13,18 @@ from tracecore.geometry import Rig
 from tracecore_diagnosis.appearance import appearance_of
 from tracecore_diagnosis.clusters import Cluster, Exposure, Limits, clusters_of
 from tracecore_diagnosis.contact_sheets import SheetContent, draw_sheet, examples_of, sheet_name
-from tracecore_diagnosis.data_request import Bug, RequestSummary, page, read_bugs, request_of
-from tracecore_diagnosis.mistakes import FrameFacts, Mistake, frames_labeled_for, frames_of, join_events, labeled_objects, mistakes_of, scenes_of
+from tracecore_diagnosis.data_request import Bug, page, read_bugs, request_of
+from tracecore_diagnosis.mistakes import (
+    FrameFacts,
+    Mistake,
+    condition_names,
+    frames_labeled_for,
+    frames_of,
+    join_events,
+    labeled_objects,
+    mistakes_of,
+    scenes_of,
+)
 from tracecore_schemas.canonical import JSON, jcs
 from tracecore_schemas.conditions import OF_OBJECTS
 from tracecore_schemas.data_request import FILE
@@ -96,7 +106,7 @@ class EventClusters(tc.Stage):
         looks = appearance_of(table, mistakes, context.progress)
         least = max(params.least, round(params.share * len(mistakes)))
         limits = Limits(least, params.dimensions, params.appearance, params.weights, params.telling)
-        chances = Exposure.of(frames, labeled_objects(labels, frames), frames_labeled_for(labels))
+        chances = Exposure(frames, labeled_objects(labels, frames), condition_names(frames), frames_labeled_for(labels))
         clusters, left = clusters_of(mistakes, chances, looks, limits, context.seed)
         context.write(self.clusters, _with_clusters(events, clusters))
         asked, unasked = clusters[: params.most], clusters[params.most :]
@@ -106,9 +116,8 @@ class EventClusters(tc.Stage):
         folder = context.path(self.request)
         drawn = self._draw(context, asked, examples, table, frames)
         (folder / FILE).write_bytes(jcs(request.model_dump(mode="json")))
-        (folder / "README.md").write_text(
-            page(RequestSummary(request, asked, unasked, drawn, len(mistakes), len(left))), encoding="utf-8", newline="\n"
-        )
+        text = page(request.wants, asked, unasked, drawn, len(mistakes), len(left))
+        (folder / "README.md").write_text(text, encoding="utf-8", newline="\n")
         context.describe(
             self.clusters,
             CLUSTERS_FACET,
@@ -148,8 +157,8 @@ class EventClusters(tc.Stage):
         examples: Mapping[str, Sequence[Mistake]],
         table: Any,
         frames: Mapping[str, FrameFacts],
-    ) -> dict[str, int]:
-        """Draw the clusters' sheets; return the number of examples on each by cluster id."""
+    ) -> set[str]:
+        """Draw the clusters' contact sheets; return the ids of the clusters that have one, since images may be missing."""
         shown = {mistake.frame_id for cluster in clusters for mistake in examples[cluster.id]} & frames.keys()
         wanted = pc.field("frame_id").isin(pa.array(sorted(shown), type=pa.string()))
         images = table.to_table(columns=["frame_id", "image"], filter=wanted)
@@ -160,10 +169,11 @@ class EventClusters(tc.Stage):
             Rig.read(context.read(self.calibrations)),
         )
         folder = context.path(self.request)
-        drawn = {}
+        drawn = set()
         for done, cluster in enumerate(clusters, start=1):
             (folder / "sheets").mkdir(exist_ok=True)
-            drawn[cluster.id] = draw_sheet(folder / sheet_name(cluster), cluster, examples[cluster.id], gallery)
+            if draw_sheet(folder / sheet_name(cluster), cluster, examples[cluster.id], gallery):
+                drawn.add(cluster.id)
             context.progress(done, len(clusters), "sheets")
         return drawn
 
@@ -193,17 +203,15 @@ class EventClusters(tc.Stage):
 
 
 def _with_clusters(events: pa.Table, clusters: Sequence[Cluster]) -> pa.Table:
+    """Return the events with the id, name and rank of each one's cluster; null for those in none."""
     own: list[Cluster | None] = [None] * len(events)
     for cluster in clusters:
         for member in cluster.members:
             own[member.row] = cluster
-    columns = {
-        "cluster": [cluster and cluster.id for cluster in own],
-        "cluster_name": [cluster and cluster.name for cluster in own],
-        "cluster_rank": [cluster and cluster.rank for cluster in own],
-    }
-    added = [pa.array(values, type=CLUSTERS.schema.field(name).type) for name, values in columns.items()]
-    return pa.Table.from_arrays([*events.columns, *added], schema=CLUSTERS.schema)
+    for name, attribute in (("cluster", "id"), ("cluster_name", "name"), ("cluster_rank", "rank")):
+        values = [cluster and getattr(cluster, attribute) for cluster in own]
+        events = events.append_column(CLUSTERS.schema.field(name), pa.array(values, CLUSTERS.schema.field(name).type))
+    return events.cast(CLUSTERS.schema)
 
 
 _DESCRIBED = ("name", "rank", "type", "category", "frames", "of", "rate", "lift", "score")

@@ -16,9 +16,9 @@ from tracecore_schemas.conditions import ATTRIBUTE_COLUMNS, CONDITION_COLUMNS, f
 from tracecore_schemas.kinds import LIGHT_STATE
 
 __all__ = [
-    "Box",
     "FrameFacts",
     "Mistake",
+    "Overlay",
     "Scene",
     "condition_names",
     "frames_labeled_for",
@@ -29,7 +29,7 @@ __all__ = [
     "scenes_of",
 ]
 
-_FRAME_COLUMNS = ["frame_id", "drive", "sensor", "timestamp_ns", "width", "height"]
+_FRAME_COLUMNS = ["frame_id", "drive", "sensor", "timestamp_ns"]
 _CONFUSED = frozenset({"wrong_class", "wrong_state"})
 
 
@@ -37,12 +37,9 @@ _CONFUSED = frozenset({"wrong_class", "wrong_state"})
 class FrameFacts:
     """One evaluated frame without its image; conditions come from its drive and its labels."""
 
-    id: str
     drive: str
     sensor: str
     timestamp_ns: int
-    width: int
-    height: int
     conditions: Mapping[str, str]
 
 
@@ -60,7 +57,6 @@ class Mistake:
     """
 
     row: int
-    id: str
     type: str
     category: str
     frame_id: str
@@ -69,7 +65,6 @@ class Mistake:
     clarity: float
     score: float | None
     error: float | None
-    label_id: str | None
     confusion: str | None
     conditions: Mapping[str, str]
     of_object: Mapping[str, str]
@@ -114,8 +109,8 @@ def frames_of(frames: Any, labels: Any = None) -> dict[str, FrameFacts]:
     has_attributes = labels is not None and "frame_attributes" in labels.schema.names
     attributes = labels.to_table(columns=[*ATTRIBUTE_COLUMNS]).to_pylist() if has_attributes else []
     conditions = frame_conditions(table, attributes)
-    rows = table.select(_FRAME_COLUMNS).rename_columns(["id", *_FRAME_COLUMNS[1:]]).to_pylist()
-    return {row["id"]: FrameFacts(conditions=conditions[row["id"]], **row) for row in rows}
+    facts = zip(*(table[name].to_pylist() for name in _FRAME_COLUMNS), strict=True)
+    return {id_: FrameFacts(drive, sensor, timestamp, conditions[id_]) for id_, drive, sensor, timestamp in facts}
 
 
 def condition_names(frames: Mapping[str, FrameFacts]) -> frozenset[str]:
@@ -136,7 +131,6 @@ def _mistake(number: int, row: Mapping[str, Any], frame: FrameFacts | None, of_f
     confused = row["type"] in _CONFUSED and row["expected"] and row["found"]
     return Mistake(
         number,
-        row["event_id"],
         row["type"],
         row["category"],
         row["frame_id"],
@@ -145,7 +139,6 @@ def _mistake(number: int, row: Mapping[str, Any], frame: FrameFacts | None, of_f
         _clarity(row),
         row["score"],
         row["error"],
-        row["label_id"],
         f"{row['expected']} seen as {row['found']}" if confused else None,
         dict(sorted(conditions.items())),
         dict(sorted(of_object.items())),
@@ -166,38 +159,31 @@ _SEEN_COLUMNS = ["frame_id", "number", "geometry", "category", "score", "x", "y"
 _TRUE_COLUMNS = ["frame_id", "label_id", "revision", "geometry", "category", "x", "y", "width", "height", "path", "value", "qa", "ignore"]
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A box on a frame in px of the recorded image; a label has no score."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    category: str
-    score: float | None = None
-
-
 @dataclass(slots=True)
-class Scene:
-    """True and detected boxes, paths (x, y alternating, m) and tags of one frame."""
+class Overlay:
+    """What is drawn over a frame: boxes (x, y, width, height in px, and a caption), a path (x, y alternating, m), and values by tag."""
 
-    true: list[Box] = field(default_factory=list)
-    seen: list[Box] = field(default_factory=list)
-    true_path: Sequence[float] | None = None
-    seen_path: Sequence[float] | None = None
-    predicted: dict[str, str] = field(default_factory=dict)
+    boxes: list[tuple[float, float, float, float, str]] = field(default_factory=list)
+    path: Sequence[float] | None = None
     tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Ground truth and detections of one frame."""
+
+    true: Overlay = field(default_factory=Overlay)
+    seen: Overlay = field(default_factory=Overlay)
 
 
 def scenes_of(frames: Collection[str], labels: Any, detections: Any, score: float) -> dict[str, Scene]:
     """Read labels and detections of some frames, without detected boxes that score below `score`."""
     scenes = {id_: Scene() for id_ in sorted(frames)}
     for row in _rows(labels, _TRUE_COLUMNS, frames):
-        _take(scenes[row["frame_id"]], row, true=True)
+        _add(scenes[row["frame_id"]].true, row)
     for row in _rows(detections, _SEEN_COLUMNS, frames):
         if row["geometry"] != "box2d" or (row["score"] or 0) >= score:
-            _take(scenes[row["frame_id"]], row, true=False)
+            _add(scenes[row["frame_id"]].seen, row)
     return scenes
 
 
@@ -236,15 +222,13 @@ def _rows(table: Any, columns: Sequence[str], frames: Collection[str]) -> list[M
     return sorted(rows, key=lambda row: (row["frame_id"], row["number"]))
 
 
-def _take(scene: Scene, row: Mapping[str, Any], *, true: bool) -> None:
+def _add(overlay: Overlay, row: Mapping[str, Any]) -> None:
+    """Add a row of a label or detection table to what is drawn over its frame; the boxes of labels have no caption."""
     match row["geometry"]:
         case "box2d":
-            box = Box(row["x"], row["y"], row["width"], row["height"], row["category"], row.get("score"))
-            (scene.true if true else scene.seen).append(box)
+            caption = "" if "label_id" in row else f"{row['category']} {row['score'] or 0:.2f}"
+            overlay.boxes.append((row["x"], row["y"], row["width"], row["height"], caption))
         case "path" if row.get("path"):
-            if true:
-                scene.true_path = row["path"]
-            else:
-                scene.seen_path = row["path"]
+            overlay.path = row["path"]
         case "tag" if row.get("value"):
-            (scene.tags if true else scene.predicted)[row["category"]] = row["value"]
+            overlay.tags[row["category"]] = row["value"]
