@@ -39,7 +39,7 @@ def test_weighted_drives_give_the_same_as_frames_repeated() -> None:
     """The quick way of the bootstrap against the library and the plain KPIs, on frames that really are there twice."""
     frames, labels, answers = a_world()
     units = Units("drive", {(frame.drive, frame.timestamp_ns): int(frame.drive) for frame in frames}, 4)
-    measure = frame_measure(frames, labels, answers, evaluate(frames, labels, answers, CONFIG, LIMITS, Slicing()), CONFIG, LIMITS, units)
+    measure = frame_measure(frames, labels, answers, CONFIG, LIMITS, units)
     for weights in ([1, 1, 1, 1], [2, 0, 1, 1], [0, 3, 1, 0]):
         repeated, truth, seen = [], {}, {}
         copies = Labels({})

@@ -184,8 +184,8 @@ class DetectionKpis(tc.Stage):
         drives = sorted({frame.drive for frame in frames})
         units = units_of(frames)
         review = review_of(every, {frame.id for frame in frames})
-        measure = frame_measure(frames, labels, answers, judged, config, limits, units)
-        of_baseline = frame_measure(frames, labels, trivial, baseline, config, for_baseline, units)
+        measure = frame_measure(frames, labels, answers, config, limits, units)
+        of_baseline = frame_measure(frames, labels, trivial, config, for_baseline, units)
         findings = Findings(
             1,
             detector.executed_with,

@@ -138,15 +138,7 @@ class _Class:
         return (hits / given if given else None), (hits / objects if objects else None)
 
 
-def frame_measure(
-    frames: Sequence[Frame],
-    labels: Labels,
-    answers: Predictions,
-    judged: FrameEvaluation,
-    config: ModelConfig,
-    limits: Limits,
-    units: Units,
-) -> Measure:
+def frame_measure(frames: Sequence[Frame], labels: Labels, answers: Predictions, config: ModelConfig, limits: Limits, units: Units) -> Measure:
     """Return a function from unit weights to the KPIs of level 1 that get an interval: the headline ones, and those of each class."""
     boxes = [frame for frame in frames if frame.id in labels.truth]
     by_iou = {
@@ -155,8 +147,8 @@ def frame_measure(
     }
     classes, for_ap = by_iou[limits.iou], by_iou[_OVERLAP]
     unit_of = {frame.id: units.number(frame) for frame in frames}
-    paths = sorted(judged.path.errors)
-    errors = [judged.path.errors[id_] for id_ in paths]
+    paths = sorted(labels.paths.keys() & answers.paths.keys() & unit_of.keys())
+    errors = [np.abs(answers.paths[id_] - labels.paths[id_]) for id_ in paths]
     right = {id_: int(np.argmax(answers.lights[id_])) == state for id_, state in sorted(labels.lights.items()) if id_ in answers.lights}
 
     def measure(weights: Weights) -> dict[str, float | None]:

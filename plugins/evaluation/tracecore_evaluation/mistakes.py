@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tracecore_evaluation.detections import Detections, Frame, GroundTruth
+from tracecore_evaluation.detections import Frame, GroundTruth
 from tracecore_evaluation.driving_time import seconds_between
 from tracecore_evaluation.evaluate import FrameEvaluation, Limits
 from tracecore_evaluation.ground_truth import Labels
@@ -57,8 +57,7 @@ def frame_mistakes(
     rows: list[dict[str, Any]] = []
     for frame in frames:
         if frame.id in judged.obstacles.matches:
-            seen = answers.seen[frame.id].above(limits.score)
-            rows += _boxes(frame, labels.truth[frame.id], seen, judged.obstacles.matches[frame.id], config.classes, limits.iou, slicing)
+            rows += _boxes(frame, judged.obstacles.matches[frame.id], config.classes, limits.iou, slicing)
         if frame.id in labels.lights and frame.id in answers.lights:
             probabilities = answers.lights[frame.id]
             found = int(np.argmax(probabilities))
@@ -76,11 +75,10 @@ def frame_mistakes(
     return rows
 
 
-def _boxes(
-    frame: Frame, truth: GroundTruth, seen: Detections, match: Match, classes: Sequence[str], iou: float, slicing: Slicing
-) -> list[dict[str, Any]]:
+def _boxes(frame: Frame, match: Match, classes: Sequence[str], iou: float, slicing: Slicing) -> list[dict[str, Any]]:
     """Return the event rows of one frame's false positives, wrong classes and misses."""
     rows: list[dict[str, Any]] = []
+    seen, truth = match.seen, match.truth
     explained: set[int] = set()
     for row in np.flatnonzero(match.hit == -1).tolist():
         found, score, overlap = classes[seen.classes[row]], float(seen.scores[row]), float(match.overlap_seen[row])

@@ -12,7 +12,7 @@ Average precision follows COCO's protocol, computed by faster-coco-eval (Apache-
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -55,15 +55,7 @@ def average_precision(frames: Sequence[Frame], truth: Mapping[str, GroundTruth],
 
     images = [{"id": number, "width": frame.width, "height": frame.height} for number, frame in enumerate(frames)]
     categories = [{"id": number, "name": str(number)} for number in range(classes)]
-    true_boxes: list[dict[str, object]] = []
-    seen_boxes: list[dict[str, object]] = []
-    for number, frame in enumerate(frames):
-        of_frame = truth[frame.id]
-        for box, class_, area, crowd in zip(of_frame.boxes, of_frame.classes, of_frame.areas, of_frame.crowd, strict=True):
-            true_boxes.append(_annotation(len(true_boxes), number, int(class_), box, float(area)) | {"iscrowd": int(crowd)})
-        found = seen[frame.id]
-        for box, score, class_, area in zip(found.boxes, found.scores, found.classes, found.areas, strict=True):
-            seen_boxes.append(_annotation(len(seen_boxes), number, int(class_), box, float(area)) | {"iscrowd": 0, "score": float(score)})
+    true_boxes, seen_boxes = _annotations(frames, truth), _annotations(frames, seen)
     if not seen_boxes:
         return _nothing_seen(frames, truth, classes)
     shared = {"info": {}, "images": images, "categories": categories}
@@ -85,9 +77,22 @@ def average_precision(frames: Sequence[Frame], truth: Mapping[str, GroundTruth],
     )
 
 
-def _annotation(id_: int, image: int, class_: int, box: NDArray[np.float64], area: float) -> dict[str, object]:
-    # Ids start at 1: pycocotools reads a match with annotation 0 as no match.
-    return {"id": id_ + 1, "image_id": image, "category_id": class_, "bbox": [float(value) for value in box], "area": area}
+def _annotations(frames: Sequence[Frame], boxes: Mapping[str, GroundTruth] | Mapping[str, Detections]) -> list[dict[str, object]]:
+    """Return the boxes of frames as COCO's annotations, frame by frame."""
+    found: list[dict[str, object]] = []
+    for number, frame in enumerate(frames):
+        each = boxes[frame.id]
+        rows = zip(each.boxes.tolist(), each.classes.tolist(), each.areas.tolist(), strict=True)
+        own = (
+            [{"iscrowd": int(crowd)} for crowd in each.crowd]
+            if isinstance(each, GroundTruth)
+            else [{"score": score} for score in each.scores.tolist()]
+        )
+        for (box, class_, area), members in zip(rows, own, strict=True):
+            # Ids start at 1: pycocotools reads a match with annotation 0 as no match.
+            place = {"id": len(found) + 1, "image_id": number, "category_id": class_}
+            found.append(place | {"bbox": box, "area": area, "iscrowd": 0} | members)
+    return found
 
 
 def _nothing_seen(frames: Sequence[Frame], truth: Mapping[str, GroundTruth], classes: int) -> Precision:
@@ -112,7 +117,7 @@ def _mean_of_known(values: NDArray[np.float64]) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Matching of the n detections and m objects of one frame.
+    """Matching of the n detections (`seen`) and m objects (`truth`) of one frame.
 
     Attributes:
         hit: row of the object each detection takes; -1 for a false positive, -2 on a crowd [n].
@@ -122,6 +127,8 @@ class Match:
         overlap_other: overlap of each detection with each object of another class; 0 for the same class and crowds [n, m].
     """
 
+    seen: Detections
+    truth: GroundTruth
     hit: NDArray[np.int64]
     found: NDArray[np.bool_]
     overlap_seen: NDArray[np.float64]
@@ -151,7 +158,7 @@ def match(seen: Detections, truth: GroundTruth, iou: float) -> Match:
         elif (same & truth.crowd & (overlaps[row] >= iou)).any():
             hit[row] = -2
     other = np.where((seen.classes[:, None] != truth.classes[None]) & ~truth.crowd[None], overlaps, 0.0)
-    return Match(hit, found, overlaps.max(axis=1, initial=0.0), overlaps.max(axis=0, initial=0.0), other)
+    return Match(seen, truth, hit, found, overlaps.max(axis=1, initial=0.0), overlaps.max(axis=0, initial=0.0), other)
 
 
 @dataclass(slots=True)
@@ -211,7 +218,7 @@ def kpis(
         precision = average_precision(members, truth, seen, len(classes))
         areas = {"all": suffix} | ({size: f".{size}" for size in sizes} if not name else {})
         for area, end in areas.items():
-            counts = _count(members, truth, seen, found.matches, classes, score, None if area == "all" else area)
+            counts = _count([found.matches[frame.id] for frame in members], classes, None if area == "all" else area)
             for class_, category in enumerate(classes):
                 found.values[f"ap50.{category}{end}"] = precision.ap50[area][class_]
                 found.values[f"ap.{category}{end}"] = precision.ap[area][class_]
@@ -225,45 +232,34 @@ def kpis(
             found.slices[name] = len(members)
         else:
             found.curves.update(zip(classes, precision.curves, strict=True))
-    by_distance = _count_by_distance(frames, truth, found.matches, classes, slicing)
+    by_distance = _count_by_distance(found.matches.values(), classes, slicing)
     found.values.update({f"recall.{category}.{part}": count.recall for (category, part), count in by_distance.items()})
     found.slices.update(dict.fromkeys((*sizes, *(slicing.distances if by_distance else ()))))
     return found
 
 
-def _count_by_distance(
-    frames: Sequence[Frame], truth: Mapping[str, GroundTruth], matches: Mapping[str, Match], classes: Sequence[str], slicing: Slicing
-) -> dict[tuple[str, str], Counts]:
+def _count_by_distance(matches: Iterable[Match], classes: Sequence[str], slicing: Slicing) -> dict[tuple[str, str], Counts]:
+    """Count hits and misses by class and distance range."""
     counts: dict[tuple[str, str], Counts] = {}
-    for frame in frames if slicing.bounds else ():
-        of_frame = truth[frame.id]
-        for row, was_found in enumerate(matches[frame.id].found.tolist()):
-            distance = of_frame.distance(row)
-            if distance is not None and not of_frame.crowd[row]:
-                count = counts.setdefault((classes[of_frame.classes[row]], slicing.distance_of(distance)), Counts())
+    for each in matches if slicing.bounds else ():
+        for row, was_found in enumerate(each.found.tolist()):
+            distance = each.truth.distance(row)
+            if distance is not None and not each.truth.crowd[row]:
+                count = counts.setdefault((classes[each.truth.classes[row]], slicing.distance_of(distance)), Counts())
                 count.hits += was_found
                 count.misses += not was_found
     return counts
 
 
-def _count(
-    frames: Sequence[Frame],
-    truth: Mapping[str, GroundTruth],
-    seen: Mapping[str, Detections],
-    matches: Mapping[str, Match],
-    classes: Sequence[str],
-    score: float,
-    size: str | None,
-) -> list[Counts]:
+def _count(matches: Iterable[Match], classes: Sequence[str], size: str | None) -> list[Counts]:
     """Count hits, misses and false positives by class; for one size if `size` is given, by the area of the object or of the false box."""
     counts = [Counts() for _ in classes]
-    for frame in frames:
-        of_truth, of_match, detections = truth[frame.id], matches[frame.id], seen[frame.id].above(score)
-        for class_, area, crowd, was_found in zip(of_truth.classes, of_truth.areas, of_truth.crowd, of_match.found, strict=True):
+    for each in matches:
+        for class_, area, crowd, was_found in zip(each.truth.classes, each.truth.areas, each.truth.crowd, each.found, strict=True):
             if not crowd and size in {None, size_of(float(area))}:
                 counts[class_].hits += bool(was_found)
                 counts[class_].misses += not was_found
-        for class_, area, hit in zip(detections.classes, detections.areas, of_match.hit, strict=True):
+        for class_, area, hit in zip(each.seen.classes, each.seen.areas, each.hit, strict=True):
             if hit == -1 and size in {None, size_of(float(area))}:
                 counts[class_].false_positives += 1
     return counts

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tracecore_evaluation.detections import SIZES, Frame
 from tracecore_evaluation.slices import endings, slice_names
 
-__all__ = ["LightKpis", "PathKpis", "lateral", "light_kpis", "path_errors", "path_kpis", "points_of"]
+__all__ = ["LightKpis", "PathKpis", "lateral", "light_kpis", "path_errors", "path_kpis"]
 
 _DRAWN_ON = 0.1  # share of a distance by which a path may be extrapolated
 
@@ -47,11 +47,6 @@ def lateral(path: Sequence[float], ahead: Sequence[float]) -> NDArray[np.float64
     y[beyond] = last_y + (x[beyond] - last_x) * (last_y - near_y) / (last_x - near_x)
     y[x * (1 if turns_back else 1 - _DRAWN_ON) > last_x] = np.nan
     return y
-
-
-def points_of(ahead: Sequence[float], left: Sequence[float]) -> list[float]:
-    """Return a path in table form, x and y alternating, from offsets `left` at distances `ahead`, m."""
-    return [float(value) for pair in zip(ahead, left, strict=True) for value in pair]
 
 
 Floats = NDArray[np.float64]

@@ -18,7 +18,7 @@ from tracecore.images import decode_rgb, model_input
 from tracecore_evaluation.detections import SIDES, Detections, Frame, boxes_of
 from tracecore_evaluation.ground_truth import Row
 from tracecore_evaluation.model_config import ModelConfig
-from tracecore_evaluation.path_and_light_kpis import lateral, points_of
+from tracecore_evaluation.path_and_light_kpis import lateral
 from tracecore_schemas.arrow_tables import DETECTIONS, table_of
 from tracecore_schemas.kinds import LIGHT_STATE
 
@@ -162,7 +162,8 @@ def _things(frame: Frame, answers: Predictions, config: ModelConfig) -> Iterator
         for box, score, class_ in zip(seen.boxes.tolist(), seen.scores.tolist(), seen.classes.tolist(), strict=True):
             yield {"geometry": "box2d", "category": config.classes[class_], "score": score} | dict(zip(SIDES, box, strict=True))
     if frame.id in answers.paths:
-        yield {"geometry": "path", "path": points_of(config.ahead, answers.paths[frame.id].tolist())}
+        points = zip(config.ahead, answers.paths[frame.id].tolist(), strict=True)
+        yield {"geometry": "path", "path": [value for point in points for value in point]}
     if frame.id in answers.lights:
         probabilities = answers.lights[frame.id]
         state = int(np.argmax(probabilities))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -43,70 +44,64 @@ def plot_level_1(folder: Path, judged: FrameEvaluation, baseline: FrameEvaluatio
 
 
 def _precision_recall(path: Path, kpis: Kpis) -> None:
-    figure, axes = _axes(5.5, 4.5)
-    for number, (name, curve) in enumerate(kpis.curves.items()):
-        if curve is not None:
-            ap50 = kpis.values[f"ap50.{name}"]
-            axes.plot(curve.recall, curve.precision, color=_COLORS[number % len(_COLORS)], label=f"{name} (AP50 {ap50:.3f})")
-    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02), title="Precision over recall, IoU 0.5")
-    axes.grid(alpha=0.3)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=8)
-    _save(figure, path)
+    with _plot(path, 5.5, 4.5) as axes:
+        for number, (name, curve) in enumerate(kpis.curves.items()):
+            if curve is not None:
+                ap50 = kpis.values[f"ap50.{name}"]
+                axes.plot(curve.recall, curve.precision, color=_COLORS[number % len(_COLORS)], label=f"{name} (AP50 {ap50:.3f})")
+        axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02), title="Precision over recall, IoU 0.5")
+        axes.grid(alpha=0.3)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=8)
 
 
 def _ap50(path: Path, kpis: Kpis, baseline: Kpis) -> None:
     names = [name for name in kpis.curves if kpis.values[f"ap50.{name}"] is not None]
-    figure, axes = _axes(max(4.0, 1.2 * len(names) + 1.5), 4.0)
-    for offset, color, label, source in ((-0.2, _COLORS[0], "model", kpis), (0.2, _GRAY, "baseline: mean boxes", baseline)):
-        heights = [source.values.get(f"ap50.{name}") or 0.0 for name in names]
-        bars = axes.bar([place + offset for place in range(len(names))], heights, 0.4, color=color, label=label)
-        axes.bar_label(bars, fmt="%.3f", fontsize=7)
-    axes.set_xticks(range(len(names)), names)
-    axes.set(ylabel="AP50", ylim=(0, 1.08), title="AP50 beside the baseline")
-    axes.legend(fontsize=8)
-    _save(figure, path)
+    with _plot(path, max(4.0, 1.2 * len(names) + 1.5), 4.0) as axes:
+        for offset, color, label, source in ((-0.2, _COLORS[0], "model", kpis), (0.2, _GRAY, "baseline: mean boxes", baseline)):
+            heights = [source.values.get(f"ap50.{name}") or 0.0 for name in names]
+            bars = axes.bar([place + offset for place in range(len(names))], heights, 0.4, color=color, label=label)
+            axes.bar_label(bars, fmt="%.3f", fontsize=7)
+        axes.set_xticks(range(len(names)), names)
+        axes.set(ylabel="AP50", ylim=(0, 1.08), title="AP50 beside the baseline")
+        axes.legend(fontsize=8)
 
 
 def _path_error(path: Path, values: Mapping[str, float | None], baseline: Mapping[str, float | None], ahead: Sequence[float]) -> None:
-    figure, axes = _axes(5.5, 4.0)
-    for source, color, who in ((values, _COLORS[0], "model"), (baseline, _GRAY, "straight ahead")):
-        for kpi, style, what in (("mean", "-", "mean"), ("p95", "--", "95th percentile")):
-            known = [(x, value) for x in ahead if (value := source.get(f"path_error.{kpi}.at_{x:g}m")) is not None]
-            axes.plot([x for x, _ in known], [value for _, value in known], style, marker="o", markersize=3, color=color, label=f"{who}, {what}")
-    axes.set(xlabel="ahead, m", ylabel="lateral error, m", title="Path error over distance")
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
-    _save(figure, path)
+    with _plot(path, 5.5, 4.0) as axes:
+        for source, color, name in ((values, _COLORS[0], "model"), (baseline, _GRAY, "straight ahead")):
+            for kpi, style, statistic in (("mean", "-", "mean"), ("p95", "--", "95th percentile")):
+                known = {x: value for x in ahead if (value := source.get(f"path_error.{kpi}.at_{x:g}m")) is not None}
+                label = f"{name}, {statistic}"
+                axes.plot(list(known), list(known.values()), style, marker="o", markersize=3, color=color, label=label)
+        axes.set(xlabel="ahead, m", ylabel="lateral error, m", title="Path error over distance")
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
 
 
 def _confusion(path: Path, counts: Sequence[Sequence[int]], states: Sequence[str]) -> None:
-    figure, axes = _axes(4.5, 4.0)
     shares = [[count / max(sum(row), 1) for count in row] for row in counts]
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for row, line in enumerate(counts):
-        for column, count in enumerate(line):
-            axes.text(column, row, str(count), ha="center", va="center", color="white" if shares[row][column] > 0.5 else "black")
-    axes.set_xticks(range(len(states)), states)
-    axes.set_yticks(range(len(states)), states)
-    axes.set(xlabel="said", ylabel="true", title="States of the light, frames")
-    _save(figure, path)
+    with _plot(path, 4.5, 4.0) as axes:
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for row, line in enumerate(counts):
+            for column, count in enumerate(line):
+                axes.text(column, row, str(count), ha="center", va="center", color="white" if shares[row][column] > 0.5 else "black")
+        axes.set_xticks(range(len(states)), states)
+        axes.set_yticks(range(len(states)), states)
+        axes.set(xlabel="said", ylabel="true", title="States of the light, frames")
 
 
-def _axes(width: float, height: float) -> tuple[Any, Any]:
-    """Return a matplotlib figure of the given size in inches, and its axes."""
+@contextmanager
+def _plot(path: Path, width: float, height: float) -> Iterator[Any]:
+    """Yield the matplotlib axes of a new plot, width and height in inches, which is then written as PNG without metadata."""
     # No pyplot: it keeps figures alive for the whole process and asks for a display.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=100, layout="tight")
     FigureCanvasAgg(figure)
-    return figure, figure.add_subplot()
-
-
-def _save(figure: Any, path: Path) -> None:
-    """Write a figure as PNG without metadata."""
+    yield figure.add_subplot()
     figure.savefig(path, format="png", metadata={"Software": None, "Creation Time": None})
 
 
@@ -200,25 +195,24 @@ def plot_timeline(path: Path, frames: Sequence[Frame], driving: Driving) -> None
     """Plot each drive as a line over time and its mistakes as bars colored by type; the axis is the frame number for drives without a clock."""
     ordered = sorted(frames, key=lambda frame: (frame.drive, frame.timestamp_ns))
     by_drive = {name: list(of_drive) for name, of_drive in groupby(ordered, key=lambda frame: frame.drive)}
-    figure, axes = _axes(9.0, 0.8 + 0.9 * len(by_drive))
-    shown: set[str] = set()
-    for row, of_drive in enumerate(by_drive.values()):
-        axes.plot([0, _place(of_drive[0], of_drive[-1])], [row, row], color=_GRAY, linewidth=1)
-    rows = {name: row for row, name in enumerate(by_drive)}
-    for each in driving.episodes:
-        begins = _place(by_drive[each.first.drive][0], each.first)
-        lasts = max(_place(each.first, each.last), 0.05)
-        type_ = each.row["type"]
-        kind = KINDS.index(type_)
-        label = None if type_ in shown else type_.replace("_", " ")
-        shown.add(type_)
-        axes.barh(rows[each.first.drive] + 0.27 - 0.18 * kind, lasts, 0.14, left=begins, color=_COLORS[kind], label=label, alpha=0.4)
-    axes.set_yticks(range(len(by_drive)), by_drive)
-    axes.set_ylim(len(by_drive) - 0.4, -0.6)
-    axes.set(xlabel="since the drive's first frame, s (frames where there is no clock)", title="Mistakes while driving")
-    if shown:
-        axes.legend(fontsize=8, ncols=len(KINDS), loc="upper center", bbox_to_anchor=(0.5, -0.3 if len(by_drive) < 4 else -0.12))
-    _save(figure, path)
+    with _plot(path, 9.0, 0.8 + 0.9 * len(by_drive)) as axes:
+        shown: set[str] = set()
+        for row, of_drive in enumerate(by_drive.values()):
+            axes.plot([0, _place(of_drive[0], of_drive[-1])], [row, row], color=_GRAY, linewidth=1)
+        rows = {name: row for row, name in enumerate(by_drive)}
+        for each in driving.episodes:
+            begins = _place(by_drive[each.first.drive][0], each.first)
+            lasts = max(_place(each.first, each.last), 0.05)
+            type_ = each.row["type"]
+            kind = KINDS.index(type_)
+            label = None if type_ in shown else type_.replace("_", " ")
+            shown.add(type_)
+            axes.barh(rows[each.first.drive] + 0.27 - 0.18 * kind, lasts, 0.14, left=begins, color=_COLORS[kind], label=label, alpha=0.4)
+        axes.set_yticks(range(len(by_drive)), by_drive)
+        axes.set_ylim(len(by_drive) - 0.4, -0.6)
+        axes.set(xlabel="since the drive's first frame, s (frames where there is no clock)", title="Mistakes while driving")
+        if shown:
+            axes.legend(fontsize=8, ncols=len(KINDS), loc="upper center", bbox_to_anchor=(0.5, -0.3 if len(by_drive) < 4 else -0.12))
 
 
 def _place(first: Frame, frame: Frame) -> float:
