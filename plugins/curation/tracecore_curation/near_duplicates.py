@@ -44,6 +44,8 @@ _BLOCK = 1024
 _GATHER = 1024
 
 _Marks = NDArray[np.float32]
+_Chosen = tuple[NDArray[np.uint8], NDArray[np.intp]]
+"""Miniatures, (m, 60, 80), and row numbers of some of them, (n)."""
 
 
 class Thumbnails:
@@ -95,7 +97,7 @@ def near_duplicates(a: FrameFacts, b: FrameFacts, thumbnails: Thumbnails, *, lik
                     other &= a.drives[frames_a[i]] != b.drives[frames_b[j]]
                 i, j, alike = i[other], j[other], alike[other]
                 open_ = np.flatnonzero(alike < likeness)
-                alike[open_] = np.maximum(alike[open_], _against_crops(minis_a, minis_b, i[open_], j[open_], mirrored=mirrored))
+                alike[open_] = np.maximum(alike[open_], _against_crops((minis_a, i[open_]), (minis_b, j[open_]), mirrored=mirrored))
                 # Rounded, so that a limit has the same effect on any machine, independent of the order of its sums.
                 alike = alike.round(4)
                 kept = alike >= likeness
@@ -125,27 +127,24 @@ def _alike(marks_a: _Marks, marks_b: _Marks, least: float) -> NDArray[np.float64
     return nearest
 
 
-def _against_crops(
-    minis_a: NDArray[np.uint8],
-    minis_b: NDArray[np.uint8],
-    i: NDArray[np.intp],
-    j: NDArray[np.intp],
-    *,
-    mirrored: bool,
-) -> NDArray[np.float64]:
-    """Return the greatest correlation of each pair of pictures (rows `i` of `minis_a`, `j` of `minis_b`), the whole of one with crops of the other.
+def _against_crops(a: _Chosen, b: _Chosen, *, mirrored: bool) -> NDArray[np.float64]:
+    """Return the greatest correlation of each picture of `a` with that of `b` at the same place, (n), the whole of one with fine crops of the other.
 
-    With `mirrored`, `minis_b` are compared as mirror images.
+    With `mirrored`, the mirror images of `b` are compared.
     """
-    alike = np.zeros(len(i))
-    for start in range(0, len(i), _GATHER):
-        part = slice(start, start + _GATHER)
-        (of_a, at_a), (of_b, at_b) = (np.unique(rows[part], return_inverse=True) for rows in (i, j))
-        marks_a, marks_b = _marks(minis_a[of_a], (_WHOLE, *_CLOSER)), _marks(minis_b[of_b], (_WHOLE, *_CLOSER))
-        first, second = marks_a[at_a], (_mirror(marks_b) if mirrored else marks_b)[at_b]
+    alike = np.zeros(len(a[1]))
+    for start in range(0, len(alike), _GATHER):
+        first, second = (_marks_of(minis, rows[start : start + _GATHER]) for minis, rows in (a, b))
+        second = _mirror(second) if mirrored else second
         ways = np.concatenate([first @ second[:, 0, :, None], second @ first[:, 0, :, None]], axis=1)
-        alike[part] = ways[..., 0].max(axis=1)
+        alike[start : start + _GATHER] = ways[..., 0].max(axis=1)
     return alike
+
+
+def _marks_of(minis: NDArray[np.uint8], rows: NDArray[np.intp]) -> _Marks:
+    """Return the marks of some rows of miniatures, whole and for each fine crop; rows that repeat are computed once."""
+    unique, places = np.unique(rows, return_inverse=True)
+    return _marks(minis[unique], (_WHOLE, *_CLOSER))[places]
 
 
 def _best(found: Sequence[Pairs]) -> Pairs:

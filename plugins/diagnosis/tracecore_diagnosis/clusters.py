@@ -30,7 +30,6 @@ __all__ = [
     "lift_of",
     "plural",
     "slug",
-    "type_words",
 ]
 
 _CAN_BE_MISSED = frozenset({"miss", "wrong_class", "lost_track"})
@@ -78,12 +77,10 @@ def lift_of(mistakes: Sequence[Mistake], type_: str, category: str, conditions: 
     return (here / chances_here) / (len(known) / all_chances)
 
 
-def informative_dimensions(
-    mistakes: Sequence[Mistake], dimensions: Sequence[str], chances: Exposure, *, least: int, telling: float
-) -> dict[tuple[str, str], tuple[str, ...]]:
+def informative_dimensions(mistakes: Sequence[Mistake], chances: Exposure, limits: Limits) -> dict[tuple[str, str], tuple[str, ...]]:
     """Return, by type and class, the dimensions to group mistakes by: all of the object, and those of the frame that make a difference.
 
-    A dimension of the frame is kept if one of its values with at least `least` mistakes has a lift of at least `telling`.
+    A dimension of the frame is kept if one of its values with at least `limits.least` mistakes has a lift of at least `limits.telling`.
     """
     kinds: dict[tuple[str, str], list[Mistake]] = {}
     for mistake in mistakes:
@@ -91,10 +88,10 @@ def informative_dimensions(
     found = {}
     for (type_, category), own in kinds.items():
         kept = []
-        for name in dimensions:
+        for name in limits.dimensions:
             counts = Counter(mistake.conditions[name] for mistake in own if name in mistake.conditions)
-            values = [value for value, count in counts.items() if count >= least]
-            if name not in chances.of_frames or any(lift_of(own, type_, category, {name: value}, chances) >= telling for value in values):
+            values = [value for value, count in counts.items() if count >= limits.least]
+            if name not in chances.of_frames or any(lift_of(own, type_, category, {name: value}, chances) >= limits.telling for value in values):
                 kept.append(name)
         found[type_, category] = tuple(kept)
     return found
@@ -169,19 +166,13 @@ def plural(category: str) -> str:
     return words + ("es" if words.endswith(("s", "x", "ch", "sh")) else "s")
 
 
-def type_words(type_: str, category: str, confusion: str | None = None) -> str:
-    """Return a mistake's type and class in words: `missed pedestrians`."""
-    template = _TYPES.get(type_, type_.replace("_", " ") + " of {many}")
-    words = template.format(many=plural(category), one=category.replace("_", " "))
-    return f"{words}: {confusion}" if confusion else words
-
-
-def cluster_name(type_: str, category: str, conditions: Mapping[str, str], words: Sequence[str], *, remainder: bool) -> str:
-    """Return the name of a cluster: `missed pedestrians, night, small, JP`."""
-    dimensions = [*(name for name in _ORDER if name in conditions), *sorted(set(conditions) - {*_ORDER, CONFUSION})]
-    parts = [conditions[name].replace("_", " ") for name in dimensions]
-    head = ("other " if remainder else "") + type_words(type_, category, conditions.get(CONFUSION))
-    return ", ".join([head, *parts, *words])
+def cluster_name(group: Group, words: Sequence[str]) -> str:
+    """Return the name of a group's part of some appearance (`words`): `missed pedestrians, night, small, JP`."""
+    template = _TYPES.get(group.type, group.type.replace("_", " ") + " of {many}")
+    head = ("other " if group.remainder else "") + template.format(many=plural(group.category), one=group.category.replace("_", " "))
+    head += f": {group.conditions[CONFUSION]}" if CONFUSION in group.conditions else ""
+    dimensions = [*(name for name in _ORDER if name in group.conditions), *sorted(set(group.conditions) - {*_ORDER, CONFUSION})]
+    return ", ".join([head, *(group.conditions[name].replace("_", " ") for name in dimensions), *words])
 
 
 def slug(text: str) -> str:
@@ -247,7 +238,7 @@ def clusters_of(mistakes: Sequence[Mistake], chances: Exposure, looks: Appearanc
 
     `chances` is the exposure that rates and lifts relate to; `seed` selects a sample of groups too large to be compared in full.
     """
-    dimensions = informative_dimensions(mistakes, limits.dimensions, chances, least=limits.least, telling=limits.telling)
+    dimensions = informative_dimensions(mistakes, chances, limits)
     groups, left = group_by_conditions(mistakes, dimensions, limits.least)
     found = [
         _measured(group, part, mistakes, chances, limits)
@@ -283,7 +274,7 @@ def _measured(group: Group, part: Part, mistakes: Sequence[Mistake], chances: Ex
     weight = limits.weights.get(group.category, 1.0) * limits.weights.get(group.type, 1.0)
     return Cluster(
         id="",
-        name=cluster_name(group.type, group.category, group.conditions, part.words, remainder=group.remainder),
+        name=cluster_name(group, part.words),
         rank=0,
         type=group.type,
         category=group.category,

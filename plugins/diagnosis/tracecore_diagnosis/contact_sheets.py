@@ -55,8 +55,8 @@ def examples_of(cluster: Cluster, count: int) -> list[Mistake]:
     return [queue[turn] for turn in range(rounds) for queue in queues if turn < len(queue)][:count]
 
 
-def draw_sheet(path: Path, cluster: Cluster, examples: Sequence[Mistake], gallery: SheetContent) -> int:
-    """Write a cluster's sheet as PNG; return the number of examples on it, 0 (and no file) if no image is available."""
+def draw_sheet(path: Path, cluster: Cluster, examples: Sequence[Mistake], gallery: SheetContent) -> bool:
+    """Write a cluster's sheet as PNG, if the image of any example is available; return whether it was written."""
     tiles = []
     for mistake in examples:
         image = gallery.images.get(mistake.frame_id)
@@ -66,9 +66,9 @@ def draw_sheet(path: Path, cluster: Cluster, examples: Sequence[Mistake], galler
         closer = None if cluster.type in NO_OBJECT else draw_tile(_closer(mistake, image or b"", gallery), _WIDTH)
         tiles.append(whole if closer is None else contact_sheet([whole, closer], 2))
     if not tiles:
-        return 0
+        return False
     save_png(_headed(contact_sheet(tiles, 3 if cluster.type in NO_OBJECT else 2), cluster), path)
-    return len(tiles)
+    return True
 
 
 def _headed(sheet: Image.Image, cluster: Cluster) -> Image.Image:

@@ -76,7 +76,7 @@ def _seen(rows: list[tuple[Any, ...]]) -> Detections:
 
 
 SETTINGS = TrackerSettings(iou=0.2, motion=1.0, confirm=0.4, coast=2.2)
-RULES = Rules(iou=0.5, episode=1.4, off_path=1.0, relevance=Relevance(40.0, 25.0))
+RULES = Rules(iou=0.5, episode=1.4, off_path=1.0, relevance=Relevance(40.0, 25.0), tracker=SETTINGS)
 CONFIG = ModelConfig(0, 0, CLASSES, (), ())
 
 
@@ -87,7 +87,7 @@ def labels_of(truth: dict[str, GroundTruth]) -> Labels:
 
 def judged(frames: list[Frame], truth: dict[str, GroundTruth], seen: dict[str, Detections]) -> Driving:
     """Drive through frames by the stage's own parameters."""
-    return drive(frames, labels_of(truth), Predictions(seen), CONFIG, SETTINGS, RULES, Slicing())
+    return drive(frames, labels_of(truth), Predictions(seen), CONFIG, RULES, Slicing())
 
 
 def rates_of(frames: list[Frame], driving: Driving) -> dict[str, float | None]:

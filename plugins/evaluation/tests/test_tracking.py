@@ -11,7 +11,7 @@ from tracecore_evaluation.detections import Detections, Frame, GroundTruth
 from tracecore_evaluation.driving_time import driven, stretches
 from tracecore_evaluation.ground_truth import Labels
 from tracecore_evaluation.mistakes import lasting, runs
-from tracecore_evaluation.online_metrics import true_stretches
+from tracecore_evaluation.online_metrics import Rules, true_stretches
 from tracecore_evaluation.tracker import Tracked, Tracker, TrackerSettings
 from tracecore_evaluation.tracking_metrics import COUNTS, Relevance, Scores, TrackedFrame, followed, true_stretch, unusable_tracks
 
@@ -158,7 +158,7 @@ def test_frames_without_boxes_between_two_with_boxes_are_a_break_where_they_last
     frames = [a_frame("a", second / 2) for second in range(11)]
     boxes = {frame.id: truth(HERE) for frame in (frames[0], frames[-1])}
     labels = Labels(boxes, {frame.id: np.zeros(1) for frame in frames})
-    assert [len(stretch.frames) for stretch in true_stretches(frames, labels, SETTINGS, Relevance(40, 0))] == [1, 1]
+    assert [len(stretch.frames) for stretch in true_stretches(frames, labels, Rules(0.5, 1.0, 1.0, Relevance(40, 0), SETTINGS))] == [1, 1]
 
 
 def test_a_drive_with_regions_alone_is_not_said_to_lack_tracks() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -217,8 +216,7 @@ class DetectionKpis(tc.Stage):
         context.write(self.events, mistakes_table(mistakes))
         context.write(self.detections, detections_table(frames, answers, config))
         context.describe(self.report, KPIS_FACET, facet(findings, config.classes))
-        counts = Counter(row["type"] for row in mistakes)
-        context.describe(self.events, EVENTS_FACET, events_facet(counts, params.score, params.iou))
+        context.describe(self.events, EVENTS_FACET, events_facet(mistakes, params.score, params.iou))
         members: dict[str, JSON] = {"executed_with": detector.executed_with, "floor": FLOOR, **config.facet_members()}
         context.describe(self.detections, DETECTIONS_FACET, {"frames": len(frames), **members})
         for what, why in findings.unknowns:

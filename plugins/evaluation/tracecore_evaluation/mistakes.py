@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -151,14 +151,10 @@ def lasting(frames: Sequence[Frame]) -> list[float]:
 
 def runs(wrong: Sequence[bool | None], seconds: Sequence[float], least: float) -> Iterator[tuple[int, int]]:
     """Yield the (first, last) indices of each run of True whose `seconds` sum to at least `least`; None (unknown) ends a run as False does."""
-    begun: int | None = None
-    for place, value in enumerate([*wrong, False]):
-        if value and begun is None:
-            begun = place
-        elif not value and begun is not None:
-            if round(sum(seconds[begun:place]), 6) >= least:
-                yield begun, place - 1
-            begun = None
+    for is_wrong, group in groupby(range(len(wrong)), key=lambda place: bool(wrong[place])):
+        places = list(group)
+        if is_wrong and round(sum(seconds[places[0] : places[-1] + 1]), 6) >= least:
+            yield places[0], places[-1]
 
 
 def lost_tracks(

@@ -31,7 +31,6 @@ from tracecore_evaluation.online_metrics import (
     Rules,
     drive,
     driving_measure,
-    hours_of,
     rates,
     tracking_kpis,
     tracks_table,
@@ -82,15 +81,15 @@ def _above(seen: Mapping[str, Detections], least: NDArray[np.float64]) -> dict[s
 
 
 def choose_scores(
-    frames: Sequence[Frame], labels: Labels, answers: Predictions, config: ModelConfig, settings: TrackerSettings, rules: Rules, otherwise: float
+    frames: Sequence[Frame], labels: Labels, answers: Predictions, config: ModelConfig, rules: Rules, otherwise: float
 ) -> OperatingScores:
     """Choose the operating score of each class on selection frames; `otherwise` is that of a class without an object that must be seen on them."""
-    stretches = true_stretches(frames, labels, settings, rules.relevance)
+    stretches = true_stretches(frames, labels, rules)
     counts = np.zeros((len(config.classes), len(_CANDIDATES), len(COUNTS)), dtype=np.int64)
     for number, score in enumerate(_CANDIDATES):
         seen = _above(answers.seen, np.full(len(config.classes), score))
         for stretch in stretches:
-            moments = moments_of(stretch, seen, settings)
+            moments = moments_of(stretch, seen, rules.tracker)
             for class_ in range(len(config.classes)):
                 counts[class_, number] += followed([of_class(moment, class_) for moment in moments], rules.iou).by_moment.sum(axis=0)
     best: dict[str, float] = {}
@@ -221,30 +220,30 @@ class MistakesPerHour(tc.Stage):
     def run(self, context: tc.Context, params: Params) -> None:
         """Track the detections, compare the tracks with the labels, and write the report, the mistakes and the tracks."""
         every = read_rows(context.read(self.labels))
-        rows = true_rows(every)
+        true = true_rows(every)
         known = read_frames(context.read(self.frames), every)
         slicing = read_slicing((*(name for name in params.slices if name not in OF_OBJECTS), "distance"), params.distances, known)
         known = sliced(known, slicing.frames)
         recorded = _detections_facet(context, self.detections)
-        predicted_config, seen, looked = read_detections(context.read(self.detections), recorded, rows)
-        labels = read_labels(rows, known, predicted_config)
+        predicted_config, seen, looked = read_detections(context.read(self.detections), recorded, true)
+        labels = read_labels(true, known, predicted_config)
         frames = [frame for frame in known if frame.id in looked and labels.covers(frame.id)]
         if not frames:
             raise UsageError(f"The detections are of none of the {len(known)} frames. Wire 'detections' and 'frames' to the same frames.")
         settings = TrackerSettings(params.association, params.motion, params.confirm, params.coast)
-        rules = Rules(params.iou, params.episode, params.off_path, Relevance(params.distance, params.height))
-        operating = self._operating(context, predicted_config, settings, rules, params.score)
+        rules = Rules(params.iou, params.episode, params.off_path, Relevance(params.distance, params.height), settings)
+        operating = self._operating(context, predicted_config, rules, params.score)
         # Mistakes of a head without labels can't be found, so it gets no KPI instead of a 0.
         labeled = {"obstacles": labels.truth, "path": labels.paths, "light": labels.lights}
         config = predicted_config.only([head for head, of_frames in labeled.items() if any(frame.id in of_frames for frame in frames)])
         slices = slice_names(frames, endings(config.classes))
         time, units = driven(frames, slices), units_of(frames)
-        found = drive(frames, labels, above(seen, operating.by_class, predicted_config), config, settings, rules, slicing)
-        without_looking = drive(frames, labels, replace(baseline_predictions(frames, labels, config), seen={}), config, settings, rules, slicing)
+        found = drive(frames, labels, above(seen, operating.by_class, predicted_config), config, rules, slicing)
+        without_looking = drive(frames, labels, replace(baseline_predictions(frames, labels, config), seen={}), config, rules, slicing)
         drives = sorted({frame.drive for frame in frames})
         values = rates(found, time, slices, config, units)
         measure, of_baseline = (driving_measure(each, time, {}, config, units) for each in (found, without_looking))
-        hours = hours_of(list(values), time)
+        hours = dict.fromkeys((name for name in values if name.startswith("mistakes_per_hour.")), sum(time.lasting.values()) / 3600)
         review = review_of(every, {frame.id for frame in frames})
         findings = Findings(
             2,
@@ -273,16 +272,16 @@ class MistakesPerHour(tc.Stage):
         plot_timeline(folder / "timeline.png", frames, found)
         lines = page(findings, found, time, config, operating, {"timeline.png": "Mistakes while driving"})
         write_report(folder, findings, lines, **details(found, time, operating))
-        context.write(self.events, mistakes_table([each.row for each in found.episodes]))
+        rows = [each.row for each in found.episodes]
+        context.write(self.events, mistakes_table(rows))
         context.write(self.tracks, tracks_table(found, config))
         context.describe(self.report, KPIS_FACET, facet(findings) | {"operating_score": operating_facet(operating)})
-        counts = Counter(each.row["type"] for each in found.episodes)
         least = min(operating.by_class.values(), default=params.score)
-        context.describe(self.events, EVENTS_FACET, events_facet(counts, least, params.iou))
+        context.describe(self.events, EVENTS_FACET, events_facet(rows, least, params.iou))
         for what, why in findings.unknowns:
             context.unknown(what, why, port=self.report)
 
-    def _operating(self, context: tc.Context, config: ModelConfig, settings: TrackerSettings, rules: Rules, otherwise: float) -> OperatingScores:
+    def _operating(self, context: tc.Context, config: ModelConfig, rules: Rules, otherwise: float) -> OperatingScores:
         """Choose the operating scores on the selection frames; return the parameter's score for every class if none are wired."""
         detections, frames, labels = (context.read(port) for port in (self.selection_detections, self.selection_frames, self.selection_labels))
         if detections is None and frames is None and labels is None:
@@ -299,7 +298,7 @@ class MistakesPerHour(tc.Stage):
             )
         known = read_frames(frames)
         true = read_labels(rows, known, config)
-        return choose_scores([frame for frame in known if frame.id in looked], true, seen, config, settings, rules, otherwise)
+        return choose_scores([frame for frame in known if frame.id in looked], true, seen, config, rules, otherwise)
 
 
 def _detections_facet(context: tc.Context, port: tc.Input[Any]) -> Mapping[str, Any]:

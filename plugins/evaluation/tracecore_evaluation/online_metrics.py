@@ -40,7 +40,6 @@ __all__ = [
     "TrackedStretch",
     "drive",
     "driving_measure",
-    "hours_of",
     "rates",
     "tracking_kpis",
     "tracks_table",
@@ -88,40 +87,40 @@ class Driving:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Thresholds of mistakes.
+    """What counts as a mistake while driving.
 
     Attributes:
         iou: least overlap at which a track follows an object.
         episode: least duration of a mistake, s.
         off_path: mean lateral error above which a path is wrong, m.
         relevance: which objects must be seen.
+        tracker: how tracks are computed.
     """
 
     iou: float
     episode: float
     off_path: float
     relevance: Relevance
+    tracker: TrackerSettings
 
 
-def true_stretches(frames: Sequence[Frame], labels: Labels, settings: TrackerSettings, relevance: Relevance) -> list[Stretch]:
+def true_stretches(frames: Sequence[Frame], labels: Labels, rules: Rules) -> list[Stretch]:
     """Return the ground truth of every stretch of frames with box labels.
 
     Tracks are computed from the boxes of drives whose labels have no tracks, or use one twice on a frame.
     """
     unusable = set.union(*unusable_tracks(frames, labels.truth))
     boxed = [frame for frame in frames if frame.id in labels.truth]
-    return [true_stretch(stretch, labels.truth, settings, relevance, track=stretch[0].drive in unusable) for stretch in stretches(boxed)]
+    return [true_stretch(stretch, labels.truth, rules.tracker, rules.relevance, track=stretch[0].drive in unusable) for stretch in stretches(boxed)]
 
 
-def drive(
-    frames: Sequence[Frame], labels: Labels, answers: Predictions, config: ModelConfig, settings: TrackerSettings, rules: Rules, slicing: Slicing
-) -> Driving:
+def drive(frames: Sequence[Frame], labels: Labels, answers: Predictions, config: ModelConfig, rules: Rules, slicing: Slicing) -> Driving:
     """Track predictions over all frames, compare them with the labels, and return the mistakes in order of drive and time."""
     episodes: list[Episode] = []
     tracked: list[TrackedStretch] = []
     predicted = {id_: int(np.argmax(probabilities)) for id_, probabilities in answers.lights.items()}
-    for true in true_stretches(frames, labels, settings, rules.relevance) if config.classes else ():
-        moments = moments_of(true, answers.seen, settings)
+    for true in true_stretches(frames, labels, rules) if config.classes else ():
+        moments = moments_of(true, answers.seen, rules.tracker)
         scores = followed(moments, rules.iou)
         tracked.append(TrackedStretch(true, moments, scores))
         episodes += lost_tracks(true.frames, moments, scores, config, rules.episode, slicing)
@@ -141,11 +140,6 @@ def drive(
 def rates(driving: Driving, time: Time, slices: Mapping[str, Sequence[Frame]], config: ModelConfig, units: Units) -> dict[str, float | None]:
     """Return the KPIs of level 2: mistakes per hour in total, by type, by class and by slice, MOTA and IDF1."""
     return dict(driving_measure(driving, time, slices, config, units)(np.ones(units.count, dtype=np.int64)))
-
-
-def hours_of(names: Sequence[str], time: Time) -> dict[str, float]:
-    """Return the total driving hours for each of `names` that is a rate of mistakes per hour."""
-    return {name: sum(time.lasting.values()) / 3600 for name in names if name.startswith("mistakes_per_hour.")}
 
 
 def driving_measure(driving: Driving, time: Time, slices: Mapping[str, Sequence[Frame]], config: ModelConfig, units: Units) -> Measure:

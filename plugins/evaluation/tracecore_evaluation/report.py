@@ -6,6 +6,7 @@ Reports contain no time and no path, so that equal KPIs give equal bytes.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,9 +106,9 @@ def _shared(findings: Findings) -> dict[str, JSON]:
     }
 
 
-def events_facet(counts: Mapping[str, int], score: float, iou: float) -> dict[str, JSON]:
-    """Return the members of the facet `EVENTS_FACET`: number of mistakes by type, and the thresholds."""
-    return {"counts": dict(sorted(counts.items())), "score": score, "iou": iou}
+def events_facet(rows: Sequence[Mapping[str, Any]], score: float, iou: float) -> dict[str, JSON]:
+    """Return the members of the facet `EVENTS_FACET` of some event rows: number of mistakes by type, and the thresholds."""
+    return {"counts": dict(sorted(Counter(row["type"] for row in rows).items())), "score": score, "iou": iou}
 
 
 def _known(values: Values) -> dict[str, JSON]:
