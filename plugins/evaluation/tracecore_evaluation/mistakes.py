@@ -62,12 +62,12 @@ def frame_mistakes(
             probabilities = answers.lights[frame.id]
             found = int(np.argmax(probabilities))
             if found != labels.lights[frame.id]:
-                states = {"expected": config.states[labels.lights[frame.id]], "found": config.states[found]}
+                states: dict[str, Any] = {"expected": config.states[labels.lights[frame.id]], "found": config.states[found]}
                 rows.append(mistake_row(frame, "wrong_state", LIGHT_STATE, slicing, **states, score=float(probabilities[found])))
         errors = judged.path.errors.get(frame.id)
         if errors is not None and not np.isnan(errors).all() and float(np.nanmean(errors)) > limits.off_path:
             worst = int(np.nanargmax(errors))
-            ways = {
+            ways: dict[str, Any] = {
                 name: f"{left[worst]:+.2f} m to the left at {config.ahead[worst]:g} m ahead"
                 for name, left in (("expected", labels.paths[frame.id]), ("found", answers.paths[frame.id]))
             }
@@ -211,7 +211,7 @@ def wrong_states(
     wrong = [labels.lights[frame.id] != predicted[frame.id] if frame.id in labels.lights and frame.id in predicted else None for frame in stretch]
     for first, last in runs(wrong, lasting(stretch), least):
         frame = stretch[first]
-        states = {"expected": config.states[labels.lights[frame.id]], "found": config.states[predicted[frame.id]]}
+        states: dict[str, Any] = {"expected": config.states[labels.lights[frame.id]], "found": config.states[predicted[frame.id]]}
         yield Episode(frame, stretch[last], mistake_row(frame, "wrong_state", LIGHT_STATE, slicing, **states))
 
 

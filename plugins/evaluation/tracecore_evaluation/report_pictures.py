@@ -148,12 +148,12 @@ def _marks(frame: Frame, labels: Labels, answers: Predictions, config: ModelConf
     """Yield the true boxes of a frame, dashed, and its detections of at least `score`, with class and score."""
     if frame.id in labels.truth:
         truth = labels.truth[frame.id]
-        for box, class_ in zip(truth.boxes.tolist(), truth.classes.tolist(), strict=True):
-            yield Mark(*box, "", color_of(config.classes[class_]), dashed=True)
+        for (x, y, width, height), class_ in zip(truth.boxes.tolist(), truth.classes.tolist(), strict=True):
+            yield Mark(x, y, width, height, "", color_of(config.classes[class_]), dashed=True)
     if frame.id in answers.seen:
         seen = answers.seen[frame.id].above(score)
-        for box, value, class_ in zip(seen.boxes.tolist(), seen.scores.tolist(), seen.classes.tolist(), strict=True):
-            yield Mark(*box, f"{config.classes[class_]} {value:.2f}", color_of(config.classes[class_]))
+        for (x, y, width, height), value, class_ in zip(seen.boxes.tolist(), seen.scores.tolist(), seen.classes.tolist(), strict=True):
+            yield Mark(x, y, width, height, f"{config.classes[class_]} {value:.2f}", color_of(config.classes[class_]))
 
 
 def _light(frame: Frame, labels: Labels, answers: Predictions, config: ModelConfig) -> list[tuple[str, str]]:
