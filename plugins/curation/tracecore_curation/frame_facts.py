@@ -46,7 +46,7 @@ class FrameFacts:
 
     @property
     def drive_names(self) -> list[str]:
-        """Distinct drives, sorted."""
+        """Names of the distinct drives, sorted."""
         return sorted(set(self.drives.tolist()))
 
     @property
@@ -63,7 +63,7 @@ class FrameFacts:
 
     @property
     def placed(self) -> NDArray[np.bool_]:
-        """Mask of the frames with a measured place."""
+        """Mask of the frames with a measured position."""
         return np.asarray(np.isfinite(self.places).all(axis=1), dtype=bool)
 
     def take(self, chosen: NDArray[Any]) -> FrameFacts:

@@ -141,7 +141,7 @@ class FrameFilter(tc.Stage):
         """Filters; a frame must pass all."""
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Write the rows that pass the filters."""
+        """Write the frames that pass all filters; raises UsageError if none does."""
         frames = context.read(self.frames)
         facts = read_facts(frames, filter_expression(frames, params, context.read(self.labels)))
         if not len(facts):

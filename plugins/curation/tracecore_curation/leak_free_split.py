@@ -27,7 +27,7 @@ _WHOLE = 5  # with fewer drives, a whole one for validation leaves too few to tr
 
 
 _Split = tuple[NDArray[np.object_], dict[str, JSON]]
-"""The side of each frame (an output's name, or else in no output), and members of the facet that describe the split."""
+"""The side of each frame (an output's name; any other value means no side), and members of the facet that describe the split."""
 
 
 class LeakFreeSplit(tc.Stage):

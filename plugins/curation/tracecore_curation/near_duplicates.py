@@ -56,7 +56,7 @@ class Thumbnails:
         self._miniatures: dict[str, list[NDArray[np.uint8]]] = {}
 
     def add(self, table: Any) -> None:
-        """Add a frame table to decode from."""
+        """Add a frame table whose images can be decoded."""
         self._tables.append(table)
 
     def of(self, ids: NDArray[np.object_]) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
@@ -148,7 +148,7 @@ def _marks_of(minis: NDArray[np.uint8], rows: NDArray[np.intp]) -> _Marks:
 
 
 def _best(found: Sequence[Pairs]) -> Pairs:
-    """Return each pair of frames once, at its smallest distance."""
+    """Return each pair of frames that occurs in any part once, at its smallest distance."""
     pairs = Pairs.concatenate(found)
     pairs = pairs.take(np.lexsort((pairs.also, pairs.near, pairs.b, pairs.a)))
     return pairs.take(np.r_[True, (pairs.a[1:] != pairs.a[:-1]) | (pairs.b[1:] != pairs.b[:-1])])
@@ -174,7 +174,7 @@ def _marks(minis: NDArray[np.uint8], windows: Sequence[tuple[float, float, float
 
 
 def _mirror(marks: _Marks) -> _Marks:
-    """Return the marks that the mirrored pictures have."""
+    """Return the marks of the mirror images of pictures, given the pictures' marks."""
     mirrored: _Marks = marks.reshape(*marks.shape[:-1], _HEIGHT, _WIDTH)[..., ::-1].reshape(marks.shape)
     return mirrored
 

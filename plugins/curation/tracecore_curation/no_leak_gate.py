@@ -201,7 +201,7 @@ def _describe_leak(leak: Leak) -> str:
 
 
 def _named(ref: str) -> str:
-    """Return the name in a ref: `<program>.<asset>[.<port>]`."""
+    """Return the name in an artifact's ref, without kind and digest: `<program>.<asset>[.<port>]`."""
     return ref.partition("@")[0].partition("/")[2]
 
 

@@ -122,7 +122,7 @@ def _between(start: tuple[float, float], end: tuple[float, float], share: float)
 
 
 def _closer(mistake: Mistake, image: bytes, gallery: SheetContent) -> AnnotatedImage:
-    """Return a close-up of the mistake's box with the frame's aspect ratio."""
+    """Return a close-up of the mistake's box and its surroundings, with the frame's aspect ratio, to be drawn."""
     with Image.open(io.BytesIO(image)) as opened:
         whole = upright(opened).convert("RGB")
     x, y, width, height = mistake.box

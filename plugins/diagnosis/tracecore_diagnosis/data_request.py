@@ -102,7 +102,7 @@ def why(cluster: Cluster) -> str:
 
 
 def page(wants: Sequence[Want], asked: Sequence[Cluster], unasked: Sequence[Cluster], drawn: Collection[str], mistakes: int, unclustered: int) -> str:
-    """Return the request's Markdown page.
+    """Return the data request's README.md: a summary, a table of the clusters, and a section for each want.
 
     Args:
         asked: clusters with a want; those without one are `unasked`.
@@ -154,7 +154,7 @@ class RequestUsable(tc.Check):
     description = "request.json is a data request, no want stands twice, and each has conditions or frames to go by."
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Validate request.json as the stage that consumes it would."""
+        """Validate request.json as the stage `requested-frames` would, and look for repeated and empty wants."""
         file = context.read() / FILE
         try:
             request = DataRequest.model_validate(loads_strict(file.read_bytes()))

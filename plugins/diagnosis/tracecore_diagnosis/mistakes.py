@@ -103,7 +103,7 @@ def join_events(*tables: Any) -> pa.Table:
 
 
 def frames_of(frames: Any, labels: Any = None) -> dict[str, FrameFacts]:
-    """Read the facts of all frames, by ref in order of ref."""
+    """Return the facts of all frames of a frame table by ref, in order of ref; frame attributes of `labels`, if given, are conditions too."""
     columns = [*_FRAME_COLUMNS, *(name for name in CONDITION_COLUMNS if name in frames.schema.names)]
     table = frames.to_table(columns=columns).sort_by("frame_id")
     has_attributes = labels is not None and "frame_attributes" in labels.schema.names

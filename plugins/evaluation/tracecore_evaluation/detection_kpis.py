@@ -29,7 +29,7 @@ __all__ = ["DetectionKpis", "details", "page"]
 def page(
     findings: Findings, judged: FrameEvaluation, baseline: FrameEvaluation, config: ModelConfig, limits: Limits, pictures: Mapping[str, str]
 ) -> list[str]:
-    """Return the lines of report.md."""
+    """Return the lines of report.md of level 1: headline KPIs, then tables by head and by slice, unknowns and pictures."""
     lines = ["# KPIs, frame by frame", "", f"{findings.frames} frames of {findings.drives} drives, executed with {findings.executed_with}.", ""]
     lines += headline_table(findings)
     if config.classes:

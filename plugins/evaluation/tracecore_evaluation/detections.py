@@ -56,16 +56,16 @@ class GroundTruth:
     known_tracks: tuple[str | None, ...] = ()
 
     def distance(self, row: int) -> float | None:
-        """Return an object's distance from the vehicle, m; None where unknown."""
+        """Return the distance of the object at a row from the vehicle, m; None where unknown."""
         value = self.known_distances[row] if self.known_distances else math.nan
         return None if math.isnan(value) else value
 
     def track(self, row: int) -> str | None:
-        """Return an object's track; None where unknown."""
+        """Return the track id of the object at a row; None where unknown."""
         return self.known_tracks[row] if self.known_tracks else None
 
     def take(self, rows: NDArray[np.int64]) -> GroundTruth:
-        """Return the boxes at the given row indices."""
+        """Return the ground truth of only the boxes at the given row indices."""
         chosen = rows.tolist()
         return GroundTruth(
             self.boxes[rows],

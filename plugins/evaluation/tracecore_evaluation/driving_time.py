@@ -35,7 +35,7 @@ class Time:
 
     @property
     def drives(self) -> dict[str, float]:
-        """Seconds by drive; drives without a clock are missing."""
+        """Seconds of driving by drive; drives without a clock are missing."""
         found: dict[str, float] = {}
         for (drive, _), seconds in self.lasting.items():
             found[drive] = found.get(drive, 0.0) + seconds

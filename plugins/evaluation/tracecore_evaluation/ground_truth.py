@@ -53,7 +53,7 @@ def read_rows(table: Any) -> list[Row]:
 
 
 def true_rows(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows that count as ground truth.
+    """Return the label rows that count as ground truth, with `crowd` and `geometry` adjusted.
 
     A rejected box becomes a row of geometry `none`, which keeps its frame labeled; other rejected labels are dropped. Objects marked `ignore` and
     outlines count as crowds, neither found nor missed; paths and tags marked `ignore` are dropped.

@@ -53,12 +53,12 @@ class Units:
     count: int
 
     def number(self, frame: Frame) -> int:
-        """Return the index of a frame's unit."""
+        """Return the index of the resampling unit (drive or block of time) that a frame is in."""
         return self.of[frame.drive, frame.timestamp_ns]
 
     @property
     def known(self) -> bool:
-        """Whether there are enough units for an interval."""
+        """Whether there are enough resampling units for an interval."""
         return self.count >= LEAST_UNITS
 
 

@@ -109,7 +109,7 @@ _LISTED = 20  # mistakes listed on the page; the table has all
 
 
 def page(findings: Findings, driving: Driving, time: Time, config: ModelConfig, operating: OperatingScores, pictures: Mapping[str, str]) -> list[str]:
-    """Return the lines of report.md."""
+    """Return the lines of report.md of level 2: headline KPIs, rates of mistakes, slices, tracking by drive, the longest mistakes, unknowns."""
     seconds = sum(time.drives.values())
     lines = [
         "# Mistakes per hour of driving",

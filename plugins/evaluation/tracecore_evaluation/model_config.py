@@ -45,12 +45,12 @@ class ModelConfig:
         return tuple(head for head in _HEADS if predicted[head])
 
     def only(self, heads: Collection[str]) -> ModelConfig:
-        """Return a copy that keeps only the named heads."""
+        """Return a copy of the config in which only the named heads predict anything."""
         of_boxes, of_path, of_light = (head in heads for head in _HEADS)
         return replace(self, classes=self.classes if of_boxes else (), ahead=self.ahead if of_path else (), states=self.states if of_light else ())
 
     def facet_members(self) -> dict[str, JSON]:
-        """Return the heads, classes, distances and states as recorded in a facet."""
+        """Return the heads, classes, distances (`ahead_m`) and light states as members of the facet `tracecore_detections`."""
         return {"heads": [*self.heads], "classes": [*self.classes], "ahead_m": [*self.ahead], "states": [*self.states]}
 
     @property

@@ -77,7 +77,7 @@ class Driving:
     repeated: tuple[str, ...]
 
     def by_drive(self) -> dict[str, Counts]:
-        """Return the tracking counts summed by drive."""
+        """Return the tracking counts, in the order of `COUNTS`, summed by drive."""
         found: dict[str, Counts] = {}
         for each in self.followed:
             name = each.stretch.frames[0].drive
@@ -105,7 +105,7 @@ class Rules:
 
 
 def true_stretches(frames: Sequence[Frame], labels: Labels, rules: Rules) -> list[Stretch]:
-    """Return the ground truth of every stretch of frames with box labels.
+    """Return the ground truth of every stretch (consecutive frames of one camera) of frames with box labels.
 
     Tracks are computed from the boxes of drives whose labels have no tracks, or use one twice on a frame.
     """

@@ -132,7 +132,7 @@ def headline_table(findings: Findings) -> list[str]:
 
 
 def interval_words(findings: Findings) -> str:
-    """Return the heading of a table column of intervals."""
+    """Return the heading of a report's column of intervals: `95 % interval by drive`."""
     return f"{LEVEL:.0%} interval by {findings.interval_by}".replace("%", " %")
 
 

@@ -54,7 +54,7 @@ class Tracked:
     scores: Floats
 
     def take(self, rows: NDArray[np.int64]) -> Tracked:
-        """Return the tracks at the given row indices."""
+        """Return only the tracks at the given row indices."""
         numbers, of_detections = (tuple(values[row] for row in rows.tolist()) for values in (self.numbers, self.rows))
         return Tracked(numbers, of_detections, self.boxes[rows], self.classes[rows], self.scores[rows])
 

@@ -53,7 +53,7 @@ class Cast:
         self._walks: dict[int, list[tuple[float, float]]] = {}
 
     def ego(self, wishes: Wishes) -> Ego:
-        """Return the recording car, driven behind another car that is added; pedestrians are added who cross as it comes near."""
+        """Add a car ahead of the recording car and pedestrians who cross near it; return the recording car with its motion."""
         start, faster = self._between(22, 34), self._between(0.99, 1.06)
         for number, crossing in enumerate(self._crossings):
             arrival = self._arrival(wishes, crossing)
@@ -152,7 +152,7 @@ class Cast:
         return lambda t: red(t) or any(start <= t <= end for start, end in walks)
 
     def _towards(self, along: float, speed: float, leader: Motion | None, front: float) -> Motion:
-        """Return the motion of an oncoming road user, measured in its own direction, that is along the road reversed."""
+        """Return the motion of an oncoming road user; positions are measured in its own direction, which is the road's reversed."""
         stops = []
         for number, crossing in enumerate(self._crossings):
             line = crossing.along + 3.0 if crossing.street is None else 2 * crossing.street - crossing.along + 3.0

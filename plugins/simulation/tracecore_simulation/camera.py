@@ -29,13 +29,13 @@ class Camera:
     eye: float = 1.5
 
     def project(self, point: Point3) -> Point2:
-        """Return the pixel of a point in front of the camera."""
+        """Return the pixel (u, v) of a point (x right, y up, z ahead, m) in front of the camera."""
         x, y, z = point
         scale = self.focal / max(z, 1e-3)
         return self.width / 2 + scale * x, self.horizon + scale * (self.eye - y)
 
     def polygon(self, points: Sequence[Point3]) -> list[Point2]:
-        """Project a flat polygon, clipped at the near plane; empty if it is behind."""
+        """Return the pixels of a flat polygon's corners, clipped at the near plane; an empty list if the polygon is behind the camera."""
         if all(point[2] >= NEAR for point in points):
             return [self.project(point) for point in points]
         cut: list[Point3] = []
@@ -113,7 +113,7 @@ class Canvas:
         self.polygon(bar, color)
 
     def begin(self, subject: int) -> None:
-        """Start drawing the object with a number; 0 for none."""
+        """Count what is drawn from here on as the object with a number (`marked`); 0 for no object."""
         self.subject, self._drawn = subject, None
 
     def _visible(self, points: Sequence[Point2]) -> bool:
@@ -134,7 +134,7 @@ class Canvas:
         return found
 
     def sky(self) -> npt.NDArray[np.bool_]:
-        """Return whether each pixel shows the sky, (height, width)."""
+        """Return a mask of the pixels that show the sky, (height, width)."""
         return np.asarray(np.asarray(self._ids_image) == _SKY)
 
     def count(self) -> int:

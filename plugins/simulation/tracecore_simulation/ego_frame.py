@@ -170,7 +170,7 @@ def light_blocks(view: View, light: TrafficLight, cuboid: Cuboid) -> Iterator[Bl
 
 
 def tree_blocks(view: View, tree: Tree) -> Iterator[Block]:
-    """Yield the blocks of a tree or a street lamp."""
+    """Yield the upright boxes that a tree or a street lamp is made of, for the LiDAR."""
     if tree.lamp:
         yield _post(view, tree.lateral, tree.along, tree.height)
         return
@@ -180,7 +180,7 @@ def tree_blocks(view: View, tree: Tree) -> Iterator[Block]:
 
 
 def house_blocks(view: View) -> Iterator[Block]:
-    """Yield the blocks of nearby houses."""
+    """Yield an upright box for each nearby house, for the LiDAR."""
     for house in view.town.buildings:
         if house.end < view.along - 60 or house.start > view.along + 100:
             continue

@@ -45,7 +45,7 @@ class FrameTruth:
 
 
 def path_ahead(view: View) -> tuple[float, ...]:
-    """Return the path along the car's lane from the rear axle to the end of the free lane, as in `FrameTruth`."""
+    """Return the path along the car's lane from the rear axle to the end of the free lane: x (ahead) and y (left) alternating, m."""
     lateral, along, driven = view.town.ego.lateral(), view.along, 0.0
     end = _free_until(view)
     found: list[float] = []

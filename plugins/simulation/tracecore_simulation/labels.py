@@ -49,7 +49,7 @@ def label_rows(drives: Sequence[Drive], *, seed: int, size: tuple[int, int], too
 
 
 def _of_frame(truth: FrameTruth) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield (geometry, id within the frame, further columns) of each label."""
+    """Yield (geometry, id within the frame, further columns) of each label of one frame."""
     if not truth.boxes:
         yield "none", "", {}
     for box in truth.boxes:

@@ -36,7 +36,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def blocks_of(view: View) -> list[Block]:
-    """Return the objects near enough for the LiDAR as blocks in the vehicle's frame."""
+    """Return the upright boxes, in the vehicle's frame, of the objects near enough for the LiDAR to hit."""
     found = list(house_blocks(view))
     for actor in view.town.actors:
         cuboid = actor_cuboid(view, actor)

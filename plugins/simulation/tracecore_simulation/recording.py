@@ -120,14 +120,14 @@ _FIELDS: dict[str, tuple[_Field, ...]] = {
 
 
 def file_descriptor_set(name: str) -> bytes:
-    """Return a message's schema as MCAP stores it: a serialized FileDescriptorSet with its dependencies first."""
+    """Return the schema of a protobuf message, by name, as MCAP stores it: a serialized FileDescriptorSet with its dependencies first."""
     stamp = FileDescriptorProto()
     timestamp_pb2.DESCRIPTOR.CopyToProto(stamp)  # type: ignore[attr-defined, unused-ignore]  # the generated module is not typed everywhere
     return bytes(FileDescriptorSet(file=[stamp, *(_file(each) for each in _needed(name))]).SerializeToString(deterministic=True))
 
 
 def message_class(name: str) -> Any:
-    """Return the Python class of a message."""
+    """Return the Python class of a protobuf message by its name."""
     pool = DescriptorPool()
     for file in FileDescriptorSet.FromString(file_descriptor_set(name)).file:
         pool.Add(file)
@@ -135,7 +135,7 @@ def message_class(name: str) -> Any:
 
 
 def _needed(name: str) -> list[str]:
-    """Return a message's name after those of all messages it refers to, without duplicates."""
+    """Return the names of all protobuf messages that a message refers to, without duplicates, and the message's own name last."""
     found: list[str] = []
     for field in _FIELDS[name]:
         if field.of in _FIELDS:
@@ -242,11 +242,11 @@ class Recording:
         self._protobuf(FIX, time, self._classes[FIX](frame_id="gnss", latitude=latitude, longitude=longitude, altitude=100.0))
 
     def signal(self, topic: str, time: int, value: JSON) -> None:
-        """Add a JSON message."""
+        """Add a message to a topic, as JSON."""
         self._add(topic, time, json.dumps(value, allow_nan=False).encode())
 
     def finish(self) -> bytes:
-        """Write the summary and return the whole file."""
+        """Write the summary of the MCAP file and return the file's bytes."""
         self._writer.finish()
         return self._stream.getvalue()
 

@@ -37,7 +37,7 @@ class Subject:
 
 
 def subjects_of(canvas: Canvas, camera: Camera, view: View, *, dark: bool) -> list[Subject]:
-    """Return all objects that may be labeled, far to near; `dark` means that lamps are on."""
+    """Return the objects that may be labeled (road users, lights, signs), far to near; `dark` means that lamps are on."""
     found: list[Subject] = []
     for actor in view.town.actors:
         across, along = actor.place(view.t)

@@ -47,15 +47,15 @@ class Road:
     length: float = 400.0
 
     def heading(self, along: float) -> float:
-        """Return the heading, radians to the right of north."""
+        """Return the road's heading at a distance along it, radians to the right of north."""
         return sum(amplitude * math.sin(along / wave + phase) for amplitude, wave, phase in self.bends)
 
     def curvature(self, along: float) -> float:
-        """Return the curvature, 1/m, positive to the right."""
+        """Return the road's curvature at a distance along it, 1/m, positive to the right."""
         return sum(amplitude / wave * math.cos(along / wave + phase) for amplitude, wave, phase in self.bends)
 
     def points(self) -> list[RoadPoint]:
-        """Return the points of its middle at intervals of 1 m from `first()` on."""
+        """Return the points of the road's middle at intervals of 1 m from `first()` on."""
         return _points(self)
 
     @staticmethod
@@ -104,11 +104,11 @@ class Ego:
     motion: Motion
 
     def lateral(self) -> float:
-        """Return its lateral position, m to the right of the road's middle."""
+        """Return the lateral position of the car, m to the right of the road's middle."""
         return self.side * LANE / 2
 
     def braking(self, t: float) -> bool:
-        """Whether its brake is on: while it slows down or is stopped."""
+        """Whether the car's brake is on at time t (s): while it slows down or is stopped."""
         return self.motion.acceleration(t) < -0.6 or self.motion.speed(t) < 0.3
 
 
@@ -137,12 +137,12 @@ class Actor:
     phase: float = 0.0
 
     def place(self, t: float) -> tuple[float, float]:
-        """Return (across, along) in m at time t; a crossing pedestrian waits on one sidewalk and stops on the other."""
+        """Return the actor's position (across, along) in m at time t (s); a crossing pedestrian waits on one sidewalk and stops on the other."""
         across = self.lateral + self.crossing * t
         return max(-_WAITS, min(_WAITS, across)) if self._walks_across() else across, self.motion.along(t)
 
     def speed(self, t: float) -> float:
-        """Return its speed at time t, m/s."""
+        """Return the actor's speed at time t (s), m/s."""
         waits = self._walks_across() and abs(self.lateral + self.crossing * t) > _WAITS
         return 0.0 if waits else math.hypot(self.motion.speed(t), self.crossing)
 
@@ -150,7 +150,7 @@ class Actor:
         return self.crossing != 0 and self.category != "car"
 
     def braking(self, t: float) -> bool:
-        """Whether its brake lights are on."""
+        """Whether the actor's brake lights are on at time t (s)."""
         towards = -1.0 if abs(self.turned) > math.pi / 2 else 1.0
         return len(self.motion.speeds) > 1 and (towards * self.motion.acceleration(t) < -0.5 or self.speed(t) < 0.3)
 
@@ -165,12 +165,12 @@ class Signal:
     offset: float
 
     def state(self, t: float) -> str:
-        """Return green, yellow or red at time t."""
+        """Return the state of the lights at time t (s): green, yellow or red."""
         at = (t + self.offset) % (self.green + self.yellow + self.red)
         return "green" if at < self.green else "yellow" if at < self.green + self.yellow else "red"
 
     def reds(self, seconds: float) -> list[tuple[float, float]]:
-        """Return the red phases before `seconds`, as (from, to) in s."""
+        """Return the red phases between 0 and `seconds`, as (from, to) in s; the first and last may reach beyond."""
         cycle = self.green + self.yellow + self.red
         start = self.green + self.yellow - self.offset
         start -= math.ceil((start + self.red) / cycle) * cycle
