@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 
-import tracecore as tc
 from tracecore_schemas.arrow_tables import EVENTS, last_revisions
 from tracecore_schemas.conditions import ATTRIBUTE_COLUMNS, CONDITION_COLUMNS, frame_conditions
 from tracecore_schemas.kinds import LIGHT_STATE
@@ -74,29 +74,9 @@ class Mistake:
         return self.confusion if dimension == "confusion" else self.conditions.get(dimension)
 
 
-def join_events(*tables: Any) -> pa.Table:
-    """Return the mistakes of several event tables (datasets or None), ordered by frame and id without duplicates.
-
-    Raises UsageError if a table lacks required columns.
-    """
-    parts = []
-    for table in tables:
-        if table is None:
-            continue
-        missing = [
-            name for name in EVENTS.names if name not in table.schema.names and not EVENTS.schema.field(name).nullable and name != "conditions"
-        ]
-        if missing:
-            raise tc.UsageError(
-                f"This is not an event set: the table has no column {', '.join(missing)}. Wire 'events' to an event_set, such as kpis.events."
-            )
-        known: pa.Table = table.to_table(columns=[name for name in EVENTS.names if name in table.schema.names])
-        # Tables of older versions lack newer columns.
-        for column in EVENTS.schema:
-            if column.name not in known.schema.names:
-                nothing: list[Any] = [None if column.nullable else []] * len(known)
-                known = known.append_column(column.name, pa.array(nothing, column.type))
-        parts.append(known.select(EVENTS.names).cast(EVENTS.schema))
+def join_events(*tables: ds.Dataset | None) -> pa.Table:
+    """Return the mistakes of several event tables, ordered by frame and id without duplicates."""
+    parts = [table.to_table(columns=EVENTS.names).cast(EVENTS.schema) for table in tables if table is not None]
     joined = pa.concat_tables(parts).sort_by([("frame_id", "ascending"), ("event_id", "ascending")])
     ids = joined["event_id"].to_pylist()
     return joined.take(pa.array([row for row, id_ in enumerate(ids) if row == 0 or ids[row - 1] != id_], type=pa.int64()))
