@@ -143,7 +143,7 @@ def test_scrubbing_leaves_neither_rows_nor_free_pages_nor_a_log_that_hold_it(tmp
 
 
 def test_a_database_that_somebody_reads_is_said_to_be_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracecore_lineage.retention.redaction._BUSY_MS", 50)
+    monkeypatch.setattr("tracecore_lineage.retention.redaction._BUSY_S", 0.05)
     path = tmp_path / "index.db"
     with contextlib.closing(event_log(path)) as connection:
         connection.execute("INSERT INTO event_logs (event) VALUES (?)", [event(THUMBNAIL)])

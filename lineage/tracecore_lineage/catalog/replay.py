@@ -60,7 +60,6 @@ class Difference:
 
 def rebuild_catalog(database: Database, ledger_name: LedgerName) -> None:
     """Rebuild the catalog from the ledger in one transaction. Raises NegativeVerdict, changing nothing, if an event was changed or can't be read."""
-    advice = "so the catalog stays as it is: run 'tracecore verify'."
     with database.write() as connection:
         delegations = delegations_of(imports_in(connection), ledger_name)
         for projected in PROJECTION:
@@ -70,11 +69,15 @@ def rebuild_catalog(database: Database, ledger_name: LedgerName) -> None:
             rows: list[Row] = []
             for leaf in leaves:
                 if leaf.seq != events or leaf.event_id != ledger.event_id(leaf.body):
-                    raise NegativeVerdict(f"Event {leaf.seq} of the ledger is not what was recorded, {advice}")
+                    raise NegativeVerdict(
+                        f"Event {leaf.seq} of the ledger is not what was recorded, so the catalog stays as it is: run 'tracecore verify'."
+                    )
                 try:
                     rows.extend(project(leaf.body, leaf.seq, ledger_name, delegations.get(leaf.event_id, ())))
                 except BadEvent as error:
-                    raise NegativeVerdict(f"Event {leaf.seq} of the ledger can't be read ({error}), {advice}") from None
+                    raise NegativeVerdict(
+                        f"Event {leaf.seq} of the ledger can't be read ({error}), so the catalog stays as it is: run 'tracecore verify'."
+                    ) from None
                 events += 1
             write(connection, rows)
 
