@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import forked
 import pytest
@@ -14,6 +16,9 @@ from tracecore.running.worker import workers
 
 # A shell starts what runs in its background with Ctrl-C ignored, and child processes inherit that: what they do on it could not be tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Recorded data, where it is next to the repository.
+os.environ.setdefault("TRACECORE_SHARED_DATA", str(Path(__file__).parents[1] / "shared" / "data"))
 
 # As `tracecore` itself does: what Dagster, torch and Great Expectations bring stays, and is not looked through again and again.
 gc.set_threshold(50_000, 20, 50)

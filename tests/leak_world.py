@@ -9,11 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from drawn_frames import drive_of, frame_table
 from fresh_record import fresh_record
 
 from tracecore.plugins.host import PluginHost
 from tracecore.store.local import LocalStore
+from tracecore.testing.drawn_frames import drive_of, frame_table
 from tracecore.workspace import Workspace
 from tracecore_assets.load.program import GateSpec, Release
 from tracecore_assets.release.gates import evaluate_gates, evidence_of

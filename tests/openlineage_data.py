@@ -10,7 +10,8 @@ from typing import Any
 from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
-from shared_data import shared_data
+
+from tracecore.testing.worlds import real_input
 
 ROOT = Path(__file__).parents[1]
 FACETS = ROOT / "lineage" / "facets"
@@ -28,7 +29,7 @@ FORMATS = FormatChecker(["date-time", "uuid", "date"])
 
 def schemas() -> Registry[Any]:
     """OpenLineage's schemas and ours, by their ids."""
-    core, standard = shared_data("openlineage", "OpenLineage.json"), shared_data("openlineage", "facets")
+    core, standard = real_input("openlineage", "OpenLineage.json"), real_input("openlineage", "facets")
     files = [core, *sorted(standard.glob("*.json")), *CONTRACTS.values()]
     found = [json.loads(path.read_text(encoding="utf-8")) for path in files]
     return Registry().with_resources((schema["$id"], Resource(schema, DRAFT202012)) for schema in found)
@@ -51,12 +52,12 @@ def facets_of(event: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
 
 def airflow_events() -> list[bytes]:
     """A real Airflow scenario: 32 events, 16 full runs."""
-    return [path.read_bytes() for path in sorted(shared_data("openlineage", "airflow_scenario", "events").glob("*.json"))]
+    return [path.read_bytes() for path in sorted(real_input("openlineage", "airflow_scenario", "events").glob("*.json"))]
 
 
 def marquez_events() -> list[bytes]:
     """Marquez's demo graph: 26 events, 13 full runs; its times are placeholders, filled in as its own seed command does."""
-    text = shared_data("openlineage", "marquez_demo", "metadata.json").read_text(encoding="utf-8")
+    text = real_input("openlineage", "marquez_demo", "metadata.json").read_text(encoding="utf-8")
     text = text.replace("{{RUN_START_TIME}}", "2026-11-22T10:00:00Z")
     text = re.sub(r"{{RUN_END_TIME_AFTER_(\d+)_MINUTES}}", lambda match: f"2026-11-22T10:{int(match[1]):02}:00.5+00:00", text)
     return [json.dumps(event, indent=2).encode() for event in json.loads(text)]

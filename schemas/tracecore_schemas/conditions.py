@@ -9,33 +9,16 @@ import pyarrow as pa
 
 from tracecore_schemas.arrow_tables import last_revisions
 
-__all__ = ["ATTRIBUTE_COLUMNS", "CONDITION_COLUMNS", "OF_OBJECTS", "attributes_of_frames", "conditions_of", "frame_conditions"]
+__all__ = ["ATTRIBUTE_COLUMNS", "OF_OBJECTS", "attributes_of_frames", "frame_conditions"]
 
 OF_OBJECTS = ("distance", "size")
 """Names of the conditions that describe objects; all others describe frames (weather, region, drive, ...)."""
 
-_OLDER = ("region", "time_of_day")
 _TAKEN = {*OF_OBJECTS, "confusion", "drive"}
 """Reserved condition names of events; a frame condition with such a name gets the prefix `frame_`."""
 
-CONDITION_COLUMNS = ("conditions", *_OLDER)
-"""Columns of the frame table with conditions; tables of earlier versions have only the last two."""
-
 ATTRIBUTE_COLUMNS = ("frame_id", "label_id", "revision", "frame_attributes")
 """Columns of the label table that `attributes_of_frames` needs."""
-
-
-def conditions_of(table: pa.Table) -> list[dict[str, str]]:
-    """Return the conditions (name to value) of each row of a frame table, read from whichever `CONDITION_COLUMNS` it has."""
-    found: list[dict[str, str]] = [{} for _ in range(table.num_rows)]
-    for name in _OLDER:
-        if name in table.column_names:
-            for row, value in zip(found, table[name].to_pylist(), strict=True):
-                row.update({} if value is None else {name: value})
-    if "conditions" in table.column_names:
-        for row, pairs in zip(found, table["conditions"].to_pylist(), strict=True):
-            row.update(pairs or ())
-    return found
 
 
 def attributes_of_frames(labels: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
@@ -50,8 +33,8 @@ def attributes_of_frames(labels: Iterable[Mapping[str, Any]]) -> dict[str, dict[
 def frame_conditions(frames: pa.Table, labels: Iterable[Mapping[str, Any]] = ()) -> dict[str, dict[str, str]]:
     """Return all conditions of each frame by frame ref; frame attributes of labels (`ATTRIBUTE_COLUMNS`) override the drive's metadata."""
     attributes = attributes_of_frames(labels)
-    known = zip(frames["frame_id"].to_pylist(), conditions_of(frames), strict=True)
+    known = zip(frames["frame_id"].to_pylist(), frames["conditions"].to_pylist(), strict=True)
     return {
-        id_: {f"frame_{name}" if name in _TAKEN else name: value for name, value in {**own, **attributes.get(id_, {})}.items() if value}
+        id_: {f"frame_{name}" if name in _TAKEN else name: value for name, value in {**dict(own or ()), **attributes.get(id_, {})}.items() if value}
         for id_, own in known
     }

@@ -7,11 +7,11 @@ import io
 import pyarrow as pa
 import pytest
 from counting import calls
-from drawn_frames import drive_of, frame
 from leak_world import A, B, C, D, LeakWorld, every_plugin, leak_world, unknowns  # noqa: F401  # two are fixtures
 from PIL import Image, ImageOps
 
 from tracecore.plugins.host import PluginHost
+from tracecore.testing.drawn_frames import drive_of, frame
 from tracecore_assets.release.gates import unknowns_of_other_models
 from tracecore_schemas.kinds import StageKind, default_use
 

@@ -12,11 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
-from shared_data import shared_data
 from toy_plugin import install
 
 from tracecore.errors import UsageError
 from tracecore.store import open_store
+from tracecore.testing.worlds import real_input
 from tracecore.workspace import Workspace
 from tracecore_assets import Overrides, build
 from tracecore_assets.rebuild import Verdict, rebuild
@@ -265,7 +265,7 @@ def test_a_stage_that_never_makes_the_same_twice_is_found_and_named_first(projec
 
 def test_real_drives_and_their_labels_come_out_the_same(tmp_path, monkeypatch):
     """CamVid's smallest drive with the labels of its frames, through ingest, label import and split."""
-    camvid = shared_data("camvid")
+    camvid = real_input("camvid")
     monkeypatch.delenv("TRACECORE_PLUGINS", raising=False)
     program = tmp_path / "recorded.yaml"
     program.write_text(

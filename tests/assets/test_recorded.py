@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from shared_data import shared_data
 
+from tracecore.testing.worlds import real_input
 from tracecore_assets import BuildRefused, Overrides, build
 from tracecore_assets.release.release import WaiverText
 from tracecore_lineage import Record
@@ -34,7 +34,7 @@ def test_camvid_is_refused_by_its_quality_gate_sealed_with_a_waiver_and_its_offi
 
     Four steps of training teach nothing, so the gate on map50 refuses the build until it is waived.
     """
-    camvid = shared_data("camvid")
+    camvid = real_input("camvid")
     monkeypatch.delenv("TRACECORE_PLUGINS", raising=False)
     files = {"drives": (str(camvid),), "labels": (str(camvid / "labels.coco.json"),)}
     few = ("training_set.holdout=0001TP", "model.steps=4", "model.size=[96, 128]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from markdown_pages import ROOT
 
+PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/[!_]*/pyproject.toml"))
 PLUGIN = ROOT / "plugins" / "evidence"
 _INTERNAL = re.compile(r"^\s*(?:from|import) tracecore\.(system|store|plugins|running|commands|workspace|stage|check|gate|hookspecs)\b", re.MULTILINE)
 
@@ -43,6 +45,29 @@ def test_the_folder_is_installed_and_its_tests_pass_elsewhere(tmp_path: Path) ->
     assert "✓ gate no-unknowns" in run(
         python, "-m", "tracecore", "plugins", "check", "evidence", "--samples", "tests/conformance.py", folder=tmp_path / "evidence"
     )
+
+
+def imported_by(file: Path) -> set[str]:
+    """Return the top-level names of the modules that a file imports without `importorskip`."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            found.add(node.module.partition(".")[0])
+        elif isinstance(node, ast.Import):
+            found.update(each.name.partition(".")[0] for each in node.names)
+    return found
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
+def test_the_tests_of_a_plugin_need_no_other_folder_of_the_repository(plugin: Path) -> None:
+    [package] = (path.name for path in plugin.glob("tracecore_*"))
+    others = {path.name for each in PLUGINS for path in each.glob("tracecore_*")} - {package}
+    files = list((plugin / "tests").rglob("*.py"))
+    own = {path.stem for path in files}
+    foreign = {path.stem for folder in (ROOT / "tests", ROOT / "soaks", *(each / "tests" for each in PLUGINS)) for path in folder.glob("*.py")} - own
+    optional = {file: set(re.findall(r'importorskip\("(\w+)[".]', file.read_text(encoding="utf-8"))) for file in files}
+    wrong = {file.name: names for file in files if (names := imported_by(file) & (foreign | others) - optional[file])}
+    assert wrong == {}
 
 
 def test_no_test_of_a_plugin_imports_what_is_internal() -> None:

@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from shared_data import shared_data
 
 from tracecore.errors import UsageError
-from tracecore.testing.worlds import RecordWorld
+from tracecore.testing.worlds import RecordWorld, real_input
 from tracecore_lineage.commands.exchange import export_command as export
 from tracecore_lineage.commands.verify import verify_command as verify
 from tracecore_lineage.crypto.keys import PrivateKey
@@ -47,7 +46,7 @@ def payloads(world: RecordWorld) -> list[bytes]:
 
 def members(specification: str) -> set[str]:
     """Names of the fields that a specification describes."""
-    text = shared_data("intoto", specification).read_text(encoding="utf-8")
+    text = real_input("intoto", specification).read_text(encoding="utf-8")
     return set(re.findall(r"^\s*[`\"](\w+)[`\"]", text, re.MULTILINE))
 
 

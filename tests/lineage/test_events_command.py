@@ -10,11 +10,10 @@ import pytest
 from click.testing import CliRunner
 from fresh_record import BEGUN
 from openlineage_data import airflow_events
-from shared_data import shared_data
 
 from tracecore.commands.shell import cli
 from tracecore.errors import UsageError
-from tracecore.testing.worlds import RecordWorld
+from tracecore.testing.worlds import RecordWorld, real_input
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 from tracecore_lineage.catalog.replay import catalog_differences
@@ -161,7 +160,7 @@ def test_a_folder_without_events_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_airflow_events_is_imported(tmp_path: Path) -> None:
-    folder = shared_data("openlineage", "airflow_scenario", "events")
+    folder = real_input("openlineage", "airflow_scenario", "events")
     Workspace.create(tmp_path / "w", slug="world")
     assert json.loads(run("events", "import", folder, "-w", tmp_path / "w", "--json")[1])["recorded"] == len(airflow_events())
 

@@ -16,12 +16,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
-from drawn_frames import EPOCH_NS, SENSOR, drive_of, frame_table, label, label_table
-from mistaken_frames import detection_table, event, event_table, seen
 from PIL import Image
 from stored_world import StoredWorld, kept
 
 from tracecore.images import color_of
+from tracecore.testing.drawn_frames import EPOCH_NS, SENSOR, detection, detection_table, drive_of, event, event_table, frame_table, label, label_table
 from tracecore.testing.worlds import origin
 from tracecore_lineage.commands.show import look_command
 from tracecore_schemas.arrow_tables import CALIBRATIONS, SIGNALS, SWEEPS, table_of
@@ -89,7 +88,7 @@ class LookedAt(StoredWorld):
         self.run("training_set", StageKind.CURATE, [("frames", "drives.frames")], split)
         self.run("labels", StageKind.LABEL, [("frames", "drives.frames")], {"labels": self.put("label_batch", "demo.labels", labels(ROWS))})
         self.run("other", StageKind.LABEL, outputs={"labels": self.put("label_batch", "demo.other", labels(ROWS[:6], "bicyclist"))})
-        found = [seen(row, 0, "car", (50, 30, 20, 12), 0.9) for row in ROWS[6:]] + [seen(row, 1, "sign", BOX, 0.1) for row in ROWS[6:]]
+        found = [detection(row, 0, "car", (50, 30, 20, 12), 0.9) for row in ROWS[6:]] + [detection(row, 1, "sign", BOX, 0.1) for row in ROWS[6:]]
         wrong = [event(row, "false_positive", "car", (50, 30, 20, 12), score=0.9) for row in ROWS[6:9]]
         judged = {
             "report": kept("kpi_report", "demo.kpis.report", self.folder(**{"ap50.png": ROWS[0]["image"], "report.json": b"{}"})),

@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from shared_data import shared_data
 from sqlalchemy import func, select
 from stored_world import StoredWorld, kept
 
-from tracecore.testing.worlds import RecordWorld, artifact
+from tracecore.testing.worlds import RecordWorld, artifact, real_input
 from tracecore_lineage.ledger.sql_tables import EDGES
 from tracecore_schemas.kinds import Media, StageKind
 from tracecore_schemas.run import Artifact, Origin, Run, RunInput
@@ -22,7 +21,7 @@ FILES, SHARED = 4_861, 21
 
 
 def inventory() -> list[dict[str, str]]:
-    with shared_data("nuscenes_mini_manifest", "manifest.csv").open(encoding="utf-8", newline="") as file:
+    with real_input("nuscenes_mini_manifest", "manifest.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 

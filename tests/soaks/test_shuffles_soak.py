@@ -7,22 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shared_data import shared_data
 from shuffles import Shuffles
 
+from tracecore.testing.worlds import real_input
 from tracecore_lineage.catalog import recorder
 
 _real = recorder.project
 
 
 def test_a_share_of_the_shuffles_gives_one_state(tmp_path: Path) -> None:
-    shared_data("openlineage")
+    real_input("openlineage")
     with Shuffles().trials(tmp_path) as attempt:
         assert [why for number in range(5) for why in attempt(number).broken] == []
 
 
 def test_a_catalog_in_which_the_last_to_come_wins_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shared_data("openlineage")
+    real_input("openlineage")
 
     def in_order(body: bytes, seq: int, *more: Any) -> list[Any]:
         return [replace(row, values={**row.values, "event_time": f"{seq:027}"}) for row in _real(body, seq, *more)]

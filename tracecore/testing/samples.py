@@ -19,6 +19,7 @@ import pyarrow as pa
 from PIL import Image, ImageDraw
 
 from tracecore.stage import Input, Output
+from tracecore.testing.drawn_frames import EPOCH_NS, HEIGHT, SENSOR, WIDTH, Row, frame
 from tracecore_schemas.arrow_tables import CALIBRATIONS, DETECTIONS, EVENTS, FRAMES, LABELS, POINTS_DTYPE, SIGNALS, SWEEPS, table_of
 from tracecore_schemas.data_request import FILE as REQUEST_FILE
 from tracecore_schemas.data_request import DataRequest, Want
@@ -40,14 +41,10 @@ __all__ = [
     "trace",
 ]
 
-CAMERA = "/camera/front/image"
 LIDAR = "/lidar/top/points"
-WIDTH, HEIGHT = 96, 64
-_EPOCH_NS = 1_700_000_000_000_000_000
 _DRIVES = (("sample-day", "day", 0.6), ("sample-night", "night", 0.1))
 _FRAMES = 4
 _STATES = ("none", "red", "yellow", "green")
-Row = dict[str, Any]
 
 
 def _hex(*parts: object) -> str:
@@ -72,17 +69,10 @@ def _picture(drive: int, index: int, light: float) -> bytes:
     return stream.getvalue()
 
 
-def _dhash(data: bytes) -> str:
-    with Image.open(io.BytesIO(data)) as image:
-        small = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BILINEAR), dtype=int)
-    bits = "".join("01"[int(bit)] for bit in (small[:, 1:] > small[:, :-1]).ravel())
-    return f"{int(bits, 2):016x}"
-
-
-def _place(drive: int, index: int, sensor: str = CAMERA, ref_column: str = "frame_id") -> Row:
+def _place(drive: int, index: int, sensor: str = SENSOR, ref_column: str = "frame_id") -> Row:
     """Return the columns that name a frame or sweep: drive, sensor, time and, in `ref_column`, its ref."""
     name = _DRIVES[drive][0]
-    time = _EPOCH_NS + drive * 3_600_000_000_000 + index * 500_000_000
+    time = EPOCH_NS + drive * 3_600_000_000_000 + index * 500_000_000
     return {"drive": name, "sensor": sensor, "timestamp_ns": time, ref_column: frame_ref(name, sensor, time)}
 
 
@@ -98,27 +88,11 @@ def frames() -> pa.Table:
     for drive, index in _each():
         name, time_of_day, light = _DRIVES[drive]
         image = _picture(drive, index, light)
-        rows.append(
-            _place(drive, index)
-            | {
-                "index": index,
-                "width": WIDTH,
-                "height": HEIGHT,
-                "encoding": "jpeg",
-                "luma": light / 2,
-                "dhash": _dhash(image),
-                "clock": "measured",
-                "latitude": 48.0 + drive,
-                "longitude": 9.0 + index / 1000,
-                "region": ("DE", "JP")[drive],
-                "time_of_day": time_of_day,
-                "conditions": {"region": ("DE", "JP")[drive], "time_of_day": time_of_day, "weather": ("clear", "rain")[drive]},
-                "orientation": 1,
-                "image_sha256": hashlib.sha256(image).hexdigest(),
-                "drive_log": f"sha256:{_hex(name)}",
-                "image": image,
-            }
-        )
+        region, weather = (("DE", "clear"), ("JP", "rain"))[drive]
+        measured = {"clock": "measured", "latitude": 48.0 + drive, "longitude": 9.0 + index / 1000}
+        conditions = {"region": region, "time_of_day": time_of_day, "weather": weather}
+        drawn = frame(name, index, image, encoding="jpeg", luma=light / 2, region=region, time_of_day=time_of_day)
+        rows.append(drawn | _place(drive, index) | measured | {"conditions": conditions})
     return table_of(FRAMES, rows)
 
 
@@ -255,7 +229,7 @@ def calibrations() -> pa.Table:
     for drive in range(len(_DRIVES)):
         place = _place(drive, 0)
         common = {"drive": place["drive"], "timestamp_ns": place["timestamp_ns"], "source": "sample"}
-        camera = {"sensor": CAMERA, "frame": "camera_front", "width": WIDTH, "height": HEIGHT, "projection": projection, "to_vehicle": to_vehicle}
+        camera = {"sensor": SENSOR, "frame": "camera_front", "width": WIDTH, "height": HEIGHT, "projection": projection, "to_vehicle": to_vehicle}
         rows += [common | camera, common | {"sensor": LIDAR, "frame": "lidar_top", "to_vehicle": mounted}]
     return table_of(CALIBRATIONS, rows)
 

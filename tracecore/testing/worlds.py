@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ __all__ = [
     "load_host",
     "open_record",
     "origin",
+    "real_input",
     "run_command",
 ]
 
@@ -54,6 +56,16 @@ def load_host(*plugins: str) -> PluginHost:
     return PluginHost.load(settings.model_copy(update={"plugins": plugins}) if plugins else settings)
 
 
+def real_input(*parts: str) -> Path:
+    """Return a file or folder of recorded data below the folder TRACECORE_SHARED_DATA; skips the test, naming it, if it is absent."""
+    path = Path(os.environ.get("TRACECORE_SHARED_DATA") or "shared/data", *parts)
+    if not path.exists():
+        import pytest
+
+        pytest.skip(f"real input is absent: {'/'.join(parts) or 'shared data'} (set TRACECORE_SHARED_DATA to the folder that holds it)")
+    return path
+
+
 def run_command(*words: object, stdin: str | None = None) -> Result:
     """Run `tracecore` with these arguments in this process, and return click's result."""
     cli: click.Command = resolve_name("tracecore.commands.shell:cli")  # by name: the command line lies a floor above
@@ -61,15 +73,15 @@ def run_command(*words: object, stdin: str | None = None) -> Result:
 
 
 class StageWorld:
-    """A workspace with its store, record and executor."""
+    """A workspace with its store, record and executor; `progress` is (done, total, note) of each step that a stage reports."""
 
     def __init__(self, workspace: Workspace, host: PluginHost) -> None:
         self.workspace = workspace
-        self.host = host
         self.store = open_store(workspace)
         self.record = open_record(workspace)
-        self.executor = Executor(workspace, self.store, self.record.recorder, host)
+        self.progress: list[tuple[int, int, str]] = []
         self.base = workspace.root.parent
+        self._use(host)
 
     @classmethod
     def at(cls, folder: Path, *plugins: str) -> StageWorld:
@@ -79,8 +91,11 @@ class StageWorld:
 
     def allow(self, *plugins: str) -> None:
         """Continue in the same workspace with other plugins."""
-        self.host = load_host(*plugins)
-        self.executor = Executor(self.workspace, self.store, self.record.recorder, self.host)
+        self._use(load_host(*plugins))
+
+    def _use(self, host: PluginHost) -> None:
+        self.host = host
+        self.executor = Executor(self.workspace, self.store, self.record.recorder, host, lambda *step: self.progress.append(step))
 
     def table(self, kind: str, name: str, value: pa.Table | Path, **facets: Any) -> ResolvedInput:
         """Store a table, or a copy of a folder or file, with its facets as a stage's input."""

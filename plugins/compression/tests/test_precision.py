@@ -8,11 +8,11 @@ from typing import Any
 
 import onnx
 import pytest
-from drawn_frames import drive_of, frame_table
 from onnx import TensorProto
 
 import tracecore as tc
 from tracecore import Workspace
+from tracecore.testing.drawn_frames import drive_of, frame_table
 from tracecore.testing.worlds import StageWorld, check_of, load_host
 from tracecore_compression.half_precision import computes_in_half, to_half
 from tracecore_schemas.canonical import digest_file

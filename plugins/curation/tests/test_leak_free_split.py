@@ -6,9 +6,9 @@ from typing import Any
 
 import pyarrow.dataset as ds
 import pytest
-from drawn_frames import EPOCH_NS, drive_of, frame, frame_table, label, label_table, picture
 
 from tracecore.errors import UsageError
+from tracecore.testing.drawn_frames import EPOCH_NS, drive_of, frame, frame_table, label, label_table, picture
 from tracecore.testing.worlds import Outcome, ResolvedInput, StageWorld, check_of
 from tracecore_curation.frame_filter import FilterParams, filter_expression
 

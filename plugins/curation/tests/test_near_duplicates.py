@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow.dataset as ds
 import pytest
-from drawn_frames import SENSOR, frame, frame_table, picture
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
-from shared_data import shared_data
 
+from tracecore.testing.drawn_frames import SENSOR, frame, frame_table, picture
+from tracecore.testing.worlds import real_input
 from tracecore_curation.frame_facts import read_facts
 from tracecore_curation.near_duplicates import LIKENESS, Thumbnails, near_duplicates
 
@@ -112,6 +112,7 @@ def measure(frames: list[Frame], sources: int) -> tuple[float, float, int, dict[
 
 def simulated(drives: int, frames: int) -> list[Frame]:
     """Return frames of the simulated world: by day, dusk and night, in seven cities."""
+    pytest.importorskip("tracecore_simulation", reason="the world is another plugin's")
     from tracecore_simulation.drive import plan_drives
     from tracecore_simulation.layout import lay_out
     from tracecore_simulation.scene import draw_frame
@@ -132,7 +133,7 @@ def camvid() -> list[Frame]:
 
     found = []
     for drive in ("0001TP", "0006R0", "0016E5"):
-        with shared_data("camvid", f"{drive}.mcap").open("rb") as file:
+        with real_input("camvid", f"{drive}.mcap").open("rb") as file:
             messages = make_reader(file, decoder_factories=[DecoderFactory()]).iter_decoded_messages(topics=[SENSOR])
             found += [(drive, bytes(decoded.data)) for _, _, _, decoded in messages]
     return found

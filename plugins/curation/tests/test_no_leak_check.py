@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
-from drawn_frames import EPOCH_NS, SENSOR, drive_of, frame, frame_table, picture
-from shared_data import shared_data
 
 from tracecore import CheckResult
 from tracecore.errors import UsageError
+from tracecore.testing.drawn_frames import EPOCH_NS, SENSOR, drive_of, frame, frame_table, picture
+from tracecore.testing.worlds import real_input
 from tracecore_curation.no_leak_check import NoLeak
 from tracecore_schemas.canonical import JSON, digest_bytes, jcs
 from tracecore_schemas.kinds import Media
@@ -228,11 +228,11 @@ def camvid() -> dict[str, list[dict[str, Any]]]:
 
     side = {
         (image["drive"], int(image["log_time_ns"])): image["official_split"]
-        for image in loads_strict(shared_data("camvid", "labels.coco.json").read_bytes())["images"]
+        for image in loads_strict(real_input("camvid", "labels.coco.json").read_bytes())["images"]
     }
     rows: dict[str, list[dict[str, Any]]] = {"train": [], "val": []}
     for drive in ("0001TP", "0006R0", "0016E5"):
-        with shared_data("camvid", f"{drive}.mcap").open("rb") as file:
+        with real_input("camvid", f"{drive}.mcap").open("rb") as file:
             messages = make_reader(file, decoder_factories=[DecoderFactory()]).iter_decoded_messages(topics=[SENSOR])
             for index, (_, _, message, decoded) in enumerate(messages):
                 row = frame(drive, index, bytes(decoded.data), timestamp_ns=message.log_time, encoding="jpeg")

@@ -6,14 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drawn_frames import drive_of, frame, frame_table, label, label_table, picture
-from mistaken_frames import pool_drives
 
 from tracecore.errors import UsageError
+from tracecore.testing.drawn_frames import Row, drive_of, frame, frame_table, label, label_table, picture
 from tracecore.testing.worlds import Outcome, ResolvedInput, StageWorld, check_of
 from tracecore_schemas.data_request import FILE, DataRequest, Want
 
 NIGHT_IN_JAPAN = {"time_of_day": ("night",), "region": ("JP",)}
+
+
+def pool_drives(count: int = 10) -> list[Row]:
+    """Return drives to choose from: the evaluated ones are not among them."""
+    return [
+        *drive_of("spring", count, region="DE", time_of_day="day"),
+        *drive_of("osaka", count, region="JP", time_of_day="night", luma=0.12),
+        *drive_of("kyoto", count, region="JP", time_of_day="night", luma=0.12),
+        *drive_of("nowhere", count, time_of_day="night"),
+    ]
 
 
 def asking(world: StageWorld, folder: Path, *wants: Want) -> ResolvedInput:

@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from drawn_frames import frame_table
-from mistaken_frames import evaluated_drives, event, event_table
+from evaluated_frames import evaluated_drives
 
 from tracecore.errors import UsageError
+from tracecore.testing.drawn_frames import event, event_table, frame_table
 from tracecore.testing.worlds import Outcome, RecordWorld, StageWorld, artifact, origin, run_command
 from tracecore_schemas.data_request import FILE, DataRequest
 from tracecore_schemas.kinds import StageKind

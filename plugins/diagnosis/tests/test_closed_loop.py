@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from drawn_frames import frame_table
-from mistaken_frames import evaluated_drives, event, event_table, pool_drives
+import pytest
+from evaluated_frames import evaluated_drives
 
+from tracecore.testing.drawn_frames import drive_of, event, event_table, frame_table
 from tracecore.testing.worlds import StageWorld, check_of, given
+
+pytest.importorskip("tracecore_curation", reason="the stage that chooses frames is another plugin's")
 
 
 def test_curation_finds_the_frames_that_a_diagnosis_asks_for(world: StageWorld) -> None:
@@ -21,7 +24,13 @@ def test_curation_finds_the_frames_that_a_diagnosis_asks_for(world: StageWorld) 
         asset="diagnosis",
         wanted=8,
     )
-    pool = world.table("dataset", "test.drives.frames", frame_table([*evaluated, *pool_drives()]))
+    offered = [
+        *drive_of("spring", 10, region="DE", time_of_day="day"),
+        *drive_of("osaka", 10, region="JP", time_of_day="night", luma=0.12),
+        *drive_of("kyoto", 10, region="JP", time_of_day="night", luma=0.12),
+        *drive_of("nowhere", 10, time_of_day="night"),
+    ]
+    pool = world.table("dataset", "test.drives.frames", frame_table([*evaluated, *offered]))
     kept = world.table("dataset", "test.training_set.validation", frame_table(evaluated))
     inputs = {"frames": pool, "request": given(diagnosis, "request"), "exclude": kept}
     chosen = world.run("curate", "requested-frames", inputs, asset="next_frames", exclude_by="drive")

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawn_frames import SENSOR, frame_table, label, label_table
-from mistaken_frames import BOX, detection_table, evaluated_drives, event, event_table, seen
+from evaluated_frames import evaluated_drives
 from PIL import Image
 
 from tracecore.errors import UsageError
+from tracecore.testing.drawn_frames import BOX, SENSOR, detection, detection_table, event, event_table, frame_table, label, label_table
 from tracecore.testing.worlds import Outcome, ResolvedInput, StageWorld, check_of
 from tracecore_diagnosis.event_clusters import CLUSTERS
 from tracecore_schemas.arrow_tables import CALIBRATIONS, EVENTS, table_of
@@ -181,7 +181,7 @@ def test_mistakes_that_look_different_are_cut_apart_and_the_words_say_how(world:
 
 def test_the_request_says_what_is_wanted_and_shows_why(world: StageWorld) -> None:
     labels = [label(row, 0, "pedestrian", BOX) for row in FRAMES]
-    detections = [seen(row, 0, "car", (50, 30, 20, 12), 0.6) for row in FRAMES]
+    detections = [detection(row, 0, "car", (50, 30, 20, 12), 0.6) for row in FRAMES]
     more = {
         "labels": world.table("label_batch", "test.labels", label_table(labels)),
         "detections": world.table("dataset", "test.kpis.detections", detection_table(detections)),
@@ -213,7 +213,7 @@ def test_paths_are_drawn_on_the_road_where_the_camera_is_calibrated(world: Stage
     at = {"drive": "late", "sensor": SENSOR, "timestamp_ns": 0, "frame": "camera", "source": "/tf_static", "to_vehicle": ahead}
     camera = {**at, "width": 96, "height": 64, "projection": [60, 0, 48, 0, 0, 60, 32, 0, 0, 0, 1, 0]}
     true = [label(row, 0, None, None, geometry="path", path=[5.0, 0.0, 15.0, 0.0, 25.0, 0.0]) for row in OF["late"]]
-    found = [{**seen(row, 0, "path", (0, 0, 0, 0), 1.0), "geometry": "path", "path": [5.0, 0.0, 15.0, 2.0]} for row in OF["late"]]
+    found = [{**detection(row, 0, "path", (0, 0, 0, 0), 1.0), "geometry": "path", "path": [5.0, 0.0, 15.0, 2.0]} for row in OF["late"]]
     more = {
         "labels": world.table("label_batch", "test.labels", label_table(true)),
         "detections": world.table("dataset", "test.kpis.detections", detection_table(found)),

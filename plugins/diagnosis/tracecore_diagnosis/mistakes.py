@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from tracecore_schemas.arrow_tables import EVENTS, last_revisions
-from tracecore_schemas.conditions import ATTRIBUTE_COLUMNS, CONDITION_COLUMNS, frame_conditions
+from tracecore_schemas.conditions import ATTRIBUTE_COLUMNS, frame_conditions
 from tracecore_schemas.kinds import LIGHT_STATE
 
 __all__ = [
@@ -84,10 +84,8 @@ def join_events(*tables: ds.Dataset | None) -> pa.Table:
 
 def frames_of(frames: Any, labels: Any = None) -> dict[str, FrameFacts]:
     """Return the facts of all frames of a frame table by ref, in order of ref; frame attributes of `labels`, if given, are conditions too."""
-    columns = [*_FRAME_COLUMNS, *(name for name in CONDITION_COLUMNS if name in frames.schema.names)]
-    table = frames.to_table(columns=columns).sort_by("frame_id")
-    has_attributes = labels is not None and "frame_attributes" in labels.schema.names
-    attributes = labels.to_table(columns=[*ATTRIBUTE_COLUMNS]).to_pylist() if has_attributes else []
+    table = frames.to_table(columns=[*_FRAME_COLUMNS, "conditions"]).sort_by("frame_id")
+    attributes = [] if labels is None else labels.to_table(columns=[*ATTRIBUTE_COLUMNS]).to_pylist()
     conditions = frame_conditions(table, attributes)
     facts = zip(*(table[name].to_pylist() for name in _FRAME_COLUMNS), strict=True)
     return {id_: FrameFacts(drive, sensor, timestamp, conditions[id_]) for id_, drive, sensor, timestamp in facts}
@@ -181,8 +179,7 @@ def labeled_objects(labels: Any, frames: Collection[str]) -> dict[tuple[str, str
 def frames_labeled_for(labels: Any) -> dict[str, set[str]]:
     """Return the refs of labeled frames by geometry: box2d (including frames labeled as empty), path, and tag (light state only)."""
     found: dict[str, set[str]] = {}
-    columns = [] if labels is None else [name for name in _JUDGED_COLUMNS if name in labels.schema.names]
-    for row in last_revisions(labels.to_table(columns=columns).to_pylist()) if columns else ():
+    for row in last_revisions(labels.to_table(columns=_JUDGED_COLUMNS).to_pylist()) if labels is not None else ():
         boxes = row["geometry"] in {"box2d", "none"}  # a rejected box still means that the frame was reviewed
         if boxes or (row.get("qa") != "rejected" and not row.get("ignore") and (row["geometry"] == "path" or row["category"] == LIGHT_STATE)):
             found.setdefault("box2d" if boxes else row["geometry"], set()).add(row["frame_id"])
@@ -194,9 +191,8 @@ def _rows(table: Any, columns: Sequence[str], frames: Collection[str]) -> list[M
     if table is None:
         return []
     wanted = pc.field("frame_id").isin(pa.array(sorted(frames), type=pa.string()))
-    known = [name for name in columns if name in table.schema.names]
-    rows: list[Mapping[str, Any]] = table.to_table(columns=known, filter=wanted).to_pylist()
-    if "label_id" in known:
+    rows: list[Mapping[str, Any]] = table.to_table(columns=list(columns), filter=wanted).to_pylist()
+    if "label_id" in columns:
         # Objects marked `ignore` count neither as right nor as wrong, and are not drawn.
         return [row for row in last_revisions(rows) if row.get("qa") != "rejected" and not row.get("ignore")]
     return sorted(rows, key=lambda row: (row["frame_id"], row["number"]))

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow.dataset as ds
 import pytest
 from bright_box import config, write_detector
-from drawn_frames import drive_of, frame, frame_table, label, label_table, picture
 
 from tracecore.errors import RunFailed, UsageError
+from tracecore.testing.drawn_frames import drive_of, frame, frame_table, label, label_table, picture
 from tracecore.testing.worlds import Outcome, ResolvedInput, StageWorld, check_of
 from tracecore_evaluation.ground_truth import read_frames, read_labels, read_rows, true_rows
 from tracecore_evaluation.kpi_specs import parts_of

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow.dataset as ds
 import pytest
 from bright_box import THREE_HEADS, write_detector
-from drawn_frames import frame_table, label, label_table
 from three_heads import cuboid, path, scene, tag
 
 from tracecore.errors import UsageError
+from tracecore.testing.drawn_frames import frame_table, label, label_table
 from tracecore.testing.worlds import Outcome, StageWorld, check_of, given
 from tracecore_evaluation.predictions import read_detections
 from tracecore_schemas.arrow_tables import DETECTIONS, TRACKS, table_of

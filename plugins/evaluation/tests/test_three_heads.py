@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from bright_box import AHEAD, CLASSES, STATES, THREE_HEADS, write_detector
-from drawn_frames import frame_table, label, label_table
 from three_heads import BOX_HEIGHT, cuboid, path, scene, tag
 
 from tracecore.errors import RunFailed, UsageError
+from tracecore.testing.drawn_frames import frame_table, label, label_table
 from tracecore.testing.worlds import Outcome, StageWorld, check_of
 from tracecore_schemas.arrow_tables import DETECTIONS, EVENTS
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 from bright_box import AHEAD
-from drawn_frames import frame, label, picture
 from PIL import Image
+
+from tracecore.testing.drawn_frames import frame, label, picture
 
 __all__ = ["BOX_HEIGHT", "cuboid", "path", "scene", "tag"]
 

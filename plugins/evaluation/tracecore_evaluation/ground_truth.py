@@ -16,7 +16,7 @@ from tracecore_evaluation.detections import NO_DETECTIONS, SIDES, Detections, Fr
 from tracecore_evaluation.model_config import ModelConfig
 from tracecore_evaluation.path_and_light_kpis import lateral
 from tracecore_schemas.arrow_tables import last_revisions
-from tracecore_schemas.conditions import CONDITION_COLUMNS, frame_conditions
+from tracecore_schemas.conditions import frame_conditions
 from tracecore_schemas.kinds import DONT_CARE, LIGHT_STATE
 
 __all__ = ["Labels", "Review", "Row", "distances_of", "read_frames", "read_labels", "read_rows", "review_of", "true_rows"]
@@ -47,9 +47,8 @@ class Review:
 
 
 def read_rows(table: Any) -> list[Row]:
-    """Return the last revision of each label, in order of frame and label; columns that an older table lacks are None."""
-    kept = [name for name in _COLUMNS if name in table.schema.names]
-    return last_revisions(dict.fromkeys(_COLUMNS) | found for found in table.to_table(columns=kept).to_pylist())
+    """Return the last revision of each label, in order of frame and label."""
+    return last_revisions(table.to_table(columns=_COLUMNS).to_pylist())
 
 
 def true_rows(rows: Sequence[Row]) -> list[Row]:
@@ -129,8 +128,9 @@ class Labels:
 
 def read_frames(table: Any, labels: Sequence[Row] = ()) -> list[Frame]:
     """Read a frame table in order of drive, sensor and time; conditions come from the drives and the labels."""
-    columns = [*_FRAME_COLUMNS, *(name for name in CONDITION_COLUMNS if name in table.schema.names)]
-    read = table.to_table(columns=columns).sort_by([("drive", "ascending"), ("sensor", "ascending"), ("timestamp_ns", "ascending")])
+    read = table.to_table(columns=[*_FRAME_COLUMNS, "conditions"]).sort_by(
+        [("drive", "ascending"), ("sensor", "ascending"), ("timestamp_ns", "ascending")]
+    )
     conditions = frame_conditions(read, labels)
     rows = read.select(_FRAME_COLUMNS).rename_columns(["id", *_FRAME_COLUMNS[1:]]).to_pylist()
     return [Frame(conditions=conditions[row["id"]], **row) for row in rows]

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from tracecore.testing.worlds import RecordWorld, run_command
+from tracecore.testing.worlds import RecordWorld, real_input, run_command
 
 
 def export(format_: str, folder: Path, name: str = "out") -> bytes:
@@ -29,8 +29,7 @@ def test_the_bill_of_materials_is_valid_cyclonedx(sealed: RecordWorld, tmp_path:
     from referencing import Registry, Resource
     from referencing.jsonschema import DRAFT7
 
-    shared_data = pytest.importorskip("shared_data", reason="CycloneDX's schemas lie in tracecore's shared data").shared_data
-    files = [json.loads(shared_data("cyclonedx", name).read_text(encoding="utf-8")) for name in
+    files = [json.loads(real_input("cyclonedx", name).read_text(encoding="utf-8")) for name in
              ("bom-1.6.schema.json", "jsf-0.82.schema.json", "spdx.schema.json")]  # fmt: skip
     registry: Registry[Any] = Registry().with_resources((schema["$id"], Resource(schema, DRAFT7)) for schema in files)
     validator = Draft7Validator(files[0], registry=registry)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from mcap.writer import CompressionType, IndexType
-from shared_data import shared_data
 
 from tracecore import SourceFile
+from tracecore.testing.worlds import real_input
 from tracecore_ingest.drive import Drive
 from tracecore_ingest.drive_tables import frame_batches, signal_batches
 from tracecore_ingest.errors import Damaged
@@ -219,7 +219,7 @@ def test_two_metadata_records_may_not_name_different_drives(drive_file: Any, jud
 
 def test_every_file_of_the_damaged_set_is_left_out_with_a_reason_or_right(judged: Judge) -> None:
     """The set counts ten messages (conformance base) or 1,246 (ROS 2 base) where the reference reader takes a file."""
-    folder = shared_data("mcap_corrupt")
+    folder = real_input("mcap_corrupt")
     with (folder / "manifest.csv").open(newline="") as manifest:
         listed = list(csv.DictReader(manifest))
     assert len(listed) == 12
@@ -233,4 +233,4 @@ def test_every_file_of_the_damaged_set_is_left_out_with_a_reason_or_right(judged
 
 @pytest.mark.parametrize("name", ["conf_flip_0", "conf_flip_1", "ros2_flip_0"])
 def test_flips_that_the_reference_reader_takes_for_sound_are_seen(judged: Judge, name: str) -> None:
-    assert _reason(judged, shared_data("mcap_corrupt", f"{name}.mcap"))
+    assert _reason(judged, real_input("mcap_corrupt", f"{name}.mcap"))

@@ -12,10 +12,9 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 from PIL import Image
-from shared_data import shared_data
 
 from tracecore.errors import UsageError
-from tracecore.testing.worlds import Outcome, StageWorld
+from tracecore.testing.worlds import Outcome, StageWorld, real_input
 from tracecore_ingest import image_folders
 
 
@@ -32,7 +31,7 @@ def _unknowns(outcome: Outcome) -> dict[str, str]:
 
 
 def test_all_51_images_of_a_real_yolo_set_are_ingested_as_they_are(quick: StageWorld) -> None:
-    folder = shared_data("carcamera", "r1")
+    folder = real_input("carcamera", "r1")
     outcome = _ingest(quick, folder, dataset="carcamera")
     frames = _rows(quick, outcome)
     assert len(frames) == 51

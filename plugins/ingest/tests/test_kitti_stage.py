@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from shared_data import shared_data
 
 from tracecore import geometry
 from tracecore.images import AnnotatedImage, Line, Mark, color_of, draw_tile, save_png
-from tracecore.testing.worlds import Outcome, StageWorld
+from tracecore.testing.worlds import Outcome, StageWorld, real_input
 from tracecore_ingest.errors import Damaged
 from tracecore_ingest.kitti_files import KittiFile, read_calibration, read_scan
 from tracecore_schemas.arrow_tables import POINTS_DTYPE
@@ -79,7 +78,7 @@ def _at(rows: list[dict[str, Any]], sensor: str, time: int) -> dict[str, Any]:
 
 def test_points_project_into_the_image_and_fill_the_labeled_cuboids(ingesting: StageWorld, tmp_path: Path) -> None:
     """Of the points in an object's cuboid almost all fall into its box in the image; of the points on the image all cover its lower part."""
-    folder = shared_data("kitti", "training")
+    folder = real_input("kitti", "training")
     outcome = _ingest(ingesting, folder)
     assert all(check.success for check in outcome.checks)
     frames, sweeps, calibrations = (_rows(ingesting, outcome, port) for port in ("frames", "sweeps", "calibrations"))
@@ -117,7 +116,7 @@ def test_points_project_into_the_image_and_fill_the_labeled_cuboids(ingesting: S
 
 def test_a_lidar_that_is_said_to_sit_elsewhere_misses_the_cuboids(quick: StageWorld) -> None:
     """The measure above can fail: a meter to the side, most of the pedestrian's points are outside."""
-    folder = shared_data("kitti", "training")
+    folder = real_input("kitti", "training")
     outcome = _ingest(quick, folder)
     sweep, calibrations = _rows(quick, outcome, "sweeps")[0], _rows(quick, outcome, "calibrations")
     camera, lidar = _at(calibrations, "image_2", 0), _at(calibrations, "velodyne", 0)
@@ -131,7 +130,7 @@ def test_a_lidar_that_is_said_to_sit_elsewhere_misses_the_cuboids(quick: StageWo
 
 
 def test_a_set_says_what_its_files_do_not_tell(quick: StageWorld) -> None:
-    outcome = _ingest(quick, shared_data("kitti", "training"))
+    outcome = _ingest(quick, real_input("kitti", "training"))
     assert _unknowns(outcome, "frames") == {
         "time and place": "drive training: its clock is 'index' and it holds no GNSS fix",
         "drives": "drive training: a KITTI object set does not say which of its frames come from one drive",
@@ -149,7 +148,7 @@ def test_a_set_says_what_its_files_do_not_tell(quick: StageWorld) -> None:
 
 
 def test_where_the_lidar_sits_can_be_said(quick: StageWorld) -> None:
-    outcome = _ingest(quick, shared_data("kitti", "training"), lidar_at=[0.8, 0.0, 1.73])
+    outcome = _ingest(quick, real_input("kitti", "training"), lidar_at=[0.8, 0.0, 1.73])
     assert "place of the LiDAR on the vehicle" not in _unknowns(outcome, "calibrations")
     rows = _rows(quick, outcome, "calibrations")
     camera, lidar = _at(rows, "image_2", 1), _at(rows, "velodyne", 1)
@@ -158,13 +157,13 @@ def test_where_the_lidar_sits_can_be_said(quick: StageWorld) -> None:
 
 
 def test_the_fixture_of_another_project_is_a_set_too(quick: StageWorld) -> None:
-    outcome = _ingest(quick, shared_data("kitti", "datumaro_kitti", "kitti_3d"))
+    outcome = _ingest(quick, real_input("kitti", "datumaro_kitti", "kitti_3d"))
     (frame,), (sweep,) = _rows(quick, outcome, "frames"), _rows(quick, outcome, "sweeps")
     assert (frame["drive"], frame["width"], frame["height"], sweep["points"]) == ("kitti_3d-training", 10, 10, 18630)
 
 
 def test_images_and_scans_of_a_raw_drive_are_taken_and_its_calibration_is_missing(quick: StageWorld) -> None:
-    outcome = _ingest(quick, shared_data("kitti", "datumaro_kitti", "kitti_raw"))
+    outcome = _ingest(quick, real_input("kitti", "datumaro_kitti", "kitti_raw"))
     frames, sweeps = _rows(quick, outcome, "frames"), _rows(quick, outcome, "sweeps")
     assert [(frame["drive"], frame["sensor"], frame["timestamp_ns"], frame["width"]) for frame in frames] == [
         ("kitti_raw", "image_00", 0, 918), ("kitti_raw", "image_00", 1, 918), ("kitti_raw", "image_00", 2, 912),
@@ -200,7 +199,7 @@ def test_a_pcd_file_that_can_not_be_read_says_why(tmp_path: Path, head: str, bod
 
 
 def test_damaged_files_are_left_out_by_name(quick: StageWorld, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(shared_data("kitti", "training"), tmp_path / "training"))
+    folder = Path(shutil.copytree(real_input("kitti", "training"), tmp_path / "training"))
     for part, name in (("image_2", "000000.png"), ("velodyne", "000001.bin"), ("calib", "000002.txt")):
         path = folder / part / name
         path.write_bytes(path.read_bytes()[:1000])
@@ -219,7 +218,7 @@ def test_damaged_files_are_left_out_by_name(quick: StageWorld, tmp_path: Path) -
 
 
 def test_a_file_outside_the_layout_is_left_out_and_nothing_else_is_there(quick: StageWorld) -> None:
-    outcome = _ingest(quick, shared_data("kitti", "mmdet3d_demo", "000008.png"))
+    outcome = _ingest(quick, real_input("kitti", "mmdet3d_demo", "000008.png"))
     assert _unknowns(outcome, "frames")["KITTI file not ingested"] == (
         "000008.png: is not in a folder of a KITTI object set: expected one of image_0, image_1, image_2, image_3, velodyne, calib, found ''"
     )

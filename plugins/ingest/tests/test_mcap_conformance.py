@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from mcap import records as layout
 from mcap.opcode import Opcode
-from shared_data import shared_data
 
+from tracecore.testing.worlds import real_input
 from tracecore_ingest.mcap_reader import scan_mcap
 from tracecore_ingest.mcap_records import MESSAGE, Raw, RecordFile, chunk_content, inner_records, parse
 
@@ -63,14 +63,14 @@ def _in_their_words(record: layout.McapRecord) -> dict[str, Any]:
 
 def _cases() -> list[Path]:
     try:
-        return sorted(shared_data("mcap_conformance").glob("*/*.mcap"))
+        return sorted(real_input("mcap_conformance").glob("*/*.mcap"))
     except pytest.skip.Exception:
         return []
 
 
 def test_the_conformance_suite_is_there() -> None:
     """At least the quarter of the suite that the project is tested with."""
-    shared_data("mcap_conformance")
+    real_input("mcap_conformance")
     assert len(_cases()) == 104
 
 

@@ -10,10 +10,9 @@ from typing import Any
 
 import pyarrow.compute as pc
 import pytest
-from shared_data import shared_data
 
 from tracecore.errors import UsageError
-from tracecore.testing.worlds import Outcome, StageWorld
+from tracecore.testing.worlds import Outcome, StageWorld, real_input
 from tracecore_ingest.report import SIGNALS_FACET
 from tracecore_schemas.arrow_tables import FRAMES, SIGNALS
 from tracecore_schemas.facets import DRIVE_FACET, FRAMES_FACET
@@ -210,7 +209,7 @@ def test_images_in_json_are_frames_too(quick: StageWorld, drive_file: Any, pictu
 
 
 def test_camvid_gives_three_drive_logs_and_468_frames(quick: StageWorld) -> None:
-    folder = shared_data("camvid")
+    folder = real_input("camvid")
     outcome = _ingest(quick, folder)
     frames = quick.store.open(outcome.outputs["frames"])
     assert frames.count_rows() == 468
@@ -229,7 +228,7 @@ def test_camvid_gives_three_drive_logs_and_468_frames(quick: StageWorld) -> None
 
 
 def test_comma2k19_is_counted_as_expected_and_its_signals_can_be_queried(quick: StageWorld) -> None:
-    folder = shared_data("comma2k19")
+    folder = real_input("comma2k19")
     expected = json.loads((folder / "expected_counts.json").read_text())
     outcome = _ingest(quick, folder)
     said = quick.record.recorder.artifacts("drive_log", "segment40")[0].facets["tracecore_drive"]

@@ -13,10 +13,9 @@ import pytest
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 from ruamel.yaml import YAML
-from shared_data import shared_data
 
 from tracecore.errors import UsageError
-from tracecore.testing.worlds import Outcome, StageWorld
+from tracecore.testing.worlds import Outcome, StageWorld, real_input
 from tracecore_ingest.errors import Damaged
 from tracecore_ingest.scan import scan_drive
 from tracecore_schemas.arrow_tables import POINTS_DTYPE
@@ -146,7 +145,7 @@ def test_a_ros_car_gives_frames_sweeps_calibrations_places_and_signals(
 
 
 def test_real_bags_hold_what_their_metadata_counts(quick: StageWorld) -> None:
-    folder = shared_data("rosbag2")
+    folder = real_input("rosbag2")
     outcome = _ingest(quick, folder)
     signals = _rows(quick, outcome, "signals")
     for name in ("talker", "wbag"):
@@ -166,7 +165,7 @@ def test_real_bags_hold_what_their_metadata_counts(quick: StageWorld) -> None:
 
 
 def test_a_bag_of_several_files_is_one_drive_with_a_log_for_each(quick: StageWorld) -> None:
-    outcome = _ingest(quick, shared_data("rosbag2", "wbag"))
+    outcome = _ingest(quick, real_input("rosbag2", "wbag"))
     first = quick.record.recorder.artifacts("drive_log", "wbag")[0].facets["tracecore_drive"]
     assert first["parts"] == [f"wbag_{number}.mcap" for number in range(5)]
     assert first["messages"] == 6074
@@ -181,7 +180,7 @@ def test_a_bag_of_several_files_is_one_drive_with_a_log_for_each(quick: StageWor
 
 
 def test_a_damaged_or_absent_part_is_named_and_the_other_parts_are_ingested(quick: StageWorld, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(shared_data("rosbag2", "wbag"), tmp_path / "wbag"))
+    folder = Path(shutil.copytree(real_input("rosbag2", "wbag"), tmp_path / "wbag"))
     (folder / "wbag_1.mcap").write_bytes((folder / "wbag_1.mcap").read_bytes()[:-20])
     (folder / "wbag_3.mcap").unlink()
     outcome = _ingest(quick, folder)

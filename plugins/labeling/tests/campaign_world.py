@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from drawn_frames import drive_of, frame_table, label
 
+from tracecore.testing.drawn_frames import drive_of, frame_table, label
 from tracecore_schemas.arrow_tables import LABELS, table_of
 
 CLASSES = ("car", "pedestrian", "sign")

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shared_data import shared_data
 
 from tracecore.errors import UsageError
-from tracecore.testing.worlds import StageWorld, given
+from tracecore.testing.worlds import StageWorld, given, real_input
 
 
 def case(name: str, base: Path) -> None:
-    folder = shared_data().parent / "cases" / "data" / name
+    folder = real_input().parent / "cases" / "data" / name
     if not folder.is_dir():
         pytest.skip(f"shared case is absent: {name}")
     shutil.copytree(folder, base, dirs_exist_ok=True)

@@ -8,10 +8,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from campaign_world import frames_of, tables, truth_rows
-from drawn_frames import drive_of, frame_table, label_table
 
 from tracecore import Workspace
 from tracecore.errors import UsageError
+from tracecore.testing.drawn_frames import drive_of, frame_table, label_table
 from tracecore.testing.worlds import Outcome, StageWorld
 from tracecore_labeling.campaign.clock import SetClock
 from tracecore_labeling.campaign.label import Label

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drawn_frames import EPOCH_NS, HEIGHT, SENSOR, WIDTH, drive_of, frame, frame_table
-from shared_data import shared_data
 
 from tracecore.errors import UsageError
-from tracecore.testing.worlds import Outcome, StageWorld, check_of
+from tracecore.testing.drawn_frames import EPOCH_NS, HEIGHT, SENSOR, WIDTH, drive_of, frame, frame_table
+from tracecore.testing.worlds import Outcome, StageWorld, check_of, real_input
 from tracecore_schemas.arrow_tables import LABELS
 from tracecore_schemas.canonical import digest_file, digest_json
 
@@ -340,7 +339,7 @@ def test_the_same_files_give_the_same_digest(take: Take) -> None:
 
 def test_camvid_is_linked_box_by_box(world: StageWorld, tmp_path: Path) -> None:
     """5,084 boxes on 468 frames of three real drives; the frames' facts are those of the label file, checked against the drives elsewhere."""
-    path = shared_data("camvid", "labels.coco.json")
+    path = real_input("camvid", "labels.coco.json")
     images = json.loads(path.read_bytes())["images"]
     places: dict[str, int] = {}
     rows = []

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from label_rows import rows_of, statement
-from shared_data import shared_data
 
 from tracecore.errors import UsageError
+from tracecore.testing.worlds import real_input
 from tracecore_labeling.exports import FORMATS
 from tracecore_labeling.exports.batch import labeled_frames
 from tracecore_labeling.imports.coco import read_coco
@@ -78,7 +78,7 @@ def test_two_categories_of_one_name_are_one_where_one_of_them_has_no_labels(tmp_
     ],
 )
 def test_other_tools_detection_files_are_read_and_other_sorts_are_refused(file: str, boxes: int, words: str) -> None:
-    path = shared_data("label_formats", "coco", *file.split("/"))
+    path = real_input("label_formats", "coco", *file.split("/"))
     if words:
         with pytest.raises(UsageError, match=re.escape(words)):
             read_coco(path, path.name, DIGEST)

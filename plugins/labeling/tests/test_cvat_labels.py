@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from drawn_frames import HEIGHT, WIDTH, drive_of, frame_table
-from shared_data import shared_data
 
 from tracecore.errors import UsageError
-from tracecore.testing.worlds import StageWorld
+from tracecore.testing.drawn_frames import HEIGHT, WIDTH, drive_of, frame_table
+from tracecore.testing.worlds import StageWorld, real_input
 from tracecore_labeling.imports.cvat import read_cvat
 
 
@@ -21,14 +20,14 @@ BOX = '<box label="car" occluded="1" xtl="10.5" ytl="20" xbr="30" ybr="40"><attr
 
 
 def test_real_exports_are_read_and_what_is_no_box_is_named() -> None:
-    task = shared_data("label_formats", "cvat", "for_images", "export_task", "train.xml")
+    task = real_input("label_formats", "cvat", "for_images", "export_task", "train.xml")
     read = read_cvat(task, task.name, "sha256:" + "0" * 64)
     assert [(image.file_name, image.width, image.height) for image in read.images] == [("img0.jpg", 8, 8), ("img1.jpg", 10, 10)]
     (box,) = read.labels["0"]
     assert (box.category, box.box) == ("label1", (0.0, 2.0, 4.0, 2.0))
     assert box.attributes == {"a1": "true", "a2": "v3", "a3": "0003", "a4": "2.4", "occluded": "true"}
     assert sorted(each.what for each in read.left_out) == ["shapes of points", "shapes of polygon without a label", "shapes of polyline"]
-    project = shared_data("label_formats", "cvat", "for_images", "export_project", "annotations.xml")
+    project = real_input("label_formats", "cvat", "for_images", "export_project", "annotations.xml")
     images = read_cvat(project, project.name, "sha256:" + "0" * 64).images
     assert len({image.id for image in images}) == len(images) == 6
     assert {image.attributes["subset"] for image in images} == {"Test", "Train", "Validation"}

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_frames import EPOCH_NS, HEIGHT, WIDTH, drive_of, frame_table
-from shared_data import shared_data
 
 from tracecore.errors import UsageError
 from tracecore.geometry import cuboid_corners, inside_cuboid, project
-from tracecore.testing.worlds import StageWorld, given
+from tracecore.testing.drawn_frames import EPOCH_NS, HEIGHT, WIDTH, drive_of, frame_table
+from tracecore.testing.worlds import StageWorld, given, real_input
 
 
 class TestOnFoldersThatIngestRead:
@@ -22,7 +21,7 @@ class TestOnFoldersThatIngestRead:
         return ingesting
 
     def test_kitti_boxes_and_cuboids_are_of_the_frames_with_their_numbers(self, world: StageWorld) -> None:
-        folder = shared_data("kitti", "training")
+        folder = real_input("kitti", "training")
         ingested = world.run("ingest", "kitti", {}, asset="drives", paths=[str(folder)])
         outcome = world.run("label", "kitti", {"frames": given(ingested, "frames")}, paths=[str(folder)])
         assert all(check.success for check in outcome.checks), [check.message for check in outcome.checks]
@@ -46,7 +45,7 @@ class TestOnFoldersThatIngestRead:
         assert tuple(pixels.max(axis=0) - (left, top)) == pytest.approx((box["width"], box["height"]), abs=12)
 
     def test_lidar_points_lie_inside_the_labeled_pedestrian(self, world: StageWorld) -> None:
-        folder = shared_data("kitti", "training")
+        folder = real_input("kitti", "training")
         ingested = world.run("ingest", "kitti", {}, asset="drives", paths=[str(folder)])
         outcome = world.run("label", "kitti", {"frames": given(ingested, "frames")}, paths=[str(folder)])
         sweep = next(row for row in world.read(ingested, "sweeps").to_pylist() if row["timestamp_ns"] == 0)
@@ -58,7 +57,7 @@ class TestOnFoldersThatIngestRead:
         assert inside_cuboid(seen, walker["cuboid"], margin=0.05).sum() > 100
 
     def test_51_yolo_files_are_linked_by_the_bytes_of_their_images(self, world: StageWorld) -> None:
-        folder = shared_data("carcamera", "r1")
+        folder = real_input("carcamera", "r1")
         ingested = world.run("ingest", "images", {}, asset="drives", paths=[str(folder)])
         outcome = world.run("label", "yolo", {"frames": given(ingested, "frames")}, paths=[str(folder)])
         assert all(check.success for check in outcome.checks), [check.message for check in outcome.checks]
@@ -82,7 +81,7 @@ class TestOnFoldersThatIngestRead:
         assert car["x"] == pytest.approx((x - width / 2) * car["image_width"])
 
     def test_other_labels_of_the_same_images_are_linked_too(self, world: StageWorld) -> None:
-        first, third = shared_data("carcamera", "r1"), shared_data("carcamera", "r3")
+        first, third = real_input("carcamera", "r1"), real_input("carcamera", "r3")
         ingested = world.run("ingest", "images", {}, asset="drives", paths=[str(first)])
         paths = [str(third / "*" / "labels"), str(third / "data.yaml"), str(first / "*" / "images")]
         outcome = world.run("label", "yolo", {"frames": given(ingested, "frames")}, paths=paths)

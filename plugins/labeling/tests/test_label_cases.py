@@ -10,15 +10,14 @@ from typing import Any
 import pytest
 from folder_world import ImportResult
 from ruamel.yaml import YAML
-from shared_data import shared_data
 
 from tracecore.errors import UsageError
-from tracecore.testing.worlds import StageWorld, given
+from tracecore.testing.worlds import StageWorld, given, real_input
 
 
 def case(world: StageWorld, name: str, program: str = "program.yaml", **params: Any) -> ImportResult:
     """Run the ingest and label assets of a case."""
-    folder: Path = shared_data().parent / "cases" / "data" / name
+    folder: Path = real_input().parent / "cases" / "data" / name
     if not folder.is_dir():
         pytest.skip(f"shared case is absent: {name}")
     shutil.copytree(folder, world.base, dirs_exist_ok=True)

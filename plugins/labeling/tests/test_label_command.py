@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from campaign_world import frames_of, tables
 from click.testing import Result
-from drawn_frames import drive_of, frame_table
 
 from tracecore.errors import UsageError
+from tracecore.testing.drawn_frames import drive_of, frame_table
 from tracecore.testing.worlds import ResolvedInput, StageWorld, run_command
 
 ANN, BEN = "labeler-0a0a0a01", "labeler-0b0b0b02"

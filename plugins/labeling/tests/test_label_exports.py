@@ -11,10 +11,9 @@ import jsonschema
 import pyarrow as pa
 import pytest
 from campaign_world import frames_of, tables
-from drawn_frames import SENSOR, frame_table, label, label_table
-from shared_data import shared_data
 
-from tracecore.testing.worlds import StageWorld
+from tracecore.testing.drawn_frames import SENSOR, frame_table, label, label_table
+from tracecore.testing.worlds import StageWorld, real_input
 from tracecore_labeling.exports import FORMATS
 from tracecore_labeling.exports.batch import ExportResult, labeled_frames
 from tracecore_schemas.arrow_tables import LABELS, table_of
@@ -77,7 +76,7 @@ def test_openlabel_gives_everything_again(world: StageWorld, batch: pa.Table) ->
 
 
 def test_openlabel_is_valid_by_the_standards_own_schema(world: StageWorld, batch: pa.Table) -> None:
-    schema = json.loads(shared_data("openlabel", "schema", "openlabel_json_schema-v1.0.0.json").read_text())
+    schema = json.loads(real_input("openlabel", "schema", "openlabel_json_schema-v1.0.0.json").read_text())
     FORMATS["openlabel"](labeled_frames(batch), world.base / "out")
     files = sorted((world.base / "out").glob("*.json"))
     assert [file.name for file in files] == ["alpha.json", "beta.json"]
@@ -86,8 +85,8 @@ def test_openlabel_is_valid_by_the_standards_own_schema(world: StageWorld, batch
 
 
 def test_a_real_drive_survives_openlabel_and_stays_valid(world: StageWorld) -> None:
-    source = shared_data("openlabel", "kitti", "openlabel100_kitti_tracking_0000.json")
-    schema = json.loads(shared_data("openlabel", "schema", "openlabel_json_schema-v1.0.0.json").read_text())
+    source = real_input("openlabel", "kitti", "openlabel100_kitti_tracking_0000.json")
+    schema = json.loads(real_input("openlabel", "schema", "openlabel_json_schema-v1.0.0.json").read_text())
     first = world.read(world.run("label", "openlabel", {}, paths=[str(source)]), "labels")
     FORMATS["openlabel"](labeled_frames(first), world.base / "again.json")
     jsonschema.Draft7Validator(schema).validate(json.loads((world.base / "again.json").read_text()))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from drawn_frames import drive_of, frame_table
-from plugin_folder import write_distribution
 
 from tracecore.errors import UsageError
+from tracecore.testing.drawn_frames import drive_of, frame_table
 from tracecore.testing.worlds import StageWorld
 
 PLUGIN = '''
@@ -48,7 +47,17 @@ def tracecore_register_stages():
 @pytest.fixture
 def strange(world: StageWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StageWorld:
     """A world whose only plugin brings a label format of its own."""
-    monkeypatch.syspath_prepend(write_distribution(tmp_path / "site", "csvlabels", PLUGIN, requires=("tracecore-labeling",)))
+    site = tmp_path / "site"
+    files = {
+        "csvlabels_plugin.py": PLUGIN,
+        "csvlabels-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: csvlabels\nVersion: 1.0\nRequires-Dist: tracecore-labeling\n",
+        "csvlabels-1.0.dist-info/entry_points.txt": "[tracecore]\ncsvlabels = csvlabels_plugin\n",
+        "csvlabels-1.0.dist-info/RECORD": "csvlabels_plugin.py,,\n",
+    }
+    (site / "csvlabels-1.0.dist-info").mkdir(parents=True)
+    for name, text in files.items():
+        (site / name).write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(site)
     world.allow("labeling", "csvlabels")
     return world
 

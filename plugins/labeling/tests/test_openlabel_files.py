@@ -15,9 +15,9 @@ from damaged_json import damaged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from label_rows import rows_of, statement
-from shared_data import shared_data
 
 from tracecore.errors import UsageError
+from tracecore.testing.worlds import real_input
 from tracecore_labeling.exports import FORMATS
 from tracecore_labeling.exports.batch import labeled_frames
 from tracecore_labeling.imports.label_file import LabelFile
@@ -334,7 +334,7 @@ def test_any_file_is_taken_whole_and_comes_back_the_same_or_is_refused_or_stated
 
 
 def test_what_the_test_draws_as_valid_is_valid_by_the_standard_s_own_schema() -> None:
-    schema = json.loads(shared_data("openlabel", "schema", "openlabel_json_schema-v1.0.0.json").read_text())
+    schema = json.loads(real_input("openlabel", "schema", "openlabel_json_schema-v1.0.0.json").read_text())
 
     @settings(max_examples=30, deadline=None, derandomize=True, database=None)
     @given(documents())

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from shared_data import shared_data
 
 from tracecore.errors import UsageError
 from tracecore.geometry import quaternion_matrix
-from tracecore.testing.worlds import StageWorld
+from tracecore.testing.worlds import StageWorld, real_input
 from tracecore_labeling.imports.openlabel import read_openlabel
 from tracecore_labeling.imports.openlabel_objects import quaternion_of_euler
 
@@ -37,7 +36,7 @@ def plain_count(files: list[Path]) -> dict[str, Any]:
 
 
 def test_15_real_drives_are_read_counted_as_by_hand() -> None:
-    files = sorted(shared_data("openlabel", "kitti").glob("*.json"))
+    files = sorted(real_input("openlabel", "kitti").glob("*.json"))
     counted = plain_count(files)
     read = [read_openlabel(file, file.name, "sha256:" + "0" * 64, {}) for file in files]
     labels = [(file.name, label) for file in read for each in file.labels.values() for label in each]
@@ -52,7 +51,7 @@ def test_15_real_drives_are_read_counted_as_by_hand() -> None:
 
 
 def test_a_real_drive_becomes_a_label_batch(world: StageWorld) -> None:
-    files = [shared_data("openlabel", "kitti", f"openlabel100_kitti_tracking_{number}.json") for number in ("0000", "0012")]
+    files = [real_input("openlabel", "kitti", f"openlabel100_kitti_tracking_{number}.json") for number in ("0000", "0012")]
     counted = plain_count(files)
     outcome = world.run("label", "openlabel", {}, paths=list(map(str, files)))
     assert all(check.success for check in outcome.checks), [check.message for check in outcome.checks]

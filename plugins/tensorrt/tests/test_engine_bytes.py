@@ -11,11 +11,11 @@ import pytest
 
 from tracecore import RunFailed
 from tracecore.engines import rename_inner
-from tracecore_compression.half_precision import to_half
 from tracecore_tensorrt.engine_builder import Builder, Built, build, choose_builder
 from tracecore_tensorrt.engine_runtime import inspect_engine
 
 pytest.importorskip("tensorrt_rtx", reason="no builder of engines for this platform")
+to_half = pytest.importorskip("tracecore_compression.half_precision", reason="the conversion to fp16 is another plugin's").to_half
 
 LOG = logging.getLogger("test")
 

@@ -18,14 +18,12 @@ import numpy as np
 import onnx
 import pyarrow.dataset as ds
 import pytest
-from drawn_frames import drive_of, frame_table
-from handed_on import hand_on_folder
-from kernel_world import World, given
 
 import tracecore as tc
 from tracecore import Workspace
 from tracecore.parity import Answers, run_onnx
-from tracecore.testing.worlds import Outcome, ResolvedInput, load_host
+from tracecore.testing.drawn_frames import drive_of, frame_table
+from tracecore.testing.worlds import ResolvedInput, StageWorld, given, load_host
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_tensorrt import engine_runtime
 from tracecore_tensorrt.engine_builder import Built, choose_builder
@@ -35,26 +33,26 @@ from tracecore_tensorrt.trained_model import load_detector
 pytest.importorskip("tensorrt_rtx", reason="no builder of engines for this platform")
 
 LOG = logging.getLogger("test")
-Supply = Callable[[World, Path], Outcome]
+Supply = Callable[[StageWorld, Path], ResolvedInput]
 
 
-def supply(world: World, folder: Path) -> Outcome:
-    """Record a model directory as if a stage had made it."""
-    return hand_on_folder(world.executor, folder)
+def supply(world: StageWorld, folder: Path) -> ResolvedInput:
+    """Store a model directory."""
+    return world.folder("model", "test.given", folder)
 
 
-def compile_(world: World, model: Outcome, **params: Any) -> Any:
-    outcome = world.run("engine", "compile", "tensorrt", {"model": given(model, "model")}, **params)
+def compile_(world: StageWorld, model: ResolvedInput, **params: Any) -> Any:
+    outcome = world.run("compile", "tensorrt", {"model": model}, asset="engine", **params)
     return outcome.outputs["engine"]
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(Workspace.create(tmp_path / "workspace"), load_host())
+def world(tmp_path: Path) -> StageWorld:
+    return StageWorld(Workspace.create(tmp_path / "workspace"), load_host())
 
 
-def test_a_model_is_exported_compared_and_checked(world: World, torch_model: Path, onnx_model: Path) -> None:
-    outcome = world.run("onnx", "export", "onnx", {"model": given(supply(world, torch_model), "model")})
+def test_a_model_is_exported_compared_and_checked(world: StageWorld, torch_model: Path, onnx_model: Path) -> None:
+    outcome = world.run("export", "onnx", {"model": supply(world, torch_model)}, asset="onnx")
     folder = world.store.open(outcome.outputs["onnx"])
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.onnx"]
     assert (folder / "model.onnx").read_bytes() == (onnx_model / "model.onnx").read_bytes()
@@ -95,20 +93,22 @@ def test_a_model_of_other_code_than_is_installed_says_so(torch_model: Path, tmp_
         (lambda config: config.pop("input"), "lacks what is needed to build and run it"),
     ],
 )
-def test_a_model_that_can_not_be_built_again_is_a_clear_error(world: World, torch_model: Path, tmp_path: Path, change: Any, sentence: str) -> None:
+def test_a_model_that_can_not_be_built_again_is_a_clear_error(
+    world: StageWorld, torch_model: Path, tmp_path: Path, change: Any, sentence: str
+) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(torch_model, broken)
     config = json.loads((broken / "config.json").read_text())
     change(config)
     (broken / "config.json").write_text(json.dumps(config))
     with pytest.raises(tc.UsageError, match=sentence):
-        world.run("onnx", "export", "onnx", {"model": given(supply(world, broken), "model")})
+        world.run("export", "onnx", {"model": supply(world, broken)}, asset="onnx")
 
 
-def test_a_real_engine_is_built_and_said_not_to_be_executed(world: World, onnx_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_real_engine_is_built_and_said_not_to_be_executed(world: StageWorld, onnx_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_runtime, "accelerator", lambda: None)
-    half = world.run("half", "compress", "precision", {"model": given(supply(world, onnx_model), "model")}).outputs["converted"]
-    engine = world.run("engine", "compile", "tensorrt", {"model": ResolvedInput(half, None)}, target="SM89").outputs["engine"]
+    half = world.run("compress", "precision", {"model": supply(world, onnx_model)}, asset="half").outputs["converted"]
+    engine = world.run("compile", "tensorrt", {"model": ResolvedInput(half, None)}, asset="engine", target="SM89").outputs["engine"]
     (path,) = world.store.open(engine).iterdir()
     assert path.read_bytes()[1:4] == b"trt"
     facet: Any = engine.facets["tracecore_engine"]
@@ -129,9 +129,9 @@ def test_a_real_engine_is_built_and_said_not_to_be_executed(world: World, onnx_m
     assert "tracecore_parity" not in engine.facets
 
 
-def test_two_builds_have_one_recipe_and_another_setting_or_network_has_another(world: World, onnx_model: Path) -> None:
+def test_two_builds_have_one_recipe_and_another_setting_or_network_has_another(world: StageWorld, onnx_model: Path) -> None:
     model = supply(world, onnx_model)
-    half = world.run("half", "compress", "precision", {"model": given(model, "model")})
+    half = world.run("compress", "precision", {"model": model}, asset="half")
     recipes = {}
     for name, params in {
         "one": {"target": "SM86"},
@@ -141,8 +141,8 @@ def test_two_builds_have_one_recipe_and_another_setting_or_network_has_another(w
         "both": {"target": ["SM120", "SM86"]},
         "turned": {"target": ["SM86", "SM120"], "samples": 3},
     }.items():
-        supplied = given(half, "converted") if name == "fp16" else given(model, "model")
-        engine = world.run("engine", "compile", "tensorrt", {"model": supplied}, **params).outputs["engine"]
+        supplied = given(half, "converted") if name == "fp16" else model
+        engine = world.run("compile", "tensorrt", {"model": supplied}, asset="engine", **params).outputs["engine"]
         facet: Any = engine.facets["tracecore_engine"]
         recipes[name] = facet["recipe_digest"]
         assert facet["flags"] == (["TF32"] if name == "tf32" else [])
@@ -170,17 +170,17 @@ def test_a_recipe_is_the_digest_of_its_canonical_json() -> None:
         ({"precision": "fp16"}, "precision"),
     ],
 )
-def test_a_target_or_precision_that_can_not_be_is_a_clear_error(world: World, onnx_model: Path, params: dict[str, Any], sentence: str) -> None:
+def test_a_target_or_precision_that_can_not_be_is_a_clear_error(world: StageWorld, onnx_model: Path, params: dict[str, Any], sentence: str) -> None:
     with pytest.raises(tc.UsageError, match=sentence):
         compile_(world, supply(world, onnx_model), **params)
 
 
-def test_a_torch_model_must_be_exported_first(world: World, torch_model: Path) -> None:
+def test_a_torch_model_must_be_exported_first(world: StageWorld, torch_model: Path) -> None:
     with pytest.raises(tc.UsageError, match=r"model\.onnx, which the model lacks; it holds config\.json, model\.safetensors\. Export it"):
         compile_(world, supply(world, torch_model))
 
 
-def test_a_graph_that_the_builder_can_not_read_fails_the_run_with_its_reason(world: World, onnx_model: Path, tmp_path: Path) -> None:
+def test_a_graph_that_the_builder_can_not_read_fails_the_run_with_its_reason(world: StageWorld, onnx_model: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(onnx_model, broken)
     model = onnx.load(str(broken / "model.onnx"))

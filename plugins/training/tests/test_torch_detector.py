@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from kernel_world import World
 from safetensors.torch import load_file
 from training_world import Trainer
 
 import tracecore as tc
 from tracecore import Workspace, module_digest
 from tracecore.images import decode_rgb
-from tracecore.testing.worlds import load_host
+from tracecore.testing.worlds import StageWorld, load_host
 from tracecore_training.architecture import center_detector
 from tracecore_training.training_data import shrink
 
@@ -48,7 +47,7 @@ TorchDetector().run(Context(), TorchDetector.Params(**json.loads(sys.argv[2])))
 
 @pytest.fixture
 def trainer(tmp_path: Path, as_frames: Any, as_labels: Any) -> Trainer:
-    world = World(Workspace.create(tmp_path / "workspace"), load_host())
+    world = StageWorld(Workspace.create(tmp_path / "workspace"), load_host())
     return Trainer(world, as_frames, as_labels, "torch-detector", SMALL)
 
 
@@ -73,8 +72,8 @@ def test_a_model_is_a_directory_of_weights_config_and_curves_without_a_time_of_d
     assert (facet["steps"], facet["batch"], facet["seed"], facet["threads"]) == (4, 4, "7", 1)
     assert facet["parameters"] == sum(parameter.numel() for parameter in detector.parameters())
     assert facet["losses"]["total"] == pytest.approx(curves["series"][0]["values"][-1])
-    assert trainer.world.told[-1][:2] == (4, 4)
-    assert trainer.world.told[-1][2].startswith("loss ")
+    assert trainer.world.progress[-1][:2] == (4, 4)
+    assert trainer.world.progress[-1][2].startswith("loss ")
 
 
 def test_two_processes_in_different_folders_train_the_same_bytes(trainer: Trainer, drawn: Any, tmp_path: Path) -> None:

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from kernel_world import World
 from safetensors.torch import load_file
 from training_world import Trainer
 
 import tracecore as tc
 from tracecore import Workspace
 from tracecore.images import decode_rgb
-from tracecore.testing.worlds import load_host
+from tracecore.testing.worlds import StageWorld, load_host
 from tracecore_training.architecture import MultiTask, multitask
 from tracecore_training.training_data import shrink
 
@@ -28,7 +27,7 @@ OUTPUTS = {"obstacles": ["boxes", "scores", "classes"], "path": ["path"], "light
 
 @pytest.fixture
 def trainer(tmp_path: Path, as_frames: Any, as_labels: Any) -> Trainer:
-    world = World(Workspace.create(tmp_path / "workspace"), load_host())
+    world = StageWorld(Workspace.create(tmp_path / "workspace"), load_host())
     return Trainer(world, as_frames, as_labels, "torch-multitask", SMALL)
 
 
@@ -124,7 +123,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
 ) -> None:
     frames, labels = scenes(6)
     one = trainer.train(trainer.supply(frames, labels), heads=ALL).outputs["model"].digest
-    world = World(Workspace.create(tmp_path / "another"), load_host())
+    world = StageWorld(Workspace.create(tmp_path / "another"), load_host())
     elsewhere = Trainer(world, as_frames, as_labels, "torch-multitask", SMALL)
     supplied = elsewhere.supply(frames, labels)
     assert elsewhere.train(supplied, heads=ALL).outputs["model"].digest == one

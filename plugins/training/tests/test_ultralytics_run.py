@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shared_data import shared_data
 
 import tracecore as tc
 from tracecore import Workspace
-from tracecore.testing.worlds import Outcome, StageWorld, check_of, load_host
+from tracecore.testing.worlds import Outcome, StageWorld, check_of, load_host, real_input
 from tracecore_training.ultralytics_run import read_args, read_classes
 
 HEADER = "epoch, train/box_loss, train/cls_loss, metrics/mAP50(B), lr/pg0"
@@ -95,7 +94,7 @@ def test_a_run_that_lost_its_losses_on_the_way_fails_naming_the_first_epoch(worl
 
 
 def test_the_real_run_whose_losses_are_all_nan_fails_and_says_so(world: StageWorld) -> None:
-    outcome = take(world, shared_data("carcamera", "r3", "runs", "detect", "train"), shared_data("carcamera", "r3", "data.yaml"))
+    outcome = take(world, real_input("carcamera", "r3", "runs", "detect", "train"), real_input("carcamera", "r3", "data.yaml"))
     check = check_of(outcome, "losses_finite")
     assert not check.success
     assert check.message == "Every loss is nan in all 100 epochs, and every metric is 0 in all 100: this training has learned nothing."
@@ -194,7 +193,7 @@ def test_two_runs_at_once_are_refused(world: StageWorld, tmp_path: Path) -> None
 
 
 def test_the_shared_case_of_a_results_file_of_two_runs_is_refused_by_its_line(world: StageWorld) -> None:
-    folder = shared_data().parent / "cases" / "data" / "u_append" / "run"
+    folder = real_input().parent / "cases" / "data" / "u_append" / "run"
     if not folder.is_dir():
         pytest.skip("shared case is absent: u_append")
     with pytest.raises(tc.UsageError, match=r"results\.csv, line 5: epoch 1 comes after epoch 3, so the file holds more than one training"):

@@ -66,9 +66,7 @@ def read_labels(labels: Any, heads: Heads) -> LabelTable:
     """
     wanted = [name for name, head in (("boxes", heads.obstacles), ("paths", heads.path), ("states", heads.light)) if head is not None]
     geometries = [geometry for name in wanted for geometry in _GEOMETRIES[name]]
-    known = [name for name in _COLUMNS if name in labels.schema.names]  # a column that an older table lacks is null
-    table = labels.to_table(columns=known, filter=pc.field("geometry").isin(geometries))
-    last = last_revisions(dict.fromkeys(_COLUMNS) | row for row in table.to_pylist())
+    last = last_revisions(labels.to_table(columns=_COLUMNS, filter=pc.field("geometry").isin(geometries)).to_pylist())
     rows = [row for row in last if row["qa"] != "rejected"]
     unusable = {"rejected_labels": len(last) - len(rows)}
     found = LabelTable((), {}, {}, unusable=unusable)
