@@ -9,13 +9,16 @@ import pyarrow as pa
 
 from tracecore_schemas.arrow_tables import last_revisions
 
-__all__ = ["ATTRIBUTE_COLUMNS", "OF_OBJECTS", "attributes_of_frames", "frame_conditions"]
+__all__ = ["ATTRIBUTE_COLUMNS", "CONDITION_COLUMNS", "OF_OBJECTS", "attributes_of_frames", "frame_conditions"]
 
 OF_OBJECTS = ("distance", "size")
 """Names of the conditions that describe objects; all others describe frames (weather, region, drive, ...)."""
 
 _TAKEN = {*OF_OBJECTS, "confusion", "drive"}
 """Reserved condition names of events; a frame condition with such a name gets the prefix `frame_`."""
+
+CONDITION_COLUMNS = ("region", "time_of_day", "conditions")
+"""Columns of the frame table that hold conditions; the last overrides the others."""
 
 ATTRIBUTE_COLUMNS = ("frame_id", "label_id", "revision", "frame_attributes")
 """Columns of the label table that `attributes_of_frames` needs."""
@@ -33,8 +36,6 @@ def attributes_of_frames(labels: Iterable[Mapping[str, Any]]) -> dict[str, dict[
 def frame_conditions(frames: pa.Table, labels: Iterable[Mapping[str, Any]] = ()) -> dict[str, dict[str, str]]:
     """Return all conditions of each frame by frame ref; frame attributes of labels (`ATTRIBUTE_COLUMNS`) override the drive's metadata."""
     attributes = attributes_of_frames(labels)
-    known = zip(frames["frame_id"].to_pylist(), frames["conditions"].to_pylist(), strict=True)
-    return {
-        id_: {f"frame_{name}" if name in _TAKEN else name: value for name, value in {**dict(own or ()), **attributes.get(id_, {})}.items() if value}
-        for id_, own in known
-    }
+    rows = zip(*(frames[name].to_pylist() for name in ("frame_id", *CONDITION_COLUMNS)), strict=True)
+    known = {id_: {"region": region, "time_of_day": time, **dict(more or ()), **attributes.get(id_, {})} for id_, region, time, more in rows}
+    return {id_: {f"frame_{name}" if name in _TAKEN else name: value for name, value in of.items() if value} for id_, of in known.items()}

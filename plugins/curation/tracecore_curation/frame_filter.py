@@ -15,7 +15,7 @@ from pydantic import BeforeValidator
 import tracecore as tc
 from tracecore.errors import suggestion
 from tracecore_curation.frame_facts import read_facts
-from tracecore_schemas.conditions import ATTRIBUTE_COLUMNS, frame_conditions
+from tracecore_schemas.conditions import ATTRIBUTE_COLUMNS, CONDITION_COLUMNS, frame_conditions
 from tracecore_schemas.facets import FRAMES_FACET
 
 __all__ = ["FilterParams", "FrameFilter", "Names", "condition_names", "filter_expression", "labeled_frames", "read_conditions", "selection"]
@@ -26,7 +26,7 @@ FILTER_FACET = tc.FacetSpec("tracecore_filter", lambda value: f"filtered from {t
 def read_conditions(frames: Any, labels: Any = None) -> dict[str, dict[str, str]]:
     """Return the conditions of each frame by ref, including the frame attributes of a label table, if given."""
     attributes = () if labels is None else labels.to_table(columns=[*ATTRIBUTE_COLUMNS]).to_pylist()
-    return frame_conditions(frames.to_table(columns=["frame_id", "conditions"]), attributes)
+    return frame_conditions(frames.to_table(columns=["frame_id", *CONDITION_COLUMNS]), attributes)
 
 
 def condition_names(conditions: Mapping[str, Mapping[str, str]]) -> list[str]:

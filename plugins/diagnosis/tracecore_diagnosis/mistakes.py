@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from tracecore_schemas.arrow_tables import EVENTS, last_revisions
-from tracecore_schemas.conditions import ATTRIBUTE_COLUMNS, frame_conditions
+from tracecore_schemas.conditions import ATTRIBUTE_COLUMNS, CONDITION_COLUMNS, frame_conditions
 from tracecore_schemas.kinds import LIGHT_STATE
 
 __all__ = [
@@ -84,7 +84,7 @@ def join_events(*tables: ds.Dataset | None) -> pa.Table:
 
 def frames_of(frames: Any, labels: Any = None) -> dict[str, FrameFacts]:
     """Return the facts of all frames of a frame table by ref, in order of ref; frame attributes of `labels`, if given, are conditions too."""
-    table = frames.to_table(columns=[*_FRAME_COLUMNS, "conditions"]).sort_by("frame_id")
+    table = frames.to_table(columns=[*_FRAME_COLUMNS, *CONDITION_COLUMNS]).sort_by("frame_id")
     attributes = [] if labels is None else labels.to_table(columns=[*ATTRIBUTE_COLUMNS]).to_pylist()
     conditions = frame_conditions(table, attributes)
     facts = zip(*(table[name].to_pylist() for name in _FRAME_COLUMNS), strict=True)

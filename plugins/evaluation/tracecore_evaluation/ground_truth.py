@@ -16,7 +16,7 @@ from tracecore_evaluation.detections import NO_DETECTIONS, SIDES, Detections, Fr
 from tracecore_evaluation.model_config import ModelConfig
 from tracecore_evaluation.path_and_light_kpis import lateral
 from tracecore_schemas.arrow_tables import last_revisions
-from tracecore_schemas.conditions import frame_conditions
+from tracecore_schemas.conditions import CONDITION_COLUMNS, frame_conditions
 from tracecore_schemas.kinds import DONT_CARE, LIGHT_STATE
 
 __all__ = ["Labels", "Review", "Row", "distances_of", "read_frames", "read_labels", "read_rows", "review_of", "true_rows"]
@@ -128,7 +128,7 @@ class Labels:
 
 def read_frames(table: Any, labels: Sequence[Row] = ()) -> list[Frame]:
     """Read a frame table in order of drive, sensor and time; conditions come from the drives and the labels."""
-    read = table.to_table(columns=[*_FRAME_COLUMNS, "conditions"]).sort_by(
+    read = table.to_table(columns=[*_FRAME_COLUMNS, *CONDITION_COLUMNS]).sort_by(
         [("drive", "ascending"), ("sensor", "ascending"), ("timestamp_ns", "ascending")]
     )
     conditions = frame_conditions(read, labels)
