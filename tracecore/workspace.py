@@ -132,7 +132,7 @@ class Workspace:
         return {name: config[name] for name in _PLACES} if _PLACES[0] in config else None
 
     def bind(self, *, catalog: str | None = None, store: str | None = None) -> None:
-        """Write the places of catalog and store to `workspace.json`, to detect others later; without credentials, relative inside the workspace."""
+        """Write where catalog and store are to `workspace.json`, to detect wrong ones later; no credentials, relative inside the workspace."""
         places = {"catalog": catalog or self.catalog_url, "store": store or self.store_url or str(self.store)}
         config: dict[str, JSON] = {"format": _FORMAT, "slug": self.slug, "ledger_id": self.ledger_id}
         write_durably(self.root / _CONFIG, written({**config, **{name: self._relative(url) for name, url in places.items()}}))

@@ -42,7 +42,7 @@ class PlannedCheck:
 
     @property
     def details(self) -> dict[str, JSON]:
-        """Parameters and readers, as recorded in the check's details."""
+        """The check's parameters and the names of the assets that read its target, as recorded in its details."""
         return {**({"params": self.params} if self.params else {}), **({"readers": list(self.readers)} if self.readers else {})}
 
 

@@ -17,7 +17,7 @@ __all__ = ["ErasureFilter"]
 
 @dataclass(frozen=True, slots=True)
 class ErasureFilter:
-    """What was withdrawn: a sentence by file digest and by drive name."""
+    """What was withdrawn: the reason, one sentence, by file digest and by drive name."""
 
     files: Mapping[str, str] = field(default_factory=dict)
     drives: Mapping[str, str] = field(default_factory=dict)
@@ -27,12 +27,12 @@ class ErasureFilter:
         return bool(self.files or self.drives)
 
     def sift(self, found: Sequence[SourceFile]) -> tuple[list[SourceFile], list[tuple[SourceFile, str]]]:
-        """Return the files that may be read, and the withdrawn ones with their sentences."""
+        """Return the files that may be read, and (file, reason) of each withdrawn one."""
         kept = [file for file in found if file.digest not in self.files]
         return kept, [(file, self.files[file.digest]) for file in found if file.digest in self.files]
 
     def drop_files(self, folder: Path) -> list[str]:
-        """Delete withdrawn files from a staged folder and return `<path>: <sentence>` of each, sorted."""
+        """Delete withdrawn files from a staged folder and return `<path>: <reason>` of each, sorted."""
         if not self.files:
             return []
         removed: list[str] = []
@@ -47,7 +47,7 @@ class ErasureFilter:
     def drop_rows(self, data: Any, reasons: dict[str, str]) -> Any:
         """Return a table, batch or reader without the rows of withdrawn drives; anything else is returned unchanged.
 
-        The sentence of each drive whose rows were dropped is added to `reasons`; for a reader, as it is read.
+        The reason for each drive whose rows were dropped is added to `reasons`; for a reader, as it is read.
         """
         import pyarrow as pa
 
@@ -60,7 +60,7 @@ class ErasureFilter:
         return self._sifted(data, reasons)
 
     def _sifted(self, rows: Any, reasons: dict[str, str]) -> Any:
-        """Return a table or batch without the rows of withdrawn drives, and add each dropped drive's sentence to `reasons`."""
+        """Return a table or batch without the rows of withdrawn drives, and add the reason for each dropped drive to `reasons`."""
         import pyarrow as pa
         import pyarrow.compute as pc
 

@@ -71,7 +71,7 @@ def described_directory(source: Path) -> tuple[list[tuple[str, int, str]], bytes
 
 
 def manifest_beside(location: str) -> str:
-    """Return the path of a directory's manifest, which is in the same folder."""
+    """Return the path of the manifest of a stored directory: `<location>.manifest.json`, in the same folder as the directory."""
     return f"{location}.manifest.json"
 
 

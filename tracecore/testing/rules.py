@@ -193,7 +193,7 @@ def plugin_doc_problems(plugin: LoadedPlugin, distribution: metadata.Distributio
 
 
 def _description(item: Any) -> str:
-    """Return an object's description; that of a facet whose contract can't be read is left to the facet's own finding."""
+    """Return an object's description, or the error if it can't be read, as for a facet with a broken contract."""
     try:
         return str(item.description)
     except Exception as error:  # noqa: BLE001  # the plugin's own files

@@ -85,7 +85,7 @@ class Comparison:
         return Verdict.DIFFERENT, what + self._missing_words(target), follows
 
     def _identical_words(self, target: RebuildTarget) -> str:
-        """Return the reason of the verdict bit-identical, with a note for labels made again from a campaign of people."""
+        """Return the reason of the verdict bit-identical, with a note if the labels come from a campaign that human labelers closed."""
         people = [read.file for read in self._sealed.runs[target.asset].inputs if (read.file or "").endswith(".campaign.json")]
         if people and target.kind == ArtifactKind.LABEL_BATCH:
             return f"the same bytes, made again from the closed campaign {people[0]}; people's work itself is taken over from the record"

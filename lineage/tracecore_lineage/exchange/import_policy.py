@@ -110,5 +110,5 @@ def _claimed_runs(checked: Checked, plan: ImportPlan) -> dict[str, list[tuple[Le
 
 
 def _may_assert(delegations: Delegations, identity: str, ledger_name: LedgerName) -> bool:
-    """Whether an event may assert facts for a ledger."""
+    """Whether the event with id `identity` is one that may assert facts for the ledger `ledger_name`, by its delegations."""
     return any(each.ledger == ledger_name for each in delegations.get(identity, ()))

@@ -352,7 +352,7 @@ class StageFacet(BaseFacet):
 
     @property
     def url(self) -> str:
-        """The `_schemaURL` among the facet's members, else tracecore's for names with `tracecore_`, else that of OpenLineage's base facet."""
+        """The facet's schema URL: its member `_schemaURL`, else tracecore's if the name begins with `tracecore_`, else OpenLineage's base facet."""
         given = self.members.get("_schemaURL")
         if isinstance(given, str):
             return given

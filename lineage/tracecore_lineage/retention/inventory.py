@@ -126,7 +126,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _inside(logs: list[_Log], name: str, inventory: Inventory) -> list[_Log]:
-    """Return the drive logs whose bytes are files in a stored directory of drive logs of the given name."""
+    """Return those of `logs` whose file is stored in a directory of drive logs called `name`."""
     stored = [each for each in inventory.all if each.artifact.kind == ArtifactKind.DRIVE_LOG]
     folders = [each for each in stored if each.artifact.name == name and each.artifact.media is Media.DIRECTORY]
     inside = {part.digest for each in folders for part in each.parts}

@@ -308,7 +308,7 @@ def _of(reader: Reader, names: set[str]) -> Iterator[Link]:
 
 
 def _names(relation: Relation, refs: Iterable[str]) -> set[str]:
-    """Return the names that static edges of these versions may use: all current and former names of external datasets, refs of artifacts."""
+    """Return all names by which static edges may refer to these versions: current and former names of external datasets, refs of artifacts."""
     listed = list(refs)
     relation.datasets.load(ref for ref in listed if is_external(ref))
     return {name for ref in listed for name in (relation.datasets.near(ref) if is_external(ref) else [ref])}

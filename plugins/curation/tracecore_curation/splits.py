@@ -65,7 +65,7 @@ def split_by_attribute(frames: Any, labels: Any, ids: Sequence[str], by: str, ho
 
 
 def _sides(counts: Mapping[str, int], holdout: Sequence[str]) -> dict[str, str]:
-    """Return the side (`train`, `validation`, `test`) by attribute value; values on no side are absent."""
+    """Return the split (`train`, `validation`, `test`) by attribute value, from the value's wording and `holdout` (test); others are absent."""
     words = {value: value.strip().lower() for value in counts}
     if holdout:
         side = {value: "validation" if word in _WORDS["validation"] else "train" for value, word in words.items() if word not in _WORDS["test"]}

@@ -124,7 +124,7 @@ def _mistake(number: int, row: Mapping[str, Any], frame: FrameFacts | None, of_f
 
 
 def _clarity(row: Mapping[str, Any]) -> float:
-    """Return the error or score, else the area without overlap: a confident false box, a large path error or a large missed object is obvious."""
+    """Return how obvious a mistake is: its path error (m), else the score of a false box, else the missed area (px^2)."""
     if row["error"] is not None:
         return float(row["error"])
     if row["score"] is not None:

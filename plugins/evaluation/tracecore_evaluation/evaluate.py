@@ -173,7 +173,7 @@ def frame_measure(frames: Sequence[Frame], labels: Labels, answers: Predictions,
 
 
 def _class(frames: Sequence[Frame], labels: Labels, answers: Predictions, units: Units, class_: int, iou: float) -> _Class:
-    """Match the detections of one class index on every frame; `iou` is the least overlap of a hit."""
+    """Return the matches of the detections of one class, given by its index, on every frame; `iou` is the least overlap of a hit."""
     scores: list[NDArray[np.float64]] = []
     hits: list[NDArray[np.bool_]] = []
     numbers: list[NDArray[np.int64]] = []

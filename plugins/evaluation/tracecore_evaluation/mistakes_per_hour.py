@@ -282,7 +282,7 @@ class MistakesPerHour(tc.Stage):
             context.unknown(what, why, port=self.report)
 
     def _operating(self, context: tc.Context, config: ModelConfig, rules: Rules, otherwise: float) -> OperatingScores:
-        """Choose the operating scores on the selection frames; return the parameter's score for every class if none are wired."""
+        """Return the operating score by class, chosen on the selection frames; `otherwise` for every class if no selection is wired."""
         detections, frames, labels = (context.read(port) for port in (self.selection_detections, self.selection_frames, self.selection_labels))
         if detections is None and frames is None and labels is None:
             return OperatingScores(dict.fromkeys(config.classes, otherwise))

@@ -64,8 +64,8 @@ def _near(x: float, y: float) -> bool:
 def cast_rays(blocks: Sequence[Block], rng: np.random.Generator) -> npt.NDArray[np.void]:
     """Return the echoes of one LiDAR turn: points of dtype `POINTS_DTYPE` in the LiDAR's frame, m, ring by ring.
 
-    Blocks are upright, so a direction enters and leaves a block at two horizontal distances, whatever the ray's elevation; the ray hits it if it is
-    between bottom and top in between, or where it reaches the top or bottom face. The road is at height 0. `rng` adds noise and loses echoes.
+    Blocks are upright, so a direction enters and leaves a block at two horizontal distances, whatever the ray's elevation; the ray hits it if its
+    height at one of them is between bottom and top, or if it crosses the top or bottom. The road is at height 0. `rng` adds noise and loses echoes.
     """
     azimuth = np.deg2rad(np.arange(AZIMUTHS, dtype=np.float64) * (360 / AZIMUTHS))
     slope = np.tan(np.deg2rad(np.linspace(_LOWEST, _HIGHEST, RINGS)))[:, None]

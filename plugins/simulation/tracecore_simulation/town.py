@@ -75,7 +75,7 @@ class Road:
 
 @lru_cache(maxsize=16)
 def _points(road: Road) -> list[RoadPoint]:
-    """Integrate the heading with Simpson's rule over each meter."""
+    """Return the road's center line, one point per meter, by integrating its heading with Simpson's rule."""
     found: list[RoadPoint] = []
     x = z = 0.0
     count = _BEFORE + int(road.length) + 2

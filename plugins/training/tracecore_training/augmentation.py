@@ -66,7 +66,7 @@ def change_images(images: NDArray[np.uint8], changes: Changes, how: Augment) -> 
 
 
 def _resample(batch: Tensor, changes: Changes, chosen: Tensor) -> Tensor:
-    """Return images zoomed, shifted and mirrored by `changes`; `chosen` is the mask of the batch's images that `batch` has."""
+    """Return images zoomed, shifted and mirrored by `changes`; `chosen` masks the entries of `changes` that belong to `batch`."""
     affine = torch.zeros(len(batch), 2, 3)
     affine[:, 0, 0], affine[:, 0, 2] = torch.where(changes.mirrored, -1.0, 1.0)[chosen] / changes.scale[chosen], changes.shift[chosen, 0]
     affine[:, 1, 1], affine[:, 1, 2] = 1 / changes.scale[chosen], changes.shift[chosen, 1]
@@ -100,7 +100,7 @@ def _relight(batch: Tensor, chance: Tensor, jitter: float) -> Tensor:
 def _move_boxes(
     boxes: NDArray[np.float32], indices: NDArray[np.int64], mirrored: bool, scale: float, shift: NDArray[np.float32], height: int, width: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return one image's boxes and classes after its augmentation: sampling coordinate g (-1 to 1) shows source coordinate ±g / scale + shift."""
+    """Return one image's boxes [B, 4] in px and classes after augmentation, where sampling coordinate g (-1 to 1) shows source ±g / scale + shift."""
     if not len(boxes):
         return boxes, indices
     sign = -1.0 if mirrored else 1.0

@@ -120,7 +120,7 @@ class _Reader:
             self.left_out.append(LeftOut("objects with neither a box nor a cuboid", image.id))
 
     def frame(self, number: int, text: str) -> LabeledImage:
-        """Return the image of a tracking sequence's frame, whose number line `number` begins with as `text`. Raises UsageError if it is not valid."""
+        """Return the image of the frame whose number, `text`, begins line `number` of a tracking file. Raises UsageError if it is not valid."""
         frame = self.whole(number, text)
         if frame < 0:
             raise line_error(self.name, number, f"is of frame {frame}")

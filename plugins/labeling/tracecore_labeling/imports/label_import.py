@@ -117,7 +117,7 @@ def number_images(file: LabelFile) -> Linked:
 
 
 def _part(linked: Linked, file: LabelFile) -> Linked:
-    """Return the links of one file's images out of those of several files."""
+    """Return the part of `linked` (links of several files' images to frames) that concerns the images of `file`."""
     mine = {image.id: linked.frames[image.id] for image in file.images if image.id in linked.frames}
     lost = tuple(image.file_name for image in file.images if image.id not in linked.frames)
     return Linked(mine, lost, 0, len(file.images))
@@ -207,7 +207,7 @@ def _unknowns(batches: Sequence[LinkedFile], rows: Sequence[Row], *, recorded: b
 
 
 def _names(files: Sequence[LabelFile]) -> str:
-    """Return the names of up to three files, or the number of more."""
+    """Return the names of the files joined by commas, or their number only if there are more than `_NAMED`."""
     return ", ".join(file.name for file in files) if len(files) <= _NAMED else f"the set of {len(files)} label files"
 
 

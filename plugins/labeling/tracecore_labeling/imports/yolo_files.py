@@ -286,6 +286,6 @@ def _ends_alike(one: Parts, other: Parts) -> bool:
 
 
 def _holds(folders: Parts, inside: Parts) -> bool:
-    """Whether folders contain the path `inside`, or end in at least the last two folders of an absolute one, as notebooks write it."""
+    """Whether `folders` contain the consecutive parts `inside`, or start with at least three parts that end an absolute path `inside`."""
     whole = any(folders[start : start + len(inside)] == inside for start in range(len(folders) - len(inside) + 1))
     return whole or any(_ends_alike(folders[:end], inside) for end in range(3, min(len(folders) + 1, len(inside))))
