@@ -15,7 +15,7 @@ from trials import Trial, Try
 from tracecore.errors import TracecoreError
 from tracecore_lineage import Record
 
-__all__ = ["Flips", "judge", "verdict_of"]
+__all__ = ["Flips", "judge", "try_flip", "verdict_of"]
 
 _CLEAN_EVERY = 500
 
@@ -53,7 +53,7 @@ class Flips:
             else:
                 chosen = [classes[place].choose(Random(number))]
                 name = classes[place].name.partition(".")[0]
-            broken = [why for flip in chosen if (why := _try(made, flip, pinned=bool(number % 2)))]
+            broken = [why for flip in chosen if (why := try_flip(made, flip, pinned=bool(number % 2)))]
             if number % _CLEAN_EVERY == 0 and (left := verdict_of(made, pinned=True)):
                 broken.append(f"the workspace is not clean after the flips were undone: {left}")
             return Trial(number, tuple(broken), {"bits": len(chosen), f"of {name}": len(chosen)})
@@ -63,7 +63,8 @@ class Flips:
         yield attempt
 
 
-def _try(made: SmallRecord, flip: Flip, *, pinned: bool) -> str | None:
+def try_flip(made: SmallRecord, flip: Flip, *, pinned: bool) -> str | None:
+    """Return what is wrong with the verdict on a record with one bit flipped; None if it names what was flipped."""
     with flip.flipped():
         try:
             found = verdict_of(made, pinned=pinned)

@@ -94,6 +94,7 @@ def test_a_wrong_value_is_refused_by_every_command_in_one_sentence(monkeypatch: 
 
 
 def test_a_variable_that_is_set_and_empty_is_unset_but_for_the_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(PREFIX + "SHARED_DATA", raising=False)  # of the tests
     for name in Settings.model_fields:
         monkeypatch.setenv(PREFIX + name.upper(), "")
     assert Settings.read() == Settings.model_construct(plugins=())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -58,7 +57,7 @@ def load_host(*plugins: str) -> PluginHost:
 
 def real_input(*parts: str) -> Path:
     """Return a file or folder of recorded data below the folder TRACECORE_SHARED_DATA; skips the test, naming it, if it is absent."""
-    path = Path(os.environ.get("TRACECORE_SHARED_DATA") or "shared/data", *parts)
+    path = Path(Settings.read().others.get("SHARED_DATA") or "shared/data", *parts)
     if not path.exists():
         import pytest
 
