@@ -303,7 +303,7 @@ class _BucketTables:
         """Do nothing; `discard` removes the data, since a commit whose response was lost may still succeed and name it."""
 
     def commit(self, path: str, data: bytes) -> bool:
-        """Put the commit if absent; False also if an error was raised but a commit of this name exists."""
+        """Write the commit unless one of this name exists; return whether it was written, False also if an error hid whose commit is there."""
         try:
             return self.place.create(path, data)
         except (UsageError, OSError):

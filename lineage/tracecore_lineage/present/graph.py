@@ -33,7 +33,7 @@ class Versions:
         return _by(edge["ref"], run) if run is not None and run in self._several.get(edge["ref"], ()) else edge["ref"]
 
     def each(self, ref: str) -> dict[str, str]:
-        """Return runs by node key for a version that several runs made; empty for others."""
+        """Return, for a version that several runs made, the maker run by node key; empty for any other version."""
         return {_by(ref, run): run for run in self._several.get(ref, ())}
 
     def nodes(self) -> dict[str, Node]:
@@ -104,7 +104,7 @@ class TraceGraph:
         return frozenset(found)
 
     def roots(self) -> list[str]:
-        """Return keys of the nodes to start drawing with: the root, or without a root node those behind no other."""
+        """Return the keys of the nodes to start drawing with: the root, or without a root node those that no other node leads to."""
         root = self.trace["root"]
         if root in self.nodes and self.trace["direction"] == "backward":
             return [root]
@@ -113,7 +113,7 @@ class TraceGraph:
         return [*([root] if root in self.nodes else []), *(ref for ref in self.nodes if ref not in reached and ref != root)]
 
     def reduced(self) -> dict[str, list[str]]:
-        """Return `behind` without nodes also reached through another neighbor: a build holds its dataset, but depends on it through the model."""
+        """Return the neighbors `behind` each node, without those reached through another one: a build leads to its dataset through the model."""
         measured = self.measurements()
         shared = {ref for others in self.behind.values() if len(others) > 1 for ref in others}
         places = {ref: 1 << place for place, ref in enumerate(ref for ref in self.nodes if ref in shared)}
@@ -128,7 +128,7 @@ class TraceGraph:
         return left
 
     def _deepest_first(self) -> list[str]:
-        """Return the node keys in an order in which everything behind a node precedes it; iterative, since a trace may be deep."""
+        """Return the node keys, each after all nodes that it leads to in the trace's direction; iterative, since a trace may be deep."""
         done: dict[str, None] = {}
         entered: set[str] = set()
         for start in self.nodes:

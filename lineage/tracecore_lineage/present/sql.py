@@ -196,7 +196,7 @@ def _one_reading_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> N
 
 
 def _may_mean(sql: str, table: QueryTable) -> bool:
-    """Whether a query may name a table. DuckDB's own list would need registered tables; opening one too many is cheap."""
+    """Whether the text of a query may name a table; opening one too many is cheap, and DuckDB's own list would need registered tables."""
     text = sql.lower()
     return any(name.lower() in text for name in table.names) or _LISTING.search(sql) is not None
 

@@ -148,7 +148,7 @@ class _Drawing:
         self.gaps = {gap["at"] for gap in graph.trace["gaps"]}
 
     def node(self, tree: Tree, root: str) -> None:
-        """Draw a node and everything behind it; iterative, since a trace may be deep."""
+        """Draw a node and all nodes that it leads to in the trace's direction; iterative, since a trace may be deep."""
         stack: list[tuple[Tree, str]] = [(tree, root)]
         while stack:
             parent, ref = stack.pop()
@@ -159,7 +159,7 @@ class _Drawing:
                 stack.extend(reversed(self._open(branch, ref)))
 
     def children(self, tree: Tree, ref: str, *, top: bool = False) -> None:
-        """Draw what is behind a node; programs, which are behind everything, only with `top`."""
+        """Draw the nodes that a node leads to in the trace's direction; programs, inputs of every run, only with `top`."""
         self.drawn.add(ref)
         for branch, child in self._open(tree, ref, programs=top):
             self.node(branch, child)

@@ -208,7 +208,7 @@ def kpis(
     """Return the KPIs of detections, compared with true boxes, both by frame ref: over all frames, by slice of frames, and by size and distance.
 
     `score` is the least score of a detection, `iou` the least overlap of a hit, in precision and recall; AP has its own. Each frame
-    names its slices itself.
+    states the slices that it belongs to.
     """
     sizes = tuple(SIZES) if slicing.sizes else ()
     found = Kpis(matches={frame.id: match(seen[frame.id].above(score), truth[frame.id], iou) for frame in frames})

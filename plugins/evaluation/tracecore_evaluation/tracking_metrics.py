@@ -115,7 +115,7 @@ def _pairs(moment: TrackedFrame, allowed: NDArray[np.bool_], last: Mapping[str, 
 
 
 def _best(explained: Mapping[tuple[str, int], list[int]]) -> Iterator[list[int]]:
-    """Yield the frame indices that each pair of the best one-to-one pairing of objects with tracks explains.
+    """Yield, for each pair in the best one-to-one pairing of objects with tracks, the indices of the frames in which the two match.
 
     Each connected component is solved separately: the full matrix of a long drive would not fit into memory.
     """
