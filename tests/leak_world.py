@@ -13,10 +13,11 @@ from fresh_record import fresh_record
 
 from tracecore.plugins.host import PluginHost
 from tracecore.store.local import LocalStore
-from tracecore.testing.drawn_frames import drive_of, frame_table
+from tracecore.testing.drawn_frames import drive_of
 from tracecore.workspace import Workspace
 from tracecore_assets.load.program import GateSpec, Release
 from tracecore_assets.release.gates import evaluate_gates, evidence_of
+from tracecore_schemas.arrow_tables import FRAMES, table_of
 from tracecore_schemas.build import GateOutcome
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_schemas.kinds import Media, StageKind, Use, default_use
@@ -67,7 +68,7 @@ class LeakWorld:
     def table(self, name: str, rows: Sequence[dict[str, Any]] | pa.Table, kind: str = "dataset", **facets: Any) -> Artifact:
         """Put a table into the store: of frames, or any other."""
         run = self.record.recorder.new_run_id()
-        table = rows if isinstance(rows, pa.Table) else frame_table(rows)
+        table = rows if isinstance(rows, pa.Table) else table_of(FRAMES, rows)
         stored = self.store.put_table(
             self.store.stage_table(table, run_id=run, port="given"),
             kind=kind,

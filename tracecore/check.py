@@ -26,7 +26,7 @@ class Described:
 
 
 class CheckContext(Protocol):
-    """What a check may read.
+    """Access of a check to the outputs that it may read.
 
     Attributes:
         target: the output that the check is recorded for; the first one if it covers several.

@@ -42,7 +42,8 @@ def quaternion_matrix(quaternion: ArrayLike) -> Floats:
 def cuboid_corners(cuboid: Sequence[float]) -> Floats:
     """Return the corners (8, 3) of a cuboid in the frame of its center: bottom front left, front right, rear right, rear left, then the top four."""
     values = np.asarray(cuboid, dtype=np.float64)
-    return np.asarray((_UNIT * values[7:10]) @ quaternion_matrix(values[3:7]).T + values[:3])
+    corners: Floats = (_UNIT * values[7:10]) @ quaternion_matrix(values[3:7]).T + values[:3]
+    return corners
 
 
 def inside_cuboid(points: ArrayLike, cuboid: Sequence[float], *, margin: float = 0.0) -> NDArray[np.bool_]:
@@ -55,7 +56,8 @@ def inside_cuboid(points: ArrayLike, cuboid: Sequence[float], *, margin: float =
 def transform(points: ArrayLike, matrix: ArrayLike) -> Floats:
     """Return points (N, 3) transformed by a 4x4 matrix, row-major if flat."""
     full = np.asarray(matrix, dtype=np.float64).reshape(4, 4)
-    return np.asarray(np.asarray(points, dtype=np.float64)[:, :3] @ full[:3, :3].T + full[:3, 3])
+    moved: Floats = np.asarray(points, dtype=np.float64)[:, :3] @ full[:3, :3].T + full[:3, 3]
+    return moved
 
 
 def project(points: ArrayLike, projection: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:

@@ -208,7 +208,8 @@ def sample_images(count: int, *, height: int, width: int, seed: int) -> NDArray[
         coarse = chance.random((count, 3, -(-height // cells), -(-width // cells)), dtype=np.float32)
         images += np.kron(coarse, np.ones((1, 1, cells, cells), np.float32))[:, :, :height, :width]
     low, high = images.min(axis=(1, 2, 3), keepdims=True), images.max(axis=(1, 2, 3), keepdims=True)
-    return np.asarray((images - low) / (high - low))
+    stretched: NDArray[np.float32] = (images - low) / (high - low)
+    return stretched
 
 
 def run_onnx(model: bytes, images: NDArray[np.float32], *, threads: int) -> Answers:

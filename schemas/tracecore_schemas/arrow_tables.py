@@ -72,6 +72,7 @@ class TableType:
         name: in snake_case; types are compared by name.
         description: one sentence; recorded with each table, so that it stays known without the plugin.
         columns: in order, without those inherited from `extends`.
+        kind: kind of the artifacts that contain such a table.
         version: raised with each change of the columns.
         extends: base type, whose columns come first; this type is accepted wherever the base type is expected.
         sample: returns an example table for the conformance suite.

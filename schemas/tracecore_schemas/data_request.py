@@ -38,7 +38,7 @@ class Want(BaseModel):
 
 
 class DataRequest(BaseModel):
-    """What is wanted, most needed first."""
+    """A request for data: its wants, the most needed first."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

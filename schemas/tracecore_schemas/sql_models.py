@@ -162,7 +162,7 @@ class FacetRow(SQLModel, table=True):
 
 
 class ClaimRow(SQLModel, table=True):
-    """What one event says of a version or name that its producer has no say over: no version, rename, drop or description follows from it."""
+    """A statement of one event about a version or name that its producer has no authority over; it changes no version, name or description."""
 
     __tablename__ = "catalog_claim"
 

@@ -20,10 +20,10 @@ from PIL import Image
 from stored_world import StoredWorld, kept
 
 from tracecore.images import color_of
-from tracecore.testing.drawn_frames import EPOCH_NS, SENSOR, detection, detection_table, drive_of, event, event_table, frame_table, label, label_table
+from tracecore.testing.drawn_frames import EPOCH_NS, SENSOR, detection, drive_of, event, label
 from tracecore.testing.worlds import origin
 from tracecore_lineage.commands.show import look_command
-from tracecore_schemas.arrow_tables import CALIBRATIONS, SIGNALS, SWEEPS, table_of
+from tracecore_schemas.arrow_tables import CALIBRATIONS, DETECTIONS, EVENTS, FRAMES, LABELS, SIGNALS, SWEEPS, table_of
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import RunInput
 
@@ -66,7 +66,7 @@ def labels(rows: list[dict[str, Any]], category: str = "car") -> pa.Table:
         found.append(label(row, 1, category, None, geometry="cuboid", cuboid=CUBOID, cuboid_frame="vehicle"))
         found.append(label(row, 2, None, None, geometry="path", path=[5.0, 0.0, 10.0, 0.0, 20.0, 1.0]))
         found.append(label(row, 3, "light_state", None, geometry="tag", value="red"))
-    return label_table(found)
+    return table_of(LABELS, found)
 
 
 class LookedAt(StoredWorld):
@@ -80,10 +80,10 @@ class LookedAt(StoredWorld):
         child = self.start("drives.drive_log", StageKind.INGEST)
         self.record.recorder.complete(child, [], {"drive_log": drive})
         signals = pa.table([pa.array([], field.type) for field in SIGNALS.schema], schema=SIGNALS.schema)
-        tables = {"frames": frame_table(ROWS), "sweeps": sweeps(), "calibrations": calibrations(), "signals": signals}
+        tables = {"frames": table_of(FRAMES, ROWS), "sweeps": sweeps(), "calibrations": calibrations(), "signals": signals}
         outputs = {port: self.put("dataset", f"demo.drives.{port}", table) for port, table in tables.items()}
         self.run("drives", StageKind.INGEST, outputs=outputs, more_inputs=[RunInput("drive_log", drive, child.id)])
-        sides = {"train": frame_table(ROWS[:6]), "validation": frame_table(ROWS[6:])}
+        sides = {"train": table_of(FRAMES, ROWS[:6]), "validation": table_of(FRAMES, ROWS[6:])}
         split = {port: self.put("dataset", f"demo.training_set.{port}", table) for port, table in sides.items()}
         self.run("training_set", StageKind.CURATE, [("frames", "drives.frames")], split)
         self.run("labels", StageKind.LABEL, [("frames", "drives.frames")], {"labels": self.put("label_batch", "demo.labels", labels(ROWS))})
@@ -92,14 +92,14 @@ class LookedAt(StoredWorld):
         wrong = [event(row, "false_positive", "car", (50, 30, 20, 12), score=0.9) for row in ROWS[6:9]]
         judged = {
             "report": kept("kpi_report", "demo.kpis.report", self.folder(**{"ap50.png": ROWS[0]["image"], "report.json": b"{}"})),
-            "events": self.put("event_set", "demo.kpis.events", event_table(wrong)),
-            "detections": self.put("dataset", "demo.kpis.detections", detection_table(found)),
+            "events": self.put("event_set", "demo.kpis.events", table_of(EVENTS, wrong)),
+            "detections": self.put("dataset", "demo.kpis.detections", table_of(DETECTIONS, found)),
         }
         self.run("kpis", StageKind.EVALUATE, [("frames", "training_set.validation"), ("labels", "labels")], judged)
         logs = kept("drive_log", "demo.world.drives", self.folder(**{"north.mcap": b"an MCAP file"}))
         truth = self.put("label_batch", "demo.world.truth", labels(ROWS[:6], "sign"))
         self.run("world", StageKind.SIMULATE, outputs={"drives": logs, "truth": truth})
-        taken = self.put("dataset", "demo.taken", frame_table(ROWS[:6]))
+        taken = self.put("dataset", "demo.taken", table_of(FRAMES, ROWS[:6]))
         self.run("taken", StageKind.INGEST, [("logs", "world.drives")], {"frames": taken})
         model = kept("model", "demo.model", self.folder(**{"config.json": b"{}"}))
         self.run("model", StageKind.TRAIN, [("frames", "training_set.train"), ("labels", "labels")], {"model": model})

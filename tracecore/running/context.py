@@ -155,7 +155,7 @@ class RunContext:
         self._build.quarantine(file, tellable(str(reason)))
 
     def write(self, port: Output, value: Any) -> None:
-        """Write an output table to staging, without the rows of withdrawn drives, each of which becomes an unknown."""
+        """Write an output table to staging without the rows of withdrawn drives; each such drive is recorded as an unknown of the output."""
         name = self._own(port, Output).name
         if name in self.folders:
             raise TypeError(f"the stage wrote the output '{name}' both as a table and as files")

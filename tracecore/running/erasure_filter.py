@@ -17,7 +17,7 @@ __all__ = ["ErasureFilter"]
 
 @dataclass(frozen=True, slots=True)
 class ErasureFilter:
-    """What was withdrawn: the reason, one sentence, by file digest and by drive name."""
+    """Reasons for withdrawals, one sentence each, by the digest of a withdrawn file and by the name of a withdrawn drive."""
 
     files: Mapping[str, str] = field(default_factory=dict)
     drives: Mapping[str, str] = field(default_factory=dict)

@@ -106,7 +106,7 @@ def _expand(text: str, port: Files, base: Path) -> Iterator[tuple[Path, Path | N
         start = Path(pattern.anchor) if pattern.is_absolute() else base
         below = pattern.relative_to(pattern.anchor) if pattern.is_absolute() else pattern
         fixed = list(itertools.takewhile(_GLOB.isdisjoint, below.parts))
-        # What a glob finds is called as its folder would have called it.
+        # A file found by a glob gets the name that it would have if its folder were listed.
         folder = start.joinpath(*fixed)
         matched = sorted(start.glob(str(below)))
         files: list[tuple[Path, Path | None, bool]] = [(each, folder, True) for each in matched if each.is_file()]

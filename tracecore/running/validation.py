@@ -68,10 +68,10 @@ def effective_params(stage: RegisteredStage, params: BaseModel, asset: str) -> d
 
 
 def finish_facets(host: PluginHost, stage: RegisteredStage, subject: str, facets: Mapping[str, JSON]) -> dict[str, JSON]:
-    """Return an artifact's facets, ready to record; raises RunFailed if one violates its schema.
+    """Return an artifact's facets with the registered traits of its KPIs added; raises RunFailed if one violates its schema.
 
     Args:
-        stage: the stage that wrote them; objects of its own plugin take precedence.
+        stage: the stage that wrote them; facet and KPI specs that its own plugin registers take precedence.
         subject: the artifact in words (`its output 'frames'`), for errors.
     """
     finished = dict(facets)

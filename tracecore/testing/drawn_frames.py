@@ -1,17 +1,15 @@
-"""Rows of the frame, label, event and detection tables, drawn for tests: pictures that differ, each with one bright box."""
+"""Rows of the frame, label, event and detection tables for tests, as `table_of` takes them: pictures that differ, each with one bright box."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from tracecore_schemas.arrow_tables import DETECTIONS, EVENTS, FRAMES, LABELS, table_of
 from tracecore_schemas.refs import frame_ref
 
 __all__ = [
@@ -22,15 +20,11 @@ __all__ = [
     "WIDTH",
     "Row",
     "detection",
-    "detection_table",
     "dhash",
     "drive_of",
     "event",
-    "event_table",
     "frame",
-    "frame_table",
     "label",
-    "label_table",
     "picture",
 ]
 
@@ -127,13 +121,3 @@ def detection(of: Mapping[str, Any], number: int, category: str, box: tuple[floa
     x, y, width, height = map(float, box)
     kind = {"number": number, "geometry": "box2d", "category": category, "score": score}
     return {**{name: of[name] for name in _FRAME}, **kind, "x": x, "y": y, "width": width, "height": height}
-
-
-frame_table = partial(table_of, FRAMES)
-"""Return rows as a frame table."""
-label_table = partial(table_of, LABELS)
-"""Return rows as a label table."""
-event_table = partial(table_of, EVENTS)
-"""Return rows as an event table."""
-detection_table = partial(table_of, DETECTIONS)
-"""Return rows as a detection table."""

@@ -94,7 +94,10 @@ class StageWorld:
 
     def _use(self, host: PluginHost) -> None:
         self.host = host
-        self.executor = Executor(self.workspace, self.store, self.record.recorder, host, lambda *step: self.progress.append(step))
+        self.executor = Executor(self.workspace, self.store, self.record.recorder, host, self._add_progress)
+
+    def _add_progress(self, done: int, total: int, note: str = "") -> None:
+        self.progress.append((done, total, note))
 
     def table(self, kind: str, name: str, value: pa.Table | Path, **facets: Any) -> ResolvedInput:
         """Store a table, or a copy of a folder or file, with its facets as a stage's input."""
@@ -265,7 +268,7 @@ class RecordWorld:
         self.run("drives", StageKind.INGEST, outputs={"frames": frames, "signals": signals}, more_inputs=logs, facets=quarantined)
 
     def curate(self, content: str = "split") -> None:
-        """Record a split of the frames, with a check `no_leak` that has an unknown."""
+        """Record a split of the frames, distinguished by `content`, and two checks: `no_leak`, which states one fact as unknown, and `not_empty`."""
         train, validation = (artifact("dataset", f"demo.training_set.{port}", f"{port} {content}") for port in ("train", "validation"))
         self.run("training_set", StageKind.CURATE, [("frames", "drives.frames")], {"train": train, "validation": validation})
         self.check("training_set.train", "no_leak", severity=Severity.WARN, unknowns=[Unknown("time and place", "the clocks are synthetic")])

@@ -55,7 +55,7 @@ Delegations = Mapping[str, Sequence["Delegation"]]
 
 @dataclass(frozen=True, slots=True)
 class Delegation:
-    """What one import allows an event to assert: facts about the workspace of `ledger`, if it is from that ledger.
+    """Authority that one import gives an event: it may assert facts about the workspace of `ledger`, if it is from that ledger.
 
     Attributes:
         folder: folder of that workspace's stored bytes in this store, ending with a slash.

@@ -23,7 +23,7 @@ __all__ = ["Scene", "find_scene"]
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What to draw: `views`, or existing picture files; `labels` and `detections` are the refs of the drawn tables."""
+    """Content to draw: `views`, or existing picture files; `labels` and `detections` are the refs of the drawn tables."""
 
     ref: str
     views: Sequence[View] = ()

@@ -100,7 +100,7 @@ def _chosen(ref: Ref, kpis: Sequence[str], facets: Iterable[Mapping[str, Any]]) 
 
 
 def _builds(reader: Reader, refs: Iterable[str]) -> dict[str, list[str]]:
-    """Return, by ref, the names of the builds that have this version as an input, in sealing order."""
+    """Return, for each version in `refs`, the names of the builds that have it as an input, in sealing order."""
     links = reader.inputs_like(refs)
     query = select(BUILDS.c.run_id, BUILDS.c.name).where(BUILDS.c.seq < reader.prefix.bound).order_by(BUILDS.c.seq)
     sealed = {row.run_id: row.name for row in reader.connection.execute(query)}

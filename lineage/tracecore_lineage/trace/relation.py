@@ -198,7 +198,7 @@ class Relation:
         return self.datasets.canonical(link.ref), link.run
 
     def _other_readings(self, unversioned: Sequence[Link]) -> dict[str, _OtherReadings]:
-        """Return, by run, the names of datasets among the inputs of the runs that made these unversioned readings."""
+        """Return, by run of these unversioned readings, the datasets among its inputs: those read with a version, and those it lists itself."""
         links = [link for link in self.reader.links_of({link.run for link in unversioned}) if link.direction == "input"]
         if any(self.datasets.of(link.ref).ours for link in unversioned):  # a reading under another name may be of the same artifact
             self.datasets.load(link.ref for link in links if is_external(link.ref))

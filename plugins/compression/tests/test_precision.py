@@ -12,9 +12,10 @@ from onnx import TensorProto
 
 import tracecore as tc
 from tracecore import Workspace
-from tracecore.testing.drawn_frames import drive_of, frame_table
+from tracecore.testing.drawn_frames import drive_of
 from tracecore.testing.worlds import StageWorld, check_of, load_host
 from tracecore_compression.half_precision import computes_in_half, to_half
+from tracecore_schemas.arrow_tables import FRAMES, table_of
 from tracecore_schemas.canonical import digest_file
 
 
@@ -73,7 +74,7 @@ def test_a_model_that_answers_too_far_from_its_source_is_rejected_by_its_check(w
 
 
 def test_both_are_compared_on_recorded_frames_taken_evenly(world: StageWorld, onnx_model: Path) -> None:
-    frames = world.table("dataset", "test.frames", frame_table(drive_of("a", 5)))
+    frames = world.table("dataset", "test.frames", table_of(FRAMES, drive_of("a", 5)))
     inputs = {"model": world.folder("model", "test.onnx", onnx_model), "frames": frames}
     outcome = world.run("compress", "precision", inputs, asset="half", samples=3)
     parity: Any = outcome.outputs["converted"].facets["tracecore_parity"]

@@ -8,9 +8,10 @@ import pyarrow.dataset as ds
 import pytest
 
 from tracecore.errors import UsageError
-from tracecore.testing.drawn_frames import EPOCH_NS, drive_of, frame, frame_table, label, label_table, picture
+from tracecore.testing.drawn_frames import EPOCH_NS, drive_of, frame, label, picture
 from tracecore.testing.worlds import Outcome, ResolvedInput, StageWorld, check_of
 from tracecore_curation.frame_filter import FilterParams, filter_expression
+from tracecore_schemas.arrow_tables import FRAMES, LABELS, table_of
 
 SIDES = ("train", "validation", "test")
 MEASURED = {"clock": "measured", "latitude": 48.0, "longitude": 9.0}
@@ -21,7 +22,7 @@ def drives(*counts: int) -> list[dict[str, Any]]:
 
 
 def supply(world: StageWorld, rows: list[dict[str, Any]]) -> dict[str, ResolvedInput]:
-    return {"frames": world.table("dataset", "test.drives.frames", frame_table(rows))}
+    return {"frames": world.table("dataset", "test.drives.frames", table_of(FRAMES, rows))}
 
 
 def split(world: StageWorld, rows: list[dict[str, Any]], **params: Any) -> Outcome:
@@ -229,7 +230,7 @@ def foreign(world: StageWorld) -> dict[str, ResolvedInput]:
         label(row, 0, "car", (1, 2, 3, 4), frame_attributes=[("frame", str(number))] + ([("official_split", side)] if side else []))
         for number, (row, side) in enumerate(zip(rows, sides, strict=True))
     ]
-    return supply(world, rows) | {"labels": world.table("label_batch", "test.labels", label_table(labels))}
+    return supply(world, rows) | {"labels": world.table("label_batch", "test.labels", table_of(LABELS, labels))}
 
 
 def test_a_foreign_split_is_taken_as_it_is_and_its_leak_is_named(world: StageWorld) -> None:
@@ -311,13 +312,15 @@ def test_a_frame_whose_condition_is_unknown_does_not_pass_a_filter_by_it(world: 
 def test_filters_know_the_conditions_that_labels_say(world: StageWorld) -> None:
     rows = [*drive_of("wet", 2), *drive_of("dry", 2, conditions=[("weather", "rain")])]
     said = [label(row, 0, None, None, frame_attributes=[("weather", "rain" if row["drive"] == "wet" else "clear")]) for row in rows]
-    expression = filter_expression(ds.dataset(frame_table(rows)), FilterParams(conditions={"weather": "rain"}), ds.dataset(label_table(said)))
-    assert set(frame_table(rows).filter(expression)["drive"].to_pylist()) == {"wet"}
+    expression = filter_expression(
+        ds.dataset(table_of(FRAMES, rows)), FilterParams(conditions={"weather": "rain"}), ds.dataset(table_of(LABELS, said))
+    )
+    assert set(table_of(FRAMES, rows).filter(expression)["drive"].to_pylist()) == {"wet"}
 
 
 def test_the_filter_stage_keeps_what_every_filter_lets_pass(world: StageWorld) -> None:
     rows = drives(4, 4)
-    labels = world.table("label_batch", "test.labels", label_table([label(rows[1], 0, "car", (1, 2, 3, 4)), label(rows[5], 0, None, None)]))
+    labels = world.table("label_batch", "test.labels", table_of(LABELS, [label(rows[1], 0, "car", (1, 2, 3, 4)), label(rows[5], 0, None, None)]))
     outcome = world.run("curate", "frame-filter", supply(world, rows) | {"labels": labels}, labeled=True)
     assert [(row["drive"], row["index"]) for row in world.read(outcome, "kept").to_pylist()] == [("drive-0", 1), ("drive-1", 1)]
     assert outcome.outputs["kept"].facets["tracecore_frames"] == {

@@ -11,10 +11,11 @@ import pyarrow.dataset as ds
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
-from tracecore.testing.drawn_frames import SENSOR, frame, frame_table, picture
+from tracecore.testing.drawn_frames import SENSOR, frame, picture
 from tracecore.testing.worlds import real_input
 from tracecore_curation.frame_facts import read_facts
 from tracecore_curation.near_duplicates import LIKENESS, Thumbnails, near_duplicates
+from tracecore_schemas.arrow_tables import FRAMES, table_of
 
 Change = Callable[[Image.Image, np.random.Generator], bytes]
 Frame = tuple[str, bytes]
@@ -95,8 +96,10 @@ def measure(frames: list[Frame], sources: int) -> tuple[float, float, int, dict[
     ]
     drives = np.array([drive for drive, _ in frames])
     tables = [
-        ds.dataset(frame_table([frame("given", number, image, encoding="jpeg", dhash="0" * 16) for number, (_, image) in enumerate(frames)])),
-        ds.dataset(frame_table([frame("planted", number, image, encoding="jpeg", dhash="0" * 16) for number, (_, _, image) in enumerate(planted)])),
+        ds.dataset(table_of(FRAMES, [frame("given", number, image, encoding="jpeg", dhash="0" * 16) for number, (_, image) in enumerate(frames)])),
+        ds.dataset(
+            table_of(FRAMES, [frame("planted", number, image, encoding="jpeg", dhash="0" * 16) for number, (_, _, image) in enumerate(planted)])
+        ),
     ]
     given, copies = (read_facts(table) for table in tables)
     right: set[int] = set()
@@ -155,8 +158,10 @@ def test_planted_copies_are_found_and_frames_of_other_drives_are_not(name: str, 
 
 def test_a_mirrored_copy_is_called_so_and_each_pair_comes_once() -> None:
     original, mirrored = picture(7), Image.open(io.BytesIO(picture(7)))
-    a = ds.dataset(frame_table([frame("a", 0, original)]))
-    b = ds.dataset(frame_table([frame("b", 0, encoded(ImageOps.mirror(mirrored))), frame("b", 1, encoded(bars(mirrored.convert("RGB"), 0, 0.2)))]))
+    a = ds.dataset(table_of(FRAMES, [frame("a", 0, original)]))
+    b = ds.dataset(
+        table_of(FRAMES, [frame("b", 0, encoded(ImageOps.mirror(mirrored))), frame("b", 1, encoded(bars(mirrored.convert("RGB"), 0, 0.2)))])
+    )
     pairs = [
         pair
         for block in near_duplicates(read_facts(a), read_facts(b), Thumbnails(a, b), likeness=LIKENESS)
@@ -172,7 +177,7 @@ def test_comparing_looks_at_each_image_once() -> None:
         """A frame table that counts the rows it gives out."""
 
         def __init__(self, rows: list[dict[str, Any]]) -> None:
-            self.table = ds.dataset(frame_table(rows))
+            self.table = ds.dataset(table_of(FRAMES, rows))
             self.rows = 0
 
         def to_batches(self, **options: Any) -> Any:

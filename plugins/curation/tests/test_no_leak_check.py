@@ -12,9 +12,10 @@ import pytest
 
 from tracecore import CheckResult
 from tracecore.errors import UsageError
-from tracecore.testing.drawn_frames import EPOCH_NS, SENSOR, drive_of, frame, frame_table, picture
+from tracecore.testing.drawn_frames import EPOCH_NS, SENSOR, drive_of, frame, picture
 from tracecore.testing.worlds import real_input
 from tracecore_curation.no_leak_check import NoLeak
+from tracecore_schemas.arrow_tables import FRAMES, table_of
 from tracecore_schemas.canonical import JSON, digest_bytes, jcs
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact
@@ -35,7 +36,7 @@ class Tables:
 
 
 def check(train: list[dict[str, Any]], validation: list[dict[str, Any]], **params: JSON) -> CheckResult:
-    result = NoLeak().run(Tables(params, train=frame_table(train), validation=frame_table(validation)))
+    result = NoLeak().run(Tables(params, train=table_of(FRAMES, train), validation=table_of(FRAMES, validation)))
     jcs(result.details)
     assert "\n" not in result.message
     return result
@@ -122,7 +123,7 @@ def test_every_neighbor_is_found_as_comparing_all_pairs_finds_them() -> None:
             )
             for i in range(150)
         ]
-        return read_facts(ds.dataset(frame_table(rows)))
+        return read_facts(ds.dataset(table_of(FRAMES, rows)))
 
     a, b = facts("a"), facts("b")
     found = {(int(i), int(j)) for block in neighbors(a, b, seconds=30, meters=40) for i, j in zip(block.a, block.b, strict=True)}
@@ -172,19 +173,19 @@ def test_what_is_cut_is_counted() -> None:
 
 def test_training_and_validation_are_compared_with_test_and_with_each_other_where_asked() -> None:
     a, b, c = drive_of("a", 4), drive_of("b", 2), drive_of("c", 2)
-    sides = {"train": frame_table(a[:2]), "validation": frame_table([*a[2:], *b]), "test": frame_table([*c, *a[:1]])}
+    sides = {"train": table_of(FRAMES, a[:2]), "validation": table_of(FRAMES, [*a[2:], *b]), "test": table_of(FRAMES, [*c, *a[:1]])}
     result = NoLeak().run(Tables(**sides))
     assert "train and test: 1 frame is in both" in result.message
     assert "validation and test: drive a is in both" in result.message
     assert "train and validation" not in result.message
     assert "train and validation: drive a is in both" in NoLeak().run(Tables({"all_pairs": True}, **sides)).message
     assert not NoLeak().run(Tables({"ports": ["train", "validation"]}, **sides)).success
-    assert NoLeak().run(Tables(**sides | {"test": frame_table(c)})).success
+    assert NoLeak().run(Tables(**sides | {"test": table_of(FRAMES, c)})).success
 
 
 def test_sides_of_other_names_are_compared_two_by_two() -> None:
     a, b, c = drive_of("a", 2), drive_of("b", 2), drive_of("c", 2)
-    result = NoLeak().run(Tables(first=frame_table(a), second=frame_table(b), third=frame_table([*c, *a[:1]])))
+    result = NoLeak().run(Tables(first=table_of(FRAMES, a), second=table_of(FRAMES, b), third=table_of(FRAMES, [*c, *a[:1]])))
     assert "first and third: 1 frame is in both" in result.message
     assert "second and third" not in result.message
 
@@ -196,12 +197,12 @@ def test_an_empty_side_shares_nothing() -> None:
 def test_outputs_that_are_no_frame_tables_are_not_compared(tmp_path: Path) -> None:
     other = pa.table({"drive": ["a"], "value": [1]})
     named = pa.table({"frame_id": ["frame/a/s/1"], "drive": ["a"]})
-    a, b = frame_table(drive_of("a", 2)), frame_table(drive_of("b", 2))
+    a, b = table_of(FRAMES, drive_of("a", 2)), table_of(FRAMES, drive_of("b", 2))
     result = NoLeak().run(Tables(train=a, report=tmp_path, signals=other, events=named, validation=b))
     assert result.success
     assert [unknown.what for unknown in result.unknowns] == ["leaks of events", "time and place"], "what names frames and was not compared is said"
     with pytest.raises(UsageError, match=r"compares at least two frame tables, and the stage's outputs train, report hold train\."):
-        NoLeak().run(Tables(train=frame_table(drive_of("a", 2)), report=tmp_path))
+        NoLeak().run(Tables(train=table_of(FRAMES, drive_of("a", 2)), report=tmp_path))
 
 
 @pytest.mark.parametrize(

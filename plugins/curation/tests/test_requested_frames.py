@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tracecore.errors import UsageError
-from tracecore.testing.drawn_frames import Row, drive_of, frame, frame_table, label, label_table, picture
+from tracecore.testing.drawn_frames import Row, drive_of, frame, label, picture
 from tracecore.testing.worlds import Outcome, ResolvedInput, StageWorld, check_of
+from tracecore_schemas.arrow_tables import FRAMES, LABELS, table_of
 from tracecore_schemas.data_request import FILE, DataRequest, Want
 
 NIGHT_IN_JAPAN = {"time_of_day": ("night",), "region": ("JP",)}
@@ -45,13 +46,16 @@ def choose(world: StageWorld, tmp_path: Path) -> Any:
         labels: list[dict[str, Any]] | None = None,
         **params: Any,
     ) -> Outcome:
-        inputs = {"frames": world.table("dataset", "test.drives.frames", frame_table(rows)), "request": asking(world, tmp_path / "request", *wants)}
+        inputs = {
+            "frames": world.table("dataset", "test.drives.frames", table_of(FRAMES, rows)),
+            "request": asking(world, tmp_path / "request", *wants),
+        }
         if exclude is not None:
-            inputs["exclude"] = world.table("dataset", "test.training_set.validation", frame_table(exclude))
+            inputs["exclude"] = world.table("dataset", "test.training_set.validation", table_of(FRAMES, exclude))
         if examples is not None:
-            inputs["examples"] = world.table("dataset", "test.training_set.selection", frame_table(examples))
+            inputs["examples"] = world.table("dataset", "test.training_set.selection", table_of(FRAMES, examples))
         if labels is not None:
-            inputs["labels"] = world.table("label_batch", "test.labels", label_table(labels))
+            inputs["labels"] = world.table("label_batch", "test.labels", table_of(LABELS, labels))
         return world.run("curate", "requested-frames", inputs, asset="next_frames", **params)
 
     return run
@@ -119,7 +123,7 @@ def test_an_excluded_frame_bars_its_whole_drive_where_asked(world: StageWorld, c
 
 
 def test_a_table_that_lacks_a_column_of_frames_is_named_with_its_port(world: StageWorld, tmp_path: Path) -> None:
-    rows = frame_table(drive_of("kyoto", 2))
+    rows = table_of(FRAMES, drive_of("kyoto", 2))
     inputs = {
         "frames": world.table("dataset", "test.drives.frames", rows),
         "request": asking(world, tmp_path / "request", want(1)),
@@ -238,7 +242,7 @@ def test_what_is_no_request_is_refused_with_its_reason(world: StageWorld, tmp_pa
     (tmp_path / "wrong").mkdir()
     (tmp_path / "wrong" / ("other.json" if content is None else FILE)).write_text(content or "{}", encoding="utf-8")
     inputs = {
-        "frames": world.table("dataset", "test.drives.frames", frame_table(pool_drives(1))),
+        "frames": world.table("dataset", "test.drives.frames", table_of(FRAMES, pool_drives(1))),
         "request": world.folder("data_request", "wrong", tmp_path / "wrong"),
     }
     with pytest.raises(UsageError, match=words):

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from evaluated_frames import evaluated_drives
 
+import tracecore as tc
 from tracecore.errors import UsageError
-from tracecore.testing.drawn_frames import event, event_table, frame_table
+from tracecore.testing.drawn_frames import event
 from tracecore.testing.worlds import Outcome, RecordWorld, StageWorld, artifact, origin, run_command
+from tracecore_schemas.arrow_tables import EVENTS, table_of
 from tracecore_schemas.data_request import FILE, DataRequest
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import RunInput
@@ -22,13 +24,13 @@ TOKYO = [row for row in FRAMES if row["drive"] == "tokyo"]
 @pytest.fixture
 def diagnose(world: StageWorld) -> Any:
     missed = [event(row, "miss", "pedestrian") for row in TOKYO[:6]]
-    frames = world.table("dataset", "test.drives.frames", frame_table(FRAMES))
+    frames = world.table("dataset", "test.drives.frames", table_of(tc.FRAMES, FRAMES))
     # A bug names frames that the record knows: those that an ingest took out of a drive's log.
     written = RecordWorld(world.record)
     log = artifact("drive_log", "tokyo", "a log", origin=origin("tokyo.mcap", "a log", "drive file"))
     written.run("drives.drive_log", StageKind.INGEST, outputs={"drive_log": log})
     written.run("drives", StageKind.INGEST, outputs={"frames": frames.artifact}, more_inputs=[RunInput("drive_log", log)])
-    inputs = {"events": world.table("event_set", "test.kpis.events", event_table(missed)), "frames": frames}
+    inputs = {"events": world.table("event_set", "test.kpis.events", table_of(EVENTS, missed)), "frames": frames}
 
     def run(*bugs: str) -> Outcome:
         return world.run("diagnose", "event-clusters", inputs, asset="diagnosis", bugs=list(bugs))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from evaluated_frames import evaluated_drives
 
-from tracecore.testing.drawn_frames import drive_of, event, event_table, frame_table
+from tracecore.testing.drawn_frames import drive_of, event
 from tracecore.testing.worlds import StageWorld, check_of, given
+from tracecore_schemas.arrow_tables import EVENTS, FRAMES, table_of
 
 pytest.importorskip("tracecore_curation", reason="the stage that chooses frames is another plugin's")
 
@@ -18,8 +19,8 @@ def test_curation_finds_the_frames_that_a_diagnosis_asks_for(world: StageWorld) 
         "diagnose",
         "event-clusters",
         {
-            "events": world.table("event_set", "test.kpis.events", event_table(missed)),
-            "frames": world.table("dataset", "test.training_set.validation", frame_table(evaluated)),
+            "events": world.table("event_set", "test.kpis.events", table_of(EVENTS, missed)),
+            "frames": world.table("dataset", "test.training_set.validation", table_of(FRAMES, evaluated)),
         },
         asset="diagnosis",
         wanted=8,
@@ -30,8 +31,8 @@ def test_curation_finds_the_frames_that_a_diagnosis_asks_for(world: StageWorld) 
         *drive_of("kyoto", 10, region="JP", time_of_day="night", luma=0.12),
         *drive_of("nowhere", 10, time_of_day="night"),
     ]
-    pool = world.table("dataset", "test.drives.frames", frame_table([*evaluated, *offered]))
-    kept = world.table("dataset", "test.training_set.validation", frame_table(evaluated))
+    pool = world.table("dataset", "test.drives.frames", table_of(FRAMES, [*evaluated, *offered]))
+    kept = world.table("dataset", "test.training_set.validation", table_of(FRAMES, evaluated))
     inputs = {"frames": pool, "request": given(diagnosis, "request"), "exclude": kept}
     chosen = world.run("curate", "requested-frames", inputs, asset="next_frames", exclude_by="drive")
     assert set(world.read(chosen, "chosen")["drive"].to_pylist()) == {"osaka", "kyoto"}

@@ -11,11 +11,12 @@ import pytest
 from evaluated_frames import evaluated_drives
 from PIL import Image
 
+import tracecore as tc
 from tracecore.errors import UsageError
-from tracecore.testing.drawn_frames import BOX, SENSOR, detection, detection_table, event, event_table, frame_table, label, label_table
+from tracecore.testing.drawn_frames import BOX, SENSOR, detection, event, label
 from tracecore.testing.worlds import Outcome, ResolvedInput, StageWorld, check_of
 from tracecore_diagnosis.event_clusters import CLUSTERS
-from tracecore_schemas.arrow_tables import CALIBRATIONS, EVENTS, table_of
+from tracecore_schemas.arrow_tables import CALIBRATIONS, DETECTIONS, EVENTS, LABELS, table_of
 from tracecore_schemas.data_request import FILE, DataRequest
 
 FRAMES = evaluated_drives()
@@ -32,8 +33,8 @@ FALSE_CARS = [
 
 def diagnose(world: StageWorld, rows: list[dict[str, Any]], inputs: dict[str, ResolvedInput] | None = None, **params: Any) -> Outcome:
     given = {
-        "events": world.table("event_set", "test.kpis.events", event_table(rows)),
-        "frames": world.table("dataset", "test.training_set.validation", frame_table(FRAMES)),
+        "events": world.table("event_set", "test.kpis.events", table_of(EVENTS, rows)),
+        "frames": world.table("dataset", "test.training_set.validation", table_of(tc.FRAMES, FRAMES)),
     }
     return world.run(
         "diagnose", "event-clusters", {**given, **(inputs or {})}, asset="diagnosis", **{"least": 4, "share": 0.0, "telling": 1.0, **params}
@@ -100,8 +101,8 @@ def test_rate_and_lift_are_plain_counts_under_every_condition_of_frames(world: S
     rows = [row | ({"conditions": [*row["conditions"], ("weather", weather[row["frame_id"]])]} if of_frames else {}) for row in FRAMES]
     labels = [label(row, 0, "car", BOX, frame_attributes=[] if of_frames else [("weather", weather[row["frame_id"]])]) for row in FRAMES]
     more = {
-        "frames": world.table("dataset", "test.weather.validation", frame_table(rows)),
-        "labels": world.table("label_batch", "test.labels", label_table(labels)),
+        "frames": world.table("dataset", "test.weather.validation", table_of(tc.FRAMES, rows)),
+        "labels": world.table("label_batch", "test.labels", table_of(LABELS, labels)),
     }
     # Level 1 says the weather in its events, and false positives are counted by frame.
     events = [event(row, "false_positive", "car", conditions={"weather": weather[row["frame_id"]]}) for row in FRAMES if row["frame_id"] in missed]
@@ -130,7 +131,7 @@ def test_a_condition_that_mistakes_alone_name_is_stated(world: StageWorld) -> No
 def test_what_nobody_could_label_is_no_object_to_miss(world: StageWorld) -> None:
     labels = [label(row, 0, "pedestrian", BOX) for row in FRAMES]
     labels += [label(row, 1, "pedestrian", BOX, ignore=True) for row in FRAMES] + [label(row, 2, "pedestrian", BOX, crowd=True) for row in FRAMES]
-    outcome = diagnose(world, MISSED_IN_TOKYO, {"labels": world.table("label_batch", "test.labels", label_table(labels))})
+    outcome = diagnose(world, MISSED_IN_TOKYO, {"labels": world.table("label_batch", "test.labels", table_of(LABELS, labels))})
     assert request(world, outcome).wants[0].why.endswith("; 12 pedestrians are labeled on them.")
 
 
@@ -144,7 +145,7 @@ def test_a_condition_that_makes_no_difference_is_let_go(world: StageWorld) -> No
 def test_what_is_missed_is_counted_against_what_is_there(world: StageWorld) -> None:
     crowded = [label(row, number, "pedestrian", BOX) for row in OF["tokyo"] for number in range(6)]
     lonely = [label(row, 0, "pedestrian", BOX) for row in [*OF["noon"], *OF["late"]]]
-    labels = {"labels": world.table("label_batch", "test.labels", label_table([*crowded, *lonely]))}
+    labels = {"labels": world.table("label_batch", "test.labels", table_of(LABELS, [*crowded, *lonely]))}
     boxes = [(10 * number, 20, 8, 16) for number in range(3)]
     missed = [event(row, "miss", "pedestrian", box) for row in OF["tokyo"] for box in boxes]
     missed += [event(row, "miss", "pedestrian") for row in [*OF["noon"][:6], *OF["late"][:6]]]
@@ -183,8 +184,8 @@ def test_the_request_says_what_is_wanted_and_shows_why(world: StageWorld) -> Non
     labels = [label(row, 0, "pedestrian", BOX) for row in FRAMES]
     detections = [detection(row, 0, "car", (50, 30, 20, 12), 0.6) for row in FRAMES]
     more = {
-        "labels": world.table("label_batch", "test.labels", label_table(labels)),
-        "detections": world.table("dataset", "test.kpis.detections", detection_table(detections)),
+        "labels": world.table("label_batch", "test.labels", table_of(LABELS, labels)),
+        "detections": world.table("dataset", "test.kpis.detections", table_of(DETECTIONS, detections)),
     }
     outcome = diagnose(world, [*MISSED_IN_TOKYO, *FALSE_CARS], more, wanted=7, examples=3)
     want = request(world, outcome).wants[0]
@@ -215,8 +216,8 @@ def test_paths_are_drawn_on_the_road_where_the_camera_is_calibrated(world: Stage
     true = [label(row, 0, None, None, geometry="path", path=[5.0, 0.0, 15.0, 0.0, 25.0, 0.0]) for row in OF["late"]]
     found = [{**detection(row, 0, "path", (0, 0, 0, 0), 1.0), "geometry": "path", "path": [5.0, 0.0, 15.0, 2.0]} for row in OF["late"]]
     more = {
-        "labels": world.table("label_batch", "test.labels", label_table(true)),
-        "detections": world.table("dataset", "test.kpis.detections", detection_table(found)),
+        "labels": world.table("label_batch", "test.labels", table_of(LABELS, true)),
+        "detections": world.table("dataset", "test.kpis.detections", table_of(DETECTIONS, found)),
         "calibrations": world.table("dataset", "test.drives.calibrations", table_of(CALIBRATIONS, [camera])),
     }
     rows = [event(row, "off_path", "path", (0, 0, 96, 64), error=2.0) for row in OF["late"][:4]]
@@ -253,7 +254,7 @@ def test_without_mistakes_nothing_is_asked_for(world: StageWorld) -> None:
 
 def test_events_of_two_sets_are_clustered_together_and_none_twice(world: StageWorld) -> None:
     lost = [event(row, "lost_track", "pedestrian") for row in OF["late"][:4]]
-    second = world.table("event_set", "test.mistakes.events", event_table([*lost, MISSED_IN_TOKYO[0]]))
+    second = world.table("event_set", "test.mistakes.events", table_of(EVENTS, [*lost, MISSED_IN_TOKYO[0]]))
     table = world.read(diagnose(world, MISSED_IN_TOKYO, {"mistakes": second}), "clusters")
     assert table.num_rows == 13
     assert "lost tracks of pedestrians, night, DE" in table["cluster_name"].to_pylist()
@@ -273,13 +274,13 @@ def test_the_same_mistakes_give_the_same_bytes(world: StageWorld) -> None:
     rows = [event(row, "miss", "car", (number % 5 * 10, 20, 12, 10 + number % 3 * 8)) for number, row in enumerate(FRAMES)]
     digests = [
         {port: made.digest for port, made in diagnose(world, given, asset_note).outputs.items()}
-        for given, asset_note in ((rows, None), (rows[::-1], {"mistakes": world.table("event_set", "empty", event_table([]))}))
+        for given, asset_note in ((rows, None), (rows[::-1], {"mistakes": world.table("event_set", "empty", table_of(EVENTS, []))}))
     ]
     assert digests[0] == digests[1]
 
 
 def test_a_table_that_holds_no_events_is_refused(world: StageWorld) -> None:
-    wrong = world.table("event_set", "wrong", event_table(MISSED_IN_TOKYO).drop_columns(["type", "iou"]))
+    wrong = world.table("event_set", "wrong", table_of(EVENTS, MISSED_IN_TOKYO).drop_columns(["type", "iou"]))
     with pytest.raises(UsageError, match=r"needs a table of events as 'events', but event_set/wrong@\w+, .*, lacks 2 columns of it: 'type', 'iou'"):
         diagnose(world, [], {"events": wrong})
 
@@ -297,7 +298,7 @@ def test_frames_that_nobody_labeled_are_no_chance_to_make_a_mistake(world: Stage
     """Half of the night was not labeled, so no false car could be found there: 6 of the 12 frames that were, 3 of 12 by day."""
     unjudged = {row["frame_id"] for row in OF["tokyo"]}
     labels = [label(row, 0, None, None) for row in FRAMES if row["frame_id"] not in unjudged]
-    more = {"labels": world.table("label_batch", "test.labels", label_table(labels))}
+    more = {"labels": world.table("label_batch", "test.labels", table_of(LABELS, labels))}
     first = diagnose(world, FALSE_CARS, more, dimensions=["time_of_day"]).outputs["clusters"].facets["tracecore_clusters"]["clusters"][0]
     assert (first["conditions"], first["of"], first["rate"]) == ({"time_of_day": "night"}, 12, 0.5)
     assert first["lift"] == pytest.approx((6 / 12) / (9 / 24), abs=1e-6)

@@ -139,7 +139,7 @@ _TRUE_COLUMNS = ["frame_id", "label_id", "revision", "geometry", "category", "x"
 
 @dataclass(slots=True)
 class Overlay:
-    """What is drawn over a frame: boxes (x, y, width, height in px, and a caption), a path (x, y alternating, m), and values by tag."""
+    """Marks to draw over a frame: boxes (x, y, width, height in px, and a caption), a path (x, y alternating, m), and values by tag."""
 
     boxes: list[tuple[float, float, float, float, str]] = field(default_factory=list)
     path: Sequence[float] | None = None
@@ -187,7 +187,7 @@ def frames_labeled_for(labels: Any) -> dict[str, set[str]]:
 
 
 def _rows(table: Any, columns: Sequence[str], frames: Collection[str]) -> list[Mapping[str, Any]]:
-    """Return the rows of some frames: detections ordered by number, labels in their last revision without rejected and ignored ones."""
+    """Return the rows of `frames` in a detection table, by their `number`, or in a label table, last revisions, not rejected or ignored."""
     if table is None:
         return []
     wanted = pc.field("frame_id").isin(pa.array(sorted(frames), type=pa.string()))

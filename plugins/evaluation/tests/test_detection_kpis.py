@@ -11,12 +11,12 @@ import pytest
 from bright_box import config, write_detector
 
 from tracecore.errors import RunFailed, UsageError
-from tracecore.testing.drawn_frames import drive_of, frame, frame_table, label, label_table, picture
+from tracecore.testing.drawn_frames import drive_of, frame, label, picture
 from tracecore.testing.worlds import Outcome, ResolvedInput, StageWorld, check_of
 from tracecore_evaluation.ground_truth import read_frames, read_labels, read_rows, true_rows
 from tracecore_evaluation.kpi_specs import parts_of
 from tracecore_evaluation.model_config import ModelConfig
-from tracecore_schemas.arrow_tables import EVENTS
+from tracecore_schemas.arrow_tables import EVENTS, FRAMES, LABELS, table_of
 from tracecore_schemas.canonical import digest_file
 
 BOX = (10, 20, 24, 16)
@@ -40,8 +40,8 @@ def evaluate(world: StageWorld, model: ResolvedInput, rows: list[dict[str, Any]]
     engine = params.pop("engine", None)
     inputs = {
         "model": model,
-        "frames": world.table("dataset", "test.set.validation", frame_table(rows)),
-        "labels": world.table("label_batch", "test.labels", label_table(labels)),
+        "frames": world.table("dataset", "test.set.validation", table_of(FRAMES, rows)),
+        "labels": world.table("label_batch", "test.labels", table_of(LABELS, labels)),
     }
     return world.run("evaluate", "detection-kpis", inputs | ({} if engine is None else {"engine": engine}), asset="kpis", **params)
 
@@ -319,7 +319,7 @@ def test_a_label_whose_box_is_no_number_is_refused_by_its_name(broken: dict[str,
     rows, labels = scenes()
     with pytest.raises(UsageError, match=rf"The box of label {labels[0]['label_id']} on frame/seen/.* is not finite"):
         read_labels(
-            true_rows(read_rows(ds.dataset(label_table([labels[0] | broken])))),
-            read_frames(ds.dataset(frame_table(rows))),
+            true_rows(read_rows(ds.dataset(table_of(LABELS, [labels[0] | broken])))),
+            read_frames(ds.dataset(table_of(FRAMES, rows))),
             ModelConfig(32, 48, ("car",)),
         )

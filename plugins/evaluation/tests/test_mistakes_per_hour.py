@@ -11,11 +11,12 @@ import pytest
 from bright_box import THREE_HEADS, write_detector
 from three_heads import cuboid, path, scene, tag
 
+import tracecore as tc
 from tracecore.errors import UsageError
-from tracecore.testing.drawn_frames import frame_table, label, label_table
+from tracecore.testing.drawn_frames import label
 from tracecore.testing.worlds import Outcome, StageWorld, check_of, given
 from tracecore_evaluation.predictions import read_detections
-from tracecore_schemas.arrow_tables import DETECTIONS, TRACKS, table_of
+from tracecore_schemas.arrow_tables import DETECTIONS, LABELS, TRACKS, table_of
 
 FRAMES = 10
 HERE, NOWHERE = (48.0, 20.0, 24.0, 16.0), (4.0, 40.0, 12.0, 16.0)
@@ -50,8 +51,8 @@ def judge(world: StageWorld, rows: list[dict[str, Any]], labels: list[dict[str, 
     params = {"confirm": 0.1, "coast": 0.4, "episode": 0.3} | params
     inputs = {
         "detections": world.table("dataset", "test.kpis.detections", table_of(DETECTIONS, detections)),
-        "frames": world.table("dataset", "test.set.validation", frame_table(rows)),
-        "labels": world.table("label_batch", "test.labels", label_table(labels)),
+        "frames": world.table("dataset", "test.set.validation", table_of(tc.FRAMES, rows)),
+        "labels": world.table("label_batch", "test.labels", table_of(LABELS, labels)),
     }
     return world.run("evaluate", "mistakes-per-hour", inputs | more, asset="mistakes", **params)
 
@@ -229,8 +230,8 @@ def test_the_operating_score_is_chosen_on_selection_frames_and_recorded(world: S
         "selection_detections": world.table(
             "dataset", "test.select.detections", table_of(DETECTIONS, [row for each in others for row in unsure(each, (HERE, 0.6), (NOWHERE, 0.5))])
         ),
-        "selection_frames": world.table("dataset", "test.set.selection", frame_table(others)),
-        "selection_labels": world.table("label_batch", "test.select.labels", label_table(labeled(others))),
+        "selection_frames": world.table("dataset", "test.set.selection", table_of(tc.FRAMES, others)),
+        "selection_labels": world.table("label_batch", "test.select.labels", table_of(LABELS, labeled(others))),
     }
     detections = [row for each in rows for row in unsure(each, (HERE, 0.62), (NOWHERE, 0.55))]
     chosen, fixed = (judge(world, rows, labeled(rows), detections, more=more) for more in (selection, {}))
@@ -255,8 +256,8 @@ def test_where_all_that_is_seen_is_wrong_the_chosen_score_is_no_worse_than_seein
     wrong = {name: [row for each in of for row in unsure(each, (NOWHERE, 0.7))] for name, of in (("a", rows), ("b", others))}
     selection = {
         "selection_detections": world.table("dataset", "test.select.detections", table_of(DETECTIONS, wrong["b"])),
-        "selection_frames": world.table("dataset", "test.set.selection", frame_table(others)),
-        "selection_labels": world.table("label_batch", "test.select.labels", label_table(labeled(others))),
+        "selection_frames": world.table("dataset", "test.set.selection", table_of(tc.FRAMES, others)),
+        "selection_labels": world.table("label_batch", "test.select.labels", table_of(LABELS, labeled(others))),
     }
     assert values(judge(world, rows, labeled(rows), wrong["a"], more=selection))["mota"] == 0.0
     assert values(judge(world, rows, labeled(rows), wrong["a"]))["mota"] < 0
@@ -302,8 +303,8 @@ def test_detections_of_other_frames_are_refused(world: StageWorld) -> None:
 def test_what_detection_kpis_hands_on_is_judged_with_all_its_classes(world: StageWorld, tmp_path: Path) -> None:
     rows = drive("a", light="red")
     labels = [*labeled(rows), *(label(row, 5, "pedestrian", NOWHERE, track="two") for row in rows)]
-    frames = world.table("dataset", "test.set.validation", frame_table(rows))
-    batch = world.table("label_batch", "test.labels", label_table(labels))
+    frames = world.table("dataset", "test.set.validation", table_of(tc.FRAMES, rows))
+    batch = world.table("label_batch", "test.labels", table_of(LABELS, labels))
     model = world.folder("model", "test.onnx", write_detector(tmp_path / "model", **THREE_HEADS))
     seen = world.run("evaluate", "detection-kpis", {"model": model, "frames": frames, "labels": batch}, asset="kpis")
     inputs = {"detections": given(seen, "detections"), "frames": frames, "labels": batch}

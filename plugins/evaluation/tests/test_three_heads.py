@@ -11,9 +11,9 @@ from bright_box import AHEAD, CLASSES, STATES, THREE_HEADS, write_detector
 from three_heads import BOX_HEIGHT, cuboid, path, scene, tag
 
 from tracecore.errors import RunFailed, UsageError
-from tracecore.testing.drawn_frames import frame_table, label, label_table
+from tracecore.testing.drawn_frames import label
 from tracecore.testing.worlds import Outcome, StageWorld, check_of
-from tracecore_schemas.arrow_tables import DETECTIONS, EVENTS
+from tracecore_schemas.arrow_tables import DETECTIONS, EVENTS, FRAMES, LABELS, table_of
 
 
 def drives() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -42,8 +42,8 @@ def elsewhere() -> list[dict[str, Any]]:
 def evaluate(world: StageWorld, folder: Path, rows: list[dict[str, Any]], labels: list[dict[str, Any]], model: Any = None, **params: Any) -> Outcome:
     inputs = {
         "model": world.folder("model", "test.onnx", write_detector(folder, **(model or THREE_HEADS))),
-        "frames": world.table("dataset", "test.set.validation", frame_table(rows)),
-        "labels": world.table("label_batch", "test.labels", label_table(labels)),
+        "frames": world.table("dataset", "test.set.validation", table_of(FRAMES, rows)),
+        "labels": world.table("label_batch", "test.labels", table_of(LABELS, labels)),
     }
     return world.run("evaluate", "detection-kpis", inputs, asset="kpis", **params)
 

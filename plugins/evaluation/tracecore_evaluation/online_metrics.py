@@ -87,7 +87,7 @@ class Driving:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What counts as a mistake while driving.
+    """Rules for what counts as a mistake while driving.
 
     Attributes:
         iou: least overlap at which a track follows an object.

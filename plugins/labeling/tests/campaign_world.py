@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tracecore.testing.drawn_frames import drive_of, frame_table, label
-from tracecore_schemas.arrow_tables import LABELS, table_of
+from tracecore.testing.drawn_frames import drive_of, label
+from tracecore_schemas.arrow_tables import FRAMES, LABELS, table_of
 
 CLASSES = ("car", "pedestrian", "sign")
 
@@ -49,4 +49,4 @@ def truth_table(frames: list[dict[str, Any]]) -> pa.Table:
 def tables(count: int) -> tuple[pa.Table, pa.Table]:
     """Return frames and their truth."""
     frames = frames_of(count)
-    return frame_table(frames), truth_table(frames)
+    return table_of(FRAMES, frames), truth_table(frames)

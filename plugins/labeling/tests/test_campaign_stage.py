@@ -11,7 +11,7 @@ from campaign_world import frames_of, tables, truth_rows
 
 from tracecore import Workspace
 from tracecore.errors import UsageError
-from tracecore.testing.drawn_frames import drive_of, frame_table, label_table
+from tracecore.testing.drawn_frames import drive_of
 from tracecore.testing.worlds import Outcome, StageWorld
 from tracecore_labeling.campaign.clock import SetClock
 from tracecore_labeling.campaign.label import Label
@@ -22,7 +22,7 @@ from tracecore_labeling.campaign.state import Settings
 from tracecore_labeling.label_table import label_id
 from tracecore_labeling.linking import recorded_frames
 from tracecore_labeling.provenance import is_pseudonym
-from tracecore_schemas.arrow_tables import LABELS
+from tracecore_schemas.arrow_tables import FRAMES, LABELS, table_of
 
 
 def campaign(world: StageWorld, count: int = 60, *, seed: int = 7, truth: pa.Table | None = None, **params: Any) -> Outcome:
@@ -118,7 +118,7 @@ def test_a_campaign_without_anybody_to_label_says_what_to_do(world: StageWorld) 
 
 def test_frames_that_nobody_knows_stay_unlabeled_and_are_counted(world: StageWorld) -> None:
     frames = frames_of(20)
-    truth = label_table(truth_rows(frames[:15]))
+    truth = table_of(LABELS, truth_rows(frames[:15]))
     outcome = campaign(world, 20, truth=truth)
     assert len({row["frame_id"] for row in world.read(outcome, "labels").to_pylist()}) == 15
     unknown = outcome.outputs["labels"].unknowns[0]
@@ -128,7 +128,7 @@ def test_frames_that_nobody_knows_stay_unlabeled_and_are_counted(world: StageWor
 def test_truth_of_other_drives_is_refused(world: StageWorld) -> None:
     other = [dict(row, frame_id=row["frame_id"] + "1") for row in truth_rows(frames_of(4))]
     with pytest.raises(UsageError, match="None of the 4 frames is among those that 'truth' knows"):
-        campaign(world, 4, truth=label_table(other))
+        campaign(world, 4, truth=table_of(LABELS, other))
 
 
 def test_a_review_needs_a_second_labeler(world: StageWorld) -> None:
@@ -139,7 +139,7 @@ def test_a_review_needs_a_second_labeler(world: StageWorld) -> None:
 def test_gold_frames_are_all_reviewed_and_the_others_by_share(world: StageWorld) -> None:
     """Evaluation sets are reviewed frame by frame; every reviewed frame is of the tier gold, every other working. Tasks are the same without gold."""
     frames, truth = tables(40)
-    gold, more = frame_table(frames_of(40)[::4]), frame_table(frames_of(40)[1:3])
+    gold, more = table_of(FRAMES, frames_of(40)[::4]), table_of(FRAMES, frames_of(40)[1:3])
     inputs = {
         "frames": world.table("dataset", "test.frames", frames),
         "truth": world.table("label_batch", "test.truth", truth),
@@ -167,8 +167,8 @@ def test_gold_frames_that_have_no_reviewed_labels_are_stated(world: StageWorld) 
     frames = frames_of(8)
     by_hand(world, "night", frames)
     inputs = {
-        "frames": world.table("dataset", "test.frames", frame_table(frames)),
-        "gold": world.table("dataset", "test.gold", frame_table(frames[:2])),
+        "frames": world.table("dataset", "test.frames", table_of(FRAMES, frames)),
+        "gold": world.table("dataset", "test.gold", table_of(FRAMES, frames[:2])),
     }
     outcome = world.run("label", "campaign", inputs, paths=["night.campaign.json"])
     (unknown,) = outcome.outputs["labels"].unknowns
@@ -184,7 +184,7 @@ def test_what_is_to_be_ignored_is_labeled_so(world: StageWorld) -> None:
     faint = set(sorted(faint)[::2])
     for row in rows:
         row["ignore"] = (row["frame_id"], row.get("track")) in faint
-    labels = world.read(campaign(world, 30, truth=label_table(rows), spurious=0.0), "labels").to_pylist()
+    labels = world.read(campaign(world, 30, truth=table_of(LABELS, rows), spurious=0.0), "labels").to_pylist()
     objects = [row for row in labels if row["track"]]
     assert all(row["ignore"] == ((row["frame_id"], row["track"]) in faint) for row in objects)
     assert sum(row["ignore"] for row in objects) > 20
@@ -194,7 +194,7 @@ def by_hand(world: StageWorld, name: str, frames: list[dict[str, Any]], *, campa
     """Close a campaign of people's that labeled these frames."""
     clock = SetClock(1_000_000_000)
     queue = Queue(world.base / f"{name}.db", clock)
-    queue.create(Settings(campaign, name, "v3", geometries=("box2d",), review=0.0, tool="boxer"), recorded_frames(frame_table(frames)))
+    queue.create(Settings(campaign, name, "v3", geometries=("box2d",), review=0.0, tool="boxer"), recorded_frames(table_of(FRAMES, frames)))
     while (claim := queue.claim("labeler-0001")) is not None:
         queue.submit(claim.task, "labeler-0001", f"s-{claim.task}", [Label("box2d", "car", box=(1.0, 2.0, 3.0, 4.0))])
     queue.close()
@@ -205,12 +205,12 @@ def by_hand(world: StageWorld, name: str, frames: list[dict[str, Any]], *, campa
 def test_peoples_labels_of_frames_that_are_not_asked_for_are_left_out_and_counted(world: StageWorld) -> None:
     frames = frames_of(8)
     by_hand(world, "night", frames)
-    supplied = world.table("dataset", "test.frames", frame_table(frames[:5]))
+    supplied = world.table("dataset", "test.frames", table_of(FRAMES, frames[:5]))
     outcome = world.run("label", "campaign", {"frames": supplied}, paths=["night.campaign.json"])
     assert world.read(outcome, "labels").num_rows == 5
     assert [unknown.what for unknown in outcome.outputs["labels"].unknowns] == ["frames of labels"]
     assert "3 frames that 'night' labels are not among the input 'frames'" in outcome.outputs["labels"].unknowns[0].why
-    other = world.table("dataset", "test.other", frame_table(drive_of("gamma", 2)))
+    other = world.table("dataset", "test.other", table_of(FRAMES, drive_of("gamma", 2)))
     with pytest.raises(UsageError, match="The campaigns in 'paths' label none of the frames of the input 'frames'"):
         world.run("label", "campaign", {"frames": other}, paths=["night.campaign.json"])
 
@@ -219,7 +219,7 @@ def test_two_campaigns_do_not_label_one_frame(world: StageWorld) -> None:
     frames = frames_of(4)
     by_hand(world, "first", frames)
     by_hand(world, "second", frames[:1], campaign="decade")
-    supplied = world.table("dataset", "test.frames", frame_table(frames))
+    supplied = world.table("dataset", "test.frames", table_of(FRAMES, frames))
     with pytest.raises(UsageError, match=r"Two campaigns label the frame frame/alpha/.*, 'second' is one of them; expected one"):
         world.run("label", "campaign", {"frames": supplied}, paths=["first.campaign.json", "second.campaign.json"])
 

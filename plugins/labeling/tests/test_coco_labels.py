@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tracecore.errors import UsageError
-from tracecore.testing.drawn_frames import EPOCH_NS, HEIGHT, SENSOR, WIDTH, drive_of, frame, frame_table
+from tracecore.testing.drawn_frames import EPOCH_NS, HEIGHT, SENSOR, WIDTH, drive_of, frame
 from tracecore.testing.worlds import Outcome, StageWorld, check_of, real_input
-from tracecore_schemas.arrow_tables import LABELS
+from tracecore_schemas.arrow_tables import FRAMES, LABELS, table_of
 from tracecore_schemas.canonical import digest_file, digest_json
 
 DIGEST = "sha256:" + "0" * 64
@@ -45,7 +45,7 @@ def document() -> Document:
 
 @pytest.fixture
 def take(world: StageWorld) -> Take:
-    frames = world.table("dataset", "test.drives.frames", frame_table([*drive_of("alpha", 3), *drive_of("beta", 2)]))
+    frames = world.table("dataset", "test.drives.frames", table_of(FRAMES, [*drive_of("alpha", 3), *drive_of("beta", 2)]))
 
     def take(content: Document | str, *, name: str = "labels.json", **params: Any) -> Outcome:
         (world.base / name).write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
@@ -289,7 +289,7 @@ def test_an_image_of_another_size_is_refused(take: Take) -> None:
 
 def test_two_files_may_not_label_one_frame(world: StageWorld, take: Take) -> None:
     (world.base / "more.json").write_text(json.dumps(document() | {"info": {}}), encoding="utf-8")
-    frames = world.table("dataset", "test.drives.frames", frame_table([*drive_of("alpha", 3), *drive_of("beta", 2)]))
+    frames = world.table("dataset", "test.drives.frames", table_of(FRAMES, [*drive_of("alpha", 3), *drive_of("beta", 2)]))
     (world.base / "labels.json").write_text(json.dumps(document()), encoding="utf-8")
     with pytest.raises(UsageError, match=r"The label files labels.json and more.json both label the frame frame/alpha/"):
         world.run("label", "coco", {"frames": frames}, paths=["labels.json", "more.json"])
@@ -347,7 +347,7 @@ def test_camvid_is_linked_box_by_box(world: StageWorld, tmp_path: Path) -> None:
     for entry in sorted(images, key=lambda entry: int(entry["log_time_ns"])):
         index = places[entry["drive"]] = places.get(entry["drive"], -1) + 1
         rows.append(frame(entry["drive"], index, image, timestamp_ns=int(entry["log_time_ns"]), width=entry["width"], height=entry["height"]))
-    frames = world.table("dataset", "test.drives.frames", frame_table(rows))
+    frames = world.table("dataset", "test.drives.frames", table_of(FRAMES, rows))
     outcome = world.run("label", "coco", {"frames": frames}, paths=[str(path)])
     facet = outcome.outputs["labels"].facets["tracecore_labels"]
     assert (facet["boxes"], facet["frames"]) == (5084, 468)

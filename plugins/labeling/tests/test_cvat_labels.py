@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tracecore.errors import UsageError
-from tracecore.testing.drawn_frames import HEIGHT, WIDTH, drive_of, frame_table
+from tracecore.testing.drawn_frames import HEIGHT, WIDTH, drive_of
 from tracecore.testing.worlds import StageWorld, real_input
 from tracecore_labeling.imports.cvat import read_cvat
+from tracecore_schemas.arrow_tables import FRAMES, table_of
 
 
 def file_of(*boxes: str, image: str = f'name="alpha/000001.png" width="{WIDTH}" height="{HEIGHT}"') -> str:
@@ -34,7 +35,7 @@ def test_real_exports_are_read_and_what_is_no_box_is_named() -> None:
 
 
 def test_boxes_are_linked_to_the_frame_their_image_is_of(world: StageWorld) -> None:
-    frames = world.table("dataset", "test.frames", frame_table(drive_of("alpha", 3)))
+    frames = world.table("dataset", "test.frames", table_of(FRAMES, drive_of("alpha", 3)))
     (world.base / "labels.xml").write_text(file_of(BOX))
     outcome = world.run("label", "cvat", {"frames": frames}, paths=["labels.xml"])
     assert all(check.success for check in outcome.checks), [check.message for check in outcome.checks]
@@ -58,7 +59,7 @@ def test_boxes_are_linked_to_the_frame_their_image_is_of(world: StageWorld) -> N
     ],
 )
 def test_what_is_no_cvat_file_is_refused(world: StageWorld, text: str, words: str) -> None:
-    frames = world.table("dataset", "test.frames", frame_table(drive_of("alpha", 3)))
+    frames = world.table("dataset", "test.frames", table_of(FRAMES, drive_of("alpha", 3)))
     (world.base / "labels.xml").write_text(text)
     with pytest.raises(UsageError, match=r"The label file labels\.xml") as raised:
         world.run("label", "cvat", {"frames": frames}, paths=["labels.xml"])

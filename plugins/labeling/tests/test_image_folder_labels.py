@@ -9,8 +9,9 @@ import pytest
 
 from tracecore.errors import UsageError
 from tracecore.geometry import cuboid_corners, inside_cuboid, project
-from tracecore.testing.drawn_frames import EPOCH_NS, HEIGHT, WIDTH, drive_of, frame_table
+from tracecore.testing.drawn_frames import EPOCH_NS, HEIGHT, WIDTH, drive_of
 from tracecore.testing.worlds import StageWorld, given, real_input
+from tracecore_schemas.arrow_tables import FRAMES, table_of
 
 
 class TestOnFoldersThatIngestRead:
@@ -89,7 +90,7 @@ class TestOnFoldersThatIngestRead:
 
 
 def numbered(world: StageWorld, count: int = 3) -> dict[str, object]:
-    return {"frames": world.table("dataset", "test.frames", frame_table(drive_of("alpha", count)))}
+    return {"frames": world.table("dataset", "test.frames", table_of(FRAMES, drive_of("alpha", count)))}
 
 
 def write(folder: Path, files: dict[str, str]) -> None:

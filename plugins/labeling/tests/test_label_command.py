@@ -11,8 +11,9 @@ from campaign_world import frames_of, tables
 from click.testing import Result
 
 from tracecore.errors import UsageError
-from tracecore.testing.drawn_frames import drive_of, frame_table
+from tracecore.testing.drawn_frames import drive_of
 from tracecore.testing.worlds import ResolvedInput, StageWorld, run_command
+from tracecore_schemas.arrow_tables import FRAMES, table_of
 
 ANN, BEN = "labeler-0a0a0a01", "labeler-0b0b0b02"
 TRACKED = '{"category": "car", "box": [1, 2, 3, 4], "track": "7"}'
@@ -30,7 +31,7 @@ def frames(world: StageWorld, monkeypatch: pytest.MonkeyPatch) -> ResolvedInput:
         "frames": supplied,
         "truth": world.table("label_batch", "test.truth", truth),
         "gold": world.table("dataset", "test.gold", given[:1]),
-        "gold_selection": world.table("dataset", "test.other", frame_table(drive_of("gamma", 1))),
+        "gold_selection": world.table("dataset", "test.other", table_of(FRAMES, drive_of("gamma", 1))),
     }
     world.run("label", "campaign", inputs, guideline="v3")
     return supplied

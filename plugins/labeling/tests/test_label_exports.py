@@ -12,11 +12,11 @@ import pyarrow as pa
 import pytest
 from campaign_world import frames_of, tables
 
-from tracecore.testing.drawn_frames import SENSOR, frame_table, label, label_table
+from tracecore.testing.drawn_frames import SENSOR, label
 from tracecore.testing.worlds import StageWorld, real_input
 from tracecore_labeling.exports import FORMATS
 from tracecore_labeling.exports.batch import ExportResult, labeled_frames
-from tracecore_schemas.arrow_tables import LABELS, table_of
+from tracecore_schemas.arrow_tables import FRAMES, LABELS, table_of
 
 ORIGIN = ("labeler", "labeled_at", "tool", "guideline", "qa")
 
@@ -36,7 +36,7 @@ def again(
 ) -> tuple[ExportResult, list[dict[str, Any]]]:
     """Write a batch, take what was written over with the stage of that format."""
     written = FORMATS[format_](labeled_frames(table), world.base / path)
-    frames = world.table("dataset", "test.frames", frame_table(frames_of(20)))
+    frames = world.table("dataset", "test.frames", table_of(FRAMES, frames_of(20)))
     outcome = world.run("label", stage or format_, {"frames": frames}, paths=[path], asset="again", **params)
     return written, world.read(outcome, "labels").to_pylist()
 
@@ -122,7 +122,7 @@ def test_kitti_gives_box_and_cuboid_of_one_object_again(world: StageWorld) -> No
 
 def test_only_the_last_revision_of_a_label_is_written(tmp_path: Path) -> None:
     frame = frames_of(2)[0]
-    table = label_table([label(frame, 1, "car", (1, 2, 3, 4)), label(frame, 1, "sign", (1, 2, 3, 5), revision=1)])
+    table = table_of(LABELS, [label(frame, 1, "car", (1, 2, 3, 4)), label(frame, 1, "sign", (1, 2, 3, 5), revision=1)])
     FORMATS["coco"](labeled_frames(table), tmp_path / "out.json")
     document = json.loads((tmp_path / "out.json").read_text())
     assert [(each["bbox"], document["categories"][0]["name"]) for each in document["annotations"]] == [([1, 2, 3, 5], "sign")]

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tracecore.errors import UsageError
-from tracecore.testing.drawn_frames import drive_of, frame_table
+from tracecore.testing.drawn_frames import drive_of
 from tracecore.testing.worlds import StageWorld
+from tracecore_schemas.arrow_tables import FRAMES, table_of
 
 PLUGIN = '''
 """Labels in a CSV file: image, class, x, y, width, height."""
@@ -63,7 +64,7 @@ def strange(world: StageWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_format_of_another_plugin_becomes_a_label_batch_with_its_unknowns(strange: StageWorld) -> None:
-    frames = strange.table("dataset", "test.frames", frame_table(drive_of("alpha", 3)))
+    frames = strange.table("dataset", "test.frames", table_of(FRAMES, drive_of("alpha", 3)))
     (strange.base / "labels.csv").write_text("alpha/000001.png,car,1,2,30,40\nalpha/000009.png,car,1,2,3,4\n")
     outcome = strange.run("label", "csv-labels", {"frames": frames}, paths=["labels.csv"])
     assert all(check.success for check in outcome.checks), [check.message for check in outcome.checks]
@@ -75,7 +76,7 @@ def test_a_format_of_another_plugin_becomes_a_label_batch_with_its_unknowns(stra
 
 
 def test_its_files_of_other_drives_are_refused(strange: StageWorld) -> None:
-    frames = strange.table("dataset", "test.frames", frame_table(drive_of("alpha", 3)))
+    frames = strange.table("dataset", "test.frames", table_of(FRAMES, drive_of("alpha", 3)))
     (strange.base / "labels.csv").write_text("beta/x.png,car,1,2,30,40\n")
     with pytest.raises(UsageError, match=r"None of the 1 images of labels\.csv matches a recorded frame"):
         strange.run("label", "csv-labels", {"frames": frames}, paths=["labels.csv"])

@@ -22,8 +22,9 @@ import pytest
 import tracecore as tc
 from tracecore import Workspace
 from tracecore.parity import Answers, run_onnx
-from tracecore.testing.drawn_frames import drive_of, frame_table
+from tracecore.testing.drawn_frames import drive_of
 from tracecore.testing.worlds import ResolvedInput, StageWorld, given, load_host
+from tracecore_schemas.arrow_tables import FRAMES, table_of
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_tensorrt import engine_runtime
 from tracecore_tensorrt.engine_builder import Built, choose_builder
@@ -232,7 +233,7 @@ def test_an_engine_that_can_run_is_compared_with_its_network_on_recorded_frames(
     monkeypatch.setattr(engine_runtime, "run_engine", answer)
     monkeypatch.setattr(engine_runtime, "inspect_engine", lambda *_, **__: "{}")
     described: dict[str, Any] = {}
-    frames = ds.dataset(frame_table(drive_of("a", 3)))
+    frames = ds.dataset(table_of(FRAMES, drive_of("a", 3)))
     context: Any = SimpleNamespace(
         read=lambda _: frames,
         threads=1,

@@ -101,10 +101,10 @@ class _Channel:
         return answer["value"]
 
     def trace(self, ref: str) -> Mapping[str, Any]:
-        return dict(self.ask("trace", ref=str(ref)))
+        return cast("Mapping[str, Any]", self.ask("trace", ref=str(ref)))
 
     def facets(self, ref: str) -> Mapping[str, JSON]:
-        return dict(self.ask("facets", ref=str(ref)))
+        return cast("Mapping[str, JSON]", self.ask("facets", ref=str(ref)))
 
     def adopt(self, file: SourceFile, *, kind: str, name: str, facets: Mapping[str, JSON], unknowns: Sequence[tuple[str, str]]) -> Path:
         stated = [[str(what), str(why)] for what, why in unknowns]

@@ -28,7 +28,7 @@ ABSENT_DISTRIBUTION = "distribution "
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a worker loaded, opened and searched for.
+    """Modules, files and libraries that a worker loaded or opened, and names that it searched for in vain.
 
     Attributes:
         modules: file by module name.
