@@ -42,7 +42,7 @@ class SuiteCheck(Check):
         self.severity = severity
 
     def run(self, context: CheckContext) -> CheckResult:
-        """Validate the target table; imports Great Expectations (3 s, 250 MB)."""
+        """Return the result of the suite's expectations on the table that the check judges; imports Great Expectations (3 s, 250 MB)."""
         return validate(self.name, self.expectations, context.read())
 
 
@@ -53,7 +53,7 @@ class ParityCheck(Check):
     description = "The model answers as the one it was made from, on recorded frames."
 
     def run(self, context: CheckContext) -> CheckResult:
-        """Return the result for the target's parity facet; raises UsageError if the program sets parameters."""
+        """Return the result: passed if the model's recorded differences from its original are within tolerance; raises UsageError for parameters."""
         if context.params:
             raise UsageError("The check 'parity' takes no settings but 'blocking': tolerances are parameters of the stage, such as tolerance_px.")
         facet = cast("Mapping[str, Any] | None", context.target.facets.get(PARITY_FACET.name))
@@ -65,9 +65,9 @@ class ParityCheck(Check):
 
 
 def validate(name: str, expectations: Sequence[Mapping[str, Any]], table: Any) -> CheckResult:
-    """Return the result of a suite on a `pyarrow.Table` or `pyarrow.dataset.Dataset`.
+    """Return the result of the Great Expectations suite `name` on a `pyarrow.Table` or `pyarrow.dataset.Dataset`.
 
-    It succeeds if every expectation holds; an expectation about a missing column fails. Raises UsageError if the output is not a table.
+    The result is a success if every expectation holds; one about a missing column fails. Raises UsageError if `table` is of neither type.
     """
     import pyarrow as pa
     import pyarrow.dataset as ds
@@ -89,7 +89,7 @@ def validate(name: str, expectations: Sequence[Mapping[str, Any]], table: Any) -
 
 
 def _columns(expectation: Mapping[str, Any]) -> list[str]:
-    """Return the columns that an expectation refers to."""
+    """Return the names of the columns that a Great Expectations expectation refers to."""
     kwargs = expectation["kwargs"]
     return [kwargs[key] for key in _COLUMN_KEYS if key in kwargs] + list(kwargs.get("column_list", ()))
 
@@ -100,12 +100,12 @@ def _missing(expectation: Mapping[str, Any], present: set[str]) -> ExpectationOu
 
 
 def _expected(expectation: Mapping[str, Any]) -> str:
-    """Return an expectation's arguments, except the column, as JSON text."""
+    """Return the arguments (`kwargs`) of a Great Expectations expectation, except `column`, as JSON text."""
     return json.dumps({key: value for key, value in expectation["kwargs"].items() if key != "column"}, sort_keys=True)
 
 
 def _frame(table: ds.Dataset | pa.Table, columns: Sequence[str]) -> pd.DataFrame:
-    """Return the columns as a DataFrame with nullable integer and boolean types where there are nulls, and texts as objects."""
+    """Return the named columns as a DataFrame: integers and booleans with nulls get nullable types, texts the type `object`."""
     import pandas as pd
     import pyarrow as pa
     import pyarrow.dataset as ds
@@ -147,7 +147,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _run(name: str, expectations: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> list[ExpectationOutcome]:
-    """Return the outcome of each expectation on a DataFrame that has all their columns."""
+    """Return the outcome of each expectation of the suite `name`, in order, on a DataFrame that has all columns that they need."""
     if not expectations:
         return []
     import pandas as pd
@@ -172,7 +172,7 @@ def _run(name: str, expectations: Sequence[Mapping[str, Any]], frame: pd.DataFra
 
 @cache
 def _whole_table() -> Any:
-    """Return the process's Great Expectations batch definition; cached, since creating it writes configuration as YAML several times."""
+    """Return the Great Expectations batch definition for whole DataFrames; cached for the process, since creating it is slow."""
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
@@ -182,7 +182,7 @@ def _whole_table() -> Any:
 
 
 def _expectation(gx: Any, name: str, each: Mapping[str, Any], number: int) -> Any:
-    """Return the Great Expectations object of one expectation, its number in `meta` because results come in any order."""
+    """Return the Great Expectations object of one expectation, with `number`, its position in the suite `name`, in its `meta`."""
     try:
         class_name = "".join(part.capitalize() for part in each["type"].split("_"))
         return gx.expectations.core.__dict__[class_name](**each["kwargs"], meta={"place": number})
@@ -191,7 +191,7 @@ def _expectation(gx: Any, name: str, each: Mapping[str, Any], number: int) -> An
 
 
 def _actual(result: Any) -> str | None:
-    """Return the observed value, or the number of unexpected values and the first of them, as text; None if there are none."""
+    """Return a text of what an expectation found: an exception, the observed value, or its unexpected values; None if it has none of these."""
     raised = _raised(result.exception_info)
     if raised is not None:
         return f"could not be judged: {raised}"
@@ -205,7 +205,7 @@ def _actual(result: Any) -> str | None:
 
 
 def _raised(info: Any) -> str | None:
-    """Return the message of an exception raised while an expectation was evaluated (flat or by metric in `info`), or None."""
+    """Return the message of the first exception in a Great Expectations `exception_info`, or None if evaluating the expectation raised none."""
     if not isinstance(info, Mapping):
         return None
     each: Mapping[str, Any] | None = next(
@@ -215,14 +215,14 @@ def _raised(info: Any) -> str | None:
 
 
 def _shown(value: Any) -> str:
-    """Return a value as plain text, numpy scalars without their type name."""
+    """Return a value or tuple of values as text; numpy scalars are shown without their type name."""
     if isinstance(value, tuple):
         return f"({', '.join(_shown(each) for each in value)})"
     return str(value.item() if hasattr(value, "item") else value)
 
 
 def _message(failed: Sequence[ExpectationOutcome]) -> str:
-    """Return a sentence on the first failure and the number of further ones."""
+    """Return a check's message: the first failed expectation in words, and the number of further failed ones."""
     first = failed[0]
     of = f" of {first.column}" if first.column else ""
     asked = "" if first.expected in {None, "{}"} else f" (expected {first.expected})"

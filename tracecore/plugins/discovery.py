@@ -48,7 +48,7 @@ class LoadedPlugin:
 def load_plugins(
     manager: pluggy.PluginManager, allowed: Collection[str] | None, entry_points: Iterable[metadata.EntryPoint] | None = None
 ) -> tuple[list[LoadedPlugin], list[BrokenPlugin]]:
-    """Load plugins into a plugin manager and return the loaded and the broken ones, by entry-point name.
+    """Load plugins into a plugin manager, and return those that were loaded and those that are broken (could not be loaded).
 
     `allowed` are the entry-point names in `TRACECORE_PLUGINS`, None for all; `entry_points` by default the installed ones of the group `tracecore`.
     """
@@ -88,7 +88,7 @@ def load_plugins(
 
 
 def mentions(entry: metadata.EntryPoint, hook: str) -> bool:
-    """Whether a plugin's module may implement a hook, judged by its source without importing it; True if the source is not available."""
+    """Whether a plugin's module may implement a hook, judged by its source text without importing it; True if it has no source text."""
     try:
         spec = importlib.util.find_spec(entry.module)
         source = spec.loader.get_source(entry.module) if spec is not None and isinstance(spec.loader, SourceFileLoader) else None
@@ -100,7 +100,7 @@ def mentions(entry: metadata.EntryPoint, hook: str) -> bool:
 
 
 def _load_one(manager: pluggy.PluginManager, entry: metadata.EntryPoint, distribution: str, version: str) -> LoadedPlugin:
-    """Import a plugin, register it and return it with its objects; raises what the import raises, or UnfitError for an invalid object."""
+    """Import a plugin, register it, and return it with its stages, checks and other objects; raises any error of the import, or UnfitError."""
     module = entry.load()
     _refuse_unknown_hooks(manager, module)
     manager.register(module, name=entry.name)
@@ -111,7 +111,7 @@ def _load_one(manager: pluggy.PluginManager, entry: metadata.EntryPoint, distrib
 
 
 def _refuse_unknown_hooks(manager: pluggy.PluginManager, module: object) -> None:
-    """Raise UnfitError if a module implements an unknown hook, such as a mistyped one, which pluggy ignores."""
+    """Raise UnfitError if a module implements a hook that tracecore does not define (a mistyped one), which pluggy would ignore."""
     known = {name for name, member in vars(hookspecs).items() if hasattr(member, f"{PROJECT}_spec")}
     for name in dir(module):
         if manager.parse_hookimpl_opts(module, name) is not None and name not in known:
@@ -119,7 +119,7 @@ def _refuse_unknown_hooks(manager: pluggy.PluginManager, module: object) -> None
 
 
 def _registered_objects(manager: pluggy.PluginManager, plugin: str, type_: ObjectType) -> tuple[Any, ...]:
-    """Return the objects that one plugin's register hook returns; calling only this plugin attributes any error to it."""
+    """Call one plugin's register hook for a type of object (such as checks) and return its objects; raises UnfitError for an invalid one."""
     others = [other for name, other in manager.list_name_plugin() if name != plugin and other is not None]
     answers: Sequence[Any] = manager.subset_hook_caller(type_.hook, others)()
     items: list[Any] = []

@@ -47,22 +47,22 @@ class RegisteredStage:
 
     @property
     def name(self) -> str:
-        """The stage's name, as in a program's `plugin:`."""
+        """The stage's name, which a program writes after `plugin:`."""
         return self.stage_class.name
 
     @property
     def qualified_name(self) -> str:
-        """The unique name, `<entry point>/<stage>`."""
+        """The stage's unique name: `<entry point of its plugin>/<stage name>`."""
         return f"{self.entry_point}/{self.name}"
 
     @property
     def kind(self) -> StageKind:
-        """The stage's kind."""
+        """The stage's kind (`curate`, `train`), which a program writes after `stage:`."""
         return self.stage_class.kind
 
     @property
     def plugin(self) -> Plugin:
-        """The plugin as recorded with a run, with the digest of its source files as they are on disk now."""
+        """The stage's plugin as it is recorded with a run, including the current digest of its source files."""
         from tracecore.system.distributions import installed
 
         digest = installed()[canonicalize_name(self.distribution)].source_digest
@@ -70,7 +70,7 @@ class RegisteredStage:
 
     @property
     def code(self) -> CodeLocation | None:
-        """Git location of the plugin's source, or None outside a git checkout."""
+        """Repository, commit and path of the plugin's source, or None outside a git checkout."""
         from tracecore.environment import code_location
 
         package = sys.modules[self.stage_class.__module__.partition(".")[0]]
@@ -100,7 +100,7 @@ class SharedName:
 
     @property
     def sentence(self) -> str:
-        """Error message that the name is ambiguous, with the names to write instead."""
+        """Error message for a name that several plugins offer, with the qualified names to write instead."""
         if self.of_stages:
             owners = ", ".join(f"'{each.partition('/')[0]}'" for each in self.choices)
             return f"Several plugins offer the {self.what} '{self.name}' ({owners}): a stage gets that of its own plugin, stages of others fail."
@@ -140,11 +140,11 @@ class PluginHost:
 
     @classmethod
     def load(cls, settings: Settings | None = None) -> PluginHost:
-        """Load every installed plugin that the settings allow, by default the process's settings; plugins that fail are listed in `broken`."""
+        """Return a host with every installed plugin that `settings` allow (None reads the environment); failed ones are listed in its `broken`."""
         return cls(settings=settings)
 
     def _add_plugin(self, plugin: LoadedPlugin) -> None:
-        """Add all objects of a plugin, or list the plugin as broken if two of its objects share a name, or one has the name of a kernel object."""
+        """Add a plugin's stages, checks and other objects; if one has the name of another or of one of tracecore's, list the plugin as broken."""
         for each in OBJECT_TYPES:
             names = [item.name for item in plugin.brings[each.plural]]
             known = {} if each.plural == STAGES else self.objects[each.plural]
@@ -169,7 +169,7 @@ class PluginHost:
 
     @property
     def shared_names(self) -> list[SharedName]:
-        """Ambiguous names: those that several plugins offer."""
+        """Names of stages, checks and other objects that several plugins offer, each with its qualified names."""
         found = [
             SharedName(each.what or each.noun, name, tuple(f"{other.entry_point}/{name}" for other in offered), each.of_stages)
             for each in OBJECT_TYPES
@@ -184,7 +184,7 @@ class PluginHost:
 
     @property
     def commands(self) -> dict[str, click.Command]:
-        """The plugins' commands by name and by `<entry point>/<name>`; an ambiguous name maps to a command that raises UsageError."""
+        """The plugins' click commands by name and by `<entry point>/<name>`; a name that two plugins use maps to a command that raises UsageError."""
         found: dict[str, click.Command] = {}
         for name, offered in self.objects["commands"].items():
             qualified = {f"{each.entry_point}/{name}": each.item for each in offered}
@@ -196,7 +196,7 @@ class PluginHost:
     def stage(self, kind: str, plugin: str) -> RegisteredStage:
         """Return the stage that a program names by an asset's `stage:` (kind) and `plugin:` (name, or `<entry point>/<name>`).
 
-        Raises UsageError with a suggestion if the kind or stage is unknown or the name is ambiguous.
+        Raises UsageError with a suggestion if no such stage is installed, or several plugins have one of that name.
         """
         if kind not in {each.value for each in StageKind}:
             raise UsageError(f"There is no stage kind '{kind}'. {suggestion(kind, [each.value for each in StageKind])}")
@@ -212,7 +212,7 @@ class PluginHost:
         raise UsageError(f"No installed plugin offers the {kind} stage '{plugin}'. {self._offer(kind, plugin)}")
 
     def _offer(self, kind: str, plugin: str) -> str:
-        """Return a suggestion for an unknown stage name of a kind; broken plugins, which may offer it, are listed."""
+        """Return a hint for a stage name that no plugin offers: a similar name of the kind, and the broken plugins, which might offer it."""
         known = [stage.qualified_name if "/" in plugin else stage.name for stage in self.stages if stage.kind == kind]
         others = [stage.name for stage in self.stages if stage.kind != kind]
         offer = suggestion(plugin, known, none_known=f"No {kind} stage is installed.")
@@ -223,38 +223,38 @@ class PluginHost:
         return offer
 
     def check(self, name: str, of: str | None = None) -> Registered[Check]:
-        """Return a check by its name or `<entry point>/<name>`; raises UsageError if it is unknown or ambiguous.
+        """Return a check by its name or `<entry point>/<name>`; raises UsageError if no plugin has it, or several have it and none is `of`.
 
-        The check of the plugin whose entry point is `of` takes precedence.
+        `of` is the entry point of the plugin whose check is preferred if several plugins have one of that name.
         """
         return _choose_object("check", self.checks, name, of) or _refuse(f"There is no check '{name}'. {suggestion(name, self.checks)}")
 
     def gate(self, name: str) -> Registered[Gate]:
-        """Return a gate by its name or `<entry point>/<name>`; raises UsageError if the name is unknown or ambiguous."""
+        """Return a release gate by its name or `<entry point>/<name>`; raises UsageError if no plugin, or more than one, has it."""
         return _choose_object("gate", self.gates, name) or _refuse(f"There is no gate '{name}'. {suggestion(name, self.gates)}")
 
     def exporter(self, name: str) -> Registered[Exporter] | None:
-        """Return an exporter by its name or `<entry point>/<name>`, or None; raises UsageError if the name is ambiguous."""
+        """Return an exporter by its name or `<entry point>/<name>`, None if there is none; raises UsageError if several plugins have it."""
         return _choose_object("export format", self.exporters, name)
 
     def importer(self, name: str) -> Registered[Importer] | None:
-        """Return an importer by its name or `<entry point>/<name>`, or None; raises UsageError if the name is ambiguous."""
+        """Return an importer by its name or `<entry point>/<name>`, None if there is none; raises UsageError if several plugins have it."""
         return _choose_object("import format", self.importers, name)
 
     def observers(self, entry_point: str) -> list[Event]:
-        """Return the events whose observer hook a plugin implements (`run_started`)."""
+        """Return the names of the events (such as `run_started`) that a plugin, given by its entry point, observes by a hook."""
         module = self._manager.get_plugin(entry_point)
         hooks = {caller.name for caller in self._manager.get_hookcallers(module) or ()}
         return [event for event in get_args(Event) if f"tracecore_{event}" in hooks]
 
     def observe(self, entry_point: str, event: Event, summary: object) -> None:
-        """Call one plugin's observer hook for an event; its exceptions propagate."""
+        """Call one plugin's observer hook for an event with the summary of the run or build; its exceptions propagate."""
         others = [module for name, module in self._manager.list_name_plugin() if module is not None and name != entry_point]
         argument = "build" if event == "build_sealed" else "run"
         self._manager.subset_hook_caller(f"tracecore_{event}", others)(**{argument: summary, "settings": self.settings.others})
 
     def notify(self, event: Event, summary: object) -> None:
-        """Call every plugin's observer hook for an event; exceptions are logged with the plugin's name."""
+        """Call every plugin's observer hook for an event with the summary of the run or build; exceptions are logged, not raised."""
         for name, _ in self._manager.list_name_plugin():
             try:
                 self.observe(name, event, summary)
@@ -265,7 +265,7 @@ class PluginHost:
 
 
 def _choose_object(what: str, known: Mapping[str, list[Registered[T]]], name: str, of: str | None = None) -> Registered[T] | None:
-    """Return the object of a name, that of the entry point `of` first; None if there is none; raises UsageError if it is ambiguous."""
+    """Return the object named `name`, preferably that of the plugin `of`, or None without one; raises UsageError if several others have one."""
     owner, _, bare = name.rpartition("/")
     found = [each for each in known.get(bare, ()) if owner in {"", each.entry_point}]
     own = [each for each in found if each.entry_point == of]

@@ -61,11 +61,11 @@ class ObjectType:
 
     @property
     def hook(self) -> str:
-        """Name of the register hook, `tracecore_register_<plural>`."""
+        """Name of the hook by which plugins register objects of this type, such as `tracecore_register_checks`."""
         return f"tracecore_register_{self.plural}"
 
     def check(self, item: Any) -> Any:
-        """Return an object that the hook returned; raises UnfitError if it has the wrong type or no valid name."""
+        """Return an object unchanged that a plugin's register hook returned; raises UnfitError if it has the wrong type or no valid name."""
         assert isinstance(self.type, type)  # typed as a callable because a type[T] may not be abstract
         if not isinstance(item, self.type):
             shown = item.__name__ + " (a class, not an instance)" if isinstance(item, type) else type(item).__name__
@@ -128,7 +128,7 @@ OBJECT_TYPES = (
 
 
 def built_in() -> dict[str, tuple[Any, ...]]:
-    """Return the objects that the kernel registers, by plural."""
+    """Return the checks, gates, facets, kinds and tables that tracecore itself registers, by the plural of their type (`checks`)."""
     suites = (SuiteCheck(suite.name, suite.expectations, description=suite.description, severity=suite.severity) for suite in SUITES)
     return {
         "checks": (*suites, ParityCheck()),
@@ -140,7 +140,7 @@ def built_in() -> dict[str, tuple[Any, ...]]:
 
 
 def check_outputs(brings: Mapping[str, tuple[Any, ...]]) -> None:
-    """Raise UnfitError if a plugin's stage writes a kind or table type that is neither built in nor registered by the plugin."""
+    """Raise UnfitError if a stage in `brings` (a plugin's objects by type) writes a kind or table type that is not registered there or built in."""
     known: Mapping[str, Mapping[str, Any]] = {"kinds": BUILT_IN_KINDS, "tables": BUILT_IN_TABLES}
     for stage in brings[STAGES]:
         for port in stage.outputs().values():

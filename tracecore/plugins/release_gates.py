@@ -44,7 +44,7 @@ class CheckPassed(BuiltInGate):
     )
 
     def check_requirement(self, requirement: Mapping[str, Any]) -> None:
-        """Raise UsageError for unknown keys; `unknown_training` is allowed only for `no_leak`."""
+        """Raise UsageError if a `check` gate's entry in the program has an invalid key or value; only check `no_leak` takes `unknown_training`."""
         rest = _without_key(self.name, requirement)
         if _required_name(self.name, requirement).rpartition("/")[2] == NO_LEAK and "unknown_training" in rest:
             refs = rest.pop("unknown_training")
@@ -53,7 +53,7 @@ class CheckPassed(BuiltInGate):
         _refuse_other_keys(self.name, rest, ())
 
     def evaluate(self, evidence: GateEvidence, requirement: Mapping[str, Any]) -> GateResult:
-        """Return the result over all runs of the check."""
+        """Return the gate's result: passed if the check that `requirement` names was run and all its runs succeeded."""
         subject = requirement[self.name]
         runs = [check for check in evidence.checks if check.name == subject.rpartition("/")[2]]
         failed = [check for check in runs if not check.success]
@@ -81,11 +81,11 @@ class KpiWithinBounds(BuiltInGate):
     )
 
     def kpis(self, requirement: Mapping[str, Any]) -> Sequence[str]:
-        """Return the name of the one KPI."""
+        """Return the name of the KPI that the gate's entry in the program, `requirement`, is about, as a tuple of one."""
         return (requirement[self.name],)
 
     def check_requirement(self, requirement: Mapping[str, Any]) -> None:
-        """Raise UsageError for unknown keys, an invalid bound, or no bound."""
+        """Raise UsageError if a `kpi` gate's entry in the program has an invalid key, an invalid bound, or no bound."""
         _required_name(self.name, requirement)
         rest = _without_key(self.name, requirement)
         _refuse_other_keys(self.name, rest, _BOUNDS)
@@ -100,7 +100,7 @@ class KpiWithinBounds(BuiltInGate):
                 raise UsageError(f"'above_baseline' takes by how much a KPI has to be better than the baseline, 0 or more; found {bound!r}")
 
     def evaluate(self, evidence: GateEvidence, requirement: Mapping[str, Any]) -> GateResult:
-        """Compare the KPI with each bound; a missing KPI, or one measured on selection data, fails."""
+        """Return the gate's result: passed if the KPI is within every bound of `requirement`, and not measured on data used for model selection."""
         subject = requirement[self.name]
         bounds = _without_key(self.name, requirement)
         required: dict[str, JSON] = dict(bounds)
@@ -131,13 +131,13 @@ class NothingUnknown(BuiltInGate):
     entries = ({"properties": {"unknowns": {"const": "none"}}},)
 
     def check_requirement(self, requirement: Mapping[str, Any]) -> None:
-        """Raise UsageError for any value but `none`, and for other keys."""
+        """Raise UsageError if the entry of the gate `unknowns` in the program is not exactly `unknowns: none`."""
         if (subject := _required_name(self.name, requirement)) != "none":
             raise UsageError(f"'unknowns' takes only 'none'; found {subject!r}")
         _refuse_other_keys(self.name, _without_key(self.name, requirement), ())
 
     def evaluate(self, evidence: GateEvidence, requirement: Mapping[str, Any]) -> GateResult:  # noqa: ARG002  # takes only 'none'
-        """Return the result, with the number of unknowns as the measured value."""
+        """Return the gate's result: passed if the artifacts' traces have no unknowns (facts recorded as not known); `measured` is their number."""
         found = [f"{unknown.what} ({ref})" for ref, unknown in evidence.unknowns]
         rest = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         message = f"unknown: {', '.join(found[:_SHOWN])}{rest}" if found else "nothing is unknown"
@@ -149,7 +149,7 @@ GATES: dict[str, BuiltInGate] = {gate.name: gate for gate in (CheckPassed(), Kpi
 
 
 def _required_name(key: str, requirement: Mapping[str, Any]) -> str:
-    """Return the name that a gate's entry has under its key; raises UsageError if it is not a text."""
+    """Return the value of `key` in a gate's entry of the program, such as a KPI's name; raises UsageError if it is not a text."""
     subject = requirement.get(key)
     if not isinstance(subject, str):
         raise UsageError(f"'{key}' takes a name; found {subject!r}")
@@ -167,16 +167,16 @@ def _refuse_other_keys(key: str, rest: Mapping[str, Any], allowed: Sequence[str]
 
 
 def _within_bounds(kpi: Kpi, least: float | None, most: float | None) -> tuple[bool, str]:
-    """Return whether a KPI is within its bounds, and the bounds in words."""
+    """Return whether a KPI is within its bounds (None sets no bound), and the bounds in words, empty without bounds."""
     passed = (least is None or kpi.value >= least) and (most is None or kpi.value <= most)
     bounds = " and ".join(text for text in (f"at least {least}" if least is not None else "", f"at most {most}" if most is not None else "") if text)
     return passed, f"required: {bounds}" if bounds else ""
 
 
 def _above_baseline(kpi: Kpi, margin: float, unknowns: Sequence[Unknown]) -> tuple[bool, str]:
-    """Return whether a KPI beats its baseline by a margin, and a sentence.
+    """Return whether a KPI beats its baseline by a margin, and a sentence that explains the result.
 
-    Judged by the low end of the gain's interval, else by the end of the KPI's interval nearer to the baseline; without either it does not.
+    The low end of the gain's confidence interval decides, else the worse end of the KPI's; False if there is no interval or baseline.
     """
     if kpi.baseline is None:
         return False, "its report has no baseline for it, so nobody can tell whether it is better"
@@ -198,12 +198,12 @@ def _above_baseline(kpi: Kpi, margin: float, unknowns: Sequence[Unknown]) -> tup
 
 
 def _beyond(gain: float, margin: float) -> bool:
-    """Whether a gain is positive and at least the margin."""
+    """Whether a KPI's gain over its baseline is positive and at least the margin."""
     return gain > 0 and gain >= margin - _SAME
 
 
 def _no_worse_than_before(subject: str, kpi: Kpi, most: float, earlier: PreviousBuild) -> tuple[bool, str]:
-    """Return whether a KPI is at most `most` worse than in the previous build, and a sentence; True if there is nothing to compare with."""
+    """Return whether a KPI is at most `most` worse than in the previous build (True if there is none with it), and a sentence on the result."""
     if earlier.name is None:
         return True, "there is no earlier build of this program to compare with"
     before = earlier.kpis.get(f"{kpi.asset}.{kpi.name}", earlier.kpis.get(subject))

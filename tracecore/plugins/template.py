@@ -37,7 +37,7 @@ class Scaffold:
 
 
 def template_folder() -> Path:
-    """Return the template's folder: inside an installed tracecore, else in the checkout; raises UsageError if it is missing."""
+    """Return the folder of the plugin template, in the installed package or the checkout; raises UsageError if it is missing."""
     here = Path(__file__).parents[1]
     for folder in (here / "_template", here.parent / "plugins" / "_template"):
         if (folder / "pyproject.toml").is_file():
@@ -46,7 +46,7 @@ def template_folder() -> Path:
 
 
 def make_plugin(name: str, parent: Path, kind: str = _DEFAULT) -> Scaffold:
-    """Create a plugin with a stage of a kind in `<parent>/<name>`; raises UsageError if the name or kind is invalid or the folder exists."""
+    """Create a plugin with one stage of `kind` in `<parent>/<name>`, and return its names and files; raises UsageError if it can't be created."""
     _check_name(name)
     kinds = [each.value for each in StageKind]
     if kind not in kinds:
@@ -71,7 +71,7 @@ def make_plugin(name: str, parent: Path, kind: str = _DEFAULT) -> Scaffold:
 
 
 def _check_name(name: str) -> None:
-    """Raise UsageError if a name is not in kebab-case, too long, installed already, or one of tracecore's own."""
+    """Raise UsageError if a plugin name is not in kebab-case, too long, installed already, or that of one of tracecore's own packages."""
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
         offer = re.sub(r"[^a-z0-9]+", "-", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()).strip("-").lstrip("0123456789-")[:_LONGEST]
         hint = f": '{offer}' would do" if _NAME.fullmatch(offer) else ""
@@ -84,7 +84,7 @@ def _check_name(name: str) -> None:
 
 
 def _files(kind: StageKind) -> dict[str, str]:
-    """Return the template's file contents by relative path, with the stage and samples of a kind."""
+    """Return the text of each file of the plugin template by relative path, with an example stage of the kind and its test samples."""
     root = template_folder()
     found = {
         path.relative_to(root).as_posix(): path.read_text(encoding="utf-8")
@@ -104,7 +104,7 @@ def _files(kind: StageKind) -> dict[str, str]:
 
 
 def _renamed(text: str, name: str, package: str) -> str:
-    """Return a text with the template's names replaced by a plugin's."""
+    """Return a text with the plugin template's names of plugin, package and class replaced by those of the plugin `name`."""
     names = {
         "test_template": f"test_{name.replace('-', '_')}",
         "tracecore_template": package,

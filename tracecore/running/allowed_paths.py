@@ -35,27 +35,27 @@ class AllowedPaths:
         self._writes.update(caches)
 
     def read(self, *paths: Path | str) -> None:
-        """Allow reading these paths and everything below them."""
+        """Allow the stage to read these paths and everything below them."""
         self._reads.update(os.path.realpath(path) for path in paths)
         self.version += 1
 
     def write(self, *paths: Path | str) -> None:
-        """Allow reading and writing these paths and everything below them."""
+        """Allow the stage to read and write these paths and everything below them."""
         self._writes.update(os.path.realpath(path) for path in paths)
         self.version += 1
 
     def kernel(self, *paths: Path | str) -> None:
-        """Allow the kernel to read and write below these paths on the stage's behalf."""
+        """Allow tracecore itself, when the stage calls it, to read and write these paths and everything below them."""
         self._kernel.update(os.path.realpath(path) for path in paths)
 
     def covers(self, verb: str, path: str, code: Collection[str], *, in_kernel: bool) -> bool:
-        """Whether an access is allowed.
+        """Whether a stage's access to a path is allowed.
 
         Args:
-            verb: `read` or `write`; writing a new temporary file makes it the stage's.
+            verb: `read` or `write`; a temporary file that the stage creates is allowed from then on.
             path: absolute path without symbolic links.
             code: the process's code folders, from `code_folders`.
-            in_kernel: whether the kernel made the access on the stage's behalf.
+            in_kernel: whether tracecore itself, called by the stage, made the access.
         """
         if _inside(path, self._writes) or (in_kernel and _inside(path, self._kernel)) or path == os.devnull or _inside(path, self._made):
             return True
@@ -65,7 +65,7 @@ class AllowedPaths:
         return _inside(path, self._reads) or _inside(path, code) or of_the_system or _metadata(path)
 
     def _make_temporary(self, path: str) -> bool:
-        """Whether a path is in a temporary folder; one that does not exist yet is remembered as the stage's own."""
+        """Whether a path is below a system temporary folder; if it does not exist yet, the stage is also allowed to access it later."""
         if path in self._temporary or not _inside(path, self._temporary):
             return False
         if not os.path.lexists(path):
@@ -75,9 +75,9 @@ class AllowedPaths:
 
 
 def _font_caches() -> tuple[frozenset[str], frozenset[str]]:
-    """Return the font cache folders of matplotlib and fontconfig, and the parent folders in which they may be created.
+    """Return the font cache folders of matplotlib and fontconfig, which a stage may write, and the parent folders it may create them in.
 
-    Other caches are not allowed: downloaded weights are an input.
+    A stage may not read other caches, since weights that were downloaded to one are an input.
     """
     homes = [Path(os.environ.get(name) or Path.home() / default) for name, default in (("XDG_CONFIG_HOME", ".config"), ("XDG_CACHE_HOME", ".cache"))]
     own = os.environ.get("MPLCONFIGDIR")
@@ -86,7 +86,7 @@ def _font_caches() -> tuple[frozenset[str], frozenset[str]]:
 
 
 def _inside(path: str, folders: Collection[str]) -> bool:
-    """Whether a path is one of the folders or below one, in time independent of their number."""
+    """Whether a path is one of `folders` or below one; the time does not depend on the number of folders."""
     while path:
         if path in folders:
             return True
@@ -95,7 +95,7 @@ def _inside(path: str, folders: Collection[str]) -> bool:
 
 
 def _cached_bytecode(path: str, code: Collection[str]) -> bool:
-    """Whether a path is where the interpreter writes bytecode."""
+    """Whether a path is where Python caches bytecode: below `sys.pycache_prefix`, or in `__pycache__` of one of the code folders."""
     prefix = sys.pycache_prefix
     if prefix is not None and _inside(path, {os.path.realpath(prefix)}):
         return True
@@ -103,7 +103,7 @@ def _cached_bytecode(path: str, code: Collection[str]) -> bool:
 
 
 def _metadata(path: str) -> bool:
-    """Whether a path is an entry of the import path itself, its pyproject.toml (of an editable install), or a distribution's metadata."""
+    """Whether a path is an entry of `sys.path`, the `pyproject.toml` in one (an editable install), or a distribution's metadata."""
     if ".dist-info" in path or ".egg-info" in path:
         return any(part.endswith((".dist-info", ".egg-info")) for part in path.split("/"))
     return path.removesuffix("/pyproject.toml") in _import_path(tuple(sys.path))
@@ -111,18 +111,18 @@ def _metadata(path: str) -> bool:
 
 @lru_cache(maxsize=4)
 def _import_path(folders: tuple[str, ...]) -> frozenset[str]:
-    """Return the entries of an import path without symbolic links."""
+    """Return the folders of an import path (`sys.path`), with symbolic links resolved and empty entries left out."""
     return frozenset(os.path.realpath(each) for each in folders if each)
 
 
 def code_folders() -> frozenset[str]:
-    """Return the folders and files of the process's code: the interpreter, site-packages, and every imported package."""
+    """Return the real paths of this process's code: folders of the interpreter and site-packages, and each imported package or module file."""
     # A base prefix of / or /usr would allow the whole disk.
     return frozenset(real for folder in set(_code()) if len(Path(real := os.path.realpath(folder)).parts) > 2)
 
 
 def _code() -> Iterator[str]:
-    """Yield the interpreter's folders, site-packages, and the folder or file of each imported top-level module."""
+    """Yield the folders of the Python interpreter and site-packages, and the folder or file of each imported top-level module."""
     import site
 
     yield from (sys.prefix, sys.base_prefix, sys.exec_prefix, site.getusersitepackages(), *site.getsitepackages())

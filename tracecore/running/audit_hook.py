@@ -68,7 +68,7 @@ class Watch:
 
     @contextmanager
     def on(self) -> Iterator[None]:
-        """Watch this thread and the threads it starts while the context is open."""
+        """Context manager that records the accesses to files, hosts and programs by this thread and the threads that it starts."""
         _install_hook()
         ident = threading.get_ident()
         self._open = True
@@ -81,7 +81,7 @@ class Watch:
 
     @contextmanager
     def kernel(self) -> Iterator[None]:
-        """Attribute this thread's accesses to the kernel while the context is open."""
+        """Context manager during which this thread's accesses count as made by tracecore itself, not by the stage."""
         before = getattr(_KERNEL, "depth", 0)
         _KERNEL.depth = before + 1
         try:
@@ -90,7 +90,7 @@ class Watch:
             _KERNEL.depth = before
 
     def strays(self) -> list[Access]:
-        """Return the accesses that are not allowed, each once, in order of first occurrence; later imports may have made some allowed."""
+        """Return the stage's accesses that are not allowed, each once, in order of first occurrence; those allowed later are left out."""
         code = code_folders() if self._seen else frozenset()  # with what was imported since
         return [
             access
@@ -99,7 +99,7 @@ class Watch:
         ]
 
     def note(self, verb: str, target: str, *, in_kernel: bool) -> None:
-        """Remember an access (`verb` as in `Access`) to a path, address or program, unless it is allowed."""
+        """Record a stage's access to a path, address or program unless it is allowed; `verb` is `read`, `write`, `connect` or `start`."""
         if not self._open:
             return
         if verb in _UNPLACED:
@@ -126,7 +126,7 @@ class Watch:
         self._seen[verb, target] = Access(verb, target, self._where()), path, in_kernel
 
     def _resolved(self, path: str) -> str:
-        """Return a path with symbolic links resolved; resolved folders are cached, since a stage may open 100,000 files in one."""
+        """Return a path with symbolic links resolved; the result for its folder is cached, since a stage may open 100,000 files in one."""
         folder, _, name = path.rpartition("/")
         known = self._real.get(folder)
         if name in _NO_NAMES:
@@ -143,7 +143,7 @@ class Watch:
         return os.path.realpath(whole) if stat.S_ISLNK(mode) else whole
 
     def _lies_in_readable(self, path: str) -> bool:
-        """Whether a file's whole folder is readable, cached until the allowed paths change."""
+        """Whether the stage may read everything in a file's folder; the answer is cached until the allowed paths change."""
         if self._version != self.places.version:
             self._version = self.places.version
             self._readable = {}
@@ -154,7 +154,7 @@ class Watch:
         return known
 
     def _where(self) -> str:
-        """Return the innermost line of the plugin's package on the stack as `run.py:12`, empty if there is none."""
+        """Return the plugin's innermost line on the call stack as `run.py:12`, or an empty text if none of its lines is on the stack."""
         for frame, line in traceback.walk_stack(sys._getframe(1)):
             if (frame.f_globals.get("__name__") or "").partition(".")[0] == self.package:
                 return f"{Path(frame.f_code.co_filename).name}:{line}"
@@ -173,7 +173,7 @@ _CHILD = "tracecore.multiprocessing"
 
 
 def _install_hook() -> None:
-    """Install the audit hook, and have threads and processes that are started noted, once per process."""
+    """Install the audit hook that records stages' accesses, and patch the start of threads and processes to record them too; once per process."""
     with _LOCK:
         if _UP:
             return
@@ -204,7 +204,7 @@ def _install_hook() -> None:
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
-    """Note the access that an audit event reports with the watch of the current thread, if it has one."""
+    """Record the access that a Python audit event reports, if a stage's `Watch` (record of its accesses) covers the current thread."""
     if not _WATCHED:
         return  # the common case: no stage runs
     readers = _READERS.get(event)
@@ -236,7 +236,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _remember_child(thread: threading.Thread) -> None:
-    """Remember the current thread's watch for a thread that it starts; Python 3.11 has no audit event for thread starts."""
+    """Assign the `Watch` (record of a stage's accesses) of the current thread, if it has one, to a thread that it is about to start."""
     ident = threading.get_ident()
     watch = _WATCHED.get(ident)
     if watch is not None:
@@ -248,7 +248,7 @@ def _remember_child(thread: threading.Thread) -> None:
 
 
 def _access_of_open(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
-    """Return (`read` or `write`, absolute path) of an `open` event; None for a descriptor."""
+    """Return (`read` or `write`, absolute path) for an `open` audit event; None if it opens only a folder or an existing descriptor."""
     path, mode, flags = arguments
     if mode in _READ_MODES and type(path) is str and path.startswith("/"):
         return "read", path  # nearly all there are
@@ -267,14 +267,14 @@ def _access_of_listing(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
 
 
 def _access_of_change(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
-    """Return a write of the path that an event creates, changes or removes."""
+    """Return (`write`, absolute path) for an audit event that creates, changes or removes a path; None if it names no path."""
     # The last path is what comes to be; of a removal the only one. The folder's descriptor that a relative one starts from comes last of all.
     paths = [each for each in arguments[:2] if isinstance(each, str | bytes | os.PathLike)]
     return ("write", _absolute(paths[-1], arguments[-1] if isinstance(arguments[-1], int) else -1)) if paths else None
 
 
 def _access_of_source(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
-    """Return a read of the path that an event moves or links."""
+    """Return (`read`, absolute path of the source) for an audit event that moves or links a file."""
     return ("read", _absolute(arguments[0], arguments[2]))  # what is moved or linked brings its content along
 
 
@@ -313,7 +313,7 @@ _READERS: dict[str, tuple[Callable[[tuple[Any, ...]], tuple[str, str] | None], .
 
 
 def _absolute(path: str | bytes | os.PathLike[Any], folder: int = -1) -> str:
-    """Return an absolute path; a relative one starts from the folder with this descriptor, -1 for the working directory."""
+    """Return a path made absolute; a relative one starts from the open folder with the descriptor `folder`, -1 for the working directory."""
     # Not Path.absolute: the hook must do as little as it can.
     text = os.fsdecode(path)
     if text.startswith("/"):

@@ -42,12 +42,12 @@ class PlannedCheck:
 
     @property
     def details(self) -> dict[str, JSON]:
-        """The check's parameters and the names of the assets that read its target, as recorded in its details."""
+        """The check's parameters, and the names of assets that read the judged output, as recorded with the result; empty ones are left out."""
         return {**({"params": self.params} if self.params else {}), **({"readers": list(self.readers)} if self.readers else {})}
 
 
 def plan_checks(task: Task, host: PluginHost) -> list[PlannedCheck]:
-    """Return the checks of a task: those its stage declares, for outputs or as a whole, and those the program adds; may raise UsageError."""
+    """Return the checks to run on a task's outputs, declared by its stage or added by the program; raises UsageError for an invalid one."""
     return [
         _plan_check(check.item, port, task.checks.get(key, {}) if key is not None else {}, task)
         for check, port, key in choose_checks(task.stage, task.checks, task.asset, host)
@@ -55,10 +55,10 @@ def plan_checks(task: Task, host: PluginHost) -> list[PlannedCheck]:
 
 
 def choose_checks(stage: RegisteredStage, settings: Iterable[str], asset: str, host: PluginHost) -> list[tuple[Registered[Check], str, str | None]]:
-    """Return (check, output port, the program's name for it or None) for each check of an asset.
+    """Return (check, port of the output that it judges, its name in `settings` or None) for each check of an asset.
 
-    Checks that the stage declares are looked up first in its own plugin; those that `settings` adds judge the first output. Raises UsageError for an
-    unknown or ambiguous check, or two checks of one name.
+    Checks that the stage declares are looked up first in its own plugin; those that only `settings` names judge the first output. Raises UsageError
+    for a check that no plugin or several plugins have, or two checks of one name.
     """
     outputs = stage.stage_class.outputs()
     first = next(iter(outputs))
@@ -83,7 +83,7 @@ def choose_checks(stage: RegisteredStage, settings: Iterable[str], asset: str, h
 
 
 def _plan_check(check: Check, port: str, settings: Mapping[str, JSON], task: Task) -> PlannedCheck:
-    """Return a check with the program's settings for it; raises UsageError if `blocking` is not a boolean or a parameter can't be recorded."""
+    """Return a check of the output `port`, with the program's settings; raises UsageError for a setting that is invalid or can't be recorded."""
     asset = task.asset
     blocking = settings.get(_BLOCKING)
     if blocking is not None and not isinstance(blocking, bool):
@@ -99,7 +99,7 @@ def _plan_check(check: Check, port: str, settings: Mapping[str, JSON], task: Tas
 
 
 def known_result(planned: PlannedCheck, target: Artifact, known: Sequence[CheckRun]) -> CheckRun | None:
-    """Return the newest recorded result of the same check with the same settings on the same output, or None."""
+    """Return the newest result in `known` of the same check with the same settings on the output `target`, or None if there is none."""
     return next(
         (
             check
@@ -115,7 +115,7 @@ def known_result(planned: PlannedCheck, target: Artifact, known: Sequence[CheckR
 
 
 def rejected_refs(checks: Sequence[CheckRun]) -> frozenset[str]:
-    """Return the refs of outputs that failed a blocking check; nothing downstream may read them."""
+    """Return the refs (`kind/name@digest`) of the outputs that failed one of these checks with the severity `blocking`."""
     return frozenset(check.target for check in checks if not check.success and check.severity is Severity.BLOCKING)
 
 
@@ -134,7 +134,7 @@ class _Reading:
         self._read: dict[str, None] = {}
 
     def read(self, port: str | None = None) -> Any:
-        """Return an output's content, by default the target's; raises KeyError for an unknown port."""
+        """Return the content of the checked run's output at `port`, None for the one that the check judges; raises KeyError for a wrong port."""
         name = port or self._port
         if name not in self._outputs:
             raise KeyError(f"the run has no output '{name}'; it has {', '.join(self._outputs)}")
@@ -143,7 +143,7 @@ class _Reading:
 
     @property
     def inputs(self) -> tuple[RunInput, ...]:
-        """The outputs that the check read; the target if it read none."""
+        """The outputs of the checked run that the check has read so far; the output that it judges if it has read none."""
         return tuple(RunInput(name, self._outputs[name], self._run_id) for name in self._read or {self._port: None})
 
 
@@ -180,7 +180,7 @@ def run_check(planned: PlannedCheck, job: str, run_id: str, outputs: Mapping[str
 
 
 def recordable_result(result: object) -> CheckResult:
-    """Return a copy of a check's result whose texts are safe to record; raises TypeError if it is not a CheckResult."""
+    """Return a copy of a check's result with surrogates escaped and memory addresses removed; raises TypeError if it is not a CheckResult."""
     if not isinstance(result, CheckResult):
         raise TypeError(f"it returned {type(result).__name__}, expected a CheckResult")
     details = recordable(result.details)

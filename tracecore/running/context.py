@@ -43,10 +43,10 @@ class Build(Lineage, Protocol):
     """The build that a stage runs in: queries of the record, and the intake of external files."""
 
     def adopt(self, file: SourceFile, *, kind: str, name: str, facets: Mapping[str, JSON], unknowns: Sequence[tuple[str, str]]) -> Path:
-        """Keep and record a file, and return its stored path."""
+        """Store an external file, record it as the artifact `<kind>/<name>`, and return its path in the store."""
 
     def quarantine(self, file: SourceFile, reason: str) -> None:
-        """Record a file as left out."""
+        """Record that an external file was left out, and the reason."""
 
 
 class RunContext:
@@ -79,7 +79,7 @@ class RunContext:
         self._progress = progress
 
     def _own(self, port: P, kind: type[P]) -> P:
-        """Return a port if this stage declares it with the given type; raises TypeError otherwise."""
+        """Return `port` unchanged if the running stage declares it as a port of the type `kind`; raises TypeError otherwise."""
         stage = self._stage
         declared = {name: each for name, each in {**stage.inputs(), **stage.outputs(), **stage.file_ports()}.items() if isinstance(each, kind)}
         if not isinstance(port, kind) or port.name not in declared:
@@ -89,7 +89,7 @@ class RunContext:
         return port
 
     def read(self, port: Input[Value_co]) -> Value_co:
-        """Return an input's content as `Context.read` does; raises UsageError if the port has a table type, but the input is not a table."""
+        """Return an input's content, None if it is not connected; raises UsageError if the port has a table type, but the input is not a table."""
         artifact = self._job.inputs.get(self._own(port, Input).name)
         with self.watch.kernel():
             value: Any = None if artifact is None else self._store.open(artifact)
@@ -113,7 +113,7 @@ class RunContext:
         return found
 
     def members(self, port: Input[Any]) -> list[SourceFile]:
-        """Return the files of an input that is a directory, except withdrawn ones, which are quarantined; empty if the input is not wired."""
+        """Return the files of an input directory; withdrawn ones are left out, and recorded as such. Empty if the input is not connected."""
         artifact = self._job.inputs.get(self._own(port, Input).name)
         if artifact is None:
             return []
@@ -155,7 +155,7 @@ class RunContext:
         self._build.quarantine(file, tellable(str(reason)))
 
     def write(self, port: Output, value: Any) -> None:
-        """Write an output table to staging without the rows of withdrawn drives; each such drive is recorded as an unknown of the output."""
+        """Write an output table to staging without the rows of withdrawn drives; the output's trace will list each drive left out."""
         name = self._own(port, Output).name
         if name in self.folders:
             raise TypeError(f"the stage wrote the output '{name}' both as a table and as files")
@@ -192,7 +192,7 @@ class RunContext:
             self.unknowns.append(stated)
 
     def progress(self, done: int, total: int, note: str = "") -> None:
-        """Report progress; a callback that raises is logged and not called again."""
+        """Report that `done` of `total` steps are complete; a progress callback that raises is logged and not called again."""
         if self._progress is None:
             return
         try:
@@ -203,7 +203,7 @@ class RunContext:
 
 
 def _summarized(spec: FacetSpec, value: Mapping[str, JSON]) -> Mapping[str, JSON]:
-    """Return a facet's members with their summary; raises TypeError, with what its contract refuses, if its function can't summarize them."""
+    """Return a facet's value with the `summary` that its spec's function makes; raises TypeError, with the reason, if that function fails."""
     try:
         return spec.summarized(value)
     except Exception as error:
@@ -213,7 +213,7 @@ def _summarized(spec: FacetSpec, value: Mapping[str, JSON]) -> Mapping[str, JSON
 
 
 def _facet(spec: str | FacetSpec, value: Any) -> tuple[str, JSON]:
-    """Return a facet's name and a copy of its value with its summary; raises TypeError if the value is not JSON or the summary is invalid."""
+    """Return a facet's name and a JSON copy of its value with its summary; raises TypeError if the value is not JSON or the summary is invalid."""
     facet = spec if isinstance(spec, str) else spec.name
     described = _summarized(spec, value) if isinstance(spec, FacetSpec) and isinstance(value, Mapping) else value
     try:

@@ -38,7 +38,7 @@ _LONGEST = 1 << 20
 
 
 def text_size(path: str) -> int | None:
-    """Return the size of a file whose text is kept (Python source or UTF-8, at most 1 MiB); None for others, of which only the digest is recorded."""
+    """Return the size in bytes of a file whose text is to be stored (Python or UTF-8, at most 1 MiB); None if only its digest is recorded."""
     try:
         data = Path(path).read_bytes()
         if len(data) > _LONGEST or b"\0" in data:
@@ -58,14 +58,14 @@ class KeptSources:
         self._kept: dict[str, int] = {}
 
     def keep(self, found: Dependencies, places: Mapping[str, str], run_id: str, withdrawn: Collection[str]) -> tuple[Dependencies, list[str]]:
-        """Store the source texts of a run.
+        """Store the texts of the source files that a run loaded.
 
         Args:
-            places: absolute path of each source by its recorded name.
+            places: absolute path of each source file by the name under which it is recorded.
             withdrawn: `sha256:` digests that must not be stored.
 
         Returns:
-            The dependencies with the size of each kept text, and the names of files that changed since they were loaded.
+            The dependencies with the size of each stored text added, and the names of files that changed since they were loaded.
         """
         sources: list[tuple[str, str, int | None]] = []
         changed: list[str] = []
@@ -79,19 +79,19 @@ class KeptSources:
         return replace(found, sources=tuple(sources)), changed
 
     def remember(self, found: Dependencies) -> None:
-        """Remember the texts that a COMPLETE event names, which are never pruned; those of a failed run may be, so they are stored again."""
+        """Remember that a completed run's source texts are stored, to skip them in later runs; those of failed runs may be pruned."""
         self._kept |= {digest: size for _, digest, size in found.sources if size is not None}
 
 
 def source_artifacts(dependencies: Dependencies) -> Iterator[Artifact]:
-    """Yield the kept sources of a run as artifacts that the store can open."""
+    """Yield an artifact, which the store can open, for each source file of a run whose text was stored."""
     for file, digest, size in dependencies.sources:
         if size is not None:
             yield Artifact(KIND, file, f"sha256:{digest}", Media.FILE, location=blob_location(f"sha256:{digest}"), size_bytes=size)
 
 
 def kept_text(store: Store, digest: str) -> bytes | None:
-    """Return a kept source by its hex SHA-256; None if it is missing or corrupted."""
+    """Return the stored text of a source file, as bytes, by its hex SHA-256; None if it is missing or corrupted."""
     data = store.read(blob_location(f"sha256:{digest}"))
     return data if data is not None and digest_bytes(data) == f"sha256:{digest}" else None
 
@@ -130,18 +130,18 @@ class Code:
 
     @cached_property
     def _editable(self) -> dict[str, str]:
-        """Distribution name by package folder or module file of editable installs."""
+        """Names of the editable distributions, by the path of each of their package folders and module files."""
         return {str(folder): each.name for each in self._installed.values() if each.project is not None for folder in each.folders}
 
     @cached_property
     def hashed(self) -> tuple[str, ...]:
-        """Folders and files whose code is recorded file by file: those of editable distributions and of plugins, sorted."""
+        """Sorted paths of the packages and modules whose loaded files are recorded one by one: those of editable distributions and plugins."""
         plugins = (each for each in self._installed.values() if each.project is None and each.is_plugin and each.name != _OURS)
         own = [folder for folder, name in self._editable.items() if name != _OURS]
         return tuple(sorted([*own, *(f"{each.root}/{top}" for each in plugins for top in each.tops)]))
 
     def owner(self, path: str) -> Installed | None:
-        """Return the non-editable distribution that a file belongs to, or None."""
+        """Return the installed distribution whose RECORD lists a file, or None if there is none, as for editable installs."""
         for root in self._roots:
             if path.startswith(f"{root}/"):
                 relative = path[len(root) + 1 :]
@@ -151,7 +151,7 @@ class Code:
         return None
 
     def dependencies(self, loaded: Loaded) -> tuple[Dependencies, dict[str, str]]:
-        """Return a run's dependencies, without sizes of kept texts, and the absolute path of each source by its recorded name."""
+        """Return a run's dependencies, from the code that it loaded, and the absolute path of each source file by the name recorded for it."""
         used: dict[str, Installed] = {}
         places: dict[str, str] = {}
         natives: dict[str, str] = {}
@@ -183,27 +183,27 @@ class Code:
         return dependencies, places
 
     def files(self) -> dict[str, str]:
-        """Return the current hex SHA-256 of each file of editable distributions, by path."""
+        """Return the current hex SHA-256 of each source file of the editable distributions except tracecore's, by path."""
         return {path: digest for each in self._installed.values() if each.name != _OURS for path, digest in each.editable_files()}
 
     def changed(self, loaded: Loaded, found: Dependencies, environment: Environment, files: Mapping[str, str]) -> list[str]:
-        """Return the names of the code that changed after a run started, given its environment and `Code.files()` from that time."""
+        """Return the sorted names of source files and distributions that changed since `environment` and `files` were read at the run's start."""
         before = {name: (version, digest) for name, version, digest in environment.distributions}
         replaced = [name for name, version, _ in found.distributions if not self._is_unchanged(self._installed[name], before.get(name), version)]
         touched = (path for path in loaded.touched if self._before(path, files) != (loaded.hashed.get(path) or file_sha256(path)))
         return sorted({*(self.name(path) for path in (*loaded.changed, *touched)), *replaced})
 
     def _is_unchanged(self, each: Installed, before: tuple[str, str] | None, version: str) -> bool:
-        """Whether a distribution has the version and digest that it had before; for one recorded file by file, only the version counts."""
+        """Whether a distribution has the (version, digest) `before`; of one whose files are recorded one by one, only the version is compared."""
         return before is not None and before == (version, before[1] if each.is_by_file else each.digest)
 
     def _before(self, path: str, files: Mapping[str, str]) -> str:
-        """Return the SHA-256 of a file at the start of a run: from `files`, else from its distribution's RECORD; empty if unknown."""
+        """Return the hex SHA-256 of a file at a run's start, from `files` or its distribution's RECORD; empty if neither lists it."""
         owner = self.owner(path)
         return files.get(path) or ("" if owner is None else owner.files[path[len(str(owner.root)) + 1 :]][1])
 
     def changes(self, then: Dependencies) -> Iterator[Change]:
-        """Yield the differences between recorded dependencies and the present state; nothing if all are unchanged."""
+        """Yield each difference between a run's recorded dependencies and the code that is installed now."""
         yield from self._replaced(then)
         files = [("code", file, digest) for file, digest, _ in then.sources] + [("dependency", path, digest) for path, digest in then.natives]
         for part, name, digest in files:
@@ -215,7 +215,7 @@ class Code:
             yield Change("format", "data format", str(then.data_format), str(DATA_FORMAT))
 
     def _replaced(self, then: Dependencies) -> Iterator[Change]:
-        """Yield the recorded distributions that are missing, or have another version or other files now."""
+        """Yield a change for each recorded distribution that is now missing, or has another version or other files."""
         for name, version, digest in then.distributions:
             each = self._installed.get(name)
             if each is None:
@@ -224,20 +224,20 @@ class Code:
                 yield Change("dependency", name, version, each.version if each.version != version else f"{version} (other files)")
 
     def name(self, path: str) -> str:
-        """Return a file's recorded name: its path from its package's folder on, the same on every machine."""
+        """Return the name under which a source file is recorded: its path from its package's folder on, the same on every machine."""
         roots = [*(str(Path(each).parent) for each in self.hashed), *(each for each in sys.path if each)]
         fitting = [each for each in roots if path.startswith(f"{each}/")]
         return path[len(max(fitting, key=len)) + 1 :] if fitting else inside_package(path)
 
     def place(self, file: str) -> str:
-        """Return the current path of a source by its recorded name, the inverse of `name`; empty if its package is missing."""
+        """Return the current path of the source file that is recorded as `file`, such as `package/module.py`; empty if its package is missing."""
         top = file.partition("/")[0]
         known = next((str(Path(each).parent) for each in self.hashed if Path(each).name == top), None)
         folders = [known] if known is not None else [each or "." for each in sys.path]
         return next((f"{folder}/{file}" for folder in folders if Path(folder, top).exists()), "")
 
     def text(self, file: str) -> bytes | None:
-        """Return the current content of a source by its recorded name; None if it is missing."""
+        """Return the current content of the source file that is recorded as `file`, such as `package/module.py`; None if it is missing."""
         try:
             return Path(self.place(file)).read_bytes()
         except OSError:
@@ -246,7 +246,7 @@ class Code:
     def _current_state(self, each: Installed) -> str:
         """Return the digest of a distribution, including files edited after installation.
 
-        Of plugins and editable distributions only name and version count, since their loaded files are recorded one by one.
+        For a plugin or an editable distribution it covers only name and version, since their loaded files are recorded one by one.
         """
         edited: list[JSON] = [] if each.is_by_file else [list(one) for one in each.edited()]
         own = digest_json({"name": each.name, "version": each.version}) if each.is_by_file else each.digest
@@ -260,7 +260,7 @@ class Code:
         )
 
     def _absence_matters(self, name: str, loaded: Loaded) -> bool:
-        """Whether the absence of a module is recorded: not of the kernel's, the standard library's, or inside packages recorded by distribution."""
+        """Whether to record that a run did not find a module; not for one of tracecore, the standard library or a package recorded as a whole."""
         top, dot, _ = name.partition(".")
         if name in loaded.modules or top in KERNEL or top in sys.stdlib_module_names:
             return False
@@ -268,7 +268,7 @@ class Code:
         return not dot or name.startswith(ABSENT_DISTRIBUTION) or file is None or file in loaded.hashed
 
     def _find(self, name: str) -> bool:
-        """Whether a module, or a distribution as `distribution <name>`, can be found now, without importing it."""
+        """Whether a module, or the distribution in `distribution <name>`, is installed now, found without importing it."""
         if name.startswith(ABSENT_DISTRIBUTION):
             return canonicalize_name(name.removeprefix(ABSENT_DISTRIBUTION)) in self._installed
         path: Iterable[str] | None = None
@@ -281,7 +281,7 @@ class Code:
 
 
 def code_patch(store: Store, code: Code, change: Change) -> str | None:
-    """Return the unified diff of a changed source file since a run loaded it; None for other changes and missing texts."""
+    """Return the unified diff of a source file from when a run loaded it to now; None if `change` is not of a source file or a text is missing."""
     if change.part != "code" or change.then is None or not re.fullmatch(r"[0-9a-f]{64}", change.then):
         return None
     then, now = kept_text(store, change.then), code.text(change.name)
@@ -292,7 +292,7 @@ def code_patch(store: Store, code: Code, change: Change) -> str | None:
 
 
 def facet(found: Dependencies) -> dict[str, JSON]:
-    """Return the value of the run facet `tracecore_dependencies`."""
+    """Return a run's dependencies as the value of its run facet `tracecore_dependencies`."""
     listed = ((found.distributions, "distribution"), (found.sources, "source file"), (found.natives, "native library"))
     return {
         "summary": summarize(*(count(len(each), noun) for each, noun in listed if each)) or "nothing but the kernel",
@@ -305,7 +305,7 @@ def facet(found: Dependencies) -> dict[str, JSON]:
 
 
 def _find(name: str, path: Iterable[str] | None) -> ModuleSpec | None:
-    """Return a module's spec without importing the module or its package; None if there is none."""
+    """Return a module's import spec, without importing it or its package; None if it is not in the folders `path` (None for `sys.path`)."""
     places = None if path is None else list(path)
     for finder in sys.meta_path:
         find = getattr(finder, "find_spec", None)
@@ -316,5 +316,5 @@ def _find(name: str, path: Iterable[str] | None) -> ModuleSpec | None:
 
 
 def _of_python(path: str) -> bool:
-    """Whether a path is below the interpreter's library folders."""
+    """Whether a path is below the library folders of the Python interpreter (its standard library)."""
     return path.startswith(_PYTHON)

@@ -23,16 +23,16 @@ class ErasureFilter:
     drives: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        """Whether anything was withdrawn."""
+        """Whether the filter has any withdrawn file or drive to leave out."""
         return bool(self.files or self.drives)
 
     def sift(self, found: Sequence[SourceFile]) -> tuple[list[SourceFile], list[tuple[SourceFile, str]]]:
-        """Return the files that may be read, and (file, reason) of each withdrawn one."""
+        """Return the files that are not withdrawn, and (file, reason for its withdrawal) of each that is."""
         kept = [file for file in found if file.digest not in self.files]
         return kept, [(file, self.files[file.digest]) for file in found if file.digest in self.files]
 
     def drop_files(self, folder: Path) -> list[str]:
-        """Delete withdrawn files from a staged folder and return `<path>: <reason>` of each, sorted."""
+        """Delete the withdrawn files, found by digest, in a folder and return `<relative path>: <reason>` for each, sorted."""
         if not self.files:
             return []
         removed: list[str] = []
@@ -45,9 +45,9 @@ class ErasureFilter:
         return sorted(removed)
 
     def drop_rows(self, data: Any, reasons: dict[str, str]) -> Any:
-        """Return a table, batch or reader without the rows of withdrawn drives; anything else is returned unchanged.
+        """Return Arrow data without the rows of withdrawn drives; other data is returned unchanged.
 
-        The reason for each drive whose rows were dropped is added to `reasons`; for a reader, as it is read.
+        Adds to `reasons` why each drive was withdrawn whose rows were dropped, by drive; for a reader, while it is read.
         """
         import pyarrow as pa
 
@@ -60,7 +60,7 @@ class ErasureFilter:
         return self._sifted(data, reasons)
 
     def _sifted(self, rows: Any, reasons: dict[str, str]) -> Any:
-        """Return a table or batch without the rows of withdrawn drives, and add the reason for each dropped drive to `reasons`."""
+        """Return a table or batch without the rows of withdrawn drives; adds to `reasons`, by drive, why each dropped drive was withdrawn."""
         import pyarrow as pa
         import pyarrow.compute as pc
 

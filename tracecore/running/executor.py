@@ -80,7 +80,7 @@ class Executor:
         self._sources = KeptSources(store)
 
     def execute(self, task: Task) -> Outcome:
-        """Make an asset, or reuse the outputs of a completed run with the same staleness key.
+        """Run an asset's stage, or reuse a completed run with the same staleness key (digest of parameters and inputs), and return the outputs.
 
         Raises:
             UsageError: a parameter, input or file is wrong, or the disk is full or read-only.
@@ -101,7 +101,7 @@ class Executor:
     # --- before a run
 
     def _prepare(self, task: Task) -> _Prepared:
-        """Return a task with its validated parameters, the files that it reads, its planned checks and its staleness key."""
+        """Return a task's validated parameters, files to read, planned checks and staleness key; raises UsageError for an invalid task."""
         params = validate_params(task.stage, task.params, task.asset)
         recorded = effective_params(task.stage, params, task.asset)
         task.check_inputs()
@@ -126,21 +126,21 @@ class Executor:
         return _Prepared(params, {**recorded, **names}, found, checks, key, withdrawn, left_out, not_taken)
 
     def _refuse_erased(self, task: Task) -> None:
-        """Raise UsageError for an input that was erased, even if its bytes still exist."""
+        """Raise UsageError if one of the task's inputs was erased, even if its bytes are still stored."""
         for name, supplied in task.inputs.items():
             reason = self._recorder.erased(supplied.artifact)
             if reason is not None:
                 raise UsageError(f"{task.in_words} can't read its input '{name}': {reason}")
 
     def _report_waiting(self, task: Task) -> None:
-        """Report, in the log and as progress, that another process makes the same outputs."""
+        """Report in the log, and to the progress callback, that this build waits for another process that makes the same outputs."""
         _log.info("Another process makes the same as '%s': waiting for it.", task.job)
         if self._progress is not None:
             with contextlib.suppress(Exception):  # a listener can't disturb a run
                 self._progress(0, 0, "another process makes the same: waiting for it")
 
     def _usable(self, task: Task, known: CompletedRun) -> bool:
-        """Whether all outputs of a completed run are in the store and not erased, and, in strict mode, the run had no undeclared accesses."""
+        """Whether a completed run's outputs can be reused: all are stored, none is erased, and, in strict mode, the run read nothing undeclared."""
         wanted = set(task.stage.stage_class.outputs())
         if not wanted <= known.outputs.keys():
             return False
@@ -150,7 +150,7 @@ class Executor:
         return all(self._store.exists(output) and self._recorder.erased(output) is None for output in outputs)
 
     def _reuse(self, task: Task, prepared: _Prepared, known: CompletedRun) -> Outcome:
-        """Return an outcome with the outputs of an earlier run, after running the checks without a recorded result under the present settings."""
+        """Return an outcome with an earlier run's outputs; checks that have no recorded result under the present settings are run first."""
         outputs = {port: known.outputs[port] for port in task.stage.stage_class.outputs()}
         checks = tuple(
             known_result(planned, outputs[planned.port], known.checks) or self._check(planned, task, known.id, outputs) for planned in prepared.checks
@@ -160,7 +160,7 @@ class Executor:
     # --- a run
 
     def _make(self, task: Task, prepared: _Prepared) -> Outcome:
-        """Run the stage and its checks, and return the outcome; holds the lock of the run until the stage's terminal event is recorded."""
+        """Run a task's stage and checks, and return the outcome; the run is locked until its COMPLETE, FAIL or ABORT event is recorded."""
         run = self._run(task, prepared)
         with hold_run(self._workspace.locks, run.id):
             try:
@@ -171,7 +171,7 @@ class Executor:
         return Outcome(run.id, reused=False, outputs=outputs, checks=checks, rejected=rejected_refs(checks))
 
     def _run(self, task: Task, prepared: _Prepared) -> Run:
-        """Return the run to start, with a new id, its environment and the plugin's code location."""
+        """Return the description of a new run, not yet recorded: its id, parameters, staleness key, environment and the plugin's code location."""
         return Run(
             id=self._recorder.new_run_id(),
             job=task.job,
@@ -192,7 +192,7 @@ class Executor:
         )
 
     def _run_stage(self, task: Task, prepared: _Prepared, run: Run) -> dict[str, Artifact]:
-        """Run the stage from START to its terminal event and return its outputs by port; FAIL or ABORT is recorded for any exception."""
+        """Run a task's stage, record START and COMPLETE, and return the outputs by port; any exception is recorded as FAIL or ABORT."""
         files = Code().files()
         with clear_disk_errors(self._workspace.root):
             self._recorder.start(run)
@@ -233,7 +233,7 @@ class Executor:
         return outputs
 
     def _undeclared(self, task: Task, made: StageResult, unknowns: list[tuple[str | None, Unknown]]) -> dict[str, JSON]:
-        """Return the facet for undeclared accesses, empty if there were none, and extend `unknowns`; in strict mode, raise RunFailed."""
+        """Return the run facet on undeclared accesses, empty without any, and add their reads to `unknowns`; raises RunFailed in strict mode."""
         found = UndeclaredAccess.of(made.strays, made.uncounted, self._workspace.root, task.base)
         if not found:
             return {}
@@ -246,7 +246,7 @@ class Executor:
         return {UNDECLARED: found.facet()}
 
     def _dependencies(self, task: Task, run: Run, made: StageResult, files: Mapping[str, str], withdrawn: ErasureFilter) -> Dependencies:
-        """Return a run's dependencies, with its sources kept; raises RunFailed if code changed while the stage ran."""
+        """Return the code that a run depends on, after storing its source texts; raises RunFailed if code changed while the stage ran."""
         code = Code()
         found, places = code.dependencies(made.loaded)
         assert run.environment is not None
@@ -261,7 +261,7 @@ class Executor:
     def _put_outputs(
         self, task: Task, run: Run, prepared: _Prepared, made: StageResult, unknowns: list[tuple[str | None, Unknown]]
     ) -> dict[str, Artifact]:
-        """Move every declared output from staging into the store and return the artifacts by port."""
+        """Move each output that the stage declares from staging into the store; return the artifacts by port. Raises RunFailed for a missing one."""
         declared = task.stage.stage_class.outputs()
         missing = [name for name in declared if name not in made.tables and name not in made.folders]
         if missing:
@@ -286,7 +286,7 @@ class Executor:
         return outputs
 
     def _put(self, task: Task, run: Run, prepared: _Prepared, made: StageResult, port: Output, unknowns: list[tuple[str | None, Unknown]]) -> Stored:
-        """Move one output from staging into the store; raises RunFailed if the stage did not write what the port declares."""
+        """Move one output from staging into the store and return its digest and location; raises RunFailed if it is not what the port declares."""
         name, file = port.name, port.file
         if name in made.tables:
             if file is not None:
@@ -314,7 +314,7 @@ class Executor:
     # --- after a run
 
     def _record_failure(self, task: Task, run: Run, inputs: Sequence[RunInput], error: BaseException) -> BaseException:
-        """Record FAIL or ABORT, discard staging, and return the exception to raise: a TracecoreError, or the interrupt."""
+        """Record that an exception ended a run (FAIL or ABORT), delete its staging, and return what to raise: a TracecoreError or the interrupt."""
         # Interrupts (Dagster's own too) are BaseExceptions; a plugin's sys.exit is a failure of that plugin, not an interrupt.
         stage = error if isinstance(error, StageRaised) else None
         aborted = stage.interrupt if stage is not None else not isinstance(error, Exception | SystemExit)
@@ -350,7 +350,7 @@ class Executor:
         return raised
 
     def _lacking_column(self, task: Task, reason: str, inputs: Sequence[RunInput]) -> str | None:
-        """Return an error message if a failure's reason names a column that an input table lacks, else None."""
+        """Return an error message if `reason`, the message of a stage's exception, names a column that an input table lacks, else None."""
         column = absent_column(reason)
         tables = [each for each in inputs if column and each.artifact.media is Media.DELTA]
         lacking = [each for each in tables if column not in cast("Any", self._store.open(each.artifact)).schema.names]
@@ -360,16 +360,16 @@ class Executor:
         return f"{task.in_words} needs the column '{column}', which its input {named} does not have: wire it to a table that does."
 
     def _check(self, planned: PlannedCheck, task: Task, run_id: str, outputs: Mapping[str, Artifact]) -> CheckRun:
-        """Run a check of a run's outputs and return its record; disk errors become UsageErrors."""
+        """Run a check of a run's outputs, record it and return its record; raises UsageError for a disk error."""
         with clear_disk_errors(self._workspace.root):
             return run_check(planned, task.job, run_id, outputs, self._store, self._recorder)
 
 
 def _is_current(known: CompletedRun, code: Code) -> bool:
-    """Whether a completed run's dependencies are recorded and unchanged."""
+    """Whether the code that a completed run depends on is recorded and has not changed since."""
     return known.dependencies is not None and next(code.changes(known.dependencies), None) is None
 
 
 def _summary(task: Task, run: Run, state: RunState, *, outputs: tuple[str, ...] = (), error: str | None = None) -> RunSummary:
-    """Return the summary of a run that observer hooks receive."""
+    """Return a run's summary, the argument of plugins' observer hooks."""
     return RunSummary(run.id, run.job, task.stage.kind.value, task.stage.name, state, outputs, error)

@@ -32,7 +32,7 @@ _RUNS = frozenset({"classify", "detect", "obb", "pose", "predict", "segment", "t
 
 
 def _path_list(value: Any, port: Files) -> list[str]:
-    """Return a file parameter's value, one path or a list of them, as a list."""
+    """Return the value of a port's file parameter, None, one path or several, as a list of texts; raises UsageError for another value."""
     listed = [value] if isinstance(value, str | Path) else value
     if listed is None:
         return []
@@ -43,12 +43,12 @@ def _path_list(value: Any, port: Files) -> list[str]:
 
 
 def find_files(port: Files, params: Mapping[str, Any], base: Path) -> list[Path]:
-    """Return the files of a file port, each once, unread; raises UsageError if a path is missing, or a folder or glob has no matching file."""
+    """Return the files that a port's parameter names by path, folder or glob, each once, unread; raises UsageError if one matches no file."""
     return [path for path, _ in _find_named(port, params, base)[0]]
 
 
 def _find_named(port: Files, params: Mapping[str, Any], base: Path) -> tuple[list[tuple[Path, str]], list[str]]:
-    """Return (path, name) of each file of a port, and the names of other files in the searched folders."""
+    """Return (path, name to record) of each file that a port's parameter names, and the names of unaccepted files in the searched folders."""
     found: dict[Path, tuple[Path, str]] = {}
     besides: dict[Path, str] = {}
     for text in _path_list(params.get(port.param), port):
@@ -70,20 +70,20 @@ def _find_named(port: Files, params: Mapping[str, Any], base: Path) -> tuple[lis
 
 
 def read_sources(port: Files, params: Mapping[str, Any], base: Path) -> tuple[list[SourceFile], str]:
-    """Return the hashed files of a file port, and a summary of the other files in the searched folders.
+    """Return the files of a file port with their digests, and a summary of the files in the searched folders that the port does not accept.
 
-    The files are sorted by (name, digest), independent of where they are. The summary counts by suffix
+    The files are sorted by (name, digest), not by folder. The summary counts the unaccepted files by suffix
     (`drive file: 2 .bag (d/a.bag, d/b.bag), 1 .mp4 (d/c.mp4)`); it is empty if there are none, or if the port is not `surveyed`.
 
     Raises:
-        UsageError: as `find_files`, or a file can't be read.
+        UsageError: a path, folder or glob has no accepted file, or a file can't be read.
     """
     found, besides = _find_named(port, params, base)
     return sorted((_hashed_file(path, name, port) for path, name in found), key=lambda file: (file.name, file.digest)), _by_kind(port, besides)
 
 
 def _by_kind(port: Files, besides: Sequence[str]) -> str:
-    """Return a summary of other files: their number by suffix, with the first names; empty if the port is not `surveyed`."""
+    """Return a summary of files that a port does not accept: number and first names by suffix; empty if the port is not `surveyed`."""
     kinds: dict[str, list[str]] = {}
     for name in besides if port.surveyed else ():
         kinds.setdefault("folder" if name.endswith("/") else PurePosixPath(name).suffix.lower() or "without a suffix", []).append(name)
@@ -92,7 +92,7 @@ def _by_kind(port: Files, besides: Sequence[str]) -> str:
 
 
 def _expand(text: str, port: Files, base: Path) -> Iterator[tuple[Path, Path | None, bool]]:
-    """Yield (path, folder it was found in, or None if named directly, whether the port accepts it) for a path, folder or glob."""
+    """Yield (path, searched folder or None, whether the port accepts it) of each file that `text`, a path, folder or glob, names."""
     path = base / Path(text).expanduser()
     if path.is_file():
         yield path, None, True
@@ -120,7 +120,7 @@ def _expand(text: str, port: Files, base: Path) -> Iterator[tuple[Path, Path | N
 
 
 def _listed_instead(folder: Path, inside: Sequence[tuple[Path, bool]]) -> str:
-    """Return the end of an error message: the first files that the folder has instead."""
+    """Return the end of an error message about a folder without accepted files: the names of its first files, or an empty text."""
     names = [tellable(path.relative_to(folder).as_posix()) for path, _ in inside]
     return f"; it lists {', '.join(names[:_NAMED])}{', …' if len(names) > _NAMED else ''}" if names else ""
 
@@ -128,7 +128,7 @@ def _listed_instead(folder: Path, inside: Sequence[tuple[Path, bool]]) -> str:
 def _inside(folder: Path, port: Files) -> list[tuple[Path, bool]]:
     """Return (path, whether the port accepts it) of each file below a folder, sorted; raises UsageError for an unreadable folder.
 
-    Hidden entries are skipped. Links to folders and folders written by tools are returned as such, not accepted and not searched.
+    Hidden entries are skipped. A link to a folder, or a training tool's output folder, is returned as not accepted and is not searched.
     """
 
     def refuse(error: OSError) -> None:
@@ -149,17 +149,17 @@ def _inside(folder: Path, port: Files) -> list[tuple[Path, bool]]:
 
 
 def _is_tool_output(folder: Path, named: Path) -> bool:
-    """Whether a folder below the named one is a training tool's output (`runs/detect`, `runs/train`) or a workspace."""
+    """Whether `folder`, below the searched folder `named`, is a training tool's output (`runs/detect`, `runs/train`) or a tracecore workspace."""
     return (folder.parent != named and folder.parent.name == "runs" and folder.name in _RUNS) or holds_workspace(folder)
 
 
 def _is_accepted(path: Path, suffix: str) -> bool:
-    """Whether a path has a suffix or file name, or matches a glob pattern; case is ignored except in patterns."""
+    """Whether a path ends in `suffix`, has it as file name, or matches it as a glob pattern; case is ignored except in patterns."""
     return path.match(suffix) if "*" in suffix else suffix.lower() in (path.suffix.lower(), path.name.lower())
 
 
 def _hashed_file(path: Path, name: str, port: Files) -> SourceFile:
-    """Return a file with its digest and size; raises UsageError if it can't be read."""
+    """Return a file with its digest and size, to be recorded under `name`; raises UsageError if it can't be read."""
     try:
         return SourceFile(path=path.absolute(), name=name, digest=digest_file(path), size_bytes=path.stat().st_size)
     except OSError as error:
@@ -190,7 +190,7 @@ class Intake:
     _quarantined: dict[tuple[str, str], tuple[SourceFile, str]] = field(default_factory=dict)
 
     def adopt(self, file: SourceFile, *, kind: str, name: str, facets: Mapping[str, JSON], unknowns: Sequence[tuple[str, str]]) -> Path:
-        """Keep a file, record it, and return its stored path; the same file and name are recorded once.
+        """Store a file, record it as the artifact `<kind>/<name>`, and return its path in the store; the same file and name are recorded once.
 
         Raises:
             UsageError: the kind is neither `drive_log` nor `external`, the file was withdrawn, or two different files claim one name.
@@ -231,12 +231,12 @@ class Intake:
         return self._path(artifact)
 
     def quarantine(self, file: SourceFile, reason: str) -> None:
-        """Leave out a damaged file, to be recorded with the reason."""
+        """Leave out a damaged file; its name, digest and the reason are recorded with the run when it completes."""
         self._quarantined[file.name, file.digest] = (file, reason)
 
     @property
     def inputs(self) -> list[RunInput]:
-        """External inputs of the run: adopted files, and files that were only read, of which only the digest is recorded."""
+        """The run's external inputs: files stored as artifacts, and files that were only read, of which only the digest is recorded."""
         adopted = [taken for _, taken in self._by_name.values()]
         known = {taken.artifact.digest for taken in adopted} | {digest for _, digest in self._quarantined}
         seen: set[tuple[str, str]] = set()
@@ -261,13 +261,13 @@ class Intake:
 
     @property
     def unknowns(self) -> list[Unknown]:
-        """Unknowns to record on every output: each quarantined file with its reason, and summaries of files that no port accepts."""
+        """Statements on missing data for every output's trace: each file left out with its reason, and summaries of files that no port accepts."""
         quarantined = [Unknown(f"{self._note(file)} not ingested", f"{file.name}: {reason}") for file, reason in self._quarantined.values()]
         return [*quarantined, *(Unknown("files not taken", f"listed beside each {summary}") for summary in self._not_taken)]
 
     @property
     def facets(self) -> dict[str, JSON]:
-        """The run facet `tracecore_quarantine`, by name; empty if no file was left out."""
+        """Mapping with the run facet `tracecore_quarantine`, which lists the files left out; empty if there are none."""
         if not self._quarantined and not self._not_taken:
             return {}
         files: list[JSON] = [
@@ -278,7 +278,7 @@ class Intake:
         return {"tracecore_quarantine": {"summary": summary, "files": files, **besides}}
 
     def _record(self, artifact: Artifact, file: SourceFile) -> str:
-        """Record an adopted artifact by a child run, unless it is recorded already and not erased, and return that run's id."""
+        """Record a stored file as an artifact by a child run, unless an earlier run recorded it and it is not erased; return that run's id."""
         made_from = (self._supplied[file.part_of],) if file.part_of else ()
         unknowns = [(unknown.what, unknown.why) for unknown in artifact.unknowns]
         source = made_from[0].artifact.ref if made_from else None
@@ -313,12 +313,12 @@ class Intake:
         return opened
 
     def _note(self, file: SourceFile) -> str:
-        """Return the kind of a file in words: the note of its file port (`drive file`), or `file of the input '<port>'`."""
+        """Return a noun for a file, for messages: the note of its file port (such as `drive file`), `file of the input '<port>'`, or `file`."""
         port = next((self._ports[name] for name, found in self._found.items() if file in found), None)
         if port is not None:
             return port.note
         return f"file of the input '{file.part_of}'" if file.part_of else "file"
 
     def _role(self, file: SourceFile) -> str:
-        """Return the role of a file as an input of the run, its kind in snake_case (`drive_file`)."""
+        """Return the role of a file as an input of the run: the noun for it in snake_case, such as `drive_file`."""
         return self._note(file).replace(" ", "_")

@@ -20,15 +20,15 @@ def staleness_key(
     files: Mapping[str, Sequence[SourceFile]],
     not_taken: Sequence[str] = (),
 ) -> str:
-    """Return the staleness key of one execution of a stage; executions with the same key and dependencies give the same outputs.
+    """Return the staleness key of a stage's execution: a digest of its parameters and inputs. A run with the same key and code can be reused.
 
     Code is not part of the key, since runs record what they loaded; nor are the program file, file paths and the thread count.
 
     Args:
         job: `<program>.<asset>`, which names the outputs.
         params: effective parameters, without file paths.
-        inputs: digest by port, in the order of declaration.
-        not_taken: summaries of the other files in the searched folders, which are recorded.
+        inputs: digest of each input artifact by port, in the order of declaration.
+        not_taken: summaries of the files in the searched folders that no port accepts, which are recorded.
     """
     besides: dict[str, JSON] = {"not_taken": list(not_taken)} if not_taken else {}
     return digest_json(
@@ -51,7 +51,7 @@ def staleness_key(
 def adoption_key(
     kind: str, name: str, digest: str, facets: Mapping[str, JSON], unknowns: Sequence[tuple[str, str]], made_from: str | None = None
 ) -> str:
-    """Return the key of a run that records a file, so that the same file and description are recorded once; `made_from` as a full ref."""
+    """Return a key (digest) of a file and its description, so that it is recorded only once; `made_from` is the ref of an input that contains it."""
     part: dict[str, JSON] = {} if made_from is None else {"made_from": made_from}
     return digest_json(
         {

@@ -55,7 +55,7 @@ class Task:
 
     @property
     def job(self) -> str:
-        """The name of the OpenLineage job, `<program>.<asset>`."""
+        """The name of the task's OpenLineage job, `<program>.<asset>`."""
         return f"{self.program}.{self.asset}"
 
     def output_name(self, port: str) -> str:
@@ -64,11 +64,11 @@ class Task:
 
     @property
     def in_words(self) -> str:
-        """Stage and asset, for error messages."""
+        """The task's stage and asset in words, to begin an error message."""
         return f"Stage '{self.stage.name}' of asset '{self.asset}'"
 
     def check_inputs(self) -> None:
-        """Raise UsageError if an input is missing, unknown or of the wrong kind or table type, NegativeVerdict if a blocking check rejected it."""
+        """Raise UsageError for a missing, undeclared or wrong input (by kind or table type), NegativeVerdict for one that failed a blocking check."""
         declared = self.stage.stage_class.inputs()
         for name in self.inputs:
             if name not in declared:
@@ -87,7 +87,7 @@ class Task:
                 raise NegativeVerdict(f"{self.in_words} can't read {supplied.artifact.ref} as '{name}': it was rejected by a blocking check.")
 
     def _check_table(self, name: str, port: Input[Any], artifact: Artifact) -> None:
-        """Raise UsageError if an artifact has another table type than the port or, recorded without a type, lacks a column of the port's."""
+        """Raise UsageError if an artifact's table type is not the port's or, where none is recorded, it lacks a column that the port requires."""
         if port.table is None:
             return
         needed = f"{self.in_words} needs a table of {port.table.name} as '{name}', "

@@ -37,14 +37,14 @@ class UndeclaredAccess:
 
     @classmethod
     def of(cls, accesses: Sequence[Access], more: int, workspace: Path, base: Path) -> UndeclaredAccess:
-        """Return a run's undeclared accesses with paths relative to the workspace, the program's folder or the home folder."""
+        """Return a run's undeclared accesses, with paths independent of the machine; `more` is the number of further ones, not listed."""
         return cls(tuple(Access(each.verb, _path_for_display(each.target, workspace, base), each.where) for each in accesses), more)
 
     def __bool__(self) -> bool:
         return bool(self.accesses or self.more)
 
     def facet(self) -> dict[str, JSON]:
-        """Return the run facet: up to 50 accesses of each kind, and the number of others."""
+        """Return the value of the run facet that lists up to 50 undeclared accesses of each kind and counts the further ones."""
         listed: dict[str, JSON] = {}
         left = self.more
         for verb, member in _MEMBERS.items():
@@ -56,7 +56,7 @@ class UndeclaredAccess:
         return {"summary": summarize(*words, f"{self.more:,} more" if self.more else ""), **listed, "more": left}
 
     def unknown(self) -> Unknown | None:
-        """Return the unknown to record on the run's outputs; None if the run made no undeclared access but writes."""
+        """Return the statement for the outputs' trace that the run read undeclared inputs; None if its undeclared accesses were only writes."""
         read = [each for each in self.accesses if each.verb != "write"]
         if not read:
             return None
@@ -67,7 +67,7 @@ class UndeclaredAccess:
         )
 
     def sentence(self, subject: str) -> str:
-        """Return the error message of strict mode, with advice."""
+        """Return a message that `subject`, a stage in words, accessed something undeclared, with advice on what to do instead."""
         if not self.accesses:
             return f"{subject} touched {self.more} things that nothing handed to it, and which could not be told apart."
         first = self.accesses[0]
@@ -89,7 +89,7 @@ def _and_more(number: int) -> str:
 
 
 def _path_for_display(target: str, workspace: Path, base: Path) -> str:
-    """Return a path relative to the workspace, the program or, with `~`, the home folder; other targets unchanged."""
+    """Return a path relative to the workspace, the program's folder or (as `~`) the home folder; other paths and addresses unchanged."""
     shown = without_places(target, workspace, base)
     home = str(Path.home())
     return f"~{shown[len(home) :]}" if home != "/" and shown.startswith(f"{home}/") else shown

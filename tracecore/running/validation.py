@@ -18,7 +18,7 @@ __all__ = ["effective_params", "finish_facets", "validate_params"]
 
 
 def validate_params(stage: RegisteredStage, params: Mapping[str, Any], asset: str) -> BaseModel:
-    """Return the stage's `Params` from a program's values, with defaults filled in; raises UsageError for an unknown name or a bad value."""
+    """Return a stage's parameters from the program's values and the defaults; raises UsageError for an undeclared name or invalid value."""
     model: type[BaseModel] = stage.stage_class.Params
     where = f"of asset '{asset}' (stage '{stage.name}')"
     known = set(model.model_fields)
@@ -41,7 +41,7 @@ def validate_params(stage: RegisteredStage, params: Mapping[str, Any], asset: st
 
 
 def _names_inside(model: type[BaseModel], place: Sequence[int | str]) -> set[str]:
-    """Return the parameter names in a nested block at a path; empty if there is no block."""
+    """Return the parameter names that the nested model at the path `place` in a parameter model declares; empty if there is no model."""
     blocks: list[type[BaseModel]] = [model]
     for name in place:
         if isinstance(name, str):
@@ -56,7 +56,7 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 
 def effective_params(stage: RegisteredStage, params: BaseModel, asset: str) -> dict[str, JSON]:
-    """Return the parameters as JSON, without file paths, which are not recorded; raises UsageError if canonical JSON can't hold a value."""
+    """Return a stage's parameters as JSON, without file paths, which are not recorded; raises UsageError if canonical JSON can't express a value."""
     paths = {port.param for port in stage.stage_class.file_ports().values()}
     values: dict[str, JSON] = params.model_dump(mode="json", exclude=paths)
     for name, value in values.items():
@@ -68,10 +68,10 @@ def effective_params(stage: RegisteredStage, params: BaseModel, asset: str) -> d
 
 
 def finish_facets(host: PluginHost, stage: RegisteredStage, subject: str, facets: Mapping[str, JSON]) -> dict[str, JSON]:
-    """Return an artifact's facets with the registered traits of its KPIs added; raises RunFailed if one violates its schema.
+    """Return an artifact's facets with the traits (unit, direction) of its registered KPIs added; raises RunFailed if a facet violates its schema.
 
     Args:
-        stage: the stage that wrote them; facet and KPI specs that its own plugin registers take precedence.
+        stage: the stage that wrote the artifact; facet and KPI specs that its own plugin registers take precedence.
         subject: the artifact in words (`its output 'frames'`), for errors.
     """
     finished = dict(facets)
@@ -89,7 +89,7 @@ def finish_facets(host: PluginHost, stage: RegisteredStage, subject: str, facets
 
 
 def _choose_object(stage: RegisteredStage, subject: str, noun: str, offered: list[Registered[Any]]) -> Any:
-    """Return the object that the stage's plugin registers, else the only one; raises RunFailed if several others register different ones."""
+    """Return the spec of a facet or KPI that the stage's own plugin registers, else that of the other plugins; raises RunFailed if theirs differ."""
     own = [each.item for each in offered if each.entry_point == stage.entry_point]
     if not own and any(each.item is not offered[0].item for each in offered):
         owners = ", ".join(f"'{each.entry_point}'" for each in offered)

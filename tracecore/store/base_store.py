@@ -38,7 +38,7 @@ _ADOPTED = ".adopted"
 
 
 def _staged_copy(staging: Path, source: Path) -> tuple[Path, str, int]:
-    """Copy a file to staging and return the copy, its digest and its size in bytes; both are those of the copy, as the source may change."""
+    """Copy a file to staging and return (path, digest, size in bytes) of the copy; the source may change meanwhile."""
     folder = staging / _ADOPTED
     folder.mkdir(exist_ok=True)
     staged = folder / f"{len(list(folder.iterdir()))}"
@@ -51,7 +51,7 @@ def _staged_copy(staging: Path, source: Path) -> tuple[Path, str, int]:
 
 
 def _unshare(file: Path) -> None:
-    """Replace a staged file that has other hard links by a copy, so that writes to them do not change it."""
+    """Replace a staged file that has other hard links by a copy, so that writes through those links do not change it."""
     if file.lstat().st_nlink > 1:
         copy = file.with_name(f".{uuid.uuid4().hex}")
         clone_or_copy(file, copy)
@@ -59,7 +59,7 @@ def _unshare(file: Path) -> None:
 
 
 def described_directory(source: Path) -> tuple[list[tuple[str, int, str]], bytes]:
-    """Return a staged directory's files (path, size, SHA-256 hex) and its canonical manifest; raises UsageError if it is empty."""
+    """Return (path, size, SHA-256 hex) of a staged directory's files, and the manifest that lists them; raises UsageError if there are none."""
     for place, _, names in os.walk(source):
         for each in (Path(place) / name for name in names):
             if each.is_file() and not each.is_symlink():
@@ -76,7 +76,7 @@ def manifest_beside(location: str) -> str:
 
 
 def _read_manifest(place: Place, path: str) -> bytes | None:
-    """Return a directory's stored manifest, or None if it is missing."""
+    """Return the stored manifest (list of files) of a directory by the manifest's path, or None if it is missing."""
     try:
         return place.read(path)
     except FileNotFoundError:
@@ -84,7 +84,7 @@ def _read_manifest(place: Place, path: str) -> bytes | None:
 
 
 def directory_members(artifact: Artifact, place: Place) -> list[tuple[str, int, str]]:
-    """Return (path, size, SHA-256 hex) of a stored directory's files; raises UsageError if its manifest is missing or not the recorded one."""
+    """Return (path, size, SHA-256 hex) of a stored directory's files, from its manifest; raises UsageError if that is missing or changed."""
     beside = manifest_beside(str(artifact.location))
     manifest = _read_manifest(place, beside)
     if manifest is None or digest_bytes(manifest) != artifact.digest:
@@ -93,7 +93,7 @@ def directory_members(artifact: Artifact, place: Place) -> list[tuple[str, int, 
 
 
 def verify_directory(artifact: Artifact, place: Place, gone: Mapping[str, ErasedFile]) -> list[StoreFailure]:
-    """Return the differences between a stored directory and its digest, located by its manifest if that is intact.
+    """Return a failure for each difference of a stored directory from its recorded digest; an intact manifest shows which files differ.
 
     Erased files enter the digest with their recorded size and digest, so that other changes are still found.
     """
@@ -154,7 +154,7 @@ class BaseStore:
             return write_table(data, folder)
 
     def _location(self, artifact: Artifact) -> str:
-        """Return an artifact's path in the store; raises UsageError if its bytes are not kept or the path leads out of the store."""
+        """Return an artifact's path in the store; raises UsageError if its bytes are not stored or the path leads out of the store."""
         if artifact.location is None or artifact.media is Media.NONE:
             raise UsageError(f"The bytes of {artifact.ref} are not kept in this store: only its digest is recorded.")
         # A location from an imported record must not lead out of the store.
@@ -196,7 +196,7 @@ class BaseStore:
         return [Part(location, artifact.digest, artifact.size_bytes or 0)]
 
     def _staged_file(self, source: Path, run_id: str, *, move: bool) -> tuple[Path, str, int]:
-        """Return a file in staging, the source itself if it is moved, else a copy, with its digest and size in bytes."""
+        """Return (path in staging, digest, size in bytes) of a file to store: the source itself if `move`, else a copy of it."""
         if not move:
             return _staged_copy(self.staging(run_id), source)
         _unshare(source)

@@ -67,7 +67,7 @@ class BlobBackend:
 
     @classmethod
     def of(cls, url: str, environment: Mapping[str, str] | None = None) -> BlobBackend:
-        """Create a backend from a store URL and `AWS_*` variables; raises UsageError for a wrong endpoint, half a key or a missing client package."""
+        """Return access to a store URL's bucket, set up by `AWS_*` variables; raises UsageError for wrong ones or a missing client package."""
         try:
             import obstore  # noqa: F401  # an extra: a store in the workspace does not need it
         except ModuleNotFoundError:
@@ -93,7 +93,7 @@ class BlobBackend:
         )
 
     def objects(self) -> S3Store:
-        """Return an obstore client of the prefix; the server verifies the SHA-256 of each put."""
+        """Return an obstore client for the objects below the store's prefix; the server verifies the SHA-256 of each upload."""
         from obstore.store import S3Store
 
         named = {
@@ -120,7 +120,7 @@ class BlobBackend:
         )
 
     def arrow(self, folder: str) -> FileSystem:
-        """Return a folder as an Arrow file system on Arrow's own S3 client, which reads only the columns and row groups needed."""
+        """Return a folder of the bucket as an Arrow file system, by which Arrow reads only the columns and row groups that it needs."""
         from pyarrow.fs import S3FileSystem, SubTreeFileSystem
 
         scheme, _, host = (self.endpoint or "https://").partition("://")
@@ -138,11 +138,11 @@ class BlobBackend:
         return SubTreeFileSystem("/".join(part for part in (self.bucket, self.prefix, folder) if part), files)
 
     def clear_errors(self) -> AbstractContextManager[None]:
-        """Context manager that turns server errors into a `UsageError`; other errors propagate."""
+        """Context manager that turns errors of the S3 server or its client into a `UsageError`; other errors propagate."""
         return clear_errors(self._problem)
 
     def _problem(self, error: BaseException) -> UsageError | None:
-        """Return the UsageError for a server error, or None if the error has another cause."""
+        """Return the UsageError that explains an error of the S3 server or its client, or None if the error has another cause."""
         from obstore.exceptions import BaseError
 
         for each in causes(error):

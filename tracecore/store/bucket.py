@@ -58,7 +58,7 @@ class Bucket:
         return self.backend.objects()
 
     def _in_parallel(self, work: Callable[[T], R], things: Sequence[T]) -> list[R]:
-        """Return the results of a function for several arguments, in order, called in up to 8 threads."""
+        """Call the function `work` with each of `things` in up to 8 threads, and return the results in the same order."""
         if len(things) < 2:
             return [work(thing) for thing in things]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -74,7 +74,7 @@ class Bucket:
             raise FileNotFoundError(errno.ENOENT, "no such object", path) from error
 
     def read_all(self, paths: Sequence[str]) -> list[bytes]:
-        """Return the bytes of several small objects, read in parallel."""
+        """Return the bytes of several small objects, in the order of `paths`, read in parallel."""
         return self._in_parallel(self.read, paths)
 
     def chunks(self, path: str) -> Iterator[bytes]:
@@ -91,7 +91,7 @@ class Bucket:
             return None
 
     def fingerprint(self, path: str) -> tuple[str, int] | None:
-        """Return an object's digest and size, computed from its streamed bytes since ETags and stored checksums are not trusted, or None."""
+        """Return an object's digest and size, computed from its bytes since ETags and stored checksums are not trusted; None if it is missing."""
         digest, size = hashlib.sha256(), 0
         try:
             for chunk in self.chunks(path):
@@ -102,13 +102,13 @@ class Bucket:
         return f"sha256:{digest.hexdigest()}", size
 
     def listed(self, folder: str) -> Iterator[tuple[str, int]]:
-        """Yield (path, size) of the objects below a folder, sorted, without `ledger.json`."""
+        """Yield (path relative to the store's prefix, size in bytes) of each object below a folder, sorted, without `ledger.json`."""
         with self.backend.clear_errors():
             found = [(str(each["path"]), int(each["size"])) for batch in obstore.list(self._objects, folder or None) for each in batch]
         yield from sorted(each for each in found if each[0] != MARKER)
 
     def is_folder(self, folder: str) -> bool:
-        """Whether a directory is complete, that is, has its manifest, which is put last."""
+        """Whether a stored directory is complete: its manifest (list of files), which is uploaded last, exists."""
         return self.size(manifest_beside(folder)) is not None
 
     def scan(self, folder: str) -> list[tuple[str, int, str]]:
@@ -125,7 +125,7 @@ class Bucket:
     # --- writing
 
     def claim(self) -> None:
-        """Claim the store for the ledger before the first change, once per instance.
+        """Bind the store in the bucket to the workspace's ledger by its `ledger.json`, before the first change, once per instance.
 
         Raises UsageError if the store can't be reached or written, belongs to another ledger, or has no conditional writes.
         """
@@ -144,11 +144,11 @@ class Bucket:
             self._claimed = True
 
     def ledger(self) -> str | None:
-        """Return the id of the store's ledger; None for an unused prefix."""
+        """Return the id of the ledger that the store in the bucket is bound to; None if it is bound to none."""
         return marked_ledger(self.read(MARKER)) if self.size(MARKER) is not None else None
 
     def create(self, path: str, data: bytes | Path) -> bool:
-        """Put an object if it does not exist, and return whether this call did; raises UsageError if the server keeps reporting a conflict."""
+        """Create an object if there is none at `path`, and return whether this call created it; raises UsageError after repeated conflicts."""
         for _ in range(_TRIES):
             with self.backend.clear_errors(), suppress(AlreadyExistsError):
                 obstore.put(self._objects, path, data, mode="create", use_multipart=False)
@@ -160,14 +160,14 @@ class Bucket:
         raise UsageError(f"The store {self.backend.where} reports another put of '{path}' in progress, which does not end: try again later.")
 
     def replace(self, path: str, data: bytes | Path) -> None:
-        """Put or replace an object; a large one in parts, which become visible together."""
+        """Create or replace an object; a large one is uploaded in parts, which become visible together."""
         size = data.stat().st_size if isinstance(data, Path) else len(data)
         chunk = max(_CHUNK, size // _MOST_PARTS)
         with self.backend.clear_errors():
             obstore.put(self._objects, path, data, mode="overwrite", use_multipart=size > _IN_ONE, chunk_size=chunk, max_concurrency=_PARTS)
 
     def upload(self, source: Path, path: str, digest: str, size: int) -> None:
-        """Upload a file to the path of its digest, unless an undamaged object is there; raises UsageError if the stored size differs."""
+        """Upload a file to `path`, unless the object there has its digest and size already; raises UsageError if the stored size differs."""
         if not (size <= _IN_ONE and self.create(path, source)):
             if self.fingerprint(path) == (digest, size):
                 return
@@ -176,11 +176,11 @@ class Bucket:
             raise UsageError(f"The store {self.backend.where} acknowledged '{path}' but keeps another number of bytes than the {size} sent.")
 
     def upload_all(self, files: Sequence[tuple[Path, str, str, int]]) -> None:
-        """Upload files (source, path, digest, size) in parallel."""
+        """Upload files in parallel, each given as (local file, path in the store, digest, size in bytes)."""
         self._in_parallel(lambda each: self.upload(*each), files)
 
     def remove(self, paths: Collection[str]) -> None:
-        """Delete objects; missing ones are ignored."""
+        """Delete objects from the bucket; missing ones are ignored."""
         if paths:
             with self.backend.clear_errors():
                 obstore.delete(self._objects, sorted(paths))

@@ -78,7 +78,7 @@ class LogState:
         self._files: dict[str, LogEntry] = {}
 
     def apply(self, commit: bytes) -> None:
-        """Apply the next commit; raises ValueError if it is not a commit."""
+        """Apply the next commit of a Delta log to this state of the table; raises ValueError if the bytes are not a commit."""
         actions = _actions(commit)
         self._protocol = next((each["protocol"] for each in actions if "protocol" in each), self._protocol)
         self._metadata = next((each["metaData"] for each in actions if "metaData" in each), self._metadata)
@@ -91,7 +91,7 @@ class LogState:
             self._files[path] = LogEntry(path, added["size"], partition)
 
     def snapshot(self) -> Snapshot:
-        """Return the current version; raises ValueError if no commit so far has a protocol and a schema."""
+        """Return the table's version after the commits applied so far; raises ValueError if these have no protocol or no schema."""
         if self._protocol is None or self._metadata is None:
             raise ValueError("no commit up to this version names the table's protocol or its schema")
         return Snapshot(
@@ -105,17 +105,17 @@ class LogState:
 
 
 def commit_name(version: int) -> str:
-    """Return the file name of a version's commit."""
+    """Return the file name of a version's commit in a Delta log."""
     return f"{version:020d}.json"
 
 
 def link(previous: str | None, version: int, commit_digest: str) -> str:
-    """Return the next link of a log's hash chain, from the preceding one (None for version 0) and the commit's digest as first written."""
+    """Return the next hash of a Delta log's hash chain, from the hash before (None for version 0) and the digest of the commit as first written."""
     return digest_bytes(jcs({"previous": previous, "version": version, "commit_sha256": hex_of(commit_digest)}))
 
 
 def commits_from(place: Place, table: str, version: int, last: int) -> Iterator[tuple[int, bytes]]:
-    """Yield (version, commit) of a table from `version` to `last`, ending before the first missing one."""
+    """Yield (version, commit's bytes) of a Delta table from `version` to `last`, ending before the first missing commit."""
     for start in range(version, last + 1, _AT_ONCE):
         numbers = range(start, min(start + _AT_ONCE, last + 1))
         try:
@@ -126,7 +126,7 @@ def commits_from(place: Place, table: str, version: int, last: int) -> Iterator[
 
 
 def whole(commit: bytes) -> Snapshot | None:
-    """Return the version that a tracecore commit describes completely, or None for another writer's; raises ValueError if it is not a commit."""
+    """Return the table's version if tracecore wrote the commit, which then describes all of it, else None; raises ValueError for other bytes."""
     actions = _actions(commit)
     kinds = {kind for action in actions for kind in action}
     if not {"protocol", "metaData"} <= kinds or writer_of(commit) is None:
@@ -137,7 +137,7 @@ def whole(commit: bytes) -> Snapshot | None:
 
 
 def read_snapshot(place: Place, table: str, version: int) -> Snapshot:
-    """Return a version of a table, from its commit if that is complete, else from all commits up to it.
+    """Return a version of a Delta table, from its own commit if that describes all of it, else from all commits up to it.
 
     Raises FileNotFoundError if a commit is missing, ValueError if one is invalid or the log lacks protocol or schema.
     """
@@ -151,7 +151,7 @@ def read_snapshot(place: Place, table: str, version: int) -> Snapshot:
 
 
 def runs_of(commit: bytes) -> set[str]:
-    """Return the ids of a commit's run and of the runs whose data files it adds or removes."""
+    """Return the ids of the run that wrote a Delta commit and of the runs whose data files the commit adds or removes."""
     found: set[str] = set()
     for action in _actions(commit):
         found.add(str(action.get("commitInfo", {}).get(RUN)))
@@ -162,7 +162,7 @@ def runs_of(commit: bytes) -> set[str]:
 
 
 def writer_of(commit: bytes) -> str | None:
-    """Return the id of the tracecore run that wrote a commit; None for another writer's."""
+    """Return the id of the tracecore run that wrote a Delta commit; None if another program wrote it."""
     return next((str(action["commitInfo"][RUN]) for action in _actions(commit) if RUN in action.get("commitInfo", {})), None)
 
 
@@ -190,30 +190,30 @@ class TableWriter(Protocol):
 
     @property
     def place(self) -> Place:
-        """Read access to the store."""
+        """Read access to the store's files, the Delta logs among them."""
 
     def bring(self, staged: StagedTable, folder: str) -> None:
-        """Move staged data files durably into a folder of the store."""
+        """Move a staged table's data files durably into a folder of the store."""
 
     def withdraw(self, folder: str) -> None:
-        """Remove the files moved by `bring`, unless a commit names or may still name them."""
+        """Remove the data files that `bring` moved to a folder, unless a commit names or may still name them."""
 
     def commit(self, path: str, data: bytes) -> bool:
-        """Create a commit file if it does not exist, atomically and durably, and return whether this call did."""
+        """Create a commit file of a Delta log if it does not exist, atomically and durably, and return whether this call created it."""
 
 
 def commit_table(staged: StagedTable, writer: TableWriter, location: str, run_id: str, after: DeltaVersion | None = None) -> Stored:
-    """Commit a staged table as the next version of a Delta table.
+    """Commit a staged table as the next version of a Delta table, and return its digest, location and version.
 
     The commit is a put-if-absent: if a writer on another machine commits first, the next version is used.
 
     Args:
         location: the table's folder, which need not exist.
-        run_id: named in the commit; also the name of the data folder.
-        after: newest recorded version, so that only later commits are read; without it the whole log is.
+        run_id: id of the writing run, which names the commit's writer and the folder of the new data files.
+        after: newest recorded version, so that only later commits are read; None reads the whole log.
 
     Raises:
-        UsageError: others keep committing to this table, or its log is damaged.
+        UsageError: other writers keep committing to this table, or its log is damaged.
     """
     # Before they are moved: an object's time would be that of the upload.
     times = {file.name: int((staged.folder / file.name).stat().st_mtime * 1000) for file in staged.files}
@@ -248,7 +248,7 @@ def commit_table(staged: StagedTable, writer: TableWriter, location: str, run_id
 def _commit(
     staged: StagedTable, writer: TableWriter, location: str, run_id: str, times: Mapping[str, int], after: DeltaVersion | None
 ) -> tuple[DeltaVersion, bytes]:
-    """Commit a run's staged files as the next version after the newest, and return the new version and the bytes of its commit."""
+    """Commit a run's staged files as the next version of the Delta table at `location`; return the version and the commit's bytes."""
     standing: Snapshot | None = None
     if after is not None:
         try:
@@ -275,7 +275,7 @@ def _commit(
 
 
 def _commits_since(place: Place, table: str, version: int) -> Iterator[tuple[int, bytes]]:
-    """Yield (version, commit) of a table from a version on, ending before the first missing one."""
+    """Yield (version, commit's bytes) of a Delta table from `version` on, ending before the first missing commit."""
     while True:
         try:
             commit = place.read(f"{table}/{LOG}/{commit_name(version)}")
@@ -286,7 +286,7 @@ def _commits_since(place: Place, table: str, version: int) -> Iterator[tuple[int
 
 
 def _staged_actions(staged: StagedTable, standing: Snapshot | None, run_id: str, times: Mapping[str, int]) -> Iterator[dict[str, Any]]:
-    """Yield the actions of a commit that describes its version completely: protocol, schema, removal of every older file, new files."""
+    """Yield the actions of a Delta commit: run, protocol, schema, removal of every file of the version `standing`, addition of the staged files."""
     from deltalake import Schema
 
     now = int(time.time() * 1000)

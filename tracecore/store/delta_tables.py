@@ -41,7 +41,7 @@ class _Unreadable(UsageError):
 
 
 def uncommitted(place: Place, table: str, run_ids: Collection[str]) -> set[str]:
-    """Return those of the runs that no commit of a table names, as its writer or in a data file's path; raises UsageError for a damaged commit."""
+    """Return the ids in `run_ids` that no commit of a Delta table names, as writer or by a data file; raises UsageError for a damaged commit."""
     left = set(run_ids)
     for path in reversed(_commit_paths(place, table)):
         if not left:
@@ -54,19 +54,19 @@ def uncommitted(place: Place, table: str, run_ids: Collection[str]) -> set[str]:
 
 
 def _commit_paths(place: Place, table: str) -> list[str]:
-    """Return the paths of a table's commits in order, without checkpoints and other files."""
+    """Return the paths of a Delta table's commit files in order of version, without checkpoints and other files."""
     return sorted(path for path, _ in place.listed(f"{table}/{LOG}") if _COMMIT.fullmatch(PurePosixPath(path).name))
 
 
 def _version_of(artifact: Artifact) -> DeltaVersion:
-    """Return the recorded Delta version of a table; raises a UsageError if none is recorded."""
+    """Return the Delta version that is recorded for a table artifact; raises a UsageError if none is recorded."""
     if artifact.delta is None:
         raise _Unreadable(f"{artifact.ref} is recorded as a Delta table, but without the version that was written.")
     return artifact.delta
 
 
 def _snapshot(artifact: Artifact, place: Place) -> Snapshot:
-    """Return the recorded version of a table from its log; raises a UsageError if the log is missing or damaged."""
+    """Return a table artifact's recorded version, read from its Delta log; raises a UsageError if the log is missing or damaged."""
     version = _version_of(artifact)
     try:
         return read_snapshot(place, str(artifact.location), version.version)
@@ -78,14 +78,14 @@ def _snapshot(artifact: Artifact, place: Place) -> Snapshot:
 
 
 def _sizes(place: Place, artifact: Artifact, snapshot: Snapshot) -> dict[str, int]:
-    """Return the size of each existing data file by its path relative to the table, with one listing per folder."""
+    """Return the size in bytes of each existing file in the folders of a table version's data files, by path relative to the table."""
     folders = sorted({str(PurePosixPath(entry.path).parent) for entry in snapshot.files})
     start = f"{artifact.location}/"
     return {path.removeprefix(start): size for folder in folders for path, size in place.listed(f"{start}{folder}")}
 
 
 def open_table(artifact: Artifact, place: Place) -> ds.Dataset:
-    """Return the dataset at exactly the recorded version; raises UsageError if its log or a data file is missing or damaged."""
+    """Return a table artifact's dataset at exactly the recorded version; raises UsageError if its log is damaged or a file is missing."""
     import pyarrow as pa
     import pyarrow.dataset as ds
     from deltalake import Schema
@@ -104,7 +104,7 @@ def open_table(artifact: Artifact, place: Place) -> ds.Dataset:
 
 
 def _partition_expression(entry: LogEntry) -> pc.Expression | None:
-    """Return the expression that a file's partition values guarantee for its rows, or None without such values."""
+    """Return the Arrow expression that is true for all rows of a data file by its partition values, or None if it has none."""
     import pyarrow.compute as pc
 
     known = [pc.field(name) == value for name, value in entry.partition if value is not None]
@@ -112,18 +112,18 @@ def _partition_expression(entry: LogEntry) -> pc.Expression | None:
 
 
 def log_names(artifact: Artifact, place: Place) -> list[str]:
-    """Return the existing commits up to the recorded version, relative to the store's root."""
+    """Return the paths of a table's existing commit files up to its recorded version, relative to the store's root."""
     last = f"{artifact.location}/{LOG}/{commit_name(_version_of(artifact).version)}"
     return [path for path in _commit_paths(place, str(artifact.location)) if path <= last]
 
 
 def data_names(artifact: Artifact, place: Place) -> list[str]:
-    """Return the data files of the recorded version, existing or not, relative to the store's root."""
+    """Return the paths of the data files of a table's recorded version, existing or not, relative to the store's root."""
     return [f"{artifact.location}/{entry.path}" for entry in _snapshot(artifact, place).files]
 
 
 def table_parts(artifact: Artifact, place: Place) -> list[Part]:
-    """Return the data files of the recorded version, with the digest in each name and the row count in each footer."""
+    """Return the data files of a table's recorded version, with the digest in each name and the row count in each footer (None if missing)."""
     snapshot = _snapshot(artifact, place)
     there = _sizes(place, artifact, snapshot)
     return [
@@ -139,7 +139,7 @@ def table_parts(artifact: Artifact, place: Place) -> list[Part]:
 
 
 def table_exists(artifact: Artifact, place: Place) -> bool:
-    """Whether all data files of the recorded version exist with their recorded sizes."""
+    """Whether all data files of a table's recorded version exist with the sizes in its log; False if the log is missing or damaged."""
     try:
         snapshot = _snapshot(artifact, place)
     except _Unreadable:
@@ -149,7 +149,7 @@ def table_exists(artifact: Artifact, place: Place) -> bool:
 
 
 def verify_table(artifact: Artifact, place: Place, gone: Mapping[str, ErasedFile], log: Sequence[StoreFailure] | None = None) -> list[StoreFailure]:
-    """Recompute a table's digest from its log and files, and return a failure for each difference.
+    """Recompute a table's digest from its log and data files, and return a failure for each difference from the recorded state.
 
     Args:
         gone: erased files by path; their recorded digest, size and rows enter the table's digest.
@@ -179,7 +179,7 @@ def verify_table(artifact: Artifact, place: Place, gone: Mapping[str, ErasedFile
 def verify_log(
     place: Place, table: str, versions: Collection[DeltaVersion], gone: Mapping[str, ErasedFile]
 ) -> dict[DeltaVersion, list[StoreFailure]]:
-    """Recompute a table's hash chain once from its first commit, and return its differences from each recorded version.
+    """Recompute the hash chain of a Delta log from its first commit, and return its differences from each recorded version.
 
     A mismatch names the commits since the last match. A damaged commit is a failure of every later version too. After a mismatch the chain
     continues from the recorded value, so that further edits are found.
@@ -221,7 +221,7 @@ def verify_log(
 
 
 def _commit_range(table: str, first: int, last: int) -> str:
-    """Return the path of a commit, or of a range of commits as `<first> to <last>`."""
+    """Return the path of a Delta table's commit file, or for a range of commits the text `<path of the first> to <name of the last>`."""
     name = f"{table}/{LOG}/{commit_name(last)}"
     return name if first == last else f"{table}/{LOG}/{commit_name(first)} to {commit_name(last)}"
 
@@ -234,7 +234,7 @@ def _rows(place: Place, path: str) -> int:
 
 
 def _apply_checked(state: LogState | None, commit: bytes, where: str, *, check: bool) -> tuple[LogState | None, list[StoreFailure]]:
-    """Apply a commit to a log's state and, if `check`, verify that it describes its version completely, as readers assume.
+    """Apply a commit to a log's state and, if `check`, verify that it describes its table version completely, as readers assume.
 
     Returns the new state, None after an unreadable commit, and the failures.
     """
@@ -251,7 +251,7 @@ def _apply_checked(state: LogState | None, commit: bytes, where: str, *, check: 
 
 
 def _verify_file(artifact: Artifact, place: Place, entry: LogEntry, gone: ErasedFile | None) -> tuple[DeltaFile | None, list[StoreFailure]]:
-    """Return a data file as the table's manifest lists it, None if it is missing or damaged, and its differences from the log."""
+    """Return a data file as the table's manifest lists it (None if missing or damaged), and a failure for each difference from the Delta log."""
     table = str(artifact.location)
     where = f"{table}/{entry.path}"
     # A path in a damaged log may lead anywhere: only files of this table are read.

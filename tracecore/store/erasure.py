@@ -19,7 +19,7 @@ _KEPT_STATISTICS = "numRecords"
 
 
 def gone_by_path(gone: Sequence[ErasedFile]) -> dict[str, ErasedFile]:
-    """Return erased files by path; several entries of one file are combined to the first one's digest and the last one's remainder."""
+    """Return erased files by path; of several erasures from one file, the last one, with the digest from before the first."""
     found: dict[str, ErasedFile] = {}
     for each in gone:
         found[each.path] = replace(each, digest=found[each.path].digest) if each.path in found else each
@@ -27,7 +27,7 @@ def gone_by_path(gone: Sequence[ErasedFile]) -> dict[str, ErasedFile]:
 
 
 def erase_files(root: Path, paths: Collection[str]) -> int:
-    """Delete files of a store and folders left empty, durably, and return the number of bytes freed; missing files are ignored.
+    """Delete files of a store, and folders that become empty, durably; return the number of bytes freed. Missing files are ignored.
 
     Disk blocks are not overwritten: encrypt the disk if that matters.
     """
@@ -48,7 +48,7 @@ def erase_files(root: Path, paths: Collection[str]) -> int:
 
 
 def _sync_and_trim(folder: Path, root: Path) -> None:
-    """Flush a folder's removals to disk and delete it and its parents while empty, except the store's top folders."""
+    """Flush the deletions in a folder to disk; delete it and its parents while they are empty, except the store's top folders."""
     while folder.is_dir():
         fsync_folder(folder)
         if len(folder.relative_to(root).parts) < 2 or any(folder.iterdir()):
@@ -58,7 +58,7 @@ def _sync_and_trim(folder: Path, root: Path) -> None:
 
 
 def inventory(root: Path, staging: Path) -> Iterator[tuple[str, int]]:
-    """Yield (path, size) of every file below a store's root, without staging, in order."""
+    """Yield (path relative to the store's root, size in bytes) of every file of a store outside its staging folder, in order."""
     for place, folders, files in os.walk(root):
         here = Path(place)
         folders[:] = sorted(name for name in folders if here / name != staging)
@@ -76,7 +76,7 @@ def without_statistics(commit: bytes, paths: Collection[str], partitions: Collec
 
 
 def _line_without_statistics(line: bytes, paths: Collection[str], partitions: set[tuple[str, str]]) -> bytes:
-    """Return one action of a commit without its files' statistics if they are among the paths or partitions, else unchanged."""
+    """Return one line of a Delta commit, its statistics reduced to the row count if its data file is in `paths` or `partitions`."""
     if not any(name in line for name in (b'"stats"', b'"tags"', b'"stats_parsed"')):
         return line
     action: Mapping[str, dict[str, object]] = json.loads(line)
@@ -101,7 +101,7 @@ def _partition_values(members: Mapping[str, object]) -> set[tuple[str, object]]:
 
 
 def _row_count_only(stats: object) -> str | None:
-    """Return a file's statistics with only the number of rows; None if there are none."""
+    """Return a data file's statistics (JSON) with only the number of rows; None if `stats` is not a text."""
     if not isinstance(stats, str):
         return None
     found = json.loads(stats)

@@ -30,12 +30,12 @@ class WrongLedger(UsageError):
 
 
 def ledger_mark(ledger_id: str) -> bytes:
-    """Return the content of a store's `ledger.json`."""
+    """Return the content of the file `ledger.json` that binds a store to a ledger."""
     return jcs({"v": 1, "type": "tracecore.store", "ledger_id": ledger_id})
 
 
 def marked_ledger(mark: bytes) -> str:
-    """Return the ledger id in the content of a `ledger.json`; `?` if it can't be parsed."""
+    """Return the ledger id in `mark`, the content of a store's `ledger.json`; `?` if it can't be parsed."""
     try:
         return str(json.loads(mark)["ledger_id"])
     except (ValueError, KeyError, TypeError):
@@ -43,7 +43,7 @@ def marked_ledger(mark: bytes) -> str:
 
 
 def another_ledger(where: object, found: str, ours: str) -> WrongLedger:
-    """Return the error for a store that belongs to another ledger."""
+    """Return the error for a store at `where` that belongs to the ledger `found` instead of the workspace's ledger `ours`."""
     return WrongLedger(
         f"The store {where} belongs to ledger {found}, this workspace to ledger {ours}: correct TRACECORE_STORE_URL, or name the other "
         f"ledger's workspace; {JOIN}.",
@@ -55,7 +55,7 @@ def another_ledger(where: object, found: str, ours: str) -> WrongLedger:
 
 
 def unset(workspace: Workspace, what: str, place: str, bound: str) -> WrongLedger:
-    """Return the error for using the old copy that a move of the catalog or store left in the workspace; writing to it would fork the history."""
+    """Return the error for use of the old copy at `place` of a workspace's catalog or store (`what`), which was moved to `bound`."""
     variable = f"TRACECORE_{what.upper()}_URL"
     return WrongLedger(
         f"The {what} {place} is a copy that was left in the workspace of ledger {workspace.ledger_id}, whose {what} is {bound} by its "
@@ -68,7 +68,7 @@ def unset(workspace: Workspace, what: str, place: str, bound: str) -> WrongLedge
 
 
 def compare_store(workspace: Workspace, where: str, found: str | None, bound: str | None) -> None:
-    """Raise WrongLedger if a store belongs to another ledger than the workspace's, or to none."""
+    """Raise WrongLedger if `found`, the ledger of the store at `where`, is not the workspace's, or is None (the store has none)."""
     if found is None:
         was = "" if bound is None else f", whose store was {bound}"
         raise WrongLedger(

@@ -42,7 +42,7 @@ class LocalStore(BaseStore):
     # --- staging
 
     def discard(self, run_id: str) -> None:
-        """Delete a run's staging folder, and data that it moved to tables without committing it."""
+        """Delete a run's staging folder, and the data files that it moved to tables but did not commit."""
         remove_tree(self._staging / run_id)
         for folder in self._uncommitted(run_id):
             remove_tree(folder)
@@ -54,7 +54,7 @@ class LocalStore(BaseStore):
         return sorted(staged | {folder.name for folder in self._uncommitted("*")})
 
     def _uncommitted(self, run_id: str) -> list[Path]:
-        """Return the data folders of a run (`*` for all) in tables that no commit names, left by a crash before the commit."""
+        """Return the folders of data files that a run (`*` for any run) moved to tables but did not commit, as after a crash."""
         found: dict[Path, set[str]] = {}
         for folder in self.root.glob(f"tables/*/*/{run_id}"):
             # This store's own commits need no search in the growing log.
@@ -102,7 +102,7 @@ class LocalStore(BaseStore):
         return Stored(digest, Media.DIRECTORY, location, sum(size for _, size, _ in files))
 
     def put_import(self, folder: Path, location: str) -> None:
-        """Move a staged folder to a location by one rename, replacing what is there."""
+        """Move a staged folder to `location` in the store by one rename, replacing any folder that is there."""
         target = self.root / location
         with clear_disk_errors(self._workspace):
             fsync_tree(folder)
@@ -163,15 +163,15 @@ class _LocalTables:
         rename_durably(staged.folder, self.place.root / folder)
 
     def withdraw(self, folder: str) -> None:
-        """Delete the data, unless a commit names it: an interrupt may come just after the commit."""
+        """Delete a run's folder of data files in a table, unless a commit names it (an interrupt may come just after the commit)."""
         table, _, run_id = folder.rpartition("/")
         if uncommitted(self.place, table, [run_id]):
             remove_tree(self.place.root / folder)
 
     def commit(self, path: str, data: bytes) -> bool:
-        """Create the commit by hard-linking an fsynced file, which only one writer can, and fsync the folders.
+        """Create a Delta commit file unless it exists, by hard-linking an fsynced file, and return whether this call created it.
 
-        That also makes earlier commits durable whose run was killed before its fsync.
+        The fsync of the folders also makes earlier commits durable whose run was killed before its own.
         """
         whole = self._staging / ".commit"
         whole.write_bytes(data)
@@ -188,7 +188,7 @@ class _LocalTables:
 
 
 def _rename_or_agree(source: Path, target: Path, files: list[tuple[str, int, str]]) -> None:
-    """Move a directory into place; if another process put the same one there, delete it."""
+    """Move a directory to `target`; if another process has put an identical one there, delete `source` instead."""
     try:
         rename_durably(source, target)
     except OSError:

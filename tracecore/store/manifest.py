@@ -43,7 +43,7 @@ def scan_directory(folder: Path) -> list[tuple[str, int, str]]:
 
 
 def directory_manifest(files: Iterable[tuple[str, int, str]]) -> bytes:
-    """Return the canonical manifest of a directory from its (path, size, SHA-256 hex)."""
+    """Return the canonical manifest of a directory (its files as JSON) from (path, size, SHA-256 hex) of each file."""
     listed: list[JSON] = [{"path": path, "size": size, "sha256": digest} for path, size, digest in sorted(files)]
     return jcs({"v": 1, "type": "tracecore.directory", "files": listed})
 
@@ -55,7 +55,7 @@ def delta_manifest(
     configuration: Mapping[str, str],
     files: Iterable[DeltaFile],
 ) -> bytes:
-    """Return the canonical manifest of a Delta table's version; `schema` is the parsed `schemaString`."""
+    """Return the canonical manifest of a Delta table's version, from which its digest is computed; `schema` is the parsed `schemaString`."""
     listed = sorted(
         (
             {"sha256": file.sha256, "size": file.size, "rows": file.rows, "partition": dict(file.partition), "deletion_vector": file.deletion_vector}

@@ -49,15 +49,15 @@ class Cache:
     _bucket: Bucket
 
     def file(self, digest: str) -> Path:
-        """Return the path of a file's copy, which may not exist."""
+        """Return the path of the cached copy of the file with a digest; the copy may not exist."""
         return self._folder / "files" / hex_of(digest)
 
     def tree(self, digest: str) -> Path:
-        """Return the path of a directory's copy, which may not exist."""
+        """Return the path of the cached copy of the directory with a digest; the copy may not exist."""
         return self._folder / "trees" / hex_of(digest)
 
     def move_in(self, staged: Path, place: Path) -> None:
-        """Move a staged file or directory, whose bytes are stored, to its path in the cache."""
+        """Move a staged file or directory that has been uploaded to the path `place` in the cache; delete it if a copy is there."""
         with clear_disk_errors(self._folder):
             place.parent.mkdir(parents=True, exist_ok=True)
             if place.exists():
@@ -66,7 +66,7 @@ class Cache:
                 _rename(staged, place)
 
     def fetch(self, path: str, digest: str, size: int | None = None) -> Path:
-        """Return the copy of an object, downloaded and verified if it is missing or has another size than `size`.
+        """Return the path of an object's cached copy, downloaded and verified if it is missing or its size is not `size` (None for any).
 
         Raises FileNotFoundError if the object is missing, UsageError if its bytes do not match the digest.
         """
@@ -79,7 +79,7 @@ class Cache:
         return place
 
     def fetch_tree(self, location: str, digest: str, members: Sequence[tuple[str, int, str]]) -> Path:
-        """Return the copy of a directory, downloaded and verified as by `fetch`; `members` are its (path, size, SHA-256 hex)."""
+        """Return the path of a directory's cached copy, downloaded if incomplete; `members` are its files as (path, size, SHA-256 hex)."""
         place = self.tree(digest)
         if not all((file := place / path).is_file() and file.stat().st_size == size for path, size, _ in members):
             _remove(place)
@@ -92,12 +92,12 @@ class Cache:
         return place
 
     def forget(self) -> None:
-        """Delete all copies, so that none of an erased file remains."""
+        """Delete all cached copies, so that no copy of an erased file remains."""
         remove_tree(self._folder)
 
     @contextmanager
     def _part(self) -> Iterator[Path]:
-        """Context manager that yields a path for a download in progress, and deletes what is left there."""
+        """Context manager that yields a temporary path for a download, and deletes any file or folder that is there at the end."""
         with clear_disk_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             part = self._folder / f"part-{uuid.uuid4().hex}"
@@ -116,7 +116,7 @@ class Cache:
 
 
 def _rename(source: Path, target: Path) -> None:
-    """Move a copy into place; if another process put the same one there, delete it."""
+    """Move a copy to `target` in the cache; if another process has put one there, delete `source` instead."""
     try:
         source.replace(target)
     except OSError:
@@ -145,12 +145,12 @@ class ObjectStore(BaseStore):
     # --- staging
 
     def staging(self, run_id: str) -> Path:
-        """Create a run's local staging folder and return it; raises UsageError if the bucket can't be written or is another ledger's."""
+        """Create a run's local staging folder and return it; raises UsageError if the bucket can't be written or belongs to another ledger."""
         self._bucket.claim()
         return super().staging(run_id)
 
     def discard(self, run_id: str) -> None:
-        """Delete a run's staging folder, and data that it uploaded to tables without committing it.
+        """Delete a run's staging folder, and the data files that it uploaded to tables but did not commit.
 
         If the bucket can't be reached, the list of uploads stays in staging for the next call.
         """
@@ -174,7 +174,7 @@ class ObjectStore(BaseStore):
     # --- files and directories
 
     def put_file(self, source: Path, *, run_id: str, move: bool = False) -> Stored:
-        """Upload a file under its digest, unless an undamaged object is there, and move it to the cache."""
+        """Upload a file to the path given by its digest, unless an undamaged object is there, and move the file or its copy to the cache."""
         with clear_disk_errors(self._workspace):
             self._bucket.claim()
             staged, digest, size = self._staged_file(source, run_id, move=move)
@@ -184,7 +184,7 @@ class ObjectStore(BaseStore):
         return Stored(digest, Media.FILE, location, size)
 
     def put_directory(self, source: Path, *, run_id: str) -> Stored:
-        """Upload a staged directory under the digest of its manifest, which is put last and marks it complete."""
+        """Upload a staged directory to the path given by its manifest's digest; the manifest is uploaded last and marks it complete."""
         files, manifest = described_directory(source)
         _check_names(path for path, _, _ in files)
         digest = digest_bytes(manifest)
@@ -199,7 +199,7 @@ class ObjectStore(BaseStore):
         return Stored(digest, Media.DIRECTORY, location, sum(size for _, size, _ in files))
 
     def put_import(self, folder: Path, location: str) -> None:
-        """Upload a staged folder to a location, and delete other files that an earlier attempt left there."""
+        """Upload a staged folder to `location` in the bucket, and delete other objects that an earlier attempt left there."""
         files = scan_directory(folder)
         _check_names(path for path, _, _ in files)
         with clear_disk_errors(self._workspace):
@@ -212,7 +212,7 @@ class ObjectStore(BaseStore):
     # --- tables
 
     def put_table(self, staged: StagedTable, *, kind: str, name: str, run_id: str, after: DeltaVersion | None = None) -> Stored:
-        """Commit a staged table as the next version of a name's Delta table.
+        """Commit a staged table as the next version of the Delta table of the artifact `<kind>/<name>`.
 
         A lock serializes the writers of this machine; between machines the commit's put-if-absent decides.
         """
@@ -226,7 +226,7 @@ class ObjectStore(BaseStore):
     # --- reading
 
     def open(self, artifact: Artifact) -> Path | ds.Dataset:
-        """Return a path in the cache, or a dataset read from the bucket on demand; raises UsageError for missing or damaged bytes."""
+        """Return an artifact's path in the cache, or a table's dataset, read from the bucket on demand; raises UsageError if bytes are damaged."""
         location = self._location(artifact)
         if artifact.media is Media.DELTA:
             with self._backend.clear_errors():
@@ -244,7 +244,7 @@ class ObjectStore(BaseStore):
             raise self._missing(artifact) from error
 
     def _is_stored(self, artifact: Artifact, location: str) -> bool:
-        """Whether an artifact's files are still in the bucket."""
+        """Whether all files of the file or directory artifact at `location` are still in the bucket."""
         if artifact.media is not Media.DIRECTORY:
             return self._bucket.size(location) is not None
         if not self._bucket.is_folder(location):
@@ -272,7 +272,7 @@ class ObjectStore(BaseStore):
             return None
 
     def erase(self, paths: Collection[str]) -> int:
-        """Delete stored files and this machine's cache; return the number of bytes freed."""
+        """Delete objects from the bucket, and this machine's whole cache; return the number of bytes freed in the bucket."""
         self._bucket.claim()
         sizes = {path: self._bucket.size(inside(path)) for path in sorted(paths)}
         there = {path: size for path, size in sizes.items() if size is not None}
@@ -281,7 +281,7 @@ class ObjectStore(BaseStore):
         return sum(there.values())
 
     def rewrite(self, path: str, data: bytes) -> None:
-        """Replace a stored file atomically, and delete this machine's cache."""
+        """Replace an object in the bucket by `data` atomically, and delete this machine's whole cache."""
         self._bucket.claim()
         self._bucket.replace(inside(path), data)
         self._cache.forget()
@@ -295,15 +295,15 @@ class _BucketTables:
     _staging: Path
 
     def bring(self, staged: StagedTable, folder: str) -> None:
-        """Upload the staged files; the folder is first noted in staging, so that `discard` can remove it after a crash."""
+        """Upload a staged table's data files to a folder, which is first noted in staging, so that `discard` can remove it after a crash."""
         write_durably(self._staging / _BROUGHT, json.dumps(sorted({*_uploaded_tables(self._staging), folder})).encode())
         self.place.upload_all([(staged.folder / file.name, f"{folder}/{file.name}", file.digest, file.size_bytes) for file in staged.files])
 
     def withdraw(self, folder: str) -> None:
-        """Do nothing; `discard` removes the data, since a commit whose response was lost may still succeed and name it."""
+        """Do nothing, since a commit whose response was lost may still name the uploaded data files; `discard` removes them later if none does."""
 
     def commit(self, path: str, data: bytes) -> bool:
-        """Write the commit unless one of this name exists; return whether it was written, False also if an error hid whose commit is there."""
+        """Create a Delta commit file unless it exists; return whether this call did, False also if an error hides which writer created it."""
         try:
             return self.place.create(path, data)
         except (UsageError, OSError):
@@ -313,7 +313,7 @@ class _BucketTables:
 
 
 def _uploaded_tables(staging: Path) -> list[str]:
-    """Return the table folders that a run uploaded data to, as noted in its staging folder."""
+    """Return the folders in tables to which a run uploaded data files, as noted in its staging folder."""
     with suppress(FileNotFoundError, ValueError):
         return [str(each) for each in json.loads((staging / _BROUGHT).read_text(encoding="utf-8"))]
     return []

@@ -38,7 +38,7 @@ _WIDENED: dict[pa.DataType, pa.DataType] = {
 
 
 def _type(type_: pa.DataType, column: str) -> pa.DataType:  # noqa: PLR0911  # one answer a family of types
-    """Return the Delta-compatible type for an Arrow type; raises UsageError if there is none."""
+    """Return the Arrow type that a Delta table uses for the type of a column; raises UsageError if it can't store the type."""
     if type_ in _WIDENED:
         return _WIDENED[type_]
     if pat.is_dictionary(type_):
@@ -59,14 +59,14 @@ def _type(type_: pa.DataType, column: str) -> pa.DataType:  # noqa: PLR0911  # o
 
 
 def _field(field: pa.Field) -> pa.Field:
-    """Return a field with its Delta-compatible type, and without Parquet's own metadata."""
+    """Return a column's field with the Arrow type that a Delta table uses for it, and without Parquet's own metadata."""
     # Parquet's own field ids, from a table read from a file, are not part of the rows.
     metadata = {key: value for key, value in (field.metadata or {}).items() if not key.startswith(b"PARQUET:")}
     return pa.field(field.name, _type(field.type, field.name), field.nullable, metadata or None)
 
 
 def delta_schema(schema: pa.Schema) -> pa.Schema:
-    """Return the Delta-compatible schema without pandas' and Parquet's metadata; raises UsageError for unsupported types or duplicate names."""
+    """Return a schema with Delta-compatible types, without pandas or Parquet metadata; raises UsageError for unsupported types or duplicate names."""
     names = [name.lower() for name in schema.names]
     doubled = next((name for name in schema.names if names.count(name.lower()) > 1), None)
     if doubled is not None:
@@ -75,7 +75,7 @@ def delta_schema(schema: pa.Schema) -> pa.Schema:
 
 
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return a table cast to its Delta schema; raises UsageError if values do not fit or nulls are not allowed."""
+    """Return a table cast to its Delta-compatible `schema`; raises UsageError if a value does not fit or a null is not allowed."""
     for field in schema:
         if not field.nullable and table.column(field.name).null_count:
             raise UsageError(f"The column '{field.name}' holds {table.column(field.name).null_count} nulls, but its schema allows none.")
@@ -94,7 +94,7 @@ _SPILL_BYTES = 16 * 1024 * 1024
 
 
 def write_table(data: pa.Table | pa.RecordBatch | pa.RecordBatchReader, folder: Path) -> StagedTable:
-    """Write rows to one sorted Parquet file per drive in a staging folder, which must be empty or absent.
+    """Write rows to one sorted Parquet file per drive in a staging folder, which must be empty or absent, and return the staged table.
 
     A reader may have more rows than memory holds: its batches are spooled to disk. Raises UsageError if rows do not fit a Delta table, or a row has
     no drive although the schema has drives.
@@ -120,14 +120,14 @@ def write_table(data: pa.Table | pa.RecordBatch | pa.RecordBatchReader, folder: 
 
 
 def _in_memory(table: pa.Table, schema: pa.Schema, partitioned: bool) -> Iterator[tuple[str | None, list[pa.RecordBatch]]]:
-    """Yield (drive, batches), sorted by drive; the drive is None for a table without drives."""
+    """Yield (drive, batches of its rows) of a table, sorted by drive; (None, all rows) if the table is not `partitioned` by drive."""
     for drive, rows in _by_drive(conform(table, schema), partitioned):
         if rows.num_rows:
             yield drive, rows.to_batches()
 
 
 def _spilled(reader: pa.RecordBatchReader, schema: pa.Schema, folder: Path, partitioned: bool) -> Iterator[tuple[str | None, list[pa.RecordBatch]]]:
-    """Write batches to Arrow files by drive, then yield (drive, memory-mapped batches), sorted by drive."""
+    """Write a reader's rows to temporary Arrow files, then yield (drive or None, memory-mapped batches of its rows), sorted by drive."""
     segments: dict[str | None, list[Path]] = {}
     current: tuple[str | None, pa.ipc.RecordBatchFileWriter] | None = None
     for batch in reader:
@@ -152,7 +152,7 @@ def _spilled(reader: pa.RecordBatchReader, schema: pa.Schema, folder: Path, part
 
 
 def _by_drive(table: pa.Table, partitioned: bool) -> Iterator[tuple[str | None, pa.Table]]:
-    """Yield (drive, rows without the drive column), sorted by drive, or (None, table) if not partitioned; raises UsageError for a missing drive."""
+    """Yield (drive, rows without the drive column), sorted by drive, or (None, table) if not partitioned; raises UsageError if a row lacks one."""
     if not partitioned:
         yield None, table
         return
@@ -166,7 +166,7 @@ def _by_drive(table: pa.Table, partitioned: bool) -> Iterator[tuple[str | None, 
 
 
 def _write_file(batches: list[pa.RecordBatch], folder: Path, number: int, drive: str | None) -> TableFile:
-    """Write one drive's rows, sorted, in row groups that depend only on the rows, and return the Parquet file."""
+    """Write one drive's rows to a Parquet file, sorted, and return its name, digest, size and statistics; equal rows give equal bytes."""
     table = pa.Table.from_batches(batches)
     order = _order(table)
     sizes = _row_sizes(table)
@@ -190,7 +190,7 @@ def _write_file(batches: list[pa.RecordBatch], folder: Path, number: int, drive:
 
 
 def _order(table: pa.Table) -> list[int] | None:
-    """Return the row indices in stable order of the primary columns; None if the rows are sorted already."""
+    """Return the row indices that sort a table by its sort columns (`PRIMARY`); None if it has no such columns or is sorted already."""
     keys = [name for name in PRIMARY if name in table.column_names and not pat.is_nested(table.schema.field(name).type)]
     if not keys:
         return None
@@ -199,7 +199,7 @@ def _order(table: pa.Table) -> list[int] | None:
 
 
 def _row_sizes(table: pa.Table) -> list[int]:
-    """Return the estimated bytes of each row, from its texts and binaries, independent of chunking."""
+    """Return the estimated size in bytes of each row, from its number of columns and the lengths of its texts and binaries."""
     columns = [column for column in table.columns if pat.is_binary(column.type) or pat.is_string(column.type)]
     sizes = [8 * table.num_columns] * table.num_rows
     for column in columns:
@@ -221,7 +221,7 @@ def _row_groups(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def _gather(batches: Sequence[pa.RecordBatch], wanted: Sequence[int]) -> pa.Table:
-    """Return rows by their positions in a sequence of batches, without joining all batches in memory as `Table.take` does."""
+    """Return the rows at the positions `wanted` in a sequence of batches, in this order, without joining all batches in memory."""
     ends = list(accumulate(batch.num_rows for batch in batches))
     by_batch: dict[int, list[int]] = {}
     for position in range(len(wanted)):
@@ -272,7 +272,7 @@ def _stats(path: Path) -> str:
 
 
 def _is_loggable(value: Any) -> bool:
-    """Whether a bound can be written to the log: an integer, a finite float or a short text."""
+    """Whether a column's minimum or maximum can be written to the Delta log: an integer, a finite float or a text of at most 64 characters."""
     if isinstance(value, float):
         return math.isfinite(value)
     return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, str) and len(value) <= 64)

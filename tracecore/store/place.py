@@ -24,41 +24,41 @@ class Place(Protocol):
     """Read access to the files of a store."""
 
     def read(self, path: str) -> bytes:
-        """Return the bytes of a small file; raises FileNotFoundError if it is missing."""
+        """Return the bytes of a small file in the store; raises FileNotFoundError if it is missing."""
 
     def read_all(self, paths: Sequence[str]) -> list[bytes]:
-        """Return the bytes of several small files, as `read`."""
+        """Return the bytes of several small files in the store, in the order of `paths`; raises FileNotFoundError if one is missing."""
 
     def size(self, path: str) -> int | None:
-        """Return a file's size in bytes, or None."""
+        """Return the size in bytes of a file in the store, or None if it is missing."""
 
     def fingerprint(self, path: str) -> tuple[str, int] | None:
-        """Return a file's digest and size, computed from its bytes, or None."""
+        """Return the digest and size in bytes of a file in the store, computed from its content, or None if it is missing."""
 
     def listed(self, folder: str) -> Iterator[tuple[str, int]]:
-        """Yield (path, size) of every file below a folder, in order."""
+        """Yield (path relative to the store's root, size in bytes) of every file below a folder of the store, in order."""
 
     def is_folder(self, folder: str) -> bool:
-        """Whether a folder exists and is complete."""
+        """Whether a directory exists in the store and all its files have been written."""
 
     def scan(self, folder: str) -> list[tuple[str, int, str]]:
         """Return (path relative to the folder, size, SHA-256 hex) of every file below a folder, sorted."""
 
     def contains(self, folder: str, path: str) -> bool:
-        """Whether a path is below a folder after following symbolic links."""
+        """Whether `path`, relative to the folder, is still below the folder after following symbolic links."""
 
     def arrow(self, folder: str) -> FileSystem:
-        """Return a folder as an Arrow file system."""
+        """Return a folder of the store as an Arrow file system."""
 
 
 def leads_out(path: str) -> bool:
-    """Whether a path is absolute, empty, or contains `..`."""
+    """Whether a path could lead out of the store: it is absolute or empty, or contains `..`."""
     parts = PurePosixPath(path)
     return parts.is_absolute() or ".." in parts.parts or not parts.parts
 
 
 def inside(path: str) -> str:
-    """Return a path unchanged; raises UsageError if it leads out of the store."""
+    """Return a path in a store unchanged; raises UsageError if it is absolute or empty, or contains `..`."""
     if leads_out(path):
         raise UsageError(f"The path '{path}' leads out of the store.")
     return path
@@ -93,11 +93,11 @@ class LocalPlace:
                     yield path.relative_to(self.root).as_posix(), path.stat().st_size
 
     def is_folder(self, folder: str) -> bool:
-        """Whether a folder exists, which implies that it is complete, as it was moved by one rename."""
+        """Whether a directory exists in the store; it is then complete, since it was moved there by one rename."""
         return (self.root / folder).is_dir()
 
     def scan(self, folder: str) -> list[tuple[str, int, str]]:
-        """Return (path relative to the folder, size, SHA-256 hex) of every file, sorted; raises UsageError for links."""
+        """Return (path relative to the folder, size, SHA-256 hex) of every file below it, sorted; raises UsageError for links and special files."""
         return scan_directory(self.root / folder)
 
     def contains(self, folder: str, path: str) -> bool:

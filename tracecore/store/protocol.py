@@ -32,7 +32,7 @@ class ErasedFile:
 
     @property
     def table(self) -> str:
-        """Path of the table's folder, of an erased or rewritten commit file."""
+        """Path of the folder of the Delta table that this erased or rewritten commit file belongs to."""
         return self.path.partition("/_delta_log/")[0]
 
 
@@ -72,7 +72,7 @@ class StagedTable:
 
     @property
     def rows(self) -> int:
-        """Number of rows in all files."""
+        """Number of rows of the staged table, in all its files."""
         return sum(file.rows for file in self.files)
 
 
@@ -103,40 +103,40 @@ class Store(Protocol):
     """Storage of artifacts. Each put is atomic and returns only when the bytes are durable."""
 
     def staging(self, run_id: str) -> Path:
-        """Create and return the folder that a run writes to before its outputs are put."""
+        """Create and return the staging folder, to which a run writes its outputs before they are moved into the store."""
 
     def discard(self, run_id: str) -> None:
-        """Delete a run's files in staging."""
+        """Delete a run's staging folder, and data files that it moved to tables but did not commit."""
 
     def staged_runs(self) -> list[str]:
-        """Return the ids of runs with files in staging, running or crashed."""
+        """Return the ids of the runs, running or crashed, that have files in staging, sorted."""
 
     def put_file(self, source: Path, *, run_id: str, move: bool = False) -> Stored:
-        """Store a file: a staged output is moved if `move`, otherwise the source is copied."""
+        """Store a file and return its digest, location and size; it is moved if `move` (for a staged output), else copied."""
 
     def put_directory(self, source: Path, *, run_id: str) -> Stored:
-        """Store a staged directory, which is moved."""
+        """Store a staged directory by moving it, and return its digest, location and size."""
 
     def stage_table(self, data: pa.Table | pa.RecordBatchReader, *, run_id: str, port: str) -> StagedTable:
-        """Write a table to staging, sorted, one file per drive; the same rows give the same bytes."""
+        """Write a table to staging, sorted, as one Parquet file per drive, and return its description; the same rows give the same bytes."""
 
     def put_table(self, staged: StagedTable, *, kind: str, name: str, run_id: str, after: DeltaVersion | None = None) -> Stored:
-        """Commit a staged table as the next version of a name's Delta table; `after`, the newest recorded version, avoids reading the whole log."""
+        """Commit a staged table as the next version of the Delta table `<kind>/<name>`; `after` is its newest recorded version, if any."""
 
     def put_import(self, folder: Path, location: str) -> None:
-        """Move a staged folder's files durably to a location, replacing what a crashed attempt left there."""
+        """Move a staged folder's files durably to `location` in the store, replacing any files that a crashed attempt left there."""
 
     def exists(self, artifact: Artifact) -> bool:
         """Whether all files of an artifact exist with their recorded sizes; content is not read."""
 
     def open(self, artifact: Artifact) -> Path | ds.Dataset:
-        """Return the path of a file or directory, or a dataset at exactly the recorded version of a table."""
+        """Return the path of a file or directory artifact, or the dataset of a table artifact at exactly its recorded version."""
 
     def fetched(self, artifact: Artifact, name: str) -> Path:
         """Return the local path of one of an artifact's files, downloaded if necessary; may raise FileNotFoundError if it is missing."""
 
     def log(self, artifact: Artifact) -> Sequence[str]:
-        """Return the existing commits of a table up to a version, as POSIX paths relative to the store's root, in order."""
+        """Return the existing commit files of a table up to the artifact's version, as POSIX paths relative to the store's root, in order."""
 
     def names(self, artifact: Artifact, *, log: bool = True) -> Sequence[str]:
         """Return all files of an artifact, with a table's commits if `log`, as POSIX paths relative to the store's root, without downloads."""
@@ -153,19 +153,19 @@ class Store(Protocol):
     def verify_log(
         self, location: str, versions: Collection[DeltaVersion], gone: Sequence[ErasedFile] = ()
     ) -> Mapping[DeltaVersion, list[StoreFailure]]:
-        """Recompute a table's log once from its first commit; return its differences from each recorded version."""
+        """Recompute the hash chain of a table's Delta log from its first commit; return its differences from each recorded version."""
 
     def parts(self, artifact: Artifact) -> list[Part]:
-        """Return the files with a version's content (a table's data files without its log), existing or not."""
+        """Return the files with an artifact's content (of a table, its data files without the log), existing or not, with their digests."""
 
     def inventory(self) -> Iterator[tuple[str, int]]:
         """Yield (POSIX path relative to the store's root, size) of every stored file, without staging, in order."""
 
     def read(self, path: str) -> bytes | None:
-        """Return the bytes of a stored file by its path relative to the store's root, or None."""
+        """Return the bytes of a stored file by its path relative to the store's root, or None if it is missing."""
 
     def erase(self, paths: Collection[str]) -> int:
         """Delete stored files and cached copies durably and return the number of bytes freed; missing files are ignored."""
 
     def rewrite(self, path: str, data: bytes) -> None:
-        """Replace a stored file atomically and durably, to erase part of its content."""
+        """Replace a stored file's content by `data`, atomically and durably, to erase part of it."""

@@ -15,7 +15,7 @@ __all__ = ["check_store", "folder_store", "open_store", "store_ledger"]
 
 
 def open_store(workspace: Workspace) -> Store:
-    """Return the store of a workspace, without requests to a bucket; raises UsageError for invalid settings or a missing client package."""
+    """Return a workspace's store, in its folder or a bucket, without sending requests; raises UsageError for invalid bucket settings."""
     elsewhere = workspace.store_url
     if not elsewhere:
         from tracecore.store.local import LocalStore  # brings pyarrow, which most questions to the record do without
@@ -28,14 +28,14 @@ def open_store(workspace: Workspace) -> Store:
 
 
 def folder_store(folder: Path) -> Store:
-    """Return the local store in `store/` of an unpacked folder."""
+    """Return the local store in the subfolder `store/` of a folder that was unpacked from a bundle."""
     from tracecore.store.local import LocalStore  # as above
 
     return LocalStore(Workspace(folder, "unpacked", "", "", None))
 
 
 def store_ledger(workspace: Workspace, url: str | None) -> tuple[str, str | None]:
-    """Return the place of the bucket at a URL, or of the workspace's folder if it is None, for messages, and the id of its ledger or None.
+    """Return where a store is, in words (in the bucket at `url`, None for the workspace's folder), and the id of its ledger, None if it has none.
 
     Raises TracecoreError if the store can't be read.
     """
@@ -54,9 +54,9 @@ def store_ledger(workspace: Workspace, url: str | None) -> tuple[str, str | None
 
 
 def check_store(workspace: Workspace, bound: str | None) -> None:
-    """Raise WrongLedger if the store belongs to another ledger, or to none although the workspace is bound to one.
+    """Raise WrongLedger if the workspace's store belongs to another ledger, or to none although the workspace is bound to a store.
 
-    `bound` is the recorded place of the store, None if the workspace is not bound yet; an unused store is then claimed.
+    `bound` is the store's recorded place, None if the workspace is not bound yet; an unused store is then bound to the workspace's ledger.
     """
     if bound is None:
         _claim(workspace)
@@ -74,7 +74,7 @@ def check_store(workspace: Workspace, bound: str | None) -> None:
 
 
 def _claim(workspace: Workspace) -> None:
-    """Claim a store without a ledger for the workspace."""
+    """Bind the workspace's store to its ledger by a file `ledger.json`, if the store has none yet."""
     if workspace.store_url is not None:
         backend = BlobBackend.of(workspace.store_url)
         from tracecore.store.bucket import Bucket

@@ -62,12 +62,12 @@ class Installed:
 
     @cached_property
     def distribution(self) -> metadata.Distribution:
-        """The distribution's metadata."""
+        """The metadata object (`importlib.metadata`) of the installed distribution."""
         return metadata.Distribution.at(self.info)
 
     @property
     def root(self) -> Path:
-        """The site-packages folder, from which the paths in RECORD start."""
+        """The distribution's site-packages folder, from which the paths in its RECORD start."""
         return self.info.parent
 
     @cached_property
@@ -77,39 +77,39 @@ class Installed:
 
     @cached_property
     def folders(self) -> list[Path]:
-        """Package folders and single modules of an editable distribution; otherwise empty."""
+        """Paths of the packages and single modules of an editable distribution; empty for an ordinary one."""
         return package_folders(self.distribution)
 
     @cached_property
     def is_plugin(self) -> bool:
-        """Whether it has entry points in the plugin group."""
+        """Whether the installed distribution is a plugin: it has an entry point in the group `tracecore`."""
         return any(entry.group == PLUGINS for entry in self.distribution.entry_points)
 
     @property
     def is_by_file(self) -> bool:
-        """Whether runs record its loaded files one by one, as for plugins and editable distributions, instead of its digest."""
+        """Whether runs record the distribution's loaded files one by one, as for plugins and editable ones, instead of one digest."""
         return self.is_plugin or self.project is not None
 
     @property
     def files(self) -> Mapping[str, FileRecord]:
-        """RECORD entries inside site-packages, by path."""
+        """The distribution's files inside site-packages, from its RECORD: (path, SHA-256 hex, size) by path."""
         return _record(self.info, _stamp(self.info / "RECORD"))
 
     @property
     def tops(self) -> list[str]:
-        """Top-level packages and modules in site-packages, without metadata."""
+        """Names of the distribution's top-level packages and module files in site-packages, sorted, without its metadata folder."""
         return sorted({path.partition("/")[0] for path in self.files if not path.startswith(self.info.name)})
 
     @property
     def digest(self) -> str:
-        """Digest over the RECORD entries; of an editable distribution, over its source files."""
+        """Digest of the distribution, over the files in its RECORD; of an editable one, over its source files."""
         if self.project is None:
             return _record_digest(self.info, _stamp(self.info / "RECORD"))
         return _digest(_from_sources(self.folders))
 
     @property
     def source_digest(self) -> str:
-        """Digest over the files as they are on disk now, without metadata, so that edits in site-packages change it."""
+        """Digest over the distribution's files as they are on disk now, without metadata, so that edits in site-packages change it."""
         if self.project is not None:
             return _digest(_from_sources(self.folders))
         found = ((path, self.root / path) for path in self.files if not path.startswith(self.info.name))
@@ -122,7 +122,7 @@ class Installed:
                 yield str(top.parent / relative), digest
 
     def edited(self) -> list[tuple[str, str]]:
-        """Return (path, SHA-256 or empty if missing) of the code files that differ from RECORD.
+        """Return (path, current SHA-256 or empty if missing) of the distribution's code files that differ from its RECORD.
 
         Only files newer than RECORD or of another size are hashed.
         """
@@ -143,7 +143,7 @@ class Installed:
 
 
 def owners() -> Mapping[tuple[str, str], Sequence[Installed]]:
-    """Return the distributions that install a top-level name in a site-packages folder, by (folder, name)."""
+    """Return the distributions that install a top-level package or module, by (site-packages folder, name of the package or module)."""
     return _owners(tuple((each, _stamp(each.info / "RECORD")) for each in installed().values()))
 
 
@@ -162,7 +162,7 @@ def installed() -> dict[str, Installed]:
 
 
 def _stamp(place: Path) -> Stamp:
-    """Return inode, size, mtime and ctime of a file or folder, which change with it; empty if it does not exist."""
+    """Return (inode, size, mtime, ctime) of a file or folder, to detect that it changed; empty if it does not exist."""
     try:
         status = place.stat()
     except OSError:
@@ -221,7 +221,7 @@ def _is_source(relative: str) -> bool:
 
 
 def project_folder(distribution: metadata.Distribution) -> Path | None:
-    """Return the project folder of an editable installation (PEP 610), or None."""
+    """Return the project folder of an editable installation (PEP 610), or None for another installation."""
     try:
         origin = json.loads(distribution.read_text("direct_url.json") or "{}")
     except ValueError:
@@ -232,7 +232,7 @@ def project_folder(distribution: metadata.Distribution) -> Path | None:
 
 
 def _from_record(info: Path) -> Iterator[FileRecord]:
-    """Yield the RECORD entries inside site-packages."""
+    """Yield (path, SHA-256 hex, size) of each file inside site-packages in a distribution's RECORD; `info` is its metadata folder."""
     try:
         lines = (info / "RECORD").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -251,14 +251,14 @@ def _from_record(info: Path) -> Iterator[FileRecord]:
 
 
 def _top_level(distribution: metadata.Distribution, project: Path) -> set[str]:
-    """Return the import packages of an editable distribution, from its metadata, else guessed from its name."""
+    """Return the names of an editable distribution's top-level packages, from its metadata, else guessed from its name."""
     names = {line.strip() for line in (distribution.read_text("top_level.txt") or "").splitlines() if line.strip()}
     names |= {entry.module.partition(".")[0] for entry in distribution.entry_points} | _hatch_packages(project)
     return names or {canonicalize_name(distribution.metadata["Name"]).replace("-", "_")}
 
 
 def _hatch_packages(project: Path) -> set[str]:
-    """Return the packages that pyproject.toml lists for hatchling's wheel."""
+    """Return the names of the packages that a project's pyproject.toml lists for hatchling's wheel; empty without such a list."""
     try:
         settings = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -268,7 +268,7 @@ def _hatch_packages(project: Path) -> set[str]:
 
 
 def package_folders(distribution: metadata.Distribution) -> list[Path]:
-    """Return the folders and single modules of an editable distribution's packages, without importing them; empty for an ordinary one."""
+    """Return the paths of an editable distribution's packages and single modules, without importing them; empty for an ordinary one."""
     project = project_folder(distribution)
     found: list[Path] = []
     for name in sorted(_top_level(distribution, project)) if project is not None else ():
@@ -288,7 +288,7 @@ def _hashed(relative: str, path: Path) -> FileRecord:
 
 
 def _from_sources(folders: Iterable[Path]) -> Iterator[FileRecord]:
-    """Yield the source files of an editable distribution's packages, named as they would be in site-packages."""
+    """Yield (path as in site-packages, SHA-256 hex, size) of each source file in the packages and single modules `folders`."""
     for top in folders:
         if top.is_file():
             yield _hashed(top.name, top)
@@ -297,7 +297,7 @@ def _from_sources(folders: Iterable[Path]) -> Iterator[FileRecord]:
 
 
 def _below(folder: str, relative: str) -> Iterator[FileRecord]:
-    """Yield the source files below a folder, with text paths and few stat calls, since it runs at each run's start and end."""
+    """Yield (path, SHA-256 hex, size) of each source file below a folder; paths start with `relative`, the folder's path in site-packages."""
     try:
         entries = list(os.scandir(folder))
     except OSError:
@@ -323,7 +323,7 @@ def _digest_of(files: tuple[FileRecord, ...]) -> str:
 
 
 def module_digest(name: str) -> str:
-    """Return the digest of a module's source and of the modules of its package that it imports, directly or indirectly.
+    """Return one digest of the source of a module and of the modules in the same top-level package that it imports, directly or indirectly.
 
     The module, given by its dotted name, is not imported; its package is.
     """
@@ -340,7 +340,7 @@ def module_digest(name: str) -> str:
 
 
 def _imported(file: str, package: str) -> Iterator[str]:
-    """Yield the modules of a package that a source file imports absolutely."""
+    """Yield the dotted names of the modules of a top-level package that a source file imports absolutely."""
     for node in ast.walk(ast.parse(Path(file).read_bytes())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.startswith(f"{package}."))

@@ -39,19 +39,19 @@ _ABSENT = re.compile(r"No match for FieldRef\.Name\((.+?)\) in |Field \"(.+?)\" 
 
 
 def absent_column(reason: str) -> str | None:
-    """Return the missing column that an error message of pyarrow names, or None for other messages."""
+    """Return the name of the missing column in an error message of pyarrow, or None for other messages."""
     found = _ABSENT.search(reason)
     return next(filter(None, found.groups())) if found else None
 
 
 def reason_of(error: BaseException) -> str:
-    """Return an exception's type and message on one line, recordable and the same in each process."""
+    """Return an exception's type and message on one line, without memory addresses, so that it is the same in each process."""
     text = tellable(" ".join(str(error).split()))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def failure_trace(error: BaseException) -> str:
-    """Return an exception's last 30 frames, innermost last, as lines `package/module.py:12 function`, and its type."""
+    """Return an exception's stack trace: its last 30 frames, innermost last, as lines `package/module.py:12 function`, and its type."""
     frames = traceback.extract_tb(error.__traceback__)[-_MOST_FRAMES:]
     lines = [f"{inside_package(frame.filename)}:{frame.lineno} {frame.name}" for frame in frames]
     return tellable("\n".join([*lines, type(error).__name__]))
@@ -72,14 +72,14 @@ def inside_package(filename: str) -> str:
 
 
 def without_places(message: str, *folders: Path) -> str:
-    """Return a message without the paths of these folders, recordable."""
+    """Return a message with paths made relative to these folders, surrogates escaped and memory addresses removed."""
     for folder in sorted({str(each.absolute()) for each in folders} - {"/"}, key=len, reverse=True):
         message = message.replace(f"{folder}/", "").replace(folder, folder.rpartition("/")[2])
     return tellable(message)
 
 
 def recordable(value: Any) -> Any:
-    """Return a copy of a JSON value with recordable texts (`tellable`); values of other types are unchanged."""
+    """Return a copy of a JSON value with surrogates escaped and memory addresses removed in its texts; other values are unchanged."""
     match value:
         case str():
             return tellable(value)
@@ -117,7 +117,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def disk_problem(error: BaseException, place: Path | str) -> UsageError | None:
-    """Return the UsageError for a full, read-only, broken or forbidden disk, or None if the exception has another cause."""
+    """Return the UsageError that explains a full, read-only or broken disk or a missing permission; None if the exception has another cause."""
     for each in causes(error):
         number = each.errno if isinstance(each, OSError) else None
         words = str(each).lower()
@@ -138,7 +138,7 @@ def disk_problem(error: BaseException, place: Path | str) -> UsageError | None:
 
 
 def _writable_mount(place: Path | str) -> bool:
-    """Whether a place, a path or words that end in one, is known to be on a writable file system."""
+    """Whether the path in `place`, a path or a text that ends in one, is on a file system that is known to be writable."""
     text = str(place)
     path = Path(text[text.find("/") :]) if "/" in text else Path(text)
     try:
@@ -154,7 +154,7 @@ def unless_missing(error: OSError) -> None:
 
 
 def clear_disk_errors(place: Path | str) -> AbstractContextManager[None]:
-    """Context manager that turns disk errors into a `UsageError` (`disk_problem`); other errors propagate."""
+    """Context manager that turns errors of a full, read-only or broken disk into a `UsageError` on `place`; other errors propagate."""
     return clear_errors(lambda error: disk_problem(error, place))
 
 

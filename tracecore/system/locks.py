@@ -41,18 +41,18 @@ os.register_at_fork(after_in_child=_close_locks_in_child)
 
 
 def held() -> list[int]:
-    """Return the descriptors of this process's locks, for a worker to inherit; they are released when both have ended."""
+    """Return the descriptors of this process's lock files, for a worker to inherit; a lock is released when both processes have ended."""
     return sorted(_OPEN)
 
 
 def keep_open(descriptors: Iterable[int]) -> None:
-    """Register inherited lock descriptors in a worker, so that its forked children close them."""
+    """Register, in a worker, the lock files' descriptors that it inherited, so that its own forked children close them."""
     _OPEN.update(descriptors)
 
 
 @contextmanager
 def _file(folder: Path, name: str) -> Iterator[tuple[Path, int]]:
-    """Context manager that opens a lock file and yields its path and a new descriptor, so that threads exclude each other too."""
+    """Context manager that opens a lock file and yields its path and a new descriptor, by which threads exclude each other too."""
     with clear_disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         place = folder / f"{name}.lock"
@@ -69,7 +69,7 @@ def _file(folder: Path, name: str) -> Iterator[tuple[Path, int]]:
 
 
 def _acquired(descriptor: int, mode: int, patience: float | None) -> bool:
-    """Acquire a lock within `patience` seconds, without limit if None, and return whether it was acquired."""
+    """Acquire the `flock` of a descriptor within `patience` seconds, without limit if None, and return whether it was acquired."""
     if patience is None:
         fcntl.flock(descriptor, mode)
         return True
@@ -95,7 +95,7 @@ def _locked(
     waiting: Callable[[], None] | None = None,
     remove: bool = False,
 ) -> Iterator[bool]:
-    """Hold the lock `<name>.lock` of a folder, exclusive unless `shared`; yields whether it was acquired.
+    """Context manager that locks the file `<name>.lock` in a folder, exclusively unless `shared`, and yields whether it did.
 
     Args:
         patience: seconds to wait; None waits without limit.
@@ -117,39 +117,39 @@ def _locked(
 
 
 def hold_named(folder: Path, name: str) -> AbstractContextManager[bool]:
-    """Hold the exclusive lock `<name>.lock` of a folder, waiting without limit."""
+    """Return a context manager that locks the file `<name>.lock` in a folder exclusively, waiting without limit; it yields True."""
     return _locked(folder, name)
 
 
 def hold_run(folder: Path, run_id: str) -> AbstractContextManager[bool]:
-    """Hold the lock of a live run, and delete its file at the end."""
+    """Return a context manager that locks a run while it is in progress, and deletes the lock file at the end."""
     return _locked(folder, f"run-{run_id}", remove=True)
 
 
 def hold_key(folder: Path, key: str, waiting: Callable[[], None] | None = None) -> AbstractContextManager[bool]:
-    """Hold the lock of a staleness key (`sha256:…`); `waiting` is called once if another process has it."""
+    """Return a context manager that locks a staleness key (`sha256:…`); `waiting` is called once if another process has the lock."""
     return _locked(folder, f"key-{hex_of(key)}", waiting=waiting)
 
 
 def hold_table(folder: Path, kind: str, name: str) -> AbstractContextManager[bool]:
-    """Hold the lock of an artifact name's Delta table."""
+    """Return a context manager that locks the Delta table of the artifact `<kind>/<name>` for one writer, waiting without limit."""
     readable = quote(f"{kind}.{name}", safe="")[:80]
     return _locked(folder, f"table-{readable}-{hex_of(digest_bytes(f'{kind}/{name}'.encode()))[:16]}")
 
 
 def try_run(folder: Path, run_id: str) -> AbstractContextManager[bool]:
-    """Try to hold a run's lock for 1 s, the time that a worker needs to end after its process; yields whether it is held.
+    """Return a context manager that tries to lock a run for up to 1 s and yields whether it did.
 
-    If so, no process runs it; read the run's state only then, as it may just have ended.
+    If it did, no process executes the run any more; read the run's state only then, as the run may just have ended.
     """
     return _locked(folder, f"run-{run_id}", patience=_WORKERS_END_S, remove=True)
 
 
 def share_store(folder: Path) -> AbstractContextManager[bool]:
-    """Hold the store lock shared: blocks erasure, and waits for one in progress."""
+    """Return a context manager that shares the store's lock with other readers: it blocks erasure, and waits for one in progress."""
     return _locked(folder, _STORE, shared=True)
 
 
 def own_store(folder: Path, patience: float = 5.0) -> AbstractContextManager[bool]:
-    """Hold the store lock exclusively, for erasure; yields False if it is still shared after `patience` seconds."""
+    """Return a context manager that locks the store exclusively, for erasure, and yields whether it did within `patience` seconds."""
     return _locked(folder, _STORE, patience=patience)

@@ -26,14 +26,14 @@ _log = logging.getLogger(__name__)
 
 
 def _parse_flag(value: Any) -> bool:
-    """Return whether a variable is `1`; raises ValueError unless it is `1`, `0` or empty."""
+    """Return whether an environment variable's value is `1` or True; raises ValueError unless it is that, `0`, False or empty."""
     if value not in {"", "0", "1", False, True}:
         raise ValueError("expected 1 or 0")
     return value in {"1", True}
 
 
 def _split_words(separator: str) -> BeforeValidator:
-    """Return a validator that splits a text at a regular expression into its non-empty words."""
+    """Return a pydantic validator that splits a text into its non-empty words, at the regular expression `separator`."""
 
     def split(value: Any) -> Any:
         return tuple(word for part in re.split(separator, value) if (word := part.strip())) if isinstance(value, str) else value
@@ -42,7 +42,7 @@ def _split_words(separator: str) -> BeforeValidator:
 
 
 def _catalog(url: str) -> str:
-    """Return a database URL unchanged; raises ValueError if its driver is not supported or it names no SQLite file."""
+    """Return a catalog's database URL unchanged; raises ValueError for an unsupported driver, or SQLite without a file."""
     scheme, colon, rest = url.partition(":")
     expected = "expected sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME"
     if not colon:
@@ -114,7 +114,7 @@ class Settings(BaseSettings):
         return found
 
     def at(self, *, catalog: str | None = None, store: str | None = None) -> Self:
-        """Return a copy with another database or bucket URL; None keeps the present one. Raises UsageError for an invalid URL."""
+        """Return a copy of the settings with another database or bucket URL; None keeps the present one. Raises UsageError for an invalid URL."""
         changed: dict[str, str] = {}
         for option, name, check, url in (("--catalog", "catalog_url", _catalog, catalog), ("--store", "store_url", _bucket, store)):
             try:
@@ -134,7 +134,7 @@ class Settings(BaseSettings):
 
 
 def _sentence(error: Any) -> str:
-    """Return the error message for an invalid variable; its value is shown only if it can't contain a password."""
+    """Return the error message for an invalid environment variable, from pydantic's error; shows the value only if it can't contain a password."""
     name = str(error["loc"][0])
     reason = str(error["ctx"]["error"]) if "ctx" in error and "error" in error["ctx"] else error["msg"]
     shown = f" is {error['input']!r}, which" if name == "store_url" and "@" not in error["input"] else ""
@@ -144,7 +144,7 @@ def _sentence(error: Any) -> str:
 
 
 def _mistyped(others: Mapping[str, str], known: set[str]) -> Iterator[tuple[str, str]]:
-    """Yield each variable with a name similar to a setting's, and that setting."""
+    """Yield (variable, setting) for each environment variable in `others` whose name is similar to that of a setting in `known`."""
     words = {name.removeprefix(PREFIX): name for name in known}
     for name in sorted(others):
         for near in difflib.get_close_matches(name.removeprefix(PREFIX), list(words), n=1, cutoff=0.7):

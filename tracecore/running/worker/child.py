@@ -38,7 +38,7 @@ __all__ = ["main"]
 
 
 def main(observer: Observer, server: int, connection: int, status: int, output: int, *held: int) -> NoReturn:
-    """Run as the worker in a newly forked process, and exit.
+    """Run one stage as the worker of a build, in a newly forked process, and exit.
 
     Args:
         server: process id of the parent, the worker server.
@@ -82,17 +82,17 @@ class _Channel:
         self._lock = threading.RLock()
 
     def job(self) -> Job:
-        """Receive the job, the only message that is unpickled, since it comes from the build."""
+        """Receive and return the job (the stage to run and its inputs), the only message from the build that the worker unpickles."""
         return cast("Job", pickle.loads(self._connection.recv_bytes()))  # noqa: S301  # made by the build that this process belongs to
 
     def send(self, what: str, **members: Any) -> None:
-        """Send a message of the type `what`, which has no answer."""
+        """Send the build a message of the type `what` with these members; it gets no answer."""
         data = json.dumps({"what": what, **members}).encode()
         with self._lock:
             self._connection.send_bytes(data)
 
     def ask(self, what: str, **asked: Any) -> Any:
-        """Send a request of the type `what` and return the answer; raises the TracecoreError that the build raised."""
+        """Send the build a request of the type `what` with the members `asked` and return its answer; raises the TracecoreError that it raised."""
         with self._lock:
             self.send(what, **asked)
             answer = json.loads(self._connection.recv_bytes())
@@ -134,7 +134,7 @@ def _file_as_json(file: SourceFile) -> list[Any]:
 
 
 def _run_job(observer: Observer, channel: _Channel) -> None:
-    """Receive the job, run its stage, and send the result or the exception to the build."""
+    """Receive a job from the build, run its stage, and send the result or the exception to the build."""
     process = os.getpid()
     job = channel.job()
     trial: dict[str, Any] = {}
@@ -159,7 +159,7 @@ def _run_job(observer: Observer, channel: _Channel) -> None:
 
 
 def _set_up_process(job: Job, channel: _Channel) -> None:
-    """Set the process's import path, environment, working directory and logging to those of the build."""
+    """Set this worker process's import path, environment, working directory and logging to those of the build."""
     sys.path[:] = job.import_path
     importlib.invalidate_caches()
     os.environ.clear()
@@ -172,7 +172,7 @@ def _set_up_process(job: Job, channel: _Channel) -> None:
 
 
 def _run_stage(observer: Observer, job: Job, channel: _Channel, trial: dict[str, Any]) -> StageResult:
-    """Run a stage in this process and return its result; `trial` is filled with the findings of a trial."""
+    """Run a job's stage in this process and return its result; in a trial (test of a plugin's stage), adds its findings to `trial`."""
     observer.begin(job.hashed)
     stage = _import_stage(job)
     params = stage.Params.model_validate(dict(job.params))
@@ -207,7 +207,7 @@ def _run_stage(observer: Observer, job: Job, channel: _Channel, trial: dict[str,
 
 
 def _import_stage(job: Job) -> type[Stage]:
-    """Return the job's stage class; raises UsageError if it can't be imported by module and name."""
+    """Return the stage class that a job names; raises UsageError if its module has no stage class of that name."""
     found: Any = importlib.import_module(job.module)
     for part in job.name.split("."):
         found = getattr(found, part, None)

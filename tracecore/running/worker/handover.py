@@ -42,7 +42,7 @@ def job_for(
     *,
     listened: bool,
 ) -> Job:
-    """Return the job to send to the worker of a started run."""
+    """Return the job for a run's worker: stage, parameters, inputs and environment; `listened` is whether to report progress."""
     stage = task.stage.stage_class
     return Job(
         module=stage.__module__,
@@ -72,7 +72,7 @@ def job_for(
 def answers(
     adoptions: Intake, recorder: Recorder, root: Path, finish: Callable[[str, Mapping[str, JSON]], Mapping[str, JSON]], progress: Progress | None
 ) -> dict[str, Answer]:
-    """Return the function that handles a worker's message, by message type; `finish` validates the facets of an adopted file, given its ref."""
+    """Return the functions that handle a worker's messages, by message type; `finish` validates the facets of a stored external file by its name."""
 
     def adopt(asked: Mapping[str, Any]) -> str:
         with clear_disk_errors(root):
@@ -97,6 +97,6 @@ def answers(
 
 
 def _source_file(plain: Sequence[Any]) -> SourceFile:
-    """Return the file that a worker sent as a list of its path, name, digest, size and input port."""
+    """Return the file that a worker sent as a list: path, name, digest, size and the input port that it came from, if any."""
     path, name, digest, size, part_of = plain
     return SourceFile(Path(path), name, digest, size, part_of)

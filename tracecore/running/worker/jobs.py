@@ -30,12 +30,12 @@ _ERRORS = {each.__name__: each for each in (TracecoreError, UsageError, Negative
 
 
 def error_class(error: BaseException) -> str:
-    """Return the name of an exception's nearest kernel error class, empty if it has none; subclasses may need other arguments."""
+    """Return the name of the nearest of tracecore's own error classes that an exception is an instance of; empty if there is none."""
     return next((each.__name__ for each in type(error).__mro__ if each in _ERRORS.values()), "")
 
 
 def make_error(name: str, message: str) -> TracecoreError:
-    """Create the exception that another process sent as its `error_class` and message."""
+    """Return an exception of tracecore's error class `name` with a message, both received from another process."""
     return _ERRORS[name](message)
 
 
@@ -95,7 +95,7 @@ class StageResult:
     trial: Mapping[str, Any] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
-        """Return the result as JSON data, which `StageResult.read` reads."""
+        """Return the stage's result as JSON data, from which `StageResult.read` restores it."""
         return {
             "tables": {port: _table_as_json(table) for port, table in self.tables.items()},
             "folders": {port: str(folder) for port, folder in self.folders.items()},
@@ -109,7 +109,7 @@ class StageResult:
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> StageResult:
-        """Return the result that `document` wrote as JSON data."""
+        """Return the stage's result from the JSON data of `StageResult.document`."""
         loaded = document["loaded"]
         return cls(
             tables={port: _table_from_json(plain) for port, plain in document["tables"].items()},
@@ -146,7 +146,7 @@ class StageRaised(Exception):
 
 
 def shape_of(stage: type[Stage], params: BaseModel) -> JSON:
-    """Return a stage's ports and parameters as JSON; if the worker's differ from the build's, the stage's code was edited in between."""
+    """Return a stage's ports and parameters as JSON, by which build and worker detect that its code was edited in between."""
     return {
         "kind": stage.kind.value,
         "name": stage.name,

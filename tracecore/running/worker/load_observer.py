@@ -63,7 +63,7 @@ class Observer:
         self._looking = False
 
     def install(self) -> None:
-        """Install the hooks, for the life of the process."""
+        """Install the hooks that record what this process imports, opens and fails to find, for the life of the process."""
         load = SourceFileLoader.get_code
         find = metadata.Distribution.from_name.__func__  # type: ignore[attr-defined]  # a class method's own function
 
@@ -90,16 +90,16 @@ class Observer:
         sys.addaudithook(self._opened)
 
     def preloaded(self, at_ns: int) -> None:
-        """Mark the modules loaded so far as preloaded for all workers at a time in ns."""
+        """Note the modules that are loaded now as those that all workers inherit; loading began at the time `at_ns` (in ns)."""
         self._preloaded = frozenset(_files().values())
         self._since_ns = at_ns
 
     def begin(self, hashed: Sequence[str]) -> None:
-        """Start hashing the files that are opened below these folders."""
+        """Start to record the SHA-256 of each file that is opened below the folders `hashed`."""
         self._roots = tuple(hashed)
 
     def loaded(self, started_ns: int) -> Loaded:
-        """Return what was loaded so far, for a run that started at a time in ns."""
+        """Return the modules and files that this process has loaded, and which of them changed since its run's start `started_ns` (in ns)."""
         modules, natives = _files(), tuple(sorted(_natives()))
         changed = {path for path, digest in self._hashed.items() if _digest(path) != digest}
         touched: set[str] = set()
@@ -119,7 +119,7 @@ class Observer:
         return any(path == root or path.startswith(f"{root}/") for root in self._roots)
 
     def _opened(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """Hash a file that an `open` event reads, if it is below a folder whose files are recorded."""
+        """Audit hook that records the SHA-256 of a file that an `open` event reads, if it is below a folder whose files are recorded."""
         if event != "open" or self._looking or not self._roots:
             return
         path, mode, flags = arguments
@@ -154,7 +154,7 @@ class _Last:
 
 
 def _files() -> dict[str, str]:
-    """Return the existing file of each loaded module by name, without kernel and `__main__`."""
+    """Return the file of each loaded module that has one, by module name, without tracecore's modules and `__main__`."""
     found: dict[str, str] = {}
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] in KERNEL or name == "__main__":
@@ -168,7 +168,7 @@ def _files() -> dict[str, str]:
 
 
 def _natives() -> set[str]:
-    """Return the paths of the shared libraries that the process has mapped for execution."""
+    """Return the paths of the shared libraries that this process has mapped for execution."""
     lines = (line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape").splitlines())
     # Linux appends " (deleted)" to the path of a library that was replaced meanwhile.
     mapped = (parts[5].removesuffix(" (deleted)") for parts in lines if len(parts) == 6 and "x" in parts[1])

@@ -17,12 +17,12 @@ _SERVER = {"OPENBLAS_NUM_THREADS": "1"}
 
 
 def server_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of the worker server, without `TRACECORE_*` variables, which may contain credentials."""
+    """Return the environment variables of the worker server: `environment` without `TRACECORE_*`, which may contain credentials."""
     return {**{name: value for name, value in environment.items() if not name.startswith("TRACECORE_")}, **_SERVER}
 
 
 def worker_environment(environment: Mapping[str, str], threads: int) -> dict[str, str]:
-    """Return the environment of a worker: the build's, without `TRACECORE_*` variables, with the thread count and OpenMP's waiting policy set.
+    """Return a worker's environment variables: the build's without `TRACECORE_*`, with the thread count and OpenMP's waiting policy set.
 
     GNU OpenMP, which torch uses, spins about 300,000 rounds at each barrier. Where another process competes for a core, each of a training step's
     thousand barriers waits for a thread that is not running, which made training two to five times slower. With 2,500 rounds a step took 68 ms on
@@ -38,7 +38,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent(parent: int) -> None:
-    """Have this process killed when its parent ends, or at once if it has ended already."""
+    """Have the operating system kill this process when its parent process `parent` ends, or at once if that has ended already."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -46,7 +46,7 @@ def end_with_parent(parent: int) -> None:
 
 @contextmanager
 def process_guard() -> Iterator[None]:
-    """Context manager that ends child processes that leave it.
+    """Context manager for running a stage; a child process forked inside it is ended when it reaches the end of the context.
 
     A child that a stage forked and that returns, raises or exits would otherwise continue as a second executor of the run: put outputs, empty
     staging, record the end and release the lock.
@@ -64,7 +64,7 @@ def process_guard() -> Iterator[None]:
 
 
 def _end(error: BaseException | None) -> None:
-    """Exit a child process with the code that Python would use, without running its parent's cleanup."""
+    """Exit a forked child process with the exit code that Python uses for `error` (0 for None), without running its parent's cleanup code."""
     code: object = 0
     if isinstance(error, SystemExit):
         code = 0 if error.code is None else error.code if isinstance(error.code, int) else 1

@@ -31,9 +31,9 @@ _THREADS_OF_ALLOCATORS = "jemalloc"
 
 
 def serve(observer: Observer, control: int, at_ns: int) -> NoReturn:
-    """Preload the kernel, then fork a worker for each message on the socket with the descriptor `control`, until the socket is closed.
+    """Preload tracecore, then fork a worker process for each message on the socket with the descriptor `control`, until the socket is closed.
 
-    `at_ns` is the start time of this process.
+    `at_ns` is the start time of this process in ns.
     """
     from tracecore.running.worker.child import main
 

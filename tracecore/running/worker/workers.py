@@ -54,7 +54,7 @@ class Workers:
         self._end: Callable[[], object] = int
 
     def run(self, job: Job, answers: Mapping[str, Answer]) -> StageResult:
-        """Run a stage in a new worker and return its result; `answers` are functions by message type, called with the message's members.
+        """Run a job's stage in a new worker process and return the result; `answers` are handlers by message type, called with a message's members.
 
         Raises StageRaised if the stage failed, was stopped, or ended its process, and UsageError if a parameter can't be pickled.
         """
@@ -73,7 +73,7 @@ class Workers:
             return _Worker(connection, status).run(data, answers)
 
     def close(self) -> None:
-        """End the server and any running worker."""
+        """End the worker server and any running worker."""
         with self._lock:
             self._end()
             self._control = None
@@ -109,7 +109,7 @@ os.register_at_fork(after_in_child=_close_controls_in_child)
 
 
 def _start() -> tuple[socket.socket, subprocess.Popen[bytes]]:
-    """Start a worker server and return the socket for requests to it, and its process; raises RunFailed if it does not start."""
+    """Start a worker server, and return the socket for sending it requests and its process; raises RunFailed if it does not start."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     _OURS.add(ours)
     with theirs:
@@ -160,7 +160,7 @@ class _Worker:
             self._stop()
 
     def _listen(self, answers: Mapping[str, Answer]) -> StageResult:
-        """Answer requests until the worker and everything it started have ended, so that nothing writes to outputs any more."""
+        """Handle the worker's messages until it and its child processes have ended, and return the stage's result; raises StageRaised without one."""
         sources = [self._connection, self._status]
         while self._ended is None:
             ready = wait(sources)
@@ -175,7 +175,7 @@ class _Worker:
         return self._made
 
     def _take_message(self, answers: Mapping[str, Answer]) -> bool:
-        """Handle one message; False if the connection is closed."""
+        """Receive and handle one message of the worker, and return True; False if the connection is closed."""
         try:
             message: dict[str, Any] = json.loads(self._connection.recv_bytes())
         except (EOFError, OSError):
@@ -190,7 +190,7 @@ class _Worker:
         return True
 
     def _answer(self, what: str, message: dict[str, Any], answers: Mapping[str, Answer]) -> None:
-        """Log a worker's log record, or call the function for its message, and send back the answer if it waits for one."""
+        """Log a worker's log record, or call the handler of its message in `answers` and, if the worker waits for a result, send that back."""
         if what == "log":
             _log_record(message)
         elif what in {"trace", "facets", "adopt"}:
@@ -204,7 +204,7 @@ class _Worker:
             answers[what](message)
 
     def _take_status(self) -> None:
-        """Read a status message of the server: the worker's process id, then its wait status."""
+        """Read one status message of the worker server: the first is the worker's process id, the second its wait status (how it ended)."""
         data = self._status.read(STATUS.size)
         if not data:
             self._ended = -1  # the server was killed, and its workers with it
@@ -214,7 +214,7 @@ class _Worker:
             (self._ended,) = STATUS.unpack(data)
 
     def _ending_in_words(self) -> str:
-        """Return in words how the worker's process ended."""
+        """Return words on how the worker's process ended (exit code or signal), for an error message."""
         if self._ended is None or self._ended == -1:
             return "its worker was killed with the server of this build's workers"
         code = os.waitstatus_to_exitcode(self._ended)
@@ -224,7 +224,7 @@ class _Worker:
         return f"its process was ended by {number.name} ({(signal.strsignal(number) or 'a signal').lower()})"
 
     def _stop(self) -> None:
-        """End the worker if it still runs: SIGTERM, then SIGKILL after 5 s or on a second Ctrl-C."""
+        """End the worker process if it still runs: by SIGTERM, then by SIGKILL after 5 s or on a second Ctrl-C."""
         until = time.monotonic() + _PATIENCE_S
         while self._ended is None:
             try:
@@ -233,7 +233,7 @@ class _Worker:
                 until = 0.0
 
     def _end_process(self, until: float) -> None:
-        """Ask the worker to end by SIGTERM, and kill it at the time `until` (monotonic, in s) or later."""
+        """Send the worker SIGTERM, and SIGKILL after the time `until` (monotonic clock, in s), and wait until it has ended."""
         asked = False
         while self._ended is None:
             if self._pid and not asked:
