@@ -26,9 +26,9 @@ class OpenedArtifact:
 
 
 def open_artifact(ref: str, workspace: NamedWorkspace | Path | str | None = None) -> OpenedArtifact:
-    """Open a recorded artifact by `kind/name` or `kind/name@<digest prefix>`; without a version, the newest one.
+    """Return a recorded artifact, found by `kind/name` (its newest version) or `kind/name@<digest prefix>`, with its content.
 
-    Without a workspace, `TRACECORE_HOME` or `./.tracecore` is used. Raises UsageError if the artifact is not recorded or its bytes are not kept.
+    `workspace` is by default `TRACECORE_HOME`, else `./.tracecore`. Raises UsageError if the artifact is not recorded or no longer stored.
     """
     found = Workspace.open(workspace)
     entry = next(iter(entry_points(group=RECORD_GROUP)), None)

@@ -39,7 +39,7 @@ class CheckContext(Protocol):
     readers: Sequence[str]
 
     def read(self, port: str | None = None) -> Any:
-        """Return an output's content as a stage would read it, by default the target's; recorded as an input of the check's run."""
+        """Return the content of an output port (default: the `target`): a `pyarrow.dataset.Dataset` or a `Path`; recorded as read by the check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,4 +69,4 @@ class Check(Described, ABC):
 
     @abstractmethod
     def run(self, context: CheckContext) -> CheckResult:
-        """Read the outputs through the context and return the result."""
+        """Read the outputs to be checked through `context`, and return whether they pass, with a message."""

@@ -36,7 +36,7 @@ class UnusableCommand(click.Command):
 
 
 def settings_of(ctx: click.Context | None = None) -> Settings:
-    """Return the process's settings, read once and kept at the root of the click context."""
+    """Return the settings (`TRACECORE_*` environment variables), read once per process and cached in the root click context."""
     from tracecore.system.settings import Settings
 
     ctx = ctx or click.get_current_context()
@@ -47,7 +47,7 @@ def settings_of(ctx: click.Context | None = None) -> Settings:
 
 
 def plugin_setting(name: str) -> str | None:
-    """Return a plugin's environment variable `TRACECORE_<name>`, or None if it is unset or empty."""
+    """Return the value of the environment variable `TRACECORE_<name>`, one of a plugin's; None if it is unset or empty."""
     return settings_of().others.get(name) or None
 
 
@@ -58,7 +58,7 @@ def _name_workspace(ctx: click.Context, _option: click.Parameter, directory: Pat
 
 
 def _workspace_decorator(help_text: str, *, expose: bool) -> Callable[[F], F]:
-    """Return a decorator that adds `--workspace DIR`; the command receives the named workspace if `expose`."""
+    """Return a decorator that adds the option `--workspace DIR`; if `expose`, the command receives it as `workspace: NamedWorkspace`."""
     return click.option(
         "--workspace",
         "-w",
@@ -72,22 +72,22 @@ def _workspace_decorator(help_text: str, *, expose: bool) -> Callable[[F], F]:
 
 
 def workspace_option(function: F) -> F:
-    """Add `--workspace DIR`; the command receives `workspace: NamedWorkspace`, which `Workspace.open` and `Record.open` accept."""
+    """Return a command function with the option `--workspace DIR`, received as `workspace: NamedWorkspace`, the argument of `Workspace.open`."""
     return _workspace_decorator("The workspace folder (else TRACECORE_HOME, else ./.tracecore).", expose=True)(function)
 
 
 def no_workspace_option(function: F) -> F:
-    """Accept and ignore `--workspace DIR`, for commands whose answer does not depend on a workspace."""
+    """Return a command function with an option `--workspace DIR` that it ignores, since its output does not depend on a workspace."""
     return _workspace_decorator("Taken as by every command; this answer is the same in every workspace.", expose=False)(function)
 
 
 def json_option(function: F) -> F:
-    """Add the flag `--json`; the command receives `as_json: bool` and prints with `emit_json` if it is set."""
+    """Return a command function with the flag `--json`, received as `as_json: bool`; if set, the command prints its result by `emit_json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, nothing else there.")(function)
 
 
 def emit_json(answer: Any) -> None:
-    """Print an answer on stdout as one indented JSON object in its own key order; raises ValueError for NaN."""
+    """Print a command's result on stdout as indented JSON, keys in the order of `answer`; raises ValueError for NaN."""
     text = json.dumps(answer, ensure_ascii=False, indent=2, allow_nan=False)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
@@ -97,12 +97,12 @@ def emit_json(answer: Any) -> None:
 
 
 def say(message: str) -> None:
-    """Print a message on stderr, which keeps stdout for the answer."""
+    """Print a message on stderr, since stdout is for the command's result."""
     click.echo(message, err=True)
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a rich console on stdout (answers) or stderr (progress); lines are not wrapped if that stream is not a terminal."""
+    """Return a rich console on stdout, or on stderr if `stderr`; it wraps lines only if that stream is a terminal."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout

@@ -27,7 +27,7 @@ _ROLES = (
 
 
 def separate(folder: Path, file: str) -> Path:
-    """Move one file of a staged folder into the new folder `<folder>.one` and return that folder."""
+    """Move a file of `folder` into the new folder `<folder>.one` and return the new folder."""
     place = folder.with_name(f"{folder.name}.one")
     place.mkdir()
     (folder / file).rename(place / Path(file).name)
@@ -35,10 +35,10 @@ def separate(folder: Path, file: str) -> Path:
 
 
 def with_roles(facet: Any, folder: Path, engine: str = "model.engine") -> dict[str, JSON]:
-    """Return the facet `tracecore_engine` with the role, name and SHA-256 of each file in an engine's folder.
+    """Return the facet `tracecore_engine` with a list of the files in an engine's folder: role (`engine`, `companion`, …), name and SHA-256.
 
     Args:
-        facet: the stage's facet; None gives one with only a summary.
+        facet: facet written by the compile stage; None starts a new one with only a summary.
         engine: name of the engine file.
 
     Raises:
@@ -61,7 +61,7 @@ def with_roles(facet: Any, folder: Path, engine: str = "model.engine") -> dict[s
 
 
 def engine_roles(facet: Any) -> dict[str, tuple[str, str]]:
-    """Return (file, SHA-256) by role from a `tracecore_engine` facet; empty if it has another shape."""
+    """Return {role (`engine`, `companion`, …): (file name, SHA-256)} from a `tracecore_engine` facet; empty if the facet is malformed."""
     listed: Sequence[Any] = facet.get("roles") or () if isinstance(facet, Mapping) else ()
     whole = [each for each in listed if isinstance(each, Mapping) and {"role", "file", "sha256"} <= each.keys() and "/" not in str(each["file"])]
     return {str(each["role"]): (str(each["file"]), str(each["sha256"])) for each in whole}

@@ -21,7 +21,7 @@ __all__ = ["accelerator", "current_environment", "host_name", "module_digest"]
 
 
 def current_environment() -> Environment:
-    """Return the installed distributions, Python version, machine type and operating system; the digest covers all but the operating system."""
+    """Return the installed distributions, Python version, machine type and operating system, with a digest of all but the last."""
     distributions = tuple((name, each.version, each.digest) for name, each in installed().items())
     python = platform.python_version()
     machine = platform.machine()
@@ -38,13 +38,13 @@ def _os_words() -> str:
 
 
 def host_name() -> str:
-    """Return this machine's name."""
+    """Return the host name of the machine."""
     return socket.gethostname()
 
 
 @cache
 def accelerator() -> str | None:
-    """Return name and compute capability of the first visible GPU (`NVIDIA H200, 9.0`), None if there is none.
+    """Return the name and compute capability of the first GPU (`NVIDIA H200, 9.0`); None if there is none or CUDA_VISIBLE_DEVICES hides all.
 
     Read from nvidia-smi, since importing torch takes seconds.
     """
@@ -67,7 +67,7 @@ UNPUBLISHED = "urn:tracecore:unpublished-checkout"
 
 @cache
 def code_location(folder: Path) -> CodeLocation | None:
-    """Return the git remote, commit and path in the repository of a folder; None without a checkout, or if it has no commit or is unreadable."""
+    """Return the git remote and commit of a folder's checkout, and its path in it; None without a checkout, without a commit, or if unreadable."""
     for root in folder.resolve().parents:
         if (root / ".git").exists():
             try:
@@ -78,7 +78,7 @@ def code_location(folder: Path) -> CodeLocation | None:
 
 
 def _read(root: Path, folder: Path) -> CodeLocation | None:
-    """Return the location of a folder in the checkout at `root`, read from its git directory; None if it has no commit."""
+    """Return the git remote and commit of the checkout at `root` and the path of `folder` in it; None if it has no commit."""
     git = root / ".git"
     if not git.is_dir():  # of a worktree or submodule: a file that names the git directory
         git = (root / git.read_text(encoding="utf-8").strip().removeprefix("gitdir:").strip()).resolve()
@@ -91,7 +91,7 @@ def _read(root: Path, folder: Path) -> CodeLocation | None:
 
 
 def _commit(git: Path, common: Path) -> str | None:
-    """Return the commit that HEAD names, read from the git directory of a checkout and that of its repository; None if there is none."""
+    """Return the id of HEAD's commit from a checkout's git directory and its repository's (`common`); None if there is no commit."""
     head = (git / "HEAD").read_text(encoding="utf-8").strip()
     if _COMMIT.fullmatch(head):
         return head
@@ -106,7 +106,7 @@ def _commit(git: Path, common: Path) -> str | None:
 
 
 def _remote(common: Path) -> str | None:
-    """Return the URL of `origin`, else of the first remote, without credentials; None if there is none or it is a local path."""
+    """Return the URL of the git remote `origin`, else of the first one, without credentials; None if there is none or it is a local path."""
     config = configparser.ConfigParser(strict=False, allow_no_value=True, interpolation=None)
     config.read_string((common / "config").read_text(encoding="utf-8"))
     remotes = [section for section in config.sections() if section.startswith("remote ")]

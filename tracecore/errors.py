@@ -31,7 +31,7 @@ class RunFailed(TracecoreError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name most similar to a mistyped one, or None if none is similar."""
+    """Return the one of the `known` names that is most similar to the mistyped `name`; None if none is similar."""
     options = list(known)
     lowered = {option.lower(): option for option in options}
     found = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.5)
@@ -41,7 +41,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def suggestion(name: str, known: Iterable[str], *, none_known: str = "There are none.") -> str:
-    """Return the second sentence of an unknown-name error: the nearest known name, else all known names, else `none_known`."""
+    """Return the hint for a name that does not exist: a question with the most similar known name, else all known names, else `none_known`."""
     options = sorted(set(known))
     found = nearest(name, options)
     if found is not None:

@@ -38,7 +38,7 @@ def fsync_folder(path: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder and its missing parents durably."""
+    """Create a folder and its missing parents, with fsync so that they survive a power failure."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
@@ -75,7 +75,7 @@ _CHUNK = 4 * 1024 * 1024
 
 
 def clone_or_copy(source: Path, target: Path) -> tuple[str, int]:
-    """Copy a file, by reflink where the file system supports it, fsync the copy, and return its digest and size in bytes."""
+    """Copy a file, by reflink where the file system supports it, fsync the copy, and return its `sha256:` digest and size in bytes."""
     with source.open("rb") as reader, target.open("wb") as writer:
         try:
             fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
@@ -88,7 +88,7 @@ def clone_or_copy(source: Path, target: Path) -> tuple[str, int]:
 
 
 def rename_durably(source: Path, target: Path) -> None:
-    """Move a file or folder durably within one file system, creating the target's parent folder if needed."""
+    """Move a file or folder within one file system, creating the target's parent folder if needed, with fsync of both parent folders."""
     make_folder(target.parent)
     source.replace(target)
     fsync_folder(target.parent)
@@ -107,5 +107,5 @@ def fsync_tree(folder: Path) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Delete a folder with its content if it exists; errors are ignored, and `recover` removes what remains."""
+    """Delete a folder with its content if it exists; files that can't be deleted are left without an error."""
     shutil.rmtree(folder, ignore_errors=True)

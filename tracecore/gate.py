@@ -70,7 +70,7 @@ class GateEvidence:
 
     @property
     def figures(self) -> dict[str, Kpi]:
-        """KPIs by name, each with its baseline and interval, including those measured on selection data."""
+        """The KPIs of all reports to be sealed, by name as in `read_kpis`, each with its baseline and confidence interval."""
         selection = [report.role for report in self.reports if report.selection]
         return read_kpis({role: artifact.facets for role, artifact in self.artifacts.items()}, selection)
 
@@ -93,12 +93,12 @@ class Gate(Described, ABC):
     reads_unknowns: ClassVar[bool] = True
 
     def check_requirement(self, requirement: Mapping[str, Any]) -> None:  # a gate without keys has nothing to check
-        """Validate the program's entry for the gate, without its keys `gate` and `name`; raises UsageError for an unknown key or a wrong value."""
+        """Validate `requirement`, the gate's entry in the program without `gate` and `name`; raises UsageError for a wrong key or value."""
 
     def kpis(self, requirement: Mapping[str, Any]) -> Sequence[str]:  # noqa: ARG002  # for gates that read some
-        """Return the names of the KPIs that the gate reads; the reports with them are the ones that decide the release."""
+        """Return the names of the KPIs that the gate reads, given its entry in the program; reports with one of them decide the release."""
         return ()
 
     @abstractmethod
     def evaluate(self, evidence: GateEvidence, requirement: Mapping[str, Any]) -> GateResult:
-        """Return the result for the evidence, given the program's entry for the gate."""
+        """Return whether the artifacts and KPIs to be sealed meet `requirement`, the gate's entry in the program, with measured values."""

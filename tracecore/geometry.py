@@ -54,16 +54,16 @@ def inside_cuboid(points: ArrayLike, cuboid: Sequence[float], *, margin: float =
 
 
 def transform(points: ArrayLike, matrix: ArrayLike) -> Floats:
-    """Return points (N, 3) transformed by a 4x4 matrix, row-major if flat."""
+    """Return points (N, 3) transformed by a 4x4 matrix, which may be flat in row-major order."""
     full = np.asarray(matrix, dtype=np.float64).reshape(4, 4)
     moved: Floats = np.asarray(points, dtype=np.float64)[:, :3] @ full[:3, :3].T + full[:3, 3]
     return moved
 
 
 def project(points: ArrayLike, projection: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
-    """Project points (N, 3) in a camera's optical frame, in m, by a 3x4 projection, row-major if flat.
+    """Project points (N, 3), in m in a camera's optical frame, by a 3x4 matrix, which may be flat in row-major order.
 
-    Returns pixels (N, 2), and whether each point is more than 0.1 m ahead of the camera (N,); other pixels are meaningless.
+    Returns pixels (N, 2), and a boolean array (N,): whether each point is more than 0.1 m ahead of the camera, else its pixel is meaningless.
     """
     matrix = np.asarray(projection, dtype=np.float64).reshape(3, 4)
     at = np.asarray(points, dtype=np.float64)[:, :3]
@@ -84,18 +84,18 @@ class Camera:
     from_vehicle: Floats | None
 
     def of_own(self, points: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
-        """Project points (N, 3) in the camera's optical frame; returns pixels and whether each is ahead, as `project`."""
+        """Return pixels (N, 2) of points (N, 3) in the camera's optical frame, and whether each point is more than 0.1 m ahead of it (N,)."""
         return project(points, self.projection)
 
     def of_vehicle(self, points: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
-        """Project points (N, 3) in the vehicle frame; returns as `project`, with no point ahead if the camera's pose is not recorded."""
+        """Return pixels (N, 2) of points (N, 3) in the vehicle frame, and whether each is ahead of the camera (N,); all False without its pose."""
         if self.from_vehicle is None:
             count = len(np.asarray(points))
             return np.zeros((count, 2)), np.zeros(count, dtype=bool)
         return project(transform(points, self.from_vehicle), self.projection)
 
     def ground(self, path: Sequence[float]) -> tuple[tuple[float, float], ...]:
-        """Return the pixels (u, v) of road points given as alternating x and y in m in the vehicle frame; points not ahead are omitted."""
+        """Return the pixels (u, v) of points on the road (z = 0), a flat list of x and y in m in the vehicle frame; omits points not ahead."""
         flat = np.asarray(path, dtype=np.float64).reshape(-1, 2)
         at, ahead = self.of_vehicle(np.column_stack([flat, np.zeros(len(flat))]))
         return tuple((float(u), float(v)) for u, v in at[ahead])
@@ -114,7 +114,7 @@ class Rig:
 
     @classmethod
     def read(cls, table: Any, drives: Sequence[str] | None = None) -> Rig:
-        """Return the rig of a calibration table (`pyarrow.dataset.Dataset`), limited to `drives` if given; None gives an empty rig."""
+        """Return the sensor calibrations in a calibration table (`pyarrow.dataset.Dataset`), only those of `drives` if given; empty for None."""
         if table is None:
             return cls()
         rows = table.to_table(columns=_COLUMNS).to_pylist()
@@ -122,7 +122,7 @@ class Rig:
         return cls([row for row in rows if wanted is None or row["drive"] in wanted])
 
     def camera(self, drive: str, sensor: str, timestamp_ns: int) -> Camera | None:
-        """Return the camera of a sensor as calibrated at a time, or None if it has no calibration."""
+        """Return the camera model of a sensor from its calibration at a time; None if no projection is recorded."""
         row = self._at(drive, sensor, timestamp_ns)
         if row is None or not row["projection"]:
             return None
@@ -141,6 +141,6 @@ class Rig:
         return np.asarray(row["to_vehicle"], dtype=np.float64).reshape(4, 4)
 
     def _at(self, drive: str, sensor: str, timestamp_ns: int) -> dict[str, Any] | None:
-        """Return the last calibration at or before a time, else the first one, else None."""
+        """Return the sensor's last calibration row at or before a time, else its first one; None if it has no calibration."""
         rows = self._rows.get((drive, sensor), [])
         return next((row for row in reversed(rows) if row["timestamp_ns"] <= timestamp_ns), rows[0] if rows else None)

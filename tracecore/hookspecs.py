@@ -142,7 +142,7 @@ def tracecore_run_finished(run: RunSummary, settings: Mapping[str, str]) -> None
 
 @hookspec
 def tracecore_build_sealed(build: BuildSummary, settings: Mapping[str, str]) -> None:
-    """Handle a sealed build.
+    """Handle the event that a build was sealed.
 
     Args:
         build: summary with its gates.
@@ -157,7 +157,7 @@ class Exporter(Described, ABC):
 
     @abstractmethod
     def export(self, trace: Mapping[str, Any], manifest: Mapping[str, Any], destination: Path) -> None:
-        """Write a build's trace and manifest to the file `destination`."""
+        """Write a build's trace and manifest to the file `destination` in this exporter's format."""
 
 
 class Importer(Described, ABC):
@@ -167,7 +167,7 @@ class Importer(Described, ABC):
 
     @abstractmethod
     def events(self, source: Path) -> list[Mapping[str, Any]]:
-        """Return a file's content as OpenLineage events."""
+        """Return the content of a file in this importer's format as OpenLineage events."""
 
 
 @dataclass(frozen=True, slots=True)

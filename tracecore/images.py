@@ -137,12 +137,12 @@ class AnnotatedImage:
 
 
 def color_of(category: str) -> str:
-    """Return the color of a class, `#rrggbb`, the same in every process."""
+    """Return the color in which to draw an object class, `#rrggbb`, always the same for the same name."""
     return _PALETTE[zlib.crc32(category.encode()) % len(_PALETTE)]
 
 
 def draw_tile(drawn: AnnotatedImage, width: int = 320) -> Image | None:
-    """Return an annotated image drawn at a width in px, its caption below; None if the image can't be decoded."""
+    """Return an image with its annotations drawn on it and its caption below, scaled to a width in px; None if it can't be decoded."""
     from PIL import Image, UnidentifiedImageError
     from PIL.ImageDraw import Draw
 
@@ -169,7 +169,7 @@ def draw_tile(drawn: AnnotatedImage, width: int = 320) -> Image | None:
 
 
 def contact_sheet(tiles: Sequence[Image], columns: int = 3) -> Image:
-    """Return one image with the tiles laid out row by row."""
+    """Return one image with the tiles laid out in rows of at most `columns`."""
     from PIL import Image
 
     columns = max(1, min(columns, len(tiles)))

@@ -61,7 +61,7 @@ class KpiProvenance:
 
 
 def read_kpi_provenance(trace: Mapping[str, Any], run: str) -> KpiProvenance:
-    """Return the data behind an evaluation run, from the backward trace of one of its outputs (`tracecore trace --json`)."""
+    """Return the frames that an evaluation run measured and those its models were trained or selected on, from an output's backward trace."""
     return _Walk(trace).uses(run)
 
 
@@ -99,7 +99,7 @@ class _Walk:
                 self._making.add(edge["run"])
 
     def uses(self, run: str) -> KpiProvenance:
-        """Return the data that an evaluation run was measured on, and that its models were trained and selected on."""
+        """Return the frame tables that an evaluation run measured, and those its models were trained or selected on."""
         found = _Found()
         self._measured(run, found)
         self._behind(run, found)
@@ -108,9 +108,9 @@ class _Walk:
         return KpiProvenance(*(tuple(getattr(found, each.name)) for each in fields(KpiProvenance)))
 
     def _behind(self, run: str, found: _Found) -> None:
-        """Collect the frame tables that a run or any run upstream of it learned from (`found.learned`) or selected by (`found.selected`).
+        """Add the frame tables that a run and the runs upstream of it learned from to `found.learned`, those they selected by to `found.selected`.
 
-        An evaluation whose results were learned from or selected by counts as selecting by the frames it measured.
+        If a run learned from or selected by an evaluation's results, the frame tables that the evaluation measured are added to `found.selected`.
         """
         stack = [(run, False)]
         seen = set(stack)
@@ -134,10 +134,10 @@ class _Walk:
                         stack.append((maker, reaches))
 
     def _named(self, edges: Sequence[Mapping[str, Any]], found: _Found) -> list[Reading]:
-        """Return the frame tables behind a run's inputs of one use, and add inputs without frame names to `found.uncompared`.
+        """Return the frame tables that the input edges of a run lead to; add inputs that can't be compared by frame to `found.uncompared`.
 
-        A table without frame names is replaced by the frame tables it was derived from; labels count by the frames they name if no table was read
-        with them.
+        A table without a column `frame_id` is replaced by the frame tables it was derived from. Label tables with that column are returned only if
+        no edge has a dataset or an evaluation's finding.
         """
         readings: list[Reading] = []
         for edge in edges:
@@ -155,7 +155,7 @@ class _Walk:
         return readings
 
     def _origins(self, ref: str) -> list[str]:
-        """Return the refs of the nearest frame tables that a table was derived from, sorted."""
+        """Return the sorted refs of the nearest frame tables upstream from which a table was derived."""
         stack, seen = [ref], {ref}
         found = []
         while stack:
@@ -169,7 +169,7 @@ class _Walk:
         return sorted(found)
 
     def _measured(self, run: str, found: _Found) -> None:
-        """Collect the frame tables that an evaluation measured, or if it read none, those of the evaluations whose outputs it read."""
+        """Add the frame tables that an evaluation measured to `found.measured`; if it read only evaluation results, those measured there."""
         stack, seen = [run], {run}
         while stack:
             edges = self._measured_inputs(stack.pop())
@@ -181,12 +181,12 @@ class _Walk:
                 found.measured.update(dict.fromkeys(self._named(edges, found)))
 
     def _measured_inputs(self, run: str) -> list[Mapping[str, Any]]:
-        """Return the input edges of a run whose use is `measure`; if there are none, all its input edges."""
+        """Return a run's input edges (edges of the trace) with the use `measure`; all its input edges if none has it."""
         read = self._read.get(run, [])
         return [edge for edge in read if self._use(edge) is Use.MEASURE] or read
 
     def _models(self, run: str, found: _Found) -> None:
-        """Collect the measured models; if none is recorded, add the external files that were measured, or the report itself, to `found.unknown`."""
+        """Add the models that a run evaluates to `found.models`; without one, add its external inputs or its own report to `found.unknown`."""
         measuring, seen = [run], {run}
         outside: dict[str, None] = {}
         while measuring:
@@ -207,7 +207,7 @@ class _Walk:
             found.unknown[UnknownTraining(self._root, "of which model it is is not recorded, nor on which frames")] = None
 
     def _training(self, found: _Found) -> None:
-        """Follow the measured models back to their training, and add those without recorded training data to `found.unknown`."""
+        """Trace the measured models back to their training, and add each one without recorded training data to `found.unknown`."""
         known: set[str] = set()
         models = list(found.models)
         while models:
@@ -222,7 +222,7 @@ class _Walk:
                 models.extend(self._source_models(model, maker, found))
 
     def _source_models(self, model: str, run: str, found: _Found) -> list[str]:
-        """Return the models that a run made a model from; unrecorded training data is added to `found.unknown`."""
+        """Return the refs of the models from which `run` made `model`; if its training data is not recorded, add that to `found.unknown`."""
         edges = [edge for edge in self._read.get(run, ()) if self._kind(edge["ref"]) != ArtifactKind.PROGRAM]
         before = [edge["ref"] for edge in edges if self._kind(edge["ref"]).role is KindRole.MODEL and edge["ref"] != model]
         learned = {kind for edge in edges if self._use(edge) is Use.LEARN and (kind := self._kind(edge["ref"])).role is KindRole.DATA}
@@ -236,7 +236,7 @@ class _Walk:
         return before
 
     def _use(self, edge: Mapping[str, Any]) -> Use | None:
-        """Return an edge's recorded use, else the stage kind's default; a run that made a model learned from its other inputs."""
+        """Return an input edge's recorded use, else its stage kind's default, else `learn` if the run made a model, else None."""
         if edge.get("use") is not None:
             return Use(edge["use"])
         stage = self._stage(edge["run"])
@@ -244,25 +244,25 @@ class _Walk:
         return Use.LEARN if implied is None and edge["run"] in self._making else implied
 
     def _evaluates(self, run: str) -> bool:
-        """Whether a run is an evaluation; exports measure frames too, to compare two graphs, but select nothing."""
+        """Whether a run is of the stage kind `evaluate`."""
         return self._stage(run) == StageKind.EVALUATE
 
     def _is_result_table(self, ref: str) -> bool:
-        """Whether a table has a model's results on frames, that is, has a column `frame_id` and was written by an evaluation."""
+        """Whether a ref is a dataset of evaluation results on frames: it has a column `frame_id` and an evaluation wrote it."""
         made_by_evaluation = any(self._evaluates(maker) for maker in self._makers.get(ref, ()))
         return self._kind(ref) == ArtifactKind.DATASET and ref in self._naming and made_by_evaluation
 
     def _is_frames(self, ref: str) -> bool:
-        """Whether a ref is a dataset with a column `frame_id` that is not an evaluation's result."""
+        """Whether a ref is a dataset that has a column `frame_id` and that no evaluation wrote."""
         return self._kind(ref) == ArtifactKind.DATASET and ref in self._naming and not self._is_result_table(ref)
 
     def _reading(self, edge: Mapping[str, Any], ref: str) -> Reading:
-        """Return the reading of a frame table through an input edge."""
+        """Return a `Reading` of the frame table `ref` through a run's input edge, with the job, drives and side of a split (`train`, …)."""
         drives = _mapping_member(_mapping_member(self._facets.get(ref), FRAMES_FACET.name), "drives")
         return Reading(ref, self._job(edge["run"]), "" if ref == edge["ref"] else edge["ref"], tuple(drives), *self._side(ref))
 
     def _side(self, ref: str) -> tuple[str, str]:
-        """Return (run of the split, side) of a table, searching back while it was derived from one frame table; ("", "") if it is of no split."""
+        """Return (id of the run that made the split, side such as `train`) of a table or its one source frame table; ("", "") if not of a split."""
         seen: set[str] = set()
         while ref not in seen:
             seen.add(ref)
@@ -274,7 +274,7 @@ class _Walk:
         return "", ""
 
     def _kind(self, ref: str) -> ArtifactKind:
-        """Return the artifact kind of a ref, with the properties that its facet records for a plugin's kind."""
+        """Return the artifact kind of a ref; a plugin's kind gets its properties from the artifact's recorded facet."""
         return kind_of(ref.partition("/")[0], _mapping_member(self._facets.get(ref), "tracecore_artifact").get("of_kind"))
 
     def _job(self, run: str) -> str:
@@ -286,7 +286,7 @@ class _Walk:
 
 
 def _mapping_member(value: Any, name: str) -> Mapping[str, Any]:
-    """Return a member that is a mapping, else an empty mapping, since another producer may have written the value."""
+    """Return the member `name` of a JSON object if that is a mapping too, else an empty mapping."""
     found = value.get(name) if isinstance(value, Mapping) else None
     return found if isinstance(found, Mapping) else {}
 

@@ -35,32 +35,32 @@ class KpiSpec:
     most: float = 1.0
 
     def __post_init__(self) -> None:
-        """Raise ValueError if `better` or `level` is not one of its two values."""
+        """Raise ValueError if `better` is neither `more` nor `less`, or `level` neither 1 nor 2."""
         if self.better not in ("more", "less") or self.level not in (1, 2):
             raise ValueError(f"the KPI '{self.name}' needs better='more' or 'less' and level=1 or 2, found {self.better!r} and {self.level!r}")
 
     @property
     def less_is_better(self) -> bool:
-        """Whether a lower value is better."""
+        """Whether a lower value of the KPI is better."""
         return self.better == "less"
 
 
 def spec_of(name: str, specs: Mapping[str, KpiSpec]) -> KpiSpec | None:
-    """Return the spec of a KPI or of its nearest family, or None."""
+    """Return the registered spec with the KPI's name, else of its nearest family (`recall` for `recall.night`); None if there is neither."""
     return next((specs[prefix] for prefix in prefixes(name) if prefix in specs), None)
 
 
 def prefixes(name: str) -> Iterable[str]:
-    """Return a KPI's name and the names of its families, longest first."""
+    """Return a dotted KPI name and each of its prefixes, longest first: `recall.sign.night`, `recall.sign`, `recall`."""
     parts = name.split(".")
     return (".".join(parts[:length]) for length in range(len(parts), 0, -1))
 
 
 def with_traits(facet: Mapping[str, Any], specs: Mapping[str, KpiSpec]) -> dict[str, JSON]:
-    """Return a `tracecore_kpis` facet with the traits of the registered KPIs that it has values of.
+    """Return a `tracecore_kpis` facet with members added from the registered specs of the KPIs that it has values of.
 
-    Added unless the facet has them: `lower_is_better` and `units` by KPI or family, `headline`, `descriptions` as registered, and `level` if
-    it is the same for all. A summary that lists values is replaced by one of the headlines that are added.
+    Added unless present: `lower_is_better` and `units` (by KPI or family), `headline`, `descriptions`, and `level` if it is the same for all. A
+    summary that only lists the values is replaced by a summary of the headline KPIs.
     """
     values: Mapping[str, Any] = facet.get("values") or {}
     found = {spec.name: spec for name in values if (spec := spec_of(name, specs)) is not None}
@@ -83,7 +83,7 @@ def with_traits(facet: Mapping[str, Any], specs: Mapping[str, KpiSpec]) -> dict[
 
 
 def _family(spec: KpiSpec, specs: Mapping[str, KpiSpec]) -> str:
-    """Return the name of the widest family of a KPI that has the same unit and direction."""
+    """Return the shortest prefix of a KPI's name (`recall` of `recall.night`) that is registered with the same unit and direction."""
     alike = [name for name in prefixes(spec.name) if name in specs and (specs[name].unit, specs[name].better) == (spec.unit, spec.better)]
     return alike[-1]
 
@@ -121,15 +121,15 @@ class Kpi:
 
     @property
     def asset(self) -> str:
-        """Name of the asset that made the report."""
+        """Name of the asset (node of the program) that made the KPI's report."""
         return self.role.partition(".")[0]
 
 
 def read_kpis(reports: Mapping[str, Mapping[str, JSON]], selection: Collection[str] = ()) -> dict[str, Kpi]:
-    """Return the KPIs of reports (facets by role) by name, and by `<asset>.<name>`.
+    """Return all KPIs of reports, each by its name and by `<asset>.<name>`; `reports` has the facets of artifacts by role in the build.
 
-    A name with different figures in two reports is omitted, so that a gate can't read the wrong one; if an asset has several reports,
-    `<asset>.<port>.<name>` is added. Reports with a role in `selection`, measured on frames that were also used for selection, give way to others.
+    A name with different values in two reports is omitted, and `<asset>.<port>.<name>` added if an asset has several reports. Reports with a role
+    in `selection` (measured on frames that were also used to select models) count only for names that no other report has.
     """
     known = [kpi for role, facets in reports.items() for kpi in _kpis_of_report(role, facets.get(KPIS_FACET.name), selection=role in selection)]
     reporting = Counter(role.partition(".")[0] for role in {kpi.role for kpi in known})
@@ -147,12 +147,12 @@ def read_kpis(reports: Mapping[str, Mapping[str, JSON]], selection: Collection[s
 
 
 def kpi_values(reports: Mapping[str, Mapping[str, JSON]], selection: Collection[str] = ()) -> dict[str, float]:
-    """Return the KPI values of reports by the same names as `read_kpis`."""
+    """Return the values of all KPIs in `reports` (facets by role in the build), by the names that `read_kpis` returns."""
     return {name: kpi.value for name, kpi in read_kpis(reports, selection).items()}
 
 
 def _kpis_of_report(role: str, facet: JSON, *, selection: bool) -> list[Kpi]:
-    """Return the KPIs of a report from its `tracecore_kpis` facet; values of a wrong type are left out."""
+    """Return the KPIs in a report's `tracecore_kpis` facet; values that are not numbers are left out."""
     if not isinstance(facet, Mapping):
         return []
     values, baseline, intervals, gains, units = (_mapping(facet.get(key)) for key in ("values", "baseline", "intervals", "gains", "units"))
@@ -187,7 +187,7 @@ def _kpis_of_report(role: str, facet: JSON, *, selection: bool) -> list[Kpi]:
 
 
 def _behind(parts: Sequence[str], values: Mapping[str, JSON], baseline: Mapping[str, JSON], *, less_is_better: bool) -> tuple[str, ...]:
-    """Return the KPIs among `parts` that are not better than their baseline, in words."""
+    """Return a text (`ap50.sign 0 (baseline 0.01)`) for each KPI named in `parts` whose value is not better than its baseline."""
     found = []
     for part in parts:
         value, trivial = _number(values.get(part)), _number(baseline.get(part))

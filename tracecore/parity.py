@@ -61,17 +61,17 @@ class Answers:
 
     @classmethod
     def named(cls, values: Mapping[str, NDArray[Any]]) -> Answers:
-        """Create answers from output arrays by name; names not in `OUTPUTS` are ignored."""
+        """Create a model's `Answers` from its output arrays by name; names not in `OUTPUTS` are ignored."""
         return cls(**{name: values[name].astype(_TYPES.get(name, np.float32), copy=False) for name in OUTPUTS if name in values})
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the outputs that are not None."""
+        """Names of the model outputs that are present (not None)."""
         return tuple(field.name for field in fields(self) if getattr(self, field.name) is not None)
 
 
 def outputs_of(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return a model's output names from its `config.json`, by default those of an obstacle head; raises UsageError if they are invalid."""
+    """Return the model outputs listed in a `config.json`, by default boxes, scores and classes; raises UsageError if they are invalid."""
     named: Sequence[str] = config.get("outputs", _OBSTACLES)
     unknown = next((name for name in named if name not in OUTPUTS), None)
     if unknown is not None:
@@ -85,7 +85,7 @@ def outputs_of(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def reach_of(config: Mapping[str, Any]) -> float:
-    """Return the greatest distance at which a model predicts the path, in m; 1 for a model without a path head."""
+    """Return the greatest distance ahead, in m, at which a model with this `config.json` predicts the path; 1 without a path head."""
     distances = config.get("heads", {}).get("path", {}).get("ahead_m", ())
     return max((float(each) for each in distances), default=1.0)
 
@@ -116,7 +116,7 @@ class ParityParams(Params):
     )
 
     def tolerances(self, *, narrow: bool) -> dict[str, float]:
-        """Return the greatest allowed difference by its name (`boxes_px`); `narrow` if one of the models computes below single precision."""
+        """Return the allowed differences of outputs by name (`boxes_px`, …); `narrow`: whether a model computes below single precision."""
         given = {"boxes_px": self.tolerance_px, "scores": self.tolerance_score, "path_m": self.tolerance_m, "light": self.tolerance_light}
         return {**(_NARROW if narrow else _SINGLE), **{name: value for name, value in given.items() if value is not None}}
 
@@ -157,11 +157,11 @@ class Parity:
 
     @property
     def max_abs_difference(self) -> float:
-        """The greatest of `scores`, `boxes`, `path` and `light`; 1 if a box is unmatched."""
+        """The greatest relative difference: maximum of `scores`, `boxes`, `path` and `light`; 1 if a box is unmatched."""
         return 1.0 if self.unmatched else max(each for each in (self.scores, self.boxes, self.path, self.light, 0.0) if each is not None)
 
     def facet(self, *, against: str, what: str, tolerances: Mapping[str, float]) -> dict[str, Any]:
-        """Return the value of the facet `PARITY_FACET`: the differences from the model named `against` on images described by `what`."""
+        """Return the differences as a value of `PARITY_FACET`; `against` names the other model, `what` the images (`recorded frames`)."""
         found = {"boxes_px": self.boxes_px, "scores": self.scores, "path_m": self.path_m, "light": self.light}
         figures = {name: value for name, value in found.items() if value is not None}
         counts = {} if self.scores is None else {"compared": self.compared, "unmatched": self.unmatched, "tied": self.tied}
@@ -178,9 +178,9 @@ class Parity:
 
 
 def pictures(context: Context, frames: Input[Table | None], output: Output, params: ParityParams, config: Mapping[str, Any]) -> Pictures:
-    """Return the images for a comparison: evenly chosen recorded frames, or drawn pictures if there are none, which adds an unknown to the output.
+    """Return images to compare two models on, at the input size in `config`: evenly chosen frames of a table, or drawn pictures if it has none.
 
-    `frames` is the port of a frame table, `config` the model's `config.json`, with its input size. Raises RunFailed if an image can't be decoded.
+    If pictures are drawn, it is recorded for `output` that parity on recorded frames is not known. Raises RunFailed if a frame can't be decoded.
     """
     height, width = config["input"]["height"], config["input"]["width"]
     table = context.read(frames)
@@ -198,9 +198,9 @@ def pictures(context: Context, frames: Input[Table | None], output: Output, para
 
 
 def sample_images(count: int, *, height: int, width: int, seed: int) -> NDArray[np.float32]:
-    """Return drawn images of blurred blocks and noise, float32 [count, 3, height, width], 0 to 1, deterministic by seed.
+    """Return random images of blocks of several sizes, float32 [count, 3, height, width] in 0 to 1; the same for the same seed.
 
-    Pure noise would average to gray, which activates nothing.
+    Pure noise would average to gray, to which a network does not respond.
     """
     chance = np.random.default_rng(seed)
     images = np.zeros((count, 3, height, width), np.float32)
@@ -213,9 +213,9 @@ def sample_images(count: int, *, height: int, width: int, seed: int) -> NDArray[
 
 
 def run_onnx(model: bytes, images: NDArray[np.float32], *, threads: int) -> Answers:
-    """Return an ONNX model's outputs for images [N, 3, H, W], run one by one with onnxruntime on the CPU.
+    """Return the outputs of an ONNX model for images [N, 3, H, W], passed one at a time to onnxruntime on the CPU.
 
-    Raises RunFailed if the first two images give other outputs in a batch, as in a graph with a fixed batch size.
+    Raises RunFailed if the outputs for the first two images differ when they are passed as one batch.
     """
     import onnxruntime
 
@@ -236,10 +236,10 @@ def run_onnx(model: bytes, images: NDArray[np.float32], *, threads: int) -> Answ
 
 
 def compare(one: Answers, other: Answers, *, height: int, width: int, reach: float = 1.0) -> Parity:
-    """Return the differences between two models' outputs for the same images; boxes are matched as in `_compare_boxes`.
+    """Return the greatest differences between two models' outputs for the same images; each box is compared with the nearest of its class.
 
     Args:
-        reach: greatest distance at which the path is predicted, in m.
+        reach: greatest distance ahead at which the path is predicted, in m, by which path differences are divided.
 
     Raises:
         ValueError: the models have different outputs.
@@ -269,7 +269,7 @@ def _apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 def _compare_boxes(one: Answers, other: Answers) -> tuple[float, float, int, int, int]:
     """Return the greatest difference of a box coordinate (px) and of a score, and the numbers of compared, unmatched and tied boxes.
 
-    Each box is compared with the nearest one of its class in the other output. Boxes that score about as low as the last in the list are skipped.
+    Each box is compared with the nearest one of its class in the other output. Boxes that score about as low as the lowest in either are skipped.
     Where two neighboring cells have equal scores but for rounding, either may be the peak, so the 2 % of boxes that differ most are left out as
     tied, except detections without a counterpart of their score: each may be the only object of its class.
     """
@@ -297,7 +297,7 @@ def _compare_boxes(one: Answers, other: Answers) -> tuple[float, float, int, int
 
 
 def _found(answers: Answers) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]]:
-    """Yield (boxes, scores, classes) of each image; nothing without an obstacle head."""
+    """Yield (boxes, scores, classes) for each image in a model's outputs; nothing if the model predicts no boxes."""
     if answers.boxes is not None and answers.scores is not None and answers.classes is not None:
         yield from zip(answers.boxes, answers.scores, answers.classes, strict=True)
 
@@ -306,7 +306,7 @@ _WORDS = {"boxes_px": "a box's side in px", "scores": "a score", "path_m": "the 
 
 
 def judge(facet: Mapping[str, Any]) -> CheckResult:
-    """Return the check result of a parity facet: each difference against its tolerance; unmatched boxes, or none to compare, fail."""
+    """Return the check result of a parity facet: differences within tolerances pass; an unmatched box, or boxes of which none was compared, fail."""
     outcomes = [
         ExpectationOutcome(name, facet[name] <= allowed, expected=f"at most {allowed:g}", actual=f"{facet[name]:.3g}")
         for name, allowed in facet["tolerances"].items()

@@ -51,19 +51,19 @@ class Table(Protocol):
 
     @property
     def schema(self) -> Any:
-        """The `pyarrow.Schema`."""
+        """The table's `pyarrow.Schema`."""
 
     def to_table(self, columns: Any = None, filter: Any = None, **options: Any) -> Any:  # noqa: A002  # pyarrow's own name
-        """Return the rows that match a filter as a `pyarrow.Table`."""
+        """Return the table's rows that match `filter`, by default all, as a `pyarrow.Table` with the given columns, by default all."""
 
     def to_batches(self, columns: Any = None, filter: Any = None, **options: Any) -> Iterator[Any]:  # noqa: A002  # as above
-        """Yield the rows that match a filter as `pyarrow.RecordBatch`es."""
+        """Yield the table's rows that match `filter`, by default all, as `pyarrow.RecordBatch`es with the given columns, by default all."""
 
     def count_rows(self, filter: Any = None, **options: Any) -> int:  # noqa: A002  # as above
-        """Return the number of rows that match a filter."""
+        """Return the number of the table's rows that match `filter`, by default of all rows."""
 
     def scanner(self, columns: Any = None, filter: Any = None, **options: Any) -> Any:  # noqa: A002  # as above
-        """Return a `pyarrow.dataset.Scanner`."""
+        """Return a `pyarrow.dataset.Scanner` of the table's rows that match `filter`, by default all, with the given columns, by default all."""
 
 
 Value_co = TypeVar("Value_co", covariant=True)
@@ -139,7 +139,7 @@ class Output(Port):
 
 
 def _port_kind(kind: str, table: TableType | None) -> ArtifactKind:
-    """Return the artifact kind of a port, by default its table type's; raises TypeError if both or neither fit."""
+    """Return the artifact kind of a stage's input or output, by default that of its table type; raises TypeError for invalid or conflicting ones."""
     if not kind and table is None:
         raise TypeError('a port needs its kind or its table: tc.Input("model"), tc.Input(table=tc.FRAMES)')
     if table is not None and not isinstance(table, TableType):
@@ -207,10 +207,10 @@ class Lineage(Protocol):
     """Read-only queries of the record."""
 
     def trace(self, ref: str) -> Mapping[str, Any]:
-        """Return the backward trace of a ref, as `tracecore trace --json` prints it."""
+        """Return the backward trace (provenance) of a ref in the format of `tracecore trace --json`."""
 
     def facets(self, ref: str) -> Mapping[str, JSON]:
-        """Return the facets of an artifact by name, given its full ref."""
+        """Return {facet name: value} of the recorded artifact with a full ref."""
 
 
 class Context(Protocol):
@@ -227,24 +227,24 @@ class Context(Protocol):
     lineage: Lineage
 
     def read(self, port: Input[Value_co]) -> Value_co:
-        """Return an input's content: a `pyarrow.dataset.Dataset` for a table, else a `Path`; None for an optional input that is not wired."""
+        """Return an input's content: a `pyarrow.dataset.Dataset` for a table, else a `Path`; None if the program leaves out an optional input."""
 
     def artifact(self, port: Input[Any]) -> Artifact | None:
-        """Return an input's recorded artifact, with its ref, digest and facets."""
+        """Return the recorded artifact (ref, digest, facets, …) that an input reads; None if the program leaves out an optional input."""
 
     def files(self, port: Files) -> list[SourceFile]:
-        """Return the files found for a port, sorted by name; recorded as inputs."""
+        """Return the files that match a declared file port, sorted by name; they are recorded as inputs of the run."""
 
     def members(self, port: Input[Any]) -> list[SourceFile]:
-        """Return the files of an input that is a directory, sorted by path; empty for an optional input that is not wired.
+        """Return the files in an input that is a directory, sorted by path; empty if the program leaves out an optional input.
 
-        An adopted member is recorded as made from that input, so that its trace continues at the run that wrote the directory.
+        A file of them that is passed to `adopt` is recorded as derived from the input, so that its trace continues at the run that wrote it.
         """
 
     def scratch(self) -> Path:
-        """Return a folder for checkpoints of long work, which the next run with the same staleness key finds again if this one is killed.
+        """Return a folder for checkpoints of long work; if the run is killed, the next one with equal code, parameters, seed and inputs gets it.
 
-        Outputs must be the same with and without it. It is removed when the run completes.
+        Outputs must be the same with and without the checkpoints. The folder is removed when the run completes.
         """
 
     def adopt(
@@ -256,25 +256,25 @@ class Context(Protocol):
         facets: Mapping[str | FacetSpec, JSON] | None = None,
         unknowns: Sequence[tuple[str, str]] = (),
     ) -> Path:
-        """Keep a source file in the store, with its declared origin or as part of an input, and return its stored path.
+        """Copy a source file into the artifact store as an artifact of a kind and name, record it as read by the run, and return its stored path.
 
         A `drive_log` is recorded by a child run and becomes an input of this run (role `drive_log`); an `external` becomes an input with an origin.
 
         Raises:
-            UsageError: two different files claim one name, or a member of an input is adopted as `external`.
+            UsageError: two different files have the same name, or a member of an input is adopted as `external`.
         """
 
     def quarantine(self, file: SourceFile, reason: str) -> None:
-        """Leave out a damaged file; its name and the reason are recorded."""
+        """Record a damaged source file's name, and the reason why the stage leaves it out."""
 
     def write(self, port: Output, value: Any) -> None:
-        """Write an output table: a `pyarrow.Table`, or a `RecordBatchReader` for more rows than fit in memory."""
+        """Write the content of an output that is a table: a `pyarrow.Table`, or a `RecordBatchReader` for more rows than fit in memory."""
 
     def path(self, port: Output) -> Path:
-        """Return the folder for an output's files."""
+        """Return the folder into which the stage writes the files of an output."""
 
     def describe(self, port: Output, facet: str | FacetSpec, value: Mapping[str, JSON]) -> None:
-        """Attach a facet to an output: counts, versions, and a `summary` of at most 120 characters that traces show.
+        """Attach metadata to an output as a facet: counts, versions, and a `summary` of at most 120 characters that traces show.
 
         Args:
             facet: a `FacetSpec`, which adds the summary, or a name, whose value must have one (see `tc.summarize`).
@@ -284,14 +284,14 @@ class Context(Protocol):
         """
 
     def unknown(self, what: str, why: str, *, port: Output | None = None) -> None:
-        """Record that a fact about an output is unknown; by default, about all outputs."""
+        """Record in the trace of an output (by default of all outputs) that the fact `what` is not known, and why."""
 
     def progress(self, done: int, total: int, note: str = "") -> None:
-        """Report that `done` of `total` steps are done."""
+        """Report to the user that `done` of `total` steps of the stage are done; `note` is a remark to show with it."""
 
 
 def kebab_case(name: str) -> str:
-    """Return a class name in kebab case: `NightFrames` as `night-frames`."""
+    """Return a CamelCase class name in kebab case: `NightFrames` as `night-frames`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
 
 
@@ -315,27 +315,27 @@ class Stage(ABC):
 
     @abstractmethod
     def run(self, context: Context, params: Any) -> None:
-        """Read the inputs and write every output, only through `context`."""
+        """Execute the stage: read its inputs from `context` and write every output to it."""
 
     @classmethod
     def inputs(cls) -> dict[str, Input[Any]]:
-        """Return the declared inputs by name, in order of declaration."""
+        """Return the stage's declared inputs by name, in order of declaration, those of base classes first."""
         return cls._ports(Input)
 
     @classmethod
     def use_of(cls, port: str) -> Use | None:
-        """Return the use of an input: the port's, else the default of the stage's kind."""
+        """Return the use of an input, given its port's name: the declared use, else the default for the kinds of stage and artifact; may be None."""
         declared = cls.inputs()[port]
         return declared.use or default_use(cls.kind, declared.kind)
 
     @classmethod
     def outputs(cls) -> dict[str, Output]:
-        """Return the declared outputs by name, in order of declaration."""
+        """Return the stage's declared outputs by name, in order of declaration, those of base classes first."""
         return cls._ports(Output)
 
     @classmethod
     def file_ports(cls) -> dict[str, Files]:
-        """Return the declared file ports by name."""
+        """Return the stage's declared ports for external files (`Files`) by name, in order of declaration."""
         return cls._ports(Files)
 
     @classmethod
@@ -347,5 +347,5 @@ class Stage(ABC):
 
     @classmethod
     def description(cls) -> str:
-        """Return the first line of the stage's docstring."""
+        """Return the stage's description: the first line of its class docstring, empty if it has none."""
         return (cls.__doc__ or "").strip().partition("\n")[0]

@@ -30,12 +30,12 @@ _LEDGER_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def slugify(text: str) -> str:
-    """Return a text as a slug for namespaces: lower-case letters, digits and single hyphens."""
+    """Return a text as a slug of lower-case letters, digits and single hyphens; `workspace` if none remain."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "workspace"
 
 
 def holds_workspace(root: Path) -> bool:
-    """Whether a folder is a workspace; False if it can't be accessed."""
+    """Whether a folder is a workspace, that is, has a `workspace.json`; False if it can't be accessed."""
     try:
         return (root / _CONFIG).exists()
     except OSError:
@@ -43,7 +43,7 @@ def holds_workspace(root: Path) -> bool:
 
 
 def written(config: Mapping[str, JSON]) -> bytes:
-    """Return the content of `workspace.json`: the members, and their digest, by which `verify` finds changes."""
+    """Return the content of `workspace.json`: these members and their digest, by which `tracecore verify` detects changes."""
     members = {name: value for name, value in config.items() if name != "digest"}
     return json.dumps({**members, "digest": digest_bytes(jcs(members))}).encode() + b"\n"
 
@@ -52,7 +52,7 @@ _USER = re.compile(r"\A[^:/?#@]*(:[^@]*)?@")
 
 
 def _without_credentials(url: str) -> str:
-    """Return a URL without user, password and query."""
+    """Return a URL without user, password, query and fragment."""
     scheme, found, rest = url.partition("://")
     return scheme + found + re.split("[?#]", _USER.sub("", rest), maxsplit=1)[0]
 
@@ -66,7 +66,7 @@ class NamedWorkspace:
 
     @classmethod
     def of(cls, where: NamedWorkspace | Path | str | None) -> NamedWorkspace:
-        """Return a named workspace unchanged, or create one from a folder and the environment's settings."""
+        """Return `where` if it is a `NamedWorkspace`, else a new one with that folder (None: the default) and the environment's settings."""
         if isinstance(where, NamedWorkspace):
             return where
         from tracecore.system.settings import Settings
@@ -94,31 +94,31 @@ class Workspace:
 
     @property
     def store(self) -> Path:
-        """Folder of artifacts: files, directories and Delta tables."""
+        """Folder of stored artifacts: files, directories and Delta tables."""
         return self.root / "store"
 
     @property
     def staging(self) -> Path:
-        """Folder of outputs of running stages, by run, on the store's file system."""
+        """Folder in the artifact store where running stages write their outputs, in one folder for each run."""
         return self.root / "store" / "staging"
 
     def scratch_of(self, key: str) -> Path:
-        """Return the scratch folder of a staleness key, which survives a killed run; it may be deleted."""
+        """Return the folder for checkpoints of runs with a staleness key (digest of code, parameters, seed and inputs); it outlives a killed run."""
         return self.root / "scratch" / key.removeprefix("sha256:")[:32]
 
     @property
     def cache(self) -> Path:
-        """Folder of copies of artifacts in a bucket; it may be deleted while nothing runs."""
+        """Folder of local copies of artifacts whose store is a bucket; it may be deleted while nothing runs."""
         return self.root / "cache"
 
     @property
     def locks(self) -> Path:
-        """Folder of lock files."""
+        """The workspace's folder of lock files."""
         return self.root / "locks"
 
     @property
     def keys(self) -> Path:
-        """Folder of signing keys."""
+        """The workspace's folder of keys that sign the ledger and builds."""
         return self.root / "keys"
 
     @property
@@ -127,18 +127,18 @@ class Workspace:
         return self.root / "dagster"
 
     def binding(self) -> Mapping[str, str] | None:
-        """Return the recorded places of `catalog` and `store`; None before the record was first opened."""
+        """Return {"catalog": URL or path, "store": URL or path} from `workspace.json`; None if the record was never opened."""
         config = json.loads((self.root / _CONFIG).read_text(encoding="utf-8"))
         return {name: config[name] for name in _PLACES} if _PLACES[0] in config else None
 
     def bind(self, *, catalog: str | None = None, store: str | None = None) -> None:
-        """Write where catalog and store are to `workspace.json`, to detect wrong ones later; no credentials, relative inside the workspace."""
+        """Write the places of catalog and store to `workspace.json`, without credentials; paths inside the workspace become relative."""
         places = {"catalog": catalog or self.catalog_url, "store": store or self.store_url or str(self.store)}
         config: dict[str, JSON] = {"format": _FORMAT, "slug": self.slug, "ledger_id": self.ledger_id}
         write_durably(self.root / _CONFIG, written({**config, **{name: self._relative(url) for name, url in places.items()}}))
 
     def catalog_unset(self, bound: str) -> bool:
-        """Whether the catalog is the workspace's file although the workspace is bound to another one."""
+        """Whether the catalog is the default `record.db` in the workspace, although `bound`, the place in `workspace.json`, is another one."""
         own = self.root / "record.db"
         elsewhere = self.root / bound.removeprefix("sqlite:///")
         return self.catalog_url == f"sqlite:///{own}" and elsewhere.resolve() != own.resolve()
@@ -151,7 +151,7 @@ class Workspace:
 
     @classmethod
     def locate(cls, where: NamedWorkspace | Path | str | None = None) -> Path:
-        """Return a workspace's folder: the named one, else `TRACECORE_HOME`, else `./.tracecore`.
+        """Return the absolute path of a workspace's folder: `where`, else `TRACECORE_HOME`, else `./.tracecore`.
 
         A project folder means the workspace in it: after `tracecore init fleet`, `--workspace fleet` is `fleet/.tracecore`.
         """
@@ -164,18 +164,18 @@ class Workspace:
 
     @classmethod
     def at(cls, named: NamedWorkspace, slug: str = "", ledger_id: str = "") -> Workspace:
-        """Return the workspace at a named place, existing or not; nothing is read or created."""
+        """Return a `Workspace` object for a named place, which need not exist; nothing is read or created."""
         root = cls.locate(named)
         return cls(root, slug, ledger_id, named.settings.catalog_url or f"sqlite:///{root / 'record.db'}", named.settings.store_url)
 
     @staticmethod
     def exists(root: Path) -> bool:
-        """Whether a folder is a workspace; False if it can't be accessed."""
+        """Whether a folder is a workspace, that is, has a `workspace.json`; False if it can't be accessed."""
         return holds_workspace(root)
 
     @classmethod
     def open(cls, where: NamedWorkspace | Path | str | None = None) -> Workspace:
-        """Open an existing workspace; raises UsageError if there is none, or its `workspace.json` is invalid or of another format."""
+        """Return the existing workspace at `where`; raises UsageError if there is none, or its `workspace.json` is invalid or of another format."""
         meant = NamedWorkspace.of(where)
         root = cls.locate(meant)
         try:
@@ -204,9 +204,9 @@ class Workspace:
 
     @classmethod
     def create(cls, where: NamedWorkspace | Path | str | None = None, *, slug: str | None = None, ledger_id: str | None = None) -> Workspace:
-        """Create a workspace, or open an existing one, whose slug and ledger are kept; raises UsageError if the folder can't be written.
+        """Create a workspace and return it; an existing one is opened unchanged. Raises UsageError if the folder can't be written.
 
-        By default the slug is made from the folder's name, and the ledger id is new; pass one to join an existing ledger.
+        By default `slug` is made from the folder's name, and `ledger_id` is a new random id; pass the id of an existing ledger to share it.
         """
         meant = NamedWorkspace.of(where)
         root = cls.locate(meant)

@@ -33,7 +33,7 @@ def _description(thing: object) -> str:
 
 @dataclass_transform(field_specifiers=(strawberry.field,))
 def output_type(cls: C) -> C:
-    """Return a class as an object type of the GraphQL schema, described by its docstring."""
+    """Return a class, decorated as a GraphQL object type whose description is the first paragraph of its docstring."""
     return strawberry.type(cls, description=_description(cls))
 
 
@@ -55,14 +55,14 @@ class Connection(Generic[T]):
 
 
 def query_field(*, cost: int) -> Callable[[Callable[..., Any]], Any]:
-    """Return a decorator that makes a method a root field of the schema, described by its docstring; fields selected below cost extra."""
+    """Return a decorator that makes a method a root field of the GraphQL schema, counted as `cost` in the limit of an operation's total cost."""
     return lambda resolver: strawberry.field(resolver, description=_description(resolver), metadata={"cost": Cost(cost)})
 
 
 def paged_field(*, cost: int, key: Callable[[Any], str]) -> Callable[[Callable[..., Sequence[Any]]], Any]:
-    """Return a decorator that makes a method, which returns a list, a paginated root field with the arguments `first` and `after`.
+    """Return a decorator that makes a list-returning method a paginated root field of the GraphQL schema, with arguments `first` and `after`.
 
-    `cost` is the field's own; fields below it count once per item. Cursors contain `key(item)`, so that items added later do not shift a page.
+    In the cost limit the field counts as `cost`, and each field selected below it once per item of the page. Cursors are made of `key(item)`.
     """
 
     def decorate(resolver: Callable[..., Sequence[Any]]) -> Any:
@@ -80,7 +80,7 @@ def paged_field(*, cost: int, key: Callable[[Any], str]) -> Callable[[Callable[.
 
 
 def costs_of(query: type) -> dict[str, Cost]:
-    """Return the cost of each root field by its GraphQL name; raise TypeError if a field has none."""
+    """Return each root field's cost (for the limit of an operation's cost) by GraphQL name; raise TypeError if a field was declared without one."""
     costs: dict[str, Cost] = {}
     for field in query.__strawberry_definition__.fields:  # type: ignore[attr-defined]  # set by strawberry's decorator
         if "cost" not in field.metadata:
@@ -92,7 +92,7 @@ def costs_of(query: type) -> dict[str, Cost]:
 
 
 def _page(items: Sequence[T], key: Callable[[T], str], *, first: int | None, after: str | None) -> Connection[T]:
-    """Return the page of a list after a cursor; raise UsageError if `first` is out of range or `after` is not a cursor of this list."""
+    """Return the `first` items of a list after the cursor `after`, as a Relay connection; raise UsageError if either argument is invalid."""
     count = DEFAULT_PAGE if first is None else first
     if not 0 <= count <= DEFAULT_LIMITS.page:
         raise UsageError(f"'first' is {count}; expected 0 to {DEFAULT_LIMITS.page}.")
@@ -109,7 +109,7 @@ def _page(items: Sequence[T], key: Callable[[T], str], *, first: int | None, aft
 
 
 def _index_of_cursor(items: Sequence[T], key: Callable[[T], str], cursor: str) -> int:
-    """Return the index of the item that a cursor names; raise UsageError if it is not a cursor of this list."""
+    """Return the index of the list item whose `key` a cursor encodes; raise UsageError if the list has no item with that key."""
     try:
         text = base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):

@@ -64,7 +64,7 @@ class Limits:
 
     @property
     def body_bytes(self) -> int:
-        """Maximum bytes of a request body, checked before it is parsed; JSON escapes may write each byte of document and variables as six."""
+        """Maximum size of an HTTP request body in bytes: six times the bytes allowed for document and variables (JSON escapes), plus 4,096."""
         return 6 * (self.document_bytes + self.variables_bytes) + 4096
 
 
@@ -98,9 +98,9 @@ class _Measure:
 
 
 def read_document(text: str, variables: Mapping[str, Any], costs: Mapping[str, Cost], limits: Limits = DEFAULT_LIMITS) -> DocumentNode:
-    """Parse a GraphQL document; raise LimitExceeded if it exceeds a bound, GraphQLError if it is not GraphQL.
+    """Return a parsed GraphQL document; raise LimitExceeded if it exceeds one of `limits`, GraphQLError if it is not valid GraphQL.
 
-    `variables` may contain a connection's `first`; root fields without a cost (`__typename`) cost 1.
+    `variables` may contain the page size `first` of a paginated field; a root field missing in `costs` (`__typename`) costs 1.
     """
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > limits.document_bytes:
@@ -144,7 +144,7 @@ class _Measurer:
         self.names: Counter[str] = Counter()
 
     def check(self) -> None:
-        """Raise LimitExceeded if an operation or fragment of the document exceeds a bound."""
+        """Raise LimitExceeded if the measured GraphQL document exceeds a limit: nesting, depth, aliases, cost, or repetitions of one field name."""
         for operation in self.operations:
             found = self._measure_selections(operation.selection_set, level=1, root=True)
             limits = self.limits
@@ -206,7 +206,7 @@ class _Measurer:
         return self.measured[key]
 
     def _page_size(self, field: FieldNode) -> int:
-        """Return the number of items that a connection may return; an invalid `first`, which validation refuses, counts as the largest page."""
+        """Return the number of items that a paginated field may return, from its argument `first`; the largest page size if `first` is invalid."""
         for argument in field.arguments:
             if argument.name.value == "first":
                 value = argument.value

@@ -13,12 +13,12 @@ _SUFFIX = ".graphql"
 
 
 def names() -> list[str]:
-    """Return the sorted names of all documents."""
+    """Return the names of the GraphQL documents in the package's folder `queries/`, sorted."""
     return sorted(file.name.removesuffix(_SUFFIX) for file in _FOLDER.iterdir() if file.name.endswith(_SUFFIX))
 
 
 def document(name: str) -> str:
-    """Return the GraphQL text of a named document; raise UsageError if there is none."""
+    """Return the text of the GraphQL document `queries/<name>.graphql` of this package; raise UsageError if there is none of that name."""
     if name not in names():
         raise UsageError(f"There is no document {name!r}; there are {', '.join(names())}.")
     return (_FOLDER / f"{name}{_SUFFIX}").read_text(encoding="utf-8")

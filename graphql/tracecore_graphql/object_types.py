@@ -238,7 +238,7 @@ T = TypeVar("T")
 
 
 def from_record(type_: type[T], item: object) -> T:
-    """Return an item of the record as an object of a GraphQL type, with the keys or attributes that have a field of the same name."""
+    """Return an object of a GraphQL type whose fields are copied from the keys (of a mapping) or attributes of `item` with the same names."""
     fields = type_.__dataclass_fields__  # type: ignore[attr-defined]  # strawberry types are dataclasses
     if isinstance(item, Mapping):
         return type_(**{name: value for name, value in item.items() if name in fields})
@@ -250,7 +250,7 @@ def _with_origin(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def trace_answer(answer: Mapping[str, Any]) -> Trace:
-    """Return the result of `Record.trace` or `Record.impact` as its object type."""
+    """Return the result of `Record.trace` or `Record.impact` converted to the GraphQL type `Trace`."""
     types: dict[str, type] = {"gaps": Gap, "unknowns": UnknownFact, "claims": Claim, "static": StaticEdge, "edges": TraceEdge}
     lists: dict[str, list[Any]] = {name: [from_record(type_, item) for item in answer[name]] for name, type_ in types.items()}
     nodes = [from_record(TraceNode, _with_origin(node)) for node in answer["nodes"]]

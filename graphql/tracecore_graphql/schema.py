@@ -39,7 +39,7 @@ class RequestContext:
 
     @property
     def record(self) -> Record:
-        """The record; access after the deadline raises TracecoreError, so that a request that takes too long ends."""
+        """The open record (ledger, catalog and store) that the request reads; raises TracecoreError after the request's deadline."""
         if time.monotonic() > self.deadline:
             raise TracecoreError("The request took too long; ask for less, or in several requests.")
         return self.opened
@@ -119,7 +119,7 @@ class _Schema(strawberry.Schema):
     """A schema that logs no errors; `ask` logs those not caused by the client."""
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
-        """Log nothing."""
+        """Override strawberry's logging of errors to log nothing; `ask` logs internal errors."""
 
 
 COSTS = costs_of(Query)
@@ -127,7 +127,7 @@ schema = _Schema(query=Query, config=StrawberryConfig(scalar_map=SCALARS))
 
 
 def sdl() -> str:
-    """Return the schema in SDL; `graphql/schema.graphql` is its committed snapshot."""
+    """Return the GraphQL schema as SDL text; the file `graphql/schema.graphql` has the same text."""
     return schema.as_str().rstrip() + "\n"
 
 
@@ -147,9 +147,9 @@ def ask(
     *,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Answer:
-    """Execute a GraphQL document on the record; errors are returned in the response.
+    """Return the response to a GraphQL query on the record; errors of parsing, limits and execution are part of the response.
 
-    `operation` is required if the document has several.
+    `operation` names the operation to execute; it is required if the document has several.
     """
     deadline = time.monotonic() + limits.seconds
     try:
@@ -182,7 +182,7 @@ def _check_operation(document: DocumentNode, name: str | None) -> None:
 
 
 def _formatted_error(error: GraphQLError) -> Any:
-    """Return an error as sent to the client; an internal error is logged, and replaced by a message with its number in the log."""
+    """Return an error in GraphQL's response format (a dict); an internal error is logged, and only its number in the log is returned."""
     cause = error.original_error
     while isinstance(cause, GraphQLError) and cause.original_error is not None:
         cause = cause.original_error

@@ -48,9 +48,9 @@ class ThreadSlots:
         self._working: set[asyncio.Task[object]] = set()  # the event loop itself keeps only weak references to tasks
 
     async def run(self, work: Callable[[], T], *, seconds: float) -> T:
-        """Run a function in a worker thread and return its result, within `seconds` for a free slot and the result together.
+        """Run a function in one of a limited number of worker threads and return its result.
 
-        Raises Busy, without calling the function, if no slot becomes free; StillRunning if the function has not ended by then.
+        Raises Busy, without calling the function, if no thread is free within `seconds`; StillRunning if the function has not ended by then.
         """
         begun = False
 
@@ -115,7 +115,7 @@ class TokenGate:
 
 
 def application(record: Record, tokens: TokenStore, *, limits: Limits = DEFAULT_LIMITS) -> Starlette:
-    """Return the audit server as a Starlette application; the record is read in worker threads."""
+    """Return a Starlette application that answers GraphQL queries to `record` for clients with a valid token; queries run in worker threads."""
     slots = ThreadSlots(_QUESTIONS_AT_ONCE)
 
     async def health(_request: Request) -> Response:
@@ -149,7 +149,7 @@ def application(record: Record, tokens: TokenStore, *, limits: Limits = DEFAULT_
 
 
 async def _read_body(request: Request, cap: int) -> bytes:
-    """Return a request's body; raise HTTPException 413 if the declared or received length exceeds `cap` bytes."""
+    """Return the body of an HTTP request; raise HTTPException 413 if its declared or received length exceeds `cap` bytes."""
     declared = request.headers.get("content-length", "")
     too_large = HTTPException(413, f"The body is larger than {cap} bytes.")
     if declared.isdecimal() and (len(declared) > len(str(cap)) or int(declared) > cap):
@@ -163,7 +163,7 @@ async def _read_body(request: Request, cap: int) -> bytes:
 
 
 def _read_request(content_type: str, body: bytes) -> tuple[str, Mapping[str, Any], str | None]:
-    """Return document, variables and operation name of a GraphQL request; raise HTTPException 400 if the body is not one."""
+    """Return (document, variables, operation name or None) of a GraphQL request; raise HTTPException 400 if the body is not one."""
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(400, "Expected the content type 'application/json'.")
     try:
@@ -181,17 +181,17 @@ def _read_request(content_type: str, body: bytes) -> tuple[str, Mapping[str, Any
 
 
 def _problem(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """Return an error response: `{"errors": [{"message": …}]}`."""
+    """Return an HTTP error response with the JSON body `{"errors": [{"message": …}]}`."""
     return _json(status, {"errors": [{"message": message}]}, headers)
 
 
 def _json(status: int, body: Any, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """Return a JSON response that proxies must not cache and whose type browsers must not guess."""
+    """Return a JSON response with headers that forbid caching by proxies and guessing of the content type by browsers."""
     return JSONResponse(body, status, {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})})
 
 
 async def _error_response(request: Request, error: Exception) -> Response:
-    """Return the response for an HTTPException, with a helpful message for unknown paths and methods."""
+    """Return the JSON error response for an HTTPException, with a message that names the path if path or method is wrong (404, 405)."""
     assert isinstance(error, HTTPException), "registered for HTTPException"
     routed = {404: f"Nothing is at {request.url.path}; ask POST /graphql.", 405: f"{request.url.path} does not take {request.method}."}
     return _problem(error.status_code, routed.get(error.status_code, error.detail), error.headers)

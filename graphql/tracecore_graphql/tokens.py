@@ -46,7 +46,7 @@ class Token:
     revoked_at: str | None = None
 
     def state(self, now: datetime) -> str:
-        """Return whether the token is `valid`, `expired` or `revoked` at a time."""
+        """Return `valid`, `expired` or `revoked`: the state of the access token at the time `now`."""
         if self.revoked_at is not None:
             return "revoked"
         return "valid" if now < datetime.fromisoformat(self.expires_at) else "expired"
@@ -62,7 +62,7 @@ class TokenStore:
         self._seen: tuple[tuple[int, int, int], dict[str, Token]] | None = None
 
     def create(self, role: Role, expires: datetime | None = None) -> str:
-        """Create a token and return its text, which is not stored; it expires at `expires`, by default in 90 days.
+        """Create an access token that expires at `expires` (by default in 90 days) and return its secret text, of which only the hash is stored.
 
         Raises UsageError if the expiry is in the past or the workspace can't be written.
         """
@@ -76,7 +76,7 @@ class TokenStore:
         return text
 
     def revoke(self, token_id: str) -> Token:
-        """Mark a token as revoked, and return it as it was before; raise UsageError if there is none with that id."""
+        """Mark the access token with an id as revoked, and return it as stored before; raise UsageError if no token has that id."""
         known = {token.id: token for token in self.all()}
         if token_id not in known:
             raise UsageError(f"There is no token {token_id!r}. 'tracecore token list' shows the ids.")
@@ -85,16 +85,16 @@ class TokenStore:
         return known[token_id]
 
     def all(self) -> tuple[Token, ...]:
-        """Return all tokens, oldest first; raise UsageError if the file is damaged."""
+        """Return all access tokens, oldest first; raise UsageError if the token file is damaged."""
         return tuple(self._tokens_by_hash().values())
 
     def find(self, text: str) -> Token | None:
-        """Return the valid token with a given text; None if it does not exist, has expired or was revoked."""
+        """Return the access token with a given secret text; None if it does not exist, has expired or was revoked."""
         found = self._tokens_by_hash().get(_hash(text))  # timing may reveal only the hash, which can't be reversed
         return found if found is not None and found.state(self._clock()) == "valid" else None
 
     def _tokens_by_hash(self) -> dict[str, Token]:
-        """Return all tokens by hash; the file is read again if it has changed, so that a revocation takes effect at once."""
+        """Return all access tokens by the SHA-256 of their secret text; the token file is read again if it has changed."""
         try:
             stat = self._file.stat()
         except FileNotFoundError:
@@ -113,7 +113,7 @@ class TokenStore:
             raise UsageError(f"The token file {self._file} can't be read ({error}). Delete it and make new tokens.") from error
 
     def _change_file(self, change: Callable[[tuple[Token, ...]], tuple[Token, ...]]) -> None:
-        """Replace the stored tokens by `change(tokens)` under a lock; raise UsageError if the file can't be written."""
+        """Write `change(tokens)` to the token file in place of its tokens, under a lock; raise UsageError if the file can't be written."""
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             with hold_named(self._folder, "tokens"):

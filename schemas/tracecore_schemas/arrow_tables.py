@@ -109,12 +109,12 @@ class TableType:
 
     @property
     def names(self) -> list[str]:
-        """Column names, in order."""
+        """The table type's column names, in column order."""
         return [column.name for column in self.columns]
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """The Arrow schema; each field's comment is the column's meaning."""
+        """The table type's Arrow schema; each field's metadata `comment` is the column's meaning."""
         import pyarrow as pa
 
         return pa.schema(
@@ -123,12 +123,12 @@ class TableType:
 
     @property
     def recorded(self) -> TableVersion:
-        """The type's name, version, description and base types, as recorded with each table."""
+        """The table type's name, version, description and names of base types, as recorded with each table of the type."""
         base = self.extends
         return TableVersion(self.name, self.version, self.description, () if base is None else (base.name, *base.recorded.extends))
 
     def read(self, table: ds.Dataset) -> ds.Dataset:
-        """Return a stored table with the nullable columns that it lacks appended to its schema, read as nulls."""
+        """Return a stored table with this table type's nullable columns that it lacks appended to its schema; they read as null."""
         lacking = [field for field in self.schema if field.nullable and field.name not in table.schema.names]
         for field in lacking:
             table = table.replace_schema(table.schema.append(field))
@@ -136,7 +136,7 @@ class TableType:
 
 
 def _arrow_type(text: str) -> pa.DataType:
-    """Return the Arrow type of a column type written as text (`list<double>`); raises ValueError if it is unknown."""
+    """Return the Arrow type of a column type written as text (`list<double>`); raises ValueError if no Arrow type has that name."""
     import pyarrow as pa
 
     outer, nested, inner = text.removesuffix(">").partition("<")
@@ -333,7 +333,7 @@ BUILT_IN_TABLES: Mapping[str, TableType] = {
 
 
 def describe(schema: pa.Schema) -> list[tuple[str, str, str]]:
-    """Return (name, Arrow type as text, meaning) of each column; the meaning is empty where the field has no comment."""
+    """Return (name, Arrow type as text, meaning) of each column in a schema; the meaning, the field's metadata `comment`, is empty if missing."""
     return [(field.name, str(field.type), (field.metadata or {}).get(b"comment", b"").decode()) for field in schema]
 
 
@@ -341,7 +341,7 @@ Row = TypeVar("Row", bound=Mapping[str, Any])
 
 
 def table_of(type_: TableType, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
-    """Return an Arrow table built from rows, with the column's default, or null or an empty map, where a row omits a column.
+    """Return an Arrow table of a table type built from rows; a column that a row omits gets its default, else null or an empty map.
 
     Args:
         rows: mappings by column name; a map value may be a mapping or a list of pairs.
@@ -366,7 +366,7 @@ def table_of(type_: TableType, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
 
 
 def batch_of(type_: TableType, columns: Mapping[str, Sequence[Any] | pa.Array]) -> pa.RecordBatch:
-    """Return a record batch built from columns, with defaults for omitted ones; raises ValueError for an unknown column or unequal lengths."""
+    """Return a record batch of a table type; omitted columns get defaults. Raises ValueError for an unknown column or unequal lengths."""
     import pyarrow as pa
 
     _refuse_unknown(type_, columns.keys())
@@ -377,7 +377,7 @@ def batch_of(type_: TableType, columns: Mapping[str, Sequence[Any] | pa.Array]) 
 
 
 def _refuse_unknown(type_: TableType, names: Collection[str]) -> None:
-    """Raise ValueError if the table type lacks one of the column names."""
+    """Raise ValueError if `names` contains a column that the table type does not have."""
     unknown = set(names) - set(type_.names)
     if unknown:
         raise ValueError(f"the table has no column '{min(unknown)}'; it has {', '.join(type_.names)}")
@@ -390,7 +390,7 @@ def _default(column: Column, field: pa.Field) -> Any:
 
 
 def last_revisions(labels: Iterable[Row]) -> list[Row]:
-    """Return the last revision of each label, rejected ones included, sorted by `frame_id` and `label_id`; a missing `revision` counts as 0."""
+    """Return each label's row with the highest `revision` (missing: 0), rejected labels included, sorted by `frame_id` and `label_id`."""
     last: dict[str, Row] = {}
     for row in labels:
         known = last.get(row["label_id"])

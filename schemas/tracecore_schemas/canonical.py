@@ -55,7 +55,7 @@ def digest_json(value: JSON) -> str:
 
 
 def digest_file(path: Path) -> str:
-    """Return the SHA-256 digest of a file, read in chunks."""
+    """Return the SHA-256 digest of a file's content as `sha256:<64 hex>`."""
     with path.open("rb") as file:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -80,19 +80,19 @@ A run depends on it instead of on the distribution `tracecore`; tests/kernel/tes
 
 
 def blob_location(digest: str) -> str:
-    """Return the path of a file with this digest, relative to the store's root."""
+    """Return the path, relative to the artifact store's root, of the file with a given digest."""
     digits = hex_of(digest)
     return f"blobs/{digits[:2]}/{digits}"
 
 
 def tree_location(digest: str) -> str:
-    """Return the path of a directory with this digest, relative to the store's root."""
+    """Return the path, relative to the artifact store's root, of the directory with a given digest."""
     digits = hex_of(digest)
     return f"trees/{digits[:2]}/{digits}"
 
 
 def table_folder(kind: str, name: str) -> str:
-    """Return a table's folder relative to the store's root; the name is percent-encoded with '=' for '%', since deltalake decodes '%' twice."""
+    """Return the folder of a table, relative to the artifact store's root; its last segment is the name, percent-encoded with '=' for '%'."""
     return f"tables/{kind}/{quote(name, safe='').replace('%', '=')}"
 
 

@@ -18,7 +18,7 @@ __all__ = ["CocoFile"]
 
 
 def _check_id(value: object) -> object:
-    """Return an id unchanged if it is an integer or a non-empty text; one message, where a pydantic union would report every alternative."""
+    """Return a COCO id unchanged if it is an integer or a non-empty text; raises ValueError for other values."""
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
         raise ValueError("a whole number or a text")
     return value
@@ -31,7 +31,7 @@ def _check_nanoseconds(value: object) -> object:
 
 
 def _check_outline(value: object) -> object:
-    """Return a segmentation with its rings' numbers as floats, a mask or None unchanged; raises ValueError for other values."""
+    """Return a COCO `segmentation`: polygons with coordinates as floats, an RLE mask or None unchanged; raises ValueError for other values."""
     if isinstance(value, dict):
         if isinstance(value.get("counts"), list | str) and isinstance(value.get("size"), list):
             return value

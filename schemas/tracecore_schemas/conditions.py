@@ -25,7 +25,7 @@ ATTRIBUTE_COLUMNS = ("frame_id", "label_id", "revision", "frame_attributes")
 
 
 def attributes_of_frames(labels: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-    """Return frame attributes by frame ref, from the last revision of each label; rows need `ATTRIBUTE_COLUMNS`."""
+    """Return {frame ref: {attribute: value}} from the `frame_attributes` in each label's last revision; rows need `ATTRIBUTE_COLUMNS`."""
     found: dict[str, dict[str, str]] = {}
     for row in last_revisions(labels):
         if row.get("frame_attributes"):
@@ -34,7 +34,7 @@ def attributes_of_frames(labels: Iterable[Mapping[str, Any]]) -> dict[str, dict[
 
 
 def frame_conditions(frames: pa.Table, labels: Iterable[Mapping[str, Any]] = ()) -> dict[str, dict[str, str]]:
-    """Return all conditions of each frame by frame ref; frame attributes of labels (`ATTRIBUTE_COLUMNS`) override the drive's metadata."""
+    """Return {frame ref: {condition: value}} (weather, region, …) from the frame table; `frame_attributes` of label rows override its values."""
     attributes = attributes_of_frames(labels)
     rows = zip(*(frames[name].to_pylist() for name in ("frame_id", *CONDITION_COLUMNS)), strict=True)
     known = {id_: {"region": region, "time_of_day": time, **dict(more or ()), **attributes.get(id_, {})} for id_, region, time, more in rows}

@@ -30,7 +30,7 @@ class ShapeError(ValueError):
 
 
 def checked(shape: TypeAdapter[_Shape], document: object) -> _Shape:
-    """Return a parsed document validated as the given type; raises ShapeError if it does not match."""
+    """Return a parsed document validated as the type `shape`; raises ShapeError with the first mismatch if it does not match."""
     try:
         return shape.validate_python(document)
     except ValidationError as error:
@@ -38,7 +38,7 @@ def checked(shape: TypeAdapter[_Shape], document: object) -> _Shape:
 
 
 def _mismatch_in_words(first: Any) -> str:
-    """Return where a document does not match its type, what was expected and what was found, from pydantic's first error."""
+    """Return pydantic's first validation error as a phrase: place in the document, expected value and found value."""
     place = [str(part)[:60] for part in first["loc"] if part != "[key]"]
     if first["type"] == "missing":
         at = "/".join(place[:-1])

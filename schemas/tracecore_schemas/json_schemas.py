@@ -30,7 +30,7 @@ _TEXT = {"type": "string"}
 
 
 def build_predicate() -> dict[str, Any]:
-    """Return the JSON Schema of a build's in-toto predicate (docs/formats/build.md)."""
+    """Return the JSON Schema of the in-toto predicate that describes a sealed build (docs/formats/build.md)."""
     return {
         "$schema": _DRAFT,
         "$id": BUILD_PREDICATE,
@@ -57,7 +57,7 @@ def build_predicate() -> dict[str, Any]:
 
 
 def _schema(name: str, shape: Any) -> Callable[[], dict[str, Any]]:
-    """Return a function that makes the JSON Schema of a type, with the id `urn:tracecore:<name>:1`."""
+    """Return a function that returns the JSON Schema of the type `shape`, with the `$id` `urn:tracecore:<name>:1`."""
 
     def make() -> dict[str, Any]:
         found = TypeAdapter(shape).json_schema(ref_template="#/$defs/{model}")
@@ -87,7 +87,7 @@ def export(folder: Path, schemas: dict[str, dict[str, Any]]) -> None:
 
 
 def _closed(**properties: Any) -> dict[str, Any]:
-    """Return a JSON Schema of an object with exactly these properties, all required."""
+    """Return the JSON Schema of an object with exactly the properties passed as keywords (name to schema), all required."""
     return {"type": "object", "properties": properties, "required": sorted(properties), "additionalProperties": False}
 
 

@@ -114,7 +114,7 @@ class ArtifactKind(str):
         made_by: tuple[StageKind, ...] = (),
         sample: Callable[[Path], Any] | None = None,
     ) -> Self:
-        """Create a kind; raises ValueError if the name is not in snake_case."""
+        """Create an artifact kind; raises ValueError if the name is not in snake_case."""
         if not KIND_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not a valid name of a kind of artifacts: expected snake_case, such as 'point_map'")
         self = super().__new__(cls, name)
@@ -131,21 +131,21 @@ class ArtifactKind(str):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return how to pickle the kind, by its name and recorded properties, since a `sample` may be a lambda."""
+        """Return the pickle recipe of the artifact kind: `kind_of` with its name and, unless built in, its recorded properties (without `sample`)."""
         return kind_of, (self.name, None if self.is_built_in else self.recorded())
 
     @property
     def name(self) -> str:
-        """The kind as a plain `str`."""
+        """The artifact kind's name as a plain `str`."""
         return str(self)
 
     @property
     def is_built_in(self) -> bool:
-        """Whether the kind is one of `BUILT_IN_KINDS`."""
+        """Whether the artifact kind is one of `BUILT_IN_KINDS`, not a plugin's."""
         return self in BUILT_IN_KINDS
 
     def recorded(self) -> dict[str, Any]:
-        """Return the kind's properties as JSON, as recorded with each version of a plugin's kind; `kind_of` reads them."""
+        """Return the artifact kind's properties as a JSON object by name, which `kind_of` reads; recorded with each artifact of a plugin's kind."""
         return {name: getattr(self, name) for name in _RECORDED}
 
 
@@ -156,7 +156,7 @@ _RECORDED: dict[str, type] = {
 
 
 def kind_of(name: str, recorded: Any = None) -> ArtifactKind:
-    """Return the artifact kind of a name: the built-in one, or one rebuilt from its recorded properties.
+    """Return the artifact kind with a name: the built-in one, else a new one with the recorded properties.
 
     Args:
         recorded: the member `of_kind` of the facet `tracecore_artifact`; members of a wrong type are ignored, since any producer may have written it.
@@ -226,7 +226,7 @@ class Use(StrEnum):
 
 
 def default_use(stage: StageKind | str, kind: ArtifactKind | str) -> Use | None:
-    """Return the use of an input whose port declares none, from the kinds of stage and artifact; None if it has no use."""
+    """Return the default use (learn, select or measure) of an artifact as a stage's input; None if the stage does none of these with it."""
     if stage == StageKind.CURATE:
         return Use.SELECT if kind == ArtifactKind.DATA_REQUEST else None
     return _USES.get(StageKind(stage))

@@ -44,7 +44,7 @@ class Ref:
 
     @property
     def name(self) -> str:
-        """The segments as written in the ref, percent-encoded and joined by slashes."""
+        """The ref's name: its segments between kind and version, percent-encoded and joined by slashes."""
         return "/".join(quote(segment, safe="") for segment in self.segments)
 
     @property
@@ -54,7 +54,7 @@ class Ref:
 
     @property
     def is_artifact(self) -> bool:
-        """Whether the ref's kind is identified by a content digest."""
+        """Whether the ref is of an artifact kind whose versions are identified by content digests."""
         return self.kind not in _NO_DIGEST
 
     @property
@@ -69,7 +69,7 @@ class Ref:
 
 
 def parse_ref(text: str) -> Ref:
-    """Parse a ref; raises RefError if its kind, number of segments or version is invalid."""
+    """Return a ref (`kind/name@version`) parsed; raises RefError if its kind, number of segments or version is invalid."""
     body, at, version_text = text.partition("@")
     kind, slash, rest = body.partition("/")
     if not slash or not KIND_NAME.fullmatch(kind):
@@ -89,15 +89,15 @@ def parse_ref(text: str) -> Ref:
 
 
 def artifact_ref(kind: str, name: str, digest: str | None = None) -> str:
-    """Return the ref of an artifact, with the full digest if one is given."""
+    """Return the ref of an artifact, `kind/name`, followed by `@<64 hex>` if a digest is passed."""
     return str(Ref(kind, (name,), None if digest is None else hex_of(digest)))
 
 
 def external_ref(namespace: str, name: str, version: str) -> str:
-    """Return the ref of another producer's dataset; the version is a dataset version, `run:<uuid>` or `unversioned`."""
+    """Return the ref of a dataset that another OpenLineage producer recorded; `version` is its version, `run:<uuid>` or `unversioned`."""
     return str(Ref("external", (namespace, name), version))
 
 
 def frame_ref(drive: str, sensor: str, timestamp_ns: int) -> str:
-    """Return the ref of a sensor frame; `timestamp_ns` is MCAP's log_time, or the file's index where a source has no clock."""
+    """Return the ref of a sensor frame; `timestamp_ns` is MCAP's log_time, or the frame's index in its source if that has no clock."""
     return str(Ref("frame", (drive, sensor, str(timestamp_ns))))

@@ -79,7 +79,7 @@ class TableVersion:
     extends: tuple[str, ...] = ()
 
     def fits(self, wanted: str) -> bool:
-        """Whether a table of this type can be read where the type named `wanted` is expected."""
+        """Whether `wanted` is the name of this table type or of one of its base types, so that its tables can be read as that type."""
         return wanted in {self.name, *self.extends}
 
 
@@ -114,7 +114,7 @@ class Artifact:
 
     @property
     def ref(self) -> str:
-        """The full ref: `kind/name@<64 hex>`, or `external/<namespace>/<name>@sha256:<64 hex>`."""
+        """The artifact's full ref: `kind/name@<64 hex>`, or `external/<namespace>/<name>@sha256:<64 hex>`."""
         if self.kind == "external":
             return external_ref(self.namespace or "file", self.name, self.digest)
         return artifact_ref(self.kind, self.name, self.digest)

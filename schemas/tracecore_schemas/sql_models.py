@@ -254,7 +254,7 @@ class _Truth(TypeDecorator[bool]):
 
 
 def _make_strict(model: type[SQLModel]) -> None:
-    """Make a table STRICT on SQLite, and replace its booleans by `_Truth` and, on SQLite, its texts by TEXT, since STRICT allows few types."""
+    """Make a model's SQL table STRICT on SQLite; its boolean columns become `_Truth`, and on SQLite its text columns TEXT."""
     made = SQLModel.metadata.tables[str(model.__tablename__)]
     made.dialect_options["sqlite"]["strict"] = True
     for column in made.columns:

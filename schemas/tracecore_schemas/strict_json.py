@@ -26,7 +26,7 @@ class NotFiniteError(StrictJSONError):
 
 
 def loads_strict(data: bytes | str) -> Any:
-    """Parse one JSON value from UTF-8 bytes or text; a byte order mark is ignored, as RFC 8259 allows.
+    """Return the one JSON value in UTF-8 bytes or text; a byte order mark is ignored, as RFC 8259 allows.
 
     Raises:
         StrictJSONError: invalid JSON or UTF-8, a duplicate key in an object, or a lone surrogate.
@@ -36,9 +36,9 @@ def loads_strict(data: bytes | str) -> Any:
 
 
 def loads_with_gaps(data: bytes | str) -> Any:
-    """Parse one JSON value like `loads_strict`, but read NaN, infinities and too large numbers as None.
+    """Return the one JSON value in UTF-8 bytes or text, as `loads_strict`, but with None for NaN, infinities and too large numbers.
 
-    For recorded messages of writers that put NaN where a sensor had no value; callers report that to the user.
+    For messages recorded by software that writes NaN where a sensor had no value.
     """
     return _loads(data, _WITH_GAPS)
 
@@ -65,7 +65,7 @@ def _loads(data: bytes | str, decoder: json.JSONDecoder) -> Any:
 
 
 def _one_value(text: str, decoder: json.JSONDecoder) -> Any:
-    """Return a text's JSON value; `scan_once` avoids the whitespace search of `JSONDecoder.decode`, which costs as much as a small message."""
+    """Return the one JSON value in a text, parsed by `decoder`; faster than `JSONDecoder.decode` for small messages."""
     if text[:1] in _WHITESPACE:
         return decoder.decode(text)
     try:
@@ -76,7 +76,7 @@ def _one_value(text: str, decoder: json.JSONDecoder) -> Any:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object from its members; raises StrictJSONError if a key appears twice."""
+    """Return a JSON object's members as a dict; raises StrictJSONError if a key appears twice."""
     found = dict(pairs)
     if len(found) != len(pairs):
         seen: set[str] = set()

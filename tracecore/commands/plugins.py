@@ -111,7 +111,7 @@ def _print_report(report: Report) -> None:
 
 
 def _rule_mark(report: Report, rule: str, subject: str) -> str:
-    """Return the colored symbol of a rule's worst result for a subject; empty if the rule does not apply to it."""
+    """Return a colored symbol of a rule's worst result for a subject (a stage or other object); "" if the rule has no result for it."""
     results = {each.result.value for each in report.findings if each.rule == rule and each.subject == subject}
     return next((_result_mark(each) for each in _MARKS if each in results), "")
 
@@ -282,7 +282,7 @@ def _print_list(host: PluginHost) -> None:
 
 
 def _description_suffix(described: dict[str, Any]) -> str:
-    """Return a description as the end of a line; empty if there is none."""
+    """Return ". " and the `description` in `described`, to end a printed line; "" if the description is empty."""
     return f". {described['description']}" if described["description"] else ""
 
 

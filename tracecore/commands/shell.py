@@ -31,7 +31,7 @@ UNEXPECTED = 3
 
 
 def _plugin_commands(settings: Settings) -> dict[str, click.Command]:
-    """Return the commands of plugins by name; only plugins whose source mentions the command hook are imported, to keep `--help` fast."""
+    """Return the plugins' commands by name; only plugins whose source contains `tracecore_register_commands` are imported."""
     from tracecore.plugins.discovery import GROUP as PLUGINS
     from tracecore.plugins.discovery import mentions
 
@@ -44,7 +44,7 @@ def _plugin_commands(settings: Settings) -> dict[str, click.Command]:
 
 
 def _broken(name: str, module: str, reason: str) -> UnusableCommand:
-    """Return the placeholder of a command whose module can't be imported."""
+    """Return a command that is listed in the help as broken for `reason`, and that raises an error that names its `module` when it is run."""
     return UnusableCommand(name, f"broken: {reason}", TracecoreError(f"The command '{name}' can't be used: importing {module} failed with {reason}."))
 
 
@@ -78,14 +78,14 @@ class TracecoreGroup(click.Group):
 
     @property
     def core(self) -> Mapping[str, str]:
-        """`module:attribute` of each core command by name."""
+        """The core commands: `module:attribute` to import by command name, from entry points unless passed to the group."""
         if self._core is None:
             found = {entry.name: entry.value for entry in metadata.entry_points(group=GROUP)}
             self._core = dict(sorted({"completion": f"{__name__}:completion", **found}.items()))
         return self._core
 
     def from_plugins(self, ctx: click.Context) -> Mapping[str, click.Command]:
-        """Return the plugins' commands by name, without those named like a core command; cached per set of allowed plugins."""
+        """Return the plugins' commands by name, except those named like a core command; cached per setting of the allowed plugins."""
         settings = settings_of(ctx)
         allowed = settings.plugins  # a program that uses this group from inside may change which plugins it allows
         if allowed not in self._from_plugins:
@@ -93,7 +93,7 @@ class TracecoreGroup(click.Group):
         return self._from_plugins[allowed]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of the core commands, then of the plugins' commands; qualified names only where the short name is ambiguous."""
+        """Return the names of the core commands, then of the plugins' commands; `<plugin>/<name>` only where several have the same name."""
         brought = self.from_plugins(ctx)
         shared = {name for name, command in brought.items() if isinstance(command, UnusableCommand)} | set(self.core)
         return [*self.core, *sorted(name for name in brought if "/" not in name or name.rpartition("/")[2] in shared)]
@@ -117,7 +117,7 @@ class TracecoreGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List each command with the full first sentence of its help, wrapped, where click would truncate it."""
+        """Write the list of commands to the help text in `formatter`: each with the whole first sentence of its help, which click would cut."""
         commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         rows = [(name, command.get_short_help_str(_WHOLE)) for name, command in commands if command is not None and not command.hidden]
         if rows:
@@ -125,7 +125,7 @@ class TracecoreGroup(click.Group):
                 formatter.write_dl(rows)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """Resolve the command named by the first argument; raises click.UsageError with the closest name if there is none."""
+        """Return (command name, command, arguments after it); raises click.UsageError with the closest name if the command does not exist."""
         name = args[0]
         if self.get_command(ctx, name) is None and not ctx.resilient_parsing and not name.startswith("-"):
             near = difflib.get_close_matches(name, self.list_commands(ctx), n=1, cutoff=0.5)
@@ -134,7 +134,7 @@ class TracecoreGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a BrokenPipeError is raised as `_OthersPipe`."""
+        """Run the command and return its result; its BrokenPipeError is raised as `_OthersPipe`, since click exits silently on it."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:  # only stdout's and stderr's closed readers are tolerated
@@ -148,7 +148,7 @@ class TracecoreGroup(click.Group):
         standalone_mode: bool = True,  # click's own signature
         **extra: Any,
     ) -> Any:
-        """Run a command line; in standalone mode, print an error as one sentence on stderr and exit with the code of the public contract."""
+        """Run a command line. In standalone mode exit with its exit code, with an error as one sentence on stderr; else return the result."""
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         sys.exit(self._run(args, prog_name or "tracecore", complete_var, extra))
@@ -168,7 +168,7 @@ class TracecoreGroup(click.Group):
 
 
 def _report_error(error: BaseException, arguments: Sequence[str], *, debug: bool) -> int:  # noqa: PLR0911  # one for each kind of error
-    """Print the error that a command raised as one sentence on stderr and return the exit code."""
+    """Print the error that a command raised as one sentence on stderr, and return the process's exit code."""
     match error:
         case click.exceptions.NoArgsIsHelpError():
             error.show()
@@ -212,7 +212,7 @@ def _print_error(sentence: str, code: int) -> int:
 
 
 def _report_unexpected(error: BaseException, *, debug: bool) -> int:
-    """Print an error that no class covers, as a disk problem if it is one, and return the exit code."""
+    """Print an unexpected error (neither tracecore's nor click's) on stderr, as a disk problem if it is one, and return the exit code."""
     problem = disk_problem(error, "the workspace")
     _show_traceback(debug)
     if problem is not None:
@@ -228,7 +228,7 @@ def cli() -> None:
 
 
 def main() -> NoReturn:
-    """Run the `tracecore` command."""
+    """Run the command line `tracecore` with the process's arguments, and exit with its exit code."""
     # A command imports a million objects that stay: to look through them as often as by default is a tenth of its time.
     gc.set_threshold(50_000, 20, 50)
     understand_utf_8()

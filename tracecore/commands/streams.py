@@ -46,10 +46,10 @@ class _TolerantRaw(io.RawIOBase):
 
 @contextmanager
 def readers_may_leave() -> Iterator[None]:
-    """Context manager in which a closed reader does not end the command: `tracecore verify | head -1` still exits with the command's own code.
+    """Context manager in which closed pipes on stdout or stderr raise no error: `tracecore verify | head -1` exits with the command's code.
 
     On stderr every write error is ignored, on stdout only a broken pipe: a full disk under `> answer.json` is an error. A stream that was replaced,
-    as by a test runner or a notebook, is left alone.
+    as by a test runner or a notebook, is not changed.
     """
     own = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = _tolerant_stream(own[0], 1, BrokenPipeError), _tolerant_stream(own[1], 2, OSError)
@@ -65,7 +65,7 @@ def readers_may_leave() -> Iterator[None]:
 
 
 def _tolerant_stream(stream: TextIO, descriptor: int, forgiven: type[OSError]) -> TextIO:
-    """Return a stream on the same descriptor that drops data when writing fails with `forgiven`; a replaced stream is returned unchanged."""
+    """Return a text stream on `descriptor` that drops data if writing raises `forgiven`; `stream` itself if it is not on `descriptor`."""
     try:
         if stream.fileno() != descriptor:
             return stream

@@ -21,7 +21,7 @@ __all__ = ["PLUGIN", "RULES", "Finding", "Report", "Result", "Sample", "SampleSo
 
 
 def pytest_configure(config: Any) -> None:
-    """Register the fixture `conformance_case`; called by pytest."""
+    """Register the pytest plugin that has the fixture `conformance_case`, unless it is registered; pytest calls this hook."""
     from tracecore.testing import pytest_cases
 
     if not config.pluginmanager.is_registered(pytest_cases):

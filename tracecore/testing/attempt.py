@@ -45,7 +45,7 @@ class Snapshot:
 
 
 def snapshot(package: str) -> Snapshot:
-    """Return fingerprints of the process's global state and of the loaded modules of a plugin's top-level package."""
+    """Return fingerprints of the process's global state and of all loaded modules in a plugin's package, to find what a stage changes."""
     states, environment = list(_states()), dict(os.environ)
     process = {f"os.environ[{name!r}]": value for name, value in environment.items()}
     process |= {f"the thread {_thread(thread)!r} that it left running": str(thread.ident) for thread in threading.enumerate()}
@@ -55,12 +55,12 @@ def snapshot(package: str) -> Snapshot:
 
 
 def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """Return the sorted names whose fingerprints differ."""
+    """Return the sorted names whose fingerprints differ between two mappings of fingerprints by name, or that only one has."""
     return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
 
 
 def _states() -> Iterator[tuple[str, str, Callable[[], object] | None]]:
-    """Yield (name, fingerprint, function that restores it, if any) of the process's global state, without environment variables and threads."""
+    """Yield (name, fingerprint, function that restores it or None) of each global state of the process, such as locale."""
     generator, filters, path = random.getstate(), list(warnings.filters), list(sys.path)
     folder, where = os.getcwd(), locale.setlocale(locale.LC_ALL)  # noqa: PTH109  # compared as text
     yield "the working directory", folder, lambda: os.chdir(folder)
@@ -90,7 +90,7 @@ def _thread(thread: threading.Thread) -> str:
 
 
 def _plugin(package: str) -> dict[str, str]:
-    """Return the fingerprints of a plugin's module globals and class attributes by dotted name."""
+    """Return {dotted name: fingerprint} of the globals and class attributes in the loaded modules of a plugin's package."""
     found: dict[str, str] = {}
     for name, module in list(sys.modules.items()):
         if module is None or name.partition(".")[0] != package:
@@ -107,7 +107,7 @@ def _plugin(package: str) -> dict[str, str]:
 
 
 def _fingerprint(value: Any) -> str:
-    """Return a text that changes if a plain value or small array is modified in place, or any other value is replaced."""
+    """Return a text to compare two states of a value: a hash of a plain value's or small array's content, else the object's identity."""
     if isinstance(value, _CODE):
         return str(id(value))
     if isinstance(value, _PLAIN):
@@ -125,11 +125,11 @@ def _digest(value: Any) -> str:
 def attempt(
     stage: type[Stage], context: RunContext, params: Any, asked: Mapping[str, Any], found: dict[str, Any], again: Callable[[], RunContext]
 ) -> None:
-    """Run a stage under observation, and a second time if the process's global state changed, since a library's first import changes it only once.
+    """Run a stage and add to `found` which undeclared files and global state it touched; if it changed global state, run it again to confirm.
 
     Args:
-        asked: `package` of the plugin, `state` (whether to check the process's state), and `workspace`, its path.
-        found: filled with the accesses and changed state by finding (`reads`, `state`), even if the stage raises.
+        asked: `package` of the plugin, `state` (whether to confirm changes by a second run), and the path `workspace`.
+        found: filled, even if the stage raises, with lists of texts: `reads`, `writes`, `connects`, `starts`, `extra` files, changed `state`.
         again: creates a context whose outputs are discarded.
     """
     package = asked["package"]
@@ -158,19 +158,19 @@ def attempt(
 
 
 def _accesses_in_words(strays: list[Access], verb: str, workspace: str) -> list[str]:
-    """Return the targets of a stage's undeclared accesses of one verb, each once, with the line of the plugin that made the access."""
+    """Return the targets of a stage's undeclared accesses with one verb (`read`, `write`, …), each once, with the plugin's line of code."""
     words = [f"{_short(each.target, workspace)}{f' ({each.where})' if each.where else ''}" for each in strays if each.verb == verb]
     return list(dict.fromkeys(words))
 
 
 def _short(target: str, root: str) -> str:
-    """Return a path inside the trial's workspace (`root`) as `the workspace's <relative path>`, and other targets unchanged."""
+    """Return the target of an access, a path in the test workspace at `root` as `the workspace's <relative path>`, others unchanged."""
     real = os.path.realpath(target) if target.startswith("/") else target
     return f"the workspace's {real[len(root) + 1 :]}" if real.startswith(f"{root}/") else target
 
 
 def _files_beside(stage: type[Stage], folders: Mapping[str, Path]) -> Iterator[str]:
-    """Yield a message for each file next to an output's single declared file, which the store will not keep."""
+    """Yield a message for each file that the stage wrote next to the one declared file of an output, since it would not be stored."""
     declared = stage.outputs()
     for port, folder in folders.items():
         if declared[port].file is None or not folder.is_dir():
@@ -181,7 +181,7 @@ def _files_beside(stage: type[Stage], folders: Mapping[str, Path]) -> Iterator[s
 
 
 def _import_all(package: str) -> None:
-    """Import every module of a plugin, so that globals of modules imported later do not count as changes."""
+    """Import every module in a plugin's package, ignoring those that fail, so that later imports do not count as changes by a stage."""
     module = importlib.import_module(package)
     for _, name, _ in pkgutil.walk_packages(getattr(module, "__path__", []), f"{package}.", onerror=lambda _: None):
         if name not in sys.modules and not name.endswith("__main__"):

@@ -52,7 +52,7 @@ class _Workers(Workers):
     """Workers that run stages under `attempt` and keep its findings in `trial`."""
 
     def begin(self, asked: dict[str, JSON]) -> None:
-        """Set the argument of `attempt` for the next trial, and forget the findings of the last one."""
+        """Set the argument `asked` for the next call of `attempt` (an observed run of a stage), and clear the findings of the last one."""
         self._asked = asked
         self.trial: Mapping[str, Any] = {}
 
@@ -76,7 +76,7 @@ class Bench:
         self.world.executor.workers = self._workers = _Workers()
 
     def attempt(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """Run one stage in a worker and return its outputs, error and findings.
+        """Run one stage in a worker process; return `outputs` by port, `error` (text or None) and lists of texts such as `reads` and `state`.
 
         `wanted` has `kind`, `name`, `params`, `seed`, `inputs` (path by port), `facets`, `base`, and `state`, whether to check global state.
         """
@@ -103,7 +103,7 @@ class Bench:
 
 
 def _lacking_columns(stage: type[Stage], outputs: Mapping[str, Artifact]) -> Iterator[str]:
-    """Yield a message for each output that lacks columns of its table type."""
+    """Yield a message for each stage output that lacks a column of its declared table type, with the first such column."""
     for name, port in stage.outputs().items():
         written = {field.name for field in outputs[name].schema}
         missing = [column for column in (port.table.names if port.table else ()) if column not in written]

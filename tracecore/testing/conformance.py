@@ -77,7 +77,7 @@ class Finding:
 
 
 def findings(rule: str, subject: str, problems: Iterable[str]) -> list[Finding]:
-    """Return a finding for each problem (a warning for a `Hint`), or one that the rule passed."""
+    """Return one finding with the result failed (warning for a `Hint`) for each different problem; without a problem, one with passed."""
     listed = [Finding(rule, subject, Result.WARNING if isinstance(each, Hint) else Result.FAILED, each) for each in dict.fromkeys(problems)]
     return listed or [Finding(rule, subject, Result.PASSED)]
 
@@ -93,35 +93,35 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether no rule failed."""
+        """Whether the plugin failed no rule of the conformance suite."""
         return not self.failures
 
     @property
     def failures(self) -> tuple[Finding, ...]:
-        """The findings of failed rules."""
+        """The findings of rules that the plugin fails."""
         return tuple(each for each in self.findings if each.result is Result.FAILED)
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
-        """The warnings, which break no rule."""
+        """The findings that are only warnings, with which a plugin still conforms."""
         return tuple(each for each in self.findings if each.result is Result.WARNING)
 
     @property
     def not_run(self) -> tuple[Finding, ...]:
-        """The findings of rules that could not be checked."""
+        """The findings of rules that could not be checked, such as those of a stage without its GPU."""
         return tuple(each for each in self.findings if each.result is Result.NOT_RUN)
 
     @property
     def subjects(self) -> tuple[str, ...]:
-        """The subjects of the findings: the plugin, its stages and its other objects."""
+        """The subjects of the findings, each once: `plugin`, and names of stages (`curate night-frames`) and objects (`gate no_leak`)."""
         return tuple(dict.fromkeys(each.subject for each in self.findings))
 
     def of(self, subject: str) -> Report:
-        """Return a report with only the findings about one subject."""
+        """Return a conformance report with only the findings about one subject (`plugin`, a stage or another object)."""
         return Report(self.plugin, self.distribution, self.version, tuple(each for each in self.findings if each.subject == subject))
 
     def document(self) -> dict[str, Any]:
-        """Return the report as JSON, as `tracecore plugins check --json` prints it."""
+        """Return the conformance report as the JSON object that `tracecore plugins check --json` prints."""
         return {
             "plugin": self.plugin,
             "distribution": self.distribution,
@@ -131,7 +131,7 @@ class Report:
         }
 
     def __str__(self) -> str:
-        """Return the failures, one per line."""
+        """Return the report's failures, one per line after a heading, or a sentence that the plugin conforms."""
         if self.ok:
             return f"The plugin '{self.plugin}' conforms."
         lines = [f"  {each.subject}: {each.rule}: {each.message}" for each in self.failures]
@@ -139,7 +139,7 @@ class Report:
 
 
 def first_difference(refs: tuple[str, str], workspaces: tuple[Path, Path]) -> str:
-    """Return the first difference between two outputs (file, column or row) in words."""
+    """Return a text that describes the first difference (file, column or row) between the artifacts with two refs in two workspaces."""
     one, other = (open_artifact(ref, workspace).value for ref, workspace in zip(refs, workspaces, strict=True))
     if isinstance(one, Path) and isinstance(other, Path):
         return _first_file_difference(one, other)
@@ -183,7 +183,7 @@ _MOST = 5
 
 
 def subject_of(stage: type[Stage]) -> str:
-    """Return a stage's subject in findings: `curate night-frames`."""
+    """Return the text that names a stage as the subject of findings: `<stage kind> <name>`, such as `curate night-frames`."""
     return f"{stage.kind.value} {stage.name}"
 
 
@@ -194,7 +194,7 @@ def conformance(
     stages: Sequence[str] | None = None,
     settings: Settings | None = None,
 ) -> Report:
-    """Check an installed plugin by every rule and return the report.
+    """Run the conformance suite on an installed plugin and return its report: for each rule, the findings on the plugin, stages and objects.
 
     Args:
         samples: the author's samples; by default those in `tests/conformance.py` of the project it is installed from, else the built-in ones.
@@ -252,7 +252,7 @@ def _chosen_stages(plugin: LoadedPlugin, names: Sequence[str] | None) -> list[ty
 
 
 def _sample_or_error(make: Callable[[Path], Sample], folder: Path) -> Sample | str:
-    """Return a sample, or the error message if there is none."""
+    """Return the sample (test input) that `make(folder)` returns, or the error's message if it raises NoSample."""
     try:
         return make(folder)
     except NoSample as error:
@@ -260,7 +260,7 @@ def _sample_or_error(make: Callable[[Path], Sample], folder: Path) -> Sample | s
 
 
 def called_objects(plugin: LoadedPlugin, host: PluginHost) -> Iterator[tuple[str, str]]:
-    """Yield (kind, subject) of each callable object that a plugin registers besides stages."""
+    """Yield (plural of its type, subject such as `gate no_leak`) of each object besides stages that the conformance suite calls."""
     for each in OBJECT_TYPES:
         if each.plural in TRIALS:
             yield from ((each.plural, f"{each.noun} {item.name}") for item in plugin.brings[each.plural])
@@ -322,7 +322,7 @@ def _trial_findings(subject: str, tried: tuple[Tried, Tried], workspaces: tuple[
 
 
 def _undeclared_messages(tried: Tried, what: str, verb: str, advice: str) -> Iterator[str]:
-    """Yield a message for each undeclared read or write (`what`) of a stage's first trial."""
+    """Yield messages with `advice` on a stage's undeclared reads (with connections and processes) or writes (with extra files), as `what` names."""
     found: tuple[str, ...] = getattr(tried, what)
     yield from (f"it {verb} {each}, which nothing handed to it: {advice}" for each in found[:_MOST])
     if len(found) > _MOST:

@@ -37,7 +37,7 @@ _FRAME = ("drive", "sensor", "timestamp_ns", "frame_id")
 
 
 def picture(seed: int, *, box: tuple[int, int, int, int] | None = None, noise: int = 0, light: float = 1.0) -> bytes:
-    """Return a PNG of soft shapes drawn by `seed`, darkened by `light`, with grain drawn by `noise`, and a white box (x, y, width, height in px)."""
+    """Return a PNG of random soft shapes times `light`, with grain if `noise` (a seed) is not 0, and a white box (x, y, width, height) in px."""
     coarse = np.random.default_rng(seed).integers(0, 140, (6, 8), dtype=np.uint8)
     gray = np.asarray(Image.fromarray(coarse).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC), dtype=np.float64) * light
     gray += np.random.default_rng(noise).normal(0, 1, gray.shape) if noise else 0
@@ -59,7 +59,7 @@ def dhash(image: bytes) -> str:
 
 
 def frame(drive: str, index: int, image: bytes, **other: Any) -> Row:
-    """Return one row of the frame table, ten frames a second; clock and place are unmeasured unless given in `other`."""
+    """Return a row of the frame table with the PNG file `image`, taken `index` / 10 s after the start; `other` adds or replaces columns."""
     time = other.pop("timestamp_ns", EPOCH_NS + index * 100_000_000)
     return {
         "drive": drive,
@@ -82,13 +82,13 @@ def frame(drive: str, index: int, image: bytes, **other: Any) -> Row:
 
 
 def drive_of(name: str, count: int, *, first_seed: int | None = None, **other: Any) -> list[Row]:
-    """Return `count` frames of a drive, each of another scene."""
+    """Return `count` rows of the frame table for a drive, each with a different drawn image; `other` adds or replaces columns."""
     seed = int(hashlib.sha256(name.encode()).hexdigest()[:6], 16) if first_seed is None else first_seed
     return [frame(name, index, picture(seed + index), **other) for index in range(count)]
 
 
 def label(of: Row, number: int, category: str | None, box: tuple[float, float, float, float] | None, **other: Any) -> Row:
-    """Return one row of the label table for a frame; without a box, the statement that the frame has no object."""
+    """Return a row of the label table for the frame row `of`, geometry `none` without a box; `other` adds or replaces columns."""
     x, y, width, height = box or (None,) * 4
     return {
         **{name: of[name] for name in _FRAME},
@@ -109,7 +109,7 @@ def label(of: Row, number: int, category: str | None, box: tuple[float, float, f
 
 
 def event(of: Mapping[str, Any], type_: str, category: str, box: tuple[float, float, float, float] = BOX, **other: Any) -> Row:
-    """Return one row of the event table for a frame; `type_` is its `type`, such as `miss`."""
+    """Return a row of the table of perception errors for the frame row `of`; `type_` is `miss`, `false_positive` or another."""
     x, y, width, height = map(float, box)
     digest = hashlib.sha256(f"{of['frame_id']} {type_} {category} {box}".encode()).hexdigest()
     kind = {"event_id": digest[:32], "type": type_, "category": category, "iou": 0.0}
@@ -117,7 +117,7 @@ def event(of: Mapping[str, Any], type_: str, category: str, box: tuple[float, fl
 
 
 def detection(of: Mapping[str, Any], number: int, category: str, box: tuple[float, float, float, float], score: float) -> Row:
-    """Return one row of the detection table for a frame."""
+    """Return a row of the detection table for the frame row `of`: detection `number` in it, a box (x, y, width, height) in px."""
     x, y, width, height = map(float, box)
     kind = {"number": number, "geometry": "box2d", "category": category, "score": score}
     return {**{name: of[name] for name in _FRAME}, **kind, "x": x, "y": y, "width": width, "height": height}

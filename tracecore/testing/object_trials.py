@@ -39,7 +39,7 @@ class NotTriedError(Exception):
 
 
 def try_object(host: PluginHost, entry_point: str, kind: str, name: str, sample: Sample, folder: Path) -> None:
-    """Call one object of a plugin with a sample.
+    """Call one object of a plugin, such as a gate, with a sample (test input), to check that it works and returns a valid result.
 
     `kind` is the plural of its type (`gates`), or `observers`; an empty sample means the built-in one. Raises NotTriedError if the object refuses the
     built-in sample, TypeError or ValueError if its result is invalid, and what the object raises.
@@ -77,7 +77,7 @@ def _artifact(kind: str, name: str, facets: Mapping[str, Any] | None = None) -> 
 
 
 def _try_check(check: Check, sample: Sample, folder: Path, stages: tuple[type[Stage], ...]) -> None:
-    """Run a check on its sample, else on sample outputs of a stage that names it, else on the built-in tables until one does not raise."""
+    """Run a check on its sample, else on each built-in sample for it until one does not raise; raises the first error if all do."""
     raised: Exception | None = None
     for values in [sample.inputs] if sample.inputs else _sample_outputs(check.name, stages, folder):
         try:
@@ -91,7 +91,7 @@ def _try_check(check: Check, sample: Sample, folder: Path, stages: tuple[type[St
 
 
 def _sample_outputs(name: str, stages: tuple[type[Stage], ...], folder: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield samples to run a check on: of the outputs of each stage that names the check, then each built-in table."""
+    """Yield {port: table or path} to run a check on: sample outputs for each stage that names the check, then each built-in table."""
     for stage in stages:
         outputs = stage.outputs()
         checked = [port for port, output in outputs.items() if name in output.checks] or (list(outputs) if name in stage.checks else [])
@@ -124,7 +124,7 @@ def _try_gate(gate: Gate, sample: Sample, _folder: Path, _stages: object) -> Non
 
 
 def _evidence(facets: Mapping[str, Mapping[str, Any]]) -> GateEvidence:
-    """Return the evidence of a small build: a training set, a model, and a KPI report on other frames."""
+    """Return made-up evidence to evaluate a gate on: two datasets, a model, a KPI report and a check; `facets` replaces artifacts' facets by role."""
     kinds = {"split.train": "dataset", "split.test": "dataset", "model": "model", "kpis.report": "kpi_report"}
     kpis = {"map50": 0.5, "recall.pedestrian": 0.8, "recall.pedestrian.night": 0.7}
     given = {"kpis.report": {"tracecore_kpis": {"summary": "map50 0.50", "values": kpis}}, **facets}
@@ -153,7 +153,7 @@ def _try_exporter(exporter: Exporter, _sample: Sample, folder: Path, _stages: ob
 
 
 def _try_importer(importer: Importer, sample: Sample, folder: Path, _stages: object) -> None:
-    """Import the author's sample; without one, check that a file of another format is refused."""
+    """Import the sample file and check its events. Without one, check that a foreign file is refused, and raise NotTriedError if it is."""
     source = next((Path(value) for value in sample.inputs.values()), None)
     if source is None:
         source = folder / "other.txt"
@@ -172,7 +172,7 @@ def _try_importer(importer: Importer, sample: Sample, folder: Path, _stages: obj
 
 
 def _try_command(command: click.Command, _sample: Sample, _folder: Path, _stages: object) -> None:
-    """Print the help of a command and its subcommands."""
+    """Run a command and its subcommands with `--help`; raises ValueError if one exits with an error."""
     for words, each in _with_subcommands(command):
         answer = CliRunner().invoke(each, ["--help"])
         if answer.exit_code:

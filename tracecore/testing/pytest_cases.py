@@ -18,7 +18,7 @@ _CASE = "conformance_case"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Parametrize tests by the plugin that their module names as PLUGIN, its stages and its other callable objects."""
+    """Parametrize tests that use `conformance_case`: one each for the plugin that their module names as PLUGIN, its stages and its objects."""
     if _CASE not in metafunc.fixturenames:
         return
     name = getattr(metafunc.module, "PLUGIN", None)
@@ -35,13 +35,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def conformance_reports() -> dict[str, Report]:
-    """Cache of reports by plugin, so that each is checked once per session."""
+    """Return an empty dict, the session's cache of conformance reports by plugin."""
     return {}
 
 
 @pytest.fixture
 def conformance_case(request: Any, conformance_reports: dict[str, Report]) -> Callable[[], None]:
-    """Return a function that fails the test with the findings about one subject, or skips it if a rule was not run."""
+    """Return a function that checks a plugin and fails the test if the parametrized subject has failures, or skips it if a rule was not run."""
     name, subject = request.param
 
     def case() -> None:

@@ -68,13 +68,13 @@ def package_of(module: str) -> str:
 
 
 def other_plugins(entry_point: str, own_package: str) -> dict[str, str]:
-    """Return the other installed plugins as entry-point name by top-level package."""
+    """Return {top-level package: entry-point name} of the installed plugins other than `entry_point`, without those in `own_package`."""
     found = {package_of(each.module): each.name for each in metadata.entry_points(group=GROUP) if each.name != entry_point}
     return {package: name for package, name in found.items() if package != own_package}
 
 
 def source_files(package: str) -> list[Path]:
-    """Return the Python files of a package or module, without importing it."""
+    """Return the paths of the Python files in a package, or of a single module, without importing it; empty if it is not found."""
     spec = importlib.util.find_spec(package)
     if spec is None:
         return []
@@ -84,7 +84,7 @@ def source_files(package: str) -> list[Path]:
 
 
 def sources_import(package: str) -> Iterator[Imported]:
-    """Yield every absolute import in a package's sources, including those inside functions."""
+    """Yield every absolute import statement in a package's source files, including those inside functions; files that do not parse are skipped."""
     for file in source_files(package):
         try:
             tree = ast.parse(file.read_bytes(), filename=str(file))
@@ -99,7 +99,7 @@ def sources_import(package: str) -> Iterator[Imported]:
 
 
 def import_problems(package: str, others: Mapping[str, str]) -> Iterator[str]:
-    """Yield a message for each forbidden import: another plugin, the record, or internal parts of tracecore."""
+    """Yield a message for each import that a plugin's package must not have: of another plugin, a record package or tracecore's internals."""
     for each in sources_import(package):
         top = package_of(each.module)
         if top in {"tracecore", "tracecore_schemas"} and (unpublished := _unpublished(each)):
@@ -114,7 +114,7 @@ def import_problems(package: str, others: Mapping[str, str]) -> Iterator[str]:
 
 
 def _unpublished(each: Imported) -> str:
-    """Return the internal module or name that an import of tracecore uses; empty if all of it is public."""
+    """Return the first module or name in an import of tracecore that is not public API; "" if all are."""
     if each.module == "tracecore":
         return next((f"tracecore.{name}" for name in each.names if name not in tracecore.__all__), "")
     if each.module.startswith("tracecore.testing."):
@@ -133,7 +133,7 @@ _KEBAB_ALONE = frozenset({"exporters", "importers", "commands"})
 
 
 def plugin_name_problems(plugin: LoadedPlugin) -> Iterator[str]:
-    """Yield a message for each of a plugin's names, except its stages', that breaks the naming rules."""
+    """Yield a message for each name of a plugin or its objects (except stages) that is not in kebab-case or, where allowed, in snake_case."""
     if not _KEBAB.fullmatch(plugin.entry_point):
         yield f"the entry point '{plugin.entry_point}' is not in kebab-case"
     for each in OBJECT_TYPES:
@@ -146,7 +146,7 @@ def plugin_name_problems(plugin: LoadedPlugin) -> Iterator[str]:
 
 
 def name_problems(stage: type[Stage], siblings: Iterable[type[Stage]]) -> Iterator[str]:
-    """Yield a message for each name of a stage, its ports or parameters that breaks the naming rules."""
+    """Yield a message for each name of a stage, its ports or parameters with the wrong case, and for a stage name used twice in the plugin."""
     if not _KEBAB.fullmatch(stage.name):
         yield f"the stage's name '{stage.name}' is not in kebab-case: expected something like 'night-frames'"
     if sum(each.name == stage.name for each in siblings) > 1:
@@ -161,7 +161,7 @@ def name_problems(stage: type[Stage], siblings: Iterable[type[Stage]]) -> Iterat
 
 
 def kind_problem(stage: type[Stage]) -> Iterator[str]:
-    """Yield a message if a stage has no output of a kind that its stage kind produces."""
+    """Yield one message if no output of a stage has an artifact kind that stages of its kind make (a train stage: a model)."""
     makes = {output.kind for output in stage.outputs().values()}
     if not any(stage.kind in kind.made_by for kind in makes):
         expected = [kind for kind in BUILT_IN_KINDS.values() if stage.kind in kind.made_by]
@@ -171,7 +171,7 @@ def kind_problem(stage: type[Stage]) -> Iterator[str]:
 
 
 def plugin_doc_problems(plugin: LoadedPlugin, distribution: metadata.Distribution | None) -> Iterator[str]:
-    """Yield a message for each missing description of a plugin or of its objects besides stages."""
+    """Yield a message for each description that a plugin or its objects except stages lack, and each facet or table type that is invalid."""
     if not plugin.description:
         yield Hint(f"its module {plugin.module} has no docstring")
     if distribution is not None and not _readme(distribution):
@@ -193,7 +193,7 @@ def plugin_doc_problems(plugin: LoadedPlugin, distribution: metadata.Distributio
 
 
 def _description(item: Any) -> str:
-    """Return an object's description, or the error if it can't be read, as for a facet with a broken contract."""
+    """Return the description of a plugin's object, or the error's message if reading it raises."""
     try:
         return str(item.description)
     except Exception as error:  # noqa: BLE001  # the plugin's own files
@@ -201,7 +201,7 @@ def _description(item: Any) -> str:
 
 
 def _facet_problem(spec: FacetSpec) -> str | None:
-    """Return the problem if a facet's schema refuses its example or the example has no valid summary, else None."""
+    """Return a message if a facet's example violates its JSON Schema or gets no valid summary; None if it is valid."""
     try:
         members = {name: value for name, value in spec.example.items() if name != "summary" and not name.startswith("_")}
         described = spec.summarized(members)
@@ -212,13 +212,13 @@ def _facet_problem(spec: FacetSpec) -> str | None:
 
 
 def _readme(distribution: metadata.Distribution) -> bool:
-    """Whether a distribution's metadata has a README, as the header `Description` or, since metadata version 2.1, as the body."""
+    """Whether a distribution's METADATA contains its README, in the header `Description` or in the body."""
     head, _, body = (distribution.read_text("METADATA") or "").partition("\n\n")
     return bool(body.strip()) or "\nDescription: " in head
 
 
 def doc_problems(stage: type[Stage]) -> Iterator[str]:
-    """Yield a message for each missing description of a stage, its parameters and its ports."""
+    """Yield a message for each description that a stage, its parameters or its ports lack."""
     if not stage.description() or stage.__doc__ == Stage.__doc__:
         yield "the stage has no docstring: its first line is what people read of it"
     for name, field in stage.Params.model_fields.items():
@@ -232,7 +232,7 @@ def doc_problems(stage: type[Stage]) -> Iterator[str]:
 
 
 def param_problems(model: type[BaseModel], given: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a message for each problem of a stage's `Params`; `given` has values for parameters without a default."""
+    """Yield a message for each fault of a stage's `Params` model: not frozen, invalid defaults, …; `given` has parameter values."""
     if not model.model_config.get("frozen"):
         yield "Params are not frozen: subclass tracecore.Params"
     if model.model_config.get("extra") != "forbid":
@@ -249,7 +249,7 @@ def param_problems(model: type[BaseModel], given: Mapping[str, Any]) -> Iterator
 
 
 def _default_problems(model: type[BaseModel], given: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a message for each default that fails its own validation, which pydantic does not check."""
+    """Yield a message for each parameter default that its own field's validation refuses; `given` has values of required parameters."""
     for name, field in model.model_fields.items():
         if field.is_required():
             continue

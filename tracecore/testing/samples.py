@@ -56,7 +56,7 @@ def _box(drive: int, index: int) -> tuple[int, int, int, int]:
 
 
 def _picture(drive: int, index: int, light: float) -> bytes:
-    """Return a JPEG of noise, a gradient and patches, with one bright box where the label is."""
+    """Return the JPEG image of a sample frame: a noisy gradient times `light`, with a bright box where the frame's label is."""
     rng = np.random.default_rng(100 * drive + index)
     slope = np.linspace(40, 180, WIDTH)[None, :] + np.linspace(0, 40, HEIGHT)[:, None]
     patches = np.kron(rng.uniform(-60, 60, (HEIGHT // 16, WIDTH // 16)), np.ones((16, 16)))
@@ -70,20 +70,20 @@ def _picture(drive: int, index: int, light: float) -> bytes:
 
 
 def _place(drive: int, index: int, sensor: str = SENSOR, ref_column: str = "frame_id") -> Row:
-    """Return the columns that name a frame or sweep: drive, sensor, time and, in `ref_column`, its ref."""
+    """Return the columns that identify a sample frame or LiDAR sweep: drive, sensor, time and, in the column `ref_column`, its ref."""
     name = _DRIVES[drive][0]
     time = EPOCH_NS + drive * 3_600_000_000_000 + index * 500_000_000
     return {"drive": name, "sensor": sensor, "timestamp_ns": time, ref_column: frame_ref(name, sensor, time)}
 
 
 def _each() -> list[tuple[int, int]]:
-    """Return (number of the drive, index in the drive) of every frame."""
+    """Return (number of its drive, index in that drive) of every sample frame, from 0."""
     return [(drive, index) for drive in range(len(_DRIVES)) for index in range(_FRAMES)]
 
 
 @cache
 def frames() -> pa.Table:
-    """Return a frame table: two drives of four frames, JPEG 96x64, with a measured clock and place."""
+    """Return the sample frame table: two drives of four JPEG frames, 96x64 px, with measured time and place."""
     rows = []
     for drive, index in _each():
         name, time_of_day, light = _DRIVES[drive]
@@ -98,7 +98,7 @@ def frames() -> pa.Table:
 
 @cache
 def labels() -> pa.Table:
-    """Return the labels of the frames: a box and its cuboid (one track), the path, and the light state."""
+    """Return the sample label table: a box, its cuboid, the path and the traffic light's state for each frame in `frames`."""
     rows = []
     for drive, index in _each():
         place = _place(drive, index)
@@ -135,7 +135,7 @@ def labels() -> pa.Table:
 
 @cache
 def detections() -> pa.Table:
-    """Return detections on the frames: each box slightly off, a false one on every other frame, a path and a light state."""
+    """Return the sample detection table: for each frame in `frames` a box 1 px off, a path and a light state; a false box in every other one."""
     rows = []
     for drive, index in _each():
         place = _place(drive, index)
@@ -153,7 +153,7 @@ def detections() -> pa.Table:
 
 @cache
 def events() -> pa.Table:
-    """Return one perception error per frame: a miss by day, a false positive by night."""
+    """Return the sample table of perception errors: one for each frame in `frames`, a miss by day, a false positive by night."""
     rows = []
     for drive, index in _each():
         place = _place(drive, index)
@@ -175,7 +175,7 @@ def events() -> pa.Table:
 
 @cache
 def sweeps() -> pa.Table:
-    """Return one LiDAR sweep of 64 points per frame."""
+    """Return the sample table of LiDAR sweeps: one of 64 random points at the time of each frame in `frames`."""
     rows = []
     for drive, index in _each():
         place = _place(drive, index, LIDAR, "sweep_id")
@@ -199,7 +199,7 @@ def sweeps() -> pa.Table:
 
 @cache
 def signals() -> pa.Table:
-    """Return two signal messages per frame: speed and steering."""
+    """Return the sample table of vehicle signals: a speed and a steering message at the time of each frame in `frames`."""
     rows = []
     for drive, index in _each():
         place = _place(drive, index)
@@ -221,7 +221,7 @@ def signals() -> pa.Table:
 
 @cache
 def calibrations() -> pa.Table:
-    """Return one camera and one LiDAR calibration per drive."""
+    """Return the sample calibration table: one camera and one LiDAR calibration for each of the two drives."""
     to_vehicle = [0.0, 0.0, 1.0, 1.5, -1.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 1.4, 0.0, 0.0, 0.0, 1.0]
     mounted = [1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.8, 0.0, 0.0, 0.0, 1.0]
     projection = [80.0, 0.0, WIDTH / 2, 0.0, 0.0, 80.0, HEIGHT / 2, 0.0, 0.0, 0.0, 1.0, 0.0]
@@ -235,7 +235,7 @@ def calibrations() -> pa.Table:
 
 
 def model_folder(folder: Path) -> Path:
-    """Write a model directory with one small safetensors file and a config.json without architecture, and return it."""
+    """Write a sample model to `folder`, a small safetensors file and a config.json without an architecture, and return `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = np.linspace(-1, 1, 12, dtype="<f4").reshape(3, 4)
     header = json.dumps({"weight": {"dtype": "F32", "shape": [3, 4], "data_offsets": [0, weights.nbytes]}}, separators=(",", ":")).encode()
@@ -247,7 +247,7 @@ def model_folder(folder: Path) -> Path:
 
 
 def request_folder(folder: Path) -> Path:
-    """Write a data request for two frames with pedestrians at night, and return its folder."""
+    """Write a sample data request, for two frames with pedestrians at night, to a file in `folder`, and return `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     want = Want(cluster="c1", why="4 pedestrians were missed at night", category="pedestrian", conditions={"time_of_day": ("night",)}, count=2)
     (folder / REQUEST_FILE).write_text(DataRequest(wants=(want,)).model_dump_json(), encoding="utf-8")
@@ -275,7 +275,7 @@ def _node(ref: str, run: str | None, **facets: Row) -> Row:
 
 
 def trace() -> dict[str, Any]:
-    """Return the backward trace of a sealed build of one model, as `tracecore trace --json` prints it."""
+    """Return a made-up backward trace of a sealed build with one model, in the format of `tracecore trace --json`."""
     train, release = _RUNS.values()
     check = {"name": "finite", "success": True, "severity": "blocking"}
     made_by = {"stage": "train", "plugin": "sample", "plugin_version": "0.1.0", "params": {"steps": 2}, "checks": [check]}
@@ -299,7 +299,7 @@ def trace() -> dict[str, Any]:
 
 
 def manifest() -> dict[str, Any]:
-    """Return the predicate of the build that `trace` starts from."""
+    """Return the made-up manifest (in-toto predicate) of the sealed build whose trace the function `trace` returns."""
     gate = {"name": "no_leak", "passed": True, "waived": False, "measured": 0, "required": 0, "message": "No frame is shared."}
     return {
         "type": "urn:tracecore:build:1", "name": "sample", "program": _PROGRAM, "run": _RUNS["sample.release"], "sealed_at": _MADE_AT,
@@ -328,7 +328,7 @@ _KINDS: Mapping[str, Callable[[Path], pa.Table | Path]] = {
 
 
 def built_in(port: Input[Any] | Output, folder: Path) -> pa.Table | Path | None:
-    """Return the sample for a port by its table type, else by its name, else by its kind: a table, a folder, or None if there is none."""
+    """Return a built-in sample (table or folder) for a stage's port, chosen by table type, else by name or kind; None if there is none."""
     if port.table is not None:
         make = port.table.sample or _TABLES.get(port.table.name)
         return None if make is None else make()

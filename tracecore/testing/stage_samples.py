@@ -48,7 +48,7 @@ class NoSample(Exception):
 
 
 def find_samples(distribution: metadata.Distribution | None) -> SampleSource | None:
-    """Return the function `tracecore_samples` in `tests/conformance.py` of an editable plugin's project; None without that file or project."""
+    """Return the function `tracecore_samples` in a plugin's `tests/conformance.py`; None without that file or an editable installation."""
     project = None if distribution is None else project_folder(distribution)
     if project is None or not (project / FILE).is_file():
         return None
@@ -56,7 +56,7 @@ def find_samples(distribution: metadata.Distribution | None) -> SampleSource | N
 
 
 def read_samples(file: Path) -> SampleSource:
-    """Return the function `tracecore_samples` of a Python file; raises UsageError if it can't be imported or lacks the function."""
+    """Return the function `tracecore_samples` (makes test inputs by name) of a Python file; raises UsageError if it can't be imported or lacks it."""
     spec = importlib.util.spec_from_file_location(f"_tracecore_samples_{abs(hash(file))}", file)
     if spec is None or spec.loader is None or not file.is_file():
         raise UsageError(f"The samples file '{file}' is not a Python file that can be read.")
@@ -72,7 +72,7 @@ def read_samples(file: Path) -> SampleSource:
 
 
 def sample_of(stage: type[Stage], source: SampleSource | None, folder: Path) -> Sample:
-    """Return the sample for a stage, the author's inputs before built-in ones; raises NoSample if a required input or parameter is missing."""
+    """Return the test inputs and parameters for a stage: those of `source`, else built-in ones; raises NoSample if a required one is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     sample = own_sample(stage.name, source, folder) or Sample()
     inputs = dict(sample.inputs)
@@ -93,7 +93,7 @@ def sample_of(stage: type[Stage], source: SampleSource | None, folder: Path) -> 
 
 
 def own_sample(name: str, source: SampleSource | None, folder: Path) -> Sample | None:
-    """Return the author's sample for a stage or another object, or None; raises NoSample if the author's function fails."""
+    """Return the sample that `source` makes for a stage or object; None without one. Raises NoSample if `source` raises or returns a wrong type."""
     if source is None:
         return None
     folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +107,7 @@ def own_sample(name: str, source: SampleSource | None, folder: Path) -> Sample |
 
 
 def read_input(path: Path) -> pa.Table | Path:
-    """Return a sample input: the table in an `.arrow` file, else the path itself."""
+    """Return the content of a sample input: the table in a file with the suffix `.arrow`, else `path` itself."""
     if path.suffix != ".arrow":
         return path
     with pa.memory_map(str(path)) as source:

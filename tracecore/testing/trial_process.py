@@ -21,7 +21,7 @@ __all__ = ["main"]
 
 
 def main(specification: Path) -> None:
-    """Try every stage and object in a specification file, and write a line before and after each."""
+    """Test each plugin stage and object listed in a JSON specification file; append a JSON line to its file `answers` before and after each."""
     spec: dict[str, Any] = json.loads(specification.read_text(encoding="utf-8"))
     answers = Path(spec["answers"])
     with answers.open("a", encoding="utf-8") as lines:
@@ -46,7 +46,7 @@ def main(specification: Path) -> None:
 
 
 def _alone(module: str, strangers: list[str]) -> list[str]:
-    """Import the plugin first of all, and return a message for each record package or other plugin that this imports."""
+    """Import a plugin's module, and return a message for each forbidden package that this imports: of the record, or one of `strangers`."""
     from tracecore.testing.rules import RECORD
 
     before = set(sys.modules)
@@ -60,7 +60,7 @@ def _entry(spec: Mapping[str, Any]) -> metadata.EntryPoint:
 
 
 def _attempt(spec: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Call an object other than a stage and return its error, if any."""
+    """Call a plugin's object other than a stage; return {"error": text or None}, with the reason `refused` if only an author's sample can test it."""
     from tracecore.plugins.host import PluginHost
     from tracecore.system.failures import reason_of
     from tracecore.testing.object_trials import NotTriedError, try_object

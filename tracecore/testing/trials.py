@@ -52,7 +52,7 @@ class Trials:
 
 
 def try_stages(entry: metadata.EntryPoint, strangers: Iterable[str], samples: Mapping[str, tuple[str, Sample]], folder: Path) -> Trials:
-    """Try a plugin's stages in two processes, and its other objects in the first.
+    """Test a plugin's stages, each in two new processes, and its other objects in one, and return all results.
 
     Args:
         strangers: packages that importing the plugin must not import.
@@ -80,7 +80,7 @@ def try_stages(entry: metadata.EntryPoint, strangers: Iterable[str], samples: Ma
 
 
 def _trial_request(kind: str, name: str, sample: Sample, folder: Path) -> dict[str, Any]:
-    """Return the JSON request to try one stage or object; the sample's tables are written as Arrow files."""
+    """Return the entry for one stage or object in a test process's specification; tables in the sample are written to `folder` as Arrow files."""
     inputs: dict[str, str] = {}
     folder.mkdir(parents=True, exist_ok=True)
     for port, value in sample.inputs.items():
@@ -103,7 +103,7 @@ def _trial_request(kind: str, name: str, sample: Sample, folder: Path) -> dict[s
 
 
 def _plain(value: Any) -> Any:
-    """Return a value with paths as texts and tuples as lists, as in a program."""
+    """Return a copy of a nested value with paths as texts and tuples as lists, as JSON needs."""
     if isinstance(value, Mapping):
         return {str(name): _plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
@@ -150,7 +150,7 @@ class _Process:
             )
 
     def wait(self) -> tuple[list[str], dict[str, Tried]]:
-        """Wait until all stages were tried and return import messages and results; after a crash or timeout, a new process tries the rest."""
+        """Wait for the test process, restarted after a crash or timeout; return (messages on wrong imports, {stage or object: result})."""
         while True:
             assert self.process is not None, "start comes first"
             try:
@@ -173,7 +173,7 @@ class _Process:
             self.start()
 
     def end(self) -> None:
-        """Kill the process, and with it its workers, if it still runs."""
+        """Kill the test process if it still runs; its worker processes end with it."""
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
@@ -197,7 +197,7 @@ class _Process:
 
 
 def _environment(plugin: str, folder: Path, different: Mapping[str, str]) -> dict[str, str]:
-    """Return a trial process's environment, with this process's import path and separate temporary and cache folders."""
+    """Return the environment variables of a test process: `different`, this process's import path, and own temporary and cache folders."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRACECORE_", "PYTEST_", "COV_"))}
     return {
         **kept,
@@ -213,6 +213,6 @@ def _environment(plugin: str, folder: Path, different: Mapping[str, str]) -> dic
 
 
 def _import_path() -> Iterator[str]:
-    """Yield the import path entries that other interpreters of this environment do not have."""
+    """Yield the entries of `sys.path` outside the Python installation and virtual environment, which a new interpreter would lack."""
     own = tuple(str(Path(each)) + os.sep for each in (sys.prefix, sys.base_prefix))
     yield from (each for each in dict.fromkeys(sys.path) if each and not f"{each}{os.sep}".startswith(own))

@@ -45,18 +45,18 @@ __all__ = [
 
 
 def open_record(workspace: Workspace) -> Any:
-    """Open the record of a workspace."""
+    """Open the record (ledger and catalog) of a workspace and return the `Record`."""
     return next(iter(entry_points(group=RECORD_GROUP))).load().open(workspace)
 
 
 def load_host(*plugins: str) -> PluginHost:
-    """Return a host of the plugins with these entry points; without names, of all installed plugins."""
+    """Return a plugin host with the plugins whose entry points are named; without names, with those that the settings allow."""
     settings = Settings.read()
     return PluginHost.load(settings.model_copy(update={"plugins": plugins}) if plugins else settings)
 
 
 def real_input(*parts: str) -> Path:
-    """Return a file or folder of recorded data below the folder TRACECORE_SHARED_DATA; skips the test, naming it, if it is absent."""
+    """Return the path of recorded test data below the folder TRACECORE_SHARED_DATA; skips the running test if it does not exist."""
     path = Path(Settings.read().others.get("SHARED_DATA") or "shared/data", *parts)
     if not path.exists():
         import pytest
@@ -66,7 +66,7 @@ def real_input(*parts: str) -> Path:
 
 
 def run_command(*words: object, stdin: str | None = None) -> Result:
-    """Run `tracecore` with these arguments in this process, and return click's result."""
+    """Run the command line `tracecore` with these arguments in this process, and return click's test result (exit code and output)."""
     cli: click.Command = resolve_name("tracecore.commands.shell:cli")  # by name: the command line lies a floor above
     return CliRunner().invoke(cli, [str(word) for word in words], input=stdin)
 
@@ -84,12 +84,12 @@ class StageWorld:
 
     @classmethod
     def at(cls, folder: Path, *plugins: str) -> StageWorld:
-        """Create a world in `folder/workspace` with the named plugins."""
+        """Create a workspace in `folder/workspace` and return a test world that can run the stages of the named plugins in it."""
         host = load_host(*plugins)
         return cls(Workspace.create(NamedWorkspace(host.settings, folder / "workspace"), slug="test"), host)
 
     def allow(self, *plugins: str) -> None:
-        """Continue in the same workspace with other plugins."""
+        """Replace the plugins whose stages the test world can run by the named ones; the workspace stays."""
         self._use(load_host(*plugins))
 
     def _use(self, host: PluginHost) -> None:
@@ -100,13 +100,13 @@ class StageWorld:
         self.progress.append((done, total, note))
 
     def table(self, kind: str, name: str, value: pa.Table | Path, **facets: Any) -> ResolvedInput:
-        """Store a table, or a copy of a folder or file, with its facets as a stage's input."""
+        """Store a table, or a copy of a folder or file, with facets, and return it as an input for a stage; a trace back to it ends in a gap."""
         return self.supply(kind, name, value, facets)
 
     folder = file = table
 
     def supply(self, kind: str, name: str, value: pa.Table | Path, facets: Mapping[str, Any], note: str = "") -> ResolvedInput:
-        """Store a value as a stage's input; with a note it has a declared origin, at which traces end without a gap."""
+        """Store a table, folder or file and return it as an input for a stage; `note` describes its origin, at which a trace ends without a gap."""
         run_id = self.record.recorder.new_run_id()
         if not isinstance(value, Path):
             stored = self.store.put_table(self.store.stage_table(value, run_id=run_id, port="given"), kind=kind, name=name, run_id=run_id)
@@ -133,24 +133,24 @@ class StageWorld:
         readers: Mapping[str, Sequence[str]] | None = None,
         **params: Any,
     ) -> Outcome:
-        """Execute one stage and return the outcome."""
+        """Run one stage of a plugin, named by stage kind and name, and return the outcome (outputs and checks); `params` are the stage's."""
         task = Task("test", asset, self.host.stage(kind, stage), params, inputs, seed, None, self.base, checks or {}, readers or {}, threads=threads)
         return self.executor.execute(task)
 
     def read(self, outcome: Outcome, port: str) -> Any:
-        """Return an output's content: a `pyarrow.Table`, or a path."""
+        """Return the content of the output `port` of a stage's run: a `pyarrow.Table`, or the path of a file or folder."""
         opened = self.store.open(outcome.outputs[port])
         return opened if isinstance(opened, Path) else opened.to_table()
 
 
 def check_of(outcome: Outcome, name: str) -> CheckRun:
-    """Return the only check with a name among a run's checks."""
+    """Return the check run with a name in the outcome of a stage's run; raises ValueError unless exactly one has it."""
     [found] = [check for check in outcome.checks if check.name == name]
     return found
 
 
 def given(outcome: Outcome, port: str) -> ResolvedInput:
-    """Return one output as the next stage's input."""
+    """Return the output `port` of a stage's run as an input for another stage."""
     artifact = outcome.outputs[port]
     return ResolvedInput(artifact, outcome.run_id, rejected=artifact.ref in outcome.rejected)
 
@@ -159,12 +159,12 @@ SOURCE = digest_bytes(b"source")
 
 
 def artifact(kind: str, name: str, content: str, **more: Any) -> Artifact:
-    """Return an artifact whose digest and size are those of a text."""
+    """Return an artifact for tests, with the digest and size of the text `content`; `more` sets other attributes."""
     return Artifact(kind, name, digest_bytes(content.encode()), **{"media": Media.FILE, "size_bytes": len(content), **more})
 
 
 def origin(name: str, content: str, note: str) -> Origin:
-    """Return an origin whose digest and size are those of a text."""
+    """Return the origin (source file of an artifact) for tests, with the digest and size of the text `content`."""
     return Origin(name, digest_bytes(content.encode()), len(content), note)
 
 
@@ -172,7 +172,7 @@ PROGRAM = artifact("program", "demo", "the program", origin=origin("demo.yaml", 
 
 
 def plugin(stage: str, version: str = "0.1.0") -> Plugin:
-    """Return a made-up plugin for recorded runs of a stage kind (`train`)."""
+    """Return the made-up plugin that tests record as the one that ran a stage of the kind `stage` (`train`)."""
     return Plugin(stage, stage, f"tracecore-{stage}", version, SOURCE)
 
 
@@ -187,11 +187,11 @@ class RecordWorld:
 
     @classmethod
     def at(cls, folder: Path) -> RecordWorld:
-        """Create a workspace in a folder, and open its record."""
+        """Create a workspace in a folder and return a test world with its opened record."""
         return cls(open_record(Workspace.create(folder, slug="world")))
 
     def start(self, job: str, stage: StageKind | None = None, **more: Any) -> Run:
-        """Record the START of a run and return it."""
+        """Record the START event of a run of the job `demo.<job>`, and return the run."""
         run = Run(
             self.record.recorder.new_run_id(), f"demo.{job}", datetime.now(UTC), stage, program=PROGRAM, **{"environment": self.environment, **more}
         )
@@ -210,7 +210,7 @@ class RecordWorld:
         version: str = "0.1.0",
         params: Mapping[str, Any] | None = None,
     ) -> str:
-        """Record a run whose inputs are (role, asset) pairs of this world, and return its id."""
+        """Record a complete run of an asset, and return its id; `inputs` are (role, name of an asset recorded before)."""
         run = self.start(asset, stage, plugin=plugin(stage.value, version), params=params or {})
         read = [RunInput("program", PROGRAM), *(self.reading(stage, role, name) for role, name in inputs), *more_inputs]
         self.record.recorder.complete(run, read, outputs or {}, facets)
@@ -221,11 +221,11 @@ class RecordWorld:
         return run.id
 
     def reading(self, stage: StageKind, role: str, name: str) -> RunInput:
-        """Return an asset of this world as a stage's input, with the default use of the stage's kind."""
+        """Return the newest version of the asset `name` as an input of a run, with the default use (such as `learn`) for the kind `stage`."""
         return RunInput(role, self.made[name], self.runs[name], default_use(stage, self.made[name].kind))
 
     def drive(self, name: str) -> RunInput:
-        """Record a drive log by a separate run, and return it as an input."""
+        """Record a run that ingests a made-up drive log, and return the log as an input for another run."""
         content = f"drive {name}"
         drive = {
             "summary": "1970-01-01",
@@ -244,7 +244,7 @@ class RecordWorld:
     def check(
         self, asset: str, name: str, *, success: bool = True, severity: Severity = Severity.BLOCKING, unknowns: Sequence[Unknown] = ()
     ) -> CheckRun:
-        """Record a check of an asset and return it."""
+        """Record a run of the check `name` on the newest version of an asset, with the result `success`, and return it."""
         target = self.made[asset]
         now = datetime.now(UTC)
         outcome = ExpectationOutcome(name, success)
@@ -258,7 +258,7 @@ class RecordWorld:
         return check
 
     def ingest(self, *drives: str) -> None:
-        """Record the ingest of drives to a frame and a signal table, with one quarantined file."""
+        """Record a run that ingests drives: frame table, signal table, and one quarantined (left out as damaged) file."""
         left_out = [{"name": "bad.mcap", "digest": SOURCE, "size_bytes": 3, "reason": "its CRC is wrong"}]
         quarantined = {"tracecore_quarantine": {"summary": "1 file left out", "files": left_out}}
         held = {"summary": count(len(drives), "frame"), "frames": len(drives)}
@@ -268,21 +268,21 @@ class RecordWorld:
         self.run("drives", StageKind.INGEST, outputs={"frames": frames, "signals": signals}, more_inputs=logs, facets=quarantined)
 
     def curate(self, content: str = "split") -> None:
-        """Record a split of the frames, distinguished by `content`, and two checks: `no_leak`, which states one fact as unknown, and `not_empty`."""
+        """Record a run that splits the frames into train and validation, with digests that depend on `content`, and two checks of `train`."""
         train, validation = (artifact("dataset", f"demo.training_set.{port}", f"{port} {content}") for port in ("train", "validation"))
         self.run("training_set", StageKind.CURATE, [("frames", "drives.frames")], {"train": train, "validation": validation})
         self.check("training_set.train", "no_leak", severity=Severity.WARN, unknowns=[Unknown("time and place", "the clocks are synthetic")])
         self.check("training_set.train", "not_empty")
 
     def label(self) -> None:
-        """Record the import of labels from a file."""
+        """Record a run that imports a label batch from a COCO file."""
         content = "coco"
         file = artifact("external", "labels.coco.json", content, namespace="file", origin=origin("labels.coco.json", content, "label file"))
         labels = artifact("label_batch", "demo.labels", "boxes", unknowns=(Unknown("labeler", "the file names none"),))
         self.run("labels", StageKind.LABEL, [("frames", "drives.frames")], {"labels": labels}, more_inputs=[RunInput("label_file", file)])
 
     def campaign(self, *labelers: str, content: str = "campaign", **facet: Any) -> Artifact:
-        """Record labels made by labelers (pseudonyms), which replace the imported ones, and return them."""
+        """Record a run that labels the frames anew by `labelers` (pseudonyms), and return the new label batch, the newest from then on."""
         labels_facet = {
             "summary": "12 boxes on 2 frames",
             "boxes": 12,
@@ -297,12 +297,12 @@ class RecordWorld:
         return labels
 
     def train(self, content: str = "weights", *, epochs: int = 1) -> None:
-        """Record the training of a model."""
+        """Record a run that trains a model on the training set and labels; `content` determines the model's digest."""
         model = artifact("model", "demo.model", content, facets={"acme_training": {"summary": count(epochs, "epoch"), "epochs": epochs}})
         self.run("model", StageKind.TRAIN, [("frames", "training_set.train"), ("labels", "labels")], {"model": model}, params={"epochs": epochs})
 
     def compile(self, content: str = "engine") -> None:
-        """Record the compilation of an engine that could not be executed."""
+        """Record a run that compiles the model to an engine whose facet states that it could not be executed on this machine."""
         why = "no GPU of compute capability 8.9"
         facet = {
             "summary": "tensorrt-rtx 1.7.1 · SM89 · fp16",
@@ -318,7 +318,7 @@ class RecordWorld:
         self.run("engine", StageKind.COMPILE, [("model", "model")], {"engine": engine})
 
     def all(self) -> RecordWorld:
-        """Record the whole program, up to what a release seals, and return this world."""
+        """Record one run each of ingest, curate, label, train and compile, and return this test world."""
         self.ingest("north", "south")
         self.curate()
         self.label()
@@ -329,7 +329,7 @@ class RecordWorld:
     def request(
         self, name: str, *, gates: Sequence[GateOutcome] = (), waivers: Sequence[Waiver] = (), approver: str | None = "Ada Lovelace"
     ) -> SealRequest:
-        """Return a request to seal a build of the newest versions."""
+        """Return a request to seal a build of the newest engine, labels, model and training set recorded; by default with one passed gate."""
         run = Run(self.record.recorder.new_run_id(), "demo.release", datetime.now(UTC), program=PROGRAM)
         roles = ("engine", "labels", "model", "training_set.train")
         artifacts = tuple((role, self.made[role], self.runs[role]) for role in roles if role in self.made)
@@ -337,6 +337,6 @@ class RecordWorld:
         return SealRequest(name, run, PROGRAM, artifacts, chosen, tuple(waivers), approver)
 
     def seal(self, name: str = "demo", **more: Any) -> SealedBuild:
-        """Seal a build of the newest versions and return it."""
+        """Seal a build of the newest engine, labels, model and training set recorded, and return it; `more` are arguments of `request`."""
         sealed: SealedBuild = self.record.seal(self.request(name, **more))
         return sealed

@@ -58,7 +58,7 @@ def command(host: str, port: int, workspace: NamedWorkspace) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Return a socket listening on a host and port, opened here to know the port chosen for 0; raise UsageError if it can't be bound."""
+    """Return an open socket that listens on a host and port (for port 0, a free one); raise UsageError if it can't be opened."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)

@@ -120,21 +120,21 @@ class FacetSpec:
 
     @cached_property
     def schema(self) -> Mapping[str, Any]:
-        """JSON Schema of the facet value."""
+        """JSON Schema that values of the facet must satisfy."""
         return self._given[0] if self._given[0] is not None else self._read(f"{self.name}.json")
 
     @cached_property
     def example(self) -> Mapping[str, JSON]:
-        """A facet value that the schema accepts."""
+        """A value of the facet that its JSON Schema accepts."""
         return self._given[1] if self._given[1] is not None else self._read(f"examples/{self.name}.json")
 
     @property
     def description(self) -> str:
-        """The schema's `description`, one sentence; empty if it has none."""
+        """The `description` in the facet's JSON Schema; empty if it has none."""
         return str(self.schema.get("description", ""))
 
     def summarized(self, value: Mapping[str, JSON]) -> Mapping[str, JSON]:
-        """Return the facet value with a `summary` added unless it has one."""
+        """Return a facet value with a computed `summary` added; unchanged if it has one."""
         return value if "summary" in value else {"summary": self._summary(value), **value}
 
     def problem(self, value: Mapping[str, JSON]) -> str | None:
@@ -161,7 +161,7 @@ _SHARES = (("reviewed_share", "reviewed"), ("agreed_share", "agreed"))
 
 
 def _drive(value: Mapping[str, Any]) -> str:
-    """Summarize a drive: its first and last day and its region, or its number of messages if neither is known."""
+    """Return a drive facet's summary: first and last day (or a note on an unreliable clock) and region, else the number of messages."""
     days = dict.fromkeys(day for name in ("start_ns", "end_ns") if (day := _date_of(value[name])) is not None)
     regions = sorted({str(text) for name, text in value.get("metadata", {}).items() if name in _REGION})
     clock = value.get("clock", MEASURED)
@@ -176,7 +176,7 @@ def _date_of(nanoseconds: str | None) -> str | None:
 
 
 def _labels(value: Mapping[str, Any]) -> str:
-    """Summarize a label batch: number of labels and frames, guideline, number of labelers, and how much was reviewed."""
+    """Return a label facet's summary: numbers of labels and frames, labels left out, guideline, number of labelers, reviewed and agreed shares."""
     named = (("boxes", "box"), ("cuboids", "cuboid"), ("polygons", "polygon"))
     held = ", ".join(count(value[kind], noun) for kind, noun in named if value.get(kind))
     left_out, guidelines, labelers = value.get("left_out"), value.get("guidelines"), value.get("labelers")
@@ -191,7 +191,7 @@ def _labels(value: Mapping[str, Any]) -> str:
 
 
 def _kpis(value: Mapping[str, Any]) -> str:
-    """Summarize a KPI report: each headline KPI with its baseline."""
+    """Return a KPI facet's summary: the value and baseline of each headline KPI, of all KPIs if the facet names no headline."""
     values, baseline = value["values"], value["baseline"]
     figures = [
         f"{name} {values[name]:.2f}" + ("" if baseline.get(name) is None else f" (baseline {baseline[name]:.2f})")
@@ -207,7 +207,7 @@ def _parity(value: Mapping[str, Any]) -> str:
 
 
 def _shared_spec(name: str, summary: Callable[[Mapping[str, Any]], str]) -> FacetSpec:
-    """Return a facet whose contract is in this package's folder `facets/`."""
+    """Return the spec of a facet whose JSON Schema and example are files in this package's folder `facets/`."""
     return FacetSpec(name, summary, __package__.rpartition(".")[0])
 
 
