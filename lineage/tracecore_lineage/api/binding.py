@@ -32,11 +32,11 @@ BEGINNING = 2
 
 
 def open_catalog(workspace: Workspace) -> Database:
-    """Open the catalog of a workspace, creating it only for a new workspace.
+    """Open the catalog (database) of a workspace and return it; a database is created only for a new workspace.
 
     Raises:
-        WrongLedger: there is no catalog although the workspace's ledger has begun.
-        UsageError: it can't be opened.
+        WrongLedger: the catalog is missing although the workspace is already bound to one.
+        UsageError: the database can't be opened.
     """
     bound = workspace.binding()
     try:
@@ -46,7 +46,7 @@ def open_catalog(workspace: Workspace) -> Database:
 
 
 def bind(recorder: RecordWriter) -> None:
-    """Check that catalog and store belong to the workspace's ledger, beginning it in a new workspace. Raises WrongLedger if they don't."""
+    """Check that catalog and store belong to the workspace's ledger, which is begun if the workspace is new; raise WrongLedger if they don't."""
     workspace = recorder.workspace
     bound = workspace.binding()
     with recorder.database.read() as connection:
@@ -66,10 +66,10 @@ def bind(recorder: RecordWriter) -> None:
 
 
 def make_workspace(named: NamedWorkspace, *, slug: str | None = None) -> Workspace:
-    """Create a workspace for a new ledger, or open the existing one; `slug` is a new one's name, that of its folder if None.
+    """Create a workspace for a new ledger, or open the existing one. A new workspace is named `slug`, or after its folder if `slug` is None.
 
     Raises:
-        WrongLedger: its catalog or store already contains a ledger; nothing is created.
+        WrongLedger: the new workspace's catalog or store already contains a ledger; nothing is created.
         UsageError: the folder can't be written.
     """
     future = Workspace.at(named)
@@ -85,11 +85,11 @@ def make_workspace(named: NamedWorkspace, *, slug: str | None = None) -> Workspa
 
 
 def move(workspace: Workspace, *, catalog: str | None = None, store: str | None = None) -> None:
-    """Bind a workspace to the new URL of its ledger's catalog (database) or store (bucket), moved there before; None leaves one unchanged.
+    """Bind a workspace to the URL to which its ledger's catalog (database) or store (bucket) was moved; None leaves that binding unchanged.
 
     Raises:
         WrongLedger: the catalog or store contains another ledger, or none; the binding stays unchanged.
-        UsageError: it can't be opened.
+        UsageError: the catalog or store can't be opened.
     """
     bound = workspace.binding()
     place, found = catalog_ledger(catalog or workspace.catalog_url)
@@ -102,7 +102,7 @@ def move(workspace: Workspace, *, catalog: str | None = None, store: str | None 
 
 
 def catalog_ledger(url: str) -> tuple[str, LedgerName | None]:
-    """Return (location, ledger or None) of a database, creating nothing there. Raises UsageError if it can't be opened."""
+    """Return (a database's location, the name of its ledger or None without one); nothing is created. Raises UsageError if it can't be opened."""
     with tempfile.TemporaryDirectory() as locks:
         try:
             database = Database(url, Path(locks), new=False)
@@ -117,13 +117,13 @@ def catalog_ledger(url: str) -> tuple[str, LedgerName | None]:
 
 
 def _named(connection: Connection) -> LedgerName | None:
-    """Return the name of the ledger in a catalog; with empty parts before its first event, None if the head row is missing."""
+    """Return the ledger's name in a catalog's row `ledger_head`: with empty parts before the ledger's first event, None if the row is missing."""
     row = connection.execute(select(HEAD.c.slug, HEAD.c.ledger_id).where(HEAD.c.id == 1)).one_or_none()
     return None if row is None else LedgerName(row.slug, row.ledger_id)
 
 
 def _begin(connection: Connection, recorder: RecordWriter) -> None:
-    """Append the first events, and write the ledger's name to the head row."""
+    """Append a new ledger's first events (START and COMPLETE of its `init` run), and write the ledger's name to its row `ledger_head`."""
     from tracecore_lineage.model.facets import TracecoreLedgerRunFacet
 
     key = recorder.keys.ensure()
@@ -133,7 +133,7 @@ def _begin(connection: Connection, recorder: RecordWriter) -> None:
 
 
 def _compare(workspace: Workspace, place: str, found: LedgerName | None, bound: Mapping[str, str] | None) -> None:
-    """Raise WrongLedger if a catalog contains another ledger, or none although the workspace's has begun; a missing head row passes."""
+    """Raise WrongLedger if `found`, the ledger in catalog `place`, is another one, or empty although a binding `bound` exists; None passes."""
     if found is None:
         return  # a missing head row is reported by each query and by `verify`
     own = LedgerName.of(workspace)
@@ -148,7 +148,7 @@ def _compare(workspace: Workspace, place: str, found: LedgerName | None, bound: 
 
 
 def _lost(workspace: Workspace, place: str, bound: Mapping[str, str] | None) -> WrongLedger:
-    """Return the error for a catalog at `place` that contains no ledger."""
+    """Return the error that the catalog at `place` contains no ledger; its text names the catalog in the workspace's binding `bound`, if any."""
     kept = "" if bound is None else f", whose catalog was {bound['catalog']}"
     ours = str(LedgerName.of(workspace))
     why = f"holds no ledger, and the workspace {workspace.root} is ledger {ours}{kept}: restore it, or correct TRACECORE_CATALOG_URL."
@@ -161,7 +161,7 @@ def _taken(root: Path, what: str, place: str, found: str, variable: str) -> Wron
 
 
 def join(named: NamedWorkspace) -> tuple[Workspace, PublicKey]:
-    """Create a further host's workspace folder for an existing ledger, with a signing key of its own; a no-op if repeated.
+    """Create a workspace for an existing ledger on a further host; return it and its own public signing key. A no-op if repeated.
 
     Nothing is written to catalog or store. The key can sign only after a signing host has recorded it (`key_events.add_key`).
 
@@ -170,7 +170,7 @@ def join(named: NamedWorkspace) -> tuple[Workspace, PublicKey]:
 
     Raises:
         WrongLedger: the store belongs to another ledger, or to none; nothing is created.
-        UsageError: no catalog is named, it contains no ledger, or the folder is another workspace.
+        UsageError: no catalog (or needed bucket) is named, the catalog contains no ledger, or the folder is another ledger's workspace.
     """
     if named.settings.catalog_url is None:
         raise UsageError("Which ledger is joined? Name its catalog with --catalog URL or TRACECORE_CATALOG_URL.")

@@ -57,7 +57,7 @@ class ContainerWriter:
         self._directory: list[tuple[bytes, int, int, int]] = []
 
     def add(self, name: str, source: IO[bytes] | Iterable[bytes], progress: Callable[[int], None] | None = None) -> Entry:
-        """Write an entry from an open file or from chunks of bytes; `progress` is called with the size of each chunk."""
+        """Write `source` (an open file or chunks of bytes) as an entry; return its size and SHA-256. `progress` is called with each chunk's size."""
         encoded = name.encode()
         start = self._stream.tell()
         self._stream.write(_local(encoded, 0, 0))
@@ -76,7 +76,7 @@ class ContainerWriter:
         return Entry(name, size, digest.hexdigest())
 
     def close(self) -> None:
-        """Write the central directory and fsync the file, without closing it."""
+        """Write the zip's central directory at the end of the file and fsync the file, which stays open."""
         start = self._stream.tell()
         for each in self._directory:
             self._stream.write(_central(*each))
@@ -109,22 +109,22 @@ class Container:
         return list(self._entries)
 
     def size(self, name: str) -> int:
-        """Return an entry's size in bytes."""
+        """Return the size in bytes of the entry `name`."""
         return self._entries[name][2]
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the container's file."""
         self._stream.close()
 
     def pieces(self, name: str, expected: str | None = None, differs: Callable[[str, str, str], None] | None = None) -> Iterator[bytes]:
-        """Yield an entry's bytes in chunks, and compare its checksum and digest after the last one.
+        """Yield the bytes of the entry `name` in chunks, and compare their CRC-32 and SHA-256 after the last chunk.
 
         Args:
             expected: SHA-256 of the entry in hex; None checks only the zip's CRC-32.
-            differs: called with (name, expected, found) for changed bytes instead of raising.
+            differs: called with (name, expected digest, digest found) for changed bytes, instead of raising NotABundle.
 
         Raises:
-            NotABundle: invalid header, or changed bytes, which have been yielded by then.
+            NotABundle: the entry's header is invalid, or its bytes were changed, which is found only after they were yielded.
         """
         _, crc, size, start = self._entries[name]
         encoded = name.encode()
@@ -149,7 +149,7 @@ class Container:
         differs(name, wanted, got)
 
     def whole(self, name: str, most: int, expected: str | None = None, differs: Callable[[str, str, str], None] | None = None) -> bytes:
-        """Return all bytes of an entry; raise NotABundle if it is missing, larger than `most` bytes, or damaged. Arguments as for `pieces`."""
+        """Return an entry's bytes. Raises NotABundle if it is missing, over `most` bytes or, without `differs` (called instead), of other SHA-256."""
         if name not in self._entries:
             raise self.bad(f"it has no '{name}'")
         if self.size(name) > most:
@@ -164,7 +164,7 @@ class Container:
         return data
 
     def _read_directory(self) -> Iterator[tuple[str, int, int, int]]:
-        """Yield (name, CRC-32, size, header offset) of each entry; raise NotABundle for any byte outside the one valid form."""
+        """Yield (name, CRC-32, bytes, header offset) of each entry in the zip. Raises NotABundle for any byte outside the one valid form."""
         total = os.fstat(self._stream.fileno()).st_size
         if total < _TAIL:
             raise self.bad("it is not a zip that 'tracecore export --format bundle' wrote")
@@ -187,7 +187,7 @@ class Container:
             raise self.bad("there is something between its entries")
 
     def _central_at(self, directory: bytes, place: int) -> tuple[str, int, int, int, int]:
-        """Parse the entry at offset `place` of the central directory; return its name, CRC-32, size, header offset and own length in bytes."""
+        """Parse the entry at offset `place` of the central directory; return (name, CRC-32, bytes, header offset, length of the parsed record)."""
         fields = _CENTRAL.unpack_from(directory, place)
         crc, length = fields[7], fields[10]
         encoded = directory[place + _CENTRAL.size : place + _CENTRAL.size + length]
@@ -201,7 +201,7 @@ class Container:
             raise self.bad("the name of an entry is not UTF-8") from None
 
     def bad(self, why: str) -> NotABundle:
-        """Return the error that this file can't be read as a bundle, with the reason `why`."""
+        """Return the NotABundle error for this file, with the reason `why`."""
         return NotABundle(f"{self.path} can't be read as a bundle: {why}.")
 
 

@@ -54,7 +54,7 @@ class Manifest:
     entries: tuple[Entry, ...]
 
     def document(self) -> dict[str, Any]:
-        """Return the manifest as a JSON object (docs/formats/bundle.md)."""
+        """Return the bundle's manifest as a JSON object, with the members listed in docs/formats/bundle.md."""
         return {
             "v": 1,
             "type": TYPE,
@@ -68,17 +68,17 @@ class Manifest:
 
     @property
     def ledger_name(self) -> LedgerName:
-        """The ledger that the build was sealed in: `origin` and `ledger_id`."""
+        """Name of the ledger in which the bundled build was sealed, from `origin` and `ledger_id`."""
         return LedgerName(self.origin, self.ledger_id)
 
     @property
     def data(self) -> bytes:
-        """The canonical JSON (RFC 8785) that is signed."""
+        """The manifest as canonical JSON (RFC 8785), the bytes that are signed."""
         return jcs(self.document())
 
 
 def read_manifest(data: bytes, where: str) -> Manifest:
-    """Parse the bytes of `bundle.json`; raise NotABundle, naming the bundle as `where`, if they are invalid or of a newer tracecore."""
+    """Parse the bytes of a `bundle.json`. Raises NotABundle, naming the bundle as `where`, if they are invalid or from a newer tracecore."""
 
     def bad(why: str) -> NotABundle:
         return NotABundle(f"{where} can't be read as a bundle: {why}.")
@@ -146,9 +146,9 @@ def sign(data: bytes, key: PrivateKey) -> bytes:
 
 
 def read_signatures(manifest: bytes, signatures: bytes | Sequence[Mapping[str, str]], where: str) -> Opened:
-    """Parse the DSSE signatures over a manifest, as file bytes or JSON list, and return both without verifying them.
+    """Parse the DSSE signatures over a manifest, given as file bytes or JSON list; return manifest and signatures as an unverified envelope.
 
-    Raises NotABundle, naming the bundle as `where`, unless they are a nonempty list, in canonical JSON.
+    Raises NotABundle, naming the bundle as `where`, unless `signatures` is a nonempty list, in canonical JSON if given as bytes.
     """
     try:
         found = _signatures(signatures)

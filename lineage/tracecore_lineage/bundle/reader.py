@@ -42,7 +42,7 @@ class Bundle:
     signatures: Opened
 
     def parts(self, differs: Differs) -> tuple[pruned_tree.Part, ...]:
-        """Return the parts of the pruned ledger (entry `tree`); raise NotABundle if they can't be parsed. `differs` is called for changed bytes."""
+        """Return the bundle's pruned ledger: leaves and omitted subtrees' roots. Calls `differs` for changed bytes; raises NotABundle if invalid."""
         data = self._whole(TREE, _MOST_TREE, differs)
         try:
             return _read_tree(data)
@@ -50,9 +50,9 @@ class Bundle:
             raise self.container.bad(f"its {TREE} can't be read: {error}") from None
 
     def leaves(self, parts: Sequence[pruned_tree.Part], differs: Differs) -> list[ledger.Leaf]:
-        """Return the events (entry `events`), each with its position in the ledger, recorded time, id and bytes.
+        """Return the bundle's events in ledger order, each with its position in the ledger, recorded time, id and bytes.
 
-        Raises NotABundle if their total size differs from the pruned ledger `parts`. `differs` is called for changed bytes.
+        Raises NotABundle if their total size differs from that in `parts` (the pruned ledger). Calls `differs` if the bytes were changed.
         """
         kept = list(pruned_tree.kept(parts))
         if sum(part.size for _, part in kept) != self.container.size(EVENTS):
@@ -65,9 +65,9 @@ class Bundle:
         return found
 
     def unpack(self, folder: Path, differs: Differs, progress: Progress | None = None) -> None:
-        """Write the bundle's stored files below a new folder, each with fsync; `differs` is called for changed bytes.
+        """Write the files of the bundle's artifacts below the new folder `folder`, each with fsync; `differs` is called for each changed file.
 
-        Raises NotABundle if two names conflict (`a`, `a/b`), UsageError if the disk is full.
+        Raises NotABundle if two file names conflict (`a`, `a/b`), UsageError if the disk is full.
         """
         files = [entry for entry in self.manifest.entries if entry.name.startswith(STORE)]
         total, done = sum(entry.size for entry in files), 0
@@ -103,7 +103,7 @@ def _read_tree(data: bytes) -> tuple[pruned_tree.Part, ...]:
 
 @contextmanager
 def open_bundle(path: Path) -> Iterator[Bundle]:
-    """Open a bundle for the duration of a block; raise NotABundle if it can't be read or its entries are not those of the manifest."""
+    """Open a bundle file and yield it for a `with` block. Raises NotABundle if it can't be read or its entries are not those of its manifest."""
     with closing(Container(path)) as container:
         data = container.whole(MANIFEST, _MOST_MANIFEST)
         manifest = read_manifest(data, str(path))
@@ -114,7 +114,7 @@ def open_bundle(path: Path) -> Iterator[Bundle]:
 
 
 def _check_entries(bundle: Bundle) -> None:
-    """Raise NotABundle unless names, order and sizes of the entries match the manifest, and every stored file's path lies in the store."""
+    """Raise NotABundle unless names, order and sizes of the entries match the manifest, and every stored file's path is below `store/`."""
     named = bundle.manifest.entries
     expected = [*(entry.name for entry in named), MANIFEST, SIGNATURES]
     if bundle.container.names != expected:
@@ -137,11 +137,11 @@ def _is_plain(part: str) -> bool:
 
 
 def trace_bundle(path: Path | str, ref: str | None = None, *, depth: int | None = None) -> Trace:
-    """Return the backward trace of a bundle's build, or of another ref in it; it equals that of its workspace except for `later`.
+    """Return the backward trace of a bundle's build, or of `ref` in it; it equals the workspace's trace but for `later` (later facet changes).
 
     Raises:
         NotABundle: the file can't be read as a bundle, or is damaged.
-        UsageError: the ref is not in it.
+        UsageError: the ref is not in the bundle.
     """
 
     def refuse(name: str, expected: str, found: str) -> None:

@@ -46,10 +46,10 @@ _NOT_ABOUT_IT = ("tracecore.environment", "tracecore.bug", JOB, *_OF_KEYS)
 
 
 def events_behind(connection: Connection, own: LedgerName, trace: Trace, prefix: Prefix, *, since: bool = True) -> dict[str, int]:
-    """Return ledger positions, by event id, of the events that a sealed build's trace depends on.
+    """Return the events that a sealed build's trace depends on: their positions in the ledger, by event id.
 
-    These are all events of its runs, checks, environments and dataset descriptions, and of the imports that brought them into this ledger `own`.
-    `since` adds later key changes, and later facts about its versions (cosignatures, erasures). `prefix` is what the build was sealed over.
+    These are all events about the trace's runs, checks, environments and datasets, and the imports that brought some of them into the ledger `own`.
+    With `since`, key changes of `own`, and cosignatures and erasures of the versions, are added. `prefix` is the ledger part that the build sealed.
     """
     reader = Reader(connection, prefix)
     refs = [node["ref"] for node in trace["nodes"]]
@@ -81,7 +81,7 @@ def _events(connection: Connection, runs: Iterable[str], where: ColumnElement[bo
 
 
 def _environments(connection: Connection, reader: Reader, runs: Iterable[str]) -> Iterator[str]:
-    """Yield the ids of the runs that recorded the environments of the given runs."""
+    """Yield the ids of the runs that record the environment (installed distributions) in which each of the runs `runs` was executed."""
     ran_in: dict[str, set[str]] = {}
     for target, facets in reader.facets(f"run:{run}" for run in runs).items():
         digest = facets["tracecore_execution"].value.get("environment_digest") if "tracecore_execution" in facets else None
@@ -92,7 +92,7 @@ def _environments(connection: Connection, reader: Reader, runs: Iterable[str]) -
 
 
 def _since(connection: Connection, own: LedgerName, refs: Iterable[str]) -> dict[str, int]:
-    """Return ledger positions, by event id, of this ledger's key changes and of its facts about these versions (cosigned, erased)."""
+    """Return ledger positions, by event id, of this ledger's key changes and of its facts about the versions `refs` (cosignatures, erasures)."""
     ours = recorded_by(own)
     facts = ours & RUN_EVENTS.c.job_name.like("tracecore.%") & RUN_EVENTS.c.job_name.not_in(_NOT_ABOUT_IT)
     runs = _rewriting(connection, own, refs)
@@ -105,14 +105,14 @@ def _since(connection: Connection, own: LedgerName, refs: Iterable[str]) -> dict
 
 
 def _rewriting(connection: Connection, own: LedgerName, refs: Iterable[str]) -> set[str]:
-    """Return run ids of the erasures that rewrote commits of these versions' Delta tables; without them the tables' logs differ from the record."""
+    """Return the ids of erasure runs that rewrote commits in the Delta tables of the versions `refs`; only these runs explain the changed logs."""
     tables = {str(artifact.location) for artifact in stored_artifacts(connection, refs=list(refs)) if artifact.delta is not None}
     erasures = tombstones(connection, own).erasures if tables else ()
     return {erasure.run for erasure in erasures if any(gone.table in tables for gone in erasure.commits)}
 
 
 def _imports(connection: Connection, own: LedgerName, found: dict[str, int], prefix: Prefix) -> dict[str, int]:
-    """Return ledger positions, by event id, of the imports before the end of `prefix` that brought in the events `found`, nested ones included."""
+    """Return ledger positions, by event id, of the imports within `prefix` that brought the events `found`, including imports nested in imports."""
     behind = frozenset(found)
     every = read_imports(connection, import_ids(connection))
     bringing = {each.event_id: each for each in every if each.seq < prefix.bound and not each.members.isdisjoint(behind)}
@@ -154,10 +154,10 @@ class _Plan:
 
 
 def export_bundle(recorder: RecordWriter, build: str, path: Path, *, progress: Progress | None = None) -> Exported:
-    """Write a sealed build into one file that verifies without this workspace; an imported build is written byte for byte as it came.
+    """Write a build to a bundle file, verifiable without this workspace; return its summary. An imported bundle is reproduced byte for byte.
 
     Raises:
-        UsageError: no such build, or the file can't be written; an existing file is replaced only on success.
+        UsageError: the build does not exist, or the file can't be written; an existing file is replaced only on success.
         NegativeVerdict: catalog, ledger or store differ from what the build records.
     """
     with share_store(recorder.workspace.locks):  # nothing is erased while it is copied
@@ -174,7 +174,7 @@ def export_bundle(recorder: RecordWriter, build: str, path: Path, *, progress: P
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path that atomically replaces `path` when the block ends without an error, and is removed otherwise."""
+    """Yield a temporary path to write to, which atomically replaces `path` if the block ends without an error, and is removed otherwise."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")  # per process: another one may write the same file
     try:
         yield temporary
@@ -186,7 +186,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def _plan(connection: Connection, recorder: RecordWriter, store: Store, build: str) -> _Plan:
-    """Plan the export of a build; raise NegativeVerdict if the ledger or the catalog differs from what was recorded."""
+    """Return the planned content of a build's bundle. Raises NegativeVerdict if the ledger or the catalog differs from what was recorded."""
     found = build_named(Reader(connection, head(connection)), build)
     brought = next(known_imports(connection, found.ref), None)
     if brought is not None:
@@ -224,7 +224,7 @@ def _plan(connection: Connection, recorder: RecordWriter, store: Store, build: s
 
 
 def _plan_import(connection: Connection, store: Store, brought: Import) -> _Plan:
-    """Plan the re-export of an imported bundle, mapping its file names to paths in this store."""
+    """Return the plan to export an imported bundle again, with each file's path in this store. Raises NegativeVerdict if files are missing."""
     manifest = read_manifest(jcs(brought.facet["manifest"]), brought.build)
     leaves = list(imported_leaves(connection, brought))
     local = {(each.ref, each.media, each.delta): each for each in stored_artifacts(connection, refs=manifest.stored)}
@@ -244,7 +244,7 @@ def _plan_import(connection: Connection, store: Store, brought: Import) -> _Plan
 
 
 def _write(plan: _Plan, writer: ContainerWriter, recorder: RecordWriter, store: Store, progress: Progress | None) -> Exported:
-    """Write a planned bundle with `writer` and return its summary, without the size; raise NegativeVerdict if the store differs from the record."""
+    """Write a planned bundle with `writer`; return its summary with `size_bytes` 0. Raises NegativeVerdict if a file is missing or changed."""
     total = sum(len(leaf.body) for leaf in plan.leaves)
     total += sum({artifact.ref: artifact.size_bytes or 0 for artifact, _ in plan.files.values()}.values())
     done = 0

@@ -52,7 +52,7 @@ class Ending:
 
 
 def ending(connection: Connection, run_id: str) -> Ending | None:
-    """Return the terminal event of a run; None while it is open."""
+    """Return the run's terminal event (COMPLETE, FAIL or ABORT), the earliest if it has several; None if it has none."""
     query = (
         select(RUN_EVENTS.c.event_id, RUN_EVENTS.c.event_type, RUN_EVENTS.c.event_time)
         .where(RUN_EVENTS.c.run_id == run_id, RUN_EVENTS.c.event_type.in_(TERMINAL))
@@ -64,20 +64,20 @@ def ending(connection: Connection, run_id: str) -> Ending | None:
 
 
 def believed_runs(connection: Connection, run_ids: Iterable[str]) -> set[str]:
-    """Return those of these runs that the workspace recorded or imported; other producers may not add events to them."""
+    """Return those of `run_ids` that this workspace ran or imported from another workspace; other producers may not add events to them."""
     query = select(RUN_EVENTS.c.run_id).where(RUN_EVENTS.c.speaker != "")
     return {row.run_id for row in select_in(connection, query, RUN_EVENTS.c.run_id, run_ids)}
 
 
 def start_event(connection: Connection, run_id: str) -> dict[str, Any] | None:
-    """Return a run's first recorded START event; None if there is none."""
+    """Return a run's first recorded START event, parsed; None if there is none. Raises NegativeVerdict if it was changed."""
     query = select(RUN_EVENTS.c.event_id).where(RUN_EVENTS.c.run_id == run_id, RUN_EVENTS.c.event_type == "START").order_by(RUN_EVENTS.c.seq).limit(1)
     identity = connection.execute(query).scalar_one_or_none()
     return None if identity is None else _event(connection, identity)
 
 
 def reusable(connection: Connection, own: LedgerName, key: str) -> list[CompletedRun]:
-    """Return up to 8 completed runs with a staleness key, newest first. Raises NegativeVerdict if an event is missing or was changed."""
+    """Return up to 8 completed runs with a staleness key (digest of job and inputs), newest first. Raises NegativeVerdict if an event was changed."""
     query = (
         select(STALENESS.c.event_id, STALENESS.c.run_id)
         .where(STALENESS.c.key == key)
@@ -100,7 +100,7 @@ def reusable(connection: Connection, own: LedgerName, key: str) -> list[Complete
 
 
 def dependencies_from(facet: Mapping[str, Any]) -> Dependencies:
-    """Parse the facet `tracecore_dependencies` of a run."""
+    """Return the code and packages that a run depended on, parsed from its facet `tracecore_dependencies`."""
     return Dependencies(
         tuple((each["name"], each["version"], each["record_sha256"]) for each in facet["distributions"]),
         tuple((each["file"], each["sha256"], each["size_bytes"]) for each in facet["sources"]),
@@ -111,14 +111,14 @@ def dependencies_from(facet: Mapping[str, Any]) -> Dependencies:
 
 
 def versions(connection: Connection, own: LedgerName, kind: str, name: str) -> Iterator[Artifact]:
-    """Yield every version of a name that a completed run of this workspace made, newest first by (eventTime, event digest), reading lazily."""
+    """Yield every version of the artifact `name` that a completed run of this workspace made, newest first by (eventTime, event digest)."""
     query = _completed_outputs(own, kind, name).order_by(EDGES.c.event_time.desc(), EDGES.c.event_id.desc(), EDGES.c.ordinal)
     for row in connection.execute(query).all():
         yield from _made(connection, own, row)
 
 
 def newest_table(connection: Connection, own: LedgerName, kind: str, name: str) -> DeltaVersion | None:
-    """Return the Delta version that a completed run of this workspace last recorded for a name; None if there is none."""
+    """Return the Delta version that a completed run of this workspace recorded last for the artifact `name`; None if there is none."""
     query = _completed_outputs(own, kind, name).order_by(EDGES.c.seq.desc(), EDGES.c.ordinal.desc()).limit(1)
     for offset in count():  # row by row: usually the first one decides
         row = connection.execute(query.offset(offset)).one_or_none()
@@ -131,7 +131,7 @@ def newest_table(connection: Connection, own: LedgerName, kind: str, name: str) 
 
 
 def _completed_outputs(own: LedgerName, kind: str, name: str) -> Select[Any]:
-    """Return the query of the output edges for a name in COMPLETE events of this workspace, not sorted."""
+    """Return the SQL query for the outputs named `name` in COMPLETE events of this workspace, unsorted: event id, run id and ref of each."""
     return select(EDGES.c.event_id, EDGES.c.run_id, EDGES.c.ref).where(
         EDGES.c.kind == kind,
         EDGES.c.name == Ref(kind, (name,)).name,
@@ -142,14 +142,14 @@ def _completed_outputs(own: LedgerName, kind: str, name: str) -> Select[Any]:
 
 
 def _made(connection: Connection, own: LedgerName, row: Row[Any]) -> Iterator[Artifact]:
-    """Yield the artifact of an output edge, read from its event; nothing if another terminal event of the run counts."""
+    """Yield the artifact of an output (`row`: event, run, ref), read from its event; nothing if the run's terminal event is another one."""
     ended = ending(connection, row.run_id)
     if ended is not None and ended.event_id == row.event_id:
         yield from (artifact for _, artifact in _outputs(own, _event(connection, row.event_id)) if artifact.ref == row.ref)
 
 
 def facets(connection: Connection, own: LedgerName, ref: str) -> dict[str, JSON]:
-    """Return the winning facets of a subject by name, without deleted ones; own values win over imported ones, then later (time, digest) ones."""
+    """Return the facets of `ref` by name, except deleted ones. Of several values this workspace's wins, then an imported one, then the latest."""
     ours = case((FACETS.c.speaker == own.ledger_id, 2), (FACETS.c.speaker != "", 1), else_=0)
     query = select(FACETS.c.name, FACETS.c.value).where(FACETS.c.subject == ref).order_by(ours, FACETS.c.event_time, FACETS.c.event_id)
     newest = {row.name: json.loads(row.value) for row in connection.execute(query)}
@@ -157,7 +157,7 @@ def facets(connection: Connection, own: LedgerName, ref: str) -> dict[str, JSON]
 
 
 def _event(connection: Connection, identity: str) -> dict[str, Any]:
-    """Return an event of the ledger by its id. Raises NegativeVerdict if the event is missing or was changed."""
+    """Return the parsed ledger event with the id `identity`. Raises NegativeVerdict if the event is missing or was changed."""
     leaf = ledger.read_event(connection, identity)
     if leaf is None:
         raise NegativeVerdict(f"The catalog names the event {identity[:12]}, which the ledger doesn't hold: run 'tracecore verify'.")
@@ -168,7 +168,7 @@ def _event(connection: Connection, identity: str) -> dict[str, Any]:
 
 
 def _outputs(own: LedgerName, event: Mapping[str, Any]) -> Iterable[tuple[str, Artifact]]:
-    """Yield (port, artifact) of each output of an event that has a port and a digest."""
+    """Yield (port, artifact) for each output of an event; outputs without a port (name in the stage's signature) or a digest are left out."""
     for dataset in event.get("outputs", ()):
         artifact = artifact_from(own.slug, dataset)
         port = ((dataset.get("outputFacets") or {}).get("tracecore_port") or {}).get("role")
@@ -177,7 +177,7 @@ def _outputs(own: LedgerName, event: Mapping[str, Any]) -> Iterable[tuple[str, A
 
 
 def _checks(connection: Connection, own: LedgerName, run_id: str) -> list[CheckRun]:
-    """Return the newest verdict of each check on each of a run's outputs."""
+    """Return the newest result that this workspace recorded of each check on each output of a run, sorted by check and output."""
     query = (
         select(CHECKS.c.event_id, CHECKS.c.name, CHECKS.c.target)
         .where(CHECKS.c.of_run == run_id, CHECKS.c.speaker == own.ledger_id)
@@ -188,7 +188,7 @@ def _checks(connection: Connection, own: LedgerName, run_id: str) -> list[CheckR
 
 
 def _check(connection: Connection, own: LedgerName, event: Mapping[str, Any]) -> CheckRun:
-    """Return the check that a COMPLETE event with facet `tracecore_check` records."""
+    """Return the finished check that a COMPLETE event with the facet `tracecore_check` records, with inputs, outcomes and times."""
     run_id = event["run"]["runId"]
     found = event["run"]["facets"]["tracecore_check"]
     inputs: list[RunInput] = []
@@ -228,7 +228,7 @@ _ENVIRONMENTS = uuid.UUID("6f0b8f0e-6a1f-5d0e-9a59-4d2d6c0f5a11")
 
 
 def environment_run(ledger: LedgerName, digest: str) -> str:
-    """Return the id of the run by which a workspace records the environment with a digest.
+    """Return the id of the run that records an environment (installed distributions) in a workspace's ledger, from the environment's digest.
 
     The id depends on the ledger, so that two workspaces with the same environment have different runs even after one imports the other's build.
     """
@@ -236,7 +236,7 @@ def environment_run(ledger: LedgerName, digest: str) -> str:
 
 
 def environment_runs(connection: Connection, digest: str, runs: Collection[str]) -> list[str]:
-    """Return the sorted ids of the runs that would record the environment with a digest for the workspaces of `runs`; some may not be recorded."""
+    """Return, sorted, the run ids under which the ledgers of the runs `runs` record the environment with a digest; an id may have no events."""
     sent = select(RUN_EVENTS.c.job_namespace, RUN_EVENTS.c.producer).distinct()
     ledgers = {LedgerName.of_producer(row.job_namespace, row.producer) for row in select_in(connection, sent, RUN_EVENTS.c.run_id, runs)}
     return sorted({environment_run(ledger, digest) for ledger in ledgers})

@@ -91,7 +91,7 @@ class Import:
 
     @property
     def folder(self) -> str:
-        """Folder of its bytes relative to the store, ending with a slash."""
+        """Folder of the imported build's bytes, relative to the store and with a final slash."""
         return f"{folder_of(self.build)}/"
 
 
@@ -100,12 +100,12 @@ _PARSED: OrderedDict[str, Import] = OrderedDict()
 
 
 def folder_of(build: str) -> str:
-    """Return the folder of an imported build's bytes, relative to the store."""
+    """Return the folder of an imported build's bytes, relative to the store and without a final slash."""
     return f"{IMPORTS}/{str(parse_ref(build).version).removeprefix('sha256:')}"
 
 
 def read_import(body: bytes, seq: int) -> Import | None:
-    """Parse an import event; None for any other event, or if the facet does not conform to docs/formats/bundle.md."""
+    """Parse an event that records the import of a build; None for any other event, or if its facet does not conform to docs/formats/bundle.md."""
     if _FACET not in body:
         return None
     try:
@@ -129,12 +129,12 @@ def read_import(body: bytes, seq: int) -> Import | None:
 
 
 def imports_in(connection: Connection) -> list[Import]:
-    """Return the imports in a ledger, in order, by reading all its events instead of the catalog."""
+    """Return the imports of builds that a ledger records, in ledger order, by reading all its events instead of the catalog."""
     return [found for leaf in ledger.read(connection) if (found := read_import(leaf.body, leaf.seq)) is not None]
 
 
 def delegations_of(imports: Iterable[Import], own: LedgerName, among: Collection[str] | None = None) -> dict[str, list[Delegation]]:
-    """Return, by event id (only those in `among`, if given), the ledgers for which each imported event may assert facts.
+    """Return, by event id, the ledgers for which an imported event may assert facts; only of the events in `among`, if given.
 
     `imports` are all imports in the ledger, in order: the workspace's own, and those of other workspaces among the imported events. No imported
     event may assert facts for `own`. Raises BadEvent for more than 10,000 paths through nested imports.
@@ -145,7 +145,7 @@ def delegations_of(imports: Iterable[Import], own: LedgerName, among: Collection
     wanted = None if among is None else frozenset(among)
 
     def delegate(each: Import, members: frozenset[str], stored: frozenset[str], folder: str, build: str | None) -> None:
-        """Add to `found` what one import lets its events assert, then recurse into the imports among them that its workspace of origin made."""
+        """Add to `found` that the events `members` of import `each` may assert facts for its origin; recurse into imports that the origin made."""
         if next(paths, None) is None:
             raise BadEvent(f"expected imports that lead to events in at most {_MOST_PATHS:,} ways, found more")
         inside = folder + each.folder
@@ -165,7 +165,7 @@ def delegations_of(imports: Iterable[Import], own: LedgerName, among: Collection
 
 
 def _import(connection: Connection, identity: str) -> Import | None:
-    """Return the import that an event of the ledger records, parsed once; None if there is no such event or it is not a valid import."""
+    """Return the import of a build that the event with id `identity` records; None if there is no such event or it is not a valid import."""
     found = _PARSED.get(identity)
     if found is None:
         leaf = ledger.read_event(connection, identity)
@@ -178,7 +178,7 @@ def _import(connection: Connection, identity: str) -> Import | None:
 
 
 def known_imports(connection: Connection, build: str | None = None, *, since: int = 0) -> Iterator[Import]:
-    """Yield the workspace's own imports as indexed by the catalog, in order; optionally of one build (ref), or from position `since` on."""
+    """Yield the workspace's own imports of builds that the catalog lists, in ledger order, from position `since` on; only of `build`, if given."""
     named = (FACETS.c.name == IMPORTED, FACETS.c.subject.startswith("build/"), FACETS.c.seq >= since)
     query = select(FACETS.c.event_id, FACETS.c.seq).where(*named).order_by(FACETS.c.seq)
     for row in connection.execute(query if build is None else query.where(FACETS.c.subject == build)).all():
@@ -188,18 +188,18 @@ def known_imports(connection: Connection, build: str | None = None, *, since: in
 
 
 def import_ids(connection: Connection) -> tuple[str, ...]:
-    """Return the ids of all import events in the ledger, including imported ones, in order."""
+    """Return the ids of all events in the ledger that record the import of a build, in ledger order; also those of other workspaces."""
     query = select(RUN_EVENTS.c.event_id).where(RUN_EVENTS.c.job_name == JOB, RUN_EVENTS.c.event_type == "COMPLETE").order_by(RUN_EVENTS.c.seq)
     return tuple(connection.execute(query).scalars())
 
 
 def read_imports(connection: Connection, identities: Iterable[str]) -> list[Import]:
-    """Return the imports with these event ids, in the given order; ids that are not imports are left out."""
+    """Return the imports of builds that the events with these ids record, in the given order; ids of other events are left out."""
     return [found for identity in identities if (found := _import(connection, identity)) is not None]
 
 
 def keys_of(connection: Connection, build: str, own: Iterable[PublicKey]) -> list[PublicKey]:
-    """Return the keys that may have sealed a build: those that came with it if it was imported (trusted for that build only), else `own`."""
+    """Return the public keys that may have sealed a build: those in its bundle if it was imported (trusted for that build only), else `own`."""
     brought = next(known_imports(connection, build), None)
     if brought is None:
         return list(own)

@@ -30,7 +30,7 @@ class Prefix:
 
 @contextmanager
 def readable_catalog() -> Iterator[None]:
-    """Convert errors from damaged catalog rows, which were changed outside the record, to `UsageError`."""
+    """Convert parse errors in the block, which come from changed or damaged catalog rows, to `UsageError`."""
     try:
         yield
     except (RefError, json.JSONDecodeError) as error:
@@ -38,11 +38,11 @@ def readable_catalog() -> Iterator[None]:
 
 
 def head(connection: Connection) -> Prefix:
-    """Return the whole ledger as a prefix."""
+    """Return the prefix of the ledger that contains all its events."""
     size = ledger.head(connection).size
     return Prefix(size, size)
 
 
 def recorded_at(connection: Connection, positions: Iterable[int]) -> dict[int, str]:
-    """Return the recorded times of events by their `seq`; unknown positions are left out."""
+    """Return the recorded times of the events at `positions`, by position in the ledger; positions without an event are left out."""
     return {row.seq: row.recorded_at for row in select_in(connection, select(EVENTS.c.seq, EVENTS.c.recorded_at), EVENTS.c.seq, positions)}

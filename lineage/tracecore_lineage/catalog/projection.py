@@ -57,7 +57,7 @@ class _Place:
     event_time: str
 
     def row(self, table: type[SQLModel], **values: Any) -> Row:
-        """Return a row of a table with the columns that all rows of the event share and further values."""
+        """Return a row of `table` with the columns that all rows of this event share and the given `values`."""
         owner = {"speaker": self.speaker} if "speaker" in table.model_fields else {}
         return Row(table, {"event_id": self.event_id, "seq": self.seq, **owner, "event_time": self.event_time, **values})
 
@@ -81,7 +81,7 @@ class _Authority:
 
     @classmethod
     def of(cls, event: Event, ledger: LedgerName, delegations: Sequence[Delegation]) -> _Authority:
-        """Return what an event may assert in a workspace's ledger, given the delegations of the imports that list it."""
+        """Return the rights of an event to assert facts in a workspace's ledger, given the delegations (rights from imports) that list the event."""
         claimed = None if event.kind == "dataset" else LedgerName.of_producer(event.members["job"]["namespace"], event.members["producer"])
         matching = [delegation for delegation in delegations if delegation.ledger == claimed]
         own = claimed == ledger
@@ -90,11 +90,11 @@ class _Authority:
         return cls(homes, own or bool(matching), own, ledger.slug, believed, matching)
 
     def makes(self, namespace: str) -> bool:
-        """Whether the event may state that it made a version in this namespace."""
+        """Whether the event may record versions in the dataset namespace `namespace` as made by its run."""
         return (self.own and namespace == self.home) or any(delegation.ledger.slug == namespace for delegation in self.delegations)
 
     def as_recorded(self, subject: str, name: str, facet: Any) -> Any:
-        """Return a facet as recorded here: an imported artifact's location is moved to the import's folder, or removed if its bytes are not here."""
+        """Return a facet for the catalog: an imported artifact's location is moved to the import's folder, or removed if it has no bytes here."""
         if self.own or name != "tracecore_artifact" or not self.delegations or facet.get("location") is None:
             return facet
         folder = next((delegation.folder for delegation in self.delegations if subject in delegation.stored), None)
@@ -106,7 +106,7 @@ class _Authority:
 def project(body: bytes, seq: int, ledger: LedgerName, delegations: Sequence[Delegation] = ()) -> list[Row]:
     """Return the catalog rows of the event at position `seq` in the ledger of a workspace. Raises BadEvent for an invalid event.
 
-    `delegations` are further ledgers for which the event may assert facts, from imports that list it.
+    `delegations` are further ledgers for which the event may assert facts, by the right of imports that list the event.
     """
     event = parse_event(body)
     authority = _Authority.of(event, ledger, delegations)
@@ -119,9 +119,9 @@ def project(body: bytes, seq: int, ledger: LedgerName, delegations: Sequence[Del
 
 
 def dataset_ref(homes: Collection[str], dataset: Mapping[str, Any], absent: str) -> Ref:
-    """Return the full ref of a dataset in an event: an artifact or bug if its namespace is in `homes` and it parses as one, else an external ref.
+    """Return the full ref of a dataset in an event: of an artifact or bug if its namespace is in `homes` and its name is one, else an external ref.
 
-    An artifact has a digest as its version, a bug none; `absent` is the version of an external dataset without one.
+    An artifact's version is its digest, a bug has none; an external dataset without a version gets the version `absent`.
     """
     facet = (dataset.get("facets") or {}).get("version") or {}
     version = None if is_deleted(facet) else facet.get("datasetVersion")
@@ -133,12 +133,12 @@ def dataset_ref(homes: Collection[str], dataset: Mapping[str, Any], absent: str)
 
 
 def _label(version: str) -> str:
-    """Return another producer's version label, prefixed with `label:` if it could be mistaken for a reserved version."""
+    """Return another producer's version label for use in a ref, prefixed with `label:` if it could be mistaken for a reserved version."""
     return f"label:{version}" if version == UNVERSIONED or version.startswith(("run:", "label:")) else version
 
 
 def _rows(event: Event, place: _Place, authority: _Authority) -> Iterator[Row]:
-    """Yield all catalog rows of an event, in which facet and name rows may repeat."""
+    """Yield all catalog rows of an event with the rights `authority` and the common columns `place`; facet and name rows may occur twice."""
     members = event.members
     if event.kind == "dataset":
         dataset = members["dataset"]
@@ -167,7 +167,7 @@ def _rows(event: Event, place: _Place, authority: _Authority) -> Iterator[Row]:
 
 
 def _claims(event: Event, place: _Place, authority: _Authority) -> Iterator[Row]:
-    """Yield a row for each claim about artifacts outside the producer's authority."""
+    """Yield a row for each claim: a statement of the event about an artifact for which its producer has no authority."""
     job = event.members.get("job")
     for ordinal, claim in enumerate(claims_in(event.members, lambda namespace: namespace in authority.homes and not authority.makes(namespace))):
         yield place.row(
@@ -182,7 +182,7 @@ def _claims(event: Event, place: _Place, authority: _Authority) -> Iterator[Row]
 
 
 def _job(event: Event) -> str:
-    """Return the subject of an event's job facets: `job:<namespace>/<name>`, or `dataset:…` for a DatasetEvent."""
+    """Return the catalog key for an event's job facets: `job:<namespace>/<name>`, or `dataset:<namespace>/<name>` for a DatasetEvent."""
     kind = "dataset" if event.kind == "dataset" else "job"
     return f"{kind}:{event.members[kind]['namespace']}/{event.members[kind]['name']}"
 
@@ -190,7 +190,7 @@ def _job(event: Event) -> str:
 def _columns(
     event: Event, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]], place: _Place, authority: _Authority
 ) -> Iterator[Row]:
-    """Yield an input edge for each dataset that the outputs' `columnLineage` names and the inputs omit."""
+    """Yield edge and name rows for each dataset that the outputs' `columnLineage` names as input although the event does not list it as one."""
     listed = {(entry["namespace"], entry["name"]) for entry in inputs}
     fields = (
         field
@@ -210,16 +210,16 @@ def _columns(
 
 
 def _entries(owner: Any, member: str) -> list[Mapping[str, Any]]:
-    """Return the objects in a list, or among the values of an object; other shapes, which any producer may send, give none."""
+    """Return the JSON objects in the list or object `member` of `owner`; empty if it has another type, which other producers may send."""
     value = owner.get(member) if isinstance(owner, Mapping) else None
     listed = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
     return [entry for entry in listed if isinstance(entry, Mapping)]
 
 
 def _assertable(dataset: Mapping[str, Any], authority: _Authority) -> Mapping[str, Any]:
-    """Return a dataset without the facets that its event may not assert.
+    """Return a dataset without the facets that its event has no right to assert.
 
-    These are `tracecore_*` facets of others' artifacts and, for other producers, of imported files; for artifacts also their names and state changes.
+    Removed are `tracecore_*` facets, names and state changes of artifacts that it can't make; for other producers `tracecore_*` facets of files too.
     """
     namespace = dataset["namespace"]
     ours = namespace in authority.homes and not authority.makes(namespace)
@@ -235,7 +235,7 @@ def _assertable(dataset: Mapping[str, Any], authority: _Authority) -> Mapping[st
 
 
 def _edge(event: Event, place: _Place, direction: str, ordinal: int, dataset: Mapping[str, Any], ref: Ref) -> Row:
-    """Return the edge row of an event's dataset; without a run the edge is static and belongs to the job or dataset that states it."""
+    """Return the row that links an event's dataset (`ref`) to its run, or without a run to the job or dataset that states the dependency."""
     port = (dataset.get(f"{'input' if direction == 'input' else 'output'}Facets") or {}).get("tracecore_port") or {}
     static = {"input": READS, "output": WRITES} if event.run_id is None else {}
     return place.row(
@@ -256,7 +256,7 @@ def _edge(event: Event, place: _Place, direction: str, ordinal: int, dataset: Ma
 
 
 def _run_rows(event: Event, place: _Place, authority: _Authority) -> Iterator[Row]:
-    """Yield the row of a run event, those of its run facets, and those that only a trusted COMPLETE has."""
+    """Yield the rows of a run event and its run facets; for a COMPLETE of this or an imported ledger also staleness, check and build rows."""
     members = event.members
     facets: Mapping[str, Any] = members["run"].get("facets") or {}
     yield place.row(
@@ -274,7 +274,7 @@ def _run_rows(event: Event, place: _Place, authority: _Authority) -> Iterator[Ro
 
 
 def _own_rows(event: Event, place: _Place, authority: _Authority, facets: Mapping[str, Any]) -> Iterator[Row]:
-    """Yield staleness, check and build rows of a trusted COMPLETE. Raises BadEvent if such a facet lacks a member."""
+    """Yield staleness key, check and build rows of a COMPLETE event of this or an imported ledger. Raises BadEvent if its facets lack a member."""
     execution, check, build = (facets.get(f"tracecore_{name}") for name in ("execution", "check", "build"))
     try:
         if authority.own and execution is not None and execution.get("key") is not None:
@@ -298,7 +298,7 @@ def _own_rows(event: Event, place: _Place, authority: _Authority, facets: Mappin
 
 
 def _member(facet: Mapping[str, Any], name: str, type_: type) -> Any:
-    """Return a member of a facet. Raises KeyError if the member is missing or of another type."""
+    """Return the member `name` of a facet. Raises KeyError if it is missing or not of type `type_`."""
     value = facet.get(name)
     if not isinstance(value, type_):
         raise KeyError(f"'{name}' as {type_.__name__}")
@@ -306,9 +306,9 @@ def _member(facet: Mapping[str, Any], name: str, type_: type) -> Any:
 
 
 def _dataset_facets(dataset: Mapping[str, Any], subject: str, place: _Place, authority: _Authority, *, static: bool = False) -> Iterator[Row]:
-    """Yield a dataset's facet and name rows, without the version (in the ref) and the port (in the edge).
+    """Yield a dataset's facet and name rows; version and port get none, since the ref and the edge contain them.
 
-    For a static statement (`static`) `lifecycleStateChange` is left out, since it happened at no particular time.
+    For an event without a run (`static`), `lifecycleStateChange` is left out, since it happened at no particular time.
     """
     yield from _names(dataset, subject, place, authority, static=static)
     dataset = _assertable(dataset, authority)
@@ -326,7 +326,7 @@ def _state_change(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _names(dataset: Mapping[str, Any], subject: str, place: _Place, authority: _Authority, *, static: bool) -> Iterator[Row]:
-    """Yield aliases (`ALIAS`), revocations (`GONE`) and renames (`RENAME`) stated for a dataset; for an artifact only other producers' aliases."""
+    """Yield rows of a dataset's aliases (`ALIAS`), revocations (`GONE`) and renames (`RENAME`); of an artifact only aliases from other producers."""
     symlinks = (dataset.get("facets") or {}).get("symlinks")
     name, others = subject.partition("@")[0], _entries(symlinks, "identifiers")
     if not subject.startswith("external/"):
@@ -345,7 +345,7 @@ def _names(dataset: Mapping[str, Any], subject: str, place: _Place, authority: _
 
 
 def _named(identifier: Mapping[str, Any], authority: _Authority) -> str | None:
-    """Return the unversioned ref of a dataset identifier in a facet; None if it is incomplete or a store path in a workspace's own event."""
+    """Return the unversioned ref that a dataset identifier denotes; None if it is incomplete, or is a store path in a workspace's own event."""
     namespace, name = _word(identifier, "namespace"), _word(identifier, "name")
     if not (namespace and name) or (namespace == _STORE and authority.ours):
         return None
@@ -357,13 +357,13 @@ def _named(identifier: Mapping[str, Any], authority: _Authority) -> str | None:
 
 
 def _facets(facets: Mapping[str, Any] | None, subject: str, place: _Place) -> Iterator[Row]:
-    """Yield a facet row for each facet of a subject."""
+    """Yield a catalog row for each of the `facets` of a subject (run, job or dataset)."""
     for name, facet in (facets or {}).items():
         yield place.row(FacetRow, subject=subject, name=name, value=_canonical(facet))
 
 
 def _one_a_subject(rows: Iterator[Row]) -> list[Row]:
-    """Return one row per subject and facet name, even if a version occurs twice in an event; the greater JSON text wins, whatever the order."""
+    """Return one row per subject and facet name; of several in one event, the row with the greater JSON text."""
     kept: dict[tuple[str, str], Row] = {}
     for row in rows:
         key = (row.values["subject"], row.values["name"])
@@ -373,18 +373,18 @@ def _one_a_subject(rows: Iterator[Row]) -> list[Row]:
 
 
 def _parent(facet: Mapping[str, Any] | None) -> str | None:
-    """Return the run id in a facet `parent`, in lower case; None if there is none."""
+    """Return the parent's run id in a run facet `parent`, in lower case; None if there is none."""
     run = (facet or {}).get("run")
     parent = _word(run, "runId") if isinstance(run, Mapping) else None
     return parent.lower() if parent else None
 
 
 def _word(owner: Mapping[str, Any], name: str) -> str | None:
-    """Return a member if it is a string; else None."""
+    """Return the member `name` of a JSON object if it is a string, else None."""
     value = owner.get(name)
     return value if isinstance(value, str) else None
 
 
 def _canonical(value: Any) -> str:
-    """Serialize JSON with sorted keys. Not RFC 8785, which has no integers beyond 2^53 - 1: other producers' events may contain them."""
+    """Return JSON text with sorted keys; not RFC 8785, since other producers' events may contain integers beyond 2^53 - 1."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

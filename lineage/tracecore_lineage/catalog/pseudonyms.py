@@ -25,15 +25,15 @@ _DIGITS = 32
 
 
 def commitment(salt: str, name: str) -> str:
-    """Return the pseudonym of a name with a salt, `person-` and 32 hex digits (docs/formats/events.md)."""
+    """Return the pseudonym of a person: `person-` and 32 hex digits from the SHA-256 of salt and name (docs/formats/events.md)."""
     committed = digest_json({"v": 1, "type": "tracecore.person", "salt": salt, "name": name})
     return f"person-{hex_of(committed)[:_DIGITS]}"
 
 
 def pseudonym_of(connection: Connection, name: str) -> str:
-    """Return the pseudonym of a name, inserting a new one if there is none. Needs a writing transaction.
+    """Return the pseudonym of a person's name, inserting a new one if the name has none yet. Needs a writing transaction.
 
-    Raises NegativeVerdict if the name's row does not match its pseudonym, UsageError if the name is not valid Unicode text.
+    Raises NegativeVerdict if the stored name does not match its pseudonym, UsageError if the name is not valid Unicode text.
     """
     salt = secrets.token_hex(16)
     try:
@@ -51,13 +51,13 @@ def pseudonym_of(connection: Connection, name: str) -> str:
 
 
 def person_of(connection: Connection, pseudonym: str) -> str | None:
-    """Return the name of a pseudonym; None if it is unknown, deleted, or does not match the pseudonym."""
+    """Return the name of the person with a pseudonym; None if no name is stored (any more) or it does not match the pseudonym."""
     rows = connection.execute(select(PERSONS).where(PERSONS.c.pseudonym == pseudonym)).all()
     return next((row.name for row in rows if _matches(row.pseudonym, row.salt, row.name)), None)
 
 
 def display_name(connection: Connection, pseudonym: str) -> str:
-    """Return the text to show for a pseudonym: the name, or the pseudonym with the reason why there is no name."""
+    """Return the text to show for a person's pseudonym: the name, or the pseudonym with the reason why there is no name."""
     name = person_of(connection, pseudonym)
     if name is not None:
         return name
@@ -66,31 +66,31 @@ def display_name(connection: Connection, pseudonym: str) -> str:
 
 
 def known(connection: Connection) -> Iterator[tuple[str, str]]:
-    """Yield (pseudonym, name) of each valid row, sorted by pseudonym."""
+    """Yield (pseudonym, person's name) of each row whose name and salt match the pseudonym, sorted by pseudonym."""
     for row in connection.execute(select(PERSONS).order_by(PERSONS.c.pseudonym)):
         if _matches(row.pseudonym, row.salt, row.name):
             yield row.pseudonym, row.name
 
 
 def check_names(connection: Connection, findings: Findings) -> None:
-    """Add a failure to `findings` for each pseudonym whose row does not match it."""
+    """Add a failure to `findings` for each pseudonym that does not match the name and salt stored with it."""
     for pseudonym in invalid_names(connection):
         findings.fail(pseudonym, "name of a person", "the name that the pseudonym commits to, or none", "another name or salt")
 
 
 def invalid_names(connection: Connection) -> list[str]:
-    """Return the pseudonyms whose row (name and salt) does not match, sorted."""
+    """Return, sorted, the pseudonyms that do not match the name and salt stored with them."""
     rows = connection.execute(select(PERSONS).order_by(PERSONS.c.pseudonym))
     return [str(row.pseudonym) for row in rows if not _matches(row.pseudonym, row.salt, row.name)]
 
 
 def forget(connection: Connection, pseudonym: str) -> bool:
-    """Delete the name and salt of a pseudonym, and return whether there were any. Needs a writing transaction."""
+    """Delete the stored name and salt of a pseudonym; return whether any were stored. Needs a writing transaction."""
     return connection.execute(delete(PERSONS).where(PERSONS.c.pseudonym == pseudonym)).rowcount > 0
 
 
 def _matches(pseudonym: str, salt: str, name: str) -> bool:
-    """Whether a pseudonym is that of a name and salt."""
+    """Whether `pseudonym` is the one computed from a salt and a person's name."""
     try:
         return commitment(salt, name) == pseudonym
     except rfc8785.CanonicalizationError:  # not text that this module wrote

@@ -66,7 +66,7 @@ class RecordWriter:
 
     @cached_property
     def events(self) -> EventMaker:
-        """Builder of this workspace's events, created lazily because it imports OpenLineage's client."""
+        """Builder of this workspace's OpenLineage events, created at first use because it imports OpenLineage's client."""
         from tracecore_lineage.events.build import EventMaker
 
         return EventMaker(self.ledger)
@@ -78,7 +78,7 @@ class RecordWriter:
         return str(generate_new_uuid())
 
     def start(self, run: Run) -> None:
-        """Record the START of a run and, once per digest, its environment; on a team's database server also hold the run's lock until it ends."""
+        """Record a run's START and, unless already recorded, its environment; on a database server also lock the run until it ends."""
         body = self.events.start(run)
         try:
             self.live.hold(run.id)
@@ -90,12 +90,12 @@ class RecordWriter:
             self._environments.add(run.environment.digest)
 
     def complete(self, run: Run, inputs: Sequence[RunInput], outputs: Mapping[str, Artifact], facets: Mapping[str, Any] | None = None) -> None:
-        """Record COMPLETE with exact inputs, outputs by port and further run facets. Raises RunFailed if the run has already ended."""
+        """Record a run's COMPLETE with exact inputs, outputs (by port name) and further run facets. Raises RunFailed if the run has already ended."""
         body = self.events.complete(run, inputs, outputs, facets, datetime.now(UTC))
         self._end(run.id, body)
 
     def fail(self, run: Run, error: str, *, trace: str | None = None, inputs: Sequence[RunInput] = (), aborted: bool = False) -> None:
-        """Record FAIL (or ABORT) with its reason and release the run's lock; no event is added if the run has already ended."""
+        """Record a run's FAIL (ABORT if `aborted`) with its error, and release the run's lock; no event is added if the run has already ended."""
         body = self.events.fail(run, error, trace=trace, inputs=inputs, aborted=aborted, ended_at=datetime.now(UTC))
 
         def work(connection: Connection) -> None:
@@ -106,7 +106,7 @@ class RecordWriter:
         self.live.release(run.id)
 
     def abort(self, run_id: str, why: str) -> bool:
-        """Record ABORT for a run whose process died; False if it had already ended. Raises UsageError if the run was not started here."""
+        """Record ABORT for a run whose process died; return False if it had already ended. Raises UsageError if the record has no START of it."""
 
         def work(connection: Connection) -> bool:
             if current_state.ending(connection, run_id) is not None:
@@ -122,14 +122,14 @@ class RecordWriter:
         return closed
 
     def check(self, check: CheckRun) -> None:
-        """Record a finished check as a run of its own (START and COMPLETE), with `dataQualityAssertions` on its inputs."""
+        """Record a finished check as a run of its own (START and COMPLETE), with `dataQualityAssertions` on the datasets that it checked."""
         bodies = self.events.check(check)
         self.commit(lambda connection: self.append(connection, bodies))
 
     def commit(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **options: P.kwargs) -> T:
-        """Return the result of `work`, run in a writing transaction shared with concurrent callers and durable on return.
+        """Run `work` in a writing transaction, shared with concurrent callers, and return its result after the writes are durable.
 
-        `work` is called with a connection that holds the write lock, then `args` and `options`. It may run in another caller's thread and must not
+        `work` is called with a connection that has the write lock, then `args` and `options`. It may run in another caller's thread and must not
         open a transaction of its own. Raises ConnectionLost if the server went away; the error states whether the work is durable, if known.
         """
         done = self._group.run(lambda connection: work(connection, *args, **options))
@@ -137,7 +137,7 @@ class RecordWriter:
         return done
 
     def append_with(self, build: Callable[[Position], bytes | None]) -> ledger.Appended | None:
-        """Append an event that `build` makes for the ledger's current position under the write lock, and return the event's position.
+        """Append the event that `build` makes for the ledger's current position, under the write lock, and return the event's position.
 
         Returns None, and appends nothing, if `build` returns None.
         """
@@ -160,46 +160,46 @@ class RecordWriter:
         outputs: Mapping[str, Mapping[str, Any]] | None = None,
         facets: Mapping[str, Any] | None = None,
     ) -> str:
-        """Append START and COMPLETE of a run of job `tracecore.<verb>`, which states a fact of the record itself; return the run id.
+        """Append START and COMPLETE of a run of job `tracecore.<verb>`, stating a fact about the record (e.g. a new key); return the run id.
 
-        `connection` is in a writing transaction; the other arguments are those of `EventMaker.fact`.
+        `connection` is in a writing transaction; `inputs` are the versions that the fact is about, `outputs` dataset facets by ref without digest.
         """
         run_id = self.new_run_id()
         self.append(connection, self.events.fact(verb, run_id, facets or {}, at, inputs=inputs, outputs=outputs))
         return run_id
 
     def reusable(self, key: str) -> list[CompletedRun]:
-        """Return up to 8 completed runs with a staleness key, newest first by (eventTime, event digest)."""
+        """Return up to 8 completed runs with a staleness key (digest of job, parameters and inputs), newest first by (eventTime, event digest)."""
         return self.database.query(current_state.reusable, self.ledger, key)
 
     def erased(self, artifact: Artifact) -> str | None:
-        """Return a sentence about the erasure, planned or done, of a version; None if there is none."""
+        """Return a sentence with the date and reason of a version's erasure, planned or completed; None if it has none."""
         return self.database.query(tombstones.tombstones, self.ledger, refs=[artifact.ref]).sentence(artifact)
 
     def withdrawn(self) -> ErasureFilter:
-        """Return the withdrawn files and drives, which must not be ingested again."""
+        """Return the files and drives whose consent was withdrawn, which must not be ingested again."""
         return self.database.query(tombstones.withdrawn, self.ledger)
 
     def artifacts(self, kind: str, name: str) -> list[Artifact]:
-        """Return every version of a name that this workspace made, newest first."""
+        """Return every version of the artifact `name` that this workspace made, newest first."""
         with self.database.read() as connection:
             return list(current_state.versions(connection, self.ledger, kind, name))
 
     def newest(self, kind: str, name: str) -> Artifact | None:
-        """Return the newest version of a name that this workspace made; None if there is none."""
+        """Return the newest version of the artifact `name` that this workspace made; None if there is none."""
         with self.database.read() as connection:
             return next(current_state.versions(connection, self.ledger, kind, name), None)
 
     def newest_table(self, kind: str, name: str) -> DeltaVersion | None:
-        """Return the Delta version that a run of this workspace last recorded for a name; None if there is none."""
+        """Return the Delta version that a run of this workspace recorded last for the artifact `name`; None if there is none."""
         return self.database.query(current_state.newest_table, self.ledger, kind, name)
 
     def facets(self, ref: str) -> dict[str, JSON]:
-        """Return the facets of an artifact by name, without OpenLineage's `_producer` and `_schemaURL`."""
+        """Return the facets recorded for a ref, by name, without OpenLineage's `_producer` and `_schemaURL`."""
         return self.database.query(current_state.facets, self.ledger, ref)
 
     def trace(self, ref: str) -> Mapping[str, Any]:
-        """Return the backward trace of a ref."""
+        """Return the backward trace of a ref: everything that it was made from, as a JSON object."""
         return self._trace(ref)
 
     def public_keys(self, connection: Connection) -> list[PublicKey]:
@@ -209,21 +209,21 @@ class RecordWriter:
         return list({key.id: key for key in (*self.keys.public_keys(), *ledger_keys(connection, self.ledger))}.values())
 
     def position(self) -> int:
-        """Return the number of events in the ledger."""
+        """Return the number of events in the ledger, which is the position of the next event."""
         return self.database.query(ledger.head).size
 
     def checkpoint(self) -> str:
-        """Return the signed head of the ledger; an empty ledger's head is signed on each call."""
+        """Return the ledger's head as a signed note; the head of an empty ledger is signed on each call."""
         head = self.database.query(ledger.head)
         return head.checkpoint or self._sign(head.size, head.root)
 
     def close(self) -> None:
-        """Close the database connections, which releases the locks of runs started here."""
+        """Close the record's database connections, which releases the locks of runs started here."""
         self.live.close()
         self.database.close()
 
     def _end(self, run_id: str, body: bytes) -> None:
-        """Append the terminal event of a run and release the run's lock. Raises RunFailed if another terminal event is recorded."""
+        """Append the terminal event of a run and release the run's lock. Raises RunFailed if a different terminal event is already recorded."""
 
         def work(connection: Connection) -> None:
             ended = current_state.ending(connection, run_id)
@@ -240,10 +240,10 @@ class RecordWriter:
     def append(
         self, connection: Connection, bodies: Sequence[bytes], *, key: PrivateKey | None = None, delegations: Delegations = MappingProxyType({})
     ) -> list[ledger.Appended]:
-        """Append events, given as exact bytes, with their catalog and outbox rows in the caller's writing transaction; return one entry per body.
+        """Append events (exact bytes) and their catalog rows in the caller's writing transaction, queue their delivery, and return their positions.
 
         `key` (by default the active one) signs the new head, at the end of the transaction if several callers share it. `delegations` are, by event
-        id, what an imported event may assert.
+        id, the ledgers for which an imported event may assert facts.
         """
         grouped = key is None and connection.get_execution_options().get("tracecore_grouped")
         appended = ledger.append(connection, bodies, None if grouped else lambda size, root: self._sign(size, root, key))
@@ -258,11 +258,11 @@ class RecordWriter:
         return appended
 
     def _sign(self, size: int, root: bytes, key: PrivateKey | None = None) -> str:
-        """Return the checkpoint over a tree's size and root, signed by `key` or else by the active key."""
+        """Return the signed checkpoint over a tree's size and root; the key is `key` or, if None, the active key."""
         return notes.sign(key or self.keys.private(), self.ledger.origin, size, root)
 
     def _environment_events(self, connection: Connection, environment: Environment | None) -> tuple[bytes, ...]:
-        """Return the events that record an environment; empty if it is None or recorded already."""
+        """Return START and COMPLETE of the run that records an environment; empty if the environment is None or already recorded."""
         if environment is None or environment.digest in self._environments:
             return ()
         run_id = environment_run(self.ledger, environment.digest)

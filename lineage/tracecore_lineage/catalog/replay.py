@@ -25,7 +25,7 @@ __all__ = ["Difference", "catalog_differences", "compare", "in_memory_catalog", 
 
 
 def write(connection: Connection, rows: Iterable[Row]) -> None:
-    """Insert rows, with one statement per table."""
+    """Insert catalog rows, with one INSERT statement per table."""
     by_table: dict[type[SQLModel], list[Row]] = {}
     for row in rows:
         by_table.setdefault(row.table, []).append(row)
@@ -83,7 +83,7 @@ def rebuild_catalog(database: Database, ledger_name: LedgerName) -> None:
 
 
 def catalog_differences(connection: Connection, ledger_name: LedgerName) -> list[Difference]:
-    """Return all differences between catalog and ledger, and a `false name` for every name that does not match its pseudonym."""
+    """Return all differences between catalog and ledger, then a `false name` for each person's name that does not match its pseudonym."""
     false = [Difference(f"person {each}", "false name", "", None, None) for each in invalid_names(connection)]
     return [*compare(connection, ledger_name), *false]
 
@@ -91,9 +91,9 @@ def catalog_differences(connection: Connection, ledger_name: LedgerName) -> list
 def compare(
     connection: Connection, ledger_name: LedgerName, *, stop: int | None = None, imports: Sequence[Import] | None = None
 ) -> Iterator[Difference]:
-    """Yield the differences between catalog and ledger, in chunks of 500 events to bound memory.
+    """Yield the differences between the catalog and the rows that the ledger's events give, reading 500 events at a time to bound memory.
 
-    With `stop`, only events below that position are compared, otherwise everything, including rows without an event; `imports` are the imports in
+    With `stop`, only rows of events below that position are compared, otherwise also rows without an event; `imports` are the imports of builds in
     the ledger, if already read.
     """
     delegations = delegations_of(imports_in(connection) if imports is None else imports, ledger_name)
@@ -115,19 +115,19 @@ def compare(
 
 
 def _chunked(leaves: Iterable[ledger.Leaf]) -> Iterator[list[ledger.Leaf]]:
-    """Yield the leaves in lists of at most 500."""
+    """Yield the leaves (recorded events) in order, in lists of at most 500."""
     waiting = iter(leaves)
     while chunk := list(islice(waiting, _CHUNK)):
         yield chunk
 
 
 def _key(projected: Table, values: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return the table's name and the row's primary key."""
+    """Return a catalog row's key: the table's name, then the primary key's values in `values`."""
     return (projected.name, *(values[column.name] for column in projected.primary_key))
 
 
 def _stored(connection: Connection, start: int, stop: int | None) -> dict[tuple[Any, ...], Mapping[str, Any]]:
-    """Return catalog rows by key for a range of positions; if `stop` is None, all from `start` on and those with a negative position."""
+    """Return the stored catalog rows, by key, with `start` <= position < `stop`; if `stop` is None, at positions from `start` on or below 0."""
     found: dict[tuple[Any, ...], Mapping[str, Any]] = {}
     for projected in PROJECTION:
         seq = projected.c.seq
@@ -139,7 +139,7 @@ def _stored(connection: Connection, start: int, stop: int | None) -> dict[tuple[
 
 
 def _compared(expected: Mapping[tuple[Any, ...], Mapping[str, Any]], found: Mapping[tuple[Any, ...], Mapping[str, Any]]) -> Iterator[Difference]:
-    """Yield the differences between two sets of catalog rows, each by table and primary key."""
+    """Yield each catalog row that is missing, extra or changed in `found` against `expected`; both have rows by (table, primary key)."""
     for key in sorted(expected.keys() | found.keys(), key=str):
         name = " ".join(str(part) for part in key)
         if key not in found:
@@ -157,9 +157,9 @@ _INSERTED = 1000
 
 @contextmanager
 def snapshot(leaves: Iterable[ledger.Leaf], ledger_name: LedgerName, size: int) -> Iterator[Connection]:
-    """Open an in-memory catalog built from some events of a ledger, in order; the catalog is discarded when the block ends.
+    """Yield a connection to an in-memory catalog built from some of a ledger's events, in order; it is discarded when the block ends.
 
-    `size` is the ledger's full size, recorded as its head. Raises BadEvent for an invalid event.
+    `size` is the number of events in the whole ledger, recorded in the catalog's head row. Raises BadEvent for an invalid event.
     """
     held = leaves if isinstance(leaves, Sequence) else list(leaves)
     delegations = delegations_of((found for leaf in held if (found := read_import(leaf.body, leaf.seq)) is not None), ledger_name)
@@ -177,7 +177,7 @@ def snapshot(leaves: Iterable[ledger.Leaf], ledger_name: LedgerName, size: int) 
 
 @contextmanager
 def in_memory_catalog(ledger_name: LedgerName, size: int, root: str = "") -> Iterator[Connection]:
-    """Open an in-memory catalog with only a ledger's head; it is discarded when the block ends."""
+    """Yield a connection to an in-memory catalog without events, with the ledger's name, size and root; it is discarded when the block ends."""
     engine = create_engine("sqlite://")
     try:
         with engine.begin() as catalog:

@@ -28,7 +28,7 @@ COSIGN = "cosign"
 
 
 def policies(connection: Connection, ledger: LedgerName, vouching: Sequence[PublicKey]) -> Policies:
-    """Return the verified key policies of a workspace's own ledger; `vouching` are keys trusted to have signed the ledger."""
+    """Return the verified key policies (which keys sign builds, how many must) of a workspace's ledger; `vouching` are keys trusted for it."""
     return Policies.read(_facets_of_job(connection, ledger, POLICY), ledger.origin, vouching)
 
 
@@ -37,7 +37,7 @@ _OF_KEYS = ("tracecore.init", "tracecore.key_rotate", "tracecore.key_add")
 
 
 def ledger_keys(connection: Connection, ledger: LedgerName) -> list[PublicKey]:
-    """Return every signing key named by the events of a workspace's ledger, in ledger order; damaged rows are skipped."""
+    """Return every signing key that the events in a workspace's ledger name, in ledger order; rows with a damaged key are skipped."""
     query = (
         select(FACETS.c.value)
         .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
@@ -54,12 +54,12 @@ def ledger_keys(connection: Connection, ledger: LedgerName) -> list[PublicKey]:
 
 
 def cosignatures(connection: Connection, ledger: LedgerName) -> list[FacetEvent]:
-    """Return every recorded cosignature of any build, in ledger order, without verifying it."""
+    """Return every recorded cosignature (signature added to a sealed build), in ledger order and unverified."""
     return list(_facets_of_job(connection, ledger, COSIGN))
 
 
 def home(connection: Connection, ref: str) -> LedgerName:
-    """Return the ledger that a build was sealed in; one with empty names if the build is unknown."""
+    """Return the name of the ledger in which a build was sealed; a name with empty parts if the build is not in the record."""
     query = (
         select(RUN_EVENTS.c.job_namespace, RUN_EVENTS.c.producer)
         .join(BUILDS, BUILDS.c.event_id == RUN_EVENTS.c.event_id)
@@ -72,7 +72,7 @@ def home(connection: Connection, ref: str) -> LedgerName:
 
 
 def read_seal(row: Row[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the DSSE envelope in a row of `catalog_build`, and the statement in it, not verified. Raises UsageError if the seal can't be read."""
+    """Return (DSSE envelope, in-toto statement in it) of a row of `catalog_build`, both unverified. Raises UsageError if they can't be parsed."""
     envelope = json.loads(row.envelope)
     try:
         return envelope, json.loads(open_envelope(envelope).payload)
@@ -81,7 +81,7 @@ def read_seal(row: Row[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def seal_signatures(connection: Connection, ref: str, believed: Sequence[PublicKey]) -> SealSignatures:
-    """Return the verified signatures of a sealed build, with the policy that it was sealed under; `believed` are trusted to sign the seal itself.
+    """Return a sealed build's valid signatures, with the key policy at its sealing; `believed` are keys trusted to sign the seal itself.
 
     Raises EnvelopeError if the seal can't be read.
     """
@@ -92,7 +92,7 @@ def seal_signatures(connection: Connection, ref: str, believed: Sequence[PublicK
 
 
 def signed_envelope(connection: Connection, sealed: SealedBuild) -> dict[str, Any]:
-    """Return a build's DSSE envelope with every valid cosignature added, so that other tools can count them."""
+    """Return a build's DSSE envelope with the signatures of all valid cosignatures added, for tools that count signatures."""
     opened = open_envelope(sealed.envelope)
     signatures = {key: {"keyid": key, "sig": base64.b64encode(signature).decode()} for key, signature in opened.signatures}
     for event in cosignatures(connection, home(connection, sealed.ref)):
@@ -108,7 +108,7 @@ def signed_envelope(connection: Connection, sealed: SealedBuild) -> dict[str, An
 
 
 def _facets_of_job(connection: Connection, ledger: LedgerName, verb: str) -> Iterator[FacetEvent]:
-    """Yield the facets `tracecore_<verb>` of a ledger's completed runs of job `tracecore.<verb>`, in ledger order."""
+    """Yield the facet `tracecore_<verb>` and the position of each COMPLETE of a ledger's job `tracecore.<verb>`, in ledger order."""
     query = (
         select(FACETS.c.seq, FACETS.c.value)
         .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)

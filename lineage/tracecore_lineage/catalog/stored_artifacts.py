@@ -24,9 +24,9 @@ __all__ = ["asserted_facets", "names_once", "newest_of_tables", "stored_artifact
 
 
 def stored_artifacts(connection: Connection, *, refs: Collection[str] | None = None, bound: int | None = None) -> list[Artifact]:
-    """Return every version whose bytes are stored here, once per location, as stated by events of this workspace and of imported ones.
+    """Return each artifact whose bytes are in this store, once per location, as recorded by events of this and of imported workspaces.
 
-    If a version has several locations, the workspace's own come last. `refs` and `bound` restrict it to versions and to events below a position.
+    If a version has several locations, the workspace's own comes last. Only versions in `refs`, and events below position `bound`, count if given.
     """
     found: dict[tuple[Any, ...], Artifact] = {}
     places = asserted_facets(connection, refs=refs, bound=bound)
@@ -38,7 +38,7 @@ def stored_artifacts(connection: Connection, *, refs: Collection[str] | None = N
 
 
 def newest_of_tables(artifacts: Iterable[Artifact]) -> list[Artifact]:
-    """Return the newest of these versions of each Delta table; its log covers the older ones."""
+    """Return the newest version of each Delta table among `artifacts`; its Delta log also covers the older versions."""
     newest: dict[str, tuple[int, Artifact]] = {}
     for artifact in artifacts:
         table = str(artifact.location)
@@ -48,7 +48,7 @@ def newest_of_tables(artifacts: Iterable[Artifact]) -> list[Artifact]:
 
 
 def names_once(store: Store, artifacts: Sequence[Artifact]) -> Iterator[tuple[str, Artifact]]:
-    """Yield (file, version that needs it) for all files of these versions; each table's log files come once, with its newest version."""
+    """Yield (file in the store, version that needs it) for all files of the versions; a table's log files come once, with its newest version."""
     for artifact in artifacts:
         for name in store.names(artifact, log=False):
             yield name, artifact
@@ -58,7 +58,7 @@ def names_once(store: Store, artifacts: Sequence[Artifact]) -> Iterator[tuple[st
 
 
 def stored_sources(connection: Connection, *, runs: Collection[str] | None = None, bound: int | None = None) -> list[Artifact]:
-    """Return the stored plugin sources of own and imported runs (optionally only `runs`, or events below `bound`), once per name and digest."""
+    """Return the stored plugin sources of own and imported runs, once per name and digest; only of `runs` and events below `bound` if given."""
     asserted = asserted_facets(connection, facet="tracecore_dependencies", refs=None if runs is None else [f"run:{run}" for run in runs], bound=bound)
     found = {source.ref: source for _, value in asserted for source in source_artifacts(dependencies_from(json.loads(value)))}
     return [found[ref] for ref in sorted(found)]
@@ -67,7 +67,7 @@ def stored_sources(connection: Connection, *, runs: Collection[str] | None = Non
 def asserted_facets(
     connection: Connection, *, refs: Collection[str] | None = None, bound: int | None = None, facet: str = "tracecore_artifact"
 ) -> set[tuple[str, str]]:
-    """Return (subject, JSON text) pairs of a facet from events of this workspace and of imported ones, optionally only of `refs` or below `bound`."""
+    """Return (subject, JSON text) of each `facet` in events of this and imported workspaces; only of `refs` and positions below `bound`, if given."""
     query = select(FACETS.c.subject, FACETS.c.value).where(FACETS.c.name == facet, FACETS.c.speaker != "")
     if bound is not None:
         query = query.where(FACETS.c.seq < bound)
@@ -76,7 +76,7 @@ def asserted_facets(
 
 
 def _artifact(ref: str, facet: dict[str, Any]) -> Artifact | None:
-    """Return the artifact of a facet `tracecore_artifact`; None if its bytes are not stored."""
+    """Return the artifact `ref` as described by its facet `tracecore_artifact`; None if its bytes are not stored."""
     if facet.get("location") is None or facet.get("media") in {None, Media.NONE.value}:
         return None
     parsed = parse_ref(ref)

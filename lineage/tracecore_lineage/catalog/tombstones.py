@@ -29,7 +29,7 @@ FACET = "tracecore_erasure"
 
 
 def statement(erasure: Erasure, key: str) -> dict[str, Any]:
-    """Return the in-toto Statement of a completed erasure; `key` is the id of the key that will sign it."""
+    """Return the in-toto Statement of a completed erasure about the erased versions; `key` is the id of the key that will sign it."""
     return statement_about((version.ref for version in erasure.versions), PREDICATE, {**erasure.document(), "key": key})
 
 
@@ -58,7 +58,7 @@ def read_erasure(facet: Mapping[str, Any], seq: int) -> Erasure:
 
 
 def _version(part: Mapping[str, Any]) -> Erased:
-    """Parse the erased files of one version."""
+    """Return the erased version (ref, location, files) that the JSON object `part` of an erasure describes."""
     files = tuple(ErasedFile(str(file["path"]), str(file["digest"]), int(file["size_bytes"]), file["rows"], file["left"]) for file in part["files"])
     return Erased(str(part["ref"]), str(part["location"]), part["version"], files)
 
@@ -93,7 +93,7 @@ class Tombstones:
         return found
 
     def of(self, artifact: Artifact) -> list[tuple[Erasure, Erased]]:
-        """Return (erasure, erased part) of each erasure of a version at its location after which it was not made again, oldest first."""
+        """Return (erasure, the erased files of this version) of each erasure after which the version was not written there again, oldest first."""
         version = None if artifact.delta is None else artifact.delta.version
         erasures = self._by_place.get((artifact.ref, str(artifact.location), version), ())
         # A Delta version is never written again: a new write gets another number.
@@ -101,26 +101,26 @@ class Tombstones:
         return [(erasure, erased) for erasure, erased in erasures if remade <= erasure.seq]
 
     def gone(self, artifact: Artifact) -> tuple[ErasedFile, ...]:
-        """Return the files of a version that completed erasures removed."""
+        """Return the files of a version that completed erasures removed and that were not written again."""
         return tuple(file for erasure, erased in self.of(artifact) if erasure.done for file in erased.files)
 
     def commits(self, table: str) -> Sequence[ErasedFile]:
-        """Return the commits of a Delta table that completed erasures rewrote, oldest first."""
+        """Return the commits of a Delta table (store path) that completed erasures rewrote, oldest first."""
         return self._by_table.get(table, ())
 
     def unreadable(self, artifact: Artifact) -> Erasure | None:
-        """Return the latest erasure, planned or done, that makes a version unreadable; None if it is readable."""
+        """Return the latest erasure, planned or completed, that makes a version unreadable; None if the version is readable."""
         erasures = self.of(artifact)
         return erasures[-1][0] if erasures else None
 
     def sentence(self, artifact: Artifact) -> str | None:
-        """Return a sentence stating why a version can't be read; None if it can."""
+        """Return a sentence that states when and why a version was erased; None if the version is readable."""
         erasure = self.unreadable(artifact)
         return None if erasure is None else f"{artifact.ref} was erased on {erasure.day}: {erasure.why}."
 
     @property
     def unfinished(self) -> list[Erasure]:
-        """The planned erasures that have not completed."""
+        """Erasures that are planned (their START is recorded) but have not completed."""
         return [erasure for erasure in self.erasures if not erasure.done]
 
     def withdrawn(self) -> ErasureFilter:
@@ -136,19 +136,19 @@ class Tombstones:
 
 
 def tombstones(connection: Connection, own: LedgerName, *, refs: Iterable[str] | None = None) -> Tombstones:
-    """Return the tombstones in the workspace's own ledger; with `refs`, only erasures that affect these versions."""
+    """Return the erasures in the workspace's own ledger; with `refs`, only those that affect these versions."""
     wanted = None if refs is None else set(refs)
     listed = _erasures(connection, own, JOBS, wanted)
     return Tombstones(listed, remade(connection, own, listed, wanted))
 
 
 def withdrawn(connection: Connection, own: LedgerName) -> ErasureFilter:
-    """Return the files and drives whose consent was withdrawn, which must not be ingested again; pruned ones may be, and are not read here."""
+    """Return files and drives erased for withdrawn consent, which must not be ingested again; files erased by pruning are not included."""
     return Tombstones(_erasures(connection, own, {f"tracecore.{WITHDRAWAL}"}, None)).withdrawn()
 
 
 def _erasures(connection: Connection, own: LedgerName, jobs: Collection[str], wanted: Collection[str] | None) -> tuple[Erasure, ...]:
-    """Return the readable erasures of some jobs, oldest first; only those that affect versions in `wanted` unless it is None."""
+    """Return the erasures recorded by runs of `jobs`, oldest first, without invalid ones; only those that affect versions in `wanted`, if given."""
     query = (
         select(FACETS.c.subject, FACETS.c.value, FACETS.c.seq, RUN_EVENTS.c.event_type)
         .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
@@ -174,14 +174,14 @@ def _erasures(connection: Connection, own: LedgerName, jobs: Collection[str], wa
 
 
 def _joined(promised: Erasure, done: Erasure) -> Erasure:
-    """Return the completed erasure with the position of its START, so that anything made after the START counts as made again."""
+    """Return the completed erasure `done` at the position of its START, so that a version written again after the START counts as made again."""
     if promised.done or not done.done:
         return promised
     return replace(done, seq=min(promised.seq, done.seq))
 
 
 def remade(connection: Connection, own: LedgerName, erasures: Sequence[Erasure], refs: Iterable[str] | None = None) -> dict[tuple[str, str], int]:
-    """Return, by (ref, location) of each erased version (only `refs`, if given), the last position at which an own event states that location."""
+    """Return, by (ref, location) of the erased versions (only of `refs`, if given), the position of the last own event that records that location."""
     erased = {version.ref for erasure in erasures for version in erasure.versions}
     found: dict[tuple[str, str], int] = {}
     query = (
@@ -196,7 +196,7 @@ def remade(connection: Connection, own: LedgerName, erasures: Sequence[Erasure],
 
 
 def made_since(connection: Connection, own: LedgerName, seq: int) -> set[str]:
-    """Return the store paths named by the workspace's events after a position, except Delta tables, whose new versions have new files."""
+    """Return the store paths of artifacts recorded by the workspace's events after a position, except Delta tables (a new version has new files)."""
     query = (
         select(FACETS.c.value)
         .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
@@ -207,6 +207,6 @@ def made_since(connection: Connection, own: LedgerName, seq: int) -> set[str]:
 
 
 def readable(connection: Connection, own: LedgerName, artifacts: Sequence[Artifact]) -> list[Artifact]:
-    """Return the versions that no erasure, planned or done, makes unreadable."""
+    """Return those of `artifacts` that no erasure, planned or completed, makes unreadable."""
     known = tombstones(connection, own, refs=[artifact.ref for artifact in artifacts])
     return [artifact for artifact in artifacts if known.unreadable(artifact) is None] if known.erasures else list(artifacts)

@@ -103,7 +103,7 @@ _CORE: Mapping[str, Writer] = {"openlineage": _openlineage, "in-toto": _in_toto,
 
 
 def _writer(format_: str, settings: Settings) -> Writer:
-    """Return the function that writes a build in an export format, built in or of a plugin; raise UsageError for an unknown format."""
+    """Return the function that writes a build in `format_`, tracecore's own or a plugin's. Raises UsageError if there is no such format."""
     if format_ in _CORE:
         return _CORE[format_]
     from tracecore.errors import suggestion
@@ -126,7 +126,7 @@ def _writer(format_: str, settings: Settings) -> Writer:
 
 @contextmanager
 def _of_plugin(what: str, *passed: type[BaseException]) -> Iterator[None]:
-    """Convert any exception of a plugin's exporter or importer `what` in the block to RunFailed, except TracecoreError and those in `passed`."""
+    """Convert exceptions in the block to RunFailed, naming the plugin's exporter or importer `what`; TracecoreError and `passed` pass unchanged."""
     from tracecore.system.failures import reason_of
 
     try:

@@ -260,7 +260,7 @@ def _show_policy(policy: KeyPolicy | None, *, as_json: bool) -> None:
 
 
 def _described(payload: bytes) -> str:
-    """Return a sentence that describes a payload (a build, a key policy, or other bytes) to the person who signs it."""
+    """Return a sentence that describes a payload (a build, a key policy or other bytes), shown before it is signed."""
     from tracecore_lineage.crypto.keys import short_id
 
     try:
@@ -300,7 +300,7 @@ def _text(envelope: Mapping[str, Any]) -> str:
 
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:
-    """Write a new key file and fsync it; UsageError if it exists, since an overwritten key would be lost."""
+    """Write a new key file with permissions `mode` and fsync it. Raises UsageError if it exists, since an overwritten key would be lost."""
     try:
         with writing("key", path), os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
             stream.write(data)

@@ -49,11 +49,11 @@ threshold_option = click.option("--threshold", type=int, metavar="M", help="Numb
 
 @contextmanager
 def progress(first: str, verb: str) -> Iterator[Progress]:
-    """Show a progress bar on stderr for a block, and yield the function that advances it: called with amount done, total and the last item.
+    """Show a progress bar on stderr during a block; yield a function `(amount done, total, last item)` that advances it.
 
     Args:
         first: text of the bar before the first call.
-        verb: what was done to the last item, such as "verified".
+        verb: past participle shown before the last item, for example "verified".
     """
     with progress_bar() as bar:
         task = bar.add_task(first, total=None)
@@ -62,7 +62,7 @@ def progress(first: str, verb: str) -> Iterator[Progress]:
 
 @contextmanager
 def writing(what: str, path: Path) -> Iterator[None]:
-    """Convert an OSError inside the block to a UsageError that the file can't be written."""
+    """Convert an OSError in the block to a UsageError that the file `path`, described by `what`, can't be written."""
     try:
         yield
     except OSError as error:
@@ -70,9 +70,9 @@ def writing(what: str, path: Path) -> Iterator[None]:
 
 
 def deliver(text: str, output: Path | None, what: str, document: Mapping[str, Any] | None = None) -> None:
-    """Write a text, described by `what`, to the file `output`, and report that on stderr; without a file print it.
+    """Write `text` to the file `output` and report on stderr that `what` was written; print the text if `output` is None.
 
-    With `document`, print this as JSON instead, with the file's name as its last member `file`.
+    With `document`, print that object as JSON instead of the text or report, with the member `file` (path or None) added.
     """
     if output is not None:
         with writing("answer", output):

@@ -166,7 +166,7 @@ def _require_folder(path: Path, *, made: bool) -> None:
 
 
 def _file_name(ref: str) -> str:
-    """Return a readable file name for a ref, such as `dataset-demo.drives.frames-1a2b3c4d5e6f`."""
+    """Return a file name without special characters for a ref, for example `dataset-demo.drives.frames-1a2b3c4d5e6f`."""
     name, _, digest = ref.partition("@")
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")
     return f"{safe}-{digest[:12]}" if digest else safe

@@ -77,7 +77,7 @@ def trace_command(
 
 
 def _print(answer: Trace, form: str, record: Record | None) -> None:
-    """Print a trace in an output format; a tree describes a build's seal only if a record is given."""
+    """Print a trace as JSON, tree, Mermaid or DOT; a tree also describes the build's seal, unless `record` is None."""
     from tracecore_lineage.present.graph import dot, mermaid
 
     if form == "json":

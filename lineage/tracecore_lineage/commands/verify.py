@@ -88,7 +88,7 @@ def verify_command(
 
 
 def _verify_record(ref: str | None, workspace: NamedWorkspace, options: Mapping[str, Any]) -> Verdict:
-    """Verify a workspace; a catalog or store of another ledger is reported as a failure."""
+    """Verify a workspace, or `ref` in it, and return the verdict; a catalog or store of another ledger is reported as a failure."""
     from tracecore.store.ledger_binding import WrongLedger
     from tracecore_lineage.model.findings import Findings
 

@@ -241,7 +241,7 @@ def doctor_command(ctx: click.Context, workspace: NamedWorkspace, as_json: bool)
 
 
 def _examined(workspace: Workspace, settings: Settings) -> Examination:
-    """Examine a workspace; a record that can't be opened is reported as a problem."""
+    """Return the problems found in a workspace; a record that can't be opened is one of them."""
     from tracecore_lineage.verify.doctor import examine, unopened
 
     try:

@@ -32,7 +32,7 @@ class Opened:
     signatures: tuple[tuple[str, bytes], ...]
 
     def signed_by(self, keys: Iterable[PublicKey]) -> PublicKey | None:
-        """Return the first of these keys with a valid signature; None if there is none."""
+        """Return the first of `keys` with a valid signature in this envelope; None if there is none."""
         from securesystemslib.dsse import Envelope
         from securesystemslib.exceptions import VerificationError
         from securesystemslib.signer import Signature
@@ -47,12 +47,12 @@ class Opened:
         return None
 
     def signers(self, keys: Iterable[PublicKey]) -> tuple[PublicKey, ...]:
-        """Return all of these keys with a valid signature, each once."""
+        """Return those of `keys` with a valid signature in this envelope, each once, in the given order."""
         return tuple(key for key in {key.id: key for key in keys}.values() if self.signed_by([key]) is not None)
 
 
 def statement_about(refs: Iterable[str], predicate_type: str, predicate: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the in-toto Statement v1 with a predicate about artifacts, given by full ref; each subject has the ref's name and SHA-256."""
+    """Return an in-toto Statement v1 with a predicate about artifacts, given by full ref; each subject has the ref's name and SHA-256."""
     subjects = [(ref.unversioned, (ref.version or "").removeprefix("sha256:")) for ref in map(parse_ref, dict.fromkeys(refs))]
     return {
         "_type": STATEMENT,
@@ -63,7 +63,7 @@ def statement_about(refs: Iterable[str], predicate_type: str, predicate: Mapping
 
 
 def seal_payload(payload: bytes, *keys: PrivateKey, payload_type: str = IN_TOTO) -> dict[str, Any]:
-    """Sign bytes, by default an in-toto statement, with each key and return the DSSE envelope as a JSON object."""
+    """Sign bytes (by default an in-toto statement) with each of `keys`, and return the DSSE envelope as a JSON object."""
     from securesystemslib.dsse import Envelope
 
     envelope = Envelope(payload, payload_type, {})
@@ -94,7 +94,7 @@ def open_envelope(envelope: Mapping[str, Any]) -> Opened:
 
 
 def _decoded(text: str, what: str) -> bytes:
-    """Decode canonical base64. Raises EnvelopeError, which names the member `what`."""
+    """Decode canonical base64. Raises EnvelopeError, which names the envelope's member `what`, if `text` is not canonical."""
     try:
         return canonical_base64(text)
     except CheckpointError as error:

@@ -48,17 +48,17 @@ class PublicKey:
 
     @property
     def id(self) -> str:
-        """The key's id, `ed25519:` and the SHA-256 of its DER SubjectPublicKeyInfo in hex."""
+        """The key's id: `ed25519:` and the SHA-256 of its DER SubjectPublicKeyInfo in hex."""
         return f"ed25519:{hashlib.sha256(self._key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()}"
 
     @property
     def file_name(self) -> str:
-        """The stem of the key's file names."""
+        """The name of the key's files without suffix: its id with `-` for `:`."""
         return self.id.replace(":", "-")
 
     @property
     def pem(self) -> str:
-        """The key as PEM SubjectPublicKeyInfo."""
+        """The public key as PEM SubjectPublicKeyInfo."""
         return self._key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
     @property
@@ -66,11 +66,11 @@ class PublicKey:
         return Ed25519PublicKey.from_public_bytes(self.raw)
 
     def note_hash(self, name: str) -> bytes:
-        """Return the 4-byte key hash of a C2SP signed note: from SHA-256 of the name, a newline, the algorithm byte and the raw key."""
+        """Return the 4 bytes that identify this key in a C2SP note signed as `name`: from SHA-256 of name, newline, algorithm byte and raw key."""
         return hashlib.sha256(name.encode() + b"\n\x01" + self.raw).digest()[:4]
 
     def verifies(self, signature: bytes, data: bytes) -> bool:
-        """Whether this key made a signature over `data`."""
+        """Whether `signature` is a valid signature by this key over `data`."""
         try:
             self._key.verify(signature, data)
         except InvalidSignature:
@@ -78,14 +78,14 @@ class PublicKey:
         return True
 
     def verifier(self) -> Any:
-        """Return the key as a `securesystemslib` key that verifies DSSE envelopes."""
+        """Return the public key as a `securesystemslib` key, which verifies DSSE envelopes."""
         from securesystemslib.signer import SSlibKey
 
         return SSlibKey.from_crypto(self._key, keyid=self.id)
 
     @classmethod
     def from_pem(cls, data: bytes, source: str) -> PublicKey:
-        """Return the key in a PEM SubjectPublicKeyInfo; `source` names it in errors. Raises UsageError if it is not an Ed25519 public key."""
+        """Return the public key in PEM bytes; `source` names them in errors. Raises UsageError if they contain no Ed25519 public key."""
         try:
             key = load_pem_public_key(data.removeprefix(codecs.BOM_UTF8))
         except (ValueError, UnsupportedAlgorithm) as error:
@@ -105,11 +105,11 @@ class PrivateKey:
         self.public = PublicKey(key.public_key().public_bytes_raw())
 
     def sign(self, data: bytes) -> bytes:
-        """Return the 64-byte signature of `data`."""
+        """Return this key's 64-byte Ed25519 signature of `data`."""
         return self._key.sign(data)
 
     def signer(self) -> Any:
-        """Return the key as a `securesystemslib` signer of DSSE envelopes."""
+        """Return the private key as a `securesystemslib` signer of DSSE envelopes."""
         from securesystemslib.signer import CryptoSigner
 
         return CryptoSigner(self._key, self.public.verifier())
@@ -120,7 +120,7 @@ class PrivateKey:
 
     @classmethod
     def from_pem(cls, data: bytes, source: str) -> PrivateKey:
-        """Return the key in a PKCS #8 PEM; `source` names it in errors. Raises UsageError if it is not an unencrypted Ed25519 private key."""
+        """Return the private key in PKCS #8 PEM; `source` names the PEM in errors. Raises UsageError if it isn't an unencrypted Ed25519 key."""
         advice = "give a file written by 'tracecore key new'"
         try:
             key = load_pem_private_key(data.removeprefix(codecs.BOM_UTF8), password=None)
@@ -134,12 +134,12 @@ class PrivateKey:
 
     @classmethod
     def generate(cls) -> PrivateKey:
-        """Return a new random key."""
+        """Return a new random Ed25519 private key."""
         return cls(Ed25519PrivateKey.generate())
 
 
 def readable_keys(folder: Path) -> Iterator[PublicKey]:
-    """Yield the public keys in a folder, sorted by file name; unreadable files are skipped (`verify` reports them)."""
+    """Yield the public keys in a folder's `.pub` files, sorted by file name; unreadable files are skipped (`verify` reports them)."""
     for path in sorted(folder.glob("*.pub")):
         try:
             yield PublicKey.from_pem(path.read_bytes(), str(path))
@@ -156,16 +156,16 @@ class KeyRing:
         self._loaded: PrivateKey | None = None
 
     def active_id(self) -> str | None:
-        """Return the id of the signing key; None before the first key is made."""
+        """Return the id of the active key, which signs; None before the first key is made."""
         return self._named(_ACTIVE)
 
     def joining(self) -> PublicKey | None:
-        """Return the key with which this additional host will sign once the ledger names it; None if no key is waiting."""
+        """Return the public key with which this further host will sign once a ledger event names the key; None if the host isn't waiting for that."""
         waiting = self._named(_JOINING)
         return None if waiting is None else next((key for key in self.public_keys() if key.id == waiting), None)
 
     def _named(self, file: str) -> str | None:
-        """Return the key id in a file of the folder; None if there is no such file. Raises UsageError if the file is damaged or can't be read."""
+        """Return the key id in a file of the key folder; None if there is no such file. Raises UsageError if the file is damaged or can't be read."""
         try:
             return (self.folder / file).read_text(encoding="ascii").strip()
         except UnicodeDecodeError:
@@ -176,19 +176,19 @@ class KeyRing:
             raise UsageError(f"The signing keys in {self.folder} can't be read: {error.strerror or error}.") from error
 
     def public_keys(self) -> list[PublicKey]:
-        """Return every key in the folder, the active one first."""
+        """Return every public key in the workspace's key folder, the active one first."""
         active = self.active_id()
         found = [PublicKey.from_pem(path.read_bytes(), str(path)) for path in sorted(self.folder.glob("*.pub"))]
         return sorted(found, key=lambda key: key.id != active)
 
     def ensure(self) -> PublicKey:
-        """Return the active public key, generating the first key if the ledger has not begun. Raises UsageError if it can't sign (see `private`)."""
+        """Return the active public key, making the first key if the ledger is new. Raises UsageError if it can't sign (see `private`)."""
         return self.private().public
 
     def private(self) -> PrivateKey:
-        """Return the active signing key, reloading it if another process changed it; generates the first key if the ledger has not begun.
+        """Return the active private key, which signs, reloading it if another process changed it; makes the first key if the ledger is new.
 
-        Raises UsageError if no key is active although the ledger has begun, or the private key's file is missing or can't be read.
+        Raises UsageError if no key is active although the ledger has events, or the private key's file is missing or can't be read.
         """
         active = self.active_id() or self._first()
         if self._loaded is None or self._loaded.public.id != active:
@@ -196,20 +196,20 @@ class KeyRing:
         return self._loaded
 
     def add(self, key: PrivateKey) -> None:
-        """Write a key's files durably, without activating it."""
+        """Write the private and public file of a key durably, without making it the active key."""
         with clear_disk_errors(self.folder):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_durably(self.folder / f"{key.public.file_name}.pem", key.pem(), mode=0o600)
             write_durably(self.folder / f"{key.public.file_name}.pub", key.public.pem.encode())
 
     def activate(self, key_id: str) -> None:
-        """Make a stored key the signing key, and clear the joining key."""
+        """Make a stored key the active one, which signs; afterwards no key of this host counts as waiting to be named by the ledger."""
         with clear_disk_errors(self.folder):
             write_durably(self.folder / _ACTIVE, key_id.encode() + b"\n")
             (self.folder / _JOINING).unlink(missing_ok=True)
 
     def join(self) -> PublicKey:
-        """Return the joining key of this additional host, generating it if needed; it signs only once the ledger names it."""
+        """Return this further host's public key, generating it if needed; it may sign only after a ledger event names it."""
         with clear_disk_errors(self.folder):
             waiting = self.joining()
             if waiting is None:
@@ -220,7 +220,7 @@ class KeyRing:
         return waiting
 
     def refuse_joining(self) -> None:
-        """Raise UsageError if this host's key is still joining, that is, not yet named by the ledger."""
+        """Raise UsageError if this host has a key that no ledger event names yet, so that the host must not sign."""
         waiting = self.joining()
         if waiting is not None:
             raise UsageError(
@@ -229,16 +229,16 @@ class KeyRing:
             )
 
     def changing(self) -> AbstractContextManager[bool]:
-        """Return the rotation lock, to be held so that concurrent rotations activate keys in the order in which the ledger names them.
+        """Return the lock for key rotation as a context manager, so that concurrent rotations activate keys in the order of their events.
 
-        It differs from the first key's lock, which a signer takes while it holds the ledger's lock.
+        It differs from the first key's lock, which a signer takes within the ledger's lock.
         """
         return hold_named(self._workspace.locks, "rotation")
 
     def _first(self) -> str:
-        """Generate and activate the first key under a lock, and return its id; if another process was faster, return that key's id.
+        """Generate and activate the first key under a lock, and return its id; if another process did so before, return the id of that key.
 
-        Raises UsageError if the ledger has already begun or this host is joining.
+        Raises UsageError if the ledger already has events, or this host's key waits to be named by one.
         """
         self.refuse_joining()
         if self._workspace.binding() is not None:
@@ -256,7 +256,7 @@ class KeyRing:
                 return key.public.id
 
     def _load(self, key_id: str) -> PrivateKey:
-        """Return the private key with an id from its file. Raises UsageError if the file is missing or damaged, or holds another key."""
+        """Return the private key with an id from its file. Raises UsageError if the file is missing or damaged, or contains another key."""
         path = self.folder / f"{key_id.replace(':', '-')}.pem"
         try:
             key = load_pem_private_key(path.read_bytes(), password=None)

@@ -48,7 +48,7 @@ class Frontier:
             raise ValueError(f"Expected {size.bit_count()} subtree hashes for a tree of {size} leaves, found {len(self.hashes)}.")
 
     def append(self, hashed: bytes, level: int = 0) -> None:
-        """Append a leaf hash, or the root of a complete subtree of 2^level leaves. Raises ValueError if the size is not a multiple of 2^level."""
+        """Append a leaf hash, or the root of a complete subtree of 2^level leaves. ValueError if the tree's size is not a multiple of 2^level."""
         if level < 0 or self.size & ((1 << level) - 1):
             raise ValueError(f"Expected a multiple of 2^{level} leaves before a subtree of that level, found {self.size}.")
         merged, carry = hashed, self.size >> level
@@ -59,7 +59,7 @@ class Frontier:
         self.size += 1 << level
 
     def root(self) -> bytes:
-        """Return the root of the current tree."""
+        """Return the Merkle root over all leaves appended so far."""
         if not self.hashes:
             return EMPTY_ROOT
         root = self.hashes[-1]
@@ -69,7 +69,7 @@ class Frontier:
 
 
 def root_of(leaves: Iterable[bytes]) -> bytes:
-    """Return the Merkle root over leaf hashes, in memory logarithmic in their number."""
+    """Return the Merkle root over leaf hashes, using memory logarithmic in their number."""
     frontier = Frontier()
     for leaf in leaves:
         frontier.append(leaf)
@@ -82,7 +82,7 @@ def _split(size: int) -> int:
 
 
 def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """Return the audit path of the leaf at `index` (RFC 6962, PATH). Raises ValueError if it is out of range."""
+    """Return the audit path of the leaf at `index`, from the leaf up (RFC 6962, PATH). Raises ValueError if `index` is out of range."""
     if not 0 <= index < len(leaves):
         raise ValueError(f"Expected a leaf index below {len(leaves)}, found {index}.")
     if len(leaves) == 1:
@@ -94,14 +94,14 @@ def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
 
 
 def consistency_proof(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
-    """Return the proof that the tree over all leaves extends that over the first `old_size` (RFC 6962, PROOF). Raises ValueError if it is larger."""
+    """Return the proof that the tree over all leaves extends the tree over the first `old_size` (RFC 6962, PROOF). ValueError if there are fewer."""
     if not 0 <= old_size <= len(leaves):
         raise ValueError(f"Expected an old size of at most {len(leaves)}, found {old_size}.")
     return _subproof(leaves, old_size, whole=True) if old_size else []
 
 
 def _subproof(leaves: Sequence[bytes], old_size: int, *, whole: bool) -> list[bytes]:
-    """Return the nodes of a consistency proof (RFC 6962, SUBPROOF); `whole` is whether the verifier knows the root at `old_size`."""
+    """Return the nodes of a consistency proof (RFC 6962, SUBPROOF); `whole` is whether the verifier knows the root over `old_size` leaves."""
     if old_size == len(leaves):
         return [] if whole else [root_of(leaves)]
     middle = _split(len(leaves))

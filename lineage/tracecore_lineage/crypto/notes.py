@@ -46,7 +46,7 @@ class Checkpoint:
     signatures: tuple[Signature, ...]
 
     def signed_by(self, keys: Iterable[PublicKey]) -> PublicKey | None:
-        """Return the first of these keys with a valid signature under the origin's name; None if there is none."""
+        """Return the first of `keys` with a valid signature on this checkpoint in the origin's name; None if there is none."""
         for key in keys:
             for line in self.signatures:
                 if line.name == self.origin and line.key_hash == key.note_hash(line.name) and key.verifies(line.signature, self.text.encode()):
@@ -55,7 +55,7 @@ class Checkpoint:
 
 
 def sign(key: PrivateKey, origin: str, size: int, root: bytes) -> str:
-    """Return the signed note over a tree's size and root."""
+    """Return the signed note (C2SP checkpoint) of ledger `origin` over a tree's size and root."""
     text = f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n"
     signature = base64.b64encode(key.public.note_hash(origin) + key.sign(text.encode())).decode()
     return f"{text}\n— {origin} {signature}\n"
@@ -89,7 +89,7 @@ def read(path: Path) -> Checkpoint:
 
 
 def canonical_base64(text: str) -> bytes:
-    """Decode base64, accepting only its canonical form (`BQ==`, not `BR==` for the same byte). Raises CheckpointError."""
+    """Decode base64. Raises CheckpointError unless `text` is the canonical form (`BQ==`, not `BR==`, which encodes the same byte)."""
     try:
         decoded = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
@@ -100,7 +100,7 @@ def canonical_base64(text: str) -> bytes:
 
 
 def _signature(line: str) -> Signature:
-    """Parse a signature line of a signed note. Raises CheckpointError if it is malformed."""
+    """Parse one signature line of a signed note. Raises CheckpointError if it is malformed."""
     match = _SIGNATURE.fullmatch(line)
     if match is None:
         raise CheckpointError(f"Expected a signature line '— NAME BASE64', found {line!r}.")

@@ -41,7 +41,7 @@ class KeyPolicy:
     previous: str | None
 
     def payload(self) -> bytes:
-        """Return the signed bytes: the policy as canonical JSON (RFC 8785)."""
+        """Return the policy as canonical JSON (RFC 8785), the bytes that are signed."""
         return jcs(
             {
                 "type": _TYPE,
@@ -54,16 +54,16 @@ class KeyPolicy:
 
     @property
     def digest(self) -> str:
-        """Digest of the payload, which identifies the policy."""
+        """SHA-256 digest of the signed bytes, which identifies the policy."""
         return digest_bytes(self.payload())
 
     @property
     def ids(self) -> frozenset[str]:
-        """Ids of the signers."""
+        """Ids of the keys that may sign."""
         return frozenset(key.id for key in self.signers)
 
     def words(self) -> str:
-        """Return the requirement as text, such as `2 of 3`."""
+        """Return how many of the policy's keys must sign, as text such as `2 of 3`."""
         return f"{self.threshold} of {len(self.signers)}"
 
 
@@ -87,7 +87,7 @@ class Policies:
 
     @classmethod
     def read(cls, events: Iterable[FacetEvent], ledger: str, vouching: Sequence[PublicKey]) -> Policies:
-        """Verify all policies of a ledger with origin `ledger`; `vouching` are keys trusted to have signed it."""
+        """Verify the key policies recorded in ledger `ledger`; return valid and invalid ones. `vouching` are keys trusted to have signed it."""
         in_force: list[tuple[int, KeyPolicy]] = []
         problems: list[tuple[int, str, str]] = []
         for event in events:
@@ -105,19 +105,19 @@ class Policies:
         return cls(tuple(in_force), tuple(problems))
 
     def at(self, position: int) -> KeyPolicy | None:
-        """Return the policy in force just before a position; None if there was none."""
+        """Return the key policy in force just before a ledger position; None if none had been set."""
         return next((policy for seq, policy in reversed(self.in_force) if seq < position), None)
 
     @property
     def now(self) -> KeyPolicy | None:
-        """The latest policy; None if there is none."""
+        """The key policy in force at the end of the ledger; None if none was set."""
         return self.in_force[-1][1] if self.in_force else None
 
 
 def refusal(policy: KeyPolicy, opened: Opened, before: KeyPolicy | None, vouching: Sequence[PublicKey]) -> tuple[str, str] | None:
-    """Return (expected, found) if a signed policy may not replace the one before it; None if it may.
+    """Return (expected, found) if a signed key policy may not replace the policy `before` it; None if it may.
 
-    It must name the previous policy's digest, be signed by that policy's threshold of keys, and by a key in `vouching`.
+    It must contain the digest of `before`, be signed by that policy's threshold of keys, and by a key in `vouching`.
     """
     previous = None if before is None else before.digest
     if policy.previous != previous:
@@ -132,13 +132,13 @@ def refusal(policy: KeyPolicy, opened: Opened, before: KeyPolicy | None, vouchin
 
 
 def short(keys: Iterable[PublicKey]) -> str:
-    """Return the short ids of keys as ` (a, b)`, to append to a number; empty without keys."""
+    """Return the short ids of keys as text ` (a, b)`, to append to their number; an empty string without keys."""
     names = ", ".join(short_id(key.id) for key in keys)
     return f" ({names})" if names else ""
 
 
 def _read(facet: Mapping[str, Any]) -> tuple[KeyPolicy, Opened]:
-    """Return the policy of a facet `tracecore_key_policy`, and its envelope. Raises ValueError, KeyError or the like for a malformed facet."""
+    """Return (key policy, its DSSE envelope) of a facet `tracecore_key_policy`. Raises ValueError, KeyError or another error if it is malformed."""
     signers = tuple(PublicKey.from_pem(each["public_key"].encode(), "the policy") for each in facet["signers"])
     ids = [key.id for key in signers]
     threshold = facet["threshold"]
@@ -171,22 +171,22 @@ class SealSignatures:
 
     @property
     def counted(self) -> tuple[PublicKey, ...]:
-        """The keys that signed and are in the policy; empty without a policy."""
+        """The keys that signed the build and are in its policy; empty without a policy."""
         return () if self.policy is None else tuple(key for key in self.signed if key.id in self.policy.ids)
 
     @property
     def enough(self) -> bool:
-        """Whether enough keys of the policy signed; True without a policy."""
+        """Whether at least the policy's required number of its keys signed the build; True without a policy."""
         return self.policy is None or len(self.counted) >= self.policy.threshold
 
     def words(self) -> str | None:
-        """Return required and found signatures as text; None without a policy."""
+        """Return the required and found numbers of signatures as text; None without a policy."""
         if self.policy is None:
             return None
         return f"signatures: {self.policy.words()} required, {len(self.counted)} found"
 
     def document(self) -> dict[str, Any]:
-        """Return policy and signatures as a JSON object; `required` and `of` are None without a policy."""
+        """Return policy and signatures as a JSON object; `required` (number) and `of` (key ids) are None without a policy."""
         policy = self.policy
         return {
             "required": None if policy is None else policy.threshold,
@@ -200,7 +200,7 @@ class SealSignatures:
 def signatures_of(
     ref: str, position: int, opened: Opened, cosignatures: Iterable[FacetEvent], policies: Policies, believed: Sequence[PublicKey]
 ) -> SealSignatures:
-    """Verify all signatures over the payload of build `ref` (full), sealed at `position` by envelope `opened`, and return the valid ones.
+    """Verify the signatures over build `ref`, sealed at `position` by envelope `opened`, and return valid signers, policy and invalid cosignatures.
 
     A cosignature is valid if its key is in the policy that the build was sealed under, or in the one in force when the cosignature was recorded.
 
@@ -221,7 +221,7 @@ def signatures_of(
 
 
 def raw_signers(ref: str, opened: Opened, cosignatures: Iterable[FacetEvent], keys: Iterable[PublicKey]) -> tuple[PublicKey, ...]:
-    """Return those of `keys` that validly signed a build's payload, on the seal or by a cosignature, regardless of policy."""
+    """Return those of `keys` that validly signed a build, in its seal `opened` or by a cosignature, whether or not a key policy allows them."""
     candidates = list(keys)
     cosigners, _ = _cosigners(ref, opened, cosignatures, lambda _: candidates)
     return tuple({key.id: key for key in (*opened.signers(candidates), *cosigners)}.values())
@@ -230,7 +230,7 @@ def raw_signers(ref: str, opened: Opened, cosignatures: Iterable[FacetEvent], ke
 def _cosigners(
     ref: str, opened: Opened, cosignatures: Iterable[FacetEvent], allowed: Callable[[int], Sequence[PublicKey]]
 ) -> tuple[list[PublicKey], list[tuple[int, str, str]]]:
-    """Return the keys of a build's valid cosignatures, in ledger order, and (position, expected, found) of each invalid one.
+    """Return (keys of a build's valid cosignatures in ledger order, (position, expected, found) of each invalid one).
 
     `allowed` returns the keys that may cosign at a ledger position.
     """
@@ -245,7 +245,7 @@ def _cosigners(
 
 
 def _valid(facet: Mapping[str, Any], opened: Opened, allowed: Sequence[PublicKey]) -> PublicKey:
-    """Return the key of a cosignature after verifying it. Raises ValueError, with what was found, or for a malformed facet KeyError and the like."""
+    """Verify a cosignature and return its key. Raises ValueError with what was found instead; also KeyError or others for a malformed facet."""
     key = PublicKey.from_pem(facet["public_key"].encode(), "the event")
     if key.pem != facet["public_key"] or key.id != facet["key"]:
         raise ValueError(f"a public key that is not {short_id(str(facet['key']))}, which it names")

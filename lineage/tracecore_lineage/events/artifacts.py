@@ -26,9 +26,9 @@ UNVERSIONED = "unversioned"
 
 
 def artifact_from(namespace: str, dataset: Mapping[str, Any]) -> Artifact | None:
-    """Return the artifact of a dataset in one of tracecore's events; None if its version is not a digest.
+    """Return the artifact that a dataset in a tracecore event describes; None if its version is not a digest.
 
-    Datasets outside `namespace`, that of the event's workspace, are external files.
+    A dataset outside `namespace` (the workspace's) is an external file.
     """
     found: Mapping[str, Any] = dataset.get("facets") or {}
     digest = (found.get("version") or {}).get("datasetVersion", "")
@@ -58,7 +58,7 @@ def artifact_from(namespace: str, dataset: Mapping[str, Any]) -> Artifact | None
 
 
 def table_of(stored: Mapping[str, Any]) -> TableVersion | None:
-    """Return the table type in a facet `tracecore_artifact`, or None."""
+    """Return the published table type (name, version, description, extended types) in a facet `tracecore_artifact`; None if it has none."""
     table = stored.get("table")
     return table and TableVersion(table["name"], table["version"], table["description"], tuple(table["extends"]))
 
@@ -69,7 +69,7 @@ def bare(facet: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _list(found: Mapping[str, Any], facet: str, member: str) -> Sequence[Any]:
-    """Return the list `member` of a facet; empty if there is none."""
+    """Return the list `member` of the facet named `facet` in `found`; empty if there is none."""
     return (found.get(facet) or {}).get(member) or ()
 
 
@@ -89,14 +89,14 @@ class Claim:
 
 
 def claims_in(members: Mapping[str, Any], foreign: Callable[[str], bool]) -> Iterator[Claim]:
-    """Yield the claims of a parsed event about artifacts outside its producer's authority, each once; `foreign` is whether a namespace is outside."""
+    """Yield, each once, a parsed event's claims about artifacts in namespaces that are `foreign` (of a workspace not its producer's)."""
     listed = [(dataset, False) for dataset in (*members.get("inputs", ()), *([] if {"run", "job"} & members.keys() else [members["dataset"]]))]
     listed += [(dataset, True) for dataset in members.get("outputs", ())]
     yield from dict.fromkeys(claim for dataset, written in listed for claim in _claims_of(dataset, foreign, written=written))
 
 
 def own_name(namespace: object, name: object, foreign: Callable[[str], bool]) -> str | None:
-    """Return the `kind/name` of the artifact or bug in a foreign workspace that a dataset's namespace and name denote; None if there is none."""
+    """Return `kind/name` if a dataset's namespace is `foreign` (a workspace's, not its producer's) and its name an artifact or bug; else None."""
     if not (isinstance(namespace, str) and isinstance(name, str) and foreign(namespace)):
         return None
     ref = ref_or_none(name)
@@ -104,7 +104,7 @@ def own_name(namespace: object, name: object, foreign: Callable[[str], bool]) ->
 
 
 def _claims_of(dataset: Mapping[str, Any], foreign: Callable[[str], bool], *, written: bool) -> Iterator[Claim]:
-    """Yield the claims that an event makes by one of its datasets; `written` is whether the dataset is an output."""
+    """Yield an event's claims (statements about artifacts of `foreign` namespaces) in one of its datasets; `written` if that is an output."""
     facets = _object(dataset.get("facets"))
     version = _object(facets.get("version")).get("datasetVersion")
     digest = hex_of(version) if isinstance(version, str) and is_digest(version) else ""
@@ -127,7 +127,7 @@ def _claims_of(dataset: Mapping[str, Any], foreign: Callable[[str], bool], *, wr
 
 
 def _did(change: object, digest: str, version: object, previous: Mapping[str, Any]) -> str:
-    """Return the predicate of a claim, such as `dropped it`, for a lifecycle change or a write."""
+    """Return the predicate of a claim, such as `dropped it`, for a lifecycle change, or for a write if `change` is None."""
     if change == "RENAME":
         return f"renamed {_called(previous)} to it"
     if isinstance(change, str) and change in CHANGES and not (digest and change in {"OVERWRITE", "CREATE"}):
@@ -138,7 +138,7 @@ def _did(change: object, digest: str, version: object, previous: Mapping[str, An
 
 
 def _called(dataset: Mapping[str, Any]) -> str:
-    """Return the external ref of a dataset without version, or a text if its name is missing."""
+    """Return the external ref of a dataset, without version; `a dataset without a name` if namespace or name is missing."""
     namespace, name = dataset.get("namespace"), dataset.get("name")
     if not (isinstance(namespace, str) and isinstance(name, str) and namespace and name):
         return "a dataset without a name"
@@ -146,5 +146,5 @@ def _called(dataset: Mapping[str, Any]) -> str:
 
 
 def _object(value: Any) -> Mapping[str, Any]:
-    """Return the value if it is a JSON object, else an empty one."""
+    """Return `value` if it is a JSON object, else an empty object."""
     return value if isinstance(value, Mapping) else {}

@@ -55,7 +55,7 @@ def event_bytes(event: RunEvent) -> bytes:
 
 
 def plain(value: Any) -> Any:
-    """Convert OpenLineage objects to JSON values, leaving unset members out."""
+    """Convert OpenLineage objects (events, facets) to JSON values, leaving out members that are None or empty by default."""
     if isinstance(value, facets.StageFacet):
         return {**value.members, "_producer": producer(), "_schemaURL": value.url}
     if attrs.has(type(value)):
@@ -79,7 +79,7 @@ class EventMaker:
         self._producer = ledger.producer
 
     def start(self, run: StageRun) -> bytes:
-        """Return the START event of a stage run."""
+        """Return the START event of a stage's run as canonical JSON."""
         return self._stage_event(RunState.START, run, run.started_at)
 
     def complete(
@@ -90,7 +90,7 @@ class EventMaker:
         run_facets: Mapping[str, Any] | None,
         ended_at: datetime,
     ) -> bytes:
-        """Return the COMPLETE event of a stage run, with the exact versions that it read and wrote."""
+        """Return the COMPLETE event of a stage's run as canonical JSON, with the exact versions that the run read and wrote."""
         further = {name: value if isinstance(value, BaseFacet) else facets.stage_facet(name, value) for name, value in (run_facets or {}).items()}
         return self._stage_event(
             RunState.COMPLETE,
@@ -102,7 +102,7 @@ class EventMaker:
         )
 
     def fail(self, run: StageRun, error: str, *, trace: str | None, inputs: Sequence[RunInput], aborted: bool, ended_at: datetime) -> bytes:
-        """Return the FAIL or ABORT event of a stage run, with its error and Python stack trace."""
+        """Return the FAIL event (ABORT if `aborted`) of a stage's run as canonical JSON, with its error and Python stack trace."""
         further: dict[str, Any] = {"errorMessage": error_message_run.ErrorMessageRunFacet(error, "python", trace, producer=producer())}
         if aborted:
             further["tracecore_abort"] = facets.TracecoreAbortRunFacet(error, producer=producer())
@@ -110,7 +110,7 @@ class EventMaker:
         return self._stage_event(state, run, ended_at, further, [datasets.input_dataset(self.namespace, item) for item in _with_program(run, inputs)])
 
     def abort(self, started: Mapping[str, Any], why: str, ended_at: datetime) -> bytes:
-        """Return the ABORT event of a run of which only the parsed START event is known; its facets are repeated so that both agree."""
+        """Return the ABORT event of a run that is known only by its parsed START event; it repeats that event's facets."""
         again = Run(started["run"]["runId"], _kept(started["run"]))
         again.facets = {
             **(again.facets or {}),
@@ -121,7 +121,7 @@ class EventMaker:
         return self.event(RunState.ABORT, again, job, ended_at)
 
     def check(self, check: CheckRun) -> tuple[bytes, bytes]:
-        """Return the START and COMPLETE events of a finished check, as a run that reads the checked outputs."""
+        """Return (START, COMPLETE) of a finished check, as a run whose inputs are the checked outputs."""
         parent = Parent(check.of_run, check.job.rpartition(".check.")[0] or check.job, self.namespace)
         common = {"parent": _parent(parent), "processing_engine": _engine()}
         found = facets.TracecoreCheckRunFacet(
@@ -143,7 +143,7 @@ class EventMaker:
         )
 
     def environment(self, run_id: str, environment: Environment, recorded_at: datetime) -> tuple[bytes, bytes]:
-        """Return the START and COMPLETE events that record an environment's installed distributions."""
+        """Return (START, COMPLETE) of a run that records an environment's Python, machine and installed distributions."""
         facet = facets.TracecoreEnvironmentRunFacet(
             environment.digest,
             environment.python,
@@ -164,10 +164,10 @@ class EventMaker:
         inputs: Sequence[RunInput] = (),
         outputs: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> tuple[bytes, bytes]:
-        """Return START and COMPLETE, both at time `at`, of a run of job `tracecore.<verb>`, which states a fact of the record itself.
+        """Return (START, COMPLETE), both at time `at`, of a run of job `tracecore.<verb>`, which states a fact about the record (e.g. a new key).
 
-        `run_facets` are those of the COMPLETE, `inputs` the versions that the fact is about, `outputs` the dataset facets by ref of outputs that have
-        a name but no digest (`bug/<id>`).
+        `run_facets` are the run facets of the COMPLETE, `inputs` the versions that the fact is about, `outputs` the outputs without
+        a digest: their dataset facets by ref (`bug/<id>`).
         """
         job = Job(self.namespace, f"tracecore.{verb}", {"jobType": _job_type(verb.upper())})
         common = {"processing_engine": _engine()}
@@ -184,7 +184,7 @@ class EventMaker:
         )
 
     def erasure(self, erasure: Erasure, at: datetime) -> bytes:
-        """Return the START event of a planned erasure, or the COMPLETE event of a completed, signed one."""
+        """Return the event of an erasure's run: START with the plan if it is only planned, COMPLETE with the signed statement if it is done."""
         plan = None if erasure.done else erasure.document()
         run_facets: dict[str, Any] = {
             "processing_engine": _engine(),
@@ -219,7 +219,7 @@ class EventMaker:
         inputs: Sequence[InputDataset] = (),
         outputs: Sequence[OutputDataset] = (),
     ) -> bytes:
-        """Return one RunEvent as canonical JSON."""
+        """Return an OpenLineage RunEvent with the given content as canonical JSON (RFC 8785)."""
         return event_bytes(
             RunEvent(
                 eventTime=rfc3339.instant(at), producer=self._producer, run=run, job=job, eventType=state, inputs=list(inputs), outputs=list(outputs)
@@ -227,7 +227,7 @@ class EventMaker:
         )
 
     def _named_inputs(self, run: StageRun) -> list[InputDataset]:
-        """Return an input for each bug ref among a run's parameters."""
+        """Return an input dataset for each bug ref (`bug/<id>`) in a run's parameters; its role is the parameter's name."""
         given = ((role, value if isinstance(value, (list, tuple)) else [value]) for role, value in sorted(run.params.items()))
         named = {(role, text) for role, values in given for text in values if isinstance(text, str) and _BUG.fullmatch(text)}
         return [datasets.named_input(self.namespace, text, role) for role, text in sorted(named)]
@@ -241,7 +241,7 @@ class EventMaker:
         inputs: Sequence[InputDataset] = (),
         outputs: Sequence[OutputDataset] = (),
     ) -> bytes:
-        """Return an event of a stage run, with the facets that all its events have and `further` run facets."""
+        """Return an event of a stage's run as canonical JSON, with the facets common to all events of the run and the run facets in `further`."""
         run_facets: dict[str, Any] = {"tracecore_execution": _execution(run), "processing_engine": _engine()}
         if run.parent is not None:
             run_facets["parent"] = _parent(run.parent)
@@ -256,19 +256,19 @@ class EventMaker:
 
 
 def _with_program(run: StageRun, inputs: Sequence[RunInput]) -> Sequence[RunInput]:
-    """Return the inputs with the run's program first, unless it is already among them."""
+    """Return the run's inputs with its program (the YAML that defined it) first, unless the program is among them already."""
     if run.program is None or any(item.artifact.ref == run.program.ref for item in inputs):
         return inputs
     return [RunInput("program", run.program), *inputs]
 
 
 def _kept(owner: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facets of a run or job in a parsed event as OpenLineage facets with the same `_schemaURL`."""
+    """Return the facets of a run or job in a parsed event, by name, as OpenLineage facets with the same `_schemaURL`."""
     return {name: facets.stage_facet(name, facet) for name, facet in owner.get("facets", {}).items()}
 
 
 def _execution(run: StageRun) -> facets.TracecoreExecutionRunFacet:
-    """Return the facet of how a stage ran."""
+    """Return the facet `tracecore_execution`: a run's stage, plugin, parameters, seed, staleness key, environment digest and hardware."""
     return facets.TracecoreExecutionRunFacet(
         run.stage.value if run.stage else None,
         None if run.plugin is None else asdict(run.plugin),
@@ -284,17 +284,17 @@ def _execution(run: StageRun) -> facets.TracecoreExecutionRunFacet:
 
 
 def _parent(parent: Parent) -> parent_run.ParentRunFacet:
-    """Return the facet that names a run's parent run."""
+    """Return OpenLineage's facet `parent`, which names a run's parent run and job."""
     return parent_run.ParentRunFacet(parent_run.Run(parent.run_id), parent_run.Job(parent.namespace, parent.job), producer=producer())
 
 
 @cache
 def _engine() -> processing_engine_run.ProcessingEngineRunFacet:
-    """Return the facet with the versions of tracecore and openlineage-python."""
+    """Return OpenLineage's facet `processing_engine` with the versions of tracecore and openlineage-python."""
     return processing_engine_run.ProcessingEngineRunFacet(version("tracecore"), "tracecore", version("openlineage-python"), producer=producer())
 
 
 @cache
 def _job_type(kind: str) -> job_type_job.JobTypeJobFacet:
-    """Return the facet of a tracecore job of a kind, such as `CHECK` or a stage kind."""
+    """Return OpenLineage's facet `jobType` for a tracecore job whose type is `kind`, for example `CHECK`."""
     return job_type_job.JobTypeJobFacet("BATCH", "TRACECORE", kind, producer=producer())

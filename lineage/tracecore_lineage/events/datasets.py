@@ -33,7 +33,7 @@ _STORE = "urn:tracecore:store"
 
 
 def output_dataset(namespace: str, port: str, artifact: Artifact) -> Any:
-    """Return an output dataset with all facets of the artifact."""
+    """Return an artifact as an output dataset of a run with all its facets; `port` is the stage's name for the output."""
     statistics = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(artifact.rows, artifact.size_bytes, producer=producer())
     port_facet = facets.TracecorePortOutputDatasetFacet(port, None, producer=producer())
     home, name = _name(namespace, artifact)
@@ -41,18 +41,18 @@ def output_dataset(namespace: str, port: str, artifact: Artifact) -> Any:
 
 
 def named_output(namespace: str, ref: str, port: str, described: Mapping[str, Any]) -> Any:
-    """Return an output dataset without a version, for a bug."""
+    """Return a bug (`ref`, without version) as an output dataset with the dataset facets `described`."""
     port_facet = facets.TracecorePortOutputDatasetFacet(port, None, producer=producer())
     return OutputDataset(namespace, ref, {"tracecore_port": port_facet}, facets=dict(described))
 
 
 def named_input(namespace: str, ref: str, role: str) -> Any:
-    """Return an input dataset without a version, for a bug."""
+    """Return a bug (`ref`, without version) as an input dataset; `role` is the stage's name for the input."""
     return InputDataset(namespace, ref, {"tracecore_port": facets.TracecorePortInputDatasetFacet(role, None, producer=producer())})
 
 
 def input_dataset(namespace: str, item: RunInput, assertions: Any = None) -> Any:
-    """Return the dataset of a run's input with its exact version; its other facets are included only if no recorded run made the version."""
+    """Return a run's input as a dataset with its exact version; its other facets are added only if no recorded run made that version."""
     port = facets.TracecorePortInputDatasetFacet(item.role, item.producer, item.use and item.use.value, producer=producer())
     input_facets: dict[str, Any] = {"tracecore_port": port}
     if assertions is not None:
@@ -65,7 +65,7 @@ def input_dataset(namespace: str, item: RunInput, assertions: Any = None) -> Any
 
 
 def touched_input(namespace: str, kind: str, name: str, digest: str, described: Mapping[str, Any], home: str | None = None) -> Any:
-    """Return a version (`name` not percent-encoded, `home` the namespace of an external file) as an input with role `erased` and the given facets."""
+    """Return an erased version as an input with the facets `described`; `name` isn't percent-encoded, `home` is an external file's namespace."""
     artifact = Artifact(kind, name, digest, namespace=home)
     port = facets.TracecorePortInputDatasetFacet("erased", None, producer=producer())
     where, called = _name(namespace, artifact)
@@ -73,7 +73,7 @@ def touched_input(namespace: str, kind: str, name: str, digest: str, described: 
 
 
 def checked_inputs(namespace: str, check: CheckRun) -> list[Any]:
-    """Return the inputs of a check's run, with its assertions on the outputs of the checked run (or on all inputs if there are none)."""
+    """Return the inputs of a check's run as datasets; those made by the checked run (all if there are none) have the check's assertions."""
     severity = "error" if check.severity.value == "blocking" else "warn"
     assertions = [
         data_quality_assertions_dataset.Assertion(
@@ -87,19 +87,19 @@ def checked_inputs(namespace: str, check: CheckRun) -> list[Any]:
 
 
 def _name(namespace: str, artifact: Artifact) -> tuple[str, str]:
-    """Return the namespace and name of an artifact's dataset."""
+    """Return (namespace, name) of the dataset for an artifact; `namespace` is the workspace's."""
     if artifact.kind == "external":
         return artifact.namespace or "file", artifact.name
     return namespace, f"{artifact.kind}/{quote(artifact.name, safe='')}"
 
 
 def _version(artifact: Artifact) -> Any:
-    """Return the facet with an artifact's digest as its dataset version."""
+    """Return OpenLineage's facet `version` with an artifact's digest as the dataset version."""
     return dataset_version_dataset.DatasetVersionDatasetFacet(artifact.digest, producer=producer())
 
 
 def _described(artifact: Artifact) -> dict[str, Any]:
-    """Return all dataset facets of an artifact by name."""
+    """Return an artifact's dataset facets by name: those from its stage, and those that tracecore adds."""
     described: dict[str, Any] = {name: facets.stage_facet(name, cast("Mapping[str, JSON]", value)) for name, value in artifact.facets.items()}
     described["version"] = _version(artifact)
     described["tracecore_artifact"] = facets.TracecoreArtifactDatasetFacet(
@@ -124,11 +124,11 @@ def _described(artifact: Artifact) -> dict[str, Any]:
 
 
 def _of_kind(kind: str) -> dict[str, Any] | None:
-    """Return what is recorded about a plugin's artifact kind; None for a built-in kind."""
+    """Return the definition of an artifact kind as recorded in events; None for a kind built into tracecore."""
     known = kind_of(kind)
     return None if known.is_built_in else known.recorded()
 
 
 def _members(value: DeltaVersion | TableVersion | None) -> dict[str, Any] | None:
-    """Return a part of an artifact as a JSON object; None if the artifact has no such part."""
+    """Return an artifact's Delta version or table type as a JSON object; None if `value` is None."""
     return None if value is None else asdict(value)

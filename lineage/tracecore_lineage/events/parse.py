@@ -47,7 +47,7 @@ class Event:
 
 
 def is_deleted(facet: Any) -> bool:
-    """Whether a facet is marked as deleted (`_deleted`)."""
+    """Whether a facet has OpenLineage's deletion mark (`_deleted` is true)."""
     return isinstance(facet, dict) and facet.get("_deleted") is True
 
 
@@ -99,7 +99,7 @@ def parse_event(body: bytes) -> Event:
 
 
 def _run(members: Mapping[str, Any]) -> str:
-    """Check the run and type of a run event, and return the run's id in lower case. Raises BadEvent."""
+    """Check a run event's `run` and `eventType`; return the run id in lower case. Raises BadEvent if they are not valid."""
     run = _object(members, "run", "the event")
     run_id = _text(run, "runId", "run")
     if not _UUID.fullmatch(run_id):
@@ -111,7 +111,7 @@ def _run(members: Mapping[str, Any]) -> str:
 
 
 def _job(members: Mapping[str, Any]) -> None:
-    """Check the job of an event. Raises BadEvent."""
+    """Check that an event has a `job` with namespace, name and valid facets. Raises BadEvent if not."""
     job = _object(members, "job", "the event")
     _text(job, "namespace", "job")
     _text(job, "name", "job")
@@ -119,7 +119,7 @@ def _job(members: Mapping[str, Any]) -> None:
 
 
 def _datasets(members: Mapping[str, Any]) -> None:
-    """Check the inputs and outputs of an event. Raises BadEvent."""
+    """Check that an event's inputs and outputs, if present, are lists of valid datasets. Raises BadEvent if not."""
     for name in ("inputs", "outputs"):
         entries = members.get(name, [])
         if not isinstance(entries, list):
@@ -130,7 +130,7 @@ def _datasets(members: Mapping[str, Any]) -> None:
 
 
 def _dataset(entry: Any, where: str) -> None:
-    """Check one dataset; `where` is its place in the event, for messages. Raises BadEvent."""
+    """Check that `entry` is a dataset with namespace, name and valid facets. Raises BadEvent, which names its place `where`, if not."""
     if not isinstance(entry, dict):
         raise BadEvent(f"{where}: expected a dataset, a JSON object, found {_word(entry)}")
     _text(entry, "namespace", where)
@@ -142,7 +142,7 @@ def _dataset(entry: Any, where: str) -> None:
 
 
 def _facets(owner: Mapping[str, Any], member: str, where: str) -> None:
-    """Check that `member`, if present, maps names to facets with `_producer` and `_schemaURL`. Raises BadEvent."""
+    """Check that `member`, if present, maps names to facets with `_producer` and `_schemaURL`. Raises BadEvent, with the place `where`, if not."""
     found = owner.get(member, {})
     if not isinstance(found, dict):
         raise BadEvent(f"{where}.{member}: expected facets by name, found {_word(found)}")
@@ -155,7 +155,7 @@ def _facets(owner: Mapping[str, Any], member: str, where: str) -> None:
 
 
 def _object(owner: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
-    """Return a member that must be a JSON object. Raises BadEvent."""
+    """Return the member `name` of `owner`. Raises BadEvent, with the place `where`, if it is missing or not a JSON object."""
     value = owner.get(name)
     if not isinstance(value, dict):
         raise BadEvent(f"{where}: expected an object '{name}', found {_word(value)}")
@@ -163,7 +163,7 @@ def _object(owner: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
 
 
 def _text(owner: Mapping[str, Any], name: str, where: str) -> str:
-    """Return a member that must be a text and not empty. Raises BadEvent."""
+    """Return the member `name` of `owner`. Raises BadEvent, with the place `where`, if it is not a string or is empty."""
     value = owner.get(name)
     if not isinstance(value, str) or not value:
         raise BadEvent(f"{where}: expected a text '{name}', found {_word(value)}")
@@ -171,12 +171,12 @@ def _text(owner: Mapping[str, Any], name: str, where: str) -> str:
 
 
 def _printable(letter: str) -> str:
-    """Return a character, escaped if it is not printable."""
+    """Return the character `letter`, as an escape sequence if it is not printable."""
     return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
 
 
 def _word(value: Any) -> str:
-    """Return a JSON value as shown in messages: lists and objects only by their type."""
+    """Return a JSON value as text for error messages; a list or object is shown only as `a list` or `an object`."""
     if value is None:
         return "none"
     if isinstance(value, (str, int, float)):

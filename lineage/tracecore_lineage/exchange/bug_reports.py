@@ -42,7 +42,7 @@ class Reported:
 
 
 def bug_id(text: str, build: str | None, frames: Sequence[str], severity: str | None) -> str:
-    """Return a bug's id: the first 12 hex digits of the SHA-256 of its content as canonical JSON.
+    """Return a bug's id: the first 12 hex digits of the SHA-256 over text, build, frames and severity as canonical JSON.
 
     Time and reporter are not included, so that repeating a report gives the same bug.
     """
@@ -59,17 +59,17 @@ def report_bug(
     severity: str | None = None,
     reporter: str | None = None,
 ) -> Reported:
-    """Record a bug durably; repeating the same report returns the existing bug.
+    """Record a bug durably and return it; if the same report was recorded before, return the existing bug.
 
     Args:
         text: one sentence that describes the bug.
-        build: name or ref of the build in which it was seen.
-        frames: refs of frames that show it.
+        build: name or ref of the build in which the bug was seen.
+        frames: refs of frames that show the bug.
         severity: `low`, `medium`, `high` or `critical`.
         reporter: name of the person, recorded as a pseudonym.
 
     Raises:
-        UsageError: empty text, unknown severity, or a build or frame that is not in the record, with the nearest match.
+        UsageError: empty text, invalid severity, or a build or frame that is not in the record; the message names the nearest match.
     """
     description = text.strip()
     if not description:
@@ -99,9 +99,9 @@ def report_bug(
 
 
 def _frames(recorder: RecordWriter, reader: Reader, frames: Sequence[str], build: str | None) -> tuple[list[str], list[RunInput]]:
-    """Return (refs of the frames in order without duplicates, their drive logs as inputs of the report's run).
+    """Return (refs of the frames, in order and once each; their drives' logs, as inputs of the run that records the report).
 
-    A drive log has the version in the trace of `build`, else the newest. Raises UsageError for an unknown frame.
+    A log has the version in the trace of `build`, else the newest. Raises UsageError for a frame that is not in the record.
     """
     shown: dict[str, None] = {}
     drives: dict[str, RunInput] = {}

@@ -47,7 +47,7 @@ class EventLine:
 def events_behind(connection: Connection, own: LedgerName, trace: Trace) -> Iterator[bytes]:
     """Yield the exact bytes of every event that a build's trace depends on, in the order of the ledger in which it was sealed.
 
-    These are the events of its runs, their checks and environments, up to the build's position. `own` is this workspace's ledger.
+    These are the events of the trace's runs, their checks and environments, up to the sealing. `own` is this workspace's ledger.
     """
     brought = next(known_imports(connection, trace["root"]), None)
     if brought is not None:
@@ -66,7 +66,7 @@ def line_of(body: bytes) -> bytes:
 
 
 def exact_line(leaf: ledger.Leaf) -> bytes:
-    """Return a line of JSON that contains an event's exact bytes in base64, with their SHA-256 and recorded time."""
+    """Return an event as one line of JSON: its exact bytes in base64, their SHA-256, and the recorded time."""
     wrapped = {"event_sha256": leaf.event_id, "recorded_at": leaf.recorded_at, "body": base64.b64encode(leaf.body).decode()}
     return json.dumps(wrapped, separators=(",", ":")).encode()
 
@@ -103,7 +103,7 @@ def _lines(file: Path) -> Iterator[EventLine]:
 
 
 def _unwrapped(line: bytes) -> bytes:
-    """Return the event in a wrapper line; the line itself if it is not a valid wrapper."""
+    """Return the event in a line written by `exact_line`; any other line, or one whose digest does not match, is returned unchanged."""
     try:
         parsed = strict_json(line)
         if not isinstance(parsed, dict) or set(parsed) != _WRAPPED:
@@ -115,9 +115,9 @@ def _unwrapped(line: bytes) -> bytes:
 
 
 def take_events(recorder: RecordWriter, events: Sequence[EventLine], *, skip_invalid: bool = False) -> tuple[Ingested, list[str]]:
-    """Record the events of a file: all or none, or with `skip_invalid` all valid ones.
+    """Record the events of a file: all or none, or with `skip_invalid` all that are accepted.
 
-    Returns (result, a text `<place>: <reason>` for each skipped event). Without `skip_invalid`, raises UsageError for an event that is invalid or
+    Returns (counts, a text `<place>: <reason>` for each skipped event). Without `skip_invalid`, raises UsageError for an event that is invalid or
     that only this workspace may record.
     """
     done = ingest(recorder, [event.body for event in events], whole=not skip_invalid)

@@ -45,7 +45,7 @@ class ImportPlan:
 
 
 def refuse_withdrawn(withdrawn: ErasureFilter, checked: Checked) -> None:
-    """Raise NegativeVerdict if a version in the bundle contains files or drives that were withdrawn from this workspace."""
+    """Raise NegativeVerdict if the bundle contains files or drives that this workspace erased because consent was withdrawn."""
     if not withdrawn:
         return
     for artifact in (*checked.artifacts, *checked.sources):
@@ -61,15 +61,15 @@ def refuse_withdrawn(withdrawn: ErasureFilter, checked: Checked) -> None:
 
 
 def claimed_ledger(leaf: ledger.Leaf) -> LedgerName | None:
-    """Return the ledger that an event claims to be from; None for a DatasetEvent, which has no job."""
+    """Return the ledger that an event names as its producer; None for a DatasetEvent, which has no job."""
     event = parse_event(leaf.body)
     return None if event.kind == "dataset" else LedgerName.of_producer(event.members["job"]["namespace"], event.members["producer"])
 
 
 def refuse_strangers(connection: Connection, own: LedgerName, checked: Checked, plan: ImportPlan) -> None:
-    """Raise NegativeVerdict if the bundle has events of this workspace that it never recorded, or events of a known run of another ledger.
+    """Raise NegativeVerdict for bundled events of this workspace that it never recorded, or that name another ledger than their run's known one.
 
-    The latter pass if the import shows that they are from that run's ledger.
+    An event of an imported run is accepted only if the import shows that it is from the run's ledger.
     """
     build = checked.proof.manifest.build
     strange = sorted(identity for identity in plan.own if identity not in plan.places)
@@ -96,7 +96,7 @@ def refuse_strangers(connection: Connection, own: LedgerName, checked: Checked, 
 
 
 def _claimed_runs(checked: Checked, plan: ImportPlan) -> dict[str, list[tuple[LedgerName, ledger.Leaf]]]:
-    """Return, by run id, the events that are new or may assert more by the import, each with the ledger that it claims to be from."""
+    """Return, by run id, (claimed ledger, event) of each bundled event that is new or that the import allows to assert more facts."""
     by_run: dict[str, list[tuple[LedgerName, ledger.Leaf]]] = {}
     for leaf in checked.proof.leaves:
         event = parse_event(leaf.body)
@@ -110,5 +110,5 @@ def _claimed_runs(checked: Checked, plan: ImportPlan) -> dict[str, list[tuple[Le
 
 
 def _may_assert(delegations: Delegations, identity: str, ledger_name: LedgerName) -> bool:
-    """Whether the event with id `identity` is one that may assert facts for the ledger `ledger_name`, by its delegations."""
+    """Whether `delegations` (rights from imports) allow the event with id `identity` to assert facts for the ledger `ledger_name`."""
     return any(each.ledger == ledger_name for each in delegations.get(identity, ()))

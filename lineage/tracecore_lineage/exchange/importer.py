@@ -84,9 +84,9 @@ def import_bundle(
 
     Raises:
         NotABundle: the file is not a readable bundle.
-        ImportRefused: it fails verification.
-        NegativeVerdict: it contains withdrawn data, or events that it may not bring.
-        UsageError: the name is taken by another build, or the bundle claims to be from this workspace's own ledger.
+        ImportRefused: the bundle fails verification.
+        NegativeVerdict: the bundle contains data withdrawn here, or events that falsely claim another ledger.
+        UsageError: another build has the name, or the bundle claims to be from this workspace's own ledger.
     """
     pins = read_pins(key, threshold)
     store = open_store(recorder.workspace)
@@ -117,7 +117,7 @@ def import_bundle(
 
 
 def _is_here(recorder: RecordWriter, manifest: Manifest) -> bool:
-    """Whether the manifest's build is already in the record. Raises UsageError if another build has its name, or it claims to be from this ledger."""
+    """Whether the record has the manifest's build. Raises UsageError if another build has its name or the bundle claims to be from this ledger."""
     name = parse_ref(manifest.build).segments[0]
     with recorder.database.read() as connection:
         sealed_here = seal.sealed_build(connection, name)
@@ -137,7 +137,7 @@ def _is_here(recorder: RecordWriter, manifest: Manifest) -> bool:
 
 
 def _refused(manifest: Manifest, findings: Findings, pins: Pins | None) -> ImportRefused:
-    """Return the error for a bundle that fails verification, with the first failure and the verdict."""
+    """Return the error for a bundle that fails verification; its text has the first of `findings`, its verdict all of them."""
     first = findings.failures[0]
     more = f" ({len(findings.failures) - 1} more)" if len(findings.failures) > 1 else ""
     return ImportRefused(
@@ -150,7 +150,7 @@ def _refused(manifest: Manifest, findings: Findings, pins: Pins | None) -> Impor
 def _store_and_append(recorder: RecordWriter, store: Store, checked: Checked, staging: Path, pins: Pins | None, brought: set[str]) -> ImportResult:
     """Move the bundle's files from `staging` to the store, adding their paths to `brought`, then append its events; return the result.
 
-    Retries if another import intervened; raises RunFailed if this happens five times.
+    Plans again if another import was recorded meanwhile; raises RunFailed if this happens five times.
     """
     manifest = checked.proof.manifest
     location = folder_of(manifest.build)
@@ -181,7 +181,7 @@ def _store_and_append(recorder: RecordWriter, store: Store, checked: Checked, st
 
 
 def _remove_stored(recorder: RecordWriter, store: Store, manifest: Manifest, brought: Collection[str]) -> None:
-    """Remove the bytes stored by a failed import, except in a shared bucket or if its failure can't be determined; `doctor` then reports them."""
+    """Erase the files `brought` by a failed import, unless the store is a shared bucket or the import may be recorded; `doctor` reports leftovers."""
     if not brought or not isinstance(store, LocalStore):
         return  # locks are local to this host: another one may be importing the same bytes into the bucket
     with suppress(TracecoreError, OSError):
@@ -192,7 +192,7 @@ def _remove_stored(recorder: RecordWriter, store: Store, manifest: Manifest, bro
 
 
 def _delete_unneeded(folder: Path, needed: Collection[str]) -> None:
-    """Delete the files below a folder whose relative paths are not in `needed`, and folders left empty."""
+    """Delete the files below a folder whose paths relative to it are not in `needed`, and then folders without files."""
     for place, _, names in os.walk(folder, topdown=False):
         for name in names:
             path = Path(place) / name
@@ -203,7 +203,7 @@ def _delete_unneeded(folder: Path, needed: Collection[str]) -> None:
 
 
 def _plan(connection: Connection, own: LedgerName, checked: Checked) -> ImportPlan:
-    """Return the changes that an import would make to the current record. Raises NegativeVerdict for events that it may not bring in."""
+    """Return the changes that importing a bundle would make to the record. Raises NegativeVerdict for events that the bundle may not bring in."""
     manifest, leaves = checked.proof.manifest, checked.proof.leaves
     here = import_ids(connection)
     members = frozenset(leaf.event_id for leaf in leaves)
@@ -228,7 +228,7 @@ def _plan(connection: Connection, own: LedgerName, checked: Checked) -> ImportPl
 
 
 def _still_valid(connection: Connection, own: LedgerName, checked: Checked, plan: ImportPlan) -> bool:
-    """Whether no other import changed what the plan is based on; call it under the write lock. Raises UsageError if the build's name is taken."""
+    """Whether ledger and imports are as when `plan` was made; call it under the write lock. Raises UsageError if the build's name is taken."""
     manifest = checked.proof.manifest
     if seal.sealed_build(connection, parse_ref(manifest.build).segments[0]) is not None:
         raise UsageError(f"A build of the name of {manifest.build} was sealed here in the same moment: import it into another workspace.")
@@ -239,7 +239,7 @@ def _still_valid(connection: Connection, own: LedgerName, checked: Checked, plan
 
 
 def _record(connection: Connection, recorder: RecordWriter, checked: Checked, plan: ImportPlan, pins: Pins | None) -> ImportResult:
-    """Append the new events, update the rows of those already here, and append the import event, in the caller's transaction."""
+    """Append a bundle's new events and the import event, and update the catalog rows of its known events; return the result with counts."""
     from tracecore_lineage.model.facets import TracecoreImportedDatasetFacet, TracecoreImportRunFacet
 
     proof, manifest = checked.proof, checked.proof.manifest
@@ -264,7 +264,7 @@ def _record(connection: Connection, recorder: RecordWriter, checked: Checked, pl
 
 
 def _reproject(connection: Connection, own: LedgerName, leaves: Sequence[ledger.Leaf], plan: ImportPlan) -> Iterator[str]:
-    """Rebuild the catalog rows of events that were already in the ledger and may assert more by the import; yield their ids."""
+    """Rebuild the catalog rows of events that were already in the ledger and to which the import gives more rights; yield their ids."""
     for leaf in leaves:
         place = plan.places.get(leaf.event_id)
         if place is None or leaf.event_id in plan.own:
@@ -279,7 +279,7 @@ def _reproject(connection: Connection, own: LedgerName, leaves: Sequence[ledger.
 
 
 def _build(checked: Checked, imported: Any) -> Artifact:
-    """Return the imported build as an artifact with the facet `imported` (`tracecore_imported`), for the import event's input."""
+    """Return the imported build as an artifact, the input of the import event, with `imported` as its facet `tracecore_imported`."""
     from tracecore_lineage.events.artifacts import bare
     from tracecore_lineage.events.build import plain
 

@@ -54,7 +54,7 @@ class _Candidate:
 
 
 def ingest(recorder: RecordWriter, events: Iterable[bytes | str | Mapping[str, Any]], *, whole: bool = False) -> Ingested:
-    """Record OpenLineage events of other producers durably, and return counts and refused events; arguments as for `Record.ingest`."""
+    """Record OpenLineage events of other producers durably; return counts and refused events. With `whole`, record none if one is refused."""
     good, refused = checked(events, recorder.ledger)
     if not good or (whole and refused):
         return Ingested(0, 0, tuple(refused))
@@ -71,7 +71,7 @@ def ingest(recorder: RecordWriter, events: Iterable[bytes | str | Mapping[str, A
 
 
 def checked(events: Iterable[bytes | str | Mapping[str, Any]], own: LedgerName) -> tuple[list[_Candidate], list[Refused]]:
-    """Validate events of other producers; return (valid ones, refused ones). `own` is the workspace's ledger."""
+    """Validate events of other producers; return (valid events, refused events with reasons). `own` is the workspace's ledger."""
     good: list[_Candidate] = []
     refused: list[Refused] = []
     for index, event in enumerate(events):
@@ -87,9 +87,9 @@ def checked(events: Iterable[bytes | str | Mapping[str, Any]], own: LedgerName) 
 
 
 def _accepted(good: Sequence[_Candidate], known: Mapping[str, int], believed: Collection[str]) -> tuple[list[bytes], list[Refused]]:
-    """Return (bodies to append, refused events). New events are refused if they claim this ledger as producer or are of own or imported runs.
+    """Return (bodies to append, refused events). An event that is not in the ledger is refused if it claims this ledger or a run in `believed`.
 
-    `known` are the ids of events in the ledger, `believed` the ids of own and imported runs.
+    `known` has the ids of events already in the ledger, `believed` the ids of own and imported runs.
     """
     bodies: list[bytes] = []
     refused: list[Refused] = []
@@ -108,7 +108,7 @@ def _accepted(good: Sequence[_Candidate], known: Mapping[str, int], believed: Co
 
 
 def _refuse_unkeepable(rows: Iterable[Row]) -> None:
-    """Raise BadEvent if a catalog row has names too long for a PostgreSQL index; on any database, so that all accept the same events."""
+    """Raise BadEvent if names in a catalog row are too long for a PostgreSQL index; also on SQLite, so that all databases accept the same events."""
     for row in rows:
         for keys in _found_by(table(row.table)):
             sizes = {key: len(value.encode()) for key in keys if isinstance(value := row.values.get(key), str)}
@@ -119,7 +119,7 @@ def _refuse_unkeepable(rows: Iterable[Row]) -> None:
 
 @cache
 def _found_by(kept: Table) -> tuple[tuple[str, ...], ...]:
-    """Return the columns of each index of a table, including the primary key."""
+    """Return the column names of each index of a table, one tuple per index, the primary key's first."""
     return (tuple(column.name for column in kept.primary_key), *(tuple(column.name for column in index.columns) for index in kept.indexes))
 
 

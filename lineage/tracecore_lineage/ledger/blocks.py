@@ -46,7 +46,7 @@ class Cut:
 
 
 def cut(bodies: Sequence[bytes]) -> list[Cut]:
-    """Return how to store the new events of one append: blocks of bounded size, with large events and small remainders stored individually."""
+    """Return how to slice the events of one append: into blocks of bounded size; large events and slices with few events are stored individually."""
     pieces: list[Cut] = []
     start = size = 0
     for place, body in enumerate(bodies):
@@ -64,12 +64,12 @@ def cut(bodies: Sequence[bytes]) -> list[Cut]:
 
 
 def _piece(start: int, count: int) -> Cut:
-    """Return a slice of a batch, as a block if it has at least `FEWEST_EVENTS` events."""
+    """Return the slice of `count` events from index `start`, to be stored as a block if it has at least `FEWEST_EVENTS` events."""
     return Cut(start, count, block=count >= FEWEST_EVENTS)
 
 
 def pack(bodies: Iterable[bytes]) -> tuple[bytes, int]:
-    """Return the compressed frame of a block, and the size of its uncompressed content."""
+    """Return (a block of events as a Zstandard frame, the block's uncompressed size in bytes)."""
     import zstandard  # imported here, since queries without blocks do not need it
 
     content = b"".join(len(body).to_bytes(4, "big") + body for body in bodies)
@@ -77,7 +77,7 @@ def pack(bodies: Iterable[bytes]) -> tuple[bytes, int]:
 
 
 def unpack(codec: str, data: bytes, raw_size: int, events: int) -> list[bytes]:
-    """Return the event bytes of a block, using bounded memory. Raises DamagedBlock if codec, frame, size or count is not as stored."""
+    """Return the events' bytes from a block's frame, using bounded memory. Raises DamagedBlock if it differs from codec, size or count."""
     import zstandard
 
     if codec != CODEC:
@@ -101,7 +101,7 @@ def unpack(codec: str, data: bytes, raw_size: int, events: int) -> list[bytes]:
 
 
 def write(connection: Connection, first_seq: int, bodies: Sequence[bytes]) -> None:
-    """Insert events from position `first_seq` on as one block, in the caller's transaction."""
+    """Insert events as one compressed block, the first event at position `first_seq`, in the caller's transaction."""
     data, raw_size = pack(bodies)
     values = {"first_seq": first_seq, "events": len(bodies), "codec": CODEC, "raw_size": raw_size, "digest": _digest(data), "data": data}
     connection.execute(insert(BLOCKS), values)
@@ -115,7 +115,7 @@ class BlockReader:
         self._blocks: OrderedDict[int, list[bytes]] = OrderedDict()
 
     def load(self, firsts: Iterable[int]) -> None:
-        """Load several blocks, named by their first positions, in one query; damaged or missing ones are loaded as empty."""
+        """Load the blocks that start at the positions `firsts` into the cache, in one query; damaged or missing ones are cached as empty."""
         wanted = sorted(set(firsts) - self._blocks.keys())
         for row in select_in(self._connection, _BLOCK, BLOCKS.c.first_seq, wanted):
             self._blocks[row.first_seq] = _events(row)
@@ -131,7 +131,7 @@ class BlockReader:
         return bodies[seq - first] if 0 <= seq - first < len(bodies) else b""
 
     def forget(self) -> None:
-        """Drop all cached blocks but the four most recently used."""
+        """Drop all cached blocks except the four most recently used."""
         while len(self._blocks) > _CACHED:
             self._blocks.popitem(last=False)
 
@@ -143,7 +143,7 @@ _BLOCK = select(
 
 
 def _events(row: Row[Any]) -> list[bytes]:
-    """Return the event bytes of a block's row; empty if the block is damaged."""
+    """Return the bytes of each event in a block's row; empty if the block is damaged."""
     try:
         return unpack(row.codec, bytes(row.data), row.raw_size, row.events)
     except DamagedBlock:
@@ -151,9 +151,9 @@ def _events(row: Row[Any]) -> list[bytes]:
 
 
 def problems(connection: Connection) -> Iterator[tuple[int, str, str, str]]:
-    """Yield (first position, what, expected, found) for each damaged, missing or unreferenced block, regardless of its events' content.
+    """Yield (first position, what was checked, expected, found) for each block that is damaged, missing or not referenced by its events.
 
-    A block's stored digest proves nothing, but it reveals bit flips that decompression would not.
+    A block's stored digest proves nothing, but it reveals bit flips that decompression does not.
     """
     counted = select(EVENTS.c.block, func.count(), func.min(EVENTS.c.seq)).where(EVENTS.c.block.is_not(None)).group_by(EVENTS.c.block)
     pointing = {first: (number, lowest) for first, number, lowest in connection.execute(counted)}
@@ -171,7 +171,7 @@ def problems(connection: Connection) -> Iterator[tuple[int, str, str, str]]:
 
 
 def _block_problems(row: Row[Any], pointing: tuple[int, int]) -> Iterator[tuple[int, str, str, str]]:
-    """Yield the problems of one block as `problems` does; `pointing` is the number and first position of the events whose rows name the block."""
+    """Yield the problems of one block as in `problems`; `pointing` is (number, first position) of the events whose rows name the block."""
     first, data = row.first_seq, bytes(row.data)
     if _digest(data) != row.digest:
         yield first, f"bytes of block {first}", row.digest, _digest(data)

@@ -80,13 +80,13 @@ class Database:
             raise
 
     def refuse_nested(self) -> None:
-        """Raise RuntimeError if this thread has a writing transaction open, since a second one would deadlock."""
+        """Raise RuntimeError if this thread already has a writing transaction open: waiting for a second one would never end."""
         if self._writer == threading.get_ident():
             raise RuntimeError("A transaction that writes is open in this thread already: pass its connection on instead of opening another.")
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Open a transaction that holds the write lock. It is committed durably when the block ends, and rolled back if the block raises.
+        """Yield a connection in a transaction that has the write lock: committed durably when the block ends, rolled back if the block raises.
 
         Raises ConnectionLost if the server became unreachable; the error states whether the writes are durable, if that is known.
         """
@@ -110,7 +110,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Open a consistent read-only view of everything committed; never waits for writers. Raises ConnectionLost if the server is unreachable."""
+        """Yield a connection to a consistent read-only view of all commits, never waiting for writers. Raises ConnectionLost if unreachable."""
         reached = False
         with self.explaining("read"):
             try:
@@ -124,16 +124,16 @@ class Database:
                 raise
 
     def query(self, question: Callable[Concatenate[Connection, P], T], *args: P.args, **options: P.kwargs) -> T:
-        """Return `question(connection, *args, **options)`, called with a connection from `read`."""
+        """Return `question(connection, *args, **options)`, called with a connection to a consistent read-only view."""
         with self.read() as connection:
             return question(connection, *args, **options)
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection to the database."""
         self.engine.dispose()
 
     def version(self) -> str | None:
-        """Return the schema revision of the database; None if it has no tables yet."""
+        """Return the schema revision (Alembic's) of the database; None if it has no tables yet."""
         with self.engine.connect() as connection:
             if not self.engine.dialect.has_table(connection, "alembic_version"):
                 return None
@@ -141,7 +141,7 @@ class Database:
 
     @contextmanager
     def _write_lock(self) -> Iterator[None]:
-        """Hold this process's write mutex, so that its threads queue here instead of polling for the database's lock."""
+        """Lock this process's mutex for writers during a block, so that threads queue here instead of polling for the database's lock."""
         with self._writing:
             self._writer = threading.get_ident()
             try:
@@ -150,7 +150,7 @@ class Database:
                 self._writer = None
 
     def _prepare(self) -> None:
-        """Create or upgrade the tables to this version's schema revision. Raises NoLedger if there are none and none may be created."""
+        """Create or upgrade the tables to the current schema revision. Raises NoLedger if there are no tables and none may be created."""
         with self.explaining("opened"):
             found = self.version()
             if found is None and not self._new:
@@ -163,7 +163,7 @@ class Database:
         self.dialect.settle()
 
     def explained(self, error: Exception, doing: str) -> Exception:
-        """Return a driver error as a one-sentence TracecoreError with the right exit code; any other error unchanged."""
+        """Return a database driver's error as a TracecoreError with a one-sentence message; any other error unchanged. `doing`: see `explaining`."""
         if isinstance(error, DBAPIError | sqlite3.Error):
             translated = _explained(error, str(error.orig if isinstance(error, DBAPIError) else error), self.place, doing)
             translated.__cause__ = error
@@ -172,7 +172,7 @@ class Database:
 
     @contextmanager
     def explaining(self, doing: str) -> Iterator[None]:
-        """Re-raise driver errors in the block as one-sentence TracecoreErrors; `doing` is a past participle for the message, such as `written`."""
+        """Re-raise driver errors in the block as one-sentence TracecoreErrors; `doing` (e.g. `written`) completes "The record can't be …"."""
         try:
             yield
         except (DBAPIError, sqlite3.Error) as error:
@@ -180,7 +180,7 @@ class Database:
 
 
 def lost(error: DBAPIError, place: str, *, committing: bool = False) -> ConnectionLost:
-    """Return the ConnectionLost for an unreachable server; `committing` is whether the commit had begun, so that its outcome is unknown."""
+    """Return the ConnectionLost error for an unreachable server; if `committing` is True, it states that the commit may have succeeded."""
     reason = _reason(error)
     if committing:
         return ConnectionLost(
@@ -192,12 +192,12 @@ def lost(error: DBAPIError, place: str, *, committing: bool = False) -> Connecti
 
 
 def _reason(error: DBAPIError) -> str:
-    """Return a driver's message as one line without a final period."""
+    """Return the message of a database driver's error as one line without a final period."""
     return " ".join(str(error.orig).split()).rstrip(".")
 
 
 def _explained(error: Exception, reason: str, place: str, doing: str) -> TracecoreError:
-    """Return the TracecoreError for a driver error with message `reason`; `doing` is a past participle, such as `written`."""
+    """Return a TracecoreError for a driver error with message `reason`; `doing` (e.g. `written`) completes "The record can't be …"."""
     known = disk_problem(error, f"the record {place}")
     if known is not None:
         return known

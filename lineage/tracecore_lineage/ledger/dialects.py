@@ -42,11 +42,11 @@ class SQLite:
         self._path = Path(self.place).absolute()
 
     def is_missing(self) -> bool:
-        """Whether there is no database, so that opening would create one."""
+        """Whether the SQLite file does not exist, so that opening the database creates it."""
         return not self._path.exists()
 
     def engine(self) -> Engine:
-        """Return an engine whose commits are durable."""
+        """Return an SQLAlchemy engine for the database, whose commits are durable."""
         engine = create_engine("sqlite://", creator=lambda: _sqlite_connection(self._path), poolclass=QueuePool)
 
         @event.listens_for(engine, "begin")
@@ -56,7 +56,7 @@ class SQLite:
         return engine
 
     def settle(self) -> None:
-        """Flush the write-ahead log to disk before it is read, since its writer may have been killed before its own fsync.
+        """Flush the database's write-ahead log to disk before it is read, since its writer may have been killed before its own fsync.
 
         The database file itself is not opened: closing it would drop the locks of this process's other connections.
         """
@@ -65,30 +65,30 @@ class SQLite:
             fsync_folder(self._path.parent)
 
     def begin_read(self, connection: Connection) -> None:
-        """Make a transaction that has just begun a consistent read-only view."""
+        """Make a transaction that has just begun a consistent read-only view (SQLite needs nothing for this)."""
 
     def lock_head(self, connection: Connection) -> None:
-        """Block other writers until the transaction ends, and make its commit wait for the disk."""
+        """Block other writers until the transaction ends, and make its commit wait for the disk (SQLite does both without this call)."""
 
     def is_open(self, driver: Any) -> bool:
-        """Whether the transaction is still open; drivers commit an ended one without an error."""
+        """Whether the transaction of a driver connection is still open; to commit after it ended raises no error but writes nothing."""
         return bool(driver.in_transaction)
 
     def is_lost(self, error: DBAPIError, *, reached: bool) -> bool:
-        """Whether an error means that the server became unreachable; `reached` is whether a connection had been made."""
+        """Whether an error means that the database server is unreachable; `reached` is whether a connection had been made before."""
         del error, reached
         return False
 
     def ends_transaction(self, connection: Connection, error: Exception) -> bool:
-        """Whether an error in a savepoint ended the whole transaction, as a full disk does; later statements would then commit individually."""
+        """Whether an error in a savepoint (e.g. a full disk) ended the whole transaction, so that later statements commit one by one."""
         return isinstance(error, OperationalError) or not self.is_open(connection.connection.dbapi_connection)
 
     def overwrite_deleted(self, connection: Connection) -> None:
-        """Overwrite rows that this transaction deletes, so that they can't be recovered from the file."""
+        """Make this transaction overwrite the rows that it deletes, so that they can't be recovered from the file."""
         connection.execute(text("PRAGMA secure_delete = ON"))
 
     def problems(self, connection: Connection) -> Iterator[str]:
-        """Yield each problem of the database itself as a sentence."""
+        """Yield a sentence for each problem of the database file or server itself."""
         found = [row[0] for row in connection.execute(text("PRAGMA quick_check(5)"))]
         if found != ["ok"]:
             yield f"The record's database is damaged: {'; '.join(found)}."
@@ -148,7 +148,7 @@ def dialect_of(url: URL) -> Dialect:
 
 
 def _sqlite_connection(path: Path) -> sqlite3.Connection:
-    """Open a SQLite file with durable commits; in a read-only folder for reading only."""
+    """Open a SQLite file and return a connection with durable commits; it is read-only if the file's folder is."""
     mode = _mode(path)
     connection = sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS)
     # Changed text may not be valid UTF-8: it is read anyway, so that `verify` can report its row.
@@ -161,7 +161,7 @@ def _sqlite_connection(path: Path) -> sqlite3.Connection:
 
 
 def _mode(path: Path) -> str:
-    """Return the URI mode for a file: read-write, or read-only in a read-only folder (`immutable` if no log is waiting to be merged)."""
+    """Return the SQLite URI mode of a file: read-write, or read-only if its folder is (`immutable` if there is no write-ahead log to merge)."""
     if not path.exists() or os.access(path.parent, os.W_OK):  # unlike the mode bits, this also detects read-only mounts for root
         return _WRITABLE
     log = path.with_name(path.name + "-wal")

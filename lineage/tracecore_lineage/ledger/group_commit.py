@@ -50,7 +50,7 @@ class GroupCommit:
         self._led = False
 
     def run(self, work: Callable[[Connection], T]) -> T:
-        """Return the result of `work`, run with a connection in a shared writing transaction and durable on return.
+        """Run `work` with a connection in a writing transaction shared by several callers; return its result once the transaction is durable.
 
         `work` may run in another caller's thread, sees the writes of earlier work in the same transaction, and must not open a transaction of its
         own. Its errors are raised unchanged; raises RunFailed if the shared transaction failed.
@@ -70,7 +70,7 @@ class GroupCommit:
         return cast("T", ticket.value)
 
     def _wait(self, ticket: _Ticket) -> None:
-        """Wait until the ticket has its result or its caller is the leader; if interrupted, withdraw it and make the next caller the leader."""
+        """Wait until the ticket (a caller's queued work) has a result or leads the next batch; if interrupted, withdraw it and pass on the lead."""
         try:
             ticket.turn.wait()
         except BaseException:
@@ -82,7 +82,7 @@ class GroupCommit:
             raise
 
     def _lead(self) -> None:
-        """Commit a batch of waiting work, including the caller's own, give each caller its result, and make the next waiting caller the leader."""
+        """Commit a batch of waiting work, including the caller's own, store each caller's result, and make the next waiting caller the leader."""
         with self._mutex:
             batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
         try:
@@ -100,7 +100,7 @@ class GroupCommit:
                 ticket.turn.set()
 
     def _hand_over(self) -> None:
-        """Make the caller of the first waiting ticket the leader, if there is one; needs the mutex."""
+        """Make the caller of the first waiting ticket (queued work) the leader of the next batch; the caller must have the mutex."""
         if self._waiting:
             self._waiting[0].leads = True
             self._waiting[0].turn.set()
@@ -108,7 +108,7 @@ class GroupCommit:
             self._led = False
 
     def _commit(self, batch: list[_Ticket]) -> None:
-        """Run the work of a batch in one writing transaction, finish and commit it; several pieces get a savepoint each."""
+        """Run a batch of work in one writing transaction, call `finish` and commit; if there are several pieces, each runs in a savepoint."""
         with self._database.write() as connection:
             connection.execution_options(tracecore_grouped=True)
             for ticket in batch:
@@ -119,7 +119,7 @@ class GroupCommit:
             self._finish(connection)
 
     def _attempt(self, connection: Connection, ticket: _Ticket) -> None:
-        """Run one piece of work in a savepoint and store its result or error; re-raise an error that ended the whole transaction."""
+        """Run a ticket's work in a savepoint and store its result or error in the ticket; re-raise an error that ended the transaction."""
         try:
             with connection.begin_nested():
                 ticket.value = ticket.work(connection)
@@ -130,7 +130,7 @@ class GroupCommit:
 
 
 def _copied(error: BaseException) -> BaseException:
-    """Return a new error for one caller, which states what happened to the shared transaction."""
+    """Return a new error for one caller, which states why the shared transaction failed: of the same kind, or RunFailed for unexpected errors."""
     copied: BaseException
     if isinstance(error, ConnectionLost):
         copied = ConnectionLost(str(error), durable=error.durable)

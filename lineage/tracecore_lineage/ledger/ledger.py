@@ -90,23 +90,23 @@ def event_id(body: bytes) -> str:
 
 
 def leaf_data(recorded_at: str, event_sha256: str) -> bytes:
-    """Return the data of a leaf, over which its hash is computed: canonical JSON of `v`, `recorded_at` and `event_sha256`."""
+    """Return the data of which a leaf of the Merkle tree is the hash: canonical JSON of `v` (1), `recorded_at` and `event_sha256`."""
     return jcs({"v": 1, "recorded_at": recorded_at, "event_sha256": event_sha256})
 
 
 def leaf_hash(recorded_at: str, body: bytes) -> bytes:
-    """Return the leaf hash of an event, computed from its bytes."""
+    """Return the Merkle leaf hash of an event from its recorded time and bytes."""
     return merkle.leaf_hash(leaf_data(recorded_at, event_id(body)))
 
 
 def miscounted(connection: Connection) -> str | None:
-    """Return a clause stating that the ledger is empty or its number of events differs from its head; None if it is consistent and not empty."""
+    """Return a clause with the head's number of events and the number found, if they differ or are 0; else None."""
     size, found = head(connection).size, connection.execute(select(func.count()).select_from(EVENTS)).scalar_one()
     return None if found == size != 0 else f"The ledger's head says {size} events and {found} are there"
 
 
 def head(connection: Connection, *, lock: bool = False) -> Head:
-    """Return the ledger's head; `lock` blocks other writers until the transaction ends (already done by SQLite's `BEGIN IMMEDIATE`).
+    """Return the ledger's head (size, root, checkpoint); with `lock`, other writers are blocked until the transaction ends (SQLite does so anyway).
 
     Raises UsageError if the head's row is missing or damaged.
     """
@@ -121,9 +121,9 @@ def head(connection: Connection, *, lock: bool = False) -> Head:
 
 
 def append(connection: Connection, bodies: Sequence[bytes], sign: Sign | None) -> list[Appended]:
-    """Append the events that are not in the ledger yet, given as exact bytes, and return one entry per body; durable once the caller commits.
+    """Append the events (exact bytes) that the ledger lacks; return, for each body, its position and whether it is new. Durable after commit.
 
-    `sign` signs the new head; None leaves it unsigned until `sign_head` at the end of the transaction.
+    `sign` signs the ledger's new head; None leaves it unsigned until `sign_head` at the end of the transaction.
     """
     before = head(connection, lock=True)
     known = places(connection, [event_id(body) for body in bodies])
@@ -154,7 +154,7 @@ def append(connection: Connection, bodies: Sequence[bytes], sign: Sign | None) -
 
 
 def _keep(connection: Connection, first: int, rows: list[dict[str, object]], bodies: Sequence[bytes]) -> None:
-    """Insert the rows of new events, moving the bytes of large batches into blocks."""
+    """Insert the rows of new events from position `first` on; the bytes of many events at once are stored in compressed blocks."""
     for piece in blocks.cut(bodies):
         if piece.block:
             blocks.write(connection, first + piece.start, bodies[piece.start : piece.start + piece.count])
@@ -164,20 +164,20 @@ def _keep(connection: Connection, first: int, rows: list[dict[str, object]], bod
 
 
 def sign_head(connection: Connection, sign: Sign) -> None:
-    """Sign the head if appends in this transaction left it unsigned; call it before every commit of such appends."""
+    """Sign the ledger's head if appends in this transaction left it unsigned; call it before the transaction commits."""
     found = head(connection, lock=True)
     if found.size and not found.checkpoint:
         connection.execute(update(HEAD).where(HEAD.c.id == 1).values(checkpoint=sign(found.size, found.root)))
 
 
 def places(connection: Connection, identities: Iterable[str]) -> dict[str, int]:
-    """Return the positions of those event ids that are in the ledger."""
+    """Return the positions of events in the ledger by event id; ids that are not in the ledger are left out."""
     query = select(EVENTS.c.event_id, EVENTS.c.seq)
     return {row.event_id: row.seq for row in select_in(connection, query, EVENTS.c.event_id, identities)}
 
 
 def read(connection: Connection, start: int = 0, stop: int | None = None) -> Iterator[Leaf]:
-    """Yield the leaves at positions `start` <= position < `stop` (the end if None), in order, in chunks to bound memory."""
+    """Yield the leaves (recorded events) at `start` <= position < `stop` (the end if None), in order, in chunks to bound memory."""
     place = start
     reader = blocks.BlockReader(connection)
     while stop is None or place < stop:
@@ -194,7 +194,7 @@ def read(connection: Connection, start: int = 0, stop: int | None = None) -> Ite
 
 
 def read_at(connection: Connection, positions: Sequence[int]) -> Iterator[Leaf]:
-    """Yield the leaves at these positions, in ascending order; missing ones are left out."""
+    """Yield the leaves (recorded events) at these positions, in ascending order; positions without an event are left out."""
     reader = blocks.BlockReader(connection)
     wanted = sorted(positions)
     for start in range(0, len(wanted), _CHUNK):
@@ -205,20 +205,20 @@ def read_at(connection: Connection, positions: Sequence[int]) -> Iterator[Leaf]:
 
 
 def read_event(connection: Connection, identity: str) -> Leaf | None:
-    """Return the leaf of an event id; None if it is not in the ledger."""
+    """Return the leaf (recorded event) with an event id; None if the ledger does not have it."""
     row = connection.execute(select(*_LEAF).where(EVENTS.c.event_id == identity)).one_or_none()
     return None if row is None else _leaf(row, blocks.BlockReader(connection))
 
 
 def _leaf(row: Row[Any], reader: blocks.BlockReader) -> Leaf:
-    """Return the leaf of a row. Its bytes are empty if the row has both bytes and a block, or neither, which means that it was changed."""
+    """Return the leaf (recorded event) of a row; its bytes are empty if the row has both bytes and a block, or neither, and so was changed."""
     alone, block = row.body, row.block
     body = b"" if (alone is None) == (block is None) else bytes(alone) if block is None else reader.body(block, row.seq)
     return Leaf(row.seq, row.event_id, row.recorded_at, row.leaf_hash, body)
 
 
 def leaves(connection: Connection, size: int) -> list[bytes]:
-    """Return the first `size` leaf hashes, recomputed from the events' bytes. Raises ValueError if a leaf is missing."""
+    """Return the leaf hashes of the first `size` events, recomputed from their bytes. Raises ValueError if an event is missing."""
     hashes: list[bytes] = []
     for leaf in read(connection, 0, size):
         if leaf.seq != len(hashes):
@@ -230,7 +230,7 @@ def leaves(connection: Connection, size: int) -> list[bytes]:
 
 
 def position_at(connection: Connection, recorded_at: str) -> int:
-    """Return the number of events recorded at or before a time."""
+    """Return the number of events recorded at or before the time `recorded_at` (RFC 3339 text)."""
     query = select(EVENTS.c.seq).where(EVENTS.c.recorded_at <= recorded_at).order_by(EVENTS.c.seq.desc()).limit(1)
     last = connection.execute(query).scalar_one_or_none()
     return 0 if last is None else last + 1

@@ -43,14 +43,14 @@ class LiveRuns:
             event.listen(database.engine, "handle_error", self._note_loss)
 
     def hold(self, run_id: str) -> None:
-        """Take the lock of a run that is about to start. Raises ConnectionLost if the server can't be reached."""
+        """Take the database server's lock for a run about to start (SQLite has none). Raises ConnectionLost if the server is unreachable."""
         if self._shared:
             with self._mutex:
                 self._held.add(run_id)
                 self._take([run_id])
 
     def release(self, run_id: str) -> None:
-        """Release the lock of a run that has ended or never started."""
+        """Release the database server's lock of a run that has ended or never started, if this process has it."""
         if self._shared:
             with self._mutex:
                 if run_id in self._held:
@@ -60,14 +60,14 @@ class LiveRuns:
                             self._session.execute(_RELEASE, {"key": _key(run_id)})
 
     def keep(self) -> None:
-        """Retake all locks if the server has lost them; if it can't be reached, the next write retries."""
+        """Retake the locks of all live runs if the server lost them; if it can't be reached, the next write tries again."""
         if self._lost and self._held:
             with self._mutex, suppress(ConnectionLost):
                 self._take(sorted(self._held))
 
     @contextmanager
     def attempt(self, run_id: str) -> Iterator[bool]:
-        """Try to take a run's lock without waiting; yield whether it was taken, and release it when the block ends."""
+        """Try to take the lock of a run without waiting; yield whether it succeeded (always in SQLite), and release it when the block ends."""
         if not self._shared:
             yield True
             return
@@ -80,7 +80,7 @@ class LiveRuns:
                     session.execute(_RELEASE, {"key": _key(run_id)})
 
     def since(self) -> datetime | None:
-        """Return the server's start time (UTC), before which it knows no locks; None if only lock files are used."""
+        """Return the database server's start time (UTC), since it forgets locks when it restarts; None with SQLite, which has no such locks."""
         if not self._shared:
             return None
         with self._database.engine.connect() as connection:
@@ -88,13 +88,13 @@ class LiveRuns:
             return started.astimezone(UTC)
 
     def close(self) -> None:
-        """Release every lock and close the session."""
+        """Release the locks of all runs and close the database session that has them."""
         with self._mutex:
             self._held.clear()
             self._drop()
 
     def _take(self, run_ids: list[str]) -> None:
-        """Take these locks in the session, or all held locks in a new session if it was lost; the caller must hold the mutex."""
+        """Take the locks of the runs `run_ids` in the session, or of all live runs in a new session if it was lost. The caller needs the mutex."""
         if self._session is not None and not self._lost:
             try:
                 for run_id in run_ids:
@@ -119,18 +119,18 @@ class LiveRuns:
         self._lost = False
 
     def _drop(self) -> None:
-        """Close the session, if any, which releases its locks."""
+        """Close the database session that has the locks of runs, if any, which releases them."""
         if self._session is not None:
             with suppress(SQLAlchemyError):
                 self._session.close()
             self._session = None
 
     def _note_loss(self, context: ExceptionContext) -> None:
-        """Remember that the server closed a connection, and so may have lost the locks (SQLAlchemy event handler)."""
+        """Set a mark if an error means that the server closed a connection, and so may have lost the locks (SQLAlchemy event handler)."""
         if context.is_disconnect:
             self._lost = True
 
 
 def _key(run_id: str) -> int:
-    """Return the advisory lock key of a run: the first 8 bytes of a SHA-256 as a signed bigint."""
+    """Return the key of a run's PostgreSQL advisory lock: the first 8 bytes of a SHA-256 with the run id, as a signed bigint."""
     return int.from_bytes(hashlib.sha256(f"tracecore run {run_id}".encode()).digest()[:8], "big", signed=True)

@@ -45,18 +45,18 @@ def configured() -> bool:
 
 
 def enqueue(connection: Connection, positions: list[int]) -> None:
-    """Queue the events at these positions for delivery, if a transport is configured."""
+    """Queue the events at these positions for delivery to an OpenLineage backend, if a transport is configured."""
     if positions and configured():
         connection.execute(insert(OUTBOX), [{"seq": position, "attempts": 0} for position in positions])
 
 
 def pending(connection: Connection) -> int:
-    """Return the number of undelivered events."""
+    """Return the number of events that wait for delivery to an OpenLineage backend."""
     return connection.execute(select(func.count()).select_from(OUTBOX).where(OUTBOX.c.delivered_at.is_(None))).scalar_one()
 
 
 def relay(database: Database, transport: Any = None, *, limit: int = 1000) -> Relayed:
-    """Deliver at most `limit` waiting events in ledger order, until one fails; each may be delivered more than once.
+    """Deliver up to `limit` queued events to an OpenLineage backend in ledger order until one fails; return counts and error. It may send one twice.
 
     Raises UsageError if `transport` is None and no OpenLineage transport is configured, or the configured one can't report failed deliveries.
     """
@@ -82,7 +82,7 @@ def relay(database: Database, transport: Any = None, *, limit: int = 1000) -> Re
 
 
 def _configured_transport() -> Any:
-    """Return the transport of OpenLineage's configuration. Raises UsageError if there is none or it can't report failed deliveries."""
+    """Return the transport of OpenLineage's configuration. Raises UsageError if there is none or it does not report failed deliveries."""
     from openlineage.client import OpenLineageClient
 
     if not configured():

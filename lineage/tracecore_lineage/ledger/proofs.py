@@ -41,17 +41,17 @@ class InclusionProof:
 
     @property
     def head(self) -> Checkpoint:
-        """The parsed checkpoint."""
+        """The proof's checkpoint (signed ledger head), parsed."""
         return notes.parse(self.note)
 
     @property
     def text(self) -> str:
-        """The proof in its file format."""
+        """The inclusion proof as text, in the form of a tlog-proof file."""
         lines = [FORMAT, f"extra {_base64(self.leaf_data)}", f"index {self.index}", *map(_base64, self.hashes)]
         return "\n".join(lines) + "\n\n" + self.note
 
     def signed_by(self, keys: Collection[PublicKey]) -> PublicKey | None:
-        """Return the first of these keys that signed the checkpoint; None if there is none or the leaf is not in its tree."""
+        """Return the first of `keys` that signed the proof's checkpoint; None if none did or the proof's leaf is not in the checkpoint's tree."""
         head = self.head
         included = merkle.verify_inclusion(merkle.leaf_hash(self.leaf_data), self.index, head.size, self.hashes, head.root)
         return head.signed_by(keys) if included else None
@@ -71,14 +71,14 @@ class ConsistencyProof:
 
     @property
     def head(self) -> Checkpoint:
-        """The parsed current checkpoint."""
+        """The proof's current checkpoint (signed ledger head), parsed."""
         return notes.parse(self.note)
 
 
 def inclusion(connection: Connection, event: str | int) -> InclusionProof:
-    """Return a proof that the ledger contains an event, named by id (64 hex digits) or position.
+    """Return a proof that the ledger contains an event, given by its id (64 hex digits) or its position.
 
-    Raises UsageError for an unknown event, NegativeVerdict if the ledger differs from its signed head.
+    Raises UsageError if the event is not in the ledger, NegativeVerdict if the ledger differs from its signed head.
     """
     head = ledger.head(connection)
     index = _index(connection, event, head.size)
@@ -89,7 +89,7 @@ def inclusion(connection: Connection, event: str | int) -> InclusionProof:
 
 
 def consistency(connection: Connection, old_size: int) -> ConsistencyProof:
-    """Return a proof that the ledger has only grown since it had `old_size` events.
+    """Return a proof that the ledger only had events appended since it had `old_size` events.
 
     Raises UsageError if `old_size` is larger than the ledger, NegativeVerdict if the ledger differs from its signed head.
     """
@@ -117,7 +117,7 @@ def parse(text: str) -> InclusionProof:
 
 
 def _index(connection: Connection, event: str | int, size: int) -> int:
-    """Return the position of an event, given as position or id, in a ledger of `size` events. Raises UsageError if the event is not in it."""
+    """Return the position of an event, given by position or id, in a ledger of `size` events. Raises UsageError if the ledger lacks the event."""
     if isinstance(event, int) or _INDEX.fullmatch(event):
         index = int(event)
         if not 0 <= index < size:
@@ -133,7 +133,7 @@ def _index(connection: Connection, event: str | int, size: int) -> int:
 
 
 def _leaves(connection: Connection, head: ledger.Head) -> list[bytes]:
-    """Return all leaf hashes, recomputed from bytes. Raises NegativeVerdict if they don't give the signed root."""
+    """Return the ledger's leaf hashes, recomputed from the events' bytes. Raises NegativeVerdict if they don't give the root that `head` signs."""
     try:
         leaves = ledger.leaves(connection, head.size)
         signed = notes.parse(head.checkpoint)

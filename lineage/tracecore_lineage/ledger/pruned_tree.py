@@ -34,7 +34,7 @@ class Kept:
 
     @property
     def hash(self) -> bytes:
-        """The leaf hash, computed."""
+        """The Merkle leaf hash of the included event, computed from recorded time and event id."""
         return merkle.leaf_hash(ledger.leaf_data(self.recorded_at, self.event_id))
 
 
@@ -50,7 +50,7 @@ Part = Kept | Left
 
 
 def prune(leaves: Iterable[ledger.Leaf], held: Collection[str], cuts: Collection[int]) -> Iterator[Part]:
-    """Yield the parts of a ledger pruned to the event ids in `held`; the root stays computable at each size in `cuts`."""
+    """Yield the ledger pruned to the events `held`, as leaves and roots of left-out subtrees, so that roots at the sizes `cuts` stay computable."""
     waiting: list[Left] = []
     for place, leaf in enumerate(leaves):
         if place in cuts:
@@ -69,7 +69,7 @@ def prune(leaves: Iterable[ledger.Leaf], held: Collection[str], cuts: Collection
 
 
 def fold(parts: Iterable[Part], sizes: Collection[int]) -> tuple[merkle.Frontier, dict[int, bytes]]:
-    """Return the Merkle frontier over all parts, and the roots at those of `sizes` where a part ends. Raises TreeError for misaligned subtrees."""
+    """Return (Merkle frontier over a pruned ledger's parts, roots by size for `sizes` where a part ends). TreeError for misaligned subtrees."""
     frontier = merkle.Frontier()
     roots = {0: merkle.EMPTY_ROOT}
     for part in parts:
@@ -83,7 +83,7 @@ def fold(parts: Iterable[Part], sizes: Collection[int]) -> tuple[merkle.Frontier
 
 
 def kept(parts: Iterable[Part]) -> Iterator[tuple[int, Kept]]:
-    """Yield (position in the original ledger, leaf) of each included leaf."""
+    """Yield (position in the whole ledger, leaf) of each event that the parts of a pruned ledger include."""
     place = 0
     for part in parts:
         if isinstance(part, Kept):
@@ -94,14 +94,14 @@ def kept(parts: Iterable[Part]) -> Iterator[tuple[int, Kept]]:
 
 
 def written(part: Part) -> dict[str, Any]:
-    """Return a part as a JSON object."""
+    """Return a part (leaf or root of a left-out subtree) of a pruned ledger as a JSON object."""
     if isinstance(part, Kept):
         return {"recorded_at": part.recorded_at, "event_sha256": part.event_id, "size": part.size}
     return {"level": part.level, "hash": part.hash.hex()}
 
 
 def read_part(value: Any) -> Part:
-    """Parse a part. Raises TreeError if it is neither a leaf nor a subtree."""
+    """Parse a part of a pruned ledger. Raises TreeError if it is neither a leaf nor the root of a left-out subtree."""
     match value:
         case {"recorded_at": str(time), "event_sha256": str(identity), "size": int(size)} if len(value) == 3:
             if _TIME.fullmatch(time) and _HASH.fullmatch(identity) and size >= 0 and not isinstance(size, bool):
@@ -113,5 +113,5 @@ def read_part(value: Any) -> Part:
 
 
 def read_parts(values: Sequence[Mapping[str, Any]]) -> tuple[Part, ...]:
-    """Parse all parts. Raises TreeError like `read_part`."""
+    """Parse the parts of a pruned ledger. Raises TreeError if one is neither a leaf nor the root of a left-out subtree."""
     return tuple(read_part(value) for value in values)

@@ -35,7 +35,7 @@ __all__ = [
 
 
 def table(model: type[SQLModel]) -> Table:
-    """Return the SQL table of a model."""
+    """Return the SQLAlchemy table of an SQLModel class."""
     return SQLModel.metadata.tables[str(model.__tablename__)]
 
 
@@ -68,12 +68,12 @@ _CHUNK = 2_000  # bound parameters per IN: below SQLite's and PostgreSQL's limit
 
 
 def recorded_by(ledger: LedgerName) -> ColumnElement[bool]:
-    """Return the SQL condition that a run event has a ledger's slug and producer id; another producer may use the same slug."""
+    """Return the SQL condition that a run event is from a ledger, by both slug and producer, since other producers may use the slug."""
     return and_(RUN_EVENTS.c.job_namespace == ledger.slug, RUN_EVENTS.c.producer == ledger.producer)
 
 
 def select_in(connection: Connection, query: Select[Any], column: ColumnElement[Any], values: Iterable[Any]) -> Iterator[Row[Any]]:
-    """Yield the rows of a query whose column has one of these values. Any number of values: they are sorted and queried in chunks."""
+    """Yield the rows of `query` whose `column` has one of the values (any number of them, queried in sorted chunks)."""
     listed = sorted(set(values))
     for start in range(0, len(listed), _CHUNK):
         # fetched at once: fetching row by row is slower

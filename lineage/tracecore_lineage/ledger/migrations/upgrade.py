@@ -20,7 +20,7 @@ _TABLES = (sql_tables.EVENTS, sql_tables.BLOCKS, sql_tables.HEAD, sql_tables.OUT
 
 
 def metadata() -> MetaData:
-    """Return the metadata of the record's own tables only."""
+    """Return SQLAlchemy metadata that contains only the record's own tables."""
     ours = MetaData()
     for declared in _TABLES:
         declared.to_metadata(ours)
@@ -28,12 +28,12 @@ def metadata() -> MetaData:
 
 
 def revisions() -> list[str]:
-    """Return the revisions known to this version, newest first."""
+    """Return the Alembic revisions of the database schema that this version of tracecore knows, newest first."""
     return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()]
 
 
 def upgrade(engine: Engine, found: str | None) -> None:
-    """Upgrade a database from revision `found` (None if new) to the newest. Raises UsageError if a newer tracecore wrote it."""
+    """Upgrade a database's schema from revision `found` (None if new) to the newest. Raises UsageError if a newer tracecore wrote it."""
     known = revisions()
     if found is not None and found not in known:
         raise UsageError(
@@ -47,20 +47,20 @@ def upgrade(engine: Engine, found: str | None) -> None:
 
 
 def downgrade(engine: Engine, revision: str) -> None:
-    """Downgrade a database to a revision; `base` drops all tables."""
+    """Downgrade a database's schema to an Alembic revision; `base` drops all tables."""
     with engine.connect() as connection, connection.begin():
         command.downgrade(_config(connection), revision)
 
 
 def new_revision(engine: Engine, message: str) -> None:
-    """Write a revision file from a database's tables to the models, to be reviewed by a developer."""
+    """Write an Alembic revision file that changes a database's tables to those of the models; a developer reviews it."""
     number = f"{int(revisions()[0]) + 1:04}"
     with engine.connect() as connection, connection.begin():
         command.revision(_config(connection), message, autogenerate=True, rev_id=number)
 
 
 def differences(connection: Connection) -> list[Any]:
-    """Return the differences between the tables and the models, as Alembic reports them; empty if there are none."""
+    """Return the differences between the database's tables and the models, as Alembic reports them; empty if there are none."""
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
@@ -68,7 +68,7 @@ def differences(connection: Connection) -> list[Any]:
 
 
 def _config(connection: Connection | None = None) -> Config:
-    """Return Alembic's configuration for the revisions in this folder and a connection."""
+    """Return Alembic's configuration for the revisions in this folder, with a database connection if given."""
     config = Config()
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
