@@ -26,12 +26,12 @@ class Erased:
 
     @property
     def size_bytes(self) -> int:
-        """Total recorded size of the files."""
+        """Total size in bytes, as recorded, of the files erased or rewritten in this version."""
         return sum(file.size_bytes for file in self.files)
 
     @property
     def rows(self) -> int:
-        """Total rows of the data files."""
+        """Total rows, as recorded, of the data files erased or rewritten in this version; other files add nothing."""
         return sum(file.rows or 0 for file in self.files)
 
 
@@ -66,16 +66,16 @@ class Erasure:
 
     @property
     def why(self) -> str:
-        """Reason as text, such as `consent withdrawn: <reason>`."""
+        """Kind and reason of the erasure as text: `consent withdrawn: <reason>` or `pruned: <reason>`."""
         return f"consent withdrawn: {self.reason}" if self.what == WITHDRAWAL else f"pruned: {self.reason}"
 
     @property
     def day(self) -> str:
-        """Date of `at`, YYYY-MM-DD."""
+        """Date of the erasure, YYYY-MM-DD: the day part of the eventTime at which its run started."""
         return self.at.partition("T")[0]
 
     def document(self) -> dict[str, Any]:
-        """Return the predicate of the signed statement (docs/formats/tombstone.md), without the key."""
+        """Return this erasure as the predicate of the signed tombstone statement (docs/formats/tombstone.md), without the signing key's id."""
         members = asdict(self)
         for member in ("seq", "done", "envelope"):
             del members[member]

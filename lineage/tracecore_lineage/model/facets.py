@@ -51,18 +51,18 @@ _GENERIC = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/BaseFacet"
 
 
 def _plugin(plugin: Mapping[str, Any] | None) -> str:
-    """Return the stage and version of the plugin that ran; empty for a run without a plugin."""
+    """Return `<stage> <version>` for the plugin that a run used; empty text without a plugin."""
     return f"{plugin['stage']} {plugin['version']}" if plugin else ""
 
 
 def _summary(parts: Callable[[Any], Iterable[str]]) -> Any:
-    """Return an attrs field for `summary`, computed from the other members by `parts` and not an argument of the constructor."""
+    """Return an attrs field for a facet's `summary`: the texts returned by `parts(facet)`, joined; it is not an argument of the constructor."""
     return attrs.field(init=False, default=attrs.Factory(lambda facet: summarize(*parts(facet)), takes_self=True))
 
 
 @cache
 def producer() -> str:
-    """Return the `_producer` URI of tracecore's facets (an event's own producer names its ledger instead)."""
+    """Return the `_producer` URI of tracecore's own facets, `urn:tracecore:recorder:<version of tracecore>`."""
     return f"urn:tracecore:recorder:{version('tracecore')}"
 
 
@@ -360,5 +360,5 @@ class StageFacet(BaseFacet):
 
 
 def stage_facet(name: str, value: Mapping[str, JSON]) -> StageFacet:
-    """Return a stage's facet, given by name and JSON object, as an OpenLineage facet."""
+    """Return the OpenLineage facet for a facet that a stage returned as a name and a JSON object."""
     return StageFacet(name, dict(value))

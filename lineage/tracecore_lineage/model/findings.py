@@ -19,7 +19,7 @@ Progress = Callable[[int, int, str], None]
 
 
 def describe(error: Exception) -> str:
-    """Return an error as one line of limited length."""
+    """Return an error as one line, `<type>: <message>`, with the message cut to 300 characters."""
     words = " ".join(str(error).split())
     return f"{type(error).__name__}: {words if len(words) <= _LONGEST else words[:_LONGEST] + '…'}"
 
@@ -71,18 +71,18 @@ class Findings:
     checked: Checked = field(default_factory=lambda: Checked(artifacts=0, bytes=0, events=0, signatures=0))
 
     def fail(self, ref: str, what: str, expected: object, found: object) -> None:
-        """Add a failure, unless the same one was added before."""
+        """Add a verification failure: part `what` of `ref` is `found`, not `expected`. An identical failure is added only once."""
         failure = (ref, what, str(expected), str(found))
         if failure not in self.seen:
             self.seen.add(failure)
             self.failures.append(Failure(ref=ref, what=what, expected=failure[2], found=failure[3]))
 
     def equal(self, ref: str, what: str, expected: object, found: object) -> bool:
-        """Whether both values are equal; adds a failure if they are not."""
+        """Whether `expected` equals `found`; if not, also adds a verification failure for part `what` of `ref`."""
         if expected != found:
             self.fail(ref, what, expected, found)
         return expected == found
 
     def verdict(self, *, pinned: bool) -> Verdict:
-        """Return the answer of `verify` from the collected results; `pinned` is whether the user supplied the key."""
+        """Return the answer of `verify`: ok unless anything failed, failures, erased parts, counts; `pinned` is whether the user supplied the key."""
         return Verdict(ok=not self.failures, key="pinned" if pinned else "unpinned", checked=self.checked, failures=self.failures, erased=self.erased)

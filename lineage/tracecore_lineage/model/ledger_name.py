@@ -27,18 +27,18 @@ class LedgerName:
 
     @classmethod
     def of_producer(cls, namespace: str, producer: str) -> LedgerName:
-        """Return the ledger that an event claims to be from, given its job's namespace and its `producer`; id empty for another producer."""
+        """Return the name of the ledger in an event's `producer` URI, with the job's namespace as slug; its id is empty for a foreign producer."""
         named = producer.removeprefix(_PRODUCER) if producer.startswith(_PRODUCER) else ""
         return cls(namespace, named if _ID.fullmatch(named) else "")
 
     @property
     def producer(self) -> str:
-        """The `producer` of every event recorded in this ledger."""
+        """The `producer` URI of every event recorded in this ledger."""
         return f"{_PRODUCER}{self.ledger_id}"
 
     @property
     def origin(self) -> str:
-        """The origin line of its checkpoints, which is also the signer name of its keys."""
+        """The origin line of this ledger's signed checkpoints, `tracecore/<slug>/<id>`, which is also the signer name of the ledger's keys."""
         return f"tracecore/{self.slug}/{self.ledger_id}"
 
     def __str__(self) -> str:

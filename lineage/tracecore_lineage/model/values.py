@@ -18,7 +18,7 @@ def short_id(digest: str) -> str:
 
 
 def json_cell(cell: Any) -> Any:
-    """Return a cell as a JSON value: large integers, times and non-finite numbers as text, bytes as their size, maps as objects."""
+    """Return a table cell as a JSON value: large integers, times and non-finite numbers as text, bytes as their size, maps as objects."""
     if isinstance(cell, Decimal):
         cell = int(cell) if cell == cell.to_integral_value() else float(cell)
     if isinstance(cell, bytes):
@@ -36,7 +36,7 @@ def json_cell(cell: Any) -> Any:
 
 
 def text_cell(cell: Any) -> str:
-    """Return a cell as text: null as empty text, bytes as their size, lists and maps as JSON."""
+    """Return a table cell as text: null as empty text, bytes as their size, lists and maps as JSON."""
     import json
 
     value = json_cell(cell)

@@ -28,7 +28,7 @@ _OUTSIDE = 3.0  # times the image size: lines to points farther out are noise
 
 
 def drawn(view: View, *, whole: bool) -> AnnotatedImage:
-    """Return a view's image with its marks; `whole` adds cuboids and LiDAR points, too dense for a small tile."""
+    """Return a frame's image with marks for labels, detections and errors. `whole` adds LiDAR points, and cuboids even if there are 2D boxes."""
     lines = list(_paths(view))
     has_boxes = any(row["geometry"] == "box2d" for row in view.labels)
     if whole or not has_boxes:
@@ -42,7 +42,7 @@ def drawn(view: View, *, whole: bool) -> AnnotatedImage:
 
 
 def _cuboid_in_vehicle(view: View, row: Mapping[str, Any]) -> Any:
-    """Return the corners of a label's cuboid, (8, 3) in m, in the vehicle frame; None without a calibration for its frame."""
+    """Return the corners of a label row's cuboid in the vehicle frame, (8, 3) in m; None if the cuboid's coordinate frame isn't calibrated."""
     frame = row.get("cuboid_frame") or "vehicle"
     matrix = view.rig.to_vehicle(view.row["drive"], frame, view.row["timestamp_ns"])
     if matrix is None:
@@ -133,7 +133,7 @@ _FILE_WIDTH = 900
 
 
 def picture_of(scene: Scene) -> Image:
-    """Draw a scene as one image, a contact sheet for several; raise UsageError if none of its images can be decoded."""
+    """Return one image of a scene's frames or picture files, as a contact sheet if there are several; UsageError if none can be decoded."""
     count = len(scene.pictures or scene.views)
     if scene.pictures:
         drawn_tiles = [draw_tile(AnnotatedImage(path.read_bytes(), path.name), _FILE_WIDTH) for path in scene.pictures]
@@ -154,7 +154,7 @@ _LINKS = (0, 1, 2, 3, 0, 4, 5, 1, 5, 6, 2, 6, 7, 3, 7, 4)  # one strip over all 
 
 
 def write_rerun(views: Sequence[View], path: Path, name: str) -> None:
-    """Write views to an .rrd file, with `name` as recording id; raise UsageError if Rerun is not installed."""
+    """Write frames with labels, detections, errors and points to an .rrd file, `name` as recording id; UsageError if Rerun is not installed."""
     try:
         import rerun as rr
     except ImportError as error:
@@ -177,7 +177,7 @@ def write_rerun(views: Sequence[View], path: Path, name: str) -> None:
 
 
 def _rerun_image(rr: Any, row: Mapping[str, Any]) -> Any:
-    """Return a frame's image for Rerun: the encoded bytes, or decoded and rotated upright, to match its boxes."""
+    """Return a frame row's image as a Rerun archetype: encoded if stored upright, else decoded and rotated upright to match its boxes."""
     if row.get("orientation", 1) == 1:
         return rr.EncodedImage(contents=row["image"], media_type=_MEDIA.get(row["encoding"]))
     return rr.Image(decode_rgb(row["image"], row["encoding"], row["frame_id"]))

@@ -47,7 +47,7 @@ _COLUMNS = {
 
 
 def table_kind(table: Any) -> TableKind | None:
-    """Return the kind of a table (`pyarrow.dataset.Dataset`) that its columns show; None if it can't be drawn."""
+    """Return the kind of a table (`pyarrow.dataset.Dataset`), such as frames or labels, by its columns; None if it can't be drawn."""
     names = set(table.schema.names)
     return next((kind for kind, columns in _COLUMNS.items() if columns <= names), None)
 
@@ -75,11 +75,11 @@ class RelatedTables:
         self._opened: dict[str, Table | None] = {}
 
     def artifact(self, ref: str) -> Artifact:
-        """Return the stored version of a ref."""
+        """Return the artifact (stored version) of a ref, the newest if it names no version. Raises UsageError if there is none in the store."""
         return self.database.query(stored_version, ref, LedgerName.of(self.workspace))
 
     def table(self, ref: str) -> Table | None:
-        """Open a version as a table; None if it is not a table or its bytes are missing."""
+        """Open the table that a versioned ref names; None if it is not a table, is unknown, or its bytes are missing."""
         if ref not in self._opened:
             try:
                 opened = self.store.open(self.artifact(ref))
@@ -90,15 +90,15 @@ class RelatedTables:
         return self._opened[ref]
 
     def readers(self, ref: str) -> list[str]:
-        """Return ids of the completed runs that read a version, newest first."""
+        """Return the ids of the completed runs that read the version `ref`, newest first."""
         return self._runs(ref, "read_by")
 
     def makers(self, ref: str) -> list[str]:
-        """Return ids of the completed runs that made a version, newest first."""
+        """Return the ids of the completed runs that made the version `ref`, newest first."""
         return self._runs(ref, "made_by")
 
     def tables(self, run: str, side: str, kind: TableKind) -> Iterator[Table]:
-        """Yield tables of a kind among the `inputs` or `outputs` (`side`) of a run, without rejected ones."""
+        """Yield tables of a kind among the `inputs` or `outputs` (`side`) of a run, except rejected ones (a blocking check failed)."""
         for link in self.page(f"run/{run}")[side]:
             if not link["ref"].startswith(("dataset/", "label_batch/", "event_set/")):
                 continue
@@ -107,7 +107,7 @@ class RelatedTables:
                 yield table
 
     def sources(self, frames: Table) -> list[Table]:
-        """Return a frames table and those it was selected from, back to the ingest."""
+        """Return a frames table, then the frames table that it was selected from, and so on back to the one that an ingest made."""
         found = [frames]
         for _ in range(_DEEPEST):
             parents = [table for run in self.makers(found[-1].ref) for table in self.tables(run, "inputs", TableKind.FRAMES)]
@@ -118,7 +118,7 @@ class RelatedTables:
         return found
 
     def labels_of(self, frames: Table) -> Iterator[Table]:
-        """Yield label tables that may have labels of these frames: those used with them or their source tables, then a simulation's ground truth."""
+        """Yield label tables that may label these frames: first those that runs used with them or their sources, then a simulation's ground truth."""
         sources = self.sources(frames)
         yield from self._used_together(sources, TableKind.LABELS)
         # Last the ground truth of a simulation, made together with the drives.
@@ -128,16 +128,16 @@ class RelatedTables:
                     yield from self.tables(maker, "outputs", TableKind.LABELS)
 
     def detections_of(self, frames: Table) -> Iterator[Table]:
-        """Yield detection tables that runs read or made together with this frames table."""
+        """Yield, each once, the detection tables among the outputs and inputs of completed runs that read this frames table."""
         yield from self._used_together([frames], TableKind.DETECTIONS)
 
     def recorded_with(self, frames: Table, kind: TableKind) -> Iterator[Table]:
-        """Yield the tables of a kind that the ingest of these frames made."""
+        """Yield the tables of a kind, such as LiDAR sweeps, among the outputs of the ingest run that made these frames."""
         for run in self.makers(self.sources(frames)[-1].ref):
             yield from self.tables(run, "outputs", kind)
 
     def frames_of(self, table: Table) -> Iterator[Table]:
-        """Yield frames tables to which the rows of a table of another kind may refer."""
+        """Yield frames tables to which the rows of `table` (such as labels) may refer, found through the runs that made or read it."""
         for run in (*self.makers(table.ref), *self.readers(table.ref)):
             yield from self.tables(run, "inputs", TableKind.FRAMES)
             yield from self.tables(run, "outputs", TableKind.FRAMES)
@@ -148,7 +148,7 @@ class RelatedTables:
                     yield from self.tables(reader, "outputs", TableKind.FRAMES)
 
     def used_with(self, table: Table, kind: TableKind) -> Iterator[Table]:
-        """Yield the tables of a kind among the outputs and inputs of the runs that made a table."""
+        """Yield the tables of a kind among the outputs, then the inputs, of the completed runs that made `table`."""
         for run in self.makers(table.ref):
             yield from self.tables(run, "outputs", kind)
             yield from self.tables(run, "inputs", kind)
@@ -170,7 +170,7 @@ class RelatedTables:
         return list(dict.fromkeys(use["run"] for use in sorted(uses, key=lambda use: (use["at"], use["run"]), reverse=True)))
 
     def page(self, ref: str) -> Any:
-        """Return the record's page of a ref (`show`), cached."""
+        """Return the answer of `tracecore show` for a ref (everything recorded about it), cached."""
         if ref not in self._pages:
             self._pages[ref] = self.database.query(show, ref, workspace=self.workspace)
         return self._pages[ref]
@@ -215,7 +215,7 @@ class View:
 
 
 def spread(rows: Sequence[Any], count: int) -> list[Any]:
-    """Return at most `count` evenly spaced rows."""
+    """Return at most `count` of the rows, evenly spaced and in order."""
     if not rows:
         return []
     places = np.unique(np.linspace(0, len(rows) - 1, num=min(count, len(rows))).round().astype(int))
@@ -223,7 +223,7 @@ def spread(rows: Sequence[Any], count: int) -> list[Any]:
 
 
 def read_views(frames: Any, ids: Collection[str], layers: Layers) -> list[View]:
-    """Read frames by id with their layers, ordered by drive, sensor and time."""
+    """Read the frames with these ids, each with its labels, detections, sweep and so on from `layers`; ordered by drive, sensor and time."""
     rows = _rows(frames, ids, without=())
     rows.sort(key=lambda row: (row["drive"], row["sensor"], row["timestamp_ns"]))
     labels, seen, events = (_by_frame(_rows(table, ids)) for table in (layers.labels, layers.detections, layers.events))

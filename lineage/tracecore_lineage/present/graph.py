@@ -28,16 +28,16 @@ class Versions:
         self._several = {ref: runs for ref, runs in made.items() if len(runs) > 1}
 
     def key(self, edge: Edge) -> str:
-        """Return the node key of an edge's version: its ref, with the run that made it if several did."""
+        """Return the key of the graph node for an edge's version: its ref, or `<ref> by run/<id>` if the edge names one of its several makers."""
         run = edge["run"] if edge["direction"] == "output" else edge.get("made_by")
         return _by(edge["ref"], run) if run is not None and run in self._several.get(edge["ref"], ()) else edge["ref"]
 
     def each(self, ref: str) -> dict[str, str]:
-        """Return, for a version that several runs made, the maker run by node key; empty for any other version."""
+        """Return {node key: id of the making run} for an external version that several runs made; empty for any other version."""
         return {_by(ref, run): run for run in self._several.get(ref, ())}
 
     def nodes(self) -> dict[str, Node]:
-        """Return the trace's nodes by key, in its order; a version made by several runs also has its own node if an edge or the root refers to it."""
+        """Return nodes to draw by key, in trace order: one per version, or one per run that made it, plus one for edges that name none of them."""
         whole = {self._trace["root"], *map(self.key, self._trace["edges"])}
         found: dict[str, Node] = {}
         for node in self._trace["nodes"]:
@@ -67,7 +67,7 @@ class TraceGraph:
 
     @classmethod
     def of(cls, trace: Trace) -> TraceGraph:
-        """Build the graph of a trace, in the direction of the trace."""
+        """Build the drawing graph (nodes, and the nodes that each leads to) of a trace, in the trace's direction."""
         runs = {run["id"]: run for run in trace["runs"]}
         versions = Versions(trace)
         backward = trace["direction"] == "backward"
@@ -94,7 +94,7 @@ class TraceGraph:
         return cls(trace, nodes, made, {ref: sorted(found, key=lambda ref: rank.get(ref, last)) for ref, found in graph.behind.items()})
 
     def measurements(self) -> frozenset[str]:
-        """Return the keys of nodes that measure the product (such as KPI reports), and of everything made from them."""
+        """Return the keys of nodes that are measurements, such as KPI reports, and of everything made from them except builds."""
         found: set[str] = set()
         for ref in self._deepest_first():
             run = self.run_of.get(ref)
@@ -104,7 +104,7 @@ class TraceGraph:
         return frozenset(found)
 
     def roots(self) -> list[str]:
-        """Return the keys of the nodes to start drawing with: the root, or without a root node those that no other node leads to."""
+        """Return the keys at which drawing starts: the root if it is a node; forward, or without it, also the nodes that no other leads to."""
         root = self.trace["root"]
         if root in self.nodes and self.trace["direction"] == "backward":
             return [root]
@@ -113,7 +113,7 @@ class TraceGraph:
         return [*([root] if root in self.nodes else []), *(ref for ref in self.nodes if ref not in reached and ref != root)]
 
     def reduced(self) -> dict[str, list[str]]:
-        """Return the neighbors `behind` each node, without those reached through another one: a build leads to its dataset through the model."""
+        """Return the graph's transitive reduction, {node key: keys it leads to}. A path through a measurement removes only edges to measurements."""
         measured = self.measurements()
         shared = {ref for others in self.behind.values() if len(others) > 1 for ref in others}
         places = {ref: 1 << place for place, ref in enumerate(ref for ref in self.nodes if ref in shared)}
@@ -176,7 +176,7 @@ def dot(trace: Trace) -> str:
 
 
 def _names(trace: Trace, versions: Versions) -> dict[str, str]:
-    """Return a short identifier for each node key and run id, valid in Mermaid and DOT."""
+    """Return {node key or run id: short identifier that is valid in Mermaid and DOT}."""
     named = {key: f"n{place}" for place, key in enumerate(versions.nodes())}
     return named | {run["id"]: f"r{place}" for place, run in enumerate(trace["runs"])}
 

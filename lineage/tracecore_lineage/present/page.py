@@ -25,7 +25,7 @@ Person = Callable[[str], str]
 
 
 def page(answer: Mapping[str, Any], person: Person) -> Iterator[str]:
-    """Yield the lines of a page for an answer of `Record.show`; `person` returns the name behind a pseudonym."""
+    """Yield the lines of the text page for an answer of `Record.show`; `person` maps a pseudonym to the name to print."""
     pages = {"run": _run, "job": _job, "frame": _rows, "label": _rows, "labeler": _labeler}
     if answer["kind"] == "build":
         yield from _build(answer, person)
@@ -110,7 +110,7 @@ def _build(answer: Mapping[str, Any], person: Person) -> Iterator[str]:
 
 
 def _signatures(found: Mapping[str, Any]) -> Iterator[str]:
-    """Yield how many of the keys of a build's policy signed, and the keys; nothing without a policy."""
+    """Yield lines with the numbers of required and valid signatures under a build's key policy, and the signing keys; none without a policy."""
     if found["required"] is not None:
         missing = "" if found["enough"] else " (NOT ENOUGH: 'tracecore key cosign')"
         yield f"  signatures: {found['required']} of {len(found['of'])} required, {found['counted']} found{missing}"
@@ -152,7 +152,7 @@ def _checks(answer: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _facets(facets: Mapping[str, Any]) -> Iterator[str]:
-    """Yield each facet on a line of limited width; unknowns and KPIs (without slices) in full."""
+    """Yield a version's or run's recorded unknowns (missing facts) and KPIs (without slices) in full, then each facet on a line cut to length."""
     unknowns = facets.get("tracecore_unknowns", {}).get("unknowns", ())
     yield from _listed("unknown", (f"{unknown['what']}: {unknown['why']}" for unknown in unknowns), whole=True)
     kpis = read_kpis({"": {KPIS_FACET.name: facets.get(KPIS_FACET.name)}})
@@ -186,7 +186,7 @@ _COLUMNS = 5
 
 
 def history_table(answer: KpiHistory, kpis: Sequence[str]) -> Table:
-    """Return a table of `Record.kpi_history`: one row per version, one column per KPI.
+    """Return the answer of `Record.kpi_history` as a rich table: one row per version of the KPI report, one column per KPI.
 
     A cell is the value, its interval, and the difference from the previous version, marked with `!` if the two intervals don't overlap.
     """
@@ -205,7 +205,7 @@ def history_table(answer: KpiHistory, kpis: Sequence[str]) -> Table:
 
 
 def left_out(answer: KpiHistory, selected: Sequence[str]) -> tuple[list[str], str | None]:
-    """Return the KPIs to show and a remark on those left out (None if all are shown); by default those without class or slice."""
+    """Return (KPIs to show, remark on the omitted ones or None). Without `selected`, at most five are shown, preferably without class or slice."""
     known = answer["kpis"]
     if selected or len(known) <= _COLUMNS:
         return known, None

@@ -33,7 +33,7 @@ class Scene:
 
 
 def find_scene(workspace: Workspace, database: Database, text: str, *, count: int, drive: str | None = None, labels: str | None = None) -> Scene:
-    """Find what to draw for a ref: at most `count` frames, only of `drive`, with the label batch `labels` instead of the related one.
+    """Return what to draw for a ref: at most `count` frames, only of `drive` if given, with the label batch `labels` or else one used with them.
 
     Raises UsageError for an unknown ref or drive, `labels` of another kind, or nothing to draw.
     """
@@ -71,7 +71,7 @@ def find_scene(workspace: Workspace, database: Database, text: str, *, count: in
 
 
 def _scene(related: RelatedTables, ref: str, frames: Table, count: int, drive: str | None, labels: str | None, *, of: Table | None = None) -> Scene:
-    """Return a scene of at most `count` evenly spaced frames, only of `drive`, and only those with rows in `of` (labels, detections or events)."""
+    """Return at most `count` evenly spaced frames to draw: only of `drive` if given, and only with rows in `of` (such as labels) if given."""
     index = frames.data.to_table(columns=["frame_id", "drive", "sensor", "timestamp_ns"]).to_pylist()
     index.sort(key=lambda row: (row["drive"], row["sensor"], row["timestamp_ns"]))
     if of is not None and "frame_id" in of.data.schema.names:
@@ -144,7 +144,7 @@ def _given_labels(related: RelatedTables, ref: str) -> Table:
 
 
 def _frames_for(related: RelatedTables, table: Table) -> Table:
-    """Return the frames table with most of a table's frames; for sweeps and calibrations the first related one."""
+    """Return the related frames table that has most of the frames in `table`, or the first for sweeps and calibrations; UsageError if none."""
     if table.kind in {TableKind.SWEEPS, TableKind.CALIBRATIONS}:
         found = next(iter(related.frames_of(table)), None)
     else:

@@ -54,7 +54,7 @@ class QueryTable:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names of the table in SQL."""
+        """The names by which SQL can refer to this table: its full name and, if it has one, its short name."""
         return (self.name,) if self.short is None or self.short == self.name else (self.name, self.short)
 
 
@@ -163,7 +163,7 @@ def ask(sql: str, tables: Sequence[QueryTable], opened: Callable[[Artifact], Any
         opened: returns the `pyarrow.dataset.Dataset` of a version; called only for tables that the text may name.
 
     Raises:
-        UsageError: not a single reading statement, an error of DuckDB, or an unknown table (names the nearest match).
+        UsageError: `sql` is not one read-only statement, DuckDB reports an error, or a table is unknown (names the nearest match).
     """
     import duckdb
 
@@ -196,14 +196,14 @@ def _one_reading_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> N
 
 
 def _may_mean(sql: str, table: QueryTable) -> bool:
-    """Whether the text of a query may name a table; opening one too many is cheap, and DuckDB's own list would need registered tables."""
+    """Whether an SQL text contains a name of the table or lists tables; may be True for a table that the statement doesn't use."""
     text = sql.lower()
     return any(name.lower() in text for name in table.names) or _LISTING.search(sql) is not None
 
 
 @contextmanager
 def _readable_errors(tables: Sequence[QueryTable]) -> Iterator[None]:
-    """Convert DuckDB's errors to a UsageError of one sentence."""
+    """Within the block, convert DuckDB's errors to a UsageError of one sentence, which suggests the nearest of `tables` for an unknown one."""
     import duckdb
 
     try:
@@ -239,7 +239,7 @@ def _no_table(name: str, tables: Sequence[QueryTable]) -> str:
 
 
 def _identifier(name: str) -> str:
-    """Return a name as an SQL identifier, quoted if necessary."""
+    """Return a name as an SQL identifier, in double quotes if SQL requires them."""
     return name if _PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'
 
 
@@ -249,7 +249,7 @@ _CELL = 80
 
 
 def as_json(answer: Answer) -> dict[str, Any]:
-    """Return the result as JSON: refs of the tables, rejected tables, columns, and rows as objects."""
+    """Return a query's result as JSON: `tables` {name: ref}, `rejected` (tables that failed a blocking check), `columns`, and `rows` as objects."""
     names = _unique(answer.schema.names)
     return {
         "tables": {table.name: table.artifact.ref for table in answer.asked},
@@ -260,20 +260,20 @@ def as_json(answer: Answer) -> dict[str, Any]:
 
 
 def write_json(answer: Answer, target: TextIO) -> None:
-    """Write the result of `as_json`, indented."""
+    """Write a query's result to `target` as the indented JSON object of `as_json`."""
     json.dump(as_json(answer), target, ensure_ascii=False, indent=2, allow_nan=False)
     target.write("\n")
 
 
 def write_csv(answer: Answer, target: TextIO) -> None:
-    """Write rows as CSV with a header, incrementally."""
+    """Write the rows of a query's result as CSV with a header, batch by batch."""
     writer = csv.writer(target, lineterminator="\n")
     writer.writerow(answer.schema.names)
     writer.writerows(map(text_cell, row) for row in _rows(answer))
 
 
 def write_parquet(answer: Answer, target: Path) -> None:
-    """Write rows as Parquet, incrementally, with their types; repeated column names are numbered."""
+    """Write the rows of a query's result as Parquet, batch by batch, with their types; repeated column names are numbered."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -284,7 +284,7 @@ def write_parquet(answer: Answer, target: Path) -> None:
 
 
 def write_table(answer: Answer, target: Console) -> None:
-    """Print the first rows as a table, and the number of all rows."""
+    """Print the first 50 rows of a query's result as a table, and then the number of all rows."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -313,7 +313,7 @@ def _rows_of(batch: Any) -> Iterator[tuple[Any, ...]]:
 
 
 def _unique(names: list[str]) -> list[str]:
-    """Return column names with a number appended to repeated ones."""
+    """Return the column names in order, with `_2`, `_3` and so on appended where a name is repeated."""
     seen: dict[str, int] = {}
     made: list[str] = []
     for name in names:

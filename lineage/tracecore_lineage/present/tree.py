@@ -64,19 +64,19 @@ class Sealed:
 
     @property
     def first(self) -> list[Words]:
-        """Words on the first line before those about the trace."""
+        """Styled texts on the first line of a build's tree, before those about the trace: signature validity, failed checks, and KPIs with gates."""
         valid = "signature valid (bytes: tracecore verify)" if self.signature else "SIGNATURE NOT VALID (tracecore verify says more)"
         return [(f"sealed, {valid}", "" if self.signature else BAD), *self.verdict]
 
     @property
     def last(self) -> list[Words]:
-        """Words on the first line after those about the trace."""
+        """Styled texts on the first line of a build's tree, after those about the trace: signatures required by policy, gates, approver."""
         parts = [self.signatures, f"{count(self.passed, 'gate')} passed, {self.waived} waived", self.approver and f"approver {self.approver}"]
         return [(words, "") for words in parts if words]
 
 
 def draw(trace: Trace, sealed: Sealed | None = None) -> Tree:
-    """Return a trace or impact as a tree; `sealed` is the seal of a build."""
+    """Return a backward or forward trace as a tree to print; `sealed` summarizes a build's signed statement for the first line."""
     graph = TraceGraph.of(trace)
     tree = Tree(_head(trace, graph, sealed), guide_style="dim")
     drawing = _Drawing(graph)
@@ -128,7 +128,7 @@ def _head(trace: Trace, graph: TraceGraph, sealed: Sealed | None) -> Text:
 
 
 def _apart_in_words(trace: Trace) -> list[str]:
-    """Describe, for the first line of a build's tree, its unknown training data and its KPI reports that were used for selection."""
+    """Return texts for the first line of a build's tree: training data recorded as not known, and KPI reports that were used for selection."""
     unknown = training_in_words((entry["what"], entry["why"]) for entry in trace["unknowns"] if entry["at"] == trace["root"])
     build = next((node for node in trace["nodes"] if node["ref"] == trace["root"]), None)
     reports = ((build["facets"] if build else {}).get("tracecore_selection") or {}).get("reports", ())
@@ -148,7 +148,7 @@ class _Drawing:
         self.gaps = {gap["at"] for gap in graph.trace["gaps"]}
 
     def node(self, tree: Tree, root: str) -> None:
-        """Draw a node and all nodes that it leads to in the trace's direction; iterative, since a trace may be deep."""
+        """Add a branch to `tree` for the node with key `root` and, unless drawn before, for all nodes it leads to in the trace's direction."""
         stack: list[tuple[Tree, str]] = [(tree, root)]
         while stack:
             parent, ref = stack.pop()
@@ -159,7 +159,7 @@ class _Drawing:
                 stack.extend(reversed(self._open(branch, ref)))
 
     def children(self, tree: Tree, ref: str, *, top: bool = False) -> None:
-        """Draw the nodes that a node leads to in the trace's direction; programs, inputs of every run, only with `top`."""
+        """Add branches to `tree` for the nodes that node `ref` leads to in the trace's direction; program nodes only with `top`."""
         self.drawn.add(ref)
         for branch, child in self._open(tree, ref, programs=top):
             self.node(branch, child)
@@ -196,7 +196,7 @@ class _Drawing:
 
 
 def _some(words: Sequence[str]) -> str:
-    """Return the first three of some texts, and how many more there are, as one text."""
+    """Return some texts as one: all joined by commas, or, if more than four, the first three and the number of further ones."""
     more = len(words) - _NAMED
     return ", ".join(words) if more <= 1 else f"{', '.join(words[:_NAMED])} and {more} more"
 
@@ -211,7 +211,7 @@ def _line(name: str, words: Sequence[str], marks: Sequence[tuple[str, str]] = ()
 
 
 def sealed_of(recorder: RecordWriter, trace: Trace) -> Sealed | None:
-    """Return a build's seal, verified with the keys of the workspace that sealed it; None if the trace is not of a build."""
+    """Return a summary of a build's seal (signed statement), its signature verified; None if the trace is not of a build or the build is unknown."""
     ref = trace["root"]
     if not ref.startswith("build/"):
         return None

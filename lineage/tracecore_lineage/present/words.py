@@ -50,7 +50,7 @@ def short_ref(ref: str) -> str:
 
 
 def claim_in_words(claim: Claim) -> str:
-    """Describe a claim and its source, without its subject."""
+    """Describe a claim (a statement about a version by a producer without authority) as `<run or job> says that it …`, without the version."""
     who = f"run/{claim['run']} of job {claim['job']}" if claim["run"] else f"job {claim['job']}" if claim["job"] else "an event of no job"
     return f"{who} says that it {claim['says']}"
 
@@ -61,19 +61,19 @@ def origin_in_words(origin: Origin) -> str:
 
 
 def kind_of_node(node: Node) -> ArtifactKind:
-    """Return the kind of a node; for a kind of a plugin, as recorded in its facet."""
+    """Return the artifact kind of a trace node; for a kind that a plugin defines, as recorded in the node's facet."""
     stored = node["facets"].get("tracecore_artifact")
     return kind_of(node["kind"], stored.get("of_kind") if isinstance(stored, Mapping) else None)
 
 
 def node_in_words(node: Node, run: RunNode | None) -> list[str]:
-    """Describe a node: the plugin of a model, summaries of facets, results of checks."""
+    """Return texts that describe a node: a model's plugin, summaries from its facets (else rows or size), and results of checks."""
     made = [f"{run['plugin']} {run['plugin_version']}"] if node["kind"] == "model" and run is not None and run["plugin"] else []
     return [*made, *(_summaries(node) or _counted(node)), *_checks(run, node)]
 
 
 def together_in_words(nodes: Sequence[Node]) -> list[str]:
-    """Describe several versions of one kind: the distinct values of each part of their summaries, first and last if many."""
+    """Return a text per part of the versions' summaries: its distinct values, or first and last of over seven; empty if parts differ in number."""
     texts = [" · ".join(_summaries(node)).split(" · ") for node in nodes]
     if len({len(parts) for parts in texts}) != 1:
         return []
@@ -82,7 +82,7 @@ def together_in_words(nodes: Sequence[Node]) -> list[str]:
 
 
 def static_in_words(edges: Sequence[StaticEdge]) -> list[str]:
-    """Describe static lineage in one line per job."""
+    """Return a text per job for static lineage, which a job's or dataset's metadata states without a run: what is made from which inputs."""
     by_job: dict[str | None, dict[str, list[str]]] = {}
     for edge in edges:
         by_job.setdefault(edge["job"], {"input": [], "output": []})[edge["direction"]].append(short_ref(edge["ref"]))
@@ -100,7 +100,7 @@ def _summaries(node: Node) -> list[str]:
 
 
 def _counted(node: Node) -> list[str]:
-    """Describe a version without other facet summaries: its own summary for a kind or table of a plugin, else its rows or size."""
+    """Describe a version whose other facets have no summary: by its recorded summary if a plugin defines its kind or table, else rows or size."""
     stored = node["facets"].get("tracecore_artifact")
     if isinstance(stored, Mapping) and (stored.get("of_kind") or _is_plugins(stored.get("table"))) and isinstance(stored.get("summary"), str):
         return [summarize(stored["summary"])]
@@ -114,7 +114,7 @@ def _is_plugins(table: Any) -> bool:
 
 
 def _checks(run: RunNode | None, node: Node) -> list[str]:
-    """Describe the results of the checks of the run that made a node."""
+    """Return texts on the checks of the run that made a node: number passed, names of those failed; empty for drive logs or without checks."""
     if run is None or not run["checks"] or node["kind"] == "drive_log":
         return []
     failed = [check["name"] for check in run["checks"] if not check["success"]]
@@ -132,7 +132,7 @@ _BOUNDS = ("min", "max", "above_baseline", "max_drop")
 
 
 def checks_in_words(failed: Sequence[str]) -> list[Words]:
-    """Describe failed checks by name; empty for none."""
+    """Return a styled text with the number of failed checks and up to three of their names; an empty list if none failed."""
     if not failed:
         return []
     names = list(dict.fromkeys(failed))
@@ -141,13 +141,13 @@ def checks_in_words(failed: Sequence[str]) -> list[Words]:
 
 
 def training_in_words(unknowns: Iterable[tuple[str, str]]) -> list[str]:
-    """Describe training data that the gate `no_leak` accepted as unknown, by model, from a build's unknowns (what, why)."""
+    """Return `unknown: <reason>` for each of a build's statements (what, why) that its training data is not known; the reason is shortened."""
     shown = (_DIGEST.sub(r"\1", why.partition(":")[0]) for what, why in unknowns if what == "training data")
     return [f"unknown: {words[:1].lower()}{words[1:]}" for words in shown]
 
 
 def kpis_in_words(gates: Sequence[Mapping[str, Any]], kpis: Mapping[str, Kpi]) -> list[Words]:
-    """Describe the KPIs with gates, other failed gates, and the remaining headline KPIs; `kpis` are keyed by the names that gates use."""
+    """Return styled texts for the KPIs with gates, other failed gates, and remaining headline KPIs; `kpis` are keyed by the names in gates."""
     words: list[Words] = []
     shown: set[Kpi] = set()
     for gate in gates:
@@ -196,7 +196,7 @@ def _with_gate(gate: Mapping[str, Any], bounds: Mapping[str, float], baseline: A
 
 
 def _above(margin: float, baseline: Any, kpi: Kpi | None) -> tuple[str, str]:
-    """Return (interval, requirement) of a gate relative to its baseline; a margin of 0 requires strictly better."""
+    """Return (interval as text or empty, requirement such as `> 0.80`) for a gate relative to its baseline; margin 0 requires strictly better."""
     than = _figure(baseline) if _number(baseline) else "its baseline"
     if kpi is None:
         return "", f"better than {than}{f' by {_figure(margin)}' if margin else ''}"
@@ -208,7 +208,7 @@ def _above(margin: float, baseline: Any, kpi: Kpi | None) -> tuple[str, str]:
 
 
 def _figure(value: float) -> str:
-    """Format a number with two decimals, fewer from 10 and 100."""
+    """Format a number with two decimals below 10, one below 100, and none from 100 on (by absolute value)."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 

@@ -33,9 +33,9 @@ _NAMED_AT = 30
 
 
 def remove_copies(root: Path, erasure: Erasure) -> None:
-    """Delete the files below a workspace folder whose bytes were erased, and bundles that contain such files.
+    """Delete files below a workspace folder that have the digest of an erased file, and exported bundles that contain such a file.
 
-    In the store only files with withdrawn bytes are deleted: its other erased files are deleted by the paths in the tombstone.
+    In the store, only files with a digest in `erasure.withdrawn` are deleted here; `carry_out` deletes the other erased files by path.
     """
     withdrawn = frozenset(erasure.withdrawn)
     erased = withdrawn | {gone.digest for version in erasure.versions for gone in version.files}
@@ -59,7 +59,7 @@ def files_below(root: Path) -> Iterator[Path]:
 
 
 def _packed(path: Path, erased: Collection[str]) -> bool:
-    """Whether a file is a bundle that contains erased bytes; an incomplete bundle counts as one."""
+    """Whether a file is an exported bundle that contains a file with a digest in `erased`; True for a bundle that can't be read."""
     with path.open("rb") as file:
         begin = file.read(_NAMED_AT + len(TREE))
     if not begin.startswith(_ZIP) or begin[_NAMED_AT:] != TREE.encode():
@@ -72,7 +72,7 @@ def _packed(path: Path, erased: Collection[str]) -> bool:
 
 
 def sweep(recorder: RecordWriter, store: Store, erasure: Erasure) -> None:
-    """Delete an erasure's leftovers: staged files of all runs, scratch, drawn pictures, labeling campaigns, orphans, Dagster's values and copies.
+    """Delete copies of erased data: staged files and, if drives were withdrawn, scratch, pictures, campaigns, unrecorded files, Dagster's data.
 
     It can be repeated after a crash. No run may be live.
     """
@@ -91,7 +91,7 @@ def sweep(recorder: RecordWriter, store: Store, erasure: Erasure) -> None:
 
 
 def discard_staged(recorder: RecordWriter, store: Store, live: Collection[str] = ()) -> list[str]:
-    """Delete the staging folders of runs that are not in `live` and whose run lock is free; return these runs' ids."""
+    """Delete the staging folders of runs that are not in `live` and whose run lock is free (no live process); return these runs' ids."""
     removed: list[str] = []
     for run_id in store.staged_runs():
         with try_run(recorder.workspace.locks, run_id) as dead:
@@ -102,7 +102,7 @@ def discard_staged(recorder: RecordWriter, store: Store, live: Collection[str] =
 
 
 def orphans(recorder: RecordWriter, store: Store) -> list[tuple[str, int]]:
-    """Return (path, bytes) of files in the store that no event names, left by a crash before the event."""
+    """Return (path relative to the store, size in bytes) of each file in the store that no recorded event names, such as one left by a crash."""
     with recorder.database.read() as connection:
         artifacts = [*stored_artifacts(connection), *stored_sources(connection)]
     named, unreadable = named_files(store, artifacts)
@@ -111,7 +111,7 @@ def orphans(recorder: RecordWriter, store: Store) -> list[tuple[str, int]]:
 
 
 def named_files(store: Store, artifacts: Sequence[Artifact]) -> tuple[set[str], list[tuple[Artifact, str]]]:
-    """Return the paths of all files of these versions and their tables' logs, and (version, reason) of each unreadable version."""
+    """Return (paths of all files of these versions and of their Delta logs, (version, reason) of each version that can't be read)."""
     named: set[str] = set()
     unreadable: list[tuple[Artifact, str]] = []
     for artifact in artifacts:
@@ -126,7 +126,7 @@ def named_files(store: Store, artifacts: Sequence[Artifact]) -> tuple[set[str], 
 
 
 def lies_in(path: str, places: Collection[str]) -> bool:
-    """Whether a path is one of `places` or below one of them."""
+    """Whether `path` is one of the paths in `places` or below one of them."""
     return path in places or any(str(folder) in places for folder in PurePosixPath(path).parents)
 
 
@@ -144,7 +144,7 @@ def naming(drives: Collection[str]) -> re.Pattern[bytes]:
 
 
 def _campaigns(folder: Path, drives: Collection[str]) -> None:
-    """Delete every labeling campaign's database in a folder that names one of the drives: its append-only log can't be changed row by row."""
+    """Delete each labeling campaign's database (`*.db` in `folder`) that names one of the drives: its append-only log can't be edited by row."""
     if not folder.is_dir() or not drives:
         return
     named = naming(drives)
@@ -157,7 +157,7 @@ def _campaigns(folder: Path, drives: Collection[str]) -> None:
 
 
 def _dagster(home: Path, erasure: Erasure) -> None:
-    """Remove pictures from the SQLite files below Dagster's home folder, and delete its storage folder (logs and values of steps)."""
+    """Delete Dagster's storage folder (logs and values of steps), and remove the pictures from SQLite files below its home folder."""
     remove_folder(home / "storage")
     for path in sorted(files_below(home)):
         if is_sqlite(path):

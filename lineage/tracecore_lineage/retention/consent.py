@@ -50,12 +50,12 @@ class Withdrawal:
 
     @property
     def kept(self) -> list[tuple[str, str]]:
-        """(name, reason) of everything that is kept: derived versions, the ledger, files outside the workspace."""
+        """(name, reason) of each thing that the withdrawal keeps: derived versions, the ledger, and source files outside the workspace."""
         kept = [*self.reached, ("the ledger", "digests, names and what events say of the drive: nothing in it is ever changed")]
         return [*kept, *([(", ".join(self.outside), "outside the workspace: where it was read from it still lies")] if self.outside else [])]
 
     def document(self, *, dry_run: bool) -> dict[str, Any]:
-        """Return the result as a JSON object."""
+        """Return the withdrawal's result (its plan for a `dry_run`) as a JSON object: drives, people, erased versions, kept ones, and so on."""
         versions = () if self.erasure is None else self.erasure.versions
         return {
             "dry_run": dry_run,
@@ -103,7 +103,7 @@ def withdraw(recorder: RecordWriter, target: str, reason: str, *, dry_run: bool 
 
 
 def _plan(recorder: RecordWriter, target: str, reason: str) -> Withdrawal:
-    """Plan a withdrawal from the current record and the stored bytes, without changing anything."""
+    """Return what a withdrawal erases and keeps, from the current record and the stored bytes, without changing anything."""
     with recorder.database.read() as connection, readable_catalog():
         known = tombstones(connection, recorder.ledger)
         inventory = read_inventory(open_store(recorder.workspace), stored_artifacts(connection), known)
@@ -143,7 +143,7 @@ def _plan(recorder: RecordWriter, target: str, reason: str) -> Withdrawal:
 
 
 def _with_pictures(reader: Reader, inventory: Inventory, subject: Subject, first: Sequence[Erased]) -> list[Erased]:
-    """Return the versions `first` with, in addition, the files that may show the drives in outputs of runs that read their data, transitively."""
+    """Return the versions in `first`, plus adopted files that name the drives, plus outputs made from their data that may show or name them."""
     found = {(each.ref, each.location, each.version): each for each in first}
     made: set[str] = set()
     more = inventory.pictures(subject, first)
@@ -164,7 +164,7 @@ def _with_pictures(reader: Reader, inventory: Inventory, subject: Subject, first
 
 
 def _why_kept(reader: Reader, reached: Collection[str], touched: Collection[str]) -> tuple[tuple[str, str], ...]:
-    """Return (ref, reason) of the reached versions that are kept; versions in `touched` lose files, and count only if their kind contains data."""
+    """Return (ref, reason) of each version in `reached` that is kept; one in `touched` (it loses files) counts only if its kind contains data."""
     facets = reader.facets(ref for ref in reached if parse_ref(ref).kind not in BUILT_IN_KINDS)
     found: list[tuple[str, str]] = []
     for ref in sorted(reached):

@@ -33,9 +33,9 @@ __all__ = ["carry_out", "promise", "rewritten_commits"]
 
 
 def promise(recorder: RecordWriter, erasure: Erasure, work: Callable[[Connection], None] | None = None) -> Erasure:
-    """Record an erasure durably before any byte is removed, and return it with its ledger position; from then on its files can't be opened.
+    """Record, before any byte is removed, that an erasure begins; return it with its ledger position. From then on its files can't be opened.
 
-    `work` makes further changes in the same transaction.
+    `work`, if given, is called first in the same transaction.
     """
     body = recorder.events.erasure(erasure, datetime.fromisoformat(erasure.at))
 
@@ -48,7 +48,7 @@ def promise(recorder: RecordWriter, erasure: Erasure, work: Callable[[Connection
 
 
 def carry_out(recorder: RecordWriter, erasure: Erasure) -> Erasure:
-    """Remove the bytes of a promised erasure and record its end; return it with the signed statement. The caller holds the store lock exclusively."""
+    """Delete the bytes of an erasure recorded by `promise`, record its end, and return it with the signed tombstone. Needs the store lock."""
     store = open_store(recorder.workspace)
     with ExitStack() as locks:
         locks.enter_context(hold_run(recorder.workspace.locks, erasure.run))
@@ -75,7 +75,7 @@ def carry_out(recorder: RecordWriter, erasure: Erasure) -> Erasure:
 
 
 def _without_rewritten(recorder: RecordWriter, erasure: Erasure) -> Erasure:
-    """Return the erasure without files that a run wrote again after the promise."""
+    """Return the erasure without files that a run stored again after the erasure was recorded."""
     with recorder.database.read() as connection:
         back = made_since(connection, recorder.ledger, erasure.seq)
     if not back:
@@ -85,7 +85,7 @@ def _without_rewritten(recorder: RecordWriter, erasure: Erasure) -> Erasure:
 
 
 def _erase_files(store: Store, erasure: Erasure) -> None:
-    """Delete the files of an erasure, and rewrite those that also have rows or statistics of other drives; can be repeated after a crash."""
+    """Delete an erasure's files, or rewrite data files and Delta commits that also describe other drives; can be repeated after a crash."""
     files = [gone for version in erasure.versions for gone in version.files]
     # Statistics first: after a crash in between, the log has no values of the rows, which still exist.
     names = _by_table(gone.path for gone in files)
@@ -101,7 +101,7 @@ def _erase_files(store: Store, erasure: Erasure) -> None:
 
 
 def _by_table(paths: Iterable[str]) -> dict[str, set[str]]:
-    """Group data files by table: paths `<run>/<file>` relative to the table's folder, by that folder."""
+    """Return {table folder: {`<run>/<file>`, …}} for paths of data files, which are `<table folder>/<run>/<file>`."""
     found: dict[str, set[str]] = {}
     for path in paths:
         folder, _, name = path.rpartition("/")
@@ -111,7 +111,7 @@ def _by_table(paths: Iterable[str]) -> dict[str, set[str]]:
 
 
 def _without_statistics(store: Store, path: str, names: Collection[str], drives: Collection[str]) -> Iterator[tuple[bytes, bytes]]:
-    """Yield a Delta commit before and after removing the statistics of the named files and of the drives' partitions; nothing if unchanged."""
+    """Yield (a Delta log file's bytes, the same without statistics of files `names` and the drives' partitions); nothing if missing or equal."""
     commit = store.read(path)
     bare = None if commit is None else without_statistics(commit, names, [(PARTITION, drive) for drive in drives])
     if commit is not None and bare is not None and bare != commit:
@@ -119,9 +119,9 @@ def _without_statistics(store: Store, path: str, names: Collection[str], drives:
 
 
 def rewritten_commits(store: Store, stored: Iterable[Artifact], data: Iterable[str], drives: Collection[str]) -> Iterator[ErasedFile]:
-    """Yield the commits, of the Delta tables of these versions, whose statistics contain values of erased rows, with their digests after rewriting.
+    """Yield each Delta log file of these versions' tables whose statistics contain values of erased rows; `left` is its digest after rewriting.
 
-    `data` are the erased data files, relative to the store's root.
+    `data` are the paths of the erased data files, relative to the store's root.
     """
     names = _by_table(data)
     for artifact in newest_of_tables(stored):
@@ -131,7 +131,7 @@ def rewritten_commits(store: Store, stored: Iterable[Artifact], data: Iterable[s
 
 
 def _rehashed(store: Store, gone: ErasedFile) -> ErasedFile:
-    """Return an erased file with the digest of its stored bytes as `left` if it is rewritten; unchanged if it is deleted."""
+    """Return a rewritten file with `left` set to the digest of its bytes now in the store (None if missing); a deleted file unchanged."""
     if gone.left is None:
         return gone
     left = store.read(gone.path)

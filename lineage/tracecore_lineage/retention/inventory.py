@@ -64,7 +64,7 @@ class _Log:
 
 
 def find_subject(connection: Connection, target: str, inventory: Inventory) -> Subject:
-    """Resolve the subject of a withdrawal; the name of a stored directory of drive logs selects all its drives.
+    """Return the drives, drive logs and persons that the target of a withdrawal means; the name of a directory of drive logs means all its drives.
 
     Args:
         target: `drive_log/<drive>`, a drive's name, a value in drives' metadata, a person's name, `labeler/<pseudonym>` or a pseudonym.
@@ -95,7 +95,7 @@ def find_subject(connection: Connection, target: str, inventory: Inventory) -> S
 
 
 def _logs(connection: Connection) -> Iterator[_Log]:
-    """Yield every recorded drive log: first those with a drive facet, with the values of their metadata, then the others."""
+    """Yield every recorded drive log: first those with a drive facet, with the values of their metadata, then those without, with no values."""
     query = select(FACETS.c.subject, FACETS.c.value).where(FACETS.c.name == DRIVE_FACET.name).distinct()
     described: set[str] = set()
     for row in connection.execute(query):
@@ -114,7 +114,7 @@ def _logs(connection: Connection) -> Iterator[_Log]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield every text and integer of nested metadata, as text."""
+    """Yield, as text, every non-empty text and every integer in nested lists and in values of nested mappings."""
     if isinstance(value, Mapping):
         for each in value.values():
             yield from _texts(each)
@@ -126,7 +126,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _inside(logs: list[_Log], name: str, inventory: Inventory) -> list[_Log]:
-    """Return those of `logs` whose file is stored in a directory of drive logs called `name`."""
+    """Return those of `logs` whose file is part of a stored directory of drive logs that has the name `name`."""
     stored = [each for each in inventory.all if each.artifact.kind == ArtifactKind.DRIVE_LOG]
     folders = [each for each in stored if each.artifact.name == name and each.artifact.media is Media.DIRECTORY]
     inside = {part.digest for each in folders for part in each.parts}
@@ -186,7 +186,7 @@ class Inventory:
     drives: frozenset[str]
 
     def contents(self, subject: Subject) -> set[str]:
-        """Return the digests of the drives' own files: their logs, and their images and segments that were adopted from outside files."""
+        """Return the digests of files that show only a subject's drives: drive logs, and adopted (external) images and segments of these drives."""
         stored = [each.artifact for each in self.all]
         found = {each.digest for each in stored if each.kind == ArtifactKind.DRIVE_LOG and each.media is Media.FILE and each.name in subject.logs}
         external = [each for each in stored if each.kind == ArtifactKind.EXTERNAL]
@@ -195,7 +195,7 @@ class Inventory:
         return found | ({each.digest for each in external} & set[str]().union(*images))
 
     def of_drives(self, subject: Subject, digests: Collection[str]) -> list[Erased]:
-        """Return the versions with files to erase: those with these digests, those in the drives' partitions, and those with rows of the drives."""
+        """Return the versions with files to erase (digest in `digests`, or in a drive's partition) or to rewrite without rows of the drives."""
         found: list[Erased] = []
         mixed: dict[str, ErasedFile | None] = {}
         for each in self.all:
@@ -213,25 +213,25 @@ class Inventory:
         return found
 
     def _mixed(self, part: Part, drives: Collection[str]) -> ErasedFile | None:
-        """Return a data file as one to rewrite without the drives' rows; None if it has no such rows."""
+        """Return an `ErasedFile` that has a data file rewritten without the drives' rows (digest `left`); None if it has no row of theirs."""
         data = self.store.read(part.path)
         bare = None if data is None or not drives else without_drives(data, drives)
         return None if bare is None else ErasedFile(part.path, part.digest, part.size_bytes, part.rows, digest_bytes(bare))
 
     def commits(self, versions: Sequence[Erased], drives: Collection[str]) -> tuple[ErasedFile, ...]:
-        """Return the Delta commits whose statistics contain values of erased rows, earlier commits included."""
+        """Return the Delta log files, of any table version, whose statistics contain values of erased rows; `left` is the digest after rewriting."""
         data = (gone.path for version in versions for gone in version.files)
         return tuple(rewritten_commits(self.store, (each.artifact for each in self.all), data, drives))
 
     def pictures(self, subject: Subject, first: Sequence[Erased], reached: Collection[str] | None = None) -> list[Erased]:
-        """Return files, except those in `first`, that may show or name the drives.
+        """Return the versions with files, not erased by `first`, that may show or name the subject's drives; empty without drives.
 
         A picture doesn't record which drives it shows, so all candidates are included.
 
         Args:
             first: versions with the drives' own files or rows.
-            reached: refs of derived versions, searched for pictures and pages. None searches adopted files, and files in the same
-                directory as an erased one, for texts that name the drives.
+            reached: refs of derived versions, searched for pictures, and for texts that name the drives. If None, only texts that name the drives
+                are searched for, in adopted files and in directories that contain an erased file.
         """
         if not subject.drives:
             return []
@@ -258,7 +258,7 @@ class Inventory:
         return found
 
     def _shows(self, part: Part, named: re.Pattern[bytes], *, pictures: bool) -> bool:
-        """Whether a file is a text that names a drive, or, with `pictures`, is binary or a text with a picture in it."""
+        """Whether a stored file is a text that names a drive (matches `named`) or, with `pictures`, is binary or a text that embeds a picture."""
         data = self.store.read(part.path)
         if data is None:
             return False
@@ -268,7 +268,7 @@ class Inventory:
 
 
 def read_inventory(store: Store, stored: Sequence[Artifact], known: Tombstones) -> Inventory:
-    """List the files of these versions, except those deleted by the erasures `known`. An unreadable version has no files; `verify` reports it."""
+    """Return the stored files of these versions, without files that the erasures `known` deleted; an unreadable version has no files."""
     found: list[_Holding] = []
     drives: set[str] = set()
     for artifact in stored:
@@ -297,7 +297,7 @@ def _is_text(data: bytes) -> bool:
 
 
 def _cells(data: bytes | None) -> set[str]:
-    """Return the digests of all binary cells of a Parquet file (images from folders are stored as such); empty for None."""
+    """Return the SHA-256 digests (`sha256:<hex>`) of all binary cells, such as images, in a Parquet file's bytes; empty for None."""
     import pyarrow.parquet as pq
     import pyarrow.types as pat
 

@@ -39,7 +39,7 @@ Holds = dict[str, list[str]]
 
 
 def holds(connection: Connection) -> Holds:
-    """Return the versions that sealed builds depend on, each with those builds."""
+    """Return {version ref: refs of the sealed builds that depend on it, in sealing order}."""
     found: Holds = {}
     for build in connection.execute(select(BUILDS.c.ref).order_by(BUILDS.c.seq)).scalars().all():
         for node in trace(connection, build)["nodes"]:
@@ -76,12 +76,12 @@ class Pruned:
 
     @property
     def size_bytes(self) -> int:
-        """Total bytes of pruned versions and orphans."""
+        """Total size in bytes of the pruned versions' files and of the orphans (stored files that no event names)."""
         versions = () if self.erasure is None else self.erasure.versions
         return sum(version.size_bytes for version in versions) + sum(size for _, size in self.orphans)
 
     def document(self, *, dry_run: bool) -> dict[str, Any]:
-        """Return the result as a JSON object."""
+        """Return the result of the prune (its plan for a `dry_run`) as a JSON object: erased versions, orphans, scratch and so on."""
         versions = () if self.erasure is None else self.erasure.versions
         return {
             "dry_run": dry_run,
@@ -106,7 +106,7 @@ def prune(recorder: RecordWriter, refs: Sequence[str] = (), *, older_than: float
 
     Raises:
         UsageError: an unknown ref (names the nearest match), or a negative number of days.
-        NegativeVerdict: a build holds a ref, a run is live, or the catalog differs from the ledger.
+        NegativeVerdict: a sealed build depends on a ref, a run is live, or the catalog differs from the ledger.
     """
     if older_than is not None and not older_than >= 0:
         raise UsageError(f"A number of days was expected, 0 or more, found {older_than}.")
@@ -128,7 +128,7 @@ def prune(recorder: RecordWriter, refs: Sequence[str] = (), *, older_than: float
 
 
 def _plan(recorder: RecordWriter, refs: Sequence[str], older_than: float | None) -> Pruned:
-    """Plan a prune from the current record and the stored bytes, without changing anything."""
+    """Return what a prune deletes, from the current record and the stored bytes, without changing anything."""
     store = open_store(recorder.workspace)
     now = datetime.now(UTC)
     with recorder.database.read() as connection, readable_catalog():
@@ -157,7 +157,7 @@ def _plan(recorder: RecordWriter, refs: Sequence[str], older_than: float | None)
 
 
 def _chosen(connection: Connection, refs: Sequence[str], held: Holds) -> set[str] | None:
-    """Return the versions that refs resolve to; None without refs. Raises UsageError if one has no bytes, NegativeVerdict if a build holds it."""
+    """Return the version refs that `refs` mean; None if empty. Raises UsageError for a kind without bytes, NegativeVerdict if a build needs one."""
     if not refs:
         return None
     reader = Reader(connection, head(connection))
@@ -176,7 +176,7 @@ def _chosen(connection: Connection, refs: Sequence[str], held: Holds) -> set[str
 
 
 def _recorded(connection: Connection, refs: Iterable[str]) -> dict[str, str]:
-    """Return, by ref, the time at which the last event that describes a version's bytes was recorded; event times are not trusted."""
+    """Return {ref: time at which its newest `tracecore_artifact` facet was recorded}; event times are not trusted."""
     positions: dict[str, int] = {}
     query = select(FACETS.c.subject, FACETS.c.seq).where(FACETS.c.name == "tracecore_artifact")
     for row in select_in(connection, query, FACETS.c.subject, refs):
@@ -186,7 +186,7 @@ def _recorded(connection: Connection, refs: Iterable[str]) -> dict[str, str]:
 
 
 def _versions(store: Store, artifacts: Sequence[Artifact], kept: set[str]) -> tuple[list[Erased], list[tuple[str, str]]]:
-    """Return the versions with their removable files (not in `kept`), and (ref, reason) of skipped versions. Table logs stay for `verify`."""
+    """Return (versions with their files outside `kept`, (ref, reason) of versions that can't be pruned). Delta logs stay for `verify`."""
     versions: list[Erased] = []
     skipped: list[tuple[str, str]] = []
     for artifact in artifacts:
@@ -206,7 +206,7 @@ def _versions(store: Store, artifacts: Sequence[Artifact], kept: set[str]) -> tu
 
 
 def _scratch(folder: Path, finished: set[str], older_than: float | None) -> list[str]:
-    """Return the names of scratch folders whose step is in `finished`, or in which nothing changed for `older_than` days (default 30)."""
+    """Return, sorted, the names of scratch folders whose step key is in `finished` or that are unchanged for `older_than` days (default 30)."""
     if not folder.is_dir():
         return []
     limit = time.time() - 86_400 * (_ABANDONED_DAYS if older_than is None else older_than)

@@ -45,7 +45,7 @@ class OpenRun:
 
 
 def open_runs(recorder: RecordWriter) -> list[OpenRun]:
-    """Return the workspace's own runs without a terminal event, oldest first."""
+    """Return the runs that this workspace recorded and that have no terminal event, oldest first."""
     ended = select(RUN_EVENTS.c.run_id).where(RUN_EVENTS.c.event_type.in_(current_state.TERMINAL))
     query = select(RUN_EVENTS).where(recorded_by(recorder.ledger), RUN_EVENTS.c.run_id.not_in(ended))
     found: dict[str, OpenRun] = {}
@@ -57,7 +57,7 @@ def open_runs(recorder: RecordWriter) -> list[OpenRun]:
 
 @contextmanager
 def claim_dead(recorder: RecordWriter, run: OpenRun) -> Iterator[bool]:
-    """Try to lock a run on this host and on the server; yield whether its process is dead. If so, its locks are held for the block."""
+    """Yield whether a run's process is dead, by trying to lock the run on this host and on the server; the locks are held for the block."""
     with try_run(recorder.workspace.locks, run.id) as here:
         if not here:
             yield False
@@ -67,7 +67,7 @@ def claim_dead(recorder: RecordWriter, run: OpenRun) -> Iterator[bool]:
 
 
 def lock_was_lost(recorder: RecordWriter, run: OpenRun) -> bool:
-    """Whether the server restarted after a run on another host started, so that its lock may be lost; only that host knows whether it lives."""
+    """Whether a free lock doesn't prove a run dead: another host runs it, and it started before the lock server did (or up to 5 min after)."""
     since = recorder.live.since()
     if since is None or datetime.fromisoformat(run.started_at) > since + _CLOCKS:
         return False
@@ -79,7 +79,7 @@ def lock_was_lost(recorder: RecordWriter, run: OpenRun) -> bool:
 
 @contextmanager
 def exclusive_store(recorder: RecordWriter, doing: str) -> Iterator[None]:
-    """Hold the store lock exclusively for a block; raise NegativeVerdict if anything is live or the catalog differs from the ledger.
+    """Hold the store lock exclusively for a block; NegativeVerdict if a run, build or export is live, or the catalog differs from the ledger.
 
     `doing` is a participle for errors, such as "pruned".
     """
@@ -98,7 +98,7 @@ def exclusive_store(recorder: RecordWriter, doing: str) -> Iterator[None]:
 
 
 def _refuse_difference(recorder: RecordWriter, doing: str) -> None:
-    """Raise NegativeVerdict if the catalog differs from the ledger: files missing from it would count as orphans."""
+    """Raise NegativeVerdict if the catalog differs from the ledger, since the files that no event names can't then be known."""
     with recorder.database.read() as connection:
         wrong = ledger.miscounted(connection)
         differs = None if wrong else next(replay.compare(connection, recorder.ledger), None)
@@ -109,7 +109,7 @@ def _refuse_difference(recorder: RecordWriter, doing: str) -> None:
 
 
 def finish_promised(recorder: RecordWriter) -> list[Erasure]:
-    """Execute every promised erasure whose process is dead, and return them. The caller holds the store lock exclusively."""
+    """Carry out every erasure that was recorded but not completed, if its process is dead; return them. Needs the exclusive store lock."""
     with recorder.database.read() as connection:
         unfinished = {erasure.run: erasure for erasure in tombstones(connection, recorder.ledger).unfinished}
     done: list[Erasure] = []
@@ -136,7 +136,7 @@ class Recovered:
 
 
 def recover(recorder: RecordWriter) -> Recovered:
-    """Close every run of a dead process, delete its staging, and complete interrupted key rotations and erasures.
+    """Abort every run whose process is dead, delete its staged files, complete interrupted key rotations and erasures; return the run ids.
 
     An erasure is left for the next call while a build is running. Raises UsageError if the workspace can't be written.
     """

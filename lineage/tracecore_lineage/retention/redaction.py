@@ -17,7 +17,7 @@ __all__ = ["empty_wal", "is_sqlite", "scrub_pictures", "spellings", "without_dri
 
 
 def spellings(drive: str) -> tuple[str, str]:
-    """Return the forms in which a drive's name occurs in refs of its frames: (plain, percent-encoded)."""
+    """Return (plain, percent-encoded): the two forms in which a drive's name occurs in refs of its frames."""
     return drive, quote(drive, safe="")
 
 
@@ -63,7 +63,7 @@ def is_sqlite(path: Path) -> bool:
 
 
 def scrub_pictures(path: Path, sentence: str) -> int:
-    """Replace every data URI in an SQLite file by a sentence, irrecoverably; return the number of changed values.
+    """Remove every data URI from an SQLite file, irrecoverably (`sentence` replaces Markdown images); return how many values had `data:`.
 
     A picture doesn't record which drives it shows, so all are removed. Raises UsageError if another process blocks the file.
     """
@@ -86,7 +86,7 @@ def scrub_pictures(path: Path, sentence: str) -> int:
 
 
 def _scrub_table(connection: sqlite3.Connection, table: str) -> int:
-    """Replace the data URIs in a table's values; return the number of changed values."""
+    """Remove the data URIs from every value of a table by SQL function `scrubbed`; return the number of values that contain `data:`."""
     quoted = table.replace('"', '""')
     columns = [row[1].replace('"', '""') for row in connection.execute(f'PRAGMA table_info("{quoted}")').fetchall()]
     changed = 0
@@ -97,7 +97,7 @@ def _scrub_table(connection: sqlite3.Connection, table: str) -> int:
 
 
 def _scrubbed(value: Any, sentence: str) -> Any:
-    """Return a text, or UTF-8 bytes, with each data URI replaced by the sentence; other values unchanged."""
+    """Return a text, or UTF-8 bytes, with Markdown images replaced by `sentence` and other data URIs emptied; other values unchanged."""
     if isinstance(value, bytes):
         try:
             return str(_scrubbed(value.decode(), sentence)).encode()
@@ -111,7 +111,7 @@ def _scrubbed(value: Any, sentence: str) -> Any:
 
 
 def empty_wal(path: Path) -> None:
-    """Move an SQLite database's write-ahead log into its file and truncate the log, whose old pages contain deleted values."""
+    """Write an SQLite database's write-ahead log into its main file, and truncate the log, whose old pages contain deleted values."""
     with closing(sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)) as connection:
         _checkpoint(connection, path)
 

@@ -46,7 +46,7 @@ class Problem:
 
 
 def attestations(recorder: RecordWriter, sealed: SealedBuild, trace: Trace) -> list[dict[str, Any]]:
-    """Return a build's provenance and test results as DSSE envelopes signed by the active key; `trace` is its whole backward trace."""
+    """Return a build's provenance and test-result statements as DSSE envelopes signed by the active key; `trace` is its whole backward trace."""
     key = recorder.keys.private()
     with recorder.database.read() as connection:
         made = statements(connection, sealed, trace)
@@ -54,7 +54,7 @@ def attestations(recorder: RecordWriter, sealed: SealedBuild, trace: Trace) -> l
 
 
 def statements(connection: Connection, sealed: SealedBuild, trace: Trace) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return a build's provenance and test-result statements, computed from the catalog as of its seal."""
+    """Return (SLSA provenance, test results) of a build as in-toto Statements, computed from the catalog as of its seal."""
     place = connection.execute(select(BUILDS.c.seq).where(BUILDS.c.ref == sealed.ref).order_by(BUILDS.c.seq).limit(1)).scalar_one()
     reader = Reader(connection, Prefix(place + 1, sealed.position))  # the prefix includes the release run's COMPLETE
     recorded = reader.facets(f"run:{run['id']}" for run in trace["runs"])
@@ -63,7 +63,7 @@ def statements(connection: Connection, sealed: SealedBuild, trace: Trace) -> tup
 
 
 def judge(envelopes: Sequence[Mapping[str, Any]], expected: Sequence[Mapping[str, Any]], keys: Sequence[PublicKey]) -> list[Problem]:
-    """Return every deviation of attestations from the expected `statements`, and every envelope without a valid signature by one of `keys`."""
+    """Return every way in which attestation envelopes differ from the `expected` statements, or lack a valid signature by one of `keys`."""
     problems: list[Problem] = []
     if len(envelopes) != len(expected):
         problems.append(Problem("attestations", f"{len(expected)}: provenance and test results", str(len(envelopes))))
@@ -85,14 +85,14 @@ def judge(envelopes: Sequence[Mapping[str, Any]], expected: Sequence[Mapping[str
 
 
 def _statement(sealed: SealedBuild, predicate_type: str, predicate: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the in-toto Statement with a predicate about the artifacts of a build, or about the build if it has none."""
+    """Return an in-toto Statement with this predicate; its subjects are the artifacts of the build, or the build itself if it has none."""
     held = {entry["ref"]: None for entry in sealed.statement["predicate"]["artifacts"]}
     subjects = [_descriptor(ref) for ref in held] or [_descriptor(sealed.ref)]  # a statement needs at least one subject
     return {"_type": STATEMENT, "subject": subjects, "predicateType": predicate_type, "predicate": dict(predicate)}
 
 
 def _provenance(sealed: SealedBuild, trace: Trace, facets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the SLSA provenance statement of a build, from its trace and the facets of its runs by run id."""
+    """Return the SLSA provenance of a build as an in-toto Statement, from its trace and the facets of its runs, {run id: {name: facet}}."""
     content = sealed.statement["predicate"]
     release = next((run for run in trace["runs"] if run["id"] == content["run"]), None)
     if release is None:
@@ -130,7 +130,7 @@ def _provenance(sealed: SealedBuild, trace: Trace, facets: Mapping[str, Mapping[
 
 
 def _test_result(sealed: SealedBuild) -> dict[str, Any]:
-    """Return the in-toto test-result statement of a build's gates."""
+    """Return the in-toto test-result Statement of a build, which lists its gates as passed, warned (waived) or failed."""
     content = sealed.statement["predicate"]
     warned = [gate["name"] for gate in content["gates"] if gate["waived"]]
     passed = [gate["name"] for gate in content["gates"] if gate["passed"] and not gate["waived"]]
@@ -147,7 +147,7 @@ def _test_result(sealed: SealedBuild) -> dict[str, Any]:
 
 
 def _descriptor(ref: str) -> Descriptor:
-    """Return the in-toto descriptor of a ref: name and SHA-256, or name and URI if its version is not a digest."""
+    """Return the in-toto ResourceDescriptor of a ref: name and SHA-256, or name and URI if the ref has no digest."""
     parsed = parse_ref(ref)
     version = (parsed.version or "").removeprefix("sha256:")
     if parsed.is_artifact or (parsed.version or "").startswith("sha256:"):
@@ -156,7 +156,7 @@ def _descriptor(ref: str) -> Descriptor:
 
 
 def _run(run: RunNode, facets: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run as an entry of the provenance's internal parameters."""
+    """Return a run (job, stage, plugin, seed, times) as an entry of `internalParameters.runs` in a SLSA provenance."""
     execution = facets.get("tracecore_execution") or {}
     plugin = execution.get("plugin")
     return {
@@ -171,7 +171,7 @@ def _run(run: RunNode, facets: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plugins(trace: Trace, facets: Mapping[str, Mapping[str, Any]]) -> list[Descriptor]:
-    """Return descriptors of the plugins that ran, sorted; each distinct source digest has its own entry."""
+    """Return in-toto descriptors of the plugins that the runs of a trace used, sorted, one per name and source digest; `facets` by run id."""
     found: dict[tuple[str, str], Descriptor] = {}
     for run in trace["runs"]:
         plugin = (facets[run["id"]].get("tracecore_execution") or {}).get("plugin")
@@ -182,5 +182,5 @@ def _plugins(trace: Trace, facets: Mapping[str, Mapping[str, Any]]) -> list[Desc
 
 
 def _plugin_name(plugin: Mapping[str, Any]) -> str:
-    """Return the name of a plugin's version, `plugin/<distribution>@<version>`."""
+    """Return the name of a recorded plugin, `plugin/<distribution>@<version>`."""
     return f"plugin/{plugin.get('distribution')}@{plugin.get('version')}"

@@ -54,12 +54,12 @@ KEY_ADD = "key_add"
 
 
 def key_statement(verb: str, old: str, new: PublicKey) -> bytes:
-    """Return the bytes that the old key (an id) signs: the new key replaces it (`key_rotate`) or signs in addition (`key_add`)."""
+    """Return the bytes signed by the key with id `old` to make `new` its successor (verb `key_rotate`) or an additional key (`key_add`)."""
     return jcs({"v": 1, "type": f"tracecore.{verb}", "old": old, "new": new.id, "public_key": new.pem})
 
 
 def add_key(recorder: RecordWriter, key: PublicKey) -> bool:
-    """Record the key of a further host, signed by the active key; return False if the ledger names it already."""
+    """Record another host's signing key in the ledger, signed by this host's active key; return False, recording nothing, if it is known."""
     with recorder.database.read() as connection:
         if key.id in {each.id for each in recorder.public_keys(connection)}:
             return False
@@ -71,7 +71,7 @@ def add_key(recorder: RecordWriter, key: PublicKey) -> bool:
 
 
 def finish_joining(recorder: RecordWriter) -> None:
-    """Activate this host's waiting key if the ledger names it; else do nothing."""
+    """Activate this host's key that waits to be added by another host, if the ledger names it by now; else do nothing."""
     waiting = recorder.keys.joining()
     if waiting is None:
         return
@@ -81,7 +81,7 @@ def finish_joining(recorder: RecordWriter) -> None:
 
 
 def rotate_key(recorder: RecordWriter) -> PublicKey:
-    """Create a new signing key, record it in the ledger, and return it; the old public key stays valid for what it signed.
+    """Replace this host's signing key by a new one recorded in the ledger, and return its public key; signatures by the old key stay valid.
 
     The key is on disk before it is recorded, and becomes active only after its event is durable.
     """
@@ -103,7 +103,7 @@ def rotate_key(recorder: RecordWriter) -> PublicKey:
 
 
 def _key_facet(verb: str, old: str | None, signer: PrivateKey | None, new: PublicKey) -> TracecoreKeyRunFacet:
-    """Return the facet that records a new key after the key with id `old`, with a signature by `signer` if there is one."""
+    """Return the facet that records `new` as the key after the key with id `old` (None if there was none), signed by `signer` if it is given."""
     from tracecore_lineage.model.facets import TracecoreKeyRunFacet
 
     signature = base64.b64encode(signer.sign(key_statement(verb, signer.public.id, new))).decode() if signer else None
@@ -111,7 +111,7 @@ def _key_facet(verb: str, old: str | None, signer: PrivateKey | None, new: Publi
 
 
 def finish_rotation(recorder: RecordWriter) -> str | None:
-    """Complete a rotation that a crash interrupted; return the id of the activated key, or None if there was none."""
+    """Complete a key rotation that a crash interrupted; return the id of the key activated now, or None if nothing was to complete."""
     if _unfinished(recorder) is None:
         return None
     with recorder.keys.changing():  # waits for a rotation in progress
@@ -122,7 +122,7 @@ def finish_rotation(recorder: RecordWriter) -> str | None:
 
 
 def _unfinished(recorder: RecordWriter) -> str | None:
-    """Return the id of the last rotated-to key whose file is here; None if that key is active."""
+    """Return the id of the newest key recorded by a rotation and stored on this host; None if there is none or it is active already."""
     query = (
         select(FACETS.c.value)
         .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
@@ -154,13 +154,13 @@ class Cosigned:
 
 
 def policy_in_force(recorder: RecordWriter) -> KeyPolicy | None:
-    """Return the key policy that builds are sealed under now; None without a policy."""
+    """Return the key policy (signers of builds, and how many must sign) in force now; None without one."""
     with recorder.database.read() as connection:
         return policies(connection, recorder.ledger, recorder.public_keys(connection)).now
 
 
 def draft_policy(recorder: RecordWriter, threshold: int, signers: Sequence[PublicKey]) -> KeyPolicy:
-    """Return a new policy to succeed the one in force; raise UsageError if a signer is given twice or the threshold can't be reached."""
+    """Return a new key policy with the policy in force as predecessor; UsageError for a signer given twice or too few for the threshold."""
     keys = sorted(signers, key=lambda key: key.id)
     twice = [key.id for key, other in pairwise(keys) if key.id == other.id]
     if twice:
@@ -172,10 +172,10 @@ def draft_policy(recorder: RecordWriter, threshold: int, signers: Sequence[Publi
 
 
 def set_policy(recorder: RecordWriter, policy: KeyPolicy, signing: Sequence[PrivateKey] = (), envelopes: Sequence[Mapping[str, Any]] = ()) -> bool:
-    """Record a key policy durably; return False if the same threshold and signers are in force already.
+    """Record a key policy (signers and threshold); return True, or False if the policy in force has the same threshold and signers.
 
-    `signing` are private keys of the policy in force, `envelopes` the new policy's envelope as signed elsewhere. Raises UsageError if too few keys of
-    the policy in force signed, or another policy came into force in the meantime.
+    `signing` are private keys of signers of the policy in force, `envelopes` the new policy's envelope as signed elsewhere. Raises UsageError if
+    too few signers of the policy in force signed, or another policy came into force in the meantime.
     """
     from tracecore_lineage.model.facets import TracecoreKeyPolicyRunFacet, producer
 
@@ -204,7 +204,7 @@ def set_policy(recorder: RecordWriter, policy: KeyPolicy, signing: Sequence[Priv
 
 
 def cosign(recorder: RecordWriter, name: str, signing: Sequence[PrivateKey] = (), envelopes: Sequence[Mapping[str, Any]] = ()) -> Cosigned:
-    """Record further signatures over a sealed build's payload durably; keys that signed before are skipped.
+    """Record further signatures of a sealed build; return its ref, the keys that signed now, and all signatures. Earlier signers are skipped.
 
     `signing` are private keys of signers, `envelopes` the build's envelope as signed elsewhere. Raises UsageError if there is no such build or no
     policy, if a key isn't a signer, or if an envelope has another payload.
@@ -233,7 +233,7 @@ def cosign(recorder: RecordWriter, name: str, signing: Sequence[PrivateKey] = ()
 
 
 def add_signature(envelope: Mapping[str, Any], signing: Sequence[PrivateKey]) -> dict[str, Any]:
-    """Return an envelope with further signatures added, without a workspace; raise EnvelopeError if it is not a canonical DSSE envelope."""
+    """Return a copy of an envelope with signatures by the keys `signing` added; raise EnvelopeError if it is not a canonical DSSE envelope."""
     opened = open_envelope(envelope)
     signed = {"payload": envelope["payload"], "payloadType": envelope["payloadType"], "signatures": list(envelope["signatures"])}
     for key in signing:
@@ -242,7 +242,7 @@ def add_signature(envelope: Mapping[str, Any], signing: Sequence[PrivateKey]) ->
 
 
 def _append(recorder: RecordWriter, connection: Connection, build: SealedBuild, key: PublicKey, signature: bytes) -> None:
-    """Append the event that records a cosignature of a build."""
+    """Append to the ledger the event that records a cosignature (a further signature) of a sealed build by `key`."""
     from tracecore_lineage.model.facets import TracecoreCosignRunFacet, producer
 
     facet = TracecoreCosignRunFacet(build.ref, key.id, key.pem, base64.b64encode(signature).decode(), producer=producer())
@@ -253,7 +253,7 @@ def _append(recorder: RecordWriter, connection: Connection, build: SealedBuild, 
 
 
 def _build(connection: Connection, name: str, ledger_name: LedgerName) -> SealedBuild:
-    """Return a sealed build by its name. Raises UsageError if it is unknown or was sealed in another ledger."""
+    """Return the build sealed under a name in this ledger. Raises UsageError if it is unknown or was sealed in another ledger."""
     found = seal.sealed_build(connection, name)
     if found is None:
         known = [build.name for build in seal.sealed_builds(connection)]
@@ -265,7 +265,7 @@ def _build(connection: Connection, name: str, ledger_name: LedgerName) -> Sealed
 
 
 def _require_signers(signing: Iterable[PrivateKey], known: Iterable[PublicKey], whose: str) -> None:
-    """Raise UsageError if a private key belongs to none of the known public keys; `whose` names those in the message."""
+    """Raise UsageError if the public key of one of `signing` is not in `known`; `whose` describes these for the message ("the policy")."""
     keys = list(known)
     for key in signing:
         if key.public.id not in {each.id for each in keys}:
@@ -276,12 +276,12 @@ def _require_signers(signing: Iterable[PrivateKey], known: Iterable[PublicKey], 
 
 
 def _signature(payload: bytes, key: PrivateKey, payload_type: str = IN_TOTO) -> bytes:
-    """Return the signature that a key makes in a DSSE envelope with this payload."""
+    """Return the signature bytes that a private key makes for a DSSE envelope with this payload and payload type."""
     return base64.b64decode(seal_payload(payload, key, payload_type=payload_type)["signatures"][0]["sig"])
 
 
 def _join(envelope: dict[str, Any], key: PublicKey, signature: bytes) -> None:
-    """Add a signature to an envelope, unless the envelope has one by that key."""
+    """Add a signature by `key` to a DSSE envelope in place, unless the envelope has one by that key."""
     if all(each["keyid"] != key.id for each in envelope["signatures"]):
         envelope["signatures"].append({"keyid": key.id, "sig": base64.b64encode(signature).decode()})
 
@@ -294,7 +294,7 @@ def _foreign(
     what: str,
     own: Iterable[tuple[str, bytes]] = (),
 ) -> list[tuple[PublicKey, bytes]]:
-    """Return the signatures in an envelope signed elsewhere, except those in `own`; key ids are ignored, since tools format them differently.
+    """Return (signing key, signature) for each signature in an envelope signed elsewhere, except those in `own`; its key ids are ignored.
 
     Raises UsageError for an invalid envelope, another payload, or a signature by none of the `allowed` keys.
     """

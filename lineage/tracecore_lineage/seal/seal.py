@@ -44,7 +44,7 @@ Place = Mapping[str, Any]
 
 
 def content_of(request: SealRequest, pseudonym: Callable[[str], str]) -> dict[str, Any]:
-    """Return a build's content as JSON with people as pseudonyms; artifacts sorted by role, gates and waivers in program order."""
+    """Return what a build request seals as JSON: program, artifacts sorted by role, gates and waivers in order, approver; people as pseudonyms."""
     return {
         "program": request.program.ref,
         "artifacts": sorted(
@@ -70,24 +70,24 @@ def content_of(request: SealRequest, pseudonym: Callable[[str], str]) -> dict[st
 
 
 def content_digest(content: Mapping[str, Any]) -> str:
-    """Return the digest of a build's content, without artifacts' runs and gates' messages."""
+    """Return the digest of a build's content, leaving out the runs of artifacts and the messages of gates."""
     return digest_json(_bare(content))
 
 
 def predicate_content(predicate: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members of a statement's predicate that are the build's content."""
+    """Return the members of a seal's predicate that are the build's content: program, artifacts, gates, waivers and approver."""
     return {key: predicate[key] for key in _CONTENT}
 
 
 def statement(name: str, content: Mapping[str, Any], place: Place) -> dict[str, Any]:
-    """Return the in-toto Statement of a build with content from `content_of`."""
+    """Return the in-toto Statement that seals a build: its name, its content (from `content_of`), and where and when it is sealed (`place`)."""
     refs = [content["program"], *(entry["ref"] for entry in content["artifacts"])]
     predicate = {"type": BUILD_PREDICATE, "name": name, **content, "content_digest": content_digest(content), **place}
     return statement_about(refs, BUILD_PREDICATE, predicate)
 
 
 def differences(sealed: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
-    """Return short phrases that name what differs between sealed and requested content, such as "the gates"."""
+    """Return a phrase, such as "the gates", for each part that differs between a build's sealed and requested content; empty if equal."""
     old, new = _bare(sealed), _bare(requested)
     found: list[str] = []
     if old["program"] != new["program"]:
@@ -102,7 +102,7 @@ def differences(sealed: Mapping[str, Any], requested: Mapping[str, Any]) -> list
 
 
 def _bare(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a build's content without artifacts' runs and gates' messages."""
+    """Return a build's content without the runs of artifacts and the messages of gates."""
     return {
         **{key: content[key] for key in _CONTENT},
         "artifacts": [{"role": entry["role"], "ref": entry["ref"]} for entry in content["artifacts"]],
@@ -114,7 +114,7 @@ _EXPECTED = ((ArtifactKind.MODEL, "model"), (ArtifactKind.ENGINE, "engine"), (Ar
 
 
 def seal_build(recorder: RecordWriter, request: SealRequest) -> SealedBuild:
-    """Seal a build durably; return the existing one, with `new` False, if the name is sealed with the same content.
+    """Sign a build's statement and record it; return the build, or, with `new` False, the one sealed before with the same name and content.
 
     Raises UsageError if the name is sealed with other content or the request is invalid, RunFailed if the release run was closed in the meantime.
     """
@@ -133,7 +133,7 @@ def seal_build(recorder: RecordWriter, request: SealRequest) -> SealedBuild:
 
 
 def _run(recorder: RecordWriter, request: SealRequest, content: Mapping[str, Any]) -> SealedBuild:
-    """Complete the release run with the seal; if another run sealed the name first, abort this one and return that build."""
+    """Complete the release run with the seal and return the build; if another run sealed the name first, abort this run and return that build."""
     sealed: list[SealedBuild] = []
 
     def release(position: Position) -> bytes | None:
@@ -176,7 +176,7 @@ def _from_row(row: Row[Any]) -> SealedBuild:
 
 
 def _check(request: SealRequest) -> None:
-    """Raise UsageError for a role given twice, a failed gate that is not waived, or waivers that don't fit the waived gates."""
+    """Raise UsageError if a role is given twice, a failed gate is not waived, or the waivers' gates are not exactly the waived gates."""
     roles = [role for role, _, _ in request.artifacts]
     twice = sorted({role for role in roles if roles.count(role) > 1})
     if twice:
@@ -191,7 +191,7 @@ def _check(request: SealRequest) -> None:
 
 
 def _content(recorder: RecordWriter, request: SealRequest) -> dict[str, Any]:
-    """Return a build's content, adding pseudonyms where needed. Raises UsageError if a gate's value can't be written as JSON."""
+    """Return a requested build's content as JSON, creating missing pseudonyms. Raises UsageError if JSON can't represent a gate's number."""
     with recorder.database.write() as connection:  # may add pseudonyms
         content = content_of(request, lambda name: pseudonyms.pseudonym_of(connection, name))
     try:
@@ -202,7 +202,7 @@ def _content(recorder: RecordWriter, request: SealRequest) -> dict[str, Any]:
 
 
 def _same(existing: SealedBuild, content: Mapping[str, Any]) -> SealedBuild:
-    """Return an existing build if it has the requested content, else raise UsageError with the differences."""
+    """Return `existing` if it was sealed with this content, else raise UsageError, naming the parts that differ."""
     if existing.content_digest == content_digest(content):
         return existing
     changed = differences(predicate_content(existing.statement["predicate"]), content)
@@ -214,7 +214,7 @@ def _same(existing: SealedBuild, content: Mapping[str, Any]) -> SealedBuild:
 
 
 def _release(recorder: RecordWriter, request: SealRequest, content: Mapping[str, Any], position: Position) -> tuple[SealedBuild, bytes]:
-    """Return the sealed build and the body of the release run's COMPLETE event at a ledger position."""
+    """Sign a build's statement at a ledger position (size and root); return (sealed build, body of its release run's COMPLETE event)."""
     from tracecore_lineage.model.facets import TracecoreBuildRunFacet, producer
 
     key = recorder.keys.private()
@@ -251,13 +251,13 @@ def _release(recorder: RecordWriter, request: SealRequest, content: Mapping[str,
 
 
 def _lacking(request: SealRequest) -> tuple[Unknown, ...]:
-    """Return the unknowns of a build: missing parts (model, engine, KPIs), requested unknowns, and those of its gates."""
+    """Return what is recorded as not known of a build: parts it lacks (model, engine, KPIs), and unknowns of the request and its gates."""
     held = {artifact.kind for _, artifact, _ in request.artifacts}
     lacking = [Unknown(words, f"The build holds no {words}.") for kind, words in _EXPECTED if kind not in held]
     return tuple(dict.fromkeys([*lacking, *request.unknowns, *(unknown for gate in request.gates for unknown in gate.unknowns)]))
 
 
 def _selection(request: SealRequest) -> dict[str, JSON]:
-    """Return the `tracecore_selection` facet, which lists the KPI reports used for selection; empty if there are none."""
+    """Return {`tracecore_selection`: facet that lists the KPI reports used for selection}; empty if there are none."""
     reports: list[JSON] = [{"role": role, "ref": artifact.ref} for role, artifact, _ in request.artifacts if role in request.selection]
     return {"tracecore_selection": {"summary": f"{count(len(reports), 'report')} of selection", "reports": reports}} if reports else {}

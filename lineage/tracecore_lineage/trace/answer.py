@@ -42,7 +42,7 @@ class Assembled:
 
 
 def assemble(reader: Reader, walk: Walk) -> Assembled:
-    """Build the answer of a finished walk: resolve facets, runs and checks, and sort everything. Adds gaps for versions without a maker to `walk`."""
+    """Return a finished walk's trace, sorted, with the facts it is built from. Adds gaps for versions without a recorded maker to `walk`."""
     runs = reader.runs([*walk.runs, *(run for makers in walk.made_by.values() for run in makers)])
     checks = reader.checks(of_runs=walk.runs, targets=walk.levels)
     facets = reader.facets([*walk.levels, *(f"run:{run}" for run in [*walk.runs, *(check.run for check in checks)])])
@@ -76,7 +76,7 @@ def assemble(reader: Reader, walk: Walk) -> Assembled:
 
 
 def _add_unmade_gaps(walk: Walk, facets: Facets) -> None:
-    """In a backward walk, add a gap for every version that has neither a recorded maker nor a declared origin; labelers are exempt."""
+    """Add a gap to a backward walk for each version with neither a recorded maker nor a declared origin; labelers (persons) are exempt."""
     if walk.direction != "backward":
         return
     named = {at for at, _ in walk.gaps}
@@ -86,7 +86,7 @@ def _add_unmade_gaps(walk: Walk, facets: Facets) -> None:
 
 
 def _nodes(reader: Reader, walk: Walk, runs: Mapping[str, RunFacts], checks: list[CheckVerdict], facets: Facets) -> list[Node]:
-    """Return the nodes of a walk by distance from the root, then ref; in a forward walk builds first."""
+    """Return the nodes of a walk, sorted by distance from the root, then ref; in a forward walk, builds come first."""
     makers = {
         ref: sorted((runs[run] for run in made_by if run in runs), key=lambda run: (run.ended_at or "", run.id))
         for ref, made_by in walk.made_by.items()
@@ -126,7 +126,7 @@ def _nodes(reader: Reader, walk: Walk, runs: Mapping[str, RunFacts], checks: lis
 
 
 def _run_node(reader: Reader, run: RunFacts, checks: Sequence[CheckVerdict], facets: Facets) -> RunNode:
-    """Return a run as shown in answers, with its checks and with the stage, plugin and parameters of its facet `tracecore_execution`."""
+    """Return a run as shown in a trace, with its checks, and with the stage, plugin and parameters in its facet `tracecore_execution`."""
     of_run = facets.get(f"run:{run.id}", {})
     execution: dict[str, Any] = of_run["tracecore_execution"].value if "tracecore_execution" in of_run else {}
     plugin, params = _members(execution.get("plugin")), _members(execution.get("params"))
@@ -148,7 +148,7 @@ def _run_node(reader: Reader, run: RunFacts, checks: Sequence[CheckVerdict], fac
 
 
 def _unknowns(walk: Walk, runs: Mapping[str, RunFacts], checks: list[CheckVerdict], facets: Facets, recorded: Mapping[int, str]) -> list[UnknownFact]:
-    """Return all unknowns of a walk, sorted: of versions, checks, engines and runs, and of names made several times."""
+    """Return, sorted, all that is recorded as not known about a walk's versions, checks, engines and runs, and labels that several runs made."""
     listed: dict[tuple[str, str, str], UnknownFact] = {}
 
     def add(at: str, what: str, why: str) -> None:
@@ -181,7 +181,7 @@ def _unknowns(walk: Walk, runs: Mapping[str, RunFacts], checks: list[CheckVerdic
 
 
 def _unknowns_of_ends(run: RunFacts, recorded: Mapping[int, str], add: Callable[[str, str, str], None]) -> None:
-    """Report inconsistent events of one run through `add`: clocks that disagree, several terminal events, an id used by several jobs.
+    """Call `add` (at, what, why) for each inconsistency in a run's events: contradictory clocks, several terminal events, several jobs.
 
     `recorded` maps ledger positions to recorded times.
     """
@@ -204,7 +204,7 @@ def _unknowns_of_ends(run: RunFacts, recorded: Mapping[int, str], add: Callable[
 def _unknowns_of_runs(
     walk: Walk, runs: Mapping[str, RunFacts], facets: Facets, add: Callable[[str, str, str], None], stated: Collection[tuple[str, str]]
 ) -> None:
-    """Report files left out by runs, and other producers' runs without execution details, through `add`; skip (run, reason) pairs in `stated`."""
+    """Call `add` for each file a run did not ingest, and each run that doesn't state how it ran; skip (run, reason) pairs in `stated`."""
     for run in walk.runs:
         of_run = facets.get(f"run:{run}", {})
         for file, reason in _pairs(of_run, "tracecore_quarantine", "files", "name", "reason"):
@@ -220,7 +220,7 @@ def _unknowns_of_runs(
 
 
 def _pairs(facets: Mapping[str, Facet], name: str, key: str, one: str, other: str) -> list[tuple[str, str]]:
-    """Return the members `one` and `other` of each entry of list `key` of a facet, as strings.
+    """Return (member `one`, member `other`) as strings for each entry in the list `key` of the facet `name`; empty without that facet.
 
     Facets of other producers may have any shape: a missing member becomes `no <name> in <entry>`.
     """
@@ -230,13 +230,13 @@ def _pairs(facets: Mapping[str, Facet], name: str, key: str, one: str, other: st
 
 
 def _member(entry: Any, name: str) -> str:
-    """Return a member of a list entry as text, or a text that says that it is missing."""
+    """Return the member `name` of a list entry as text, or `no <name> in <entry>` if it is missing."""
     members = _members(entry)
     return str(members[name]) if name in members else f"no {name} in {json.dumps(entry, ensure_ascii=False)[:80]}"
 
 
 def _members(value: Any) -> Mapping[str, Any]:
-    """Return the value if it is a JSON object, else an empty one."""
+    """Return the value if it is a JSON object, else an empty mapping."""
     return value if isinstance(value, dict) else {}
 
 
@@ -246,9 +246,9 @@ _OF_USE = frozenset({"dataQualityAssertions", "dataQualityMetrics", "outputStati
 
 
 def changes_since_seal(now: Reader, walk: Walk, then: Assembled, bound: int) -> list[dict[str, Any]]:
-    """Return what was recorded after a build's seal about the nodes and runs of its trace, as entries sorted by ledger position.
+    """Return what was recorded about the nodes and runs of a build's trace after its seal, as entries sorted by ledger position.
 
-    `now` reads everything that the question may see; `walk` and the answer `then` are of the build's prefix, which ends at position `bound`. Entries
+    `now` reads the later prefix to compare; `walk` and its answer `then` are of the build's prefix, which ends before position `bound`. Entries
     have `at`, `what` (`facet`, `facet deleted`, `erased`, `gap filled`, `check failed`, `state`, `bug reported`, `cosigned`), details, `position`
     and `recorded_at`.
     """
@@ -269,7 +269,7 @@ def changes_since_seal(now: Reader, walk: Walk, then: Assembled, bound: int) -> 
 
 
 def _facets(now: Reader, walk: Walk, then: Assembled, bound: int) -> list[dict[str, Any]]:
-    """Return an entry for each facet of a node or run that later events added, changed or deleted."""
+    """Return a dict for each facet of the walk's nodes and runs that events from position `bound` on changed, except facets on storage and use."""
     subjects = {ref: ref for ref in walk.levels} | {f"run:{run}": f"run/{run}" for run in walk.runs}
     entries: list[dict[str, Any]] = []
     for subject, facets in now.facets(subjects, since=bound, deleted=True).items():
@@ -287,7 +287,7 @@ def _facets(now: Reader, walk: Walk, then: Assembled, bound: int) -> list[dict[s
 
 
 def _erased(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return the entry of a tombstone facet as an `erased` entry with a readable `text`."""
+    """Return the change of a tombstone facet as an `erased` entry, with the size, progress and reason of the erasure in `text`."""
     facet = entry["value"]
     why = "consent withdrawn" if facet.get("what") == "consent_withdraw" else "pruned"
     done = "" if facet.get("done") else " (promised, not finished yet)"
@@ -295,7 +295,7 @@ def _erased(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _filled_gaps(now: Reader, then: Assembled, bound: int) -> list[dict[str, Any]]:
-    """Return an entry for each version without a maker that a later event says a run made."""
+    """Return a dict for each version without a maker in `then` for which an event from position `bound` on names the run that made it."""
     open_gaps = {gap["at"] for gap in then.trace["gaps"] if gap["missing"] == "producing run"}
     filled: dict[str, dict[str, Any]] = {}
     for link in now.outputs_like(open_gaps):
@@ -305,7 +305,7 @@ def _filled_gaps(now: Reader, then: Assembled, bound: int) -> list[dict[str, Any
 
 
 def _failed_checks(now: Reader, walk: Walk, bound: int) -> list[dict[str, Any]]:
-    """Return an entry for each check of a walk's node that failed later."""
+    """Return a dict for each failed check of a version in the walk whose failure was recorded from position `bound` on."""
     made = {(ref, run) for ref, runs in walk.made_by.items() for run in runs}
     return [
         {"at": check.target, "what": "check failed", "name": check.name, "severity": check.severity, "message": check.message, "position": check.seq}
@@ -315,7 +315,7 @@ def _failed_checks(now: Reader, walk: Walk, bound: int) -> list[dict[str, Any]]:
 
 
 def _states(now: Reader, walk: Walk, then: Assembled, bound: int) -> list[dict[str, Any]]:
-    """Return an entry for each run of a walk whose state changed later."""
+    """Return a dict for each run of the walk whose state changed by an event from position `bound` on."""
     known = now.runs(walk.runs)
     return [
         {"at": f"run/{run}", "what": "state", "state": known[run].state.value, "position": known[run].seq}
@@ -325,7 +325,7 @@ def _states(now: Reader, walk: Walk, then: Assembled, bound: int) -> list[dict[s
 
 
 def _cosignatures(now: Reader, walk: Walk, bound: int) -> list[dict[str, Any]]:
-    """Return an entry for each later cosignature of the build, without verifying it; `show` and `verify` do."""
+    """Return a dict for each cosignature (further signature) of the build recorded from position `bound` on, without verifying it."""
     if not walk.root.startswith("build/"):
         return []
     return [
@@ -336,7 +336,7 @@ def _cosignatures(now: Reader, walk: Walk, bound: int) -> list[dict[str, Any]]:
 
 
 def _bugs(now: Reader, walk: Walk, bound: int) -> list[dict[str, Any]]:
-    """Return an entry for each later bug about a node of the walk, placed at the affected node nearest to the root."""
+    """Return a dict for each bug reported from position `bound` on about nodes of the walk; `at` is the affected node nearest to the root."""
     entries: list[dict[str, Any]] = []
     for ref, facet, about in reported_since(now, bound):
         known = sorted((walk.levels[link.ref], link.ref) for link in about if link.ref in walk.levels)

@@ -31,7 +31,7 @@ def reported_bugs(connection: Connection, *, build: str | None = None) -> list[B
 
 
 def find_bug(connection: Connection, identity: str) -> Bug | None:
-    """Return the bug with an id or ref `bug/<id>`; None if it is unknown or not a valid id."""
+    """Return the reported bug with an id, or a ref `bug/<id>`; None if it is unknown or not a valid id."""
     with readable_catalog():
         try:
             ref = parse_ref(identity) if identity.startswith(f"{KIND}/") else Ref(KIND, (identity,))
@@ -41,7 +41,7 @@ def find_bug(connection: Connection, identity: str) -> Bug | None:
 
 
 def require_bug(reader: Reader, ref: Ref) -> Bug:
-    """Return the bug with a ref. Raises UsageError, suggesting the nearest id, if it is unknown."""
+    """Return the reported bug that a ref names. Raises UsageError, suggesting the nearest id, if it is unknown."""
     found = _find(reader, ref)
     if found is None:
         known = (bug.id for bug in _all(reader))
@@ -50,18 +50,18 @@ def require_bug(reader: Reader, ref: Ref) -> Bug:
 
 
 def _find(reader: Reader, ref: Ref) -> Bug | None:
-    """Return the bug with a ref; None if it is unknown."""
+    """Return the reported bug that a ref names; None if it is unknown."""
     return next(iter(_bugs(reader, reader.outputs_named(KIND, [ref.name]))), None)
 
 
 def _all(reader: Reader) -> list[Bug]:
-    """Return every bug reported within the reader's prefix."""
+    """Return every bug reported in the part of the ledger that the reader covers."""
     query = select(EDGES.c.name).where(EDGES.c.kind == KIND, EDGES.c.direction == "output", EDGES.c.seq < reader.prefix.bound)
     return _bugs(reader, reader.outputs_named(KIND, reader.connection.execute(query.distinct()).scalars()))
 
 
 def reported_since(reader: Reader, bound: int) -> list[tuple[str, Facet, list[Link]]]:
-    """Return (ref, facet, inputs) of each bug first reported at or after position `bound`, sorted by ref; the inputs are the versions it is about."""
+    """Return (ref, facet, input edges) of each bug first reported at or after position `bound`, sorted by ref; inputs are the affected versions."""
     query = select(EDGES.c.ref).where(EDGES.c.kind == KIND, EDGES.c.direction == "output", EDGES.c.seq >= bound, EDGES.c.seq < reader.prefix.bound)
     made = reader.outputs_like(reader.connection.execute(query).scalars())
     facets = reader.facets({link.ref for link in made})
@@ -74,7 +74,7 @@ def reported_since(reader: Reader, bound: int) -> list[tuple[str, Facet, list[Li
 
 
 def _bugs(reader: Reader, made: Iterable[Link]) -> list[Bug]:
-    """Return the bugs that these output edges report, each by its first report."""
+    """Return the bugs that these output edges, sorted by time, report; each with the time and run of its first report."""
     first: dict[str, Link] = {}
     for link in made:
         first.setdefault(link.ref, link)  # links are sorted by time: the first report of a bug counts
@@ -83,7 +83,7 @@ def _bugs(reader: Reader, made: Iterable[Link]) -> list[Bug]:
 
 
 def _bug(link: Link, facet: dict[str, Any]) -> Bug:
-    """Return the bug that an output edge and its facet `tracecore_bug` report."""
+    """Return the bug that its facet `tracecore_bug` describes, with run and time of the output edge `link` that reported it."""
     severity = facet.get("severity")
     return Bug(
         id=str(facet.get("id")),

@@ -79,7 +79,7 @@ class Datasets:
         self._near: dict[str, frozenset[str]] = {}
 
     def load(self, refs: Iterable[str]) -> None:
-        """Load the datasets of these refs and all datasets connected to them by aliases or renames; datasets already loaded are not read again."""
+        """Load the datasets that these refs name, and all datasets connected to them by aliases or renames, unless loaded before."""
         listed = set(refs)
         missing = ({dataset_of(ref) for ref in listed} | {ref for ref in listed if not is_external(ref)}) - self._near.keys()
         if not missing:
@@ -102,20 +102,20 @@ class Datasets:
         self._near.update((name, near.get(name, frozenset({name}))) for name in known)
 
     def of(self, ref: str) -> Dataset:
-        """Return the dataset of an external ref. Raises KeyError if it is not loaded."""
+        """Return the loaded dataset that an external ref names. Raises KeyError if it is not loaded."""
         return self._by_name[dataset_of(ref)]
 
     def near(self, ref: str) -> list[str]:
-        """Return every external name under which a version may have been read, through aliases and renames, sorted."""
+        """Return, sorted, every external dataset name under which a version may have been read, because of aliases and renames."""
         return sorted(name for name in self._near[dataset_of(ref)] | self._near.get(ref, frozenset()) if is_external(name))
 
     def artifacts_of(self, ref: str) -> frozenset[str]:
-        """Return the artifacts that the dataset of a ref denotes; empty if it is not loaded."""
+        """Return the refs of this workspace's artifacts that the dataset named by `ref` denotes; empty if none, or if it is not loaded."""
         known = self._by_name.get(dataset_of(ref))
         return known.ours if known is not None else frozenset()
 
     def canonical(self, ref: str) -> str:
-        """Return one ref for a version, the same for all its aliases: the artifact that they denote, else the alphabetically first alias."""
+        """Return one ref for a version that is the same for all aliases: the artifact that they denote, else the alphabetically first alias."""
         if not is_external(ref):
             return ref
         dataset, label = self.of(ref), label_of(ref)
@@ -125,7 +125,7 @@ class Datasets:
     def content(self, dataset: Dataset, before: Instant) -> tuple[list[Write], str]:
         """Return (writes, emptied): the writes that made up the dataset's content just before an instant, followed through renames.
 
-        `emptied` is `DROP` or `TRUNCATE` if there are none because of such a change, else empty.
+        `emptied` is `DROP` or `TRUNCATE` if such a change left the dataset without content, else empty text.
         """
         found: list[Write] = []
         while True:
@@ -136,7 +136,7 @@ class Datasets:
             dataset, before = self.of(since.old), since.at
 
     def added_to(self, write: Write) -> list[Write]:
-        """Return the earlier writes, since the last overwrite, that a write appended to.
+        """Return the earlier writes of the same dataset, since its last overwrite, to which `write` appended.
 
         Empty if no overwrite is recorded, since an append can't then be distinguished from a replacement.
         """
@@ -144,7 +144,7 @@ class Datasets:
         return [each for each in between(dataset.writes, since.at, write.at) if _distinct(each, write)] if dataset is not None else []
 
     def adding_to(self, write: Write) -> list[Write]:
-        """Return the later writes, up to the next change, that appended to a write; empty if no overwrite before it is recorded."""
+        """Return the later writes that appended to `write`, up to its dataset's next change; empty if no overwrite before `write` is recorded."""
         dataset, _ = self._appending(write)
         if dataset is None:
             return []
@@ -153,7 +153,7 @@ class Datasets:
         return [each for each in between(dataset.writes, write.at, until) if _distinct(each, write)]
 
     def _appending(self, write: Write) -> tuple[Dataset | None, Change]:
-        """Return the write's dataset and the last change up to the write; the dataset is None unless that change is an overwrite or creation."""
+        """Return (dataset of a write, last change up to the write); the dataset is None unless that change is an overwrite or creation."""
         if not is_external(write.link.ref):
             return None, Change(("", ""), "")
         dataset = self.of(write.link.ref)
@@ -161,7 +161,7 @@ class Datasets:
         return (dataset if since.what in _REPLACING else None), since
 
     def lineage(self, dataset: Dataset, before: Instant = _EVER) -> dict[Dataset, Instant]:
-        """Return a dataset and those it was renamed from before an instant, each with the instant up to which its writes count."""
+        """Return {dataset: instant up to which its writes count} for a dataset and all that it was renamed from before an instant."""
         until = {dataset: before}
         waiting = [dataset]
         while waiting:
@@ -173,7 +173,7 @@ class Datasets:
         return until
 
     def labelled(self, ref: str) -> list[Write]:
-        """Return the writes of a ref's version, sorted by time, one per run.
+        """Return the writes that made the version named by `ref`, sorted by time, one per run.
 
         Writes of datasets that this one was renamed from count; if a run wrote under several names, the write under the ref's own name is kept.
         """
@@ -190,7 +190,7 @@ class Datasets:
         return sorted(first.values(), key=_at)
 
     def _build(self, names: set[str], named: Sequence[Naming]) -> list[Dataset]:
-        """Create the datasets of `names`, merged by the aliases in `named`, and read their writes and changes."""
+        """Create and return the datasets of `names` (merged by the aliases in `named`) that are not loaded, with their writes and changes."""
         groups, ours = joined(aliases(named)), artifacts_by_name(named)
         made: list[Dataset] = []
         for name in sorted(names):
@@ -219,7 +219,7 @@ class Datasets:
         return made
 
     def _rename(self, row: Naming, new: Sequence[Dataset]) -> None:
-        """Add a rename to the changes of both datasets. Ignored if either denotes an artifact: then it is only a claim."""
+        """Add the rename that a row records to the changes of its two datasets, unless either denotes an artifact of this workspace."""
         to, from_ = self.of(row.name), self._by_name.get(row.other)
         if from_ is None or to is from_ or to.ours or from_.ours or to not in new:
             return
@@ -229,27 +229,27 @@ class Datasets:
 
 
 def makes_bytes(change: str) -> bool:
-    """Whether an output with this `lifecycleStateChange` wrote data; dropping, truncating, renaming and altering do not."""
+    """Whether an output with this `lifecycleStateChange` wrote data; False for dropping, truncating, renaming and altering."""
     return change not in _EMPTYING and change not in _UNWRITTEN
 
 
 def replaces(change: str) -> bool:
-    """Whether this `lifecycleStateChange` ends all previous content; an empty value means append."""
+    """Whether an output with this `lifecycleStateChange` replaces or removes its dataset's earlier content; False for empty text (an append)."""
     return change in _EMPTYING or change in _REPLACING
 
 
 def stated_change(of_run: Sequence[Link]) -> str:
-    """Return the last `lifecycleStateChange` that one run's output edges of a dataset state; empty if none does."""
+    """Return the last non-empty `lifecycleStateChange` among one run's output edges to a dataset; empty text if there is none."""
     return next((link.change for link in reversed(of_run) if link.change), "")
 
 
 def made_at(first: Link, run: RunFacts) -> Instant:
-    """Return when an output took effect: the end of its run or, while the run is open, the time of the first event that names it."""
+    """Return when an output took effect, as (time, event digest): its run's end or, while the run is open, the first event that names it."""
     return (first.event_time, first.event_id) if run.ended_at is None or run.terminal is None else (run.ended_at, run.terminal)
 
 
 def versions(of_run: Sequence[Link]) -> dict[str, list[Link]]:
-    """Group one run's output edges of a dataset by version label; edges without a version are dropped if any edge has one."""
+    """Return {version label: edges} for one run's output edges to a dataset; edges without a version are dropped if any edge has one."""
     found: dict[str, list[Link]] = {}
     for link in of_run:
         found.setdefault(label_of(link.ref), []).append(link)
@@ -258,7 +258,7 @@ def versions(of_run: Sequence[Link]) -> dict[str, list[Link]]:
 
 
 def last_change(dataset: Dataset, before: Instant) -> Change:
-    """Return the last change before an instant; without one, an empty change that sorts before everything."""
+    """Return the last change of a dataset (such as an overwrite) before an instant; if none, an empty change that sorts before all others."""
     place = bisect_left(dataset.changes, before, key=_at)
     return dataset.changes[place - 1] if place else Change(("", ""), "")
 
@@ -269,7 +269,7 @@ def between(writes: list[Write], since: Instant, until: Instant) -> list[Write]:
 
 
 def in_force(named: Iterable[Naming]) -> list[Naming]:
-    """Return the alias rows that no later deletion of the `symlinks` facet revokes."""
+    """Return the rows that record an alias of a dataset (facet `symlinks`) and that no later deletion of that facet revokes."""
     listed = list(named)
     gone: dict[str, Instant] = {}
     for row in listed:
@@ -279,12 +279,12 @@ def in_force(named: Iterable[Naming]) -> list[Naming]:
 
 
 def aliases(named: Iterable[Naming]) -> list[tuple[str, str]]:
-    """Return the pairs of external names that `symlinks` facets join."""
+    """Return the pairs of external dataset names that `symlinks` facets, if not revoked, state to be one dataset."""
     return [(row.name, row.other) for row in in_force(named) if is_external(row.other)]
 
 
 def artifacts_by_name(named: Iterable[Naming]) -> dict[str, set[str]]:
-    """Return, by external name, the artifacts that it denotes according to alias rows."""
+    """Return {external dataset name: refs of this workspace's artifacts that it denotes}, from `symlinks` facets that are not revoked."""
     found: dict[str, set[str]] = {}
     for row in in_force(named):
         if not is_external(row.other):
@@ -293,12 +293,12 @@ def artifacts_by_name(named: Iterable[Naming]) -> dict[str, set[str]]:
 
 
 def renames(named: Iterable[Naming]) -> list[Naming]:
-    """Return the rows that record a rename."""
+    """Return the rows that record the rename of a dataset."""
     return [row for row in named if row.what == "RENAME"]
 
 
 def joined(pairs: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:
-    """Return, by name, the set of all names connected to it, directly or indirectly (connected components)."""
+    """Return {name: set of all names connected to it by `pairs`, directly or indirectly, and itself} (connected components)."""
     groups: dict[str, set[str]] = {}
     for one, other in pairs:
         merged = groups.get(one, {one})
@@ -314,7 +314,7 @@ def joined(pairs: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:
 
 
 def _fill(dataset: Dataset, links: Sequence[Link], runs: Mapping[str, RunFacts]) -> None:
-    """Add the writes and changes stated by runs' output edges to a dataset, and sort its writes."""
+    """Add to a dataset the writes and changes (such as overwrites) that the output edges `links` state; sort its writes by time."""
     by_run: dict[str, list[Link]] = defaultdict(list)
     for link in links:
         by_run[link.run].append(link)
@@ -335,7 +335,7 @@ def _fill(dataset: Dataset, links: Sequence[Link], runs: Mapping[str, RunFacts])
 
 
 def _distinct(one: Write, other: Write) -> bool:
-    """Whether two writes are by different runs and of different versions; making the same version again is not an append."""
+    """Whether two writes are by different runs and have different version labels; making the same version again is not an append."""
     return one.label != other.label and one.link.run != other.link.run
 
 

@@ -30,17 +30,17 @@ __all__ = [
 
 
 def is_external(ref: str) -> bool:
-    """Whether a ref names another producer's dataset."""
+    """Whether a ref names a dataset of another producer (`external/…`) rather than an artifact of tracecore."""
     return ref.startswith("external/")
 
 
 def is_unversioned(ref: str) -> bool:
-    """Whether a ref names an external dataset without a version."""
+    """Whether a ref has the mark of another producer's dataset that was read or written without naming a version."""
     return ref.endswith(f"@{UNVERSIONED}")
 
 
 def dataset_of(ref: str) -> str:
-    """Return the ref without its version."""
+    """Return a ref without its version (the part from `@` on)."""
     return ref.partition("@")[0]
 
 
@@ -83,7 +83,7 @@ class RunFacts:
 
     @property
     def is_fact(self) -> bool:
-        """Whether tracecore itself recorded this run to state a fact (a bug, a key change) rather than for a stage."""
+        """Whether tracecore itself recorded this run to state a fact (such as a bug or a key change), and not to run a stage."""
         return self.job.startswith("tracecore.") and bool(self.speaker)
 
 
@@ -106,13 +106,13 @@ class Link:
 
     @classmethod
     def of(cls, row: Row[Any]) -> Link:
-        """Return the edge of a row of `catalog_edge`."""
+        """Return the lineage edge (version that a run read or wrote) that a row of `catalog_edge` records."""
         edge = (row.run_id, row.ref, row.direction, row.role, row.producer_run, row.event_id, row.event_time, row.seq, row.ordinal)
         return cls(*edge, row.change, row.speaker, row.use)
 
     @property
     def order(self) -> tuple[str, str, int]:
-        """Sort key (event time, event id, ordinal), independent of the arrival order of events."""
+        """Sort key of this edge, (event time, event id, ordinal), which is independent of the order in which events arrived."""
         return (self.event_time, self.event_id, self.ordinal)
 
 
@@ -141,18 +141,18 @@ class Facet:
 
     @property
     def order(self) -> tuple[int, str, str]:
-        """Precedence among values of the same facet: the greatest wins."""
+        """(rank of its ledger, event time, event id): among values of the same facet, the greatest of these keys wins."""
         return (self.rank, self.event_time, self.event_id)
 
     @property
     def value(self) -> Any:
-        """The parsed value without its members `_producer` and `_schemaURL`."""
+        """The facet's JSON, parsed; an object without its members `_producer` and `_schemaURL`."""
         value = json.loads(self.text)
         return bare(value) if isinstance(value, dict) else value
 
     @property
     def is_deleted(self) -> bool:
-        """Whether the value marks the facet as deleted."""
+        """Whether this facet value only states that the facet is deleted."""
         return is_deleted(json.loads(self.text))
 
 
@@ -173,13 +173,13 @@ class CheckVerdict:
 
     @classmethod
     def of(cls, row: Row[Any]) -> CheckVerdict:
-        """Return the verdict of a row of `catalog_check`."""
+        """Return the check verdict that a row of `catalog_check` records."""
         check = (row.run_id, row.of_run, row.target, row.name, row.success, row.severity, row.message)
         return cls(*check, row.seq, row.event_time, row.event_id)
 
 
 def resolve_run(rows: list[Row[Any]], rank: Callable[[str], int]) -> RunFacts:
-    """Merge the events (rows of `run_event`, at least one) of one run; only those whose speaker has the greatest `rank` count."""
+    """Merge the events of one run (rows of `run_event`, at least one) into its facts; only events of the ledger with the highest `rank` count."""
     best = max(rank(row.speaker) for row in rows)
     ordered = sorted((row for row in rows if rank(row.speaker) == best), key=lambda row: (row.event_time, row.event_id))
     terminal = next((row for row in ordered if row.event_type in _TERMINAL), None)

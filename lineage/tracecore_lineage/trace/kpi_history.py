@@ -49,7 +49,7 @@ class KpiHistory(TypedDict):
 
 
 def kpi_history(connection: Connection, text: str, *, kpis: Sequence[str] = (), as_of: str | None = None) -> KpiHistory:
-    """Return the KPIs (only `kpis`, if any) of every version of the report `kpi_report/<name>`, in the order in which the versions were made.
+    """Return the KPIs (only `kpis`, if any) of each version of the KPI report with ref `text`, in the order in which the versions were made.
 
     `as_of` is an ISO 8601 time up to which events count. Raises UsageError for an unknown report or KPI, with the nearest match, or an invalid time.
     """
@@ -89,7 +89,7 @@ def kpi_history(connection: Connection, text: str, *, kpis: Sequence[str] = (), 
 
 
 def _chosen(ref: Ref, kpis: Sequence[str], facets: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return the requested KPIs, or all sorted by number of dots in the name, headlines first, then name. Raises UsageError for an unknown one."""
+    """Return the requested KPI names, or all: fewest dots first, then headline KPIs, then by name. Raises UsageError for an unknown name."""
     listed = list(facets)
     known = {name for facet in listed for name in facet.get("values") or ()}
     headline = {name for facet in listed for name in facet.get("headline") or ()}
@@ -100,7 +100,7 @@ def _chosen(ref: Ref, kpis: Sequence[str], facets: Iterable[Mapping[str, Any]]) 
 
 
 def _builds(reader: Reader, refs: Iterable[str]) -> dict[str, list[str]]:
-    """Return, for each version in `refs`, the names of the builds that have it as an input, in sealing order."""
+    """Return {version ref: names of the builds that have it as an input, in sealing order}; versions in no build are left out."""
     links = reader.inputs_like(refs)
     query = select(BUILDS.c.run_id, BUILDS.c.name).where(BUILDS.c.seq < reader.prefix.bound).order_by(BUILDS.c.seq)
     sealed = {row.run_id: row.name for row in reader.connection.execute(query)}
@@ -113,7 +113,7 @@ def _builds(reader: Reader, refs: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _intervals(stated: Any, names: Sequence[str]) -> dict[str, list[float]]:
-    """Return the (low, high) intervals of the named KPIs; malformed ones are left out."""
+    """Return {KPI name: [low, high]} for the named KPIs; missing or malformed intervals are left out."""
     if not isinstance(stated, Mapping):
         return {}
     found: dict[str, list[float]] = {}
@@ -127,7 +127,7 @@ def _intervals(stated: Any, names: Sequence[str]) -> dict[str, list[float]]:
 
 
 def _change(before: KpiVersion, values: Mapping[str, float | None], intervals: Mapping[str, list[float]]) -> dict[str, KpiChange]:
-    """Return the change of each KPI that has a value in both versions."""
+    """Return {KPI name: difference from version `before`, and whether the intervals overlap} for KPIs with a value in both versions."""
     found: dict[str, KpiChange] = {}
     for name, value in values.items():
         earlier = before["values"].get(name)

@@ -27,9 +27,9 @@ __all__ = ["catalog_as_of", "horizon", "impact", "imported_leaves", "of_build", 
 
 @contextmanager
 def catalog_as_of(connection: Connection, prefix: Prefix) -> Iterator[Reader]:
-    """Open a reader of the catalog as it was when the ledger ended with `prefix`.
+    """Open a reader of the catalog as it was when the ledger ended with `prefix` (its first events).
 
-    If a later import gave events of the prefix more authority, the catalog is rebuilt in memory without that import.
+    If a later import raised the authority (`Reader.rank`) of events in the prefix, the catalog is rebuilt in memory without that import.
     """
     for later in known_imports(connection, since=prefix.bound):
         if any(place < prefix.bound for place in ledger.places(connection, sorted(later.changed)).values()):
@@ -41,9 +41,9 @@ def catalog_as_of(connection: Connection, prefix: Prefix) -> Iterator[Reader]:
 
 @contextmanager
 def of_build(now: Reader, ref: str, prefix: Prefix) -> Iterator[Reader]:
-    """Open a reader of the prefix that build `ref` was sealed over, in this ledger or, for an imported build, in its ledger of origin.
+    """Open a reader of the prefix (first events) of the ledger over which build `ref` was sealed; for an imported build, its ledger of origin.
 
-    `now` reads everything that the question may see; `prefix` ends with the COMPLETE of the build's release run in this ledger.
+    `now` reads the prefix that the question is about; `prefix` ends after the COMPLETE event of the build's release run in this ledger.
     """
     if prefix == now.prefix:
         yield now
@@ -59,7 +59,7 @@ def of_build(now: Reader, ref: str, prefix: Prefix) -> Iterator[Reader]:
 
 
 def imported_leaves(connection: Connection, brought: Import) -> Iterator[ledger.Leaf]:
-    """Yield an import's events with their positions and times in the ledger of origin. Raises NegativeVerdict if one is missing here."""
+    """Yield an import's events, with positions and recorded times of the ledger of origin. Raises NegativeVerdict if one is missing here."""
     places = ledger.places(connection, sorted(brought.members))
     bodies = ledger.read_at(connection, sorted(places.values()))
     here = {leaf.event_id: leaf.body for leaf in bodies}
@@ -72,7 +72,7 @@ def imported_leaves(connection: Connection, brought: Import) -> Iterator[ledger.
 
 
 def horizon(connection: Connection, as_of: str | None) -> Prefix:
-    """Return the whole ledger as a prefix, or what was recorded up to ISO 8601 time `as_of`. Raises UsageError for an invalid time."""
+    """Return the prefix (first events) of the ledger recorded up to ISO 8601 time `as_of`, all if None. Raises UsageError for an invalid time."""
     if as_of is None:
         return head(connection)
     try:
@@ -87,7 +87,7 @@ def trace(connection: Connection, text: str, *, depth: int | None = None, as_of:
     """Return the backward trace of a ref: everything it was made from, up to `depth` levels of runs.
 
     Args:
-        text: any ref; a build is answered from the prefix it was sealed over.
+        text: any ref; for a build, only events before its seal count, and later changes are listed apart.
         as_of: ISO 8601 time up to which events count.
         places: dataset names under which other producers address the workspace's store.
 
@@ -110,7 +110,7 @@ def trace(connection: Connection, text: str, *, depth: int | None = None, as_of:
 
 
 def impact(connection: Connection, text: str, *, depth: int | None = None, as_of: str | None = None, places: Sequence[StorePlace] = ()) -> Trace:
-    """Return everything made from a ref, builds first, as a trace with direction `forward`. Arguments and errors are those of `trace`."""
+    """Return the forward trace of a ref: everything made from it, builds first. Arguments and errors are those of `trace`."""
     with readable_catalog(), catalog_as_of(connection, horizon(connection, as_of)) as now:
         now.places = places
         start = locate(now, read_ref(now, text))
@@ -122,14 +122,14 @@ def impact(connection: Connection, text: str, *, depth: int | None = None, as_of
 
 
 def _checked(depth: int | None) -> int | None:
-    """Return the depth. Raises UsageError if it is negative."""
+    """Return the depth unchanged. Raises UsageError if it is negative."""
     if depth is not None and depth < 0:
         raise UsageError(f"A depth counts levels of runs: expected 0 or more, found {depth}.")
     return depth
 
 
 def _note_cut(walk: Walk, depth: int | None) -> None:
-    """Add a note to a walk that was cut at `depth` levels of runs."""
+    """Add a note to a walk if it was cut off after `depth` levels of runs."""
     if walk.truncated:
         cut = f"Cut after {depth} level{'' if depth == 1 else 's'} of runs: what lies beyond is not shown."
         walk.note = cut if walk.note is None else f"{walk.note} {cut}"

@@ -43,16 +43,16 @@ class Reader:
 
     @cached_property
     def own(self) -> LedgerName:
-        """Name of the queried ledger."""
+        """Name (slug and id) of the ledger that is read."""
         row = self.connection.execute(select(HEAD.c.slug, HEAD.c.ledger_id).where(HEAD.c.id == 1)).one()
         return LedgerName(row.slug, row.ledger_id)
 
     def origin(self, run: RunFacts) -> Origin | None:
-        """Return the workspace that a run was imported from; None unless the run was imported."""
+        """Return the workspace and ledger that a run was imported from; None for a run that was not imported."""
         return Origin(ledger_id=run.speaker, slug=run.namespace) if self.rank(run.speaker) == 1 else None
 
     def rank(self, speaker: str) -> int:
-        """Return the precedence of a ledger id: 2 for this workspace, 1 for an imported workspace, 0 for another producer (empty id)."""
+        """Return the precedence of facts by their ledger's id: 2 for this workspace, 1 for an imported one, 0 for another producer (empty id)."""
         return 2 if speaker == self.own.ledger_id else 1 if speaker else 0
 
     def runs(self, ids: Iterable[str]) -> dict[str, RunFacts]:
@@ -65,7 +65,7 @@ class Reader:
         return {run: self._runs[run] for run in wanted if run in self._runs}
 
     def links_of(self, runs: Iterable[str]) -> list[Link]:
-        """Return the inputs and outputs of runs, merged over all their events; each (run, direction, ref, role) once.
+        """Return the input and output edges of runs, merged over each run's events; each (run, direction, ref, role) once.
 
         An unversioned edge is dropped if the run also has a versioned one of the same dataset and direction. Sorted by run, direction, role, ref.
         """
@@ -82,24 +82,24 @@ class Reader:
         return sorted(kept, key=lambda link: (link.run, link.direction, link.role, link.ref))
 
     def outputs_like(self, refs: Iterable[str]) -> list[Link]:
-        """Return every output edge of these refs in any run state, once per run and role, earliest first."""
+        """Return every output edge (a run made the version) of these refs, in any state of the run; once per run and role, earliest first."""
         return self._once(self.links("ref", refs, "output"))
 
     def outputs_of(self, kind: str, names: Iterable[str]) -> list[Link]:
-        """Return every output edge of these names, in any version and run state, earliest first."""
+        """Return every output edge (a run made it) of any version of these names of a kind, in any state of the run, earliest first."""
         return sorted(self.links("name", names, "output", kind=kind), key=lambda link: link.order)
 
     def inputs_like(self, refs: Iterable[str]) -> list[Link]:
-        """Return every input edge of these refs in any run state, once per run and role, earliest first."""
+        """Return every input edge (a run read the version) of these refs, in any state of the run; once per run and role, earliest first."""
         return self._once(self.links("ref", refs, "input"))
 
     def read_of(self, dataset: str) -> set[str]:
-        """Return the refs (all versions) under which runs read an external dataset."""
+        """Return every ref, with its version, under which runs read another producer's dataset."""
         read = select(EDGES.c.ref).where(EDGES.c.kind == "external", EDGES.c.name == dataset.removeprefix("external/"), EDGES.c.direction == "input")
         return set(self.connection.execute(read.where(EDGES.c.seq < self.prefix.bound).distinct()).scalars())
 
     def names(self, names: Iterable[str]) -> list[Naming]:
-        """Return the aliases and renames in which these names occur on either side; for refs of artifacts also their paths in the store."""
+        """Return recorded aliases and renames with one of these names on either side, and the names of artifacts' store paths as aliases."""
         wanted = set(names)
         found: dict[tuple[str, int], Naming] = {}
         for column in (NAMES.c.name, NAMES.c.other):
@@ -109,7 +109,7 @@ class Reader:
         return [*found.values(), *(replace(each, ordinal=ordinal) for ordinal, each in enumerate(stored))]
 
     def _stored(self, names: Iterable[str]) -> list[tuple[str, str]]:
-        """Return (external name, artifact) for each given name that denotes a store path, and for each recorded name of a given artifact's path."""
+        """Return (external name, artifact ref) for each given name of a store path, and for each recorded name of a given artifact's store path."""
         if not self.places:
             return []
         found: set[tuple[str, str]] = set()
@@ -130,7 +130,7 @@ class Reader:
         return sorted(found | {(name, kept[name]) for name in known})
 
     def claims(self, refs: Iterable[str]) -> list[Claim]:
-        """Return claims by producers without authority over these versions, sorted; claims that name no version apply to each one."""
+        """Return, sorted, claims (statements by producers without authority) about these versions; a claim without a version is about all of them."""
         named: dict[str, list[str]] = {}
         for ref in refs:
             if not is_external(ref):
@@ -147,7 +147,7 @@ class Reader:
         return [Claim(at=at, run=run, job=job, says=says) for at, run, job, says in sorted(found)]
 
     def _claimed_by_path(self, named: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str, str, str]]:
-        """Yield (ref, run, job, text) for each external write to a store path at which one of these versions is kept."""
+        """Yield (ref, run, job, text) for each write by another producer to the store path of one of these versions, {name: refs}."""
         stored = self._stored([*named, *(ref for refs in named.values() for ref in refs)])
         kept_at = dict(stored)
         aliases = select(NAMES.c.name, NAMES.c.other).where(NAMES.c.what == "ALIAS").distinct()
@@ -161,24 +161,24 @@ class Reader:
                     yield ref, link.run, f"{runs[link.run].namespace}/{runs[link.run].job}", f"{did}, under the name {name}"
 
     def ours_first(self, links: Iterable[Link]) -> list[Link]:
-        """Return the output edges without those of other makers of a version that this workspace also made; those are only claims."""
+        """Return the output edges except other ledgers' edges to versions that this workspace also made, which count only as claims."""
         listed = list(links)
         ours = {link.ref for link in listed if link.speaker == self.own.ledger_id}
         return [link for link in listed if link.ref not in ours or link.speaker == self.own.ledger_id]
 
     def first_readings(self, refs: Iterable[str]) -> dict[str, Link]:
-        """Return the earliest input edge of each ref, preferring this workspace's, then imported ones."""
+        """Return {ref: its earliest input edge}; edges recorded by this workspace come first, then edges of imported workspaces."""
         found: dict[str, Link] = {}
         for link in sorted(self.inputs_like(refs), key=lambda link: -self.rank(link.speaker)):
             found.setdefault(link.ref, link)
         return found
 
     def static_by(self, subjects: Iterable[str]) -> list[Link]:
-        """Return every static edge stated by these subjects: `job:<namespace>/<name>`, or `dataset:…` without a known job."""
+        """Return every static edge (stated without a run) by these subjects: `job:<namespace>/<name>`, or `dataset:…` if no job is named."""
         return self.links("run_id", subjects, READS, WRITES)
 
     def outputs_named(self, kind: str, names: Iterable[str], *, preferred: bool = False) -> list[Link]:
-        """Return the output edges of completed runs for names, earliest first; `preferred` drops other workspaces' versions of names made here."""
+        """Return the output edges of completed runs to these names, earliest first; `preferred` drops other ledgers' edges to names made here."""
         links = self.outputs_of(kind, names)
         known = self.runs({link.run for link in links})
         done = [link for link in links if known[link.run].state is RunState.COMPLETE and link.speaker == known[link.run].speaker]
@@ -186,7 +186,7 @@ class Reader:
         return [link for link in done if link.speaker == self.own.ledger_id or dataset_of(link.ref) not in ours]
 
     def facets(self, subjects: Iterable[str], *, since: int = 0, deleted: bool = False) -> dict[str, dict[str, Facet]]:
-        """Return the winning facets by subject and name. Imported facets don't count on versions that this workspace made.
+        """Return {subject: {facet name: value that takes precedence}}. Imported facets don't count on versions that this workspace made.
 
         Args:
             subjects: `run:<uuid>`, `job:<namespace>/<name>` or refs with versions.
@@ -211,11 +211,11 @@ class Reader:
         return {subject: {name: facet for name, facet in of_subject.items() if not facet.is_deleted} for subject, of_subject in found.items()}
 
     def _made_here(self, refs: Iterable[str]) -> set[str]:
-        """Return those refs that this workspace made."""
+        """Return the versions among `refs` that this workspace recorded as an output of a run."""
         return {link.ref for link in self.links("ref", refs, "output") if link.speaker == self.own.ledger_id}
 
     def checks(self, *, of_runs: Iterable[str] = (), targets: Iterable[str] = ()) -> list[CheckVerdict]:
-        """Return the newest verdict of each check on outputs of runs, or on given outputs; sorted by name, target and run.
+        """Return the newest verdict of each check on outputs of the runs `of_runs` or on the versions `targets`, by name, target and run.
 
         Verdicts count only from this workspace and from the workspace of the checked run; on versions made here, only for runs made here.
         """
@@ -236,16 +236,16 @@ class Reader:
         return sorted(newest.values(), key=lambda check: (check.name, check.target, check.of_run))
 
     def _of_another(self, run: str, known: Mapping[str, RunFacts]) -> bool:
-        """Whether a run was imported from another workspace."""
+        """Whether a run, given by id and looked up in `known`, was imported from another workspace."""
         return run in known and self.rank(known[run].speaker) == 1
 
     def check_runs(self, runs: Iterable[str]) -> set[str]:
-        """Return those runs that are checks; they read an output to judge it and make nothing."""
+        """Return those of `runs` that are checks: they read an output to judge it and make nothing."""
         query = select(FACETS.c.subject).where(FACETS.c.name == "tracecore_check", FACETS.c.speaker != "")
         return {row.subject.removeprefix("run:") for row in self._rows(query, FACETS.c.subject, (f"run:{run}" for run in runs))}
 
     def _once(self, links: list[Link]) -> list[Link]:
-        """Return one edge per (run, ref, role), preferably from the terminal event; earliest first."""
+        """Return one edge per (run, ref, role), the one in the run's terminal event if there is one; earliest first."""
         terminal = {run.terminal for run in self.runs({link.run for link in links}).values()}
         kept: dict[tuple[str, str, str], Link] = {}
         for link in sorted(links, key=lambda link: (link.event_id not in terminal, link.order)):
@@ -253,7 +253,7 @@ class Reader:
         return sorted(kept.values(), key=lambda link: link.order)
 
     def links(self, column: str, values: Iterable[str], *directions: str, kind: str | None = None) -> list[Link]:
-        """Return the edges with one of these directions and one of these values in a column of `catalog_edge` (`name`: in any version), unsorted.
+        """Return, unsorted, the edges in these directions that have one of `values` in a column of `catalog_edge` (`name`: in any version).
 
         The `run` of a static edge is the job or dataset that states it.
         """
@@ -261,5 +261,5 @@ class Reader:
         return [Link.of(row) for row in self._rows(query if kind is None else query.where(EDGES.c.kind == kind), EDGES.c[column], values)]
 
     def _rows(self, query: Select[Any], column: Column[Any], values: Iterable[str]) -> Iterator[Row[Any]]:
-        """Yield the rows of the query, within the prefix, whose column has one of these values."""
+        """Yield the rows of a query, only from events in the ledger prefix, whose `column` has one of these values."""
         return select_in(self.connection, query.where(column.table.c.seq < self.prefix.bound), column, values)

@@ -40,30 +40,30 @@ class Resolved:
 
     @property
     def inferred(self) -> bool:
-        """Whether the makers are only likely because the reading names no version."""
+        """Whether the makers of this input are only likely, because the run that read it named no version."""
         return is_unversioned(self.reading.ref)
 
     @property
     def made_by(self) -> str | None:
-        """Run that made what was read if several runs made that version, else None."""
+        """Id of the run that made the version that was read, if several runs made a version with its label; else None."""
         ambiguous = not self.inferred and self.makers and (self.others or self.rewritten)
         return self.makers[0].run if ambiguous else None
 
     @property
     def unmade(self) -> bool:
-        """Whether the reading names a version that has no recorded maker and nothing else is missing."""
+        """Whether the input edge names a version that no recorded run made, and nothing else about it is missing."""
         return not (self.inferred or self.makers or self.others or self.rewritten or self.missing)
 
     @property
     def unknown(self) -> tuple[str, str]:
-        """(missing, why) to report for a version that this reading may have read; empty strings if nothing is unknown."""
+        """(what is not known, why) for a version that may be the one that this input edge read; empty texts if all is known."""
         if self.unmade:
             return "version", f"run/{self.reading.run} read {self.reading.ref}, and no recorded run says that it made that version."
         return self.missing, self.why
 
     @property
     def times_made(self) -> int:
-        """Number of runs that made the version that was read, if it is identified only by a label; else 1."""
+        """Number of runs that made the version that was read, if only a label without a digest identifies it; else 1."""
         is_label = is_external(self.reading.ref) and not self.inferred and not any(not is_external(link.ref) for link in self.makers)
         return len(self.makers) + len(self.others) if is_label else 1
 
@@ -96,9 +96,9 @@ class Relation:
         """By external ref: readings that may still be reported as uncertain; unversioned ones are reported once."""
 
     def of_readings(self, readings: Iterable[Link]) -> list[Resolved]:
-        """Resolve each reading to the output edges of the runs that made what it read.
+        """Return, for each input edge, the output edges of the runs that made the version it read.
 
-        Unversioned readings that only repeat another input of the same run are left out.
+        Input edges without a version that only repeat another input of the same run are left out.
         """
         listed = list(readings)
         self.datasets.load(link.ref for link in listed if is_external(link.ref))
@@ -114,27 +114,27 @@ class Relation:
         ]
 
     def makers_of(self, ref: str) -> list[Link]:
-        """Return one output edge per run that made a version; empty for an unversioned external ref."""
+        """Return one output edge for each run that made a version; empty for an external ref without a version."""
         if not is_external(ref):
             return one_a_run(self.reader.ours_first(self.reader.outputs_like([ref])))
         self.datasets.load([ref])
         return [] if is_unversioned(ref) else [write.link for write in self.datasets.labelled(ref)]
 
     def added_to(self, ref: str) -> list[Link]:
-        """Return the output edges of the earlier writes that a version was appended to."""
+        """Return the output edges of the earlier writes to whose data the version `ref` was appended."""
         if not is_external(ref) or is_unversioned(ref):
             return []
         return [each.link for write in self.datasets.labelled(ref) for each in self.datasets.added_to(write)]
 
     def adding_to(self, made: Iterable[tuple[str, str | None]]) -> list[tuple[Link, Link]]:
-        """Return (write, later append) pairs of output edges for external versions, given as (ref, run that made it, or None for any run)."""
+        """Return (output edge of a write, output edge of a later append to it) for external versions given as (ref, maker, or None for all)."""
         wanted = [(ref, run) for ref, run in made if is_external(ref) and not is_unversioned(ref)]
         self.datasets.load(ref for ref, _ in wanted)
         writes = [write for ref, run in wanted for write in self.datasets.labelled(ref) if run in {None, write.link.run}]
         return [(write.link, later.link) for write in writes for later in self.datasets.adding_to(write)]
 
     def readers_of(self, made: Iterable[tuple[str, str | None]]) -> list[Reached]:
-        """Return the readings, certain and uncertain, of versions given as (ref, run that made it, or None for all runs); sorted by time."""
+        """Return, by time, the input edges that read, or may have read, versions given as (ref, run that made it, or None for all runs)."""
         wanted = list(made)
         self.datasets.load(ref for ref, _ in wanted)
         reached = {(self.datasets.canonical(ref), run): ref for ref, run in reversed(wanted)}
@@ -161,7 +161,7 @@ class Relation:
         return sorted(found, key=lambda each: each.resolved.reading.order)
 
     def _unmade(self, name: str) -> set[str]:
-        """Return the refs under which a dataset was read with a version label that no run made, if such a label may refer to its content."""
+        """Return the refs under which dataset `name` was read with a version label that no run made but that may mean its content."""
         if name not in self._unmade_of:
             dataset = self.datasets.of(name)
             read = self.reader.read_of(name) if any(map(may_be_unmade, self.datasets.lineage(dataset))) else set[str]()
@@ -169,7 +169,7 @@ class Relation:
         return self._unmade_of[name]
 
     def _read(self, names: Iterable[str]) -> None:
-        """Resolve and index the readings of names not seen before; readings by check runs are left out, since checks make nothing."""
+        """Resolve and index the input edges of refs not seen before; those of check runs are left out, since checks make nothing."""
         new = [name for name in names if name not in self._doubtful]
         links = self.reader.inputs_like(new)
         checks = self.reader.check_runs({link.run for link in links})
@@ -183,7 +183,7 @@ class Relation:
                 self._doubtful[each.reading.ref].append(each)
 
     def written(self, outputs: Iterable[Link]) -> list[Link]:
-        """Return the outputs without those of external datasets that wrote nothing: changes of a dataset's state, and claims about artifacts."""
+        """Return the output edges except those to external datasets that wrote no data: state changes, and claims about artifacts."""
         listed = list(outputs)
         self.datasets.load(link.ref for link in listed if is_external(link.ref))
         return [
@@ -194,11 +194,11 @@ class Relation:
         ]
 
     def _key(self, link: Link) -> tuple[str, str]:
-        """Return (canonical ref, run) of an output edge."""
+        """Return (the ref that is the same for all aliases of the version, run id) for an output edge."""
         return self.datasets.canonical(link.ref), link.run
 
     def _other_readings(self, unversioned: Sequence[Link]) -> dict[str, _OtherReadings]:
-        """Return, by run of these unversioned readings, the datasets among its inputs: those read with a version, and those it lists itself."""
+        """Return, by run of these unversioned edges, the names of its inputs that have a version, and of those stated outside column lineage."""
         links = [link for link in self.reader.links_of({link.run for link in unversioned}) if link.direction == "input"]
         if any(self.datasets.of(link.ref).ours for link in unversioned):  # a reading under another name may be of the same artifact
             self.datasets.load(link.ref for link in links if is_external(link.ref))
@@ -210,14 +210,14 @@ class Relation:
         return found
 
     def _ours(self, reading: Link, made: Sequence[Link]) -> Resolved:
-        """Resolve the reading of an artifact, given its output edges."""
+        """Resolve an input edge of an artifact to the runs that made it, chosen from `made`, the artifact's output edges."""
         makers = our_makers(reading, self.reader.ours_first(made) if reading.producer_run is None else made)
         if makers or reading.producer_run is None:
             return Resolved(reading, makers)
         return Resolved(reading, (), missing="producing run", why=lost(self.reader, reading.producer_run))
 
     def _external(self, reading: Link) -> Resolved:
-        """Resolve the reading of another producer's dataset, by version label or by time."""
+        """Resolve an input edge of another producer's dataset to the runs that made it, by version label or, without one, by time."""
         dataset, at = self.datasets.of(reading.ref), read_at(self.reader.runs([reading.run])[reading.run])
         if is_unversioned(reading.ref):
             held, ended = self.datasets.content(dataset, at)
@@ -265,7 +265,7 @@ class _Uncertain:
                     self._in.setdefault(dataset, []).append((written[0] if written else None, shown))
 
     def about(self, resolved: Resolved) -> str | None:
-        """Return the ref, among those that a forward walk follows, whose version a reading may have read; None if there is none."""
+        """Return the ref, among those that a forward walk follows, that an input may have read though it resolves elsewhere; None if none."""
         reading = resolved.reading
         if not resolved.inferred:
             keys = ((self.datasets.canonical(link.ref), link.run) for link in resolved.others)
@@ -283,12 +283,12 @@ class _Uncertain:
 
 
 def may_be_unmade(dataset: Dataset) -> bool:
-    """Whether a version label without a maker may refer to content of this dataset."""
+    """Whether a version label that no recorded run made may still mean content of this external dataset (see `may_be`)."""
     return bool(dataset.ours or dataset.relabelled) or any(label.startswith("run:") for label in dataset.by_label)
 
 
 def may_be(label: str, dataset: Dataset, write: Write) -> bool:
-    """Whether a version label that no run made may refer to a write of the dataset, or of one that it was renamed from.
+    """Whether a version label that no run made may mean the version that `write` made, in this dataset or one that it was renamed from.
 
     It may if the write has no version, if a run that only renamed or altered the dataset used the label, or if the dataset denotes an artifact and
     the label is not a digest (another producer's own numbering).
@@ -297,12 +297,12 @@ def may_be(label: str, dataset: Dataset, write: Write) -> bool:
 
 
 def our_makers(reading: Link, made: Sequence[Link]) -> tuple[Link, ...]:
-    """Return one output edge per maker of an artifact that was read: only the producing run if the reading names it."""
+    """Return one output edge for each run that made an artifact, or only for the producing run if the input edge `reading` names one."""
     return tuple(one_a_run([link for link in made if reading.producer_run in {None, link.run}]))
 
 
 def one_a_run(made: Sequence[Link]) -> list[Link]:
-    """Return the first output edge of each run, in order."""
+    """Return, for each run, the first of its output edges in `made`."""
     return list({link.run: link for link in reversed(made)}.values())[::-1]
 
 
@@ -313,18 +313,18 @@ def nearest_before(at: Instant, made: Sequence[Write]) -> list[Write]:
 
 
 def read_at(run: RunFacts) -> Instant:
-    """Return the instant at which a run read its inputs: the time of its first event."""
+    """Return the instant at which a run read its inputs, which is taken as the time of its first event."""
     return run.times[0][0], ""
 
 
 def repeats_other_input(reading: Link, dataset: Dataset, others_read: _OtherReadings) -> bool:
-    """Whether an unversioned reading only repeats, with less detail, another input of the same run."""
+    """Whether an input edge without a version only repeats an input of its run: one with a version or, for column lineage, a listed one."""
     names = dataset.names | dataset.ours
     return not names.isdisjoint(others_read.versioned) or (reading.role == _COLUMN and not names.isdisjoint(others_read.listed))
 
 
 def _unversioned(reading: Link, makers: Sequence[Link], ended: str) -> str:
-    """Return a sentence about what an unversioned reading may have read; `ended` is the change that emptied the dataset before, or empty."""
+    """Return a sentence on which version an input edge without one may have read; `ended` is the change that emptied the dataset, or empty."""
     read = f"run/{reading.run} read it without saying which version"
     if ended:
         return f"{read}, and it was {'dropped' if ended == 'DROP' else 'truncated'} before: no output of that dataset is recorded since."
@@ -336,14 +336,14 @@ def _unversioned(reading: Link, makers: Sequence[Link], ended: str) -> str:
 
 
 def _made_too_late(reading: Link, others: Sequence[Write]) -> str:
-    """Return a sentence stating that a version was made only after it was read, by the reader's own run or by `others`."""
+    """Return a sentence that a version was made only after it was read, by its reader if `others` is empty, else by the runs of `others`."""
     if not others:
         return f"run/{reading.run} read it and made it itself; no run is recorded that made it before."
     return f"run/{reading.run} read it before any of the {len(others)} runs that made it had ended."
 
 
 def lost(reader: Reader, run: str) -> str:
-    """Return why the run that a reading names as producer can't be shown as the maker."""
+    """Return a sentence on why the run that an input edge names as producer of its version can't be shown as its maker."""
     taken = f"Its reader took it from run/{run}, which"
     known = reader.runs([run]).get(run)
     if known is None:

@@ -57,7 +57,7 @@ def batches_of(reader: Reader, ref: Ref) -> list[Batch]:
 
 
 def known_labelers(reader: Reader) -> list[str]:
-    """Return every pseudonym named by a recorded batch, sorted."""
+    """Return the pseudonym of every labeler that a recorded label batch names, sorted."""
     query = select(FACETS.c.value).where(FACETS.c.name == LABELS_FACET.name, FACETS.c.seq < reader.prefix.bound)
     return sorted({name for value in reader.connection.execute(query).scalars() for name in _labelers(json.loads(value))})
 
@@ -94,12 +94,12 @@ class Build:
 
     @property
     def prefix(self) -> Prefix:
-        """The prefix that the build was sealed over, including the COMPLETE of its release run."""
+        """The ledger prefix (first events) over which the build was sealed, plus the events up to COMPLETE of its release run."""
         return Prefix(self.seq + 1, self.position)
 
 
 def read_ref(reader: Reader, text: str) -> Ref:
-    """Parse a ref as typed. Raises UsageError, with the nearest recorded ref, if it is invalid or of an unknown kind."""
+    """Parse a ref typed by a user. Raises UsageError, with the nearest recorded ref, if it is invalid or of an unknown kind."""
     try:
         ref = parse_ref(text)
     except RefError as error:
@@ -113,13 +113,13 @@ def read_ref(reader: Reader, text: str) -> Ref:
 
 
 def _has_kind(reader: Reader, kind: str) -> bool:
-    """Whether any version of a kind is recorded, regardless of installed plugins."""
+    """Whether any version of an artifact kind is recorded, regardless of installed plugins."""
     query = select(EDGES.c.seq).where(EDGES.c.kind == kind, EDGES.c.seq < reader.prefix.bound).limit(1)
     return reader.connection.execute(query).first() is not None
 
 
 def known_refs(reader: Reader) -> list[str]:
-    """Return every recorded `kind/name` and `build/name`, without versions, sorted."""
+    """Return, sorted, every recorded name as `kind/name` or `build/name`, without versions."""
     rows = reader.connection.execute(select(EDGES.c.kind, EDGES.c.name).where(EDGES.c.seq < reader.prefix.bound).distinct())
     return sorted(
         {f"{row.kind}/{row.name}" for row in rows} | {f"build/{quote(build.name, safe='')}" for build in _builds(reader.connection, reader.prefix)}
@@ -143,14 +143,14 @@ def build_named(reader: Reader, text: str) -> Build:
 
 
 def _builds(connection: Connection, prefix: Prefix, name: str | None = None) -> list[Build]:
-    """Return the builds sealed within a prefix, in sealing order; only those of a name, if given."""
+    """Return the builds sealed within a ledger prefix, in sealing order; only those called `name`, if it is given."""
     query = select(BUILDS).where(BUILDS.c.seq < prefix.bound).order_by(BUILDS.c.seq)
     found = connection.execute(query if name is None else query.where(BUILDS.c.name == name))
     return [Build(row.name, row.ref, row.run_id, row.seq, row.position) for row in found]
 
 
 def resolve_version(reader: Reader, ref: Ref) -> str:
-    """Return the version that a ref means: itself, its digest prefix's match, or its name's newest. Raises UsageError if unknown or ambiguous."""
+    """Return the full ref that a ref means: itself, the version with its digest prefix, or its name's newest. UsageError if none or several."""
     recorded = select(EDGES).where(_KNOWN, EDGES.c.seq < reader.prefix.bound)
     if ref.is_whole and reader.connection.execute(recorded.where(EDGES.c.ref == str(ref)).limit(1)).first() is not None:
         return str(ref)
@@ -175,14 +175,14 @@ def resolve_version(reader: Reader, ref: Ref) -> str:
 
 
 def _newest(reader: Reader, links: list[Link]) -> str:
-    """Return the newest completed output by (eventTime, event digest), or the version last read if there is none."""
+    """Return the ref of the newest output of a completed run, by (eventTime, event digest), or of the newest edge if there is none."""
     completed = {run.id for run in reader.runs({link.run for link in links}).values() if run.state.value == "COMPLETE"}
     made = [link for link in links if link.direction == "output" and link.run in completed]
     return max(made or links, key=lambda link: link.order).ref
 
 
 def _preferred(reader: Reader, links: list[Link]) -> Iterator[list[Link]]:
-    """Yield the links of versions that this workspace made, then of those whose bytes it keeps; all links if all are external."""
+    """Yield two lists: edges of versions that this workspace made, and of others whose bytes it keeps; one list of all if all are external."""
     if all(link.ref.startswith("external/") for link in links):
         yield links
         return
@@ -213,5 +213,5 @@ def _unknown(reader: Reader, ref: Ref) -> str:
 
 
 def _listed(refs: list[str], most: int = _SHOWN) -> str:
-    """Return the first `most` refs as a list for a message, with the number of further ones."""
+    """Return the first `most` refs joined by commas, with the number of further ones, for a message."""
     return ", ".join(refs[:most]) + (f" and {len(refs) - most} more" if len(refs) > most else "")

@@ -36,7 +36,7 @@ __all__ = ["run_source", "show", "stored_version"]
 
 
 def stored_version(connection: Connection, text: str, own: LedgerName) -> Artifact:
-    """Return the stored version of a ref, the newest if it names none. Raises UsageError if it is unknown, not stored here, or erased."""
+    """Return the stored artifact of a ref, the newest version if it names none. UsageError if it is unknown, not stored here, or erased."""
     with readable_catalog():
         reader = Reader(connection, horizon(connection, None))
         ref = read_ref(reader, text)
@@ -97,7 +97,7 @@ def show(connection: Connection, text: str, *, as_of: str | None = None, workspa
 
 
 def _sources(facet: Mapping[str, Any], workspace: Workspace) -> list[dict[str, Any]]:
-    """Return the source files that a run loaded, with the state of each text: `kept`, `not kept`, or `missing` from the store."""
+    """Return `file`, `sha256` and `text` of each source file that a run loaded; `text` is `kept`, `not kept` or `missing` from the store."""
     from tracecore.store import open_store  # as above
 
     found = dependencies_from(facet)
@@ -133,7 +133,7 @@ def run_source(connection: Connection, text: str, file: str, workspace: Workspac
 
 
 def _artifact(reader: Reader, ref: str) -> dict[str, Any]:
-    """Return the answer of `show` for a version; also the common part of those for a bug and a build."""
+    """Return the answer of `show` for an artifact version, which is also part of the answers for bugs and builds."""
     parsed = parse_ref(ref)
     made = reader.ours_first(reader.outputs_like([ref]))
     readings = reader.inputs_like([ref])
@@ -157,20 +157,20 @@ def _artifact(reader: Reader, ref: str) -> dict[str, Any]:
 
 
 def _marked(reader: Reader, runs: Iterable[str]) -> dict[str, Origin]:
-    """Return {"origin": …} if any of the runs was imported, else {}."""
+    """Return {"origin": workspace and ledger} if any of the runs was imported, else {}."""
     origins = [origin for run in reader.runs(runs).values() if (origin := reader.origin(run)) is not None]
     return {"origin": min(origins, key=lambda origin: origin["ledger_id"])} if origins else {}
 
 
 def _versions(reader: Reader, ref: Ref) -> list[dict[str, Any]]:
-    """Return every version of the ref's name, newest first."""
+    """Return every version of the ref's name that a completed run made, newest first, as dicts with its ref, run and times."""
     made = reader.outputs_named(ref.kind, [ref.name], preferred=True)
     times = recorded_at(reader.connection, (link.seq for link in made))
     return [{"ref": link.ref, "run": link.run, "created_at": link.event_time, "recorded_at": times.get(link.seq)} for link in reversed(made)]
 
 
 def _uses(reader: Reader, links: list[Link]) -> list[dict[str, Any]]:
-    """Return the runs of these edges, with job, state, role and time."""
+    """Return a dict with run, job, state of the run, role and time for each of these edges."""
     runs = reader.runs({link.run for link in links})
     return [
         {"run": link.run, "job": runs[link.run].job, "state": runs[link.run].state.value, "role": link.role, "at": link.event_time}
@@ -180,7 +180,7 @@ def _uses(reader: Reader, links: list[Link]) -> list[dict[str, Any]]:
 
 
 def _check(check: CheckVerdict) -> dict[str, Any]:
-    """Return a check verdict as a JSON object of answers."""
+    """Return a check verdict as the JSON object that answers of `show` contain."""
     return {
         "name": check.name,
         "success": check.success,
@@ -193,7 +193,7 @@ def _check(check: CheckVerdict) -> dict[str, Any]:
 
 
 def _run(reader: Reader, ref: Ref) -> dict[str, Any]:
-    """Return the answer of `show` for a run."""
+    """Return the answer of `show` for a run: state, times, inputs, outputs, checks, facets. Raises UsageError if it is not recorded."""
     found = reader.runs([ref.segments[0].lower()])
     if not found:
         raise UsageError(f"{ref} is not in this part of the record: no event of that run was recorded.")
@@ -225,7 +225,7 @@ def _run(reader: Reader, ref: Ref) -> dict[str, Any]:
 
 
 def _job(reader: Reader, ref: Ref) -> dict[str, Any]:
-    """Return the answer of `show` for a job."""
+    """Return the answer of `show` for a job: its runs, newest first, static lineage, facets. Raises UsageError if it is not recorded."""
     namespace, name = ref.segments
     subject = f"job:{namespace}/{name}"
     query = select(RUN_EVENTS.c.run_id).where(
@@ -248,7 +248,7 @@ def _job(reader: Reader, ref: Ref) -> dict[str, Any]:
 
 
 def _bug(reader: Reader, ref: Ref) -> dict[str, Any]:
-    """Return the answer of `show` for a bug."""
+    """Return the answer of `show` for a bug: text, severity, build, frames, reporter, and the versions that it is about."""
     bug = require_bug(reader, ref)
     about = [link for link in reader.links_of([bug.run]) if link.direction == "input"]
     return {

@@ -30,7 +30,7 @@ _COLUMN = {"frame": "frame_id", "label": "label_id"}
 
 
 def show_row(connection: Connection, store: Store, own: LedgerName, ref: Ref, prefix: Prefix) -> dict[str, Any]:
-    """Return `ref`, `kind` and `held_by` of a frame or label: each table version (`ref`) that contains it, with its `rows` without binary columns.
+    """Return a frame's or label's `ref`, `kind` and `held_by`: the ref of each table that contains it, and its `rows` there, no binary columns.
 
     Raises UsageError if no readable recorded table contains it.
     """
@@ -50,7 +50,7 @@ def show_row(connection: Connection, store: Store, own: LedgerName, ref: Ref, pr
 
 
 def _tables(connection: Connection, own: LedgerName, column: str, prefix: Prefix) -> list[Artifact]:
-    """Return the readable Delta tables whose schema facet has a column."""
+    """Return the readable Delta tables, recorded in the ledger prefix, whose schema facet has a column named `column`."""
     stored = readable(connection, own, stored_artifacts(connection, bound=prefix.bound))
     tables = [artifact for artifact in stored if artifact.media is Media.DELTA]
     schemas = Reader(connection, prefix).facets({artifact.ref for artifact in tables})
@@ -63,7 +63,7 @@ def _tables(connection: Connection, own: LedgerName, column: str, prefix: Prefix
 
 
 def _rows(store: Store, artifact: Artifact, column: str, value: str, ref: Ref) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a stored table whose `column` has a value, as JSON values without binary columns."""
+    """Yield the rows of a stored table in which `column` equals `value`, as {column: JSON value} without binary columns."""
     import pyarrow as pa
     import pyarrow.dataset as ds
 
@@ -102,7 +102,7 @@ def show_labeler(reader: Reader, ref: Ref, workspace: Workspace | None) -> dict[
 
 
 def _described(batch: Batch, times: dict[int, str], labels: int | None) -> dict[str, Any]:
-    """Return a label batch as shown for one of its labelers; `labels` is the number of rows by that labeler."""
+    """Return a label batch as a dict for the answer about one of its labelers; `labels` is the number of rows by that labeler."""
     made = batch.made[0] if batch.made else None
     return {
         "ref": batch.ref,
@@ -117,7 +117,7 @@ def _described(batch: Batch, times: dict[int, str], labels: int | None) -> dict[
 
 
 def _counts(reader: Reader, workspace: Workspace, refs: list[str], pseudonym: str) -> dict[str, int]:
-    """Return, by batch, the number of the labeler's rows; batches that are not stored here or have no labeler column are left out."""
+    """Return {batch ref: number of rows by the labeler}; batches that are not stored here or have no labeler column are left out."""
     import pyarrow.dataset as ds
 
     from tracecore.store import open_store

@@ -23,10 +23,10 @@ __all__ = ["Start", "frame_reading", "locate"]
 
 
 def frame_reading(reader: Reader, ref: Ref, log: str | None = None) -> Link:
-    """Return the input edge by which a drive log (its newest version if `log` is None) was last ingested, after checking that it can hold a frame.
+    """Return the input edge of the last run that ingested a frame's drive log, after checking that the drive has the frame's sensor and time.
 
-    `ref` is `frame/<drive>/<sensor>/<timestamp_ns>`. Raises UsageError for an unknown drive or sensor, a time outside the drive, or no completed
-    ingest.
+    `ref` is `frame/<drive>/<sensor>/<timestamp_ns>`; `log` is a ref of the log, None for its newest version. Raises UsageError for an unknown
+    drive or sensor, a time outside the drive, or no completed ingest.
     """
     drive, sensor, time = ref.segments
     log = log or resolve_version(reader, Ref("drive_log", (drive,)))
@@ -63,11 +63,11 @@ class Start:
 
     @property
     def level(self) -> int:
-        """Number of run levels between the root and the versions that a forward walk starts from."""
+        """Number of levels of runs between the root and the versions that a forward walk starts from: 1 for a labeler, else 0."""
         return 1 if self.batches else 0
 
     def begin(self, direction: str, depth: int | None = None) -> Walk:
-        """Return a new walk with the root added: a frame as an output of its ingest run, a labeler as an input of labeling runs."""
+        """Return a new walk (trace in progress) with the root added: a frame as output of its ingest, a labeler as input of labeling runs."""
         walk = Walk(self.root, direction)
         if self.batches:
             self._labeler(walk, depth)
@@ -83,7 +83,7 @@ class Start:
         return walk
 
     def _labeler(self, walk: Walk, depth: int | None) -> None:
-        """Add a labeler, and in a forward walk the runs that made their label batches, if `depth` allows."""
+        """Add a labeler to `walk`; forward, also the runs that made their label batches, if `depth` allows; backward, a note."""
         walk.node(self.root, 0)
         if walk.direction == "backward":
             walk.note = f"A trace ends at who labeled; 'tracecore impact {self.root}' gives what they labeled and what it reached."
@@ -96,7 +96,7 @@ class Start:
 
 
 def locate(reader: Reader, ref: Ref) -> Start:
-    """Return the starting point of a ref's walk. Raises UsageError if it is not recorded or its kind can't be followed."""
+    """Return the starting point of a trace or impact: the versions and runs to follow. UsageError if the ref is unknown or can't be followed."""
     if ref.kind == "build":
         build = find_build(reader, ref)
         return Start(build.ref, build.prefix, ((build.ref, build.run),))
@@ -128,7 +128,7 @@ def locate(reader: Reader, ref: Ref) -> Start:
 
 
 def _plugin(reader: Reader, ref: Ref) -> Start:
-    """Return a start from all runs of a plugin, matched by entry point, stage or distribution, and by version if the ref has one."""
+    """Return a trace's starting point with all runs of a plugin, found by entry point, stage or distribution, and by version if given."""
     query = select(FACETS.c.subject, FACETS.c.value).where(FACETS.c.name == "tracecore_execution", FACETS.c.seq < reader.prefix.bound)
     runs: set[str] = set()
     known: set[str] = set()

@@ -18,7 +18,7 @@ StorePlace = tuple[str, str]
 
 
 def store_places(workspace: Workspace) -> tuple[StorePlace, ...]:
-    """Return the (namespace, name prefix) pairs under which OpenLineage and the record's own events name paths in a workspace's store."""
+    """Return (dataset namespace, name prefix) pairs for paths in a workspace's store: OpenLineage's convention, and that of tracecore's events."""
     if workspace.store_url is None:
         return (("file", f"{workspace.store}/"), (STORE, ""))
     scheme, _, rest = workspace.store_url.partition("://")
@@ -27,7 +27,7 @@ def store_places(workspace: Workspace) -> tuple[StorePlace, ...]:
 
 
 def paths_of(ref: str, places: Sequence[StorePlace]) -> Iterator[str]:
-    """Yield the unversioned external refs that denote the store path of a version; without a version, of the table of that name."""
+    """Yield the external refs, without version, that name the store path of an artifact version, or of a table if `ref` has no version."""
     parsed = parse_ref(ref)
     digest = f"sha256:{parsed.version}"
     whole = parsed.is_artifact and parsed.version is not None
@@ -38,7 +38,7 @@ def paths_of(ref: str, places: Sequence[StorePlace]) -> Iterator[str]:
 
 
 def digest_at(dataset: str, places: Sequence[StorePlace]) -> str | None:
-    """Return the hex digest of the file or directory that an external dataset's name denotes; None if it denotes neither."""
+    """Return the hex digest of the stored file or directory at the path that an external dataset's name denotes; None for any other name."""
     match _location(dataset, places):
         case ["blobs" | "trees", _, digits]:
             return digits
@@ -46,7 +46,7 @@ def digest_at(dataset: str, places: Sequence[StorePlace]) -> str | None:
 
 
 def name_at(dataset: str, places: Sequence[StorePlace]) -> str | None:
-    """Return the `kind/name` of the table that an external dataset's name denotes; None if it denotes none."""
+    """Return the `kind/name` of the stored table at the path that an external dataset's name denotes; None for any other name."""
     match _location(dataset, places):
         case ["tables", kind, name]:
             ref = ref_or_none(str(Ref(kind, (table_name(name),))))
@@ -55,7 +55,7 @@ def name_at(dataset: str, places: Sequence[StorePlace]) -> str | None:
 
 
 def _location(dataset: str, places: Sequence[StorePlace]) -> list[str]:
-    """Return the path relative to the store, in parts, that an external dataset's name denotes; empty if the name is not in the store."""
+    """Return the parts of the store-relative path that an external dataset's name denotes; empty for a name outside the store."""
     namespace, name = parse_ref(dataset).segments
     for space, start in places:
         if namespace == space and name.startswith(start):

@@ -39,21 +39,21 @@ class Walk:
     note: str | None = None
 
     def node(self, ref: str, level: int) -> None:
-        """Add a node; a node that is already there keeps its level."""
+        """Add a version to the walk, `level` levels of runs from the root; one that is already there keeps its level."""
         self.levels.setdefault(ref, level)
 
     def run(self, run: str, level: int) -> None:
-        """Add a run; a run that is already there keeps its level."""
+        """Add a run to the walk, `level` levels of runs from the root; one that is already there keeps its level."""
         self.runs.setdefault(run, level)
 
     def made(self, ref: str, run: str) -> None:
-        """Record a run as a maker of a node."""
+        """Record in the walk that a run made the version `ref`."""
         self.made_by.setdefault(ref, set()).add(run)
 
     def edge(
         self, run: str, ref: str, direction: str, role: str, *, inferred: bool = False, made_by: str | None = None, use: str | None = None
     ) -> None:
-        """Add an edge; an inferred edge never replaces an existing one. `made_by` is the maker of a label that several runs made."""
+        """Add an input or output edge to the walk; an inferred one never replaces another. `made_by`: the input's maker if several runs made it."""
         key = (run, ref, direction, role)
         if key not in self.edges or not inferred:
             edge = Edge(run=run, ref=ref, direction=direction, role=role, inferred=inferred)
@@ -64,22 +64,22 @@ class Walk:
             self.edges[key] = edge
 
     def made_times(self, ref: str, made: int) -> None:
-        """Record that several runs made a version identified only by a label; counts up to 1 are ignored."""
+        """Record that `made` runs made a version identified by a label without a digest; 0 and 1 are ignored."""
         if made > 1:
             self.remade[ref] = max(made, self.remade.get(ref, 0))
 
     def gap(self, at: str, missing: str, why: str) -> None:
-        """Add a gap; an existing one for the same node and missing fact is kept."""
+        """Add a gap (a fact that is missing at node `at`, and why); an existing gap for the same node and fact is kept."""
         self.gaps.setdefault((at, missing), Gap(at=at, missing=missing, why=why))
 
 
 def walk_backward(
     reader: Reader, walk: Walk, start: Iterable[tuple[str, str | None]], *, runs: Iterable[str] = (), level: int = 0, depth: int | None = None
 ) -> Relation:
-    """Follow versions to the runs that made them and those runs' inputs, one level of runs at a time, extending `walk`.
+    """Extend `walk` backward, level by level: from versions to the runs that made them, and from these runs to their inputs.
 
     Begins with `runs` and with versions in `start`, each as (ref, run that made it, or None for every such run), at distance `level` from the root;
-    follows at most `depth` levels of runs. Returns the relation used, with its cached readings.
+    follows at most `depth` levels of runs. Returns the `Relation` used, which caches how it resolved the inputs to makers.
     """
     relation = Relation(reader)
     wanted = frozenset(runs)
@@ -112,7 +112,7 @@ def walk_backward(
 
 
 def _start(reader: Reader, walk: Walk, relation: Relation, ref: str, run: str | None) -> list[tuple[str, Link, bool]]:
-    """Return (ref, output edge of a maker, whether the maker is only likely) for a version that a backward walk starts from; add gaps to `walk`."""
+    """Return (ref, maker's output edge, whether it is only likely) for each maker of a version to start from; add gaps to `walk`."""
     if is_unversioned(ref):  # resolved like the readings of it
         resolved = relation.of_readings(reader.inputs_like(f"{name}@{UNVERSIONED}" for name in relation.datasets.of(ref).names))
         for each in resolved:
@@ -127,7 +127,7 @@ def _start(reader: Reader, walk: Walk, relation: Relation, ref: str, run: str | 
 
 
 def _made(walk: Walk, ref: str, made: Link, level: int, *, inferred: bool = False) -> None:
-    """Add a run's output edge, and `ref`, the name it was read under, if that differs."""
+    """Add to `walk` a run's output edge and, if it differs, `ref`, the name under which the version was read."""
     walk.node(made.ref, level)
     walk.made(made.ref, made.run)
     walk.edge(made.run, made.ref, "output", made.role)
@@ -138,7 +138,7 @@ def _made(walk: Walk, ref: str, made: Link, level: int, *, inferred: bool = Fals
 
 
 def _reading(walk: Walk, resolved: Resolved, level: int) -> None:
-    """Add the version that a run read, the input edge, and a gap if the reading has an unknown."""
+    """Add to `walk` the version that a run read, the input edge, and a gap if the version or its maker is not known."""
     link = resolved.reading
     walk.edge(link.run, link.ref, "input", link.role, made_by=resolved.made_by, use=link.use)
     walk.node(link.ref, level)
@@ -148,7 +148,7 @@ def _reading(walk: Walk, resolved: Resolved, level: int) -> None:
 
 
 def _cut(walk: Walk, makers: list[tuple[str, Link, bool]], following: list[str]) -> None:
-    """End the walk at the depth limit: add only edges of runs already in the walk; set `truncated` if any run is left out."""
+    """End a walk at the depth limit: add only edges of runs already in it, and set `walk.truncated` if any run is left out."""
     for ref, made, inferred in makers:
         if not inferred or is_unversioned(ref):
             walk.made(ref, made.run)
@@ -160,10 +160,10 @@ def _cut(walk: Walk, makers: list[tuple[str, Link, bool]], following: list[str])
 
 
 def walk_forward(reader: Reader, walk: Walk, start: Iterable[str], *, runs: Iterable[str] = (), level: int = 0, depth: int | None = None) -> Relation:
-    """Follow versions to the runs that read them and those runs' outputs, one level of runs at a time, extending `walk`.
+    """Extend `walk` forward, level by level: from versions to the runs that read them, and from these runs to their outputs.
 
-    A reader that names the producing run of its input is reached only through that run, even if another run made the same bytes. Arguments are those
-    of `walk_backward`, except that `start` contains refs only.
+    A run that names the producing run of its input is reached only through that run, even if another run made the same bytes. Arguments and result
+    are those of `walk_backward`, except that `start` contains refs only.
     """
     relation = Relation(reader)
     if depth is not None and level > depth:
@@ -200,7 +200,7 @@ def walk_forward(reader: Reader, walk: Walk, start: Iterable[str], *, runs: Iter
 
 
 def _read(walk: Walk, using: Reached, level: int) -> None:
-    """Add a reading of a reached version, and edges for the makers through which it was reached."""
+    """Add to `walk` an input edge that read a followed version, and edges to those makers through which it was reached."""
     resolved, link = using.resolved, using.resolved.reading
     _reading(walk, resolved, level)
     for made in using.through:
@@ -213,14 +213,14 @@ def _read(walk: Walk, using: Reached, level: int) -> None:
 
 
 def _appended(walk: Walk, made: Link, later: str, level: int) -> None:
-    """Add the version `later`, made by appending to a run's output, as an inferred output of that run."""
+    """Add to `walk` the version `later`, made by appending to the output `made`, as an inferred output of the run that made `made`."""
     walk.node(later, level)
     walk.run(made.run, level)
     walk.edge(made.run, later, "output", made.role, inferred=True)
 
 
 def _certain(walk: Walk, using: list[Reached]) -> list[Reached]:
-    """Return the certain readings, and add a gap for each uncertain one."""
+    """Return the input edges that certainly read a followed version; add a gap to `walk` for each one that only may have."""
     for each in using:
         if not each.certain:
             walk.made_times(each.at, each.resolved.times_made)
@@ -235,7 +235,7 @@ _BETWEEN = {"backward": (WRITES, READS), "forward": (READS, WRITES)}
 
 
 def note_static(reader: Reader, relation: Relation, walk: Walk) -> None:
-    """Set `walk.static` to the static edges around its nodes; in a forward walk, add a gap for each declared reader without a recorded run."""
+    """Set `walk.static` to the static edges (stated without a run) at its nodes; forward, add gaps for stated readers without a recorded run."""
     links = static_links(reader, relation, walk.levels, walk.direction)
     walk.static = as_edges(links)
     if walk.direction == "forward":
@@ -243,7 +243,7 @@ def note_static(reader: Reader, relation: Relation, walk: Walk) -> None:
 
 
 def static_links(reader: Reader, relation: Relation, refs: Iterable[str], direction: str) -> list[Link]:
-    """Return the static edges found by following them from `refs` in a direction, through any number of jobs."""
+    """Return the static edges (stated without a run) that lead from `refs` `backward` or `forward` (`direction`), via any number of jobs."""
     near, far = _BETWEEN[direction]
     found: dict[tuple[str, str, int], Link] = {}
     jobs: set[str] = set()
@@ -261,13 +261,13 @@ def static_links(reader: Reader, relation: Relation, refs: Iterable[str], direct
 
 
 def static_around(reader: Reader, relation: Relation, ref: str) -> list[StaticEdge]:
-    """Return every static edge of the jobs that statically read or write a dataset."""
+    """Return all static edges (stated without a run) of the jobs that are stated to read or write the dataset `ref`."""
     met = _of(reader, _names(relation, [ref]))
     return as_edges(reader.static_by({link.run for link in met}))
 
 
 def as_edges(links: Iterable[Link]) -> list[StaticEdge]:
-    """Convert links to sorted `StaticEdge`s, one per (job, direction, ref, role), with the time it was last stated."""
+    """Return static edges sorted, as one `StaticEdge` per (job, direction, ref, role) with the time at which it was last stated."""
     edges: dict[tuple[str, str, str, str], StaticEdge] = {}
     for link in sorted(links, key=lambda link: link.order):
         kind, _, name = link.run.partition(":")
@@ -279,7 +279,7 @@ def as_edges(links: Iterable[Link]) -> list[StaticEdge]:
 
 
 def _add_unread_gaps(reader: Reader, relation: Relation, walk: Walk, stated: list[Link]) -> None:
-    """Add a gap to each version that a job is declared to read if no recorded run of that job read its dataset."""
+    """Add a gap to each version in `walk` that a job is stated to read, if no recorded run of that job read its dataset."""
     versions: dict[str, list[str]] = {}
     for ref in walk.levels if stated else ():
         versions.setdefault(_name(ref), []).append(ref)
@@ -298,7 +298,7 @@ def _add_unread_gaps(reader: Reader, relation: Relation, walk: Walk, stated: lis
 
 
 def _of(reader: Reader, names: set[str]) -> Iterator[Link]:
-    """Yield the static edges to or from one of these names (external refs without a version, artifact refs with it)."""
+    """Yield the static edges (stated without a run) at one of these names: external refs without a version, artifact refs with it."""
     by_kind: dict[str, set[str]] = {}
     for name in names:
         parsed = parse_ref(name)
@@ -308,12 +308,12 @@ def _of(reader: Reader, names: set[str]) -> Iterator[Link]:
 
 
 def _names(relation: Relation, refs: Iterable[str]) -> set[str]:
-    """Return all names by which static edges may refer to these versions: current and former names of external datasets, refs of artifacts."""
+    """Return the names by which static edges may refer to versions: an external dataset's current and former names, an artifact's ref."""
     listed = list(refs)
     relation.datasets.load(ref for ref in listed if is_external(ref))
     return {name for ref in listed for name in (relation.datasets.near(ref) if is_external(ref) else [ref])}
 
 
 def _name(ref: str) -> str:
-    """Return the name by which static edges are matched: an external ref without its version, an artifact's ref with it."""
+    """Return the name that identifies a ref in static edges: an external ref without its version, an artifact's ref with it."""
     return dataset_of(ref) if is_external(ref) else ref

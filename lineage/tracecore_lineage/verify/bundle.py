@@ -62,7 +62,7 @@ class Replayed:
 
 @contextmanager
 def check_proof(proof: Proof, pins: Pins | None, findings: Findings) -> Iterator[Replayed | None]:
-    """Verify the evidence of a build and report failures; yield its catalog and trace for a block, or None if its events can't be replayed.
+    """Verify a build's evidence from another workspace, and report failures; yield its catalog and trace, or None if it can't be replayed.
 
     Without pins the keys in the evidence are trusted.
     """
@@ -83,9 +83,9 @@ def check_proof(proof: Proof, pins: Pins | None, findings: Findings) -> Iterator
 
 
 def _traced(made: Connection, proof: Proof, history: History, believed: Trust, findings: Findings) -> Replayed | None:
-    """Trace the build in its replayed catalog `made`; report a wrong position and versions that the seal names but the trace lacks.
+    """Trace a build in the catalog `made` from its events; report a wrong position, and versions that its seal names but the trace lacks.
 
-    Returns None if the build can't be traced.
+    Returns the trace with its evidence, or None if the build can't be traced.
     """
     build = proof.manifest.build
     try:
@@ -103,7 +103,7 @@ def _traced(made: Connection, proof: Proof, history: History, believed: Trust, f
 
 
 def _sealed(seal: SealEvent) -> set[str]:
-    """Return the refs of the program and the artifacts that a seal names; empty if the seal can't be read, which `check_seal` reports."""
+    """Return the refs of the program and the artifacts that a seal (a build's signed statement) names; empty if it can't be read."""
     try:
         predicate = json.loads(open_envelope(json.loads(seal.build["envelope"])).payload)["predicate"]
         return {str(predicate["program"]), *(str(entry["ref"]) for entry in predicate["artifacts"])}
@@ -112,7 +112,7 @@ def _sealed(seal: SealEvent) -> set[str]:
 
 
 def _history(proof: Proof, findings: Findings) -> History:
-    """Recompute the Merkle tree of the pruned ledger, compare each event with its leaf, and return the recomputed ledger."""
+    """Return the ledger recomputed from its pruned form (a build's events, hashes of subtrees); report events that don't match their leaves."""
     held = {leaf.seq: leaf for leaf in proof.leaves}
     history = History()
     previous = ""
@@ -144,7 +144,7 @@ def _history(proof: Proof, findings: Findings) -> History:
 
 
 def _check_trust(proof: Proof, history: History, pins: Pins | None, findings: Findings) -> Trust:
-    """Verify checkpoint, signatures, policies and seals against the recomputed ledger; return the trusted keys."""
+    """Verify checkpoint, signatures, policies and seals in a build's evidence against the recomputed ledger; return the trusted keys."""
     manifest = proof.manifest
     keys = list(_keys(manifest.keys, findings))
     try:
@@ -172,7 +172,7 @@ def _check_trust(proof: Proof, history: History, pins: Pins | None, findings: Fi
 
 
 def _keys(keys: Mapping[str, str], findings: Findings) -> Iterator[PublicKey]:
-    """Yield the valid public keys among `keys` (PEM by key id); report those with another id or not in the canonical PEM form."""
+    """Yield the valid public keys among `keys` ({id: PEM}); report those with another id or not in the canonical PEM form."""
     for identity, pem in keys.items():
         try:
             key = PublicKey.from_pem(pem.encode(), f"key {short_id(identity)}")
@@ -187,7 +187,7 @@ def _keys(keys: Mapping[str, str], findings: Findings) -> Iterator[PublicKey]:
 
 
 def _check_nested(nested: Import, findings: Findings) -> None:
-    """Verify the checkpoint that came with an import among the events: its root over the pruned ledger, and its signature."""
+    """Report an import among a build's own events whose checkpoint has a wrong Merkle root or lacks a valid signature."""
     where, build = f"event/{nested.seq}", nested.build
     try:
         manifest = read_manifest(jcs(nested.facet["manifest"]), f"the import of {build}")
@@ -203,9 +203,9 @@ def _check_nested(nested: Import, findings: Findings) -> None:
 
 
 def check_imports(connection: Connection, imports: Iterable[Import], pins: Pins | None, findings: Findings) -> tuple[ErasedFile, ...]:
-    """Verify builds sealed in other workspaces and imported here; their keys (`pins`, else those in the bundle) are trusted for them only.
+    """Verify builds imported from other workspaces, and report failures; their keys (`pins`, else the bundle's) are trusted only for them.
 
-    Returns the Delta commits that other workspaces rewrote before the export, with their paths in this store.
+    Returns the Delta log files that those workspaces rewrote to erase rows before the export, with their paths in this store.
     """
     commits: list[ErasedFile] = []
     for each in imports:
@@ -229,7 +229,7 @@ def check_imports(connection: Connection, imports: Iterable[Import], pins: Pins 
 
 
 def _proof(connection: Connection, each: Import) -> Proof:
-    """Return the evidence of an imported build, from its import event and the ledger; raise KeyError if its manifest is of another build."""
+    """Return an imported build's evidence (manifest, pruned ledger, signatures); raise KeyError if the manifest is of another build."""
     manifest_data = jcs(each.facet["manifest"])
     where = f"the import of {each.build}"
     manifest = read_manifest(manifest_data, where)
@@ -253,10 +253,10 @@ def verify_bundle(
     threshold: int | None = None,
     progress: Progress | None = None,
 ) -> Verdict:
-    """Verify a bundle file without a workspace, and return the verdict; `key` and `threshold` as for `Record.verify`.
+    """Verify a bundle file without a workspace, and return the verdict; `key`: files of pinned keys, `threshold`: how many must have signed.
 
     Raises:
-        NotABundle: the file can't be read as one.
+        NotABundle: the file can't be read as a bundle.
         UsageError: a key can't be read, or the disk is full.
     """
     pins = read_pins(key, threshold)
@@ -310,7 +310,7 @@ def check_bundle(bundle: Bundle, folder: Path, pins: Pins | None, findings: Find
 def _check_store(
     bundle: Bundle, shown: Replayed, store: Store, findings: Findings, progress: Progress | None
 ) -> tuple[list[Artifact], list[Artifact]]:
-    """Verify the versions and plugin sources in an unpacked bundle, report missing and superfluous ones, and return (versions, sources)."""
+    """Verify the versions and plugin sources in an unpacked bundle, and report missing and superfluous ones; return (versions, sources)."""
     manifest = bundle.manifest
     kept = stored_artifacts(shown.connection, refs=[node["ref"] for node in shown.trace["nodes"]])
     erased = erased_on_purpose(shown.connection, manifest.ledger_name, shown.history, shown.trust, findings)

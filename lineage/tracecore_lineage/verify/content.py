@@ -30,7 +30,7 @@ _FORM = "a tombstone as docs/formats/tombstone.md says"
 
 
 def erased_on_purpose(connection: Connection, own: LedgerName, history: History, trust: Trust, findings: Findings) -> Tombstones:
-    """Return the valid tombstones, which excuse missing bytes; report invalid ones and unfinished erasures. Verify the catalog before."""
+    """Return the valid tombstones (erasures that excuse missing bytes), and report invalid and unfinished ones. Verify the catalog first."""
     promised: dict[str, int] = {}
     done: dict[str, Erasure] = {}
     for event in history.erasures:
@@ -48,7 +48,7 @@ def erased_on_purpose(connection: Connection, own: LedgerName, history: History,
 
 
 def _judged(event: ErasureEvent, trust: Trust, findings: Findings) -> Erasure | None:
-    """Return the erasure in an event of the ledger; report an invalid one and return None."""
+    """Return the erasure that an event of the ledger records, or None after reporting that it is invalid."""
     where = f"run/{event.run}"
     try:
         erasure = read_erasure(event.facet, event.seq)
@@ -64,7 +64,7 @@ def _judged(event: ErasureEvent, trust: Trust, findings: Findings) -> Erasure | 
 
 
 def _signed(where: str, erasure: Erasure, envelope: dict[str, Any], trust: Trust, findings: Findings) -> bool:
-    """Whether an envelope is a trusted key's signature over the statement of an erasure; report any difference."""
+    """Whether an envelope has a trusted key's signature over an erasure's tombstone statement; if not, the difference is reported."""
     opened = open_envelope(envelope)
     findings.checked["signatures"] += 1
     signer = opened.signed_by(trust.keys)
@@ -81,7 +81,7 @@ def _signed(where: str, erasure: Erasure, envelope: dict[str, Any], trust: Trust
 
 
 def report_erased(artifacts: Sequence[Artifact], known: Tombstones, findings: Findings) -> None:
-    """Add the erased parts of these versions to `findings.erased`, with reason and run."""
+    """Add the erased files of these versions to `findings.erased`, with the reason and the run of each erasure."""
     for artifact in artifacts:
         for erasure, erased in known.of(artifact):
             what = f"{len(erased.files)} file{'' if len(erased.files) == 1 else 's'}, {erased.size_bytes} bytes"
@@ -122,7 +122,7 @@ def check_content(store: Store, artifacts: Sequence[Artifact], findings: Finding
 
 
 def check_sources(store: Store, sources: Sequence[Artifact], findings: Findings) -> None:
-    """Verify the digests of plugins' source files, and report each that differs; they count neither as versions nor in bytes."""
+    """Verify the digests of plugins' source files, and report those that differ; they are not counted as versions or bytes checked."""
     for source in sources:
         for failure in _verify(store, source, (), None):
             findings.fail(source.ref, failure.what, failure.expected, failure.found)
@@ -131,7 +131,7 @@ def check_sources(store: Store, sources: Sequence[Artifact], findings: Findings)
 def _verify_log(
     store: Store, table: str, versions: Collection[DeltaVersion], gone: Sequence[ErasedFile]
 ) -> Mapping[DeltaVersion, Sequence[StoreFailure] | None]:
-    """Verify a Delta table's log once for all its versions; return the failures of each, or None for each if the log can't be read."""
+    """Verify a Delta table's log once for all its versions; return {version: failures}, with None as values if the log can't be read."""
     try:
         return store.verify_log(table, versions, gone)
     except (TracecoreError, OSError, ValueError, KeyError):

@@ -43,12 +43,12 @@ class Examination(TypedDict):
 
 
 def unopened(why: TracecoreError) -> Examination:
-    """Return the result of `doctor` for a workspace whose record can't be opened."""
+    """Return the result of `doctor` for a workspace whose record can't be opened: not ok, with the error as the only problem."""
     return {"ok": False, "open_runs": [], "orphans": [], "dangling": [], "problems": [str(why)]}
 
 
 def examine(recorder: RecordWriter, settings: Settings | None = None) -> Examination:
-    """Return the open runs, orphans, missing files and problems of a workspace; settings are read from the environment if None."""
+    """Return the result of `doctor` for a workspace: open runs, orphans, missing files, problems. Settings: from the environment if None."""
     live: set[str] = set()
     found = open_runs(recorder)
     for run in found:
@@ -79,7 +79,7 @@ def _live(recorder: RecordWriter, run: OpenRun) -> bool:
 
 
 def _store(recorder: RecordWriter, live: set[str]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """Return the entries `dangling` (versions missing from the store) and `orphans` (files in it that no event names) of an examination."""
+    """Return (versions missing from the store, files in it that no event names), as the entries `dangling` and `orphans` of an examination."""
     store = open_store(recorder.workspace)
     kept = [path for path, _ in store.inventory()]  # first, so that an unreachable store is one problem instead of one per artifact
     with recorder.database.read() as connection:

@@ -33,7 +33,7 @@ class SealEvent:
 
     @property
     def where(self) -> str:
-        """Ref of the build without digest, as in failures."""
+        """Ref of the sealed build without its digest, `build/<name>`, as used in failures."""
         return f"build/{self.build['name']}"
 
 
@@ -84,7 +84,7 @@ class History:
     problems: list[tuple[int, str, str, str]] = field(default_factory=list)
 
     def report(self, findings: Findings, bound: int | None) -> None:
-        """Report the problems of events before position `bound` (None: all) as failures, and count the events."""
+        """Add the problems of events before position `bound` (None: all) to `findings` as failures, and the number of these events to its count."""
         for position, what, expected, found in self.problems:
             if bound is None or position < bound:
                 findings.fail(f"event/{position}", what, expected, found)
@@ -92,7 +92,7 @@ class History:
 
 
 def read_history(connection: Connection, ledger_name: LedgerName, *, positions: Collection[int] = ()) -> History:
-    """Read the whole ledger once, recompute its hashes, and return the result; roots are kept for the sizes in `positions` and before each seal."""
+    """Return the ledger recomputed in one pass over its events, with Merkle roots for the sizes in `positions`, before each seal, and at the end."""
     history = History()
     previous = ""
     for leaf in ledger.read(connection):
@@ -119,7 +119,7 @@ def read_history(connection: Connection, ledger_name: LedgerName, *, positions: 
 
 
 def collect(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
-    """Add an event's import, seal, key change, policy, cosignature or erasure to `history`, whose tree ends before this event."""
+    """Add to `history`, whose tree ends before this event, the import, seal, key, policy, cosignature or erasure that the event records."""
     brought = read_import(leaf.body, leaf.seq)
     if brought is not None:
         history.imports.append(brought)
@@ -130,7 +130,7 @@ def collect(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> Non
 
 
 def _collect_seal(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
-    """Add an event's seal to `history`, and the Merkle root before the event, which the seal must name."""
+    """Add to `history` the seal (a build's signed statement) in an event, if any, and the Merkle root before the event, for comparison."""
     try:
         rows = [row for row in project(leaf.body, leaf.seq, ledger_name) if row.table is BuildRow]
     except BadEvent:
@@ -177,7 +177,7 @@ def _collect_cosignature(leaf: ledger.Leaf, ledger_name: LedgerName, history: Hi
 
 
 def _facet_of(body: bytes, ledger_name: LedgerName, verb: str, name: str | None = None) -> dict[str, Any] | None:
-    """Return the facet `name` (by default `tracecore_<verb>`) of a COMPLETE event of this ledger's job `tracecore.<verb>`; None for other events."""
+    """Return a facet (by default `tracecore_<verb>`) of a COMPLETE event of this ledger's job `tracecore.<verb>`; None for any other event."""
     try:
         event = strict_json(body)
         job = event["job"]

@@ -50,7 +50,7 @@ class StoredHead:
 
     @property
     def note(self) -> Checkpoint | None:
-        """The parsed checkpoint; None if it is invalid."""
+        """The stored head's checkpoint, parsed; None if it is invalid."""
         try:
             return parse(self.checkpoint)
         except CheckpointError:
@@ -58,7 +58,7 @@ class StoredHead:
 
 
 def stored_head(connection: Connection) -> StoredHead:
-    """Read the ledger head as stored; its values are empty if the row is missing."""
+    """Return the stored head of the ledger (size, root, subtrees, checkpoint, name), unverified; empty values if its row is missing."""
     rows = connection.execute(select(HEAD).order_by(HEAD.c.id)).all()
     ids = tuple(row.id for row in rows)
     if not rows:
@@ -77,7 +77,7 @@ class LedgerVerifier:
     findings: Findings
 
     def check_kept_checkpoint(self, note: Checkpoint) -> None:
-        """Compare the ledger with a checkpoint kept elsewhere, which it must extend: the same events up to the checkpoint's size."""
+        """Report where the ledger doesn't extend a checkpoint kept elsewhere (the same events up to its size), or its signature is invalid."""
         where = "checkpoint"
         self.findings.equal(where, "origin", note.origin, self.ledger_name.origin)
         if note.size > self.history.size:
@@ -89,7 +89,7 @@ class LedgerVerifier:
         self._check_signed(where, note)
 
     def check_seal(self, seal: SealEvent) -> None:
-        """Verify a build's seal: its statement, signature, ref, ledger position and Merkle root, and that its event agrees."""
+        """Verify a build's seal and its event, and report failures: statement, signature, ref, ledger position, Merkle root, inputs, output."""
         where = seal.where
         try:
             opened = open_envelope(json.loads(seal.build["envelope"]))
@@ -108,7 +108,7 @@ class LedgerVerifier:
             self.findings.fail(where, "seal", "a statement whose members are what docs/formats/build.md says", f"{type(error).__name__}: {error}")
 
     def _check_statement(self, seal: SealEvent, opened: Opened, predicate: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-        """Compare each member of a seal's statement (`predicate`) with its recomputed value; `expected` is the statement that its content gives."""
+        """Report members of a seal's statement that differ from recomputed values; `expected` is the statement rebuilt from its own content."""
         where, row = seal.where, seal.build
         if jcs(dict(expected)) != opened.payload:
             found = "another (subjects, content digest or members differ)"
@@ -134,7 +134,7 @@ class LedgerVerifier:
             self.findings.equal(where, "key named in the statement", signer.id, predicate["key"])
 
     def _check_versions(self, seal: SealEvent, predicate: Mapping[str, Any], ref: str) -> None:
-        """Compare the sealed artifacts with the release event's inputs, and the build with its output."""
+        """Report sealed artifacts that differ from the release event's inputs, and a build that differs from the event's output."""
         where = seal.where
         edges = [row.values for row in project(seal.body, seal.seq, self.ledger_name) if row.table is EdgeRow]
         inputs = [edge for edge in edges if edge["direction"] == "input" and edge["role"] != "program"]
@@ -147,7 +147,7 @@ class LedgerVerifier:
         self.findings.equal(where, "output of the release event", [ref], [edge["ref"] for edge in edges if edge["direction"] == "output"])
 
     def _check_place(self, seal: SealEvent, predicate: Mapping[str, Any]) -> None:
-        """Compare a seal's ledger, position, root and checkpoint with the recomputed ledger."""
+        """Report where a seal's ledger name, position, Merkle root or checkpoint differs from the recomputed ledger."""
         where, place = seal.where, predicate["ledger"]
         self.findings.equal(where, "ledger", self.ledger_name.origin, place["origin"])
         self.findings.equal(where, "position", place["position"], seal.seq)
@@ -157,7 +157,7 @@ class LedgerVerifier:
         self._check_note(where, predicate["checkpoint"], seal.seq)
 
     def _check_note(self, where: str, text: str, size: int) -> None:
-        """Compare the text of a stored checkpoint with the first `size` events of the recomputed ledger, and verify its signature."""
+        """Report if a stored checkpoint (`text`) differs from the recomputed ledger at `size` events or has no valid signature."""
         try:
             note = parse(text)
         except CheckpointError as error:
@@ -174,7 +174,7 @@ class LedgerVerifier:
             self.findings.fail(where, "signature of the checkpoint", self.trust.expected, "none that is valid")
 
     def check_head(self, head: StoredHead) -> None:
-        """Compare the stored head with the recomputed ledger: name, number of events, Merkle root, subtrees and checkpoint."""
+        """Report where the stored head differs from the recomputed ledger: name, number of events, Merkle root, subtrees and checkpoint."""
         rows = ", ".join(f"row {each}" for each in head.ids) or "none"
         self.findings.equal(_WHERE, "rows of the head", "row 1", rows)
         self.findings.equal(_WHERE, "ledger", self.ledger_name, head.name)
@@ -202,7 +202,7 @@ def _hex(root: bytes | None) -> str:
 
 
 def read_attestations(path: Path) -> list[dict[str, Any]]:
-    """Read a file of attestations, one JSON envelope per line; raise UsageError if it can't be read or a line is not a JSON object."""
+    """Return the envelopes in a file of attestations, one JSON object per line; UsageError if it can't be read or a line is not an object."""
     found: list[dict[str, Any]] = []
     for number, line in enumerate(read_file(path, "attestations").splitlines(), start=1):
         try:
@@ -216,7 +216,7 @@ def read_attestations(path: Path) -> list[dict[str, Any]]:
 
 
 def check_attestations(envelopes: list[dict[str, Any]], connection: Connection, trace: Trace, trust: Trust, findings: Findings) -> None:
-    """Compare the attestations in DSSE envelopes with those of the traced build; raise UsageError if the trace is not of a build."""
+    """Report how attestations in DSSE envelopes differ from those recomputed for the traced build; UsageError if the trace is not a build's."""
     root = trace["root"]
     sealed = seal.sealed_build(connection, parse_ref(root).segments[0]) if root.startswith("build/") else None
     if sealed is None:

@@ -39,14 +39,14 @@ class Trust:
 
     @property
     def expected(self) -> str:
-        """Description of an acceptable signature, for failure messages."""
+        """Description, for failure messages, of the signatures that these trusted keys accept."""
         if self.pins is not None:
             names = ", ".join(short_id(key.id) for key in self.pins.keys)
             return f"a signature by the pinned key {names}" if len(self.pins.keys) == 1 else f"a signature by one of the pinned keys {names}"
         return "a signature by a key of this workspace" if self.keys else "a public key in the workspace's keys folder"
 
     def counted(self, signed: Iterable[PublicKey]) -> int:
-        """Return for how many pinned keys there is a signature, by the key itself or one of its family; each signature counts for one key."""
+        """Return how many pinned keys signed, by themselves or by a key linked by rotations (family); each signature counts for one pin."""
         if self.pins is None:
             return 0
         own = [key.id for key in self.pins.keys]
@@ -69,12 +69,12 @@ def read_file(path: Path, what: str) -> bytes:
 
 
 def read_key(path: Path) -> PublicKey:
-    """Read a public key file; raise UsageError if it can't be read or is not an Ed25519 public key in PEM."""
+    """Return the public key in a file; raise UsageError if it can't be read or is not an Ed25519 public key in PEM."""
     return PublicKey.from_pem(read_file(path, "public key"), str(path))
 
 
 def read_pins(files: Path | str | Sequence[Path | str] | None, threshold: int | None) -> Pins | None:
-    """Read the files of pinned public keys; return None without files. `threshold` of the keys must have signed a build, all if it is None.
+    """Return the public keys in `files` as pins, None without files; `threshold` of them must have signed each build, all if it is None.
 
     Raises UsageError if a key can't be read or is given twice, or the threshold can't be met.
     """
@@ -94,9 +94,9 @@ def read_pins(files: Path | str | Sequence[Path | str] | None, threshold: int | 
 def trust(kept: Iterable[PublicKey], pins: Pins | None, history: History, head: Checkpoint | None) -> Trust:
     """Return the keys that a verification trusts; `kept` are the public key files of the workspace or the keys of a bundle, `head` the checkpoint.
 
-    Without pins all known keys are trusted. With pins: a trusted key that signed its successor extends trust to it. Earlier keys are trusted only if
-    a pinned key signed a checkpoint whose root follows from the events, which name them. If enough pinned keys signed a build, the key that its
-    statement names as its sealer is trusted too.
+    Without pins all known keys are trusted. With pins: the pinned keys, and each key that a trusted key signed as successor or addition. Keys before
+    a pinned key are trusted only if it, or a successor, signed `head`, whose root must follow from the events. If enough pinned keys signed a build,
+    the key that its statement names as its sealer is trusted too, with its successors.
     """
     known = _known(kept, history)
     if pins is None:
@@ -116,7 +116,7 @@ def trust(kept: Iterable[PublicKey], pins: Pins | None, history: History, head: 
 
 
 def check_active(folder: Path, history: History, findings: Findings) -> None:
-    """Report an active key that is not the last of its line, and missing public key files of that line, in the keys folder.
+    """Report an active key (the one that signs) in `folder` that is not the last of its line, and missing public key files of that line.
 
     Keys form lines: the ledger's first key and its successors, for each further host its first key and its successors, and a new line after the loss
     of all keys. A host keeps the keys of its own line, and signs with the last.
@@ -144,7 +144,7 @@ def check_active(folder: Path, history: History, findings: Findings) -> None:
 
 
 def _known(kept: Iterable[PublicKey], history: History) -> dict[str, PublicKey]:
-    """Return, by id, the keys `kept` and the valid keys named by key changes in the ledger."""
+    """Return {id: key} for the keys in `kept` and for the valid keys named by key changes in the ledger."""
     known = {key.id: key for key in kept}
     for change in history.key_changes:
         try:
@@ -157,7 +157,7 @@ def _known(kept: Iterable[PublicKey], history: History) -> dict[str, PublicKey]:
 
 
 def _sealer(seal: SealEvent, history: History, trust: Trust, known: Mapping[str, PublicKey]) -> PublicKey | None:
-    """Return the key that a build's statement names as its sealer, if enough pinned keys signed the statement; else None."""
+    """Return the key that a build's signed statement names as its sealer, if it is known and enough pinned keys signed; else None."""
     try:
         opened = open_envelope(json.loads(seal.build["envelope"]))
         named: Any = json.loads(opened.payload)["predicate"]["key"]
@@ -169,7 +169,7 @@ def _sealer(seal: SealEvent, history: History, trust: Trust, known: Mapping[str,
 
 
 def _grow(keys: dict[str, PublicKey], changes: Sequence[KeyChange], step: Callable[[KeyChange, dict[str, PublicKey]], PublicKey | None]) -> None:
-    """Add to `keys`, in place, every key that `step` derives from a key change and the keys so far, until there are no more."""
+    """Add to `keys` ({id: key}), in place, every key that `step` returns for a key change and the keys so far, until none is new."""
     grown = True
     while grown:
         grown = False
@@ -181,7 +181,7 @@ def _grow(keys: dict[str, PublicKey], changes: Sequence[KeyChange], step: Callab
 
 
 def _successor(change: KeyChange, keys: dict[str, PublicKey]) -> PublicKey | None:
-    """Return the new key of a key change if the old one is in `keys` and signed it; else None."""
+    """Return the new key of a key change if the old key is in `keys` and its signature over the new one is valid; else None."""
     old = keys.get(change.old or "")
     if old is None or change.signature is None:
         return None
@@ -194,7 +194,7 @@ def _successor(change: KeyChange, keys: dict[str, PublicKey]) -> PublicKey | Non
 
 
 def check_policies(history: History, origin: str, trust: Trust, bound: int | None, findings: Findings) -> Policies:
-    """Return the key policies of the ledger, and report invalid ones before position `bound` (None: all)."""
+    """Return the key policies (signers, and how many must sign builds) in the ledger; report invalid ones before `bound` (None: all)."""
     policies = Policies.read(history.policies, origin, trust.keys)
     for seq, expected, found in policies.problems:
         if bound is None or seq < bound:
@@ -203,7 +203,7 @@ def check_policies(history: History, origin: str, trust: Trust, bound: int | Non
 
 
 def check_cosignatures(history: History, findings: Findings) -> None:
-    """Report cosignatures of builds that the ledger doesn't seal; `check_signatures` verifies the others."""
+    """Report cosignatures (further signatures) of builds not sealed in this ledger; `check_signatures` verifies those of sealed ones."""
     sealed = {seal.build["ref"] for seal in history.seals}
     for event in history.cosignatures:
         build = event.facet.get("build")
@@ -212,7 +212,7 @@ def check_cosignatures(history: History, findings: Findings) -> None:
 
 
 def check_signatures(seal: SealEvent, history: History, policies: Policies, trust: Trust, findings: Findings) -> None:
-    """Report invalid cosignatures of a build, and too few signatures for its policy or the pins."""
+    """Report invalid cosignatures (further signatures) of a build, and too few signatures for its key policy or for the pinned keys."""
     where, ref = seal.where, str(seal.build["ref"])
     try:
         opened = open_envelope(json.loads(seal.build["envelope"]))

@@ -44,7 +44,7 @@ _CONFIG = "workspace.json"
 
 
 def check_own_files(workspace: Workspace, head: Checkpoint | None, findings: Findings) -> None:
-    """Report changes of `workspace.json` and of the files in the keys folder; `head` is the ledger's checkpoint, None if it can't be read."""
+    """Report a `workspace.json` or key file that is not as tracecore writes it; `head` is the ledger's checkpoint, None if unreadable."""
     _check_config(workspace, head, findings)
     kept = list(readable_keys(workspace.keys))
     for path in sorted(workspace.keys.glob("*.pub")):
@@ -73,7 +73,7 @@ def _check_config(workspace: Workspace, head: Checkpoint | None, findings: Findi
 
 
 def _same_bytes(ref: str, what: str, path: Path, written: bytes | None, findings: Findings) -> None:
-    """Report a key file that differs from `written`, without showing its bytes; `written` is None if the file is not a valid key."""
+    """Report a key file whose bytes differ from `written`, without showing them; `written` is None if the file isn't the key of its name."""
     if written is None:
         findings.fail(ref, what, "an Ed25519 key in PEM form", "none that can be read, or another key")
     elif path.read_bytes() != written:
@@ -102,9 +102,9 @@ def verify(
     attestations: Path | str | None = None,
     progress: Progress | None = None,
 ) -> Verdict:
-    """Verify a workspace, or with `ref` the bytes of a trace and the part of the ledger that it depends on; return what differs from the record.
+    """Verify ledger, catalog and stored bytes; with `ref`, only the bytes in its trace and, for a build, only the ledger up to its seal or import.
 
-    Arguments as for `Record.verify`. Raises UsageError for an unknown ref or an unreadable file.
+    Returns the verdict. Arguments are those of `Record.verify`. Raises UsageError for an unknown ref or an unreadable file.
     """
     pinned = read_pins(key, threshold)
     kept = None if checkpoint is None else read_checkpoint(Path(checkpoint))
@@ -145,7 +145,7 @@ def verify(
 
 
 def _bound(reader: Reader, build: Ref, history: History) -> int | None:
-    """Return the number of events up to a build's seal; None for all if only the catalog has the build. Raises UsageError for an unknown build."""
+    """Return the number of events up to and including a build's seal; None (all) if only the catalog has it. UsageError for an unknown build."""
     bound = next((seal.seq + 1 for seal in history.seals if seal.build["name"] == build.segments[0]), None)
     if bound is None:
         find_build(reader, build)
@@ -161,7 +161,7 @@ def _check_seals(
     pinned: Pins | None,
     kept: Checkpoint | None,
 ) -> Trust:
-    """Verify seals, policies and checkpoints, and without `bound` also head, own files and active key; return the trusted keys.
+    """Verify seals, policies and checkpoints, and, if `bound` is None, the head and the workspace's files and keys; return the trusted keys.
 
     `kept` is a checkpoint kept elsewhere, `bound` the number of events to verify.
     """
@@ -199,7 +199,7 @@ def _check_catalog(connection: Connection, ledger_name: LedgerName, findings: Fi
 
 
 def _is_whole(connection: Connection, history: History) -> bool:
-    """Whether the stored head can be read and counts all events; every query starts from it."""
+    """Whether the stored head of the ledger can be read and counts all events in `history`; every query starts from that head."""
     try:
         return ledger.head(connection).size == history.size
     except UsageError:
@@ -208,7 +208,7 @@ def _is_whole(connection: Connection, history: History) -> bool:
 
 @contextmanager
 def _believable(connection: Connection, ledger_name: LedgerName, history: History, *, agrees: bool) -> Iterator[Connection]:
-    """Yield a connection to the stored catalog if it agrees with the ledger, else to an in-memory one replayed from the ledger."""
+    """Yield a connection to the stored catalog if it `agrees` with the ledger, else to an in-memory catalog replayed from the ledger."""
     if agrees:
         yield connection
         return
