@@ -52,19 +52,19 @@ class NameMatch:
 
 
 def parts_of(name: str) -> Parts:
-    """Return the parts of a POSIX or Windows path or of a URL, in NFC, without empty parts, `.` and `..`."""
+    """Return the folders and the file name in a POSIX or Windows path or a URL, in NFC, without empty parts, `.` and `..`."""
     name = _QUERY.split(name, maxsplit=1)[0] if "://" in name else name
     pieces = unicodedata.normalize("NFC", name).replace("\\", "/").split("/")
     return tuple(piece for piece in pieces if piece not in {"", ".", ".."})
 
 
 def _decoded(parts: Parts) -> Parts:
-    """Return the parts percent-decoded, in NFC."""
+    """Return a path's parts after percent-decoding, in NFC."""
     return tuple(unicodedata.normalize("NFC", unquote(part)) for part in parts)
 
 
 def without_suffix(parts: Parts) -> Parts:
-    """Return the path without its suffix."""
+    """Return a path's parts (folders, file name) with the suffix removed from the file name."""
     return (*parts[:-1], PurePosixPath(parts[-1]).stem) if parts else parts
 
 
@@ -84,7 +84,7 @@ class FileNames:
         self._indexes: dict[tuple[int, bool], dict[str, list[tuple[int, Parts]]]] = {}
 
     def find(self, images: Mapping[str, NamedImage]) -> NameMatch:
-        """Match images, by id, to the files of the index; a file that another image names more exactly is excluded.
+        """Return matches of a label file's images, by id, to the indexed files. An image gets no file that another image names more exactly.
 
         Names with a different folder are accepted only if no image of the label file has the folder of the files.
         """
@@ -98,7 +98,7 @@ class FileNames:
         return found
 
     def _pass(self, images: Mapping[str, NamedImage], found: NameMatch, place: int, difference: str, *, cut: bool, loose: bool) -> None:
-        """Add the matches of one comparison of names to `found`.
+        """Compare the images without a match to the files in one way, and add the matches to `found` in place.
 
         Args:
             place: index in `_SPELLINGS` of the normalization of both names.
@@ -129,12 +129,12 @@ class FileNames:
                 found.differences[id_] = difference
 
     def _beyond(self, number: int, name: str) -> Parts:
-        """Return the leading folders of a name that the name of the file with this number lacks."""
+        """Return the folders at the start of the path `name` that are not in the path of the file with this number."""
         parts, file = parts_of(name), self._files[number]
         return parts[: len(parts) - len(file[1:] or file)]
 
     def _closest(self, image: NamedImage, name: str, place: int, cut: bool, loose: bool) -> list[int]:
-        """Return the numbers of the files whose names match one name of an image best, several if ambiguous; arguments as in `_pass`."""
+        """Return the numbers of the files whose paths match `name` best: several if ambiguous, none without a match. Arguments are as in `_pass`."""
         spelled = _SPELLINGS[place][1](parts_of(name))
         if cut and not image.any_suffix:
             spelled = without_suffix(spelled)
@@ -151,7 +151,7 @@ class FileNames:
         return numbers
 
     def _index(self, place: int, cut: bool) -> dict[str, list[tuple[int, Parts]]]:
-        """Return (file number, normalized parts) by the last part of the normalized name; without suffixes if `cut` is set."""
+        """Return (file number, normalized path) of all files, by normalized file name. `place`: index of the normalization; `cut`: drop suffixes."""
         if (place, cut) not in self._indexes:
             index: dict[str, list[tuple[int, Parts]]] = defaultdict(list)
             for number, parts in self._files.items():
@@ -164,7 +164,7 @@ class FileNames:
 
 
 def _closeness(name: Parts, file: Parts, loose: bool) -> tuple[int, int]:
-    """Return how well an image's name matches a file's as a sortable pair, higher for a better match; (0, 0) for no match.
+    """Return how well an image's path matches a file's, as a sortable pair (kind of match, matching parts), higher for better; (0, 0) for no match.
 
     The first part of `file` is the folder that was listed. A loose match ignores it and allows other folders in its place.
     """

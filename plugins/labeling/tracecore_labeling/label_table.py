@@ -75,7 +75,7 @@ class Row:
 
 
 def label_id(source: str, place: str | int) -> str:
-    """Return the stable id of a label: the first 32 hex digits of the SHA-256 of JCS [source, place].
+    """Return a label's id: the first 32 hex digits of the SHA-256 of JCS [source, place].
 
     Args:
         source: digest of the label file, `sha256:<hex>`, or task id of a campaign.
@@ -85,7 +85,7 @@ def label_id(source: str, place: str | int) -> str:
 
 
 def label_table(rows: Iterable[Row]) -> pa.Table:
-    """Return the label table, sorted by frame and label id, so that equal labels yield equal bytes."""
+    """Return rows as an Arrow table with the columns of labels, sorted by frame and label id, so that equal labels yield equal bytes."""
     from tracecore_schemas.arrow_tables import LABELS, table_of  # imports pyarrow, which `tracecore --help` does without
 
     def columns(row: Row) -> dict[str, Any]:
@@ -104,7 +104,7 @@ _COUNTED = {"boxes": "box2d", "cuboids": "cuboid", "polygons": "polygon", "paths
 
 
 def labels_facet(rows: Sequence[Row]) -> dict[str, JSON]:
-    """Return the facet of a label batch: counts by geometry and class, labelers, tools and guidelines."""
+    """Return the facet `tracecore_labels` of a label table: counts by geometry and class, labelers, tools and guidelines."""
     geometries = Counter(row.label.geometry for row in rows)
     labels = [row.label for row in rows if row.label.geometry != "none"]
     boxes = [label for label in labels if label.geometry == "box2d"]
@@ -130,7 +130,7 @@ def labels_facet(rows: Sequence[Row]) -> dict[str, JSON]:
 
 
 def unknown_provenance(rows: Sequence[Row], sources: str, *, names_left_out: int) -> Iterator[tuple[str, str]]:
-    """Yield (what, why) for each provenance column that labels lack.
+    """Yield (what is not known, why) for each provenance column, such as labeler or tool, that is empty for some labels.
 
     `sources`: names of the label files; `names_left_out`: number of labels whose labeler is a name instead of a pseudonym, and so left out.
     """

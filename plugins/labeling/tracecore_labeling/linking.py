@@ -116,7 +116,7 @@ class FrameIndex:
 
     @classmethod
     def of(cls, table: pa.Table) -> FrameIndex:
-        """Return the index of a frame table with `LINK_COLUMNS` and optionally `image_sha256`."""
+        """Return an index of the recorded frames in a table with `LINK_COLUMNS` and optionally `image_sha256`."""
         index = cls()
         ids = table.column("frame_id").to_pylist()
         files = dict(zip(ids, table.column("file").to_pylist(), strict=True))
@@ -140,7 +140,7 @@ class FrameIndex:
         return index
 
     def drive_of(self, image: LabeledImage) -> str | None:
-        """Return the drive that the image states, else one that its file name contains, else the only recorded one; None if unknown."""
+        """Return the drive that the image states, else a drive in its file name, else the only recorded one; None if no rule applies."""
         if image.drive is not None:
             return image.drive
         path = PurePosixPath(image.file_name)
@@ -150,7 +150,7 @@ class FrameIndex:
         return self.drives[0] if len(self.drives) == 1 else None
 
     def by_name(self, images: Sequence[LabeledImage]) -> NameMatch:
-        """Return the matches of images to frames of image files by name."""
+        """Return the matches of images to recorded image files whose name, drive and sensor agree."""
 
         def fits(image: LabeledImage) -> Callable[[int], bool]:
             return lambda number: image.drive in {None, self.of_files[number].drive} and image.sensor in {None, self.of_files[number].sensor}
@@ -166,7 +166,7 @@ def recorded_frames(table: pa.Table) -> list[RecordedFrame]:
 
 
 def link(name: str, images: Sequence[LabeledImage], frames: FrameIndex) -> Linked:
-    """Return the recorded frames of a file's images.
+    """Return links from a label file's images to the recorded frames that they show.
 
     An image with `drive` and `log_time_ns` is linked by them, one named by a percent-encoded frame ref by that. Otherwise a frame of an image file
     is found by file name, and a frame of a log by the last number in the image's name: a log time of the drive if there is such a frame, else a
@@ -215,7 +215,7 @@ def link(name: str, images: Sequence[LabeledImage], frames: FrameIndex) -> Linke
 
 
 def unlinked(name: str, linked: Linked) -> Iterator[tuple[str, str]]:
-    """Yield (what, why) of facts that linking the images of the label file `name` left unknown."""
+    """Yield (what is not known, why) about the images of the label file `name`: those without a frame, those without a time, and differing names."""
     if linked.unmatched:
         share = f"{len(linked.unmatched)} of {linked.images} images of {name}"
         yield "frames of labeled images", f"{share} match no recorded frame, so their labels are left out: {listed_names(linked.unmatched)}."
@@ -228,7 +228,7 @@ def unlinked(name: str, linked: Linked) -> Iterator[tuple[str, str]]:
 
 
 def _fitting(image: LabeledImage, frames: FrameIndex, named: NameMatch) -> tuple[list[RecordedFrame], bool, str]:
-    """Return the candidate frames of an image, one per possible sensor; whether they were found by number; and the reason if there are none."""
+    """Return (an image's candidate frames, one per possible sensor; whether found by number; reason to report if none fits, else empty)."""
     if image.id in named.ambiguous:
         return [], False, f": its name fits {named.ambiguous[image.id]} of them"
     called = frames.of_files[named.files[image.id]] if image.id in named.files else frames.by_id.get(unquote(PurePosixPath(image.file_name).name))
@@ -244,7 +244,7 @@ def _fitting(image: LabeledImage, frames: FrameIndex, named: NameMatch) -> tuple
 
 
 def _candidates(image: LabeledImage, frames: FrameIndex) -> tuple[list[RecordedFrame], bool]:
-    """Return the frames with an image's time or number, and whether they were found by number."""
+    """Return (frames with an image's time or number, whether they were found by number); empty and False without a drive or number."""
     drive = frames.drive_of(image)
     if drive is None:
         return [], False
@@ -263,23 +263,23 @@ def _candidates(image: LabeledImage, frames: FrameIndex) -> tuple[list[RecordedF
 
 
 def _from_its_folder(drive: str, file: str) -> str:
-    """Return a file's name prefixed by the folder it was listed from: its drive's name without the folders below."""
+    """Return `file` with its listed folder's name in front: the name of `drive` without an ending made of folders in `file`."""
     below = [folder for folder in PurePosixPath(file).parent.parts if folder.lower() != "images"]
     ends = ["".join(f"-{folder}" for folder in below[:count]) for count in range(len(below), 0, -1)]
     return f"{drive.removesuffix(next(filter(drive.endswith, ends), ''))}/{file}"
 
 
 def _last_number(stem: str) -> int | None:
-    """Return the last decimal number in a file's stem; None without one, or if it is too long for a time in nanoseconds."""
+    """Return the last decimal number in a file's stem; None without any, or if it has too many digits for a time in nanoseconds."""
     numbers = _NUMBER.findall(stem)
     return int(numbers[-1]) if numbers and len(numbers[-1]) <= _DIGITS else None
 
 
 def _name(image: LabeledImage) -> str:
-    """Return an image's file name for messages, else its drive and time."""
+    """Return the name of an image for messages: its file name, else its drive and time."""
     return image.file_name or f"{image.drive} at {image.log_time_ns}"
 
 
 def listed_names(names: Sequence[str]) -> str:
-    """Return the first five names, and an ellipsis if there are more."""
+    """Return the first five names joined by commas, followed by an ellipsis if there are more."""
     return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")

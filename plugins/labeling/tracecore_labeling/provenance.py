@@ -40,14 +40,14 @@ NOTHING_KNOWN = Provenance()
 
 
 def is_pseudonym(text: str) -> bool:
-    """Whether a text is a pseudonym and not a person's name: `labeler-3f9c`, `w17`."""
+    """Whether a text has the form of a pseudonym (`labeler-3f9c`, `w17`), which a person's name lacks."""
     return _PSEUDONYM.fullmatch(text) is not None
 
 
 def provenance_of(annotation: Mapping[str, Any], info: Mapping[str, Any]) -> Provenance:
-    """Return the provenance of an annotation (`labeler`, `labeled_at`, `tool`, `guideline`, `qa`); missing values come from the file's `info`.
+    """Return an annotation's origin (labeler, time, tool, guideline, review). Time, tool and guideline come from the file's `info` if missing.
 
-    `info.labelers` maps names in the file to pseudonyms. Raises ValueError for a wrong type; its message continues a sentence.
+    `info.labelers` maps names in the file to pseudonyms. Raises ValueError for a wrong value; its message is a clause without a subject.
     """
     given = _text(annotation, "labeler")
     labelers = info.get("labelers")
@@ -97,7 +97,7 @@ def simulated_pseudonym(seed: int, number: int) -> str:
 
 
 def checked_pseudonym(text: str | None) -> str:
-    """Return the pseudonym if it is valid. Raises UsageError if it is missing, or could be a name; the message offers a new random one."""
+    """Return `text` if it is a pseudonym. Raises UsageError if it is None or could be a name; the message offers a new random pseudonym."""
     if text is None:
         raise UsageError(f"A pseudonym is missing: --as {new_pseudonym()} (this one is random and new; keep it).")
     if not is_pseudonym(text):

@@ -53,7 +53,7 @@ class Cast:
         self._walks: dict[int, list[tuple[float, float]]] = {}
 
     def ego(self, wishes: Wishes) -> Ego:
-        """Add a car ahead of the recording car and pedestrians who cross near it; return the recording car with its motion."""
+        """Add to the actors a car ahead of the recording car and pedestrians that cross its road. Return the recording car with its motion."""
         start, faster = self._between(22, 34), self._between(0.99, 1.06)
         for number, crossing in enumerate(self._crossings):
             arrival = self._arrival(wishes, crossing)
@@ -65,7 +65,7 @@ class Cast:
         return Ego(self._side, drive(0.0, wishes.cruise, self._seconds, stops=stops, leader=leader, gap=FRONT + 2.5, front=FRONT, pulse=pulse))
 
     def park_cars(self) -> None:
-        """Add parked cars at both curbs."""
+        """Add to the drive's actors parked cars at both curbs."""
         for where in (-1, 1):
             along = self._between(6, 16)
             while along < self._reach:
@@ -75,7 +75,7 @@ class Cast:
                 along += self._between(5.8, 9.0) if self._rng.random() < 0.75 else self._between(14, 30)
 
     def meet_cars(self) -> None:
-        """Add oncoming cars, which stop for the same lights and pedestrians."""
+        """Add to the drive's actors oncoming cars, which stop for the same traffic lights and pedestrians as the recording car."""
         along, leader = self._between(25, 45), None
         while along < self._reach * 1.7:
             motion = self._towards(along, self._between(6, 9), leader, 2.3)
@@ -84,7 +84,7 @@ class Cast:
             along += self._between(20, 55)
 
     def cross_cars(self) -> None:
-        """Add cars on the crossing streets that pass while the ego has red."""
+        """Add to the drive's actors cars on the crossing streets that pass while the recording car has a red light."""
         for crossing in self._crossings:
             if crossing.street is None or crossing.signal is None:
                 continue
@@ -96,7 +96,7 @@ class Cast:
                     self._car(-speed * passes, steady(lane, 0.0), math.copysign(math.pi / 2, speed), crossing=speed)
 
     def walk(self) -> None:
-        """Add pedestrians on the sidewalks, some in pairs."""
+        """Add to the drive's actors pedestrians on the sidewalks, some in pairs."""
         for where in (-1, 1):
             along = self._between(5, 12)
             while along < self._reach:
@@ -109,7 +109,7 @@ class Cast:
                 along += self._between(7, 20)
 
     def ride(self) -> None:
-        """Add bicyclists on the ego's side, slower than it, and oncoming ones."""
+        """Add to the drive's actors bicyclists on the recording car's side of the road, slower than the car, and oncoming ones."""
         stops = [Stop(crossing.along - 3.0, _red(crossing)) for crossing in self._crossings if crossing.signal]
         place, leader = self._reach * 0.55, None
         for _ in range(int(self._rng.integers(2, 4))):
@@ -124,7 +124,7 @@ class Cast:
             along += self._between(26, 60)
 
     def _walk_across(self, crossing: Crossing, arrival: float) -> list[tuple[float, float]]:
-        """Add pedestrians who cross, at red lights or near the ego's arrival; return when each is in the way, (from, to) in s."""
+        """Add pedestrians that cross at red lights, or without lights before the car's `arrival`. Return when each is in its way, (from, to) in s."""
         starts = []
         if crossing.signal is not None:
             for start, _ in crossing.signal.reds(self._seconds):
@@ -142,7 +142,7 @@ class Cast:
         return found
 
     def _arrival(self, wishes: Wishes, crossing: Crossing) -> float:
-        """Return the approximate time of the ego's arrival at a crossing, s."""
+        """Return the approximate time in s at which the recording car arrives at a crossing; the drive's duration if it doesn't arrive."""
         stops = [Stop(other.along - 3.0, _red(other)) for other in self._crossings if other.signal is not None and other.along < crossing.along]
         motion = drive(0.0, wishes.cruise, self._seconds, stops=stops, front=FRONT)
         return next((0.05 * step for step, along in enumerate(motion.alongs) if along > crossing.along - 10), self._seconds)
@@ -152,7 +152,7 @@ class Cast:
         return lambda t: red(t) or any(start <= t <= end for start, end in walks)
 
     def _towards(self, along: float, speed: float, leader: Motion | None, front: float) -> Motion:
-        """Return the motion of an oncoming road user; positions are measured in its own direction, which is the road's reversed."""
+        """Return the motion of an oncoming road user behind `leader`, with positions and speeds counted in the road user's own direction."""
         stops = []
         for number, crossing in enumerate(self._crossings):
             line = crossing.along + 3.0 if crossing.street is None else 2 * crossing.street - crossing.along + 3.0

@@ -35,7 +35,7 @@ class Camera:
         return self.width / 2 + scale * x, self.horizon + scale * (self.eye - y)
 
     def polygon(self, points: Sequence[Point3]) -> list[Point2]:
-        """Return the pixels of a flat polygon's corners, clipped at the near plane; an empty list if the polygon is behind the camera."""
+        """Return the pixels (u, v) of a flat polygon's corners, clipped to what is ahead of the camera; empty if all of it is behind the camera."""
         if all(point[2] >= NEAR for point in points):
             return [self.project(point) for point in points]
         cut: list[Point3] = []
@@ -72,11 +72,11 @@ class Canvas:
         self._drawn: tuple[float, float, float, float] | None = None
 
     def paint(self, pixels: npt.NDArray[np.uint8], rows: int) -> None:
-        """Stretch a background image over the top rows of the picture."""
+        """Draw an image (height, width, 3), stretched over the top `rows` rows of the picture."""
         self._image.paste(Image.fromarray(pixels).resize((self._image.width, rows * FINER), Image.Resampling.BILINEAR))
 
     def polygon(self, points: Sequence[Point2], color: Color, *, glow: Color | None = None, alpha: int = 255, inside: bool = False) -> None:
-        """Fill a polygon with a daylight color, emitted light `glow`, and `alpha` from 0 (transparent) to 255.
+        """Fill a polygon (px) with a daylight color, light `glow` that it emits, and opacity `alpha` from 0 (transparent) to 255.
 
         `inside` changes only the colors of what was drawn before, not the object number: a window, a road marking, a shadow.
         """
@@ -93,7 +93,7 @@ class Canvas:
             self._ids.polygon(list(points), fill=self.subject)
 
     def ellipse(self, center: Point2, rx: float, ry: float, color: Color, *, glow: Color | None = None, inside: bool = False) -> None:
-        """Fill an ellipse with half axes `rx` and `ry`; arguments are as for `polygon`."""
+        """Fill an ellipse (px, half axes `rx`, `ry`) with a daylight color and emitted light `glow`. `inside`: leave object numbers unchanged."""
         u, v = center
         if rx <= 0.2 or ry <= 0.2 or not self._visible([(u - rx, v - ry), (u + rx, v + ry)]):
             return
@@ -105,7 +105,7 @@ class Canvas:
             self._ids.ellipse([u - rx, v - ry, u + rx, v + ry], fill=self.subject)
 
     def limb(self, start: Point2, end: Point2, thickness: float, color: Color) -> None:
-        """Draw a straight bar of the given thickness."""
+        """Draw a straight bar between two pixels, `thickness` px wide."""
         du, dv = end[0] - start[0], end[1] - start[1]
         length = max((du * du + dv * dv) ** 0.5, 1e-6)
         nu, nv = -dv / length * thickness / 2, du / length * thickness / 2
@@ -113,7 +113,7 @@ class Canvas:
         self.polygon(bar, color)
 
     def begin(self, subject: int) -> None:
-        """Count what is drawn from here on as the object with a number (`marked`); 0 for no object."""
+        """Mark pixels drawn after this call as showing the object with the number `subject`; 0 for no object."""
         self.subject, self._drawn = subject, None
 
     def _visible(self, points: Sequence[Point2]) -> bool:
@@ -128,17 +128,17 @@ class Canvas:
         return seen
 
     def marked(self) -> npt.NDArray[np.uint8]:
-        """Return the number of the object that each pixel shows, 0 for ground and sky, (height, width)."""
+        """Return the object number of each pixel, (height, width); 0 for pixels that show ground or sky."""
         found = np.array(self._ids_image)
         found[found == _SKY] = 0
         return found
 
     def sky(self) -> npt.NDArray[np.bool_]:
-        """Return a mask of the pixels that show the sky, (height, width)."""
+        """Return a mask, (height, width), that is true for the pixels that show the sky."""
         return np.asarray(np.asarray(self._ids_image) == _SKY)
 
     def count(self) -> int:
-        """Return the number of pixels that show the object being drawn."""
+        """Return the number of pixels that now show the object being drawn (the one last given to `begin`)."""
         if self._drawn is None:
             return 0
         left, top, right, bottom = self._drawn
@@ -146,14 +146,14 @@ class Canvas:
         return int(self._ids_image.crop(box).histogram()[self.subject])
 
     def colors(self) -> npt.NDArray[np.float32]:
-        """Return the daylight colors, (height, width, 3), 0 to 1."""
+        """Return the picture's daylight colors, RGB 0 to 1, (height, width, 3)."""
         return _unit(self._image)
 
     def glows(self) -> npt.NDArray[np.float32] | None:
-        """Return the emitted light, (height, width, 3), 0 to 1; None by day."""
+        """Return the light that drawn lamps and windows emit, RGB 0 to 1, (height, width, 3); None by day."""
         return None if self._glow_image is None else _unit(self._glow_image)
 
 
 def _unit(image: Image.Image) -> npt.NDArray[np.float32]:
-    """Return an image averaged down to the finished size, 0 to 1."""
+    """Return an image that was drawn enlarged, averaged down to the picture's size, with values from 0 to 1."""
     return np.asarray(image.reduce(FINER), dtype=np.float32) * np.float32(1 / 255)

@@ -55,7 +55,7 @@ def _shade(color: Color, normal: Point3) -> Color:
 
 
 def _faces(body: CarBody, paint: Color, *, braking: bool, lamps: bool) -> list[_Face]:
-    """Return the faces of a car that points along +z, centered at the origin."""
+    """Return the faces (polygons with a color and details) of a car that points along +z, centered at the origin."""
     half, w, top, low, belt = body.length / 2, body.width / 2, body.height, 0.28, body.belt
     foot_r, roof_r, roof_f, foot_f = (part * body.length for part in body.cabin)
     inner = w * 0.80

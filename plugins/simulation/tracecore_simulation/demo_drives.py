@@ -37,7 +37,7 @@ def draw_drives(
     size: tuple[int, int] = (480, 270),
     progress: Callable[[int, int], None] | None = None,
 ) -> DrawnDrives:
-    """Write small drives `<drive>.mcap` and `labels.coco.json` into a folder, created if missing; the same seed gives the same bytes.
+    """Write small drives `<drive>.mcap` and `labels.coco.json` into a folder; return their paths and counts. The same seed yields the same bytes.
 
     The drives are by day, at night, at dusk, by day, at night, and so on, each in another city on another day, and have a measured clock and GNSS, so
     that a split by drive can be shown to leak neither place nor time.

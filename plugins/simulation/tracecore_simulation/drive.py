@@ -85,12 +85,12 @@ class DrivePlan:
 
     @property
     def start_ns(self) -> int:
-        """Start time in ns since the Unix epoch."""
+        """Start time of the planned drive in ns since the Unix epoch."""
         return int(self.start.timestamp()) * 1_000_000_000
 
 
 def plan_drives(count: int, scenarios: str = "mixed", first: int = 0) -> list[DrivePlan]:
-    """Plan `count` drives, the first with number `first`, cycling through seven cities and the times of day of a set of `SCENARIOS`.
+    """Return plans of `count` drives with numbers from `first` on, through seven cities and the times of day in `SCENARIOS[scenarios]` by turns.
 
     Drives in the same city are 5 km and at least three weeks apart.
     """
@@ -133,7 +133,7 @@ class Settings:
 
     @property
     def seconds(self) -> float:
-        """Duration of a drive."""
+        """Duration of each drive, s."""
         return self.frames / self.frames_per_second
 
 
@@ -149,7 +149,7 @@ class Drive:
 
 
 def record_drive(path: Path, plan: DrivePlan, settings: Settings, done: Callable[[], None] | None = None) -> Drive:
-    """Simulate a plan and write its MCAP file to `path` atomically; `done` is called after each frame."""
+    """Simulate a planned drive and write it to an MCAP file atomically. Return its ground truth and counts; `done` is called after each frame."""
     town = lay_out(np.random.default_rng([settings.seed, plan.number]), side=plan.side, seconds=settings.seconds, lights=plan.lights)
     grain, echoes, noise = (np.random.default_rng([settings.seed, plan.number, stream]) for stream in (1, 2, 3))  # independent random streams
     recording = Recording(_metadata(plan, settings), lidar=settings.lidar)
@@ -176,7 +176,7 @@ def record_drive(path: Path, plan: DrivePlan, settings: Settings, done: Callable
 
 
 def _signal(recording: Recording, signals: CarSignals, start_ns: int, number: int, noise: np.random.Generator) -> None:
-    """Record the vehicle's signals of one moment."""
+    """Record the vehicle's signals (state, IMU, CAN, sometimes GNSS) at the sampling time with index `number`."""
     t = number / _SIGNAL_RATE
     time = start_ns + round(t * _SECOND)
     recording.signal(STATE, time, signals.state(t))
@@ -235,7 +235,7 @@ def record_drives(
 
 
 def _in_threads(tasks: Sequence[_Task], threads: int, done: Callable[[Drive], None]) -> list[Drive]:
-    """Record drives in threads. Processes are not used: the modules that they load would be missing from the run's recorded dependencies."""
+    """Record drives in threads and return them in order. Processes would hide the modules they load from the run's recorded dependencies."""
     with ThreadPoolExecutor(threads) as pool:
         running = [pool.submit(record_drive, *task) for task in tasks]
         for future in as_completed(running):

@@ -44,7 +44,7 @@ class View:
         self._points, self._first, self._last = town.road.points(), town.road.first(), len(town.road.points()) - 2
 
     def __call__(self, across: float, along: float, up: float = 0.0) -> Point3:
-        """Return a road position in the camera's frame: x right, y up, z ahead, m."""
+        """Return the point `across` m right of the road's middle, `along` it and `up` above it as camera coordinates: x right, y up, z ahead, m."""
         offset = along - self._first
         index = int(offset)
         if index > self._last:
@@ -59,12 +59,12 @@ class View:
         return x * self._cos - z * self._sin, up, x * self._sin + z * self._cos
 
     def vehicle(self, across: float, along: float, up: float = 0.0) -> tuple[float, float, float]:
-        """Return a road position in the vehicle's frame: x ahead of the rear axle, y left, z up, m."""
+        """Return the point `across` m right of the road's middle, `along` it and `up` above it as vehicle coordinates: x ahead, y left, z up, m."""
         x, _, z = self(across, along)
         return z + CAMERA_PLACE[0], CAMERA_PLACE[1] - x, up
 
     def turn(self, along: float, turned: float = 0.0) -> float:
-        """Return the heading of an object relative to the car's, radians to the right."""
+        """Return an object's heading relative to the recording car's, radians to the right. `turned`: its heading relative to the road at `along`."""
         return self.town.road.heading(along) - self.heading + turned
 
 
@@ -104,26 +104,26 @@ def actor_size(actor: Actor) -> tuple[float, float, float]:
 
 
 def actor_cuboid(view: View, actor: Actor) -> Cuboid:
-    """Return the cuboid of an actor; a bicyclist includes the bicycle."""
+    """Return the cuboid of an actor in the vehicle's frame: center, quaternion, size in m. A bicyclist's includes the bicycle."""
     across, along = actor.place(view.t)
     size = actor_size(actor)
     return _upright(view.vehicle(across, along, size[2] / 2), -view.turn(along, actor.turned), size)
 
 
 def sign_cuboid(view: View, sign: RoadSign) -> Cuboid:
-    """Return the cuboid of a sign's plate."""
+    """Return the cuboid of a road sign's plate in the vehicle's frame: center, quaternion, size in m."""
     wide, low, high = plate_of(sign)
     return _upright(view.vehicle(sign.lateral, sign.along, (low + high) / 2), -view.turn(sign.along), (0.08, wide, high - low))
 
 
 def light_cuboid(view: View, light: TrafficLight) -> Cuboid:
-    """Return the cuboid of a traffic light's head."""
+    """Return the cuboid of a traffic light's head in the vehicle's frame: center, quaternion, size in m."""
     depth, wide, high = HEAD if not light.lying else (HEAD[0], HEAD[2], HEAD[1])
     return _upright(view.vehicle(light.lateral, light.along, light.high), -view.turn(light.along), (depth, wide, high))
 
 
 def plate_of(sign: RoadSign) -> tuple[float, float, float]:
-    """Return the width of a sign's plate, and its lower and upper edge above the road, m."""
+    """Return the width of a road sign's plate, and the heights of its lower and upper edge above the road, m."""
     r = sign.size / 2
     if sign.shape == "warning":  # a triangle is not centered in its circle
         return 2 * r * 1.15 * math.cos(math.pi / 6), sign.high - r * 1.15 / 2, sign.high + r * 1.15
@@ -136,7 +136,7 @@ def plate_of(sign: RoadSign) -> tuple[float, float, float]:
 
 
 def actor_blocks(cuboid: Cuboid, actor: Actor) -> Iterator[Block]:
-    """Yield the blocks of an actor: body and cabin of a car; trunk, head and legs of a person; and the bicycle."""
+    """Yield the upright boxes that the LiDAR sees of an actor: body and cabin of a car; trunk, head, legs and bicycle of a person."""
     x, y, z, yaw, (long, wide, high) = cuboid[0], cuboid[1], cuboid[2], _yaw(cuboid), cuboid[7:]
     top = z + high / 2 - _INSIDE
     if actor.category == "car":
@@ -156,21 +156,21 @@ def actor_blocks(cuboid: Cuboid, actor: Actor) -> Iterator[Block]:
 
 
 def sign_blocks(view: View, sign: RoadSign, cuboid: Cuboid) -> Iterator[Block]:
-    """Yield the blocks of a sign: its retroreflective plate and its post."""
+    """Yield the upright boxes that the LiDAR sees of a road sign: its retroreflective plate and its post."""
     x, y, z, yaw, (_, wide, high) = cuboid[0], cuboid[1], cuboid[2], _yaw(cuboid), cuboid[7:]
     yield Block(x, y, yaw, 0.005, wide / 2 * 0.9, z - high / 2 * 0.9, z + high / 2 * 0.9, 0.95)
     yield _post(view, sign.lateral, sign.along, z - high / 2)
 
 
 def light_blocks(view: View, light: TrafficLight, cuboid: Cuboid) -> Iterator[Block]:
-    """Yield the blocks of a traffic light: its head and its post."""
+    """Yield the upright boxes that the LiDAR sees of a traffic light: its head and its post."""
     x, y, z, yaw, (long, wide, high) = cuboid[0], cuboid[1], cuboid[2], _yaw(cuboid), cuboid[7:]
     yield Block(x, y, yaw, long / 2 - _INSIDE, wide / 2 - _INSIDE, z - high / 2 + _INSIDE, z + high / 2 - _INSIDE, 0.2)
     yield _post(view, light.post, light.along, z - high / 2 if light.post == light.lateral else light.high)
 
 
 def tree_blocks(view: View, tree: Tree) -> Iterator[Block]:
-    """Yield the upright boxes that a tree or a street lamp is made of, for the LiDAR."""
+    """Yield the upright boxes that the LiDAR sees of a tree or a street lamp."""
     if tree.lamp:
         yield _post(view, tree.lateral, tree.along, tree.height)
         return
@@ -180,7 +180,7 @@ def tree_blocks(view: View, tree: Tree) -> Iterator[Block]:
 
 
 def house_blocks(view: View) -> Iterator[Block]:
-    """Yield an upright box for each nearby house, for the LiDAR."""
+    """Yield the upright box that the LiDAR sees of each nearby house."""
     for house in view.town.buildings:
         if house.end < view.along - 60 or house.start > view.along + 100:
             continue

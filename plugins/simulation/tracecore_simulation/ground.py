@@ -23,7 +23,7 @@ _SKIES: dict[str, tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, i
 
 
 def sky(width: int, rows: int, time_of_day: str, weather: str, seed: int, shift: float) -> npt.NDArray[np.uint8]:
-    """Return the sky with clouds, (rows, width, 3); clouds depend on the seed and move against `shift`, the car's rotation in radians."""
+    """Return a picture of the sky, (rows, width, 3). The clouds depend on `seed` and are shifted by `shift`, the car's heading in radians."""
     top, low, cloud = (np.asarray(color, dtype=np.float32) for color in _SKIES[time_of_day])
     if weather != "clear":
         gray = (top + 2 * low + cloud).mean() / 4
@@ -38,7 +38,7 @@ def sky(width: int, rows: int, time_of_day: str, weather: str, seed: int, shift:
 
 @lru_cache(maxsize=8)
 def _clouds(seed: int) -> npt.NDArray[np.float32]:
-    """Return the cloud cover of a drive, 0 to 1, (64, 256)."""
+    """Return an image of a drive's clouds, (64, 256), from 0 (clear sky) to 1 (cloud); drawn at random from `seed`."""
     rng = np.random.default_rng(seed)
     field = np.zeros((64, 256), dtype=np.float32)
     for octave in (4, 8, 16, 32):
@@ -49,7 +49,7 @@ def _clouds(seed: int) -> npt.NDArray[np.float32]:
 
 
 def draw_ground(canvas: Canvas, camera: Camera, view: View) -> None:
-    """Draw the skyline, verges, sidewalks, the road and its markings."""
+    """Draw the skyline, the verges and sidewalks, and the road with its markings and crossing streets."""
     z0 = view.along
     _skyline(canvas, camera, view)
     stops = z0 + np.concatenate([np.linspace(-1, 20, 12), np.linspace(24, AHEAD, 14), [600.0]])
@@ -125,7 +125,7 @@ def _crossing(canvas: Canvas, camera: Camera, view: View, crossing: Crossing) ->
 
 
 def _stains(canvas: Canvas, camera: Camera, view: View) -> None:
-    """Draw patches and stains on the road."""
+    """Draw repaired patches and stains on the road."""
     z0 = view.along
     rng = np.random.default_rng(view.town.seed)
     for _ in range(70):

@@ -45,7 +45,7 @@ class FrameTruth:
 
 
 def path_ahead(view: View) -> tuple[float, ...]:
-    """Return the path along the car's lane from the rear axle to the end of the free lane: x (ahead) and y (left) alternating, m."""
+    """Return the path on the car's lane from the rear axle to the end of the free lane: x (ahead) and y (left) alternating, m; empty if blocked."""
     lateral, along, driven = view.town.ego.lateral(), view.along, 0.0
     end = _free_until(view)
     found: list[float] = []
@@ -64,7 +64,7 @@ def path_ahead(view: View) -> tuple[float, ...]:
 
 
 def _free_until(view: View) -> float:
-    """Return the road position that the rear axle can reach, `GAP` behind the nearest vehicle on the lane, m; infinity if the lane is free."""
+    """Return how far along the road the car's rear axle can move, `GAP` m behind the nearest vehicle on the lane, m; infinity if the lane is free."""
     lateral, front = view.town.ego.lateral(), view.along + FRONT
     found = math.inf
     for actor in view.town.actors:
@@ -79,7 +79,7 @@ def _free_until(view: View) -> float:
 
 
 def light_ahead(view: View, boxes: Sequence[Box], camera: Camera) -> str:
-    """Return the state of the nearest relevant light ahead whose head is labeled and whose lit lamp is in the picture; `none` without one."""
+    """Return the color of the nearest traffic light ahead whose head has a box without `ignore` and whose lit lamp is visible; `none` without one."""
     seen = {box.track: box for box in boxes if box.category == "traffic_light" and not box.ignore}
     ahead = [
         (light.along - view.along, light.track)
@@ -90,7 +90,7 @@ def light_ahead(view: View, boxes: Sequence[Box], camera: Camera) -> str:
 
 
 def _lamp_shown(view: View, light: TrafficLight, camera: Camera) -> bool:
-    """Whether the center of a light's lit lamp is inside the picture, whose edge may cut through a near head."""
+    """Whether the center of a traffic light's lit lamp is inside the picture, whose edge may cut through the head of a near light."""
     aside, down = lamp_offset(light, light.signal.state(view.t))
     x, y, z = view(light.lateral, light.along, light.high)
     u, v = camera.project((x + aside, y - down, z))

@@ -24,7 +24,7 @@ _VEHICLE = "vehicle"
 
 
 def label_rows(drives: Sequence[Drive], *, seed: int, size: tuple[int, int], tool: str) -> Iterator[dict[str, Any]]:
-    """Yield rows of `tracecore_schemas.arrow_tables.LABELS`, drive by drive and frame by frame; label ids are derived from `seed`.
+    """Yield the drives' true labels as rows of a label table, drive by drive and frame by frame. Label ids are derived from `seed`.
 
     Each visible object has a box and a cuboid with the same track, both with `ignore` if a person could not label it. Each frame has the light's
     state, a path if the way is free, and a row of geometry `none` if no object is visible.
@@ -49,7 +49,7 @@ def label_rows(drives: Sequence[Drive], *, seed: int, size: tuple[int, int], too
 
 
 def _of_frame(truth: FrameTruth) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield (geometry, id within the frame, further columns) of each label of one frame."""
+    """Yield (geometry, id of the label within the frame, its further columns) for each true label of one frame."""
     if not truth.boxes:
         yield "none", "", {}
     for box in truth.boxes:
@@ -79,7 +79,7 @@ def _box(box: Box) -> dict[str, Any]:
 
 
 def facet_of(drives: Sequence[Drive], tool: str) -> dict[str, JSON]:
-    """Return the facet `tracecore_labels` of the drives' labels."""
+    """Return the facet `tracecore_labels` of the drives' true labels: counts, categories and the tool."""
     frames = [truth for drive in drives for truth in drive.frames]
     boxes = [box for truth in frames for box in truth.boxes]
     ignored = sum(box.ignore for box in boxes)
@@ -111,7 +111,7 @@ _REVIEWED = 0.1
 
 
 def label_file(drives: Sequence[Drive], *, seed: int, size: tuple[int, int], tool_version: str) -> dict[str, JSON]:
-    """Return a COCO detection file without traffic lights, which these files never had; the labelers' pseudonyms depend on the seed."""
+    """Return a COCO detection file of the drives' boxes without traffic lights. The labelers' pseudonyms and the reviews depend on `seed`."""
     rng = np.random.default_rng([seed, 1 << 20])
     labelers = [f"labeler-{int(rng.integers(1 << 24)):06x}" for _ in range(_LABELERS)]
     ids = {name: number for number, name in enumerate(CATEGORIES, 1)}

@@ -23,7 +23,7 @@ _WALLS: tuple[Color, ...] = (
 
 
 def lay_out(rng: np.random.Generator, *, side: int, seconds: float, lights: str = "post") -> Town:
-    """Generate the town of a drive of some seconds on the right (1) or left (-1) side, using only `rng`; `lights` is one of `LIGHT_STYLES`."""
+    """Return a random town for a drive of `seconds` s on the right (1) or left (-1) `side` of the road; traffic `lights` are as in `LIGHT_STYLES`."""
     wishes = Wishes(float(rng.uniform(6.5, 9.5)), float(rng.uniform(2.5, 5.0)))
     reach = 1.2 * wishes.cruise * seconds + AHEAD
     road = _road(rng, reach)
@@ -50,7 +50,7 @@ def lay_out(rng: np.random.Generator, *, side: int, seconds: float, lights: str 
 
 
 def _road(rng: np.random.Generator, reach: float) -> Road:
-    """Return a road with a long bend and a shorter, flatter one; no radius is below 60 m."""
+    """Return a random road, its heading the sum of a long bend and a shorter, flatter one; no radius is below 60 m."""
     long_, short = float(rng.uniform(36, 60)), float(rng.uniform(17, 26))
     sharpest = float(rng.uniform(1 / 220, 1 / 75))
     bends = (sharpest * long_, long_, float(rng.uniform(0, math.tau))), (0.0025 * short, short, float(rng.uniform(0, math.tau)))
@@ -58,7 +58,7 @@ def _road(rng: np.random.Generator, reach: float) -> Road:
 
 
 def _crossings(rng: np.random.Generator, reach: float) -> list[Crossing]:
-    """Return crossings; most have lights, and most of those are at a crossing street."""
+    """Return random crossings along `reach` m of road; most have lights, and most of those are at a crossing street."""
     found = []
     along = float(rng.uniform(26, 48))
     while along < reach:
@@ -73,7 +73,7 @@ def _crossings(rng: np.random.Generator, reach: float) -> list[Crossing]:
 
 
 def _lights(rng: np.random.Generator, crossings: tuple[Crossing, ...], side: int, style: str, first: int) -> list[TrafficLight]:
-    """Return the heads for the ego's direction: one at its side of the crosswalk, and another across the road or above the lane."""
+    """Return traffic light heads for the recording car, at its side of the road, on the opposite side or above the lane, depending on `style`."""
     found: list[TrafficLight] = []
 
     def head(signal: Signal, lateral: float, along: float, high: float, post: float, *, lying: bool) -> None:

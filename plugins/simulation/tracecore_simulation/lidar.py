@@ -36,7 +36,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def blocks_of(view: View) -> list[Block]:
-    """Return the upright boxes, in the vehicle's frame, of the objects near enough for the LiDAR to hit."""
+    """Return the upright boxes, in the vehicle's frame, that model all objects near enough for the LiDAR to hit."""
     found = list(house_blocks(view))
     for actor in view.town.actors:
         cuboid = actor_cuboid(view, actor)
@@ -62,10 +62,10 @@ def _near(x: float, y: float) -> bool:
 
 
 def cast_rays(blocks: Sequence[Block], rng: np.random.Generator) -> npt.NDArray[np.void]:
-    """Return the echoes of one LiDAR turn: points of dtype `POINTS_DTYPE` in the LiDAR's frame, m, ring by ring.
+    """Return the echoes of one LiDAR turn as points of dtype `POINTS_DTYPE` in the LiDAR's frame, m, ordered by ring (elevation), then azimuth.
 
-    Blocks are upright, so a direction enters and leaves a block at two horizontal distances, whatever the ray's elevation; the ray hits it if its
-    height at one of them is between bottom and top, or if it crosses the top or bottom. The road is at height 0. `rng` adds noise and loses echoes.
+    Blocks (upright boxes) are entered and left by each horizontal direction at two distances. A ray hits a block if its height at one of them is
+    between the block's bottom and top, or if it crosses the bottom or top. The road is at height 0. `rng` adds noise and loses echoes.
     """
     azimuth = np.deg2rad(np.arange(AZIMUTHS, dtype=np.float64) * (360 / AZIMUTHS))
     slope = np.tan(np.deg2rad(np.linspace(_LOWEST, _HIGHEST, RINGS)))[:, None]
@@ -91,7 +91,7 @@ def cast_rays(blocks: Sequence[Block], rng: np.random.Generator) -> npt.NDArray[
 
 
 def _spans(blocks: Sequence[Block], azimuth: Floats) -> tuple[Floats, Floats]:
-    """Return where each direction enters and leaves each block, horizontal m [blocks, azimuths]; entering after leaving means a miss."""
+    """Return the horizontal distances, m [blocks, azimuths], where each LiDAR direction enters and leaves each block; entry beyond exit is a miss."""
     x, y, yaw, long, wide = (np.array([getattr(block, name) for block in blocks])[:, None] for name in ("x", "y", "yaw", "long", "wide"))
     cos, sin = np.cos(yaw), np.sin(yaw)
     dx, dy = LIDAR_PLACE[0] - x, LIDAR_PLACE[1] - y
@@ -106,7 +106,7 @@ def _spans(blocks: Sequence[Block], azimuth: Floats) -> tuple[Floats, Floats]:
 
 
 def _keep_nearest(distance: Floats, shine: Floats, where: npt.NDArray[np.intp], at: Floats, back: Floats) -> None:
-    """Update `distance` and `shine` in place wherever a hit is closer.
+    """Lower `distance` and set `shine` (reflectivity), both by LiDAR direction, in place for each direction that has a closer hit.
 
     `where[i]` is the direction of hit i, `at[i]` its distance, `back[i]` its reflectivity.
     """

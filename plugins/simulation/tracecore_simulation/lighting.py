@@ -96,10 +96,10 @@ def expose(
     lamps: Sequence[Lamp],
     rng: np.random.Generator,
 ) -> npt.NDArray[np.uint8]:
-    """Turn daylight colors into a picture (height, width, 3).
+    """Return the picture (height, width, 3) that the camera takes of a drawn scene, with lighting by time of day, haze, rain and sensor noise.
 
     Args:
-        colors: (height, width, 3), 0 to 1.
+        colors: daylight colors, (height, width, 3), 0 to 1.
         glows: emitted light, likewise; None by day.
         depth: distance of each pixel, m, (height, width); 0 for the sky.
         rng: for sensor noise and rain.
@@ -149,7 +149,7 @@ def expose(
 
 
 def _bloom(glows: Pixels, width: int) -> Pixels:
-    """Return the glow that bright lights spread in a lens."""
+    """Return the halo that bright lights get from a lens, 0 to 1.3, (height, width, 3). `glows`: emitted light."""
     image = Image.fromarray((np.clip(glows, 0, 1) * 255).astype(np.uint8))
     half = image.reduce(2)
     narrow = half.filter(ImageFilter.GaussianBlur(width / 400))
@@ -159,7 +159,7 @@ def _bloom(glows: Pixels, width: int) -> Pixels:
 
 
 def _mirrored(glows: Pixels, horizon: float) -> Pixels:
-    """Return reflections of lights on a wet road, streaks below each light."""
+    """Return the reflections of emitted light on a wet road, as streaks below each light, (height, width, 3)."""
     step = 4
     image = Image.fromarray((np.clip(glows, 0, 1) * 255).astype(np.uint8)).reduce(step)
     small = np.asarray(image, dtype=np.float32) * np.float32(1 / 255)
@@ -176,7 +176,7 @@ def _mirrored(glows: Pixels, horizon: float) -> Pixels:
 
 
 def _rain(width: int, height: int, rng: np.random.Generator) -> Pixels:
-    """Return streaks of rain, (height, width), 0 to 1."""
+    """Return an image of random streaks of rain, (height, width), 0 for none to 1."""
     image = Image.new("L", (width, height))
     pen = ImageDraw.Draw(image)
     places = rng.random((_DROPS, 4))

@@ -25,7 +25,7 @@ class Motion:
     speeds: tuple[float, ...]
 
     def along(self, t: float) -> float:
-        """Return the interpolated position in m at time t; after the last value the speed stays constant."""
+        """Return the position along the road in m at time t (s), interpolated; after the last value the speed stays constant."""
         last = len(self.alongs) - 1
         index = min(max(int(t / STEP), 0), max(last - 1, 0))
         if last == 0:
@@ -36,7 +36,7 @@ class Motion:
         return self.alongs[index] + part * (self.alongs[index + 1] - self.alongs[index])
 
     def speed(self, t: float) -> float:
-        """Return the interpolated speed in m/s at time t."""
+        """Return the speed in m/s at time t (s), interpolated; the last value after the end."""
         last = len(self.speeds) - 1
         index = min(max(int(t / STEP), 0), last)
         if index >= last:
@@ -45,7 +45,7 @@ class Motion:
         return self.speeds[index] + part * (self.speeds[index + 1] - self.speeds[index])
 
     def acceleration(self, t: float) -> float:
-        """Return the acceleration in m/s^2, averaged from `2 * STEP` before t to `STEP` after."""
+        """Return the acceleration in m/s^2 at time t (s), averaged from `2 * STEP` before t to `STEP` after."""
         earlier = max(t - 2 * STEP, 0.0)
         return (self.speed(t + STEP) - self.speed(earlier)) / (t + STEP - earlier)
 
@@ -59,7 +59,7 @@ class Stop:
 
 
 def steady(along: float, speed: float) -> Motion:
-    """Return a motion at constant speed."""
+    """Return a motion that starts at `along` m and has constant speed (m/s)."""
     return Motion((along,), (speed,))
 
 
@@ -74,7 +74,7 @@ def drive(
     front: float = 2.3,
     pulse: tuple[float, float] = (0.0, 1.0),
 ) -> Motion:
-    """Simulate a car for some seconds.
+    """Return the simulated motion of a car or bicycle that keeps behind `leader` and stops at closed stop lines.
 
     Args:
         along: initial position, m.

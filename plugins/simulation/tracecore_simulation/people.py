@@ -40,7 +40,7 @@ class _Figure:
 
 
 def draw_pedestrian(canvas: Canvas, camera: Camera, place: Point3, person: Person, phase: float, sideways: float) -> None:
-    """Draw a walking person with the feet at `place`, m, and the step's `phase`, radians.
+    """Draw a walking pedestrian with the feet at `place` (camera coordinates, m); `phase` is that of the steps, radians.
 
     `sideways` is -1 for walking to the left, 1 to the right, 0 along the line of sight.
     """
@@ -71,7 +71,7 @@ def draw_pedestrian(canvas: Canvas, camera: Camera, place: Point3, person: Perso
 
 
 def _draw_far(canvas: Canvas, figure: _Figure, person: Person, broad: float, swing: float) -> None:
-    """Draw a person who is only a few pixels high: legs, trunk and head."""
+    """Draw a distant pedestrian, only a few pixels high, as legs, trunk and head. `broad` and `swing`: half width and step, m."""
     h, s = person.height, figure.scale
     for side in (-1, 1):
         canvas.limb(figure.at(side * 0.05, 0.5 * h), figure.at(side * (0.05 + swing), 0.0), 0.16 * s, person.trousers)
@@ -81,7 +81,7 @@ def _draw_far(canvas: Canvas, figure: _Figure, person: Person, broad: float, swi
 
 
 def draw_bicyclist(canvas: Canvas, camera: Camera, place: Point3, person: Person, phase: float, turn: float, *, lamps: bool) -> None:
-    """Draw a bicyclist from behind or from the front, with the wheels at `place`, m, and the pedals' `phase`, radians.
+    """Draw a bicyclist from behind or from the front, with the wheels at `place` (camera coordinates, m); `phase` is that of the pedals, radians.
 
     `turn` is the heading relative to the camera's, radians to the right.
     """

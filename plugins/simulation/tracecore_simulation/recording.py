@@ -135,7 +135,7 @@ def message_class(name: str) -> Any:
 
 
 def _needed(name: str) -> list[str]:
-    """Return the names of all protobuf messages that a message refers to, without duplicates, and the message's own name last."""
+    """Return the names of the protobuf messages that a message uses, without duplicates and dependencies first, and its own name last."""
     found: list[str] = []
     for field in _FIELDS[name]:
         if field.of in _FIELDS:
@@ -199,7 +199,7 @@ class Recording:
         self._writer.add_metadata("drive", dict(metadata))
 
     def mounting(self, time: int, mount: Mount, size: tuple[int, int], *, lidar: bool) -> None:
-        """Write the camera's calibration and the sensors' mounting in the vehicle's frame; `size` is (width, height) in px."""
+        """Add the camera's calibration, and each sensor's position in the vehicle's frame, to the MCAP file; `size` is (width, height) in px."""
         focal, u, v = mount.intrinsics(*size)
         calibration = self._classes[CALIBRATION](
             frame_id=CAMERA_FRAME,
@@ -224,13 +224,13 @@ class Recording:
         self._protobuf(CALIBRATION, time, calibration)
 
     def image(self, time: int, picture: npt.NDArray[np.uint8]) -> None:
-        """Add a camera image (height, width, 3) as JPEG."""
+        """Add a camera picture (height, width, 3) to the MCAP file, as JPEG."""
         encoded = BytesIO()
         Image.fromarray(picture).save(encoded, "JPEG", quality=_QUALITY)
         self._protobuf(CAMERA, time, self._classes[CAMERA](frame_id=CAMERA_FRAME, format="jpeg", data=encoded.getvalue()))
 
     def points(self, time: int, points: npt.NDArray[np.void]) -> None:
-        """Add the points of one LiDAR turn, of dtype `POINTS_DTYPE`."""
+        """Add the points of one LiDAR turn, of dtype `POINTS_DTYPE`, to the MCAP file."""
         message = self._classes[LIDAR](frame_id=LIDAR_FRAME, point_stride=points.dtype.itemsize, data=points.tobytes())
         message.pose.orientation.w = 1.0
         for offset, (name, _) in enumerate(POINTS_DTYPE):
@@ -238,11 +238,11 @@ class Recording:
         self._protobuf(LIDAR, time, message)
 
     def fix(self, time: int, latitude: float, longitude: float) -> None:
-        """Add a GNSS fix in degrees."""
+        """Add a GNSS position, in degrees north and east, to the MCAP file."""
         self._protobuf(FIX, time, self._classes[FIX](frame_id="gnss", latitude=latitude, longitude=longitude, altitude=100.0))
 
     def signal(self, topic: str, time: int, value: JSON) -> None:
-        """Add a message to a topic, as JSON."""
+        """Add a JSON message to a topic of the MCAP file."""
         self._add(topic, time, json.dumps(value, allow_nan=False).encode())
 
     def finish(self) -> bytes:

@@ -39,5 +39,5 @@ class Mount:
     lamps: float = 1.0
 
     def intrinsics(self, width: int, height: int) -> tuple[float, float, float]:
-        """Return the focal length and the principal point (u, v) in px for a picture size."""
+        """Return (focal length, principal point u, principal point v) of the camera in px, for pictures of this size in px."""
         return self.focal * width, width / 2, self.horizon * height

@@ -24,7 +24,7 @@ _APART = 0.36  # m between the middles of two lamps
 
 
 def lamp_offset(light: TrafficLight, color: str) -> tuple[float, float]:
-    """Return how far a lamp is to the right of and below the center of its head, m."""
+    """Return how far the lamp of a color is to the right of and below the center of its traffic light's head, m."""
     step = {"red": -1, "yellow": 0, "green": 1}[color] * _APART
     if not light.lying:
         return 0.0, step
@@ -157,7 +157,7 @@ def draw_tree(canvas: Canvas, camera: Camera, view: View, tree: Tree, *, lamps: 
 
 
 def _leaves(canvas: Canvas, foot: Point2, tree: Tree, scale: float, green: npt.NDArray[np.int64], rng: np.random.Generator) -> None:
-    """Draw tufts of leaves on a crown, brighter above."""
+    """Draw tufts of leaves on a tree's crown, brighter towards its top."""
     for angle, away, size, tone in rng.random((32, 4)).tolist():
         out = math.sqrt(away) * 0.37 * tree.height
         rise = math.sin(angle * math.tau)
@@ -170,7 +170,7 @@ def _leaves(canvas: Canvas, foot: Point2, tree: Tree, scale: float, green: npt.N
 
 
 def lamp_head(camera: Camera, place: Point3, tree: Tree) -> Point2:
-    """Return the pixel of a street lamp's head, which hangs over the road."""
+    """Return the pixel (u, v) of the lamp of a street lamp at `place` (camera coordinates, m); the lamp hangs over the road."""
     return camera.project((place[0] - math.copysign(1.3, tree.lateral), tree.height, place[2]))
 
 

@@ -37,7 +37,7 @@ class Subject:
 
 
 def subjects_of(canvas: Canvas, camera: Camera, view: View, *, dark: bool) -> list[Subject]:
-    """Return the objects that may be labeled (road users, lights, signs), far to near; `dark` means that lamps are on."""
+    """Return the objects near enough to be drawn and labeled (road users, signs, traffic lights), far to near; `dark`: with lamps on."""
     found: list[Subject] = []
     for actor in view.town.actors:
         across, along = actor.place(view.t)
@@ -139,7 +139,7 @@ class Box:
 
 
 def camera_of(town: Town, size: tuple[int, int]) -> Camera:
-    """Return the camera of a drive for a picture size in px."""
+    """Return the camera mounted for the drive through a town, for pictures of `size` (width, height) in px."""
     focal, _, horizon = town.mount.intrinsics(*size)
     return Camera(size[0], size[1], focal, horizon)
 
@@ -186,7 +186,7 @@ def _draw_in_order(
 ) -> tuple[list[int], npt.NDArray[np.float32]]:
     """Draw subjects (numbered from 1), houses, trees and lamps, far to near.
 
-    Return, by number, the pixels of each object before anything hid it, and its distance in each picture column, m.
+    Return by number the count of each subject's pixels before nearer things hid it, and the distance of each object in each picture column, m.
     """
     order: list[_Turn] = [
         (subject.place[2], np.full(1, subject.place[2], dtype=np.float32), number, subject.draw) for number, subject in enumerate(subjects, 1)
@@ -212,7 +212,7 @@ def _trees(canvas: Canvas, camera: Camera, view: View, *, dark: bool) -> Iterato
 
 
 def _houses(canvas: Canvas, camera: Camera, view: View, *, lit: float) -> Iterator[_Scenery]:
-    """Yield the houses ahead with the distance of their fronts in each column; objects beyond a house's far end are behind it."""
+    """Yield (distance of its far end, m; distance of its front in each picture column, m; function that draws it) for each house ahead."""
     ratio = (np.arange(canvas.width, dtype=np.float32) + 0.5 - canvas.width / 2) / camera.focal
     for house in view.town.buildings:
         if house.end <= view.along or house.start >= view.along + AHEAD:
@@ -247,7 +247,7 @@ def _lamps(camera: Camera, view: View, *, dark: bool) -> list[Lamp]:
 
 
 def _boxes(marked: npt.NDArray[np.uint8], picture: npt.NDArray[np.uint8], full: list[int], subjects: list[Subject]) -> list[Box]:
-    """Return a box around the visible pixels of each subject, with `ignore` set if a person could not label it."""
+    """Return boxes around the visible pixels of the subjects, without tiny ones; `ignore` is set if a person could not label the subject."""
     found = []
     light = linear_light(picture)
     flat = marked.ravel()

@@ -60,27 +60,27 @@ class CarSignals:
     longitude: float
 
     def yaw_rate(self, t: float) -> float:
-        """Return the yaw rate at time t, rad/s, positive to the left."""
+        """Return the recording car's yaw rate at time t (s), rad/s, positive to the left."""
         along, speed = self.town.ego.motion.along(t), self.town.ego.motion.speed(t)
         return -self.curvature(along) * speed
 
     def curvature(self, along: float) -> float:
-        """Return the curvature of the rear axle's path on its lane, 1/m, positive to the right."""
+        """Return the curvature of the path that the car's rear axle takes on its lane, 1/m, positive to the right."""
         middle = self.town.road.curvature(along)
         return middle / (1 - middle * self.town.ego.lateral())
 
     def state(self, t: float) -> dict[str, JSON]:
-        """Return the vehicle state message at time t."""
+        """Return the message of the vehicle's state at time t (s): speed, yaw rate and brake."""
         ego = self.town.ego
         return {"speed_mps": round(self.speed(t), 3), "yaw_rate_radps": round(self.yaw_rate(t), 5), "brake": ego.braking(t)}
 
     def speed(self, t: float) -> float:
-        """Return the speed of the rear axle, m/s, which is lower than along the road's middle on the inside of a bend."""
+        """Return the speed of the car's rear axle at time t (s), m/s. On the inside of a bend it is lower than the speed along the road's middle."""
         along = self.town.ego.motion.along(t)
         return self.town.ego.motion.speed(t) * (1 - self.town.road.curvature(along) * self.town.ego.lateral())
 
     def imu(self, t: float, rng: np.random.Generator) -> dict[str, JSON]:
-        """Return the message of an inertial unit at the rear axle, with noise."""
+        """Return the message of an inertial unit at the rear axle at time t (s): acceleration and yaw rate, with noise."""
         turns = self.yaw_rate(t)
         noise = [float(value) for value in rng.standard_normal(6)]
         acceleration = (self.town.ego.motion.acceleration(t), self.speed(t) * turns, _GRAVITY)
@@ -91,7 +91,7 @@ class CarSignals:
         }
 
     def can(self, t: float, count: int) -> list[dict[str, JSON]]:
-        """Return CAN frames for speed, steering and brake; the low four bits of `count` are sent as a counter."""
+        """Return the CAN frames with speed, steering and brake at time t (s). The low four bits of `count` are their message counter."""
         ego = self.town.ego
         wheel = math.degrees(math.atan(-WHEELBASE * self.curvature(ego.motion.along(t)))) * _STEERING_RATIO
         pressure = max(0.0, -ego.motion.acceleration(t)) * 12 if ego.braking(t) else 0.0  # bar
@@ -108,7 +108,7 @@ class CarSignals:
         return found
 
     def place(self, t: float) -> tuple[float, float]:
-        """Return latitude and longitude in degrees at time t; the road starts towards the north."""
+        """Return (latitude, longitude) of the recording car in degrees at time t (s)."""
         east, north = self.town.road.place(self.town.ego.lateral(), self.town.ego.motion.along(t))
         latitude = self.latitude + north / _METERS_PER_DEGREE
         return round(latitude, 8), round(self.longitude + east / (_METERS_PER_DEGREE * math.cos(math.radians(self.latitude))), 8)

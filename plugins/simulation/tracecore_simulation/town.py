@@ -55,16 +55,16 @@ class Road:
         return sum(amplitude / wave * math.cos(along / wave + phase) for amplitude, wave, phase in self.bends)
 
     def points(self) -> list[RoadPoint]:
-        """Return the points of the road's middle at intervals of 1 m from `first()` on."""
+        """Return the road's center line: one point (x, z, cosine and sine of the heading) per meter, beginning at `first()`."""
         return _points(self)
 
     @staticmethod
     def first() -> int:
-        """Return the position of the first point along the road, m."""
+        """Return the position along the road of the first point in `points()`, m."""
         return -_BEFORE
 
     def place(self, across: float, along: float) -> tuple[float, float]:
-        """Return (x, z) in m of a position `across` m to the right of the road's middle."""
+        """Return (x, z), east and north in m, of the point `along` m along the road and `across` m to the right of its middle."""
         points = _points(self)
         index = min(max(int(along + _BEFORE), 0), len(points) - 2)
         part = along + _BEFORE - index
@@ -75,7 +75,7 @@ class Road:
 
 @lru_cache(maxsize=16)
 def _points(road: Road) -> list[RoadPoint]:
-    """Return the road's center line, one point per meter, by integrating its heading with Simpson's rule."""
+    """Return the road's center line: one point (x, z, cosine and sine of the heading) per meter, integrated from the heading by Simpson's rule."""
     found: list[RoadPoint] = []
     x = z = 0.0
     count = _BEFORE + int(road.length) + 2
@@ -104,11 +104,11 @@ class Ego:
     motion: Motion
 
     def lateral(self) -> float:
-        """Return the lateral position of the car, m to the right of the road's middle."""
+        """Return the lateral position of the recording car, m to the right of the road's middle."""
         return self.side * LANE / 2
 
     def braking(self, t: float) -> bool:
-        """Whether the car's brake is on at time t (s): while it slows down or is stopped."""
+        """Whether the recording car's brake is on at time t (s): while it slows down or is stopped."""
         return self.motion.acceleration(t) < -0.6 or self.motion.speed(t) < 0.3
 
 
@@ -137,12 +137,12 @@ class Actor:
     phase: float = 0.0
 
     def place(self, t: float) -> tuple[float, float]:
-        """Return the actor's position (across, along) in m at time t (s); a crossing pedestrian waits on one sidewalk and stops on the other."""
+        """Return the actor's position (right of the road's middle, along the road), m, at time t (s). Crossing pedestrians wait on sidewalks."""
         across = self.lateral + self.crossing * t
         return max(-_WAITS, min(_WAITS, across)) if self._walks_across() else across, self.motion.along(t)
 
     def speed(self, t: float) -> float:
-        """Return the actor's speed at time t (s), m/s."""
+        """Return the actor's speed at time t (s), m/s; 0 for a pedestrian before or after crossing."""
         waits = self._walks_across() and abs(self.lateral + self.crossing * t) > _WAITS
         return 0.0 if waits else math.hypot(self.motion.speed(t), self.crossing)
 
@@ -165,12 +165,12 @@ class Signal:
     offset: float
 
     def state(self, t: float) -> str:
-        """Return the state of the lights at time t (s): green, yellow or red."""
+        """Return the color that a crossing's traffic lights show the recording car at time t (s): green, yellow or red."""
         at = (t + self.offset) % (self.green + self.yellow + self.red)
         return "green" if at < self.green else "yellow" if at < self.green + self.yellow else "red"
 
     def reds(self, seconds: float) -> list[tuple[float, float]]:
-        """Return the red phases between 0 and `seconds`, as (from, to) in s; the first and last may reach beyond."""
+        """Return the red phases of the traffic lights between 0 and `seconds`, as (from, to) in s; the first and last may reach beyond."""
         cycle = self.green + self.yellow + self.red
         start = self.green + self.yellow - self.offset
         start -= math.ceil((start + self.red) / cycle) * cycle

@@ -52,7 +52,7 @@ class World(tc.Stage):
         )
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Record every drive, then write the ground truth."""
+        """Simulate and record every drive as an MCAP file, then write the drives' true labels as a label table."""
         # Imported here, since this plugin's command is loaded by `tracecore --help`.
         from tracecore_schemas.arrow_tables import LABELS, table_of
         from tracecore_simulation.drive import Settings, plan_drives, record_drives

@@ -37,8 +37,8 @@ def decode(logits: Tensor, sides: Tensor, *, detections: int, window: int) -> tu
 
     Args:
         logits: heat maps [N, C, h, w].
-        sides: distances from each cell to the sides of its box [N, 4, h, w] in input px.
-        window: side of the square of cells in which only the greatest score is a peak.
+        sides: distances from each cell to the edges of the box that it predicts, [N, 4, h, w] in input px.
+        window: width and height, in cells, of the square in which only the greatest score is a peak.
 
     Returns boxes [N, K, 4] as x1, y1, x2, y2 in input px, scores [N, K], classes [N, K] int64.
     """
@@ -91,7 +91,7 @@ class PathHead(nn.Module):
         self.register_buffer("columns", columns.repeat(size[0]), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the path's lateral offsets in m to the left [N, P] from features [N, C, H/8, W/8]."""
+        """Return the path's lateral offset in m to the left at each of P distances, [N, P], from feature maps [N, C, H/8, W/8]."""
         seen = functional.relu(self.norm(self.look(features)) + self.place)
         where = self.points(seen).flatten(2).softmax(dim=2)
         column = (where * self.columns).sum(dim=2)
@@ -115,7 +115,7 @@ class LightHead(nn.Module):
         self.state = nn.Linear(2 * hidden, states)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the state logits [N, S] and the attention logits [N, h, w] from features [N, C, h, w]."""
+        """Return the logits of the traffic light's states [N, S], and of the attention on each place [N, h, w], from feature maps [N, C, h, w]."""
         seen = self.look(features)
         focus = self.where(seen).squeeze(1)
         attention = focus.flatten(1).softmax(dim=1)
@@ -196,7 +196,7 @@ class MultiTask(Backbone):
         self.light = LightHead(2 * self.channels + (head if classes else 0), states, width) if states else None
 
     def maps(self, image: Tensor) -> Maps:
-        """Return the heads' outputs before decoding, for images [N, 3, H, W], RGB 0 to 1; H and W are multiples of 16."""
+        """Return the outputs of the model's heads before decoding, for images [N, 3, H, W], RGB 0 to 1; H and W are multiples of 16."""
         features = self.features(image)
         centers = sides = light = focus = None
         seen = [features.fine, features.near]
@@ -228,13 +228,13 @@ class MultiTask(Backbone):
 
 
 def center_detector(config: Mapping[str, Any]) -> MultiTask:
-    """Build the obstacle detector of a `config.json` (entry point `center-detector` of group `tracecore.models`), without loading weights."""
+    """Return a new obstacle detector as described in `config.json`, without trained weights (entry point `center-detector` of `tracecore.models`)."""
     decoding = config["decode"]
     return MultiTask(len(config["classes"]), width=config["architecture"]["width"], detections=decoding["detections"], window=decoding["window"])
 
 
 def multitask(config: Mapping[str, Any]) -> MultiTask:
-    """Build the model of a `config.json` (entry point `multitask` of group `tracecore.models`), without loading weights."""
+    """Return a new model with the heads that a `config.json` describes, without trained weights (entry point `multitask` of `tracecore.models`)."""
     heads, shape = config["heads"], config["input"]
     obstacles = config["decode"] if "obstacles" in heads else {}
     return MultiTask(

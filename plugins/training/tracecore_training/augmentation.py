@@ -40,7 +40,7 @@ class Changes:
 
 
 def draw_changes(count: int, how: Augment, generator: torch.Generator) -> Changes:
-    """Draw random augmentations for a batch of `count` images, as strong as `how` says; all randomness comes from `generator`."""
+    """Return random augmentations for a batch of `count` images, as strong as `how` allows. All randomness comes from `generator`."""
     chance = torch.rand(count, 8, generator=generator)
     zoomed = (chance[:, 1] < how.zoomed) & (how.zoom > 1)
     if how.zoomed < 1:
@@ -66,7 +66,7 @@ def change_images(images: NDArray[np.uint8], changes: Changes, how: Augment) -> 
 
 
 def _resample(batch: Tensor, changes: Changes, chosen: Tensor) -> Tensor:
-    """Return images zoomed, shifted and mirrored by `changes`; `chosen` masks the entries of `changes` that belong to `batch`."""
+    """Return the images `batch` zoomed, shifted and mirrored. `chosen` masks the entries of `changes` that are for these images."""
     affine = torch.zeros(len(batch), 2, 3)
     affine[:, 0, 0], affine[:, 0, 2] = torch.where(changes.mirrored, -1.0, 1.0)[chosen] / changes.scale[chosen], changes.shift[chosen, 0]
     affine[:, 1, 1], affine[:, 1, 2] = 1 / changes.scale[chosen], changes.shift[chosen, 1]
@@ -77,7 +77,7 @@ def _resample(batch: Tensor, changes: Changes, chosen: Tensor) -> Tensor:
 def move_boxes(
     boxes: list[NDArray[np.float32]], indices: list[NDArray[np.int64]], changes: Changes, *, height: int, width: int
 ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.int64]]]:
-    """Return each image's visible boxes [B, 4] in px, moved by `changes` and clipped, and their classes (`IGNORED` if mostly cut off)."""
+    """Return (boxes, classes), lists by image, after augmentation: visible boxes [B, 4] in px, clipped; classes `IGNORED` if mostly cut off."""
     moved = [
         _move_boxes(of_image, classes, bool(changes.mirrored[n]), float(changes.scale[n]), changes.shift[n].numpy(), height, width)
         for n, (of_image, classes) in enumerate(zip(boxes, indices, strict=True))
@@ -86,7 +86,7 @@ def move_boxes(
 
 
 def _relight(batch: Tensor, chance: Tensor, jitter: float) -> Tensor:
-    """Return images with changed gamma (daylight may look like dusk), contrast, saturation and color balance; `chance` is [N, 4], -1 to 1."""
+    """Return images with gamma, contrast, saturation and warmth changed by up to `jitter` (log scale); `chance` [N, 4], -1 to 1, is how far."""
     gamma, contrast, saturation, warmth = (torch.exp(jitter * chance[:, n])[:, None, None, None] for n in range(4))
     batch = batch.clamp(1e-4, 1).pow(gamma.square())
     gray = batch.mean(dim=1, keepdim=True)
@@ -100,7 +100,7 @@ def _relight(batch: Tensor, chance: Tensor, jitter: float) -> Tensor:
 def _move_boxes(
     boxes: NDArray[np.float32], indices: NDArray[np.int64], mirrored: bool, scale: float, shift: NDArray[np.float32], height: int, width: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return one image's boxes [B, 4] in px and classes after augmentation, where sampling coordinate g (-1 to 1) shows source ±g / scale + shift."""
+    """Return one image's boxes [B, 4] in px and their classes after augmentation: mirrored, enlarged by `scale`, moved by `shift`, and clipped."""
     if not len(boxes):
         return boxes, indices
     sign = -1.0 if mirrored else 1.0

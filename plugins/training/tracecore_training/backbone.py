@@ -30,7 +30,7 @@ class Features(NamedTuple):
 
 
 def channels_of(count: int, width: float) -> int:
-    """Return a channel count scaled by `width`, rounded to a multiple of 8, at least 8."""
+    """Return `count` channels scaled by `width` and rounded to a multiple of 8, at least 8."""
     return max(8, int(count * width / 8 + 0.5) * 8)
 
 
@@ -70,7 +70,7 @@ class Backbone(nn.Module):
         self.lateral8 = nn.Conv2d(c8, c4, 1)
 
     def features(self, image: Tensor) -> Features:
-        """Return the feature maps of images [N, 3, H, W], RGB 0 to 1."""
+        """Return the backbone's feature maps (fine, near, middle) of images [N, 3, H, W], RGB 0 to 1."""
         near = self.stage4((image - 0.5) * 4)
         at8 = self.stage8(near)
         at16 = self.stage16(at8)
@@ -81,6 +81,6 @@ class Backbone(nn.Module):
 
 
 def _enlarge(coarse: Tensor, like: Tensor) -> Tensor:
-    """Return a feature map upsampled by 2 and cropped to the size of `like`."""
+    """Return the feature map `coarse`, upsampled by 2 and cropped to the size of `like`."""
     # upsample by 2, then crop: runtimes agree on integer factors, but not on a resize of 6 rows to 11
     return functional.interpolate(coarse, scale_factor=2.0, mode="nearest")[:, :, : like.shape[2], : like.shape[3]]

@@ -60,7 +60,7 @@ class Checkpoints:
         self._log = log
 
     def keep(self, state: TrainingState) -> None:
-        """Write a checkpoint if one is due at this step, then delete older ones."""
+        """Write a checkpoint file if one is due at the training's current step, then delete older ones."""
         if not self._every or state.step % self._every:
             return
         facts = {"made_with": self._made_with, "step": state.step, "order": state.order, "curves": asdict(state.curves)}
@@ -87,7 +87,7 @@ class Checkpoints:
         return None
 
     def _restore(self, state: TrainingState, path: Path) -> bool:
-        """Load a checkpoint file into `state` in place; return whether it could be read and fits this machine and thread count."""
+        """Load a checkpoint file into `state` in place. Return False if it can't be read, or was made with another CPU type or thread count."""
         try:
             with safe_open(path, framework="pt") as file:
                 facts: dict[str, Any] = json.loads((file.metadata() or {})[_FACTS])
@@ -112,7 +112,7 @@ class Checkpoints:
 
 
 def _named_tensors(state: TrainingState) -> Iterator[tuple[str, Tensor]]:
-    """Yield (name, tensor) of a training's models, optimizer moments and random generator, as stored in a checkpoint."""
+    """Yield (name in a checkpoint file, tensor) for all weights, averaged weights, optimizer moments and the random generator of a training."""
     for part, module in (("model", state.model), ("average", state.average)):
         for name, tensor in module.state_dict().items():
             yield f"{part}.{name}", tensor.detach().contiguous()

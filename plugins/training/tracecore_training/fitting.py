@@ -50,9 +50,9 @@ class _Head:
 
 
 def fit(settings: Settings, context: Context, frames: Any, labels: Any, folder: Path) -> dict[str, Any]:
-    """Train a model on a frame table and a label table, and write its files to `folder`; checkpoints go to the stage's scratch folder.
+    """Train a model on a frame table and a label table, write its files to `folder`, and return the content of the facet `tracecore_training`.
 
-    Returns the facet `tracecore_training`. Raises UsageError if a head has no labels, RunFailed if an image can't be decoded or a loss is not finite.
+    Checkpoints go to the stage's scratch folder. Raises UsageError if a head has no labels, RunFailed if an image is damaged or a loss not finite.
     """
     height, width = settings.size
     log, threads = context.log, context.threads
@@ -91,7 +91,7 @@ def fit(settings: Settings, context: Context, frames: Any, labels: Any, folder: 
 
 
 def _heads(wanted: Heads, examples: Examples, log: logging.Logger) -> list[_Head]:
-    """Return the wanted heads with their loss functions and facts; raise UsageError if the examples have no label for one of them."""
+    """Return the model's heads to train, with their loss functions and facts for the facet. Raises UsageError if no example has labels for a head."""
     heads: list[_Head] = []
     if wanted.obstacles is not None:
         weights = {"center": wanted.obstacles.loss.center, "box": wanted.obstacles.loss.box}

@@ -29,18 +29,18 @@ class Curves:
 
     @classmethod
     def of(cls, terms: Iterable[str]) -> Curves:
-        """Return empty curves for the total loss and each term."""
+        """Return training curves without points, for the total loss and for each loss term."""
         names = ["", *terms]
         return cls([], [], {name: [] for name in names}, dict.fromkeys(names, 0.0))
 
     def add(self, losses: Mapping[str, float]) -> None:
-        """Add the losses of one training step, by term, to the current point."""
+        """Add the losses of one training step, by term, to the sums for the curves' next point."""
         for name, value in losses.items():
             self.sums[name] += value
         self.since += 1
 
     def close(self, step: int, learning_rate: float) -> None:
-        """Append a point to the curves with the mean losses since the last point."""
+        """Append a point at `step` to the training curves: the learning rate, and the losses averaged over the steps since the last point."""
         self.step.append(step)
         self.learning_rate.append(learning_rate)
         for name, values in self.losses.items():
@@ -49,7 +49,7 @@ class Curves:
         self.since = 0
 
     def document(self) -> dict[str, Any]:
-        """Return the content of `curves.json`."""
+        """Return the training curves as the content of `curves.json`."""
         series = [{"name": f"{name} loss".strip(), "values": values} for name, values in self.losses.items()]
         return {
             "v": 1,
@@ -67,7 +67,7 @@ OUTPUTS = {"obstacles": ("boxes", "scores", "classes"), "path": ("path",), "ligh
 
 
 def model_config(entry_point: str, wanted: Heads, classes: Sequence[str], *, size: tuple[int, int], multiplier: float) -> dict[str, Any]:
-    """Return the content of `config.json`: all that is needed to rebuild the module and to interpret its outputs.
+    """Return the content of `config.json`: all that is needed to rebuild the model and to interpret its outputs.
 
     Args:
         entry_point: name of the model's factory in the entry-point group `tracecore.models`.
@@ -115,7 +115,7 @@ def model_config(entry_point: str, wanted: Heads, classes: Sequence[str], *, siz
 
 
 def write_model(folder: Path, model: MultiTask, config: Mapping[str, Any], curves: Curves) -> None:
-    """Write `model.safetensors`, `config.json` and `curves.json`."""
+    """Write a model's weights, configuration and training curves to `model.safetensors`, `config.json` and `curves.json` in a folder."""
     from safetensors.torch import save_file
 
     weights = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
@@ -125,5 +125,5 @@ def write_model(folder: Path, model: MultiTask, config: Mapping[str, Any], curve
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON file of a model, indented and with sorted keys, so that equal values give equal bytes."""
+    """Write a JSON file, indented and with sorted keys, so that equal values yield equal bytes."""
     path.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")

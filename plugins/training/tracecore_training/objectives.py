@@ -36,7 +36,7 @@ __all__ = [
 
 
 def center_loss(logits: Tensor, targets: Targets) -> Tensor:
-    """Return the focal loss of heat map logits [N, C, h, w] (CenterNet, Zhou et al. 2019, equation 1; alpha 2, beta 4), averaged over objects."""
+    """Return the focal loss of class heat map logits [N, C, h, w], per object (CenterNet, Zhou et al. 2019, equation 1; alpha 2, beta 4)."""
     probability = logits.sigmoid()
     positive = (targets.heat == 1).to(logits.dtype)
     # log(p) and log(1-p) from the logits stay exact where the sigmoid saturates
@@ -46,7 +46,7 @@ def center_loss(logits: Tensor, targets: Targets) -> Tensor:
 
 
 def side_loss(sides: Tensor, targets: Targets) -> Tensor:
-    """Return one minus the generalized IoU (Rezatofighi et al. 2019) of `sides` [N, 4, h, w] in px, averaged by cell weight; 0 without objects."""
+    """Return the mean of 1 - generalized IoU (Rezatofighi et al. 2019), weighted by cell, of box sides [N, 4, h, w] in px; 0 without objects."""
     left, top, right, bottom = sides.unbind(1)
     want_left, want_top, want_right, want_bottom = targets.sides.unbind(1)
     overlap = (left.minimum(want_left) + right.minimum(want_right)).clamp(min=0) * (top.minimum(want_top) + bottom.minimum(want_bottom)).clamp(min=0)
@@ -57,12 +57,12 @@ def side_loss(sides: Tensor, targets: Targets) -> Tensor:
 
 
 def path_loss(offsets: Tensor, wanted: Tensor, scale: Tensor) -> Tensor:
-    """Return the smooth L1 loss (Girshick 2015, equation 3) of lateral offsets in units of `scale`, averaged over known values; 0 without any.
+    """Return the smooth L1 loss (Girshick 2015, equation 3) of a path's lateral offsets, averaged over the labeled ones; 0 without any.
 
     Args:
-        offsets: [N, P] m to the left.
-        wanted: [N, P]; NaN where unknown.
-        scale: [P] m.
+        offsets: predicted offsets [N, P], m to the left.
+        wanted: labeled offsets [N, P], m to the left; NaN where not labeled.
+        scale: unit of the loss at each distance, [P] m.
     """
     known = wanted.isfinite()
     apart = (offsets - torch.where(known, wanted, offsets.detach())) / scale
@@ -70,11 +70,11 @@ def path_loss(offsets: Tensor, wanted: Tensor, scale: Tensor) -> Tensor:
 
 
 def light_loss(logits: Tensor, states: Tensor, weights: Tensor) -> Tensor:
-    """Return the weighted cross entropy of light states, averaged over images with a known state; 0 without any.
+    """Return the weighted cross entropy of traffic light states, averaged over images with a labeled state; 0 without any.
 
     Args:
-        logits: [N, S].
-        states: [N] state index; -1 where unknown.
+        logits: predicted logits of S states, [N, S].
+        states: labeled state index [N]; -1 where not labeled.
         weights: [S], weight of each state.
     """
     known = states >= 0
@@ -84,7 +84,7 @@ def light_loss(logits: Tensor, states: Tensor, weights: Tensor) -> Tensor:
 
 
 def focus_loss(focus: Tensor, wanted: Tensor) -> Tensor:
-    """Return minus the log of the attention on the traffic light's cells, averaged over images that show one; 0 without any.
+    """Return minus the log of the share of attention on the traffic light's cells, averaged over images that show a light; 0 without any.
 
     Args:
         focus: [N, h, w], attention logits.
@@ -123,7 +123,7 @@ class Batch:
 
 
 def draw_batch(examples: Examples, chosen: list[int], how: Augment, generator: torch.Generator) -> Batch:
-    """Return the `chosen` examples, randomly augmented with their labels.
+    """Return a batch of the examples with the indices `chosen`, with images and labels randomly augmented.
 
     A mirrored image's path is mirrored too. A zoomed image teaches boxes only: it may not show the road's direction or all lights.
     """
@@ -142,10 +142,10 @@ class Objective(Protocol):
 
     @property
     def weights(self) -> Mapping[str, float]:
-        """Weight of each loss term, by name."""
+        """Weight of each of the head's loss terms in the total loss, by name."""
 
     def terms(self, maps: Maps, batch: Batch) -> dict[str, Tensor]:
-        """Return the unweighted loss terms, scalars, in the order of `weights`."""
+        """Return the head's loss terms for a batch, by name, as scalars without weights. `maps`: the model's outputs for the batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class ObstacleObjective:
     weights: Mapping[str, float]
 
     def terms(self, maps: Maps, batch: Batch) -> dict[str, Tensor]:
-        """Return the loss terms `center` and `box`."""
+        """Return the obstacle head's losses for a batch: `center` (of the heat maps) and `box` (of the box sides)."""
         assert maps.centers is not None  # the model was built with this head
         assert maps.sides is not None
         _, _, height, width = batch.images.shape
@@ -172,7 +172,7 @@ class PathObjective:
     weights: Mapping[str, float]
 
     def terms(self, maps: Maps, batch: Batch) -> dict[str, Tensor]:
-        """Return the loss term `path`."""
+        """Return the path head's loss for a batch, as `path`."""
         assert maps.path is not None  # the model was built with this head
         return {"path": path_loss(maps.path, batch.paths, self.scale)}
 
@@ -186,7 +186,7 @@ class LightObjective:
     where: int | None = None
 
     def terms(self, maps: Maps, batch: Batch) -> dict[str, Tensor]:
-        """Return the loss term `light`, and `focus` if boxes of lights teach the attention."""
+        """Return the light head's losses for a batch: `light` (of the state), and `focus` (of the attention) if boxes of lights teach it."""
         assert maps.light is not None  # the model was built with this head
         assert maps.focus is not None
         terms = {"light": light_loss(maps.light, batch.states, self.states)}
@@ -196,14 +196,14 @@ class LightObjective:
 
 
 def path_scale(paths: NDArray[np.float32]) -> Tensor:
-    """Return the root mean square of the known path offsets at each distance [P], at least 0.1 m, for paths [F, P] in m, NaN where unknown."""
+    """Return the root mean square of path offsets at each distance [P], at least 0.1 m. `paths`: offsets [F, P] in m, NaN where not labeled."""
     known = np.isfinite(paths)
     squares = np.where(known, paths, 0).astype(np.float64) ** 2
     return torch.from_numpy(np.sqrt(squares.sum(axis=0) / known.sum(axis=0).clip(1)).clip(_LEAST_SCALE).astype(np.float32))
 
 
 def state_weights(states: NDArray[np.int64], count: int) -> Tensor:
-    """Return weights [S] that balance the light states by frequency, at most 6, 0 for one on no frame; `states` [F] are indices, -1 if unknown."""
+    """Return loss weights [S] that balance light states by frequency, at most 6; 0 for a state on no frame. `states` [F]: index, -1 if unlabeled."""
     frames = np.bincount(states[states >= 0], minlength=count)
     alike = frames.sum() / max(1, int((frames > 0).sum()))
     return torch.from_numpy(np.where(frames > 0, np.minimum(alike / frames.clip(1), _GREATEST_WEIGHT), 0).astype(np.float32))

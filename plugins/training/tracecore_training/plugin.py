@@ -11,7 +11,7 @@ __all__ = ["tracecore_register_checks", "tracecore_register_facets", "tracecore_
 
 @tc.hookimpl
 def tracecore_register_stages() -> list[type[tc.Stage]]:
-    """Return the two training stages and the stage that imports a finished training."""
+    """Return the stages `TorchDetector` and `TorchMultitask`, which train models, and `UltralyticsRun`, which imports a finished training."""
     return [TorchDetector, TorchMultitask, UltralyticsRun]
 
 

@@ -52,13 +52,13 @@ def draw_targets(
 ) -> Targets:
     """Return the training targets of a batch, drawn from its labeled boxes.
 
-    All cells near an object's center learn its box, which gives many more examples per step than the center cell does (TTFNet, Liu et al. 2019).
+    All cells near an object's center learn its box, which yields many more examples per step than the center cell does (TTFNet, Liu et al. 2019).
 
     Args:
         boxes: per image [B, 4], x1, y1, x2, y2 in input px.
         classes: per image [B], class index or `IGNORED`.
         count: number of classes.
-        fully_labeled: [N] bool, whether all objects of the image are labeled; only the boxes count on others. None means all are.
+        fully_labeled: [N] bool, whether all objects of the image are labeled; otherwise only its boxes count. None means all images are.
     """
     rows, columns = height // STRIDE, width // STRIDE
     heat = np.zeros((len(boxes), count, rows, columns), np.float32)
@@ -96,7 +96,7 @@ def draw_targets(
 
 
 def draw_focus(boxes: list[NDArray[np.float32]], classes: list[NDArray[np.int64]], where: int, shape: Sequence[int]) -> Tensor:
-    """Return a mask [N, h, w] of the cells of each image's largest box of class `where`, usually the nearest light; all False without one.
+    """Return a mask [N, h, w], True for the cells of each image's largest box of class `where` (traffic light); all False without one.
 
     Boxes per image are [B, 4], x1, y1, x2, y2 in input px, with class indices [B]; `shape` is that of the mask.
     """
@@ -111,7 +111,7 @@ def draw_focus(boxes: list[NDArray[np.float32]], classes: list[NDArray[np.int64]
 
 
 def _bell(center: int, extent: float, cells: int) -> tuple[NDArray[np.float32], int, int]:
-    """Return a Gaussian around a cell along one axis, cropped to the map, and the range of cells that it covers (start, stop)."""
+    """Return (Gaussian around the cell `center` along one axis, first cell, end cell), cropped to the axis of `cells` cells; the end is exclusive."""
     radius = int(extent / 2 * _REACH)
     sigma = (2 * radius + 1) / 6
     start, stop = max(center - radius, 0), min(center + radius + 1, cells)

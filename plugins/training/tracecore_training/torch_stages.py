@@ -31,7 +31,7 @@ class TrainingStage(tc.Stage):
     model = tc.Output("model", description="model.safetensors, config.json and curves.json")
 
     def learn(self, context: tc.Context, settings: Settings) -> None:
-        """Train a model with the given settings, write its files to the output, and record the facet `tracecore_training`."""
+        """Train a model with the given settings, write its files to the stage's output, and record the facet `tracecore_training`."""
         # torch takes seconds to import: only where it is used
         from tracecore_training.fitting import fit
 
@@ -64,7 +64,7 @@ class TorchDetector(TrainingStage):
         checkpoint_every: int = tc.Field(100, ge=0, description="steps after which the state is kept against a kill; 0 keeps none")
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Train a model with the obstacle head only."""
+        """Train a model with only the obstacle head, and write its files to the stage's output."""
         # torch takes seconds to import: only where it is used
         from tracecore_training.architecture import ENTRY_POINT, center_detector
         from tracecore_training.fitting import Settings
@@ -106,7 +106,7 @@ class TorchMultitask(TrainingStage):
         checkpoint_every: int = tc.Field(100, ge=0, description="steps after which the state is kept against a kill; 0 keeps none")
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Train a model with the heads that the parameters name."""
+        """Train a model with the heads (obstacles, path, light) that the parameters name, and write its files to the stage's output."""
         # torch takes seconds to import: only where it is used
         from tracecore_training.architecture import MULTITASK, multitask
         from tracecore_training.fitting import Settings

@@ -54,12 +54,12 @@ class LabelTable:
 
     @property
     def frames(self) -> set[str]:
-        """Ids of all frames with a label."""
+        """Ids of all frames that have a box, path or state label, or a label stating that they have no object."""
         return self.boxes.keys() | self.paths.keys() | self.states.keys()
 
 
 def read_labels(labels: Any, heads: Heads) -> LabelTable:
-    """Return the labels that the heads learn from, out of a label table (`tracecore_schemas.arrow_tables.LABELS`).
+    """Return the boxes, paths and light states for the model's heads from a label table (`tracecore_schemas.arrow_tables.LABELS`).
 
     Boxes of other categories are left out, but their frames still count as labeled. Paths and states marked `ignore` are left out. An outline becomes
     an `IGNORED` box on a frame with box labels, and is left out on others. Raises UsageError if a class or head has no label.
@@ -81,7 +81,7 @@ def read_labels(labels: Any, heads: Heads) -> LabelTable:
 
 
 def _read_boxes(rows: Sequence[Row], classes: Sequence[str], unusable: dict[str, int]) -> LabelTable:
-    """Return the boxes of rows of a label table by frame, of `classes` or all; labels without a valid box are counted in `unusable`."""
+    """Return boxes by frame from a label table's rows; of all classes if `classes` is empty. Labels without a valid box are counted in `unusable`."""
     learned = [row for row in rows if row["geometry"] == "box2d" and not (row["crowd"] or row["ignore"])]
     found = sorted({row["category"] for row in learned if row["category"] is not None})
     if not found:
@@ -119,7 +119,7 @@ def _read_boxes(rows: Sequence[Row], classes: Sequence[str], unusable: dict[str,
 
 
 def _is_outline(row: Row) -> bool:
-    """Whether a row is a polygon: an object without a box label."""
+    """Whether a label table's row is a polygon, which labels an object without a box label."""
     return bool(row["geometry"] == "polygon")
 
 
@@ -148,7 +148,7 @@ def _read_states(rows: Sequence[Row], states: Sequence[str], unusable: dict[str,
 
 
 def offsets_at(path: Sequence[float], ahead_m: Sequence[float]) -> NDArray[np.float32]:
-    """Return a path's lateral offsets [P] in m to the left at the distances `ahead_m`; NaN where the path ends or turns back before.
+    """Return a path's lateral offsets [P] in m to the left at the distances `ahead_m`; NaN where the path ends or turns back before the distance.
 
     `path` is x (ahead) and y (left) alternating, m, from the vehicle's origin on.
     """
@@ -198,12 +198,12 @@ class Examples:
 
     @property
     def objects(self) -> int:
-        """Number of boxes to learn from, without `IGNORED` ones."""
+        """Number of labeled boxes in all examples, without `IGNORED` ones."""
         return sum(int((indices != IGNORED).sum()) for indices in self.indices)
 
 
 def read_examples(frames: Any, labels: LabelTable, *, height: int, width: int) -> Examples:
-    """Return the labeled frames of a frame table, decoded and resized; frames without any label are left out, since they may show objects.
+    """Return training examples: the frames of a frame table that have any label, with their images, decoded and resized, and labels.
 
     Raises UsageError if no frame has a label, RunFailed if an image can't be decoded.
     """
@@ -245,5 +245,5 @@ def read_examples(frames: Any, labels: LabelTable, *, height: int, width: int) -
 
 
 def shrink(image: NDArray[np.uint8], *, height: int, width: int) -> NDArray[np.uint8]:
-    """Return an image [H, W, 3] stretched to the input's size with Pillow's antialiased bilinear filter, as `config.json` states."""
+    """Return an image [H, W, 3] stretched to `height` and `width` with Pillow's antialiased bilinear filter, as `config.json` states."""
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))

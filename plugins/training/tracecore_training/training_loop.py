@@ -24,7 +24,7 @@ __all__ = ["Schedule", "reproducible", "train"]
 
 @contextmanager
 def reproducible(*, seed: int, threads: int) -> Iterator[torch.Generator]:
-    """Fix torch's thread count, deterministic mode and seed (any integer, modulo 2^64) in a block, and restore the settings on exit.
+    """Fix torch's thread count, deterministic mode and seed (any integer, modulo 2^64) in a block, and restore them at its end.
 
     The thread count matters since it changes rounding. Yields the generator that all randomness in the block must come from.
     """
@@ -59,7 +59,7 @@ class Schedule:
     learning: LearningSchedule
 
     def rate(self, step: int) -> float:
-        """Return the learning rate of a step, counted from 0."""
+        """Return the learning rate at a training step, counted from 0."""
         highest = self.learning.learning_rate
         rising = max(1, round(self.steps * self.learning.warm_up))
         if step < rising:
@@ -82,7 +82,7 @@ def train(
     progress: Callable[[int, int, str], None],
     checkpoints: Checkpoints | None = None,
 ) -> tuple[MultiTask, Curves, int | None]:
-    """Train a model in place; return a copy with averaged weights, its training curves, and the step that it resumed from (None if from the start).
+    """Train a model in place. Return (a copy with averaged weights, training curves, step from which the training resumed or None).
 
     `checkpoints` saves and resumes the state without changing the result. Raises RunFailed if a loss or the gradient is not finite.
     """
@@ -119,7 +119,7 @@ def train(
 
 
 def _optimize(model: MultiTask, optimizer: torch.optim.Optimizer, terms: dict[str, tuple[float, Tensor]], step: int, steps: int) -> float:
-    """Take one optimizer step on the weighted sum of the loss terms, each given as (weight, loss); return the sum."""
+    """Take an optimizer step on the weighted sum of loss terms, pairs (weight, loss). Return the sum. Raises RunFailed if a term is not finite."""
     for name, (_, term) in terms.items():
         _require_finite(f"{name} loss", term, step, steps)
     total = torch.stack([weight * term for weight, term in terms.values()]).sum()
@@ -141,7 +141,7 @@ def _require_finite(term: str, value: Tensor, step: int, steps: int) -> None:
 
 @torch.no_grad()
 def _update_average(average: MultiTask, model: MultiTask, keep: float, step: int) -> None:
-    """Update the moving average of the weights in place; its decay starts low, since the model changes fast at first."""
+    """Update in place `average`, the moving average of the model's weights. Its decay starts low, since the model changes fast at first."""
     weight = 1 - min(keep, (1 + step) / (10 + step))
     for mean, value in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
         if mean.is_floating_point():

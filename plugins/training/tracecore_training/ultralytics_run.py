@@ -37,16 +37,16 @@ class Results:
 
     @property
     def losses(self) -> dict[str, list[float]]:
-        """Columns of losses (`train/box_loss`)."""
+        """Values per epoch of each loss column in the results (`train/box_loss`), by name."""
         return {name: values for name, values in self.columns.items() if name.endswith("loss")}
 
     @property
     def metrics(self) -> dict[str, list[float]]:
-        """Columns of metrics (`metrics/mAP50(B)`)."""
+        """Values per epoch of each metric column in the results (`metrics/mAP50(B)`), by name."""
         return {name: values for name, values in self.columns.items() if name.startswith("metrics/")}
 
     def not_finite(self) -> dict[str, list[int]]:
-        """Return the epochs in which a loss is NaN or infinite, by loss; losses that are always finite are left out."""
+        """Return the epochs in which a loss is NaN or infinite, by the loss's name; losses that are always finite are left out."""
         found = {
             name: [epoch for epoch, value in zip(self.epochs, values, strict=True) if not math.isfinite(value)]
             for name, values in self.losses.items()
@@ -55,7 +55,7 @@ class Results:
 
 
 def read_results(path: Path) -> Results:
-    """Read `results.csv`; raises UsageError, which names the line, if it is invalid or contains more than one training."""
+    """Return the content of a `results.csv`. Raises UsageError if it is invalid or contains more than one training."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         lines = [(number, [cell.strip() for cell in line]) for number, line in enumerate(csv.reader(text.splitlines(), strict=True), start=1) if line]
@@ -94,7 +94,7 @@ def _parse_row(name: str, number: int, line: list[str], expected: int) -> list[f
 
 
 def read_args(path: Path) -> Mapping[str, Any]:
-    """Return the settings in an `args.yaml`; raises UsageError if the file is not a mapping."""
+    """Return the training settings in an `args.yaml`. Raises UsageError if the file is not a mapping."""
     args = _load_yaml(path, yaml.SafeLoader, "the settings of a training")
     if not isinstance(args, Mapping):
         raise UsageError(f"{path.name} is not an args.yaml of an Ultralytics run: expected names and values, found {type(args).__name__}.")
@@ -102,7 +102,7 @@ def read_args(path: Path) -> Mapping[str, Any]:
 
 
 def read_classes(path: Path) -> list[str]:
-    """Return the class names of a `data.yaml` by index, from its list or mapping `names`; raises UsageError if it has neither."""
+    """Return the class names in a `data.yaml`, by number. Raises UsageError if its `names` is neither a list of texts nor a mapping from 0, 1, 2."""
     # Read as strings: a class named `no` or `2` must not become a boolean or a number.
     document = _load_yaml(path, yaml.BaseLoader, "the classes of a data set")
     names = document.get("names") if isinstance(document, Mapping) else None
@@ -139,7 +139,7 @@ class UltralyticsRun(tc.Stage):
         paths: tuple[str, ...] = tc.Field((), description="the run's folder (runs/detect/train); a data.yaml next to it names the classes")
 
     def run(self, context: tc.Context, params: Params) -> None:  # noqa: ARG002  # the kernel finds the files that params name
-        """Copy the run's files into `evidence/`, write config and curves, and record as unknown what the files don't state."""
+        """Copy the training's files into `evidence/`, write `config.json` and `curves.json`, and record in the trace which facts are not known."""
         sources = context.files(self.files)
         named = {source.name: source for source in sources}
         if RESULTS not in named:
@@ -180,7 +180,7 @@ def _text_setting(args: Mapping[str, Any], name: str) -> str | None:
 
 
 def _file_setting(args: Mapping[str, Any], name: str) -> str | None:
-    """Return the file name of a path in a setting, without its folder, which is of another machine; None if it is not set."""
+    """Return the file name of the path in the setting `name`, without its folder (of another machine); None if it is not set or not text."""
     text = _text_setting(args, name)
     return None if text is None else PureWindowsPath(text).name
 
@@ -191,7 +191,7 @@ def _integer_setting(args: Mapping[str, Any], name: str) -> int | None:
 
 
 def _curves_document(results: Results) -> dict[str, Any]:
-    """Return the columns as curves; values that are not finite become null, since JSON can't express them."""
+    """Return the content of `curves.json` for the columns of a `results.csv`. Values that are not finite become null, which JSON can express."""
     series = [{"name": name, "values": [value if math.isfinite(value) else None for value in values]} for name, values in results.columns.items()]
     return {"v": 1, "type": "tracecore.curves", "x": {"name": "epoch", "values": results.epochs}, "series": series}
 
@@ -217,7 +217,7 @@ def _training_facet(results: Results, args: Mapping[str, Any], classes: list[str
 
 
 def _unknowns(results: Results, args: Mapping[str, Any], classes: list[str], weights: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield (what, why) of each fact about the training that its files don't state."""
+    """Yield (what is not known, why) for each fact about the training that its files don't state."""
     data = _file_setting(args, "data")
     source = f"{ARGS} names {data!r} by its path, not by its bytes" if data else f"there is no {ARGS} that says so"
     yield "training data", f"nobody recorded which frames and labels it was trained on: {source}"
@@ -246,7 +246,7 @@ class LossesFinite(tc.Check):
     description = "Every loss of a training taken over is a finite number in every epoch."
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Pass if every loss in the model's `evidence/results.csv` is finite in every epoch; the model's facet is not consulted."""
+        """Pass if every loss in the model's `evidence/results.csv` is finite in every epoch; fail also without that file. The facet is not used."""
         path = Path(context.read()) / "evidence" / RESULTS
         if not path.is_file():
             return tc.CheckResult(False, f"The model holds no evidence/{RESULTS}, so nothing is known of its losses.")
@@ -267,7 +267,7 @@ def _facts(results: Results, bad: dict[str, list[int]]) -> str:
 
 
 def _message(results: Results, bad: dict[str, list[int]]) -> str:
-    """Return a sentence with the losses that are not finite and the epochs in which they are not."""
+    """Return a sentence for the failed check: which losses are not finite, and in which epochs."""
     count = len(results.epochs)
     metrics = [value for values in results.metrics.values() for value in values]
     powerless = f", and every metric is 0 in all {count}" if metrics and not any(metrics) else ""

@@ -22,7 +22,7 @@ class Clock(Protocol):
     """A source of the current time."""
 
     def now(self) -> int:
-        """Return microseconds since the Unix epoch."""
+        """Return the current time in microseconds since the Unix epoch."""
 
 
 class WallClock:
@@ -40,12 +40,12 @@ class SetClock:
     time: int
 
     def now(self) -> int:
-        """Return the time that was set."""
+        """Return the time last set on this clock (its field `time`), in microseconds since the Unix epoch."""
         return self.time
 
 
 def format_time(time_us: int) -> str:
-    """Return a time in microseconds as RFC 3339 in UTC: `2026-01-05T08:00:00.25Z`."""
+    """Return a time in microseconds since the Unix epoch as RFC 3339 text in UTC: `2026-01-05T08:00:00.25Z`."""
     return (_EPOCH + timedelta(microseconds=time_us)).isoformat().replace("+00:00", "Z")
 
 

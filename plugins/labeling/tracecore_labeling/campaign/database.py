@@ -59,7 +59,7 @@ CREATE TABLE IF NOT EXISTS workers (who TEXT PRIMARY KEY, state TEXT NOT NULL) S
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """Open a campaign's file, creating its tables if it is new. Raises sqlite3.DatabaseError if it has another format.
+    """Open a labeling campaign's SQLite file; create its tables if it is new. Raises sqlite3.DatabaseError if the file has another format.
 
     Commits are on disk when they return (WAL with synchronous=FULL) and survive a power cut.
     """
@@ -98,7 +98,7 @@ class CampaignDatabase:
             raise UsageError(f"The campaign file {path} can't be opened: {error}.") from error
 
     def close_file(self) -> None:
-        """Close the database connection; the campaign stays open."""
+        """Close the connection to the campaign's database file, without closing the campaign to labelers."""
         self._db.close()
 
     @contextmanager
@@ -121,7 +121,7 @@ class CampaignDatabase:
 
     @property
     def settings(self) -> Settings:
-        """The campaign's settings; raises UsageError if no campaign was created in the file."""
+        """The settings of the campaign in this database file. Raises UsageError if no campaign was created in it."""
         if self._settings is None:
             row = self._db.execute("SELECT detail FROM log WHERE seq = 1").fetchone()
             if row is None:
@@ -130,16 +130,16 @@ class CampaignDatabase:
         return self._settings
 
     def exists(self) -> bool:
-        """Whether a campaign was created in the file."""
+        """Whether a campaign was created in this database file."""
         return self._db.execute("SELECT 1 FROM log WHERE seq = 1").fetchone() is not None
 
     def is_closed(self) -> bool:
-        """Whether the campaign is closed."""
+        """Whether the campaign is closed: it accepts no more claims, submissions or reviews."""
         # Closing is the last entry of a log.
         return bool(self._db.execute("SELECT action FROM log ORDER BY seq DESC LIMIT 1").fetchone() == (Action.CLOSE,))
 
     def has(self, task: str) -> bool:
-        """Whether a task belongs to this campaign."""
+        """Whether the campaign has a task with this id."""
         return self._db.execute("SELECT 1 FROM tasks WHERE task = ?", (task,)).fetchone() is not None
 
     def submission_of(self, task: str) -> str | None:
@@ -148,43 +148,43 @@ class CampaignDatabase:
         return None if detail is None else str(detail["submission"])
 
     def entries(self, task: str | None = None) -> Iterator[Entry]:
-        """Yield the log entries in order, of one task or of all."""
+        """Yield the entries of the campaign's log in the order of their creation; only entries about `task` if it is set."""
         where, given = ("WHERE task = ?", (task,)) if task is not None else ("", ())
         for seq, at, action, of, who, detail in self._db.execute(f"SELECT seq, at, action, task, who, detail FROM log {where} ORDER BY seq", given):  # noqa: S608  # fixed words
             yield Entry(seq, at, Action(action), of, who, json.loads(detail))
 
     def counts(self) -> dict[str, int]:
-        """Return the number of tasks by stage, including stages with none."""
+        """Return the number of tasks in each stage (`open`, `claimed`, `submitted`, `reviewing`, `done`), 0 included."""
         found = dict(self._db.execute("SELECT stage, count(*) FROM tasks GROUP BY stage"))
         return {stage: found.get(stage, 0) for stage in (Stage.OPEN, Stage.CLAIMED, Stage.SUBMITTED, Stage.REVIEWING, Stage.DONE)}
 
     def table(self) -> dict[str, tuple[Any, ...]]:
-        """Return (position, stage, labeler, reviewer, until, refusals, next ordinal) by task; it must agree with `state_of` the log."""
+        """Return each task's (position, stage, labeler, reviewer, end of claim in µs, refusals, next label's number) by id; unset ones are None."""
         columns = "task, position, stage, labeler, reviewer, until, refusals, next_ordinal"
         return {row[0]: row[1:] for row in self._db.execute(f"SELECT {columns} FROM tasks ORDER BY position")}  # noqa: S608  # fixed words
 
     def barred(self) -> set[tuple[str, str]]:
-        """Return (task, labeler) pairs of labelers who may not claim the task again."""
+        """Return the (task id, labeler) pairs where the labeler may not claim the task again, after a refusal or rejected labels."""
         return set(self._db.execute("SELECT task, labeler FROM barred"))
 
     def frame(self, task: str) -> RecordedFrame:
-        """Return the frame of a task; raises UsageError for an unknown task."""
+        """Return the recorded camera or LiDAR frame that a task asks to label. Raises UsageError if no task of the campaign has this id."""
         detail = self._last_detail(task, Action.TASK)
         if detail is None:
             raise UsageError(f"There is no task '{task}' in the campaign '{self.settings.name}'.")
         return frame_of(detail["frame"])
 
     def workers(self) -> dict[str, Any]:
-        """Return the stored state of each simulated labeler by pseudonym."""
+        """Return the stored state (a JSON object) of each simulated labeler, by pseudonym."""
         return {who: json.loads(state) for who, state in self._db.execute("SELECT who, state FROM workers ORDER BY who")}
 
     def keep_worker(self, who: str, state: Mapping[str, JSON]) -> None:
-        """Store the state of a simulated labeler."""
+        """Store the state of the simulated labeler with the pseudonym `who`, replacing the earlier state."""
         with self.transaction():
             self._db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?)", (who, jcs(state).decode()))
 
     def _time(self) -> int:
-        """Return the time of the current action, the same for all its entries and never before that of the last log entry."""
+        """Return the time for new log entries, µs since the Unix epoch: constant within an action, and never before that of the last entry."""
         if self._now is None:
             last = self._db.execute("SELECT at FROM log ORDER BY seq DESC LIMIT 1").fetchone()
             now = max(self.clock.now(), last[0] if last else 0)
@@ -195,7 +195,7 @@ class CampaignDatabase:
 
     @contextmanager
     def _action(self) -> Iterator[None]:
-        """Run the block as one action: a transaction whose entries share one time."""
+        """Run the block as one transaction in which all new log entries get the same time."""
         self._now = None
         with self.transaction():
             try:
@@ -204,18 +204,18 @@ class CampaignDatabase:
                 self._now = None
 
     def _log(self, action: Action, task: str | None, who: str | None, detail: Mapping[str, JSON]) -> int:
-        """Append an entry and return its position; positions have no gaps, so that a missing entry is detected."""
+        """Append an entry to the campaign's log and return its position. Positions have no gaps, so that a missing entry is detected."""
         seq: int = self._db.execute("SELECT coalesce(max(seq), 0) + 1 FROM log").fetchone()[0]
         self._db.execute(_INSERT, (seq, self._time(), action, task, who, jcs(detail).decode()))
         return seq
 
     def _last_detail(self, task: str, action: Action) -> dict[str, Any] | None:
-        """Return the detail of the last log entry of a task with this action; None without one."""
+        """Return the JSON detail of the latest log entry that records this action on a task; None if the log has no such entry."""
         row = self._db.execute("SELECT detail FROM log WHERE task = ? AND action = ? ORDER BY seq DESC LIMIT 1", (task, action)).fetchone()
         return None if row is None else dict(json.loads(row[0]))
 
     def _row(self, task: str) -> dict[str, Any]:
-        """Return the row of a task in the table `tasks`, by column. Raises UsageError for an unknown task."""
+        """Return a task's row in the table `tasks` as values by column name. Raises UsageError if no task has this id."""
         cursor = self._db.execute("SELECT * FROM tasks WHERE task = ?", (task,))
         row = cursor.fetchone()
         if row is None:
@@ -223,6 +223,6 @@ class CampaignDatabase:
         return dict(zip((column[0] for column in cursor.description), row, strict=True))
 
     def _set(self, task: str, **columns: Any) -> None:
-        """Update columns of a task in the table `tasks`."""
+        """Update the given columns in a task's row of the table `tasks`."""
         names = ", ".join(f"{name} = ?" for name in columns)
         self._db.execute(f"UPDATE tasks SET {names} WHERE task = ?", (*columns.values(), task))  # noqa: S608  # names from this file

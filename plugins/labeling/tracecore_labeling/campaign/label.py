@@ -55,7 +55,7 @@ class Label:
 
 
 def label_json(label: Label) -> dict[str, JSON]:
-    """Return a label as JSON, omitting empty fields."""
+    """Return a label as a JSON object, without members for unset fields."""
     members: dict[str, JSON] = {"geometry": label.geometry}
     members |= {name: list(getattr(label, name)) for name in _NUMBER_LISTS if getattr(label, name) is not None}
     members |= {name: getattr(label, name) for name in _TEXTS if getattr(label, name) is not None}
@@ -64,7 +64,7 @@ def label_json(label: Label) -> dict[str, JSON]:
 
 
 def label_from_json(entry: Mapping[str, Any]) -> Label:
-    """Return a label from an entry written by `label_json`, without validation; unknown members are ignored."""
+    """Return the label that `label_json` wrote as `entry`. The entry is not validated, and members that are not label fields are ignored."""
     set_members = {name: entry[name] for name in ("geometry", *_TEXTS) if entry.get(name) is not None}
     numbers: dict[str, Any] = {name: tuple(map(float, entry[name])) for name in _NUMBER_LISTS if entry.get(name) is not None}
     flags: dict[str, Any] = {name: bool(entry.get(name)) for name in _FLAGS}
@@ -72,11 +72,11 @@ def label_from_json(entry: Mapping[str, Any]) -> Label:
 
 
 def read_labels(document: object, width: int, height: int, categories: Sequence[str], geometries: Sequence[str]) -> list[tuple[str | None, Label]]:
-    """Return the (id, label) pairs of submitted labels. Raises UsageError for the first mistake, with the label's position.
+    """Return (id of the earlier label that it keeps or changes, else None; label) for each submitted label. Raises UsageError if one is invalid.
 
     Args:
-        document: a list of labels, or an object with the list `labels`; `label` is the id of the label that a correction keeps or changes.
-        width: of the image, as `height`, px; 0 without an image.
+        document: a JSON list of labels, or an object with that list as `labels`; an entry's member `label` is the id.
+        width: width of the image, px; 0 without an image, as `height`.
         categories: allowed classes of boxes and cuboids; empty allows any.
     """
     listed = document.get("labels") if isinstance(document, Mapping) else document
@@ -113,7 +113,7 @@ def _read_label(place: int, entry: object, size: tuple[int, int], categories: Se
 
 
 def _shape(entry: Mapping[str, Any], geometry: str, problem: Callable[[str], UsageError]) -> None:
-    """Raise unless an entry has the members of its geometry, each of the right type, and no unknown one."""
+    """Raise the error `problem(reason)` if a submitted label lacks a member that its geometry needs, or has one of a wrong name or type."""
     for name in entry:
         if name not in _KNOWN:
             raise problem(f"it has {name!r}. {suggestion(str(name), _KNOWN)}")

@@ -82,7 +82,7 @@ class _LogChecker:
         self.found.append(f"entry {entry.seq} ({entry.action} of task {entry.task} by {entry.who}): {what}")
 
     def take(self, entry: Entry) -> None:
-        """Check the next entry after the campaign's creation."""
+        """Check a log entry that follows the campaign's creation, and add a description of each rule that it violates to `found`."""
         if self.closed:
             self.wrong(entry, "it comes after the campaign was closed")
         if entry.at < self.time:
@@ -128,7 +128,7 @@ class _LogChecker:
         task.holder, task.role = None, None
 
     def end_claim(self, task: _TaskHistory, entry: Entry, role: str) -> None:
-        """Check that the actor holds the task in this role and in time, and end the claim."""
+        """Record a violation unless the entry's actor had claimed the task in this role and the claim's time had not run out; then end the claim."""
         if task.holder != entry.who or task.role != role:
             self.wrong(entry, f"{task.holder or 'nobody'} holds it")
         elif entry.at >= task.until:
@@ -149,7 +149,7 @@ class _LogChecker:
         task.barred.add(str(entry.who))
 
     def once(self, entry: Entry, id_: str) -> None:
-        """Check that a submission's or review's id was not used before."""
+        """Record a violation if an earlier log entry used the same id of a submission or review."""
         if id_ in self.ids:
             self.wrong(entry, f"'{id_}' was taken before")
         self.ids.add(id_)
@@ -174,7 +174,7 @@ class _LogChecker:
         self.ordinals(task, entry, task.ordinals)
 
     def ordinals(self, task: _TaskHistory, entry: Entry, known: Mapping[int, int]) -> None:
-        """Check that label numbers are not reused and that each revision is unchanged or one higher."""
+        """Record a violation if a label number was used for another label before, or its revision is neither that in `known` nor one higher."""
         now: dict[int, int] = {}
         for label in entry.detail["labels"]:
             number, revision = label["ordinal"], label["revision"]
@@ -198,7 +198,7 @@ class _LogChecker:
 
 
 def log_faults(entries: Iterable[Entry]) -> list[str]:
-    """Return a description of each violation of the rules in a log; empty for a valid one."""
+    """Return descriptions of all violations of the rules for a campaign's log, such as a gap or a late submission; empty for a valid log."""
     checker = _LogChecker()
     place = 0
     for place, entry in enumerate(entries, start=1):

@@ -54,7 +54,7 @@ class Queue(CampaignDatabase):
     """Claims, submissions and reviews of tasks; each action is logged and durable when it returns."""
 
     def create(self, settings: Settings, frames: Iterable[RecordedFrame], gold: Collection[str] = ()) -> None:
-        """Create the campaign with one task per frame, in order; those in `gold` are always reviewed. Raises UsageError if there is one already."""
+        """Create the campaign with one task per frame, in order. Frames with ids in `gold` are always reviewed. Raises UsageError if it exists."""
         with self._action():
             if self.exists():
                 raise UsageError(f"There is a campaign in {self.path} already.")
@@ -67,7 +67,7 @@ class Queue(CampaignDatabase):
                 self._db.execute("INSERT INTO tasks (task, position, review, stage) VALUES (?, ?, ?, ?)", (task, position, review, Stage.OPEN))
 
     def claim(self, who: str, *, role: str = "label", task: str | None = None) -> Claim | None:
-        """Return the task that a person holds in this role (`label` or `review`), else lease them the next free one; None if none is free for them.
+        """Return a person's current claim in a role (`label`, `review`), else claim the next free task for them; None if no task is free for them.
 
         Reviewers never get their own labels, labelers no task that they refused or whose labels were rejected. `task` limits the choice to one task.
         """
@@ -97,7 +97,7 @@ class Queue(CampaignDatabase):
             return self._claim(row[0])
 
     def refuse(self, task: str, who: str, reason: str) -> None:
-        """Return a task to the queue; the labeler can't claim it again. Raises UsageError if they do not hold it, or the reason is empty."""
+        """Return a claimed task to the queue and bar labeler `who` from it. Raises UsageError if they have not claimed it, or `reason` is blank."""
         if not reason.strip():
             raise UsageError("A refusal needs a reason: say why the task can't be labeled.")
         with self._action():
@@ -110,9 +110,9 @@ class Queue(CampaignDatabase):
             self._set(task, stage=Stage.OPEN, labeler=None, until=None, refusals=row["refusals"] + 1)
 
     def submit(self, task: str, who: str, submission: str, labels: Sequence[Label]) -> Receipt:
-        """Accept a labeler's labels of a task; a repeated submission returns the same receipt and adds nothing.
+        """Accept a labeler's labels for a task and return the receipt; repeating a submission adds nothing and returns the receipt marked `repeated`.
 
-        Raises UsageError if the labeler does not hold the task (any more), which is logged, or the submission id was used for other labels.
+        Raises UsageError if the labeler's claim is missing or has ended (this is logged), or the submission id was used for other content.
         """
         digest = digest_json([label_json(label) for label in labels])
         late: str | None = None
@@ -136,9 +136,9 @@ class Queue(CampaignDatabase):
         raise UsageError(f"The labels of task {task} can't be taken from {who}: {late}.")
 
     def review(self, task: str, who: str, review: str, verdict: str, after: Sequence[tuple[str | None, Label]] = (), note: str = "") -> Receipt:
-        """Accept a reviewer's verdict (accepted, corrected, or rejected, which reopens the task for others); a repeated review id adds nothing.
+        """Accept a reviewer's verdict on a task's labels (`accepted`, `corrected`, or `rejected`, which reopens the task) and return the receipt.
 
-        Raises UsageError if there is nothing to review, the reviewer labeled it, or another reviewer holds it.
+        A repeated review adds nothing. Raises UsageError if there are no labels to review, `who` made them, or another reviewer has claimed the task.
 
         Args:
             after: all labels after a correction, each with the id of the label it keeps or changes, None for a new one.
@@ -181,7 +181,7 @@ class Queue(CampaignDatabase):
             return Receipt(task, seq, False)
 
     def close(self, *, give_up: bool = False) -> None:
-        """Close the campaign. Raises UsageError if gold tasks have no review, unless `give_up` is set; they then stay unlabeled."""
+        """Close the campaign. Raises UsageError if a gold task (one that must be reviewed) is not done, unless `give_up` is set."""
         with self._action():
             self._expire_open()
             left = self._open_gold_tasks()
@@ -194,12 +194,12 @@ class Queue(CampaignDatabase):
             self._log(Action.CLOSE, None, None, {"gold_left": len(left)} if left else {})
 
     def expire(self) -> None:
-        """Release every task whose lease has ended."""
+        """Return to the queue every task whose lease (time limit of a claim) has ended."""
         with self._action():
             self._expire()
 
     def held(self, who: str) -> Claim | None:
-        """Return the current claim of a labeler or reviewer; None without one."""
+        """Return the current claim of a labeler or reviewer; None if they have none that is still valid."""
         row = self._db.execute(
             "SELECT task FROM tasks WHERE until > ? AND ((stage = ? AND labeler = ?) OR (stage = ? AND reviewer = ?)) ORDER BY position",
             (self._time(), Stage.CLAIMED, who, Stage.REVIEWING, who),
@@ -207,7 +207,7 @@ class Queue(CampaignDatabase):
         return None if row is None else self._claim(row[0])
 
     def _open_gold_tasks(self) -> list[str]:
-        """Return the gold tasks that are not done (labeled and reviewed)."""
+        """Return the ids of the gold tasks (those that must be reviewed) that are not both labeled and reviewed."""
         found = self._db.execute(
             "SELECT task FROM tasks JOIN log USING (task) WHERE stage != ? AND action = ? AND json_extract(detail, '$.gold') ORDER BY position",
             (Stage.DONE, Action.TASK),
@@ -215,18 +215,18 @@ class Queue(CampaignDatabase):
         return [task for (task,) in found]
 
     def _has_claimable(self, role: str) -> bool:
-        """Whether any task is in a stage claimable in this role; takes no write lock."""
+        """Whether any task is free to be claimed in this role (`label`, `review`) or already claimed in it. Takes no write lock."""
         stages = (Stage.OPEN, Stage.CLAIMED) if role == "label" else (Stage.SUBMITTED, Stage.REVIEWING)
         return self._db.execute("SELECT 1 FROM tasks WHERE stage IN (?, ?) LIMIT 1", stages).fetchone() is not None
 
     def _expire_open(self) -> None:
-        """Release every task whose lease has ended. Raises UsageError if the campaign is closed."""
+        """Return to the queue every task whose lease (time limit of a claim) has ended. Raises UsageError if the campaign is closed."""
         if self.is_closed():
             raise UsageError(f"The campaign '{self.settings.name}' is closed: nothing more is taken.")
         self._expire()
 
     def _expire(self) -> None:
-        """Log and release every task whose lease has ended."""
+        """Return to the queue every task whose lease (time limit of a claim) has ended, and log this for each."""
         now = self._time()
         late = self._db.execute("SELECT task, stage, labeler, reviewer FROM tasks WHERE until <= ? ORDER BY position", (now,)).fetchall()
         for task, stage, labeler, reviewer in late:
@@ -238,7 +238,7 @@ class Queue(CampaignDatabase):
                 self._set(task, stage=Stage.OPEN, labeler=None, until=None)
 
     def _earlier_receipt(self, id_: str, task: str, who: str, digest: str) -> Receipt | None:
-        """Return the receipt of an id accepted before; None for a new id. Raises UsageError if the id was used for another content."""
+        """Return the receipt of an earlier submission or review with this id; None if the id is new. Raises UsageError if its content differs."""
         row = self._db.execute("SELECT task, who, digest, seq FROM receipts WHERE id = ?", (id_,)).fetchone()
         if row is None:
             return None
@@ -247,16 +247,16 @@ class Queue(CampaignDatabase):
         return Receipt(task, row[3], True)
 
     def _bar(self, task: str, labeler: str) -> None:
-        """Record that a labeler may not claim a task again."""
+        """Record that a labeler may not claim this task again."""
         self._db.execute("INSERT OR IGNORE INTO barred VALUES (?, ?)", (task, labeler))
 
     def _labels(self, task: str) -> list[LabelRevision]:
-        """Return the last submitted labels of a task; empty if it was never submitted."""
+        """Return the labels of a task's last submission; empty if it was never submitted."""
         detail = self._last_detail(task, Action.SUBMIT) or {"labels": []}
         return [LabelRevision(each["ordinal"], each["revision"], label_from_json(each["label"])) for each in detail["labels"]]
 
     def _claim(self, task: str) -> Claim:
-        """Return the claim on a task that is leased."""
+        """Return the current claim on a task, for labeling or review, with the submitted labels if it is for review."""
         row = self._row(task)
         reviewing = row["stage"] == Stage.REVIEWING
         labels = {label_id(task, each.ordinal): each.label for each in self._labels(task)} if reviewing else {}
@@ -271,7 +271,7 @@ class Queue(CampaignDatabase):
         )
 
     def _state_of(self, row: Mapping[str, Any]) -> str:
-        """Return the current state of a task as the end of an error message."""
+        """Return a clause that describes a task's stage, for error messages: `it is done, by w17`. `row`: the task's row in the table `tasks`."""
         match row["stage"]:
             case Stage.OPEN:
                 return "it is not claimed; a claim may have run out, so claim it again"

@@ -51,7 +51,7 @@ class Tally:
 
 
 def campaign_rows(state: CampaignState, frame_attributes: Mapping[str, Mapping[str, str]] | None = None) -> Iterator[Row]:
-    """Yield the label rows of every task that is done, in the last revision. `frame_attributes`: attributes by frame id, repeated in each row."""
+    """Yield a label table's rows for every finished task, with its current labels. `frame_attributes`: attributes for each row, by frame id."""
     for task in state.tasks.values():
         if task.stage != Stage.DONE:
             continue
@@ -68,7 +68,7 @@ def campaign_rows(state: CampaignState, frame_attributes: Mapping[str, Mapping[s
 
 
 def _provenance(state: CampaignState, task: TaskState, qa: str | None) -> dict[str, Any]:
-    """Return the fields of a `FoundLabel` that say how a label of a task was made and reviewed."""
+    """Return the fields of a `FoundLabel` that record the labeler, reviewer, times and tier of a task's label. `qa`: the label's review result."""
     labeled, reviewed = (None if at is None else format_time(at) for at in (task.labeled_at, task.reviewed_at))
     origin = Provenance(task.labeler, labeled, state.settings.tool or None, state.settings.guideline, qa)
     tier = "working" if task.verdict is None else "gold"  # a review covers the whole frame
@@ -76,7 +76,7 @@ def _provenance(state: CampaignState, task: TaskState, qa: str | None) -> dict[s
 
 
 def tally_of(state: CampaignState) -> Tally:
-    """Return the counts of a campaign's tasks, labels and reviews."""
+    """Return counts of the campaign's tasks, refusals, reviewed and corrected labels, and its labelers' pseudonyms."""
     tasks = list(state.tasks.values())
     done = [task for task in tasks if task.stage == Stage.DONE]
     judged = [each for task in done for each in task.labels if each.qa is not None]
@@ -94,7 +94,7 @@ def tally_of(state: CampaignState) -> Tally:
 
 
 def campaign_facet(states: Iterable[CampaignState]) -> dict[str, JSON]:
-    """Return the members of the facet `tracecore_labels` that describe campaigns, summed over all of them."""
+    """Return members for the facet `tracecore_labels` with the campaigns' names, guidelines and labelers, and counts summed over all of them."""
     states = list(states)
     tallies = [tally_of(state) for state in states]
     digests = {state.settings.guideline: state.settings.guideline_digest for state in states}
@@ -117,7 +117,7 @@ FORMAT = "tracecore-campaign/1"
 
 
 def write_campaign(entries: Iterable[Entry], path: Path) -> None:
-    """Write a campaign's log to a JSON file atomically, one entry per line."""
+    """Write the entries of a campaign's log to a JSON file, one per line, replacing the file atomically."""
     lines = [
         jcs({"seq": each.seq, "at": each.at, "action": each.action.value, "task": each.task, "who": each.who, "detail": each.detail}).decode()
         for each in entries
@@ -127,7 +127,7 @@ def write_campaign(entries: Iterable[Entry], path: Path) -> None:
 
 
 def read_campaign(path: Path, name: str) -> CampaignState:
-    """Return the state of a closed campaign from its file, called `name` in errors. Raises UsageError if it is not closed, or not consistent."""
+    """Return the final state of a campaign from its file, called `name` in errors. Raises UsageError if it is not closed, or its log is invalid."""
     try:
         document = checked(TypeAdapter(CampaignFile), loads_strict(path.read_bytes()))
     except StrictJSONError as error:

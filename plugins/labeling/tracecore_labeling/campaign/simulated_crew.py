@@ -33,9 +33,9 @@ _FEW = 3  # labels: a task with so few is never rejected
 def reviewed(
     labels: Mapping[str, Label], truth: Sequence[Label], care: float, rng: np.random.Generator
 ) -> tuple[str, list[tuple[str | None, Label]]]:
-    """Return the verdict of a simulated review (accepted, corrected or rejected), and (id or None, label) of all labels after a correction.
+    """Return a simulated reviewer's verdict (accepted, corrected, rejected), and after a correction all labels as (old id or None if new, label).
 
-    `labels` are the submitted labels by id, `truth` the true ones of the frame; `care` is the share of mistakes noticed.
+    `labels` are the submitted labels by id, `truth` the true labels of the frame. `care` is the chance that the reviewer notices a mistake.
     """
     left = list(truth)
     after: list[tuple[str | None, Label]] = []
@@ -72,7 +72,7 @@ def overlap(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def _best(label: Label, truth: Sequence[Label]) -> Label | None:
-    """Return the true label of the same object, by track, else by overlap; of paths and tags by category. None if there is none."""
+    """Return the true label that matches a drawn one: paths and tags by category, objects by track if it has one, else by IoU. None without any."""
     same = [each for each in truth if each.geometry == label.geometry]
     if label.geometry in {"path", "tag"}:
         return next((each for each in same if each.category == label.category), None)
@@ -137,12 +137,12 @@ class Crew:
 
     @property
     def names(self) -> Sequence[str]:
-        """Pseudonyms of the members."""
+        """Pseudonyms of the crew's simulated labelers."""
         return [simulated_pseudonym(self.seed, number) for number in range(self.size)]
 
 
 def work(queue: Queue, clock: SetClock, crew: Crew, report: Callable[[int], None] | None = None) -> None:
-    """Run the crew on the queue until no member has a task left.
+    """Simulate the crew's labeling and reviewing of the queue's tasks until no member has a task or finds one to claim.
 
     The queue must use `clock`, which is set to the time of each action; `report` is called with the number of done tasks.
     """
@@ -179,7 +179,7 @@ def work(queue: Queue, clock: SetClock, crew: Crew, report: Callable[[int], None
 
 
 def _step(queue: Queue, crew: Crew, who: str, about: Mapping[str, Any], at: int) -> dict[str, Any]:
-    """Perform a labeler's next action and return their next state: time of the next action, and task and role if one is in progress."""
+    """Perform the next action of labeler `who`. Return their new state: time `at` of the action to follow (µs), its `task` and `role`, or `rests`."""
     if "task" in about:
         return _finish(queue, crew, who, about, at)
     claim = queue.claim(who, role="review") or queue.claim(who)

@@ -42,7 +42,7 @@ class Truth:
 
 
 def truth_of(table: pa.Table) -> Truth:
-    """Return the truth in a label table with `TRUTH_COLUMNS`, each label in its last revision."""
+    """Return the true labels of a label table with `TRUTH_COLUMNS`, by frame, using only each label's last revision."""
     labels: dict[str, list[Label]] = {}
     frame_attributes: dict[str, Mapping[str, str]] = {}
     for row in last_revisions(table.to_pylist()):
@@ -94,17 +94,17 @@ class Mistakes:
 
 
 def generator(*words: object) -> np.random.Generator:
-    """Return a random generator seeded by the words, the same on every machine."""
+    """Return a random generator whose seed is derived from the arguments' texts; equal arguments give the same numbers on every machine."""
     return np.random.default_rng(int(share_of(*words) * 2**56))
 
 
 def skill_of(seed: int, who: str) -> float:
-    """Return a labeler's error factor, log-normal around 1, nearly always between 0.5 and 2."""
+    """Return the ratio of a simulated labeler's errors to the average labeler's, log-normal around 1, nearly always between 0.5 and 2."""
     return float(np.exp(generator(seed, "skill", who).normal(0.0, 0.35)))
 
 
 def drawn_labels(frame: RecordedFrame, darkness: float, truth: Truth, mistakes: Mistakes, skill: float, rng: np.random.Generator) -> list[Label]:
-    """Return the labels that a simulated labeler draws on a frame. `darkness`: 0 by day to 1 at night; `skill`: error factor, 1 for average.
+    """Return labels with simulated errors for a frame. `darkness`: 0 by day to 1 at night. `skill`: factor on all errors, 1 for average.
 
     Objects to ignore are labeled and marked, as guidelines for video with LiDAR require, and missed as often as other objects of their size.
     """
@@ -136,7 +136,7 @@ def drawn_labels(frame: RecordedFrame, darkness: float, truth: Truth, mistakes: 
 
 
 def _labeled_class(label: Label, classes: Sequence[str], mistakes: Mistakes, worse: float, rng: np.random.Generator) -> str | None:
-    """Return the class that a labeler gives an object, the true one or confused; None if they miss the object."""
+    """Return the class that a simulated labeler assigns to an object, right or confused with another; None if they miss the object."""
     small = label.box is not None and label.box[2] * label.box[3] < _SMALL_PX2
     missed, confused = rng.random(2)
     if missed < mistakes.miss * worse * (2 if small else 1):

@@ -64,7 +64,7 @@ class Campaign(tc.Stage):
         start: str = tc.Field("2026-01-05T08:00:00Z", description="when simulated labelers begin, by their own clock")
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Run a simulated campaign, or import closed ones, and write the label batch."""
+        """Simulate a labeling campaign from true labels, or read files of closed campaigns, and write the labels as one label table."""
         sources = context.files(self.files)
         truth = context.read(self.truth)
         if sources and truth is not None:
@@ -97,7 +97,7 @@ class Campaign(tc.Stage):
     def _simulated(
         self, context: tc.Context, params: Params, table: pa.Table, frames: Sequence[RecordedFrame], truth: Truth, gold: frozenset[str]
     ) -> CampaignState:
-        """Run a simulated campaign over the frames that have truth and return its state; a killed run is continued."""
+        """Simulate a campaign over the frames that have true labels, and return its final state; after a killed run, continue where it stopped."""
         if (params.review or gold) and params.labelers < 2:  # a reviewer is never the labeler
             raise tc.UsageError("A review needs a second labeler: set 'labelers' to 2 or more, or 'review' to 0 and leave 'gold' out.")
         known = [frame for frame in frames if frame.frame_id in truth.labels]
@@ -134,7 +134,7 @@ class Campaign(tc.Stage):
         return state
 
     def _imported_rows(self, context: tc.Context, states: Sequence[CampaignState], frames: Sequence[RecordedFrame]) -> list[Row]:
-        """Return the label rows of closed campaigns for recorded frames; rows of other frames are left out as an unknown."""
+        """Return the rows of closed campaigns' labels for `frames`. Labels of other frames are left out, and the trace records that they are."""
         recorded = {frame.frame_id for frame in frames}
         owner: dict[str, str] = {}
         rows: list[Row] = []
@@ -156,7 +156,7 @@ class Campaign(tc.Stage):
         return rows
 
     def _unfinished(self, context: tc.Context, states: Sequence[CampaignState], simulated: bool) -> None:
-        """Record unfinished tasks, and campaigns of people that name no labeling tool, as unknowns of the labels."""
+        """Record in the trace that the labels of unfinished tasks, and the labeling tool of campaigns that name none, are not known."""
         for state in states:
             undone = [task for task in state.tasks.values() if task.stage != Stage.DONE]
             if undone:
@@ -168,7 +168,7 @@ class Campaign(tc.Stage):
 
 
 def _settings(params: Campaign.Params, truth: Truth, seed: int) -> Settings:
-    """Return the settings of a simulated campaign."""
+    """Return the settings of a simulated campaign, taken from the stage's parameters and from the classes and geometries of its true labels."""
     asked: dict[str, JSON] = {"seed": seed} | params.model_dump(include={"guideline", "labelers", "review", "instructions"})
     return Settings(
         id=hex_of(digest_json(asked))[:16],
@@ -186,7 +186,7 @@ def _settings(params: Campaign.Params, truth: Truth, seed: int) -> Settings:
 
 
 def _darkness(table: pa.Table) -> dict[str, float]:
-    """Return the darkness of each frame, 0 by day to 1 at night, from the time of day, else from mean luma."""
+    """Return each frame's darkness by frame id, 0 by day to 1 at night, from the column `time_of_day`, else from `luma`."""
     found: dict[str, float] = {}
     for frame_id, luma, time_of_day in zip(*(table.column(name).to_pylist() for name in ("frame_id", "luma", "time_of_day")), strict=True):
         by_luma = min(1.0, max(0.0, (_LIGHT_LUMA - luma) / (_LIGHT_LUMA - _DARK_LUMA)))

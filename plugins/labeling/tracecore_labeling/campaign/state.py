@@ -60,22 +60,22 @@ class Settings:
     frames: str | None = None
 
     def to_json(self) -> dict[str, JSON]:
-        """Return the settings as JSON."""
+        """Return the campaign's settings as a JSON object."""
         return {**asdict(self), "categories": list(self.categories), "geometries": list(self.geometries)}
 
     @classmethod
     def from_json(cls, written: Mapping[str, Any]) -> Settings:
-        """Return settings from the output of `to_json`."""
+        """Return the campaign settings that `to_json` wrote as `written`."""
         return cls(**{**written, "categories": tuple(written["categories"]), "geometries": tuple(written["geometries"])})
 
 
 def task_id(campaign: str, frame_id: str) -> str:
-    """Return a frame's task id in a campaign: the first 16 hex digits of the SHA-256 of JCS [campaign, frame]."""
+    """Return the id of a campaign's task for a frame: the first 16 hex digits of the SHA-256 of JCS [campaign, frame]."""
     return hex_of(digest_json([campaign, frame_id]))[:16]
 
 
 def share_of(*words: object) -> float:
-    """Return a pseudorandom number in [0, 1) derived from the words, the same on every machine."""
+    """Return a pseudorandom number in [0, 1) derived from the arguments' texts, the same on every machine."""
     text = "\x1f".join(map(str, words))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7]) / 2**56
 
@@ -147,7 +147,7 @@ class CampaignState:
     last: int = 0
 
     def apply(self, entry: Entry) -> None:
-        """Update the state with the next log entry."""
+        """Update the state of the campaign and its tasks in place by the next entry of its log."""
         self.last = entry.seq
         if entry.action is Action.CLOSE:
             self.closed = True
@@ -160,7 +160,7 @@ class CampaignState:
 
 
 def state_of(entries: Iterable[Entry]) -> CampaignState:
-    """Return the state of a campaign after all entries of its log. Raises ValueError if the log does not begin with the campaign's creation."""
+    """Return the state that a campaign's log leads to. Raises ValueError if the log does not begin with the campaign's creation."""
     state: CampaignState | None = None
     for entry in entries:
         if state is None:
@@ -214,12 +214,12 @@ def _revisions(written: Iterable[Mapping[str, Any]]) -> tuple[LabelRevision, ...
 
 
 def frame_json(frame: RecordedFrame) -> dict[str, Any]:
-    """Return a frame as JSON; its time as a string, since JSON readers may round large integers."""
+    """Return a recorded frame as a JSON object; its time is a string, since JSON readers may round large integers."""
     return asdict(frame) | {"timestamp_ns": str(frame.timestamp_ns)}
 
 
 def frame_of(written: Mapping[str, Any]) -> RecordedFrame:
-    """Return a frame from the output of `frame_json`."""
+    """Return the recorded frame that `frame_json` wrote as `written`."""
     return RecordedFrame(**{**written, "timestamp_ns": int(written["timestamp_ns"])})
 
 
@@ -228,19 +228,19 @@ VERDICTS = ("accepted", "corrected", "rejected")
 
 
 def next_ordinal(known: int, labels: Iterable[LabelRevision]) -> int:
-    """Return the ordinal of a task's next new label: `known`, or the number after the highest ordinal of its labels if that is higher."""
+    """Return the number for a task's next new label: one above the highest in `labels`, but at least `known`."""
     return max([known, *(each.ordinal + 1 for each in labels)])
 
 
 def corrected(
     before: Sequence[LabelRevision], after: Sequence[tuple[str | None, Label]], ids: Mapping[str, int], first_new: int
 ) -> list[LabelRevision]:
-    """Return the labels after a correction, sorted by ordinal. Raises UsageError if an id is not a label of the task, or is repeated.
+    """Return a task's labels after a correction, sorted by number. Raises UsageError if an id occurs twice, or is not that of a label of the task.
 
     Args:
         before: submitted labels.
         after: all labels after the correction, each with the id of the label it keeps or changes, None for a new one.
-        ids: ordinal by label id.
+        ids: label number in the task (ordinal), by label id.
         first_new: ordinal of the first new label.
     """
     known = {each.ordinal: each for each in before}

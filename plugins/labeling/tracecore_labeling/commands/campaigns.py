@@ -107,7 +107,7 @@ def create(
 
 
 def _frames(ref: str, workspace: NamedWorkspace) -> tuple[str, list[RecordedFrame]]:
-    """Return the full ref of a dataset of frames, and its frames. Raises UsageError if the dataset has no frame columns."""
+    """Return (full ref, recorded frames) of the dataset that `ref` names. Raises UsageError if the dataset lacks the columns of frames."""
     from tracecore.artifacts import open_artifact
 
     opened = open_artifact(ref, workspace)

@@ -119,7 +119,7 @@ def submit(task: str, file: str, submission: str | None, campaign: str | None, w
 
 
 def _write_image(queue: Queue, got: Claim, image: Path, workspace: NamedWorkspace) -> None:
-    """Write the frame's recorded image file to a path. Raises UsageError if the frame is not in its dataset, or the file can't be written."""
+    """Write the recorded image of a claimed task's frame to a file. Raises UsageError if the dataset lacks the frame, or writing fails."""
     import pyarrow.compute as pc
 
     from tracecore.artifacts import open_artifact

@@ -44,7 +44,7 @@ def new_campaign_path(workspace: NamedWorkspace, name: str) -> Path:
 
 
 def _has_campaign(path: Path) -> bool:
-    """Whether a file has a campaign; a killed command may leave empty tables."""
+    """Whether a campaign was created in a database file. A killed command may leave a file with empty tables."""
     queue = Queue(path, WallClock())
     try:
         return queue.exists()
@@ -54,7 +54,7 @@ def _has_campaign(path: Path) -> bool:
 
 @contextmanager
 def open_campaign(workspace: NamedWorkspace, name: str | None = None, *, task: str | None = None) -> Iterator[Queue]:
-    """Open a campaign by name, else by task, else the only open one, for the block. Raises UsageError if there is none, or several match."""
+    """Open for the block the campaign `name`, else the one with `task`, else the only open one. Raises UsageError unless exactly one matches."""
     known = campaign_names(workspace)
     if name is not None and name not in known:
         made = "make one with 'tracecore label campaign create'."

@@ -58,7 +58,7 @@ class ExportResult:
     lost: dict[str, int] = field(default_factory=dict)
 
     def count(self, label: Mapping[str, Any], *carried: str) -> None:
-        """Count a label as written, and each of its `VALUES` not in `carried` as lost."""
+        """Count a label as written, and each of its values in the columns `VALUES` as lost unless `carried` lists the column."""
         self.labels += 1
         is_box_area = label.get("width") is not None and math.isclose(label.get("area") or 0.0, label["width"] * label["height"])
         for name in VALUES:
@@ -66,15 +66,15 @@ class ExportResult:
                 self.lose(name)
 
     def lose(self, what: str) -> None:
-        """Count a value of a written label as unsupported."""
+        """Count one value, of the kind `what`, that a written label has but the export format does not support."""
         self.lost[what] = self.lost.get(what, 0) + 1
 
     def leave_out(self, what: str) -> None:
-        """Count a label as unsupported."""
+        """Count one label, of the kind `what`, that is not written because the export format does not support it."""
         self.left_out[what] = self.left_out.get(what, 0) + 1
 
     def supported(self, frame: LabeledFrame, geometries: Collection[str]) -> list[Mapping[str, Any]]:
-        """Return the labels of a frame with one of the geometries; count the others as unsupported."""
+        """Return a frame's labels that have one of `geometries`, and count its other labels as left out of the export."""
         for label in frame.labels:
             if label["geometry"] not in geometries:
                 self.leave_out(label["geometry"])
@@ -82,7 +82,7 @@ class ExportResult:
 
 
 def labeled_frames(table: pa.Table) -> list[LabeledFrame]:
-    """Return the frames of a label table, sorted by drive, time and sensor. Raises UsageError if it is not a label table."""
+    """Return a label table's frames with their labels, sorted by drive, time and sensor. Raises UsageError if the table lacks columns of labels."""
     missing = sorted(_NEEDED - set(table.schema.names))
     if missing:
         raise UsageError(f"This is not a label batch: it has no column '{missing[0]}'. {suggestion('label_batch', ['label_batch'])}")
@@ -93,7 +93,7 @@ def labeled_frames(table: pa.Table) -> list[LabeledFrame]:
 
 
 def classes_of(frames: Iterable[LabeledFrame], geometries: Collection[str]) -> list[str]:
-    """Return the sorted classes of labels with these geometries; `object` if there are none, since a file of empty images needs a class."""
+    """Return the sorted class names of labels with these geometries; `["object"]` if there are none, since a file of empty images needs a class."""
     found = {label["category"] for frame in frames for label in frame.labels if label["geometry"] in geometries}
     return sorted(found) or ["object"]
 

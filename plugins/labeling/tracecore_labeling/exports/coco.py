@@ -16,7 +16,7 @@ _OBJECTS = ("box2d", "polygon")
 
 
 def export_coco(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
-    """Write a COCO detection file of boxes and outlines; other geometries are left out.
+    """Write boxes and outlines to a COCO detection file. Return counts of written labels, and of those left out (other geometries).
 
     A frame without written labels is listed only if the batch states that it has no object.
     """

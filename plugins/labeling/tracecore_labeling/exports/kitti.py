@@ -23,7 +23,7 @@ Label = Mapping[str, Any]
 
 
 def export_kitti(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
-    """Write KITTI label files of boxes and of upright cuboids in a camera's frame; other labels are left out.
+    """Write boxes and upright cuboids in a camera's frame to KITTI label files. Return counts of written labels and of others, which are left out.
 
     A frame without written labels gets a file only if the batch states that it has no object.
     """
@@ -80,13 +80,13 @@ def _line(label: Label, box: Sequence[float], cuboid: Sequence[float], written: 
 
 
 def _state(label: Label) -> dict[str, str]:
-    """Return the attributes truncated, occluded and alpha of a label, if they are numbers."""
+    """Return those of a label's attributes truncated, occluded and alpha that are numbers, as text by attribute name."""
     attributes = dict(label["attributes"])
     return {name: attributes[name] for name in _UNKNOWN if _is_number(attributes.get(name))}
 
 
 def _count(label: Label, written: ExportResult, state: Mapping[str, str]) -> None:
-    """Count a label as written; KITTI supports its state and score, and `crowd` only for DontCare regions."""
+    """Count a label as written, and its values that KITTI can't express as lost. `state`: the label's KITTI fields truncated, occluded and alpha."""
     others = [(name, value) for name, value in label["attributes"] if name not in state and not (name == "score" and _is_number(value))]
     regions = ("crowd",) if label["category"] == DONT_CARE else ()
     # The track of an object set joins box and cuboid of one line; an import creates it anew.

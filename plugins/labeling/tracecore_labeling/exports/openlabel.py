@@ -23,7 +23,7 @@ Label = Mapping[str, Any]
 
 
 def export_openlabel(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
-    """Write one file per drive into the folder `path`, or to the file `path` if it ends in `.json` and there is one drive."""
+    """Write labels to OpenLABEL files: one per drive in the folder `path`, or for one drive the file `path` (`.json`). Return counts of labels."""
     drives: dict[str, list[LabeledFrame]] = defaultdict(list)
     for frame in frames:
         drives[frame.drive].append(frame)
@@ -41,7 +41,7 @@ def export_openlabel(frames: Sequence[LabeledFrame], path: Path) -> ExportResult
 
 
 def openlabel_document(drive: str, frames: Sequence[LabeledFrame]) -> dict[str, Any]:
-    """Return the OpenLABEL document of one drive."""
+    """Return the content of an OpenLABEL file with one drive's frames and labels."""
     times = sorted({frame.timestamp_ns for frame in frames})
     numbers = {time: time if times[0] >= 0 and times[-1] < CLOCK else place for place, time in enumerate(times)}
     streams = {frame.sensor: _stream(frame.width, frame.height) for frame in sorted(frames, key=lambda frame: frame.sensor)}
@@ -85,7 +85,7 @@ def openlabel_document(drive: str, frames: Sequence[LabeledFrame]) -> dict[str, 
 
 
 def _frame(frames: Sequence[LabeledFrame], streams: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the OpenLABEL frame for the recorded frames of one time."""
+    """Return the OpenLABEL frame for recorded frames of several sensors at the same time, still without objects. `streams`: all streams by sensor."""
     time = str(frames[0].timestamp_ns)
     properties: dict[str, Any] = {"timestamp": time, "tracecore": {"log_time_ns": time, "empty": [frame.sensor for frame in frames if frame.empty]}}
     sizes = {frame.sensor: _stream(frame.width, frame.height) for frame in frames}
@@ -103,7 +103,7 @@ def _frame(frames: Sequence[LabeledFrame], streams: Mapping[str, Any]) -> dict[s
 
 
 def _intervals(numbers: Iterable[int]) -> list[dict[str, int]]:
-    """Return frame intervals that cover the numbers, one for each run of consecutive numbers."""
+    """Return OpenLABEL's `frame_intervals` (objects with `frame_start` and `frame_end`), one for each run of consecutive frame numbers."""
     intervals: list[dict[str, int]] = []
     for number in sorted(numbers):
         if intervals and intervals[-1]["frame_end"] == number - 1:
@@ -136,7 +136,7 @@ def _stream(width: int, height: int) -> dict[str, Any]:
 
 
 def _geometry(frame: LabeledFrame, label: Label, place: int, *, several: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (kind, data) for a label's geometry, and for a box also its outlines; `place` counts the boxes of one object in the frame.
+    """Yield the OpenLABEL (kind, object data) of a label, and for a box also of its outlines. `place` is the box's index among those of one object.
 
     With `several` sensors in the file, cuboids and paths have their sensor as an attribute.
     """
@@ -167,7 +167,7 @@ def _outlines(frame: LabeledFrame, label: Label, attributes: dict[str, Any]) -> 
 
 
 def _attributes_of(label: Label, **more: str) -> dict[str, Any]:
-    """Return a label's attributes and provenance as OpenLABEL attributes, by type."""
+    """Return a label's attributes and provenance, and the texts `more`, as OpenLABEL attributes: lists of them by type (text, num, boolean)."""
     texts = {key: label[key] for key in _TEXTS if label.get(key) is not None} | dict(label["attributes"]) | more
     kinds = {
         "text": [{"name": name, "val": value} for name, value in sorted(texts.items())],

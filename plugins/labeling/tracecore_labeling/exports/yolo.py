@@ -20,9 +20,9 @@ _ROUNDING_PX = 1e-6
 
 
 def export_yolo(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
-    """Write a YOLO folder; label files are named by percent-encoded frame ref. Raises UsageError if an image with boxes has no known size.
+    """Write boxes to a YOLO folder, as a label file per image, named by percent-encoded frame ref. Return counts of written and left-out labels.
 
-    A frame without written labels gets a file only if the batch states that it has no object.
+    A frame without boxes gets a file only if the batch states that it has no object. Raises UsageError if an image with boxes has no known size.
     """
     (path / "labels").mkdir(parents=True, exist_ok=True)
     written = ExportResult(files=1)
@@ -49,7 +49,7 @@ def export_yolo(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
 
 
 def _outline(label: Mapping[str, Any]) -> list[float] | None:
-    """Return the outline of a box if it is one ring whose bounding box is the box, so that it represents both; else None."""
+    """Return the points (x, y alternating, px) of a box's outline if it is one ring with the box as its bounding box; else None."""
     rings: Sequence[Any] = label.get("polygon") or []
     box = tuple(label[side] for side in ("x", "y", "width", "height"))
     if len(rings) != 1 or any(abs(one - other) > _ROUNDING_PX for one, other in zip(bounding_box(rings), box, strict=True)):

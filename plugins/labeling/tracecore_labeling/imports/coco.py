@@ -50,7 +50,7 @@ _SHAPE: TypeAdapter[CocoFile] = TypeAdapter(CocoFile)
 
 
 def read_coco(path: Path, name: str, digest: str, *, classes: tuple[str, ...] = (), clip: bool = False) -> LabelFile:
-    """Read a COCO file. Raises UsageError if it is not strict JSON, or something is missing, repeated, out of range or of the wrong type.
+    """Return the images and labels of a COCO file. Raises UsageError if it is not strict JSON, or a member is missing, repeated or invalid.
 
     `classes`: allowed class names, empty for all in the file; `clip`: whether boxes beyond their image are clipped instead of refused.
     """
@@ -95,7 +95,7 @@ class _Reader:
         return file_error(self.name, found)
 
     def entries(self, entries: Sequence[Mapping[str, Any]], what: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Yield (id, entry) of images, annotations or categories; raises UsageError for a repeated id."""
+        """Yield (id as text, entry) for each entry of a COCO list. Raises UsageError if an id is repeated; `what` names the kind (`image`)."""
         seen: set[str] = set()
         for entry in entries:
             id_ = str(entry["id"])
@@ -105,7 +105,7 @@ class _Reader:
             yield id_, entry
 
     def categories(self, entries: Sequence[Mapping[str, Any]], used: Collection[str]) -> dict[str, str]:
-        """Return class names by category id; raises UsageError if two used categories share a name. Roboflow adds an unused one that may."""
+        """Return class names by category id. Raises UsageError if two ids in `used` share a name; unused ids may, as in files by Roboflow."""
         found: dict[str, str] = {}
         for id_, entry in self.entries(entries, "category"):
             name = entry["name"]
@@ -135,7 +135,7 @@ class _Reader:
     def label(
         self, id_: str, entry: Mapping[str, Any], image: LabeledImage, categories: Mapping[str, str], info: Mapping[str, Any]
     ) -> FoundLabel | LeftOut:
-        """Return the label of an annotation; `LeftOut` if it has only a mask, or lies outside its image."""
+        """Return the label made from an annotation; a `LeftOut` (not imported, but counted) if it has only a mask, or lies outside its image."""
         what = f"annotation {id_}"
         category = self.category(entry, categories, what)
         attributes = {key: value for key, value in (entry.get("attributes") or {}).items() if value is not None}
@@ -188,7 +188,7 @@ class _Reader:
         return name
 
     def polygon(self, entry: Mapping[str, Any], what: str) -> tuple[Ring, ...] | None:
-        """Return the rings of an annotation's outline; None without one or for a mask."""
+        """Return an annotation's outline as rings of points (x, y alternating, px); None if it has no outline, or a mask instead."""
         rings = entry.get("segmentation")
         if not rings or isinstance(rings, dict):
             return None
@@ -198,7 +198,7 @@ class _Reader:
         return tuple(tuple(ring) for ring in rings)
 
     def turned(self, entry: Mapping[str, Any], attributes: Mapping[str, Any], what: str) -> Ring | None:
-        """Return the corners of a box that CVAT wrote unrotated, with degrees as the attribute `rotation`; None if it is not rotated."""
+        """Return the corners (x, y alternating, px) of a box rotated by CVAT's attribute `rotation` (degrees); None if no box is rotated."""
         box, degrees = entry.get("bbox") or [], attributes.get(_ROTATION)
         if not isinstance(degrees, int | float) or isinstance(degrees, bool) or not degrees % 360:
             return None
@@ -212,7 +212,7 @@ class _Reader:
     def box(
         self, entry: Mapping[str, Any], image: LabeledImage, polygon: tuple[Ring, ...] | None, what: str, *, turned: bool = False
     ) -> Box | LeftOut:
-        """Return an annotation's box, else that around its outline; `LeftOut` for a mask without a box, or a box outside the image.
+        """Return an annotation's box, else the box around its outline; a `LeftOut` for a mask without a box, or a box outside the image.
 
         A box beyond its image is clipped if `clip` is set or the box is rotated (`turned`), else refused.
         """
@@ -263,7 +263,7 @@ class Coco(LabelImport):
         clip: bool = tc.Field(False, description="cut boxes that reach beyond their image at its edge, instead of refusing the file")
 
     def read(self, path: Path, source: tc.SourceFile, params: Params) -> LabelFile:
-        """Read one COCO file; raises UsageError if it lists no images."""
+        """Return the images and labels of one COCO file. Raises UsageError if it lists no images, or is invalid."""
         file = read_coco(path, source.name, source.digest, classes=params.classes, clip=params.clip)
         if not file.images:
             raise file_error(source.name, "it lists no images")

@@ -42,7 +42,7 @@ _USUAL = {"source": "manual"}
 
 
 def read_cvat(path: Path, name: str, digest: str, *, clip: bool = False) -> LabelFile:
-    """Read a CVAT file; shapes other than boxes and polygons are left out. Raises UsageError if it is not valid or lists no images.
+    """Return the images, boxes and polygons of a CVAT file. Other shapes are left out. Raises UsageError if it is invalid or lists no images.
 
     `clip` clips shapes beyond their image instead of refusing them; the box around a rotated box is always clipped.
     """
@@ -110,7 +110,7 @@ class _Shapes:
         self.left_out: list[LeftOut] = []
 
     def read(self, element: Element) -> Iterator[FoundLabel]:
-        """Yield the labels of an image's boxes and polygons."""
+        """Yield the labels of the boxes and polygons in an `image` element, and add other shapes to `left_out`."""
         counted = {"box": 0, "polygon": 0}
         for shape in element:
             if shape.tag not in counted:
@@ -139,7 +139,7 @@ class _Shapes:
             )
 
     def _box(self, shape: Element, what: str) -> tuple[Ring | None, Box | None]:
-        """Return (None, box); of a rotated box (corners, box around them). The box is None if it lies outside the image."""
+        """Return (None, box) for a box element, (corners, box around them) for a rotated one. The box is None if it lies outside the image."""
         corners = [finite_number(shape.get(corner)) for corner in _CORNERS]
         if None in corners:
             raise file_error(self.name, f"{what} lacks its corners {', '.join(_CORNERS)}")
@@ -165,7 +165,7 @@ class _Shapes:
         return ring, self._inside(bounding_box([ring]), what, self.clip)
 
     def _inside(self, box: Box, what: str, clip: bool) -> Box | None:
-        """Return the box clipped to its image; None if it lies outside. Raises UsageError if it is empty, or must not be clipped."""
+        """Return a box clipped to its image; None if it lies outside. Raises UsageError if it is empty, or exceeds the image without `clip`."""
         inside, beyond = clip_box(box, self.size, _ROUNDING_PX)
         if box[2] <= 0 or box[3] <= 0 or (beyond and not clip):
             left, top, width, height = box
@@ -202,5 +202,5 @@ class Cvat(LabelImport):
         clip: bool = tc.Field(False, description="cut shapes that reach beyond their image at its edge, instead of refusing the file")
 
     def read(self, path: Path, source: tc.SourceFile, params: Params) -> LabelFile:
-        """Read one CVAT file."""
+        """Return the images and labels of one CVAT file."""
         return read_cvat(path, source.name, source.digest, clip=params.clip)

@@ -41,12 +41,12 @@ _FLAT = 1e-6  # largest rounding error of a rotation about y
 
 
 def cuboid_of(height: float, width: float, length: float, x: float, y: float, z: float, rotation: float) -> tuple[float, ...]:
-    """Return the ten numbers of OpenLABEL for a KITTI cuboid, whose position is the bottom's center; y points down."""
+    """Return OpenLABEL's ten numbers (center, quaternion, size) for a KITTI cuboid: size, center of its bottom (y down), rotation about y in rad."""
     return (x, y - height / 2, z, 0.0, math.sin(rotation / 2), 0.0, math.cos(rotation / 2), length, height, width)
 
 
 def upright(cuboid: tuple[float, ...]) -> tuple[float, ...] | None:
-    """Return KITTI's height, width, length, x, y, z and rotation of an OpenLABEL cuboid; None if it is rotated about another axis than y."""
+    """Return KITTI's height, width, length, x, y, z and rotation for OpenLABEL's ten numbers; None if the cuboid is rotated about x or z."""
     x, y, z, qx, qy, qz, qw, length, height, width = cuboid
     if abs(qx) > _FLAT or abs(qz) > _FLAT:
         return None
@@ -54,9 +54,9 @@ def upright(cuboid: tuple[float, ...]) -> tuple[float, ...] | None:
 
 
 def read_kitti(path: Path, name: str, digest: str, image: LabeledImage, cuboid_frame: str) -> LabelFile:
-    """Read one label file, of an image or of a tracking sequence. Raises UsageError if a line violates the format.
+    """Return the labels of a KITTI file, of one image or of a tracking sequence. Raises UsageError if a line violates the format.
 
-    `image`: the labeled image, for a tracking file the template of its images, completed by frame number; `cuboid_frame`: that of the cuboids.
+    `image`: the labeled image, or for a sequence the template that gets frame numbers; `cuboid_frame`: name of the cuboids' coordinate frame.
     """
     lines = [(number, line.split()) for number, line in enumerate(read_text(path, name), start=1) if line.strip()]
     tracking = len(lines[0][1]) > _FIELDS + 1 if lines else Path(name).parent.name == TRACKING
@@ -86,7 +86,7 @@ class _Reader:
         return LabelFile(self.name, self.digest, images, self.labels, left_out=self.left_out, unknowns=[("scores", why)] if self.beyond else [])
 
     def take(self, number: int, fields: list[str]) -> None:
-        """Add the box and the cuboid of line `number`, split at spaces; an object with neither is counted as left out."""
+        """Add the box and the cuboid of line `number`, given as its `fields`, to the labels; count an object with neither as left out."""
         expected = _FIELDS + _TRACKING if self.tracking else _FIELDS
         if len(fields) not in {expected, expected + 1}:
             raise line_error(self.name, number, f"has {len(fields)} fields, expected {expected} ({expected + 1} with a score)")
@@ -120,7 +120,7 @@ class _Reader:
             self.left_out.append(LeftOut("objects with neither a box nor a cuboid", image.id))
 
     def frame(self, number: int, text: str) -> LabeledImage:
-        """Return the image of the frame whose number, `text`, begins line `number` of a tracking file. Raises UsageError if it is not valid."""
+        """Return the image of the frame with the number `text`, found on line `number` of a tracking file. Raises UsageError if `text` is invalid."""
         frame = self.whole(number, text)
         if frame < 0:
             raise line_error(self.name, number, f"is of frame {frame}")
@@ -128,7 +128,7 @@ class _Reader:
         return self.images.setdefault(id_, replace(self.image, id=id_, file_name=f"{self.image.file_name}/{frame:06d}", frame=frame))
 
     def whole(self, number: int, text: str) -> int:
-        """Return the frame or track number at the beginning of line `number`. Raises UsageError if the text is not an integer."""
+        """Return the text of a frame or track number as an integer. Raises UsageError, which names line `number` of the file, if it is not one."""
         if not _WHOLE.fullmatch(text):
             raise line_error(self.name, number, f"begins with '{text}', expected the numbers of frame and track")
         return int(text)
@@ -143,7 +143,7 @@ class _Reader:
         return values
 
     def box(self, number: int, corners: list[float]) -> Box | None:
-        """Return (x, y, width, height); None if all four corners are one placeholder (-1 or 0), as for objects with only a cuboid."""
+        """Return (x, y, width, height) of the box with these corners; None if they are all the same placeholder (-1 or 0), which means no box."""
         left, top, right, bottom = corners
         if len(set(corners)) == 1 and left <= 0:
             return None
@@ -152,7 +152,7 @@ class _Reader:
         return left, top, right - left, bottom - top
 
     def scored(self, label: FoundLabel, text: str, score: float) -> FoundLabel:
-        """Return the label with its score; one outside 0 to 1 becomes an attribute, since KITTI defines only that higher is better."""
+        """Return a copy of the label with its score, or with the attribute `score` if it is not in 0 to 1, since KITTI sets no range for scores."""
         if 0 <= score <= 1:
             return replace(label, score=score)
         self.beyond += 1
@@ -179,14 +179,14 @@ class Kitti(LabelImport):
         cuboid_frame: str = tc.Field("camera_0_rectified", min_length=1, description="what the frame of the cuboids is called")
 
     def read(self, path: Path, source: tc.SourceFile, params: Params) -> LabelFile:
-        """Read the labels of one image or of one tracking sequence."""
+        """Return the labels of one image's file or of one tracking sequence's file."""
         assert self.recorded is not None  # the input is not optional
         image = _image(source.name, params.sensor, self.recorded.drives)
         return read_kitti(path, source.name, source.digest, image, params.cuboid_frame)
 
 
 def _image(name: str, sensor: str, drives: Collection[str]) -> LabeledImage:
-    """Return the image of a label file. Its folders joined by `-` are the drive's name, or its end if a parent folder was ingested.
+    """Return the image that a label file labels. Its drive is the one in `drives` whose name is, or ends with, the file's folders joined by `-`.
 
     Images of a tracking sequence are in a folder named after the file's stem.
     """

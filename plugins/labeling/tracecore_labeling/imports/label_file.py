@@ -49,7 +49,7 @@ def read_text(path: Path, name: str) -> list[str]:
 
 
 def read_json(path: Path, name: str, shape: TypeAdapter[T], format_: str = "") -> T:
-    """Return a label file's JSON document. Raises UsageError if it is not strict JSON of the `shape`, which the message calls `format_`."""
+    """Return a label file's JSON document. Raises UsageError if it is not strict JSON, or not of the type `shape` (`format_` in the message)."""
     try:
         return checked(shape, loads_strict(path.read_bytes()))
     except StrictJSONError as error:
@@ -61,12 +61,12 @@ def read_json(path: Path, name: str, shape: TypeAdapter[T], format_: str = "") -
 
 
 def file_error(name: str, what: str) -> tc.UsageError:
-    """Return the error for a label file that can't be imported. `what` is wrong, as a clause: `it is not UTF-8 text`."""
+    """Return the UsageError for a label file that can't be imported. `what` is the reason, as a clause: `it is not UTF-8 text`."""
     return tc.UsageError(f"The label file {name} can't be taken: {what}.")
 
 
 def line_error(name: str, number: int, what: str) -> tc.UsageError:
-    """Return the error for a line of a label file, counted from 1. `what` continues a sentence: `has a box without area`."""
+    """Return the UsageError for line `number` (from 1) of a label file. `what` continues the sentence after it: `has a box without area`."""
     return file_error(name, f"line {number} {what}")
 
 
@@ -93,28 +93,28 @@ _DIGITS = 6  # the rounding error of a rotation by 90 degrees is less, px
 
 
 def bounding_box(rings: Sequence[Ring]) -> Box:
-    """Return the box (x, y, width, height) around rings."""
+    """Return the box (x, y, width, height) around all points of the rings."""
     across, down = [x for ring in rings for x in ring[::2]], [y for ring in rings for y in ring[1::2]]
     return min(across), min(down), max(across) - min(across), max(down) - min(down)
 
 
 def rotated_box(x: float, y: float, width: float, height: float, angle: float) -> Ring:
-    """Return the corners of a box with center (x, y), rotated by an angle in rad in the direction from x to y."""
+    """Return the corners (x, y alternating) of a box with center (x, y), rotated by an angle in rad in the direction from the x to the y axis."""
     cosine, sine = math.cos(angle), math.sin(angle)
     corners = [(-width / 2, -height / 2), (width / 2, -height / 2), (width / 2, height / 2), (-width / 2, height / 2)]
     return tuple(value for across, down in corners for value in (x + across * cosine - down * sine, y + across * sine + down * cosine))
 
 
 def rotated_box_corners(box: Box, degrees: float) -> Ring:
-    """Return the corners of a box (x, y, width, height, px) rotated clockwise about its center."""
+    """Return the corners (x, y alternating, px) of a box (x, y, width, height, px) rotated clockwise about its center."""
     x, y, width, height = box
     return tuple(round(value, _DIGITS) for value in rotated_box(x + width / 2, y + height / 2, width, height, math.radians(degrees)))
 
 
 def clip_box(box: Box, size: tuple[int, int], rounding: float) -> tuple[Box, bool]:
-    """Return a box clipped to its image (width, height, px), and whether it reached beyond an edge by more than `rounding`, px.
+    """Return (box clipped to its image, whether it exceeded the image by more than `rounding`); lengths are px, `size` is (width, height).
 
-    A box outside the image becomes one without area.
+    A box outside the image is clipped to one without area.
     """
     x, y, width, height = box
     left, top, right, bottom = max(x, 0.0), max(y, 0.0), min(x + width, float(size[0])), min(y + height, float(size[1]))
@@ -159,10 +159,10 @@ class LabelFile:
 
     @property
     def found(self) -> int:
-        """The number of labels in the file, imported or not."""
+        """The number of labels in the file, including those not imported."""
         return sum(map(len, self.labels.values())) + sum(each.count for each in self.left_out)
 
     @property
     def names_left_out(self) -> int:
-        """The number of labels whose labeler was given by name instead of pseudonym, and so left out."""
+        """The number of labels whose labeler was left out, since the file has a name instead of a pseudonym."""
         return sum(label.provenance.name_left_out for labels in self.labels.values() for label in labels)

@@ -47,23 +47,23 @@ class LabelImport(tc.Stage):
 
     @abstractmethod
     def read(self, path: Path, source: tc.SourceFile, params: Any) -> LabelFile:
-        """Read one label file. Raises UsageError if the file is not valid.
+        """Return the images and labels of one label file. Raises UsageError if the file is not valid.
 
         Args:
             path: path of the stored file.
-            source: original name, for errors and ids, and digest.
+            source: the file's original name, for errors and ids, and its digest.
         """
 
     def sources(self, context: tc.Context, params: Any) -> Sequence[tc.SourceFile]:  # noqa: ARG002  # for subclasses
-        """Return the files to read, in order; override it to read files that others depend on first (class names, a split)."""
+        """Return the label files in the order to read them. A subclass may first read files that they depend on, such as class names."""
         return context.files(self.files)
 
     def unknowns(self, files: Sequence[LabelFile]) -> Iterable[tuple[str, str]]:  # noqa: ARG002  # for subclasses
-        """Return (what, why) of facts unknown about all files together; none by default."""
+        """Return (what, why) for each fact about all files together to be recorded as not known; empty unless a subclass overrides it."""
         return ()
 
     def run(self, context: tc.Context, params: Any) -> None:
-        """Read each file and write the label batch."""
+        """Read the label files, link their images to recorded frames, and write all labels as one label table."""
         frames = context.read(self.frames)
         self.recorded = None if frames is None else FrameIndex.of(frames.to_table(columns=list(self.frame_columns)))
         sources = self.sources(context, params)
@@ -75,7 +75,7 @@ class LabelImport(tc.Stage):
         context.progress(len(sources), len(sources))
 
     def _write(self, context: tc.Context, files: Sequence[LabelFile]) -> None:
-        """Link the files to frames and write their label batch. Raises UsageError if no image matches a frame, or two files label a frame."""
+        """Link the files' images to frames and write the label table. Raises UsageError if no image matches a frame, or two files label a frame."""
         joint: Linked | None = None
         if self.recorded is None:
             batches = [LinkedFile(file, number_images(file)) for file in files]
@@ -106,7 +106,7 @@ class LinkedFile:
 
 
 def number_images(file: LabelFile) -> Linked:
-    """Return frames made from a file's images and their numbers, for use without recorded frames."""
+    """Return links from a file's images to frames made up from their times or numbers, for imports without recorded frames."""
     frames: dict[str, RecordedFrame] = {}
     for image in file.images:
         drive, sensor = image.drive or PurePosixPath(file.name).stem, image.sensor or "camera"
@@ -117,7 +117,7 @@ def number_images(file: LabelFile) -> Linked:
 
 
 def _part(linked: Linked, file: LabelFile) -> Linked:
-    """Return the part of `linked` (links of several files' images to frames) that concerns the images of `file`."""
+    """Return those of the links in `linked` (from several files' images to frames) that belong to images of `file`."""
     mine = {image.id: linked.frames[image.id] for image in file.images if image.id in linked.frames}
     lost = tuple(image.file_name for image in file.images if image.id not in linked.frames)
     return Linked(mine, lost, 0, len(file.images))
@@ -136,7 +136,7 @@ def _refuse_overlap(batches: Sequence[LinkedFile]) -> None:
 
 
 def left_out_counts(batches: Sequence[LinkedFile]) -> dict[str, int]:
-    """Return the number of labels that yield no row, by description."""
+    """Return the number of labels that are left out of the label table, by a description of the reason."""
     counted: Counter[str] = Counter()
     for batch in batches:
         for each in batch.file.left_out:
@@ -146,19 +146,19 @@ def left_out_counts(batches: Sequence[LinkedFile]) -> dict[str, int]:
 
 
 def _shared_tracks(labels: Sequence[FoundLabel]) -> set[tuple[str, str | None]]:
-    """Return (geometry, track) of tracks that occur more than once in one frame."""
+    """Return (geometry, track) for each track that several labels of this geometry have in one frame."""
     counted = Counter((label.geometry, label.track) for label in labels if label.track is not None)
     return {key for key, count in counted.items() if count > 1}
 
 
 def _repeated(labels: Sequence[FoundLabel]) -> int:
-    """Return the number of labels of one frame that equal another in class and geometry."""
+    """Return the number of labels in one frame that repeat the class and geometry of an earlier one."""
     places = {(each.geometry, each.category, each.box, each.polygon, each.cuboid, each.cuboid_frame, each.path, each.value) for each in labels}
     return len(labels) - len(places)
 
 
 def label_rows(batch: LinkedFile) -> Iterator[Row]:
-    """Yield a row for each label of a linked image, and one of geometry `none` for each linked image without objects.
+    """Yield a label table's rows: one per label of a linked image, and one of geometry `none` per linked image without objects.
 
     An image with labels left out, or that the file does not state to be empty, has no row of geometry `none`.
     """
@@ -180,7 +180,7 @@ def label_rows(batch: LinkedFile) -> Iterator[Row]:
 
 
 def _unknowns(batches: Sequence[LinkedFile], rows: Sequence[Row], *, recorded: bool, joint: Linked | None) -> Iterator[tuple[str, str]]:
-    """Yield (what, why) of facts that a label batch lacks. `joint`: the links of all files if they were linked as one."""
+    """Yield (what, why) for facts that the label files lack, to be recorded as not known. `joint`: all files' links if made together, else None."""
     files = [batch.file for batch in batches]
     sources = _names(files) if joint is not None else ", ".join(file.name for file in files)
     yield from unknown_provenance(rows, sources, names_left_out=sum(file.names_left_out for file in files))
@@ -212,7 +212,7 @@ def _names(files: Sequence[LabelFile]) -> str:
 
 
 def _unrecorded(batch: LinkedFile) -> Iterator[tuple[str, str]]:
-    """Yield (what, why) for a file whose images are frames made from their numbers."""
+    """Yield (what is not known, why) about a file imported without recorded frames: the frames of its images, and times of images without one."""
     name, linked = batch.file.name, batch.linked
     yield "recorded frames", f"The {linked.images} images that {name} labels are linked to no recorded frames: the input 'frames' was left out."
     if linked.by_index:

@@ -33,9 +33,9 @@ _OTHERS = ("actions", "events", "relations")
 
 
 def read_openlabel(path: Path, name: str, digest: str, sensors: Mapping[str, str]) -> LabelFile:
-    """Read an OpenLABEL 1.0.0 file. Raises UsageError if it is not strict JSON of that schema, or a geometry is not valid.
+    """Return the images and labels of an OpenLABEL 1.0.0 file. Raises UsageError if it violates the schema, or a geometry is not valid.
 
-    `sensors`: recorded topic by name of a stream or coordinate system; others keep their name.
+    `sensors`: recorded topic by the name of a stream or coordinate system; without one the name is used.
     """
     root = read_json(path, name, _shape(), "ASAM OpenLABEL 1.0.0")["openlabel"]
     return _Reader(root, sensors, ObjectReader(name, root["metadata"], root.get("streams") or {})).read(digest)
@@ -94,11 +94,11 @@ class _Reader:
         return found
 
     def called(self, label: FoundLabel) -> FoundLabel:
-        """Return the label with the recorded name of its coordinate system."""
+        """Return a copy of the label whose coordinate system has its recorded name, if `sensors` maps it to one."""
         return replace(label, cuboid_frame=self.sensors.get(label.cuboid_frame or "", label.cuboid_frame))
 
     def frames(self) -> dict[int, tuple[str, Data]]:
-        """Return (key, frame) by frame number: listed frames, and those in the intervals of objects with static shapes."""
+        """Return (key in the file, frame) by frame number, ascending: frames that the file lists, and empty ones where objects have static shapes."""
         frames: dict[int, tuple[str, Data]] = {int(key): (key, frame) for key, frame in self.part("frames").items()}
         if len(frames) < len(self.part("frames")):
             raise self.reader.problem("two of its frames have the same number")
@@ -112,7 +112,7 @@ class _Reader:
         return dict(sorted(frames.items()))
 
     def present(self, kind: str, numbers: Sequence[int]) -> dict[int, dict[str, Data]]:
-        """Return for each frame number the `objects` or `contexts` (`kind`) in that frame: their data in the frame by uid.
+        """Return by frame number the objects or contexts (as `kind` names them) in that frame: by uid the data that the frame has for them.
 
         An entry is in the frames that list it and in those of its intervals; one with neither is in all, if it has static shapes or is a context.
         """
@@ -138,7 +138,7 @@ class _Reader:
         return found
 
     def image(self, key: str, frame: Data, stream: str, attributes: Mapping[str, str]) -> LabeledImage:
-        """Return the image of a stream in a frame."""
+        """Return the image of `stream` (a sensor) in the frame with this key: its size, time, drive, and the attributes of frame and stream."""
         properties = _properties(frame)
         intrinsics = _intrinsics((properties.get("streams") or {}).get(stream)) or _intrinsics(self.part("streams").get(stream))
         stamp = str(properties.get("timestamp", ""))
@@ -158,7 +158,7 @@ class _Reader:
         )
 
     def leave_out_nowhere(self, frames: Mapping[int, tuple[str, Data]], seen: set[str]) -> None:
-        """Count as left out what belongs to no frame: shapes of the recording vehicle; objects, tags, actions, events, relations without a frame."""
+        """Count as left out the shapes of the recording vehicle, and the objects, tags, actions, events and relations that are in no frame."""
         vehicles = {uid for uid, entry in self.part("objects").items() if is_recording_vehicle(entry)}
         counts = {
             "shapes of the recording vehicle": sum(_shapes(self.part("objects")[uid]) for uid in vehicles),
@@ -180,7 +180,7 @@ class _Reader:
 
 
 def _shapes(entry: Data) -> int:
-    """Return the number of an object's static shapes."""
+    """Return the number of shapes that an object has in all its frames alike (static shapes), outside the frames' own data."""
     data = (entry.get("object_data") or {}).items()
     return sum(len(listed) if isinstance(listed, list) else 1 for kind, listed in data if kind not in SIMPLE)
 
@@ -201,7 +201,7 @@ def _intrinsics(stream: Data | None) -> Data:
 
 
 def _of_stream(attributes: Data, stream: str) -> dict[str, Any]:
-    """Return the frame attributes that apply to all streams or to this one."""
+    """Return those of a frame's attributes that name this stream or none, as lists by type (num, text, …)."""
     return {kind: [one for one in attributes.get(kind) or () if one.get("coordinate_system", stream) == stream] for kind in SIMPLE}
 
 
@@ -219,5 +219,5 @@ class Openlabel(LabelImport):
         sensors: dict[str, str] = tc.Field({}, description="recorded topic by the name of a stream or coordinate system of the files")
 
     def read(self, path: Path, source: tc.SourceFile, params: Params) -> LabelFile:
-        """Read one OpenLABEL file."""
+        """Return the images and labels of one OpenLABEL file."""
         return read_openlabel(path, source.name, source.digest, params.sensors)

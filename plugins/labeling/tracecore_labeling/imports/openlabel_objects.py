@@ -61,7 +61,7 @@ class Known:
 
     @classmethod
     def of(cls, uid: str, entry: Data, data: Data) -> Known:
-        """Return the data of an object or context; its track is the attribute `track`, else its uid."""
+        """Return an object's or context's data outside of frames. Its track is the attribute `track`, else `uid`; None if untracked or DontCare."""
         attributes, category = texts_of(data), entry["type"]
         tracked = attributes.pop("tracked", "") != "false" and category != DONT_CARE
         track = attributes.pop("track", uid) if tracked else None
@@ -79,7 +79,7 @@ class Shape:
 
 
 def _column_attributes(attributes: dict[str, str], own: Data) -> dict[str, Any]:
-    """Remove from `attributes` those with a column in the label table, and return them as fields."""
+    """Remove from `attributes` those with a column in the label table, and return their values by column. `own`: the attributes as in the file."""
     fields: dict[str, Any] = {}
     numbers = {one.get("name"): one["val"] for one in own.get("num") or ()}
     for name, most in _LARGEST.items():
@@ -103,7 +103,7 @@ def _is_model(text: str) -> bool:
 
 
 def texts_of(data: Data) -> dict[str, str]:
-    """Return simple data (num, text, boolean, vec) as texts by name; a repeated name gets the JSON list of its values."""
+    """Return OpenLABEL's simple data (num, text, boolean, vec) as text by name; a repeated name has the JSON list of its values."""
     found: dict[str, list[Any]] = defaultdict(list)
     for kind in SIMPLE:
         for one in data.get(kind) or ():
@@ -154,21 +154,21 @@ class ObjectReader:
     odd: Counter[str] = field(default_factory=Counter)
 
     def problem(self, what: str) -> UsageError:
-        """Return the error for the file."""
+        """Return the UsageError for the OpenLABEL file, with the reason `what`."""
         return file_error(self.name, what)
 
     def leave_out(self, what: str, frame: str, stream: str, count: int = 1) -> None:
-        """Count shapes of an image as left out."""
+        """Record that `count` shapes in the image of this frame and stream are left out; `what` describes them, as a plural noun."""
         if count:
             self.left_out.append(LeftOut(what, f"{frame}/{stream}", count))
 
     @property
     def first_camera(self) -> str:
-        """Name of the first camera stream, used for shapes that name no stream; else the first stream, else `camera`."""
+        """Name of the file's first camera stream, else of its first stream, else `camera`. It is used for shapes that name no stream."""
         return next((name for name, stream in self.streams.items() if stream.get("type") == "camera"), next(iter(self.streams), "camera"))
 
     def built(self, shape: Shape, known: Known, common: Mapping[str, str], **fields: Any) -> Found:
-        """Return (stream, label) of a shape; its attributes with a column in the label table become fields.
+        """Return (stream, label) for a shape. Its attributes for which the label table has a column become fields of the label.
 
         `common`: attributes of the object in the frame; `fields`: fields of the label derived from the geometry. Raises UsageError for an invalid
         labeling time or coordinate.
@@ -199,7 +199,7 @@ class ObjectReader:
         return shape.stream, label
 
     def labels(self, frame: str, uid: str, known: Known, data: Data) -> Iterator[Found]:
-        """Yield (stream, label) of every shape of an object in the frame with this key."""
+        """Yield (stream, label) for every shape of the object `uid` in the frame with the key `frame`, and count unsupported shapes as left out."""
         shapes = list(self.shapes(frame, uid, data, known.still))
         if not shapes:
             self.leave_out("objects without a shape", frame, self.first_camera)
@@ -221,7 +221,7 @@ class ObjectReader:
                 self.leave_out(f"shapes of {shape.kind}", frame, shape.stream)
 
     def shapes(self, frame: str, uid: str, data: Data, still: Data) -> Iterator[Shape]:
-        """Yield the shapes of an object in a frame, and its static shapes that none of the same kind and name replaces."""
+        """Yield an object's shapes in a frame: those in `data`, then static ones in `still` unless `data` has one of the same kind and name."""
         named = {(kind, one.get("name")) for kind, listed in data.items() if kind in LABEL_GEOMETRIES for one in listed}
         for place, of in ((f"{frame}/{uid}", data), (f"{frame}/{uid}/static", still)):
             for kind, listed in of.items():
@@ -233,7 +233,7 @@ class ObjectReader:
                         yield Shape(f"{place}/{kind}/{number}", kind, self.stream(kind, one), one)
 
     def stream(self, kind: str, one: Data) -> str:
-        """Return the stream whose image a shape labels."""
+        """Return the name of the stream (sensor) whose image a shape labels: the stream that the shape names, else the first camera."""
         if kind not in LABEL_GEOMETRIES:
             return self.first_camera
         system = one.get("coordinate_system", "")
@@ -249,7 +249,7 @@ class ObjectReader:
         return self.first_camera
 
     def box(self, frame: str, shape: Shape) -> tuple[Shape, Box, Ring | None] | None:
-        """Return (shape, box, corners), corners only of a rotated box; None if it is left out."""
+        """Return (shape, box, corners) for a box, with corners None unless it is rotated; None if it has no size, counted as left out."""
         x, y, width, height, *angle = shape.one["val"]
         if width <= 0 or height <= 0:
             self.leave_out("boxes without size", frame, shape.stream)
@@ -260,7 +260,7 @@ class ObjectReader:
         return shape, bounding_box([corners]), corners
 
     def outline(self, frame: str, shape: Shape) -> Ring | None:
-        """Return the ring of a polygon; None if it is left out."""
+        """Return a polygon's ring of points (x, y alternating); None, counted as left out, if it is open, has no area, or is not in absolute mode."""
         one = shape.one
         if one["mode"] != _ABSOLUTE:
             self.leave_out(f"outlines in {one['mode'][:60]}", frame, shape.stream)
@@ -279,7 +279,7 @@ class ObjectReader:
     def plane(
         self, known: Known, common: Mapping[str, str], boxes: Mapping[str, tuple[Shape, Box, Ring | None]], outlines: Sequence[tuple[Shape, Ring]]
     ) -> Iterator[Found]:
-        """Yield the labels of an object's boxes and outlines; an outline belongs to the box it names, else to the only box of its image."""
+        """Yield (stream, label) for an object's boxes and outlines. An outline belongs to the box it names, else to the only box of its image."""
         rings: dict[str, list[Ring]] = defaultdict(list)
         alone: dict[str, list[tuple[Shape, Ring]]] = defaultdict(list)
         for shape, ring in outlines:
@@ -297,7 +297,7 @@ class ObjectReader:
             yield self.built(parts[0][0], known, common, geometry="polygon", box=bounding_box(polygon), polygon=polygon)
 
     def cuboid(self, frame: str, shape: Shape) -> tuple[float, ...] | None:
-        """Return the ten numbers of a cuboid, with a unit quaternion; None if it is left out."""
+        """Return a cuboid's ten numbers (center, unit quaternion, size); None if it has no size, which is counted as left out."""
         value = shape.one["val"]
         if value is None or min(value[-3:]) <= 0:
             self.leave_out("cuboids without size", frame, shape.stream)
@@ -316,7 +316,7 @@ class ObjectReader:
         return (*value[:3], *rotation, *value[7:])
 
     def tags(self, frame: str, uid: str, known: Known, data: Data, attributes: dict[str, str]) -> Iterator[Found]:
-        """Yield (stream, label) of a context's tags in a frame; its other data are added to `attributes` of the frame."""
+        """Yield (stream, label) for each tag of a context in a frame. The context's other data are added to the frame's `attributes` in place."""
         tags = [one for one in data.get("text") or () if one.get("name", "value") == "value"]
         others = {kind: [one for one in data.get(kind) or () if kind != "text" or one not in tags] for kind in SIMPLE}
         for place, one in enumerate(tags):

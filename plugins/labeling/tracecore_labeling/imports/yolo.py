@@ -38,7 +38,7 @@ class Yolo(LabelImport):
         clip: bool = tc.Field(False, description="cut boxes that reach beyond their image at its edge, instead of refusing the file")
 
     def sources(self, context: tc.Context, params: Params) -> Sequence[tc.SourceFile]:
-        """Return the label files, after reading class names and split and linking their images."""
+        """Return the label files, after reading class names and splits from the other files and linking the images to recorded frames."""
         assert self.recorded is not None  # the input is not optional
         found = context.files(self.files)
         images = {source.path.with_suffix("") for source in found if source.path.suffix.lower() in _IMAGES}
@@ -66,14 +66,14 @@ class Yolo(LabelImport):
         return texts
 
     def read(self, path: Path, source: tc.SourceFile, params: Params) -> LabelFile:
-        """Read the labels of one image, in pixels of its frame."""
+        """Return the labels of one image, in pixels of its recorded frame."""
         lines, again = read_lines(path, source.name, self._classes, fields=self._fields, keypoints=self._keypoints)
         self._posed += sum(line.keypoints for line in lines)
         image = self._images[source.name]
         return _label_file(source, image, lines, again, self._classes, self._linked.get(image.id), clip=params.clip)
 
     def unknowns(self, files: Sequence[LabelFile]) -> Iterator[tuple[str, str]]:
-        """Yield (what, why) of polygons and keypoints not imported, and of unknown splits."""
+        """Yield (what, why) for facts to be recorded as not known: polygons and keypoints, which are not imported, and images without a split."""
         polygons = sum(label.polygon is not None for file in files for labels in file.labels.values() for label in labels)
         if polygons:
             yield "other geometries", f"{polygons} labels are polygons; the boxes around them were taken."
@@ -84,7 +84,7 @@ class Yolo(LabelImport):
 
 
 def _is_label(source: tc.SourceFile, images: Collection[Path]) -> bool:
-    """Whether a text file has labels: it is in a folder of labels, or an image (paths without suffix) has its stem."""
+    """Whether a file is a text file with labels: in a folder for labels, or next to its image. `images`: paths of images without suffix."""
     folders = {*PurePosixPath(source.name).parent.parts, source.path.parent.name}
     in_place = any(map(_FOLDER.fullmatch, folders)) or source.path.with_suffix("") in images
     return source.path.suffix.lower() == ".txt" and not _describes_set(source) and in_place
@@ -121,7 +121,7 @@ def _classes(described: Sequence[tuple[str, YoloSet]]) -> tuple[str, ...]:
 
 
 def _by_content(index: FrameIndex, sources: Sequence[tc.SourceFile]) -> dict[str, RecordedFrame]:
-    """Return the recorded frame with the same content, by name (without suffix) of each image file; ambiguous ones are absent."""
+    """Return by image file (path without suffix) the recorded frame with the same bytes; files that do not match exactly one frame are absent."""
     shown: dict[str, RecordedFrame] = {}
     twice: set[str] = set()
     for source in sources:
@@ -134,7 +134,7 @@ def _by_content(index: FrameIndex, sources: Sequence[tc.SourceFile]) -> dict[str
 
 
 def _image(name: str, shown: Mapping[str, RecordedFrame], splits: Splits) -> LabeledImage:
-    """Return the image of a label file: same stem, in the folder `images` next to the label folder, in the parent folder, or in its own."""
+    """Return a label file's image: of the same stem, in `images` next to the label folder, in its parent or itself. `shown`: frames by image path."""
     path = PurePosixPath(name).with_suffix("")
     parts = path.parts
     place = next((at for at in reversed(range(len(parts) - 1)) if _FOLDER.fullmatch(parts[at])), None)
@@ -159,7 +159,7 @@ def _label_file(
     *,
     clip: bool,
 ) -> LabelFile:
-    """Return the labels of one image in pixels of `frame`, or in shares if it is None; `again` is the number of repeated lines."""
+    """Return one image's labels in pixels of `frame`, or as shares of width and height if it is None. `again`: number of repeated lines."""
     size = (frame.width, frame.height) if frame is not None else (1, 1)  # without a frame they are only counted
     labels: list[FoundLabel] = []
     left_out = [LeftOut("lines that stand twice", image.id, again)] if again else []

@@ -57,7 +57,7 @@ class YoloLine:
     track: str | None = None
 
     def in_pixels(self, width: int, height: int) -> tuple[Box, Ring | None, bool]:
-        """Return the box in px, clipped to the image, the outline in px, and whether more than a rounding error was clipped."""
+        """Return (box clipped to the image, outline or None, whether the box exceeded the image by more than rounding), in px of this image size."""
         x, y, across, down = self.box
         box, beyond = clip_box((x * width, y * height, across * width, down * height), (width, height), _ROUNDING * max(width, height))
         ring = None if self.polygon is None else tuple(value * (height if place % 2 else width) for place, value in enumerate(self.polygon))
@@ -80,7 +80,7 @@ class YoloSet:
 
 
 def read_lines(path: Path, name: str, classes: Sequence[str], *, fields: Sequence[str] = (), keypoints: int = 0) -> tuple[list[YoloLine], int]:
-    """Return the distinct objects of one image, and the number of repeated lines. Raises UsageError if a line or class number is not valid.
+    """Return (one image's distinct objects, number of repeated lines). Raises UsageError if a line or class number is not valid.
 
     `fields`: names of a line's fields (`FIELDS`), empty for the standard format; `keypoints`: number of keypoint values after each box.
     """
@@ -106,7 +106,7 @@ def read_lines(path: Path, name: str, classes: Sequence[str], *, fields: Sequenc
 
 
 def _read(line: int, words: Sequence[str], numbers: tuple[float, ...], fields: Sequence[str], keypoints: int) -> YoloLine:
-    """Return the object of one line; raises ValueError, whose message continues a sentence after the line's number, if it is not valid."""
+    """Return the object on line number `line`. Raises ValueError if it is not valid; the message is a clause without a subject: `has 4 fields`."""
     count = len(numbers)
     if fields:
         if count != len(fields):
@@ -149,7 +149,7 @@ def _box(numbers: Sequence[float]) -> Box:
 
 
 def read_set(path: Path, name: str) -> YoloSet:
-    """Return the content of `data.yaml`, `obj.data`, `obj.names` or `classes.txt`, empty for other YAML. Raises UsageError if it is not valid."""
+    """Return class names, keypoints and parts (train, val, test) as a file of a data set describes them. Raises UsageError if it is not valid."""
     suffix = PurePosixPath(name).suffix.lower()  # a stored file's path has none
     if suffix in {".names", ".txt"}:
         return YoloSet(_checked(tuple(line.strip() for line in read_text(path, name) if line.strip()), name))
@@ -200,7 +200,7 @@ def _keypoints(shape: Any, name: str) -> int:
 
 
 def _parts(document: Mapping[Any, Any]) -> tuple[tuple[str, str], ...]:
-    """Return (part, folder or list of images) of each part of the set."""
+    """Return (train, val or test; folder or list of its images) for each of these parts that a data set's description names."""
     listed = ((part, document.get(key)) for key, part in SPLITS.items())
     return tuple((part, str(each)) for part, value in listed for each in (value if isinstance(value, list) else [value]) if each)
 
@@ -230,7 +230,7 @@ class Splits:
 
     @classmethod
     def of(cls, about: Sequence[YoloSet], lists: Mapping[str, Path]) -> Splits:
-        """Return the split of a set. `about`: descriptions from the files of the set; `lists`: path of each text file that lists images, by name."""
+        """Return a data set's split into train, val and test. `about`: the set's descriptions; `lists`: path of each list of images, by its name."""
         found = cls()
         named = [(part, parts_of(text)) for each in about for part, text in each.parts]
         if not named:
@@ -249,7 +249,7 @@ class Splits:
         return found
 
     def attributes(self, names: Sequence[str]) -> dict[str, str]:
-        """Return the part of an image, given its possible names without suffix, as `official_split`; empty unless it is in exactly one part."""
+        """Return {"official_split": train, val or test} for an image with these possible names; empty unless it is in exactly one of the parts."""
         self.seen += 1
         parts = self._of(names)
         self.in_several += len(parts) > 1
@@ -267,7 +267,7 @@ class Splits:
         return {part for length, part in inside if length == max(inside)[0]}
 
     def unknowns(self) -> Iterator[tuple[str, str]]:
-        """Yield (what, why) for missing lists, and for images in no or several parts; if all are in several, the set is not split."""
+        """Yield (what is not known, why) for missing lists of images, images in no part, and images in several parts (unless all images are)."""
         if self.absent:
             yield (
                 "side of frames",
@@ -280,12 +280,12 @@ class Splits:
 
 
 def _ends_alike(one: Parts, other: Parts) -> bool:
-    """Whether two paths have the same end, ignoring the first folder of the shorter one (its location when the list was written)."""
+    """Whether the shorter path ends the longer one, ignoring the first folder of the shorter (where the set was when its list was written)."""
     shared = max(min(len(one), len(other)) - 1, 1)
     return one[-shared:] == other[-shared:]
 
 
 def _holds(folders: Parts, inside: Parts) -> bool:
-    """Whether `folders` contain the consecutive parts `inside`, or start with at least three parts that end an absolute path `inside`."""
+    """Whether the path `folders` contains the consecutive parts `inside`, or at least three of its leading parts end an absolute path `inside`."""
     whole = any(folders[start : start + len(inside)] == inside for start in range(len(folders) - len(inside) + 1))
     return whole or any(_ends_alike(folders[:end], inside) for end in range(3, min(len(folders) + 1, len(inside))))
