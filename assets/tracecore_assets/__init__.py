@@ -27,7 +27,7 @@ _WHERE = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name on first use, so that `tracecore --help` stays quick."""
+    """Return a public name of the package, imported on first use so that `tracecore --help` stays quick. Raises AttributeError if unknown."""
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

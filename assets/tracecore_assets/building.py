@@ -53,13 +53,13 @@ class BuildAnswer:
 
     @property
     def judged(self) -> list[str]:
-        """Whole refs of the KPI reports whose KPIs failed a gate."""
+        """Refs (`kind/name@digest`) of the KPI reports that have a KPI which failed its gate, waived or not."""
         failed = {gate.name for gate in self.gates if not gate.passed}
         ends = {f".{kpi.role}" for name, kpi in self.kpis.items() if name in failed}
         return [ref for ref in (*self.made, *self.reused) if ref.startswith("kpi_report/") and ref.partition("@")[0].endswith(tuple(ends))]
 
     def document(self) -> dict[str, Any]:
-        """Return the result in the shape of `build --json` (public contract, version 2)."""
+        """Return the build's result as JSON in the format of `build --json` (public contract, version 2)."""
         return {
             "build": self.sealed.ref if self.sealed else None,
             "made": list(self.made),
@@ -91,13 +91,13 @@ def build(
     waivers: Sequence[WaiverText] = (),
     console: Console | None = None,
 ) -> BuildAnswer:
-    """Make the missing and stale assets of a program, run checks and gates, and seal the build.
+    """Make a program's missing and stale assets, run checks and gates, seal the build (sign its manifest into the ledger) and return the result.
 
     Args:
-        workspace: created if it does not exist.
+        workspace: created if it does not exist; None for the default one of the settings.
         program: name of a shipped program, or a path.
         approver: person who approves the build and its waivers.
-        waivers: failed gates to accept.
+        waivers: failed gates to accept, each with a reason and an end date.
 
     Raises UsageError for bad input, RunFailed if a stage failed, BuildRefused if a blocking check or a gate failed, KeyboardInterrupt if interrupted;
     the running stage is then recorded as aborted.
@@ -124,7 +124,7 @@ def build(
 
 
 def _run_job(session: Session, request: ReleaseRequest, run_id: str) -> None:
-    """Run a program's Dagster job in this process; raise the error that stopped it, BuildRefused for a blocking check or a gate."""
+    """Run a program's Dagster job in this process. Raises the error that stopped it; BuildRefused if a blocking check or a gate failed."""
     # Imported late: Dagster takes seconds, and errors of the program are reported before it is needed.
     from tracecore_assets.define.definitions import definitions, release_config
     from tracecore_assets.run.instance import dagster_instance, process_tags

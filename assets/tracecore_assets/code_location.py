@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 def _definitions(program: ResolvedProgram, host: PluginHost, workspace: NamedWorkspace | None = None) -> dg.Definitions:
-    """Return a program's Dagster definitions; each Dagster run has one session in `workspace`, by default that of the host's settings."""
+    """Return a program's Dagster definitions; each Dagster run opens `workspace` (None: the one that the host's settings name) once for all steps."""
     named = workspace or NamedWorkspace(host.settings)
     opened: dict[str, Session] = {}
     current: dict[str, dg.AssetExecutionContext] = {}
@@ -74,12 +74,12 @@ class VehicleProgram(dg.Component):
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
-        """Return the model of the component's `attributes`."""
+        """Return the pydantic model by which Dagster validates the component's `attributes`."""
         return programs.VehicleProgram
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
-        """Return the component for attributes that Dagster has validated."""
+        """Return the component of a vehicle program made from its `attributes`, which Dagster has validated by `get_model_cls`."""
         assert isinstance(attributes, programs.VehicleProgram), "Dagster validates the attributes by get_model_cls"
         return cls(attributes, Path(context.path))
 

@@ -55,16 +55,16 @@ class ResolvedAsset:
 
     @property
     def stage_class(self) -> type[Stage]:
-        """Class of the registered stage."""
+        """Class of the stage that makes this asset."""
         return self.stage.stage_class
 
     @property
     def outputs(self) -> dict[str, Output]:
-        """Declared outputs by port."""
+        """Outputs that the asset's stage declares, by port name."""
         return self.stage_class.outputs()
 
     def role(self, port: str) -> str:
-        """Return the role of an output in a build: `engine`, or `training_set.train` for a stage with several outputs."""
+        """Return the name of an output in the build: `engine`, or `training_set.train` for a stage with several outputs."""
         return self.name if len(self.outputs) == 1 else f"{self.name}.{port}"
 
 
@@ -83,12 +83,12 @@ class ResolvedProgram:
         return self.spec.name
 
     def asset(self, name: str) -> ResolvedAsset:
-        """Return the asset with a name, which must exist."""
+        """Return the program's asset called `name`, which must exist."""
         return next(asset for asset in self.assets if asset.name == name)
 
 
 def resolve(program: VehicleProgram, yaml: YamlSource, host: PluginHost) -> ResolvedProgram:
-    """Resolve a program against the installed plugins; raise UsageError, with file and line, for anything unknown, unsuitable or cyclic."""
+    """Return a program with each asset's stage, inputs and checks. Raises UsageError, with file and line, if any is missing, unsuitable or cyclic."""
     if RELEASE in program.assets:
         raise yaml.problem(_asset_path(RELEASE), f"'{RELEASE}' is the name of the sealed build; give the asset another name.")
     stages: dict[str, RegisteredStage] = {}
@@ -113,7 +113,7 @@ def _asset_path(asset: str, *keys: str | int) -> KeyPath:
 
 
 def _resolve_inputs(name: str, spec: AssetSpec, stages: Mapping[str, RegisteredStage], yaml: YamlSource) -> tuple[InputSource, ...]:
-    """Return the source of each input port of an asset, in port order; raise UsageError for unknown or missing ones."""
+    """Return which output supplies each connected input port of an asset, in port order. Raises UsageError for unknown or missing inputs."""
     ports = stages[name].stage_class.inputs()
     for port in spec.inputs:
         if port not in ports:
@@ -133,7 +133,7 @@ def _resolve_inputs(name: str, spec: AssetSpec, stages: Mapping[str, RegisteredS
 
 
 def _resolve_input(name: str, port: str, declared: Input[Any], target: str, stages: Mapping[str, RegisteredStage], yaml: YamlSource) -> InputSource:
-    """Return the output, named `asset` or `asset.port` by `target`, as the source of an input port; raise UsageError if it doesn't fit."""
+    """Return the output that `target` (`asset` or `asset.port`) names as the source of an input port. Raises UsageError if it doesn't fit."""
     where = _asset_path(name, "inputs", port)
     asset, dot, output = target.partition(".")
     if asset not in stages:
@@ -157,7 +157,7 @@ def _resolve_input(name: str, port: str, declared: Input[Any], target: str, stag
 
 
 def _type(port: Input[Any] | Output) -> str:
-    """Return what a port reads or writes as a noun phrase: `a table of frames`, `an engine`."""
+    """Return the kind of artifact that a stage's input or output port has, as a noun phrase: `a table of frames`, `an engine`."""
     text = str(port.kind) if port.table is None else f"table of {port.table.name}"
     return f"an {text}" if text[0] in "aeiou" else f"a {text}"
 
@@ -174,7 +174,7 @@ def _fitting_outputs(declared: Input[Any], stages: Mapping[str, RegisteredStage]
 
 
 def _execution_order(sources: Mapping[str, tuple[InputSource, ...]], yaml: YamlSource) -> list[str]:
-    """Return the assets sorted such that each comes after those that supply its inputs; raise UsageError for a cycle."""
+    """Return the names of the assets, each after those that supply its inputs. Raises UsageError for a cycle."""
     graph = {name: list(dict.fromkeys(source.asset for source in each)) for name, each in sources.items()}
     try:
         return list(TopologicalSorter(graph).static_order())
@@ -213,7 +213,7 @@ def _resolve_checks(name: str, spec: AssetSpec, stage: RegisteredStage, host: Pl
 
 
 def _validate_gates(program: VehicleProgram, assets: Iterable[ResolvedAsset], host: PluginHost, yaml: YamlSource) -> None:
-    """Raise UsageError if a gate of the release is invalid, or two have one name."""
+    """Raise UsageError if a gate of the program's release is invalid, or two gates have the same name."""
     if program.release is None:
         return
     run: dict[str, set[str]] = {}
@@ -229,7 +229,7 @@ def _validate_gates(program: VehicleProgram, assets: Iterable[ResolvedAsset], ho
 
 
 def _validate_gate(gate: GateSpec, run: Mapping[str, set[str]], host: PluginHost, yaml: YamlSource, where: KeyPath) -> None:
-    """Raise UsageError, with its place in the YAML, for a gate on a check that no asset runs, or that its plugin refuses; `run`: owners by check."""
+    """Raise UsageError, with the YAML line, if no asset runs the gate's check or its plugin refuses the requirement. `run`: plugins by check."""
     if gate.form == CheckPassed.name:
         owner, _, bare = gate.subject.rpartition("/")
         if gate.subject == NO_LEAK and bare not in run and bare in host.gates:
@@ -251,7 +251,7 @@ _OPTIONS = {StageKind.INGEST: "--drives", StageKind.LABEL: "--labels"}
 
 
 def replace_files(program: ResolvedProgram, overrides: Overrides) -> ResolvedProgram:
-    """Return the program with the files of `--drives` and `--labels` as files of its ingest and label assets; raise UsageError if it has none."""
+    """Return the program with its ingest and label assets reading the files of `--drives` and `--labels`. Raises UsageError without such an asset."""
     given: dict[StageKind, Sequence[str]] = {StageKind.INGEST: overrides.drives, StageKind.LABEL: overrides.labels}
     for kind, paths in given.items():
         takers = [asset for asset in program.assets if asset.spec.stage is kind and asset.stage_class.file_ports()]
@@ -266,7 +266,7 @@ def replace_files(program: ResolvedProgram, overrides: Overrides) -> ResolvedPro
 
 
 def find_program_files(program: ResolvedProgram, asset: ResolvedAsset, port: Files) -> list[Path]:
-    """Return the files that an asset reads on a file port; raise UsageError if one is missing or there are none."""
+    """Return the files that an asset reads on a file port (declared file input). Raises UsageError if one is missing or none is found."""
     try:
         default = asset.stage_class.Params.model_fields[port.param].get_default(call_default_factory=True)
         return find_files(port, {port.param: asset.params.get(port.param, default)}, program.base)
@@ -284,7 +284,7 @@ def find_program_files(program: ResolvedProgram, asset: ResolvedAsset, port: Fil
 
 
 def program_document(program: ResolvedProgram) -> dict[str, Any]:
-    """Return the effective program as JSON, with sorted names of the found files as file parameters; raise UsageError if a file is missing."""
+    """Return the effective program as JSON, with the sorted names of the files that each asset reads. Raises UsageError if a file is missing."""
     document = program.spec.document()
     for asset in program.assets:
         spec = document["attributes"]["assets"][asset.name]
@@ -294,7 +294,7 @@ def program_document(program: ResolvedProgram) -> dict[str, Any]:
 
 
 def load_program(name_or_path: str | Path, overrides: Overrides | None = None, *, host: PluginHost | None = None) -> ResolvedProgram:
-    """Return a program, a shipped one by name or a path, resolved; raise UsageError, with file, line and nearest valid name, if it is invalid."""
+    """Return a program (shipped name or path) with each asset's stage, inputs and checks. Raises UsageError, with file and line, if it is invalid."""
     changes = (overrides or Overrides()).absolute()
     yaml = apply_settings(read_program_yaml(name_or_path), changes.settings)
     return replace_files(resolve(parse_program(yaml), yaml, host or PluginHost.load()), changes)

@@ -38,11 +38,11 @@ class StaleAnswer:
 
     @property
     def stale(self) -> bool:
-        """Whether a build would make the asset again."""
+        """Whether a build would make the asset again, because it was never made or something it depends on changed."""
         return self.run is None or bool(self.changes)
 
     def document(self) -> dict[str, Any]:
-        """Return the result in the shape of `why-stale --json` (public contract, version 2)."""
+        """Return the result as JSON in the format of `why-stale --json` (public contract, version 2)."""
         return {"asset": self.asset, "stale": self.stale, "changes": [asdict(change) for change in self.changes]}
 
 
@@ -101,7 +101,7 @@ def _newest_version(record: Record, program: ResolvedProgram, asset: ResolvedAss
 
 
 def _parameters(program: ResolvedProgram, asset: ResolvedAsset, then: Mapping[str, Any]) -> Iterator[Change]:
-    """Yield changes of the stage, its parameters and its seed; `then` is the run's facet `tracecore_execution`."""
+    """Yield changes of an asset's stage, parameters and seed since its run, whose facet `tracecore_execution` is `then`."""
     plugin, stage = then["plugin"], asset.stage
     if f"{plugin['entry_point']}/{plugin['stage']}" != stage.qualified_name:
         yield Change("code", "stage", f"{plugin['entry_point']}/{plugin['stage']}", stage.qualified_name)
@@ -121,7 +121,7 @@ def _text_of(values: Mapping[str, Any], name: str) -> str | None:
 
 
 def _folder_members(edges: Sequence[Edge], run: str, supplied: set[str]) -> set[str]:
-    """Return the refs of files that a run took from a folder which an input supplied; they change only with that input."""
+    """Return the refs of the files that `run` read from folders among the artifacts `supplied`; other runs stored these files."""
     took = {edge["run"] for edge in edges if edge["direction"] == "input" and edge["ref"] in supplied} - {run}
     return {edge["ref"] for edge in edges if edge["direction"] == "output" and edge["run"] in took}
 
@@ -129,7 +129,7 @@ def _folder_members(edges: Sequence[Edge], run: str, supplied: set[str]) -> set[
 def _inputs(
     record: Record, program: ResolvedProgram, asset: ResolvedAsset, read: list[tuple[str, str]], members: set[str], not_taken: Sequence[str]
 ) -> Iterator[Change]:
-    """Yield changes between a run and now: of input versions, of outside files, and of files left out of folders."""
+    """Yield changes since an asset's run: of input versions, of source files, and of files left out of folders. `read`: (role, ref) of its inputs."""
     ports = asset.stage_class.inputs()
     then = {role: ref for role, ref in read if role in ports}
     for source in asset.sources:

@@ -19,11 +19,11 @@ class VariadicCommand(click.Command):
     """A click command with one argument, whose repeatable options take several values: `--drives A B` means `--drives A --drives B`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse arguments after the option's name is repeated before each further value of a repeatable option."""
+        """Parse a command line in which one option may precede several values: `--drives A B` is read as `--drives A --drives B`."""
         return super().parse_args(ctx, self._repeat_options(args))
 
     def _repeat_options(self, args: list[str]) -> list[str]:
-        """Return the arguments with a repeatable option's name before each of its values; the command's own argument stays."""
+        """Return the arguments with `--drives A B` written as `--drives A --drives B`; the command's positional argument is left as it is."""
         options = {name: option for option in self.params if isinstance(option, click.Option) for name in option.opts}
         # Index of each word that is not an option's only value, with the repeatable option that it may belong to.
         free: list[tuple[int, str | None]] = []

@@ -74,7 +74,7 @@ def _write_program(program: Path, text: bytes) -> None:
 
 
 def _next_command(program: Path, opened: Workspace, workspace: NamedWorkspace) -> list[str]:
-    """Return the command line of the first build, with --workspace if the default is another workspace."""
+    """Return the command line of a project's first build, with --workspace if the command would otherwise open another workspace."""
     elsewhere = Workspace.locate(replace(workspace, directory=None)).resolve() != opened.root.resolve()
     named = ["--workspace", str(opened.root)] if elsewhere else []
     return ["tracecore", "build", "NAME", "--program", str(program), *named, "--approver", "WHO"]

@@ -69,7 +69,7 @@ def command(ctx: click.Context, build: str, folder: Path | None, keep: bool, wor
 
 
 def _print_before(line: Callable[[str], object], missing: tuple[MissingInput, ...], changed: tuple[EnvironmentChange, ...]) -> None:
-    """Print the missing inputs and the changes of the environment, at most 20 of each, by `line`."""
+    """Print at most 20 missing inputs and 20 changes of the environment; `line` is called with each line of text."""
     for missed in missing[:_SHOWN]:
         line(f"  lacks    {missed.asset}: {missed.why}")
     for change in changed[:_SHOWN]:

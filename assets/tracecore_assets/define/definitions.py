@@ -39,12 +39,12 @@ class ReleaseConfig(dg.Config):
 
 
 def output_key(program: ResolvedProgram, asset: ResolvedAsset, port: str) -> dg.AssetKey:
-    """Return the Dagster asset key of an output; the port is part of it only if the asset has several."""
+    """Return the Dagster asset key of an asset's output: `program/asset`, or `program/asset/port` if the asset has several outputs."""
     return dg.AssetKey([program.name, asset.name, *([port] if len(asset.outputs) > 1 else [])])
 
 
 def definitions(program: ResolvedProgram, sessions: SessionFactory, resources: Mapping[str, dg.ResourceDefinition] | None = None) -> dg.Definitions:
-    """Return the Dagster definitions of a program: its assets with their checks, the release asset and the build job; all steps use `resources`."""
+    """Return a program's Dagster assets, checks and build job. `sessions` opens a step's session (running program); all steps use `resources`."""
     assets = [_asset(program, asset, sessions, resources) for asset in program.assets]
     keys = [output_key(program, asset, port) for asset in program.assets for port in asset.outputs]
     if program.spec.release is not None:
@@ -62,20 +62,20 @@ def definitions(program: ResolvedProgram, sessions: SessionFactory, resources: M
 
 
 def release_config(program: ResolvedProgram, request: ReleaseRequest) -> dict[str, Any]:
-    """Return the Dagster run config of a release request."""
+    """Return the Dagster run config that passes a release request (build name, approver, waivers) to the program's release step."""
     waivers = [{"gate": waiver.gate, "reason": waiver.reason, "until": waiver.until.isoformat()} for waiver in request.waivers]
     config = {"name": request.name, "approver": request.approver or "", "waivers": waivers}
     return {"ops": {op_name(program.name, RELEASE): {"config": config}}}
 
 
 def request_of(program: ResolvedProgram, config: ReleaseConfig) -> ReleaseRequest:
-    """Return the validated release request in the config of the release step."""
+    """Return the validated release request (build name, approver, waivers) in the config of a program's release step."""
     waivers = [WaiverText(waiver.gate, waiver.reason, waiver.until) for waiver in config.waivers]
     return read_request(program, config.name, config.approver, waivers)
 
 
 def request_of_run(program: ResolvedProgram, config: Mapping[str, Any]) -> ReleaseRequest | None:
-    """Return the validated release request in the config of a Dagster run, None without a release; raise UsageError if it is invalid."""
+    """Return the validated release request in a Dagster run's config; None if it configures no release. Raises UsageError if it is invalid."""
     section = config.get("ops", {}).get(op_name(program.name, RELEASE), {}).get("config")
     return request_of(program, ReleaseConfig.model_validate(section)) if isinstance(section, Mapping) else None
 
@@ -87,7 +87,7 @@ def _release_key(program: ResolvedProgram) -> dg.AssetKey:
 def _asset(
     program: ResolvedProgram, asset: ResolvedAsset, sessions: SessionFactory, resources: Mapping[str, dg.ResourceDefinition] | None
 ) -> dg.AssetsDefinition:
-    """Return the Dagster multi-asset of a program's asset: its outputs, checks, and the step that makes them."""
+    """Return the Dagster multi-asset for one asset of a program: a spec per output, the checks, and the step that makes the outputs."""
     stage = asset.stage
     deps = list(dict.fromkeys(output_key(program, program.asset(source.asset), source.output) for source in asset.sources))
     keys = {port: output_key(program, asset, port) for port in asset.outputs}
@@ -129,7 +129,7 @@ def _asset(
 
 
 def _release(program: ResolvedProgram, sessions: SessionFactory, resources: Mapping[str, dg.ResourceDefinition] | None) -> dg.AssetsDefinition:
-    """Return the Dagster asset of the sealed build, whose step evaluates the gates and seals."""
+    """Return the Dagster asset of a program's sealed (signed) build; its step evaluates the gates and seals the build."""
     # A build contains every output; depending only on outputs that no asset reads gives the same order and a readable graph.
     read = {(source.asset, source.output) for asset in program.assets for source in asset.sources}
     last = [output_key(program, asset, port) for asset in program.assets for port in asset.outputs if (asset.name, port) not in read]

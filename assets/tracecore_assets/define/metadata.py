@@ -59,7 +59,7 @@ def sample_frames(frames: pads.Dataset, boxes: pads.Dataset | None = None) -> st
 
 
 def picture_markdown(picture: bytes, format: str, name: str) -> str:  # noqa: A002  # the image format
-    """Return an encoded picture as Markdown with a data URL; one of more than 200 kB is reduced, since it is stored in the event log."""
+    """Return an encoded picture as Markdown with a data URL. A picture of more than 200 kB is scaled down, since Dagster stores the text."""
     from PIL import Image
 
     if len(picture) <= MAX_BYTES:
@@ -70,7 +70,7 @@ def picture_markdown(picture: bytes, format: str, name: str) -> str:  # noqa: A0
 
 
 def _marks_by_frame(table: pads.Dataset) -> dict[str, list[Mark]]:
-    """Return the boxes of a table as marks to draw, by frame id."""
+    """Return the boxes of a table as marks to draw on images, by frame id; rows without a box or category are left out."""
     typed = "type" in table.schema.names
     columns = ["frame_id", "x", "y", "width", "height", "category", *(["type"] if typed else [])]
     found: dict[str, list[Mark]] = {}
@@ -85,7 +85,7 @@ def _marks_by_frame(table: pads.Dataset) -> dict[str, list[Mark]]:
 
 
 def _choose_frames(index: pa.Table, by_frame: Mapping[str, Sequence[Mark]]) -> list[tuple[str, int]]:
-    """Return (drive, timestamp in ns) of a few evenly spaced frames, of those with boxes if there are any."""
+    """Return (drive, timestamp in ns) of a few evenly spaced frames. If any frame in `index` has boxes, only frames with boxes are chosen."""
     rows = sorted(index.to_pylist(), key=lambda row: (row["drive"], row["timestamp_ns"], row["frame_id"]))
     preferred = [row for row in rows if row["frame_id"] in by_frame] or rows
     count = min(_TILES, len(preferred))
@@ -103,7 +103,7 @@ def _read_frames(frames: pads.Dataset, chosen: Sequence[tuple[str, int]]) -> lis
 
 
 def _image_markdown(image: Image, name: str) -> str:
-    """Return an image as Markdown with an embedded JPEG, scaled down until it fits the event log."""
+    """Return an image as Markdown with an embedded JPEG, scaled down until the JPEG has at most 200 kB."""
     while True:
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=80)
@@ -127,13 +127,13 @@ class Curves:
 
     @property
     def last(self) -> dict[str, float]:
-        """Last finite value of each series; a series without one is left out."""
+        """Last finite value of each training curve, by the curve's name; a curve without a finite value is left out."""
         found = {name: next((value for value in reversed(values) if math.isfinite(value)), None) for name, values in self.series}
         return {name: value for name, value in found.items() if value is not None}
 
 
 def read_curves(folder: Path) -> Curves | None:
-    """Read the training curves of a model; None if it has none in this format."""
+    """Read the training curves in a model's folder; None if their file is missing or not in the supported format."""
     try:
         document: Any = loads_strict((folder / FILE).read_bytes())
         if document["type"] != _TYPE:
@@ -149,7 +149,7 @@ def _floats(values: Sequence[Any]) -> list[float]:
 
 
 def curves_picture(curves: Curves) -> bytes | None:
-    """Return the curves as a PNG with one plot each, since their scales differ; None if no series fits the axis."""
+    """Return a PNG with a separate plot of each curve, since scales differ; None if no curve has a value for each step of the axis."""
     from matplotlib.figure import Figure
 
     shown = [(name, values) for name, values in curves.series if len(values) == len(curves.steps)][:_LINES]
@@ -181,9 +181,9 @@ Metadata = dict[str, Any]
 
 
 def artifact_metadata(artifact: Artifact, run_id: str, *, reused: bool, store: Any, inputs: Iterable[Artifact], quarantine: JSON = None) -> Metadata:
-    """Return the metadata of an output for the Dagster UI, the most important first; boxes are drawn on frames from `inputs`.
+    """Return the metadata that the Dagster UI shows for an output, the most important first. Boxes are drawn on frames from `inputs`.
 
-    `quarantine` is the run's `tracecore_quarantine` facet, if it left files out.
+    `run_id` is the run that made the output, `quarantine` that run's `tracecore_quarantine` facet; None if it left out no input file.
     """
     kpis, plotted = _kpi_metadata(artifact)
     found: Metadata = {**_sample_metadata(artifact, store, list(inputs)), **kpis, **_quarantine_metadata(quarantine)}
@@ -220,7 +220,7 @@ def _table(rows: Sequence[Mapping[str, str | int | float | bool]]) -> dg.TableMe
 
 
 def _kpi_metadata(artifact: Artifact) -> tuple[Metadata, Metadata]:
-    """Return a report's KPIs as a table, and as single numbers, which Dagster plots over all materializations."""
+    """Return metadata of a KPI report: all KPIs as one table, and the main ones as numbers, which Dagster plots. Both are empty without KPIs."""
     kpis = [kpi for name, kpi in read_kpis({"": artifact.facets}).items() if name == kpi.name]
     if not kpis:
         return {}, {}
@@ -251,7 +251,7 @@ def _facet_metadata(artifact: Artifact) -> Metadata:
 
 
 def _sample_metadata(artifact: Artifact, store: Any, inputs: Sequence[Artifact]) -> Metadata:
-    """Return pictures of an artifact: those of a directory, or frames of a table, with boxes drawn, from it and its inputs."""
+    """Return metadata with the pictures in a directory, or with sample frames of a table and boxes on them, found in it or `inputs`; else empty."""
     if artifact.media is Media.DIRECTORY:
         return _directory_metadata(Path(store.open(artifact)))
     if artifact.media is not Media.DELTA:
@@ -265,7 +265,7 @@ def _sample_metadata(artifact: Artifact, store: Any, inputs: Sequence[Artifact])
 
 
 def _directory_metadata(folder: Path) -> Metadata:
-    """Return metadata of a directory: its pictures, report page and training curves."""
+    """Return Dagster metadata of a directory: its pictures, its report page, and its training curves as a picture and last values."""
     plots = [path for path in sorted(folder.rglob("*")) if path.suffix in _PICTURE_SUFFIXES]
     shown: Metadata = {
         f"plot/{path.stem}": dg.MetadataValue.md(picture_markdown(path.read_bytes(), path.suffix[1:], path.stem)) for path in plots[:_MAX_PLOTS]

@@ -30,7 +30,7 @@ class FailedCheck:
 
 
 def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[FailedCheck]:
-    """Return the checks that failed in a Dagster run, blocking ones first, then by asset and check."""
+    """Return the asset checks that failed in a Dagster run: blocking checks first, then sorted by asset and check name."""
     records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
     found = []
     for record in records:
@@ -65,7 +65,7 @@ def notify(urls: Sequence[str], build: str, failed: Sequence[FailedCheck]) -> No
 
 
 def failed_checks_sensor(urls: Sequence[str]) -> dg.SensorDefinition:
-    """Return the sensor that sends notifications of failed checks to Apprise URLs; without URLs it is stopped by default."""
+    """Return the Dagster sensor that notifies Apprise URLs of failed checks in ended runs; without URLs its default status is stopped."""
 
     @dg.sensor(
         name="failed_checks",

@@ -28,7 +28,7 @@ __all__ = ["guarded", "materializations", "release_result"]
 
 @contextmanager
 def guarded(context: dg.AssetExecutionContext, sessions: Callable[[dg.AssetExecutionContext], Session], *, retries: int = 0) -> Iterator[Session]:
-    """Yield a Dagster run's session to a step; an error in the block is stored in the session and reported to Dagster in one sentence.
+    """Yield the session (running program) of a Dagster run. An error in the block is stored as `session.failure` and reported to Dagster.
 
     `retries` is how often Dagster retries the step: a failed stage counts as the build's failure only at the last attempt.
     """
@@ -75,7 +75,7 @@ def _plain_interrupts() -> Iterator[None]:
 def materializations(
     context: dg.AssetExecutionContext, session: Session, asset: ResolvedAsset, outcome: Outcome, keys: Mapping[str, dg.AssetKey]
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Yield a Dagster materialization for each output of an asset, with its metadata and check results."""
+    """Yield a Dagster materialization for each output of an asset, with metadata and check results. `keys`: asset key by output port."""
     for port, artifact in outcome.outputs.items():
         planned = [check.name for check in asset.checks if check.output == port]
         runs = {check.name: check for check in outcome.checks if check.target == artifact.ref}
@@ -126,7 +126,7 @@ def _check_result(run: CheckRun, key: dg.AssetKey) -> dg.AssetCheckResult:
 
 
 def release_result(session: Session, key: dg.AssetKey) -> dg.MaterializeResult[None]:
-    """Return the Dagster materialization of a session's sealed build."""
+    """Return the Dagster materialization of the build that a session sealed, with its ref, ledger position and gate outcomes."""
     sealed = session.sealed
     assert sealed is not None, "called after the build was sealed"
     gates = [

@@ -56,7 +56,7 @@ def instant(timestamp: float) -> str:
 
 
 def ref_of(event: AssetMaterialization | AssetObservation) -> str | None:
-    """Return the whole ref of the recorded artifact that an event is about; None for an external asset."""
+    """Return the ref (`kind/name@digest`) of the program's artifact that an event is about; None for an asset made outside of tracecore."""
     found = event.metadata.get("ref")
     text = found.value if isinstance(found, TextMetadataValue) else None
     try:
@@ -68,7 +68,7 @@ def ref_of(event: AssetMaterialization | AssetObservation) -> str | None:
 
 
 def output_of(event: AssetMaterialization | AssetObservation, fallback: str) -> OutputRecord:
-    """Return the output that an event states; an asset without a data version gets the version `fallback` (`run:<id>`)."""
+    """Return the asset version that an event reports as made or observed; `fallback` is the version if the event has none."""
     tags = event.tags or {}
     return OutputRecord(
         event.asset_key.to_user_string(),
@@ -83,7 +83,7 @@ def output_of(event: AssetMaterialization | AssetObservation, fallback: str) -> 
 
 
 def _plain_metadata(metadata: Mapping[str, Any]) -> dict[str, JSON]:
-    """Return the texts, numbers, booleans, URLs and paths in Dagster metadata; numbers that JSON can't represent exactly become text."""
+    """Return Dagster metadata by name: only texts, numbers, booleans, URLs and paths. Numbers that JSON can't represent exactly become text."""
     found: dict[str, JSON] = {}
     for name, value in metadata.items():
         if isinstance(value, _PLAIN):
@@ -103,7 +103,7 @@ class StepInputs:
     def of(
         self, made: Iterable[AssetMaterialization], observed: Iterable[AssetObservation], started: float, ended: float
     ) -> tuple[list[InputRecord], list[tuple[str, str]]]:
-        """Return the inputs of a step, and (what, why) of the unknowns about them; `started` and `ended` are Unix times in seconds."""
+        """Return the versions that a step read, and (what, why) for each fact about them that is not known. `started`, `ended`: Unix seconds."""
         made = list(made)
         own = {each.asset_key.to_user_string() for each in made}
         exact: dict[tuple[str, str | None], InputRecord] = {}
@@ -126,7 +126,7 @@ class StepInputs:
         return [*exact.values(), *found.values()], list(self._unknowns)
 
     def _input_record(self, event: AssetMaterialization | AssetObservation) -> InputRecord:
-        """Return the input that a materialization or observation states: an artifact of this record, or an external version."""
+        """Return the asset version that an event reports, as an input: an artifact of this workspace, or a version of an external asset."""
         ref, key = ref_of(event), event.asset_key.to_user_string()
         run = event.metadata.get("run")
         producer = str(run.value).removeprefix("run/") if ref is not None and run is not None else None
@@ -136,7 +136,7 @@ class StepInputs:
     def _frozen_input(
         self, key: str, version: str, event: AssetMaterialization | AssetObservation | None, partition: str | None
     ) -> Iterator[InputRecord]:
-        """Yield the versions of an input that Dagster recorded when the step started; `event` is the input's newest then, None without one."""
+        """Yield the input versions that Dagster fixed at a step's start. `event`: newest event of `key` then; without one, `key` is unversioned."""
         if event is None:
             yield InputRecord(key)  # never materialized nor observed: a gap
         elif event.partition is None:
@@ -145,7 +145,7 @@ class StepInputs:
             yield from self._partitions(key, version, partition)
 
     def _partitions(self, key: str, version: str, partition: str | None) -> Iterator[InputRecord]:
-        """Yield an input's partitions whose joint hash is `version`; if they can't be determined, the asset as a whole, and add an unknown."""
+        """Yield the partitions of an asset whose joint hash is `version`. If none match, yield the asset and note that partitions are not known."""
         versions = {
             name: tags[_VERSION]
             for name, tags in self._storage.get_latest_tags_by_partition(
@@ -165,7 +165,7 @@ class StepInputs:
         yield InputRecord(key, version=version)
 
     def _event_at(self, key: str, pointer: int | None) -> AssetMaterialization | AssetObservation | None:
-        """Return the materialization or observation of an asset with a storage id; None if there is none."""
+        """Return an asset's materialization or observation with the storage id `pointer`; None without an id or such an event."""
         if pointer is None:
             return None
         for kind in (DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_OBSERVATION):
@@ -179,7 +179,7 @@ class StepInputs:
     def _note_newer_versions(
         self, key: str, version: str, pointer: int | None, event: AssetMaterialization | AssetObservation | None, span: tuple[float, float]
     ) -> None:
-        """Add an unknown if another version of an input was stored while the step ran, since the step may have read either."""
+        """Note, for the trace, that it is not known which version a step read, if another one was stored during the step's time `span`."""
         seen = isinstance(event, AssetObservation)
         records = self._storage.get_event_records(
             EventRecordsFilter(
@@ -201,7 +201,7 @@ class StepInputs:
 
 
 def _frozen_inputs(tags: Mapping[str, str]) -> Iterator[tuple[str, str, int | None]]:
-    """Yield (asset key, version, storage id of its event) of each input version in the tags of an output."""
+    """Yield (asset key, version, storage id) of each input version in an output's tags; the id is of the input's event, None without an event."""
     for name, version in tags.items():
         if name.startswith(_READ):
             key = name.removeprefix(_READ)
@@ -225,7 +225,7 @@ def check_of(
 ) -> CheckRecord | None:
     """Return the record of a check's evaluation; None if the checked asset was never materialized.
 
-    `slug` is the workspace's name, `made` the versions that the step itself made, by name, `run` the step's recorded run.
+    `slug` is the workspace's name, `made` the versions that the step made, by asset and partition name, `run` the id of the step's run.
     """
     name = partition_name(evaluation.asset_key.to_user_string(), evaluation.partition)
     of_run: str | None = run
@@ -262,13 +262,13 @@ def raised_checks(
     own: Collection[AssetKey],
     step: StepRecord,
 ) -> Iterator[CheckRecord]:
-    """Yield a failed check record for a check that raised an error, for each version that it was to evaluate.
+    """Yield a record of a failed check for a check that raised an error, one for each asset version that it should have evaluated.
 
-    Dagster stores neither a verdict nor whether the check blocks: its last evaluation decides, and without one it is assumed to block.
+    Dagster doesn't store whether this check blocks: its last evaluation decides, and a check without an evaluation counts as blocking.
 
     Args:
         entry: the step's failure event.
-        made: versions made by the step itself, by name.
+        made: versions that the step made, by asset and partition name.
         own: assets that the step was to make; one that it did not make has no version to check.
     """
     subset = planned.partitions_subset
@@ -297,7 +297,7 @@ def raised_checks(
 
 
 def _blocked(storage: EventLogStorage, check: AssetCheckKey) -> bool:
-    """Whether a check blocked at its last evaluation; True if it has none."""
+    """Whether an asset check was blocking at its last evaluation; True if it was never evaluated."""
     ended = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
     for record in storage.get_asset_check_execution_history(check, limit=1, status=ended):
         event = record.event.dagster_event if record.event is not None else None
@@ -307,7 +307,7 @@ def _blocked(storage: EventLogStorage, check: AssetCheckKey) -> bool:
 
 
 def _newest_materialization(storage: EventLogStorage, wanted: EventRecordsFilter, slug: str) -> str | None:
-    """Return the ref of the newest materialization that matches the filter; None if there is none."""
+    """Return the ref of the newest materialization that matches a filter; None if none matches, or if it has no version."""
     records = storage.get_event_records(wanted, limit=1)
     if not records:
         return None

@@ -44,9 +44,9 @@ _MADE = frozenset({DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSE
 
 
 def workspace_of(base: Path) -> Workspace:
-    """Return the workspace that a Dagster instance records into: the one around the folder `base`, else the one named by `TRACECORE_HOME`.
+    """Return the workspace for a Dagster instance: the one that contains its folder `base`, else the one that `TRACECORE_HOME` names.
 
-    Reads the settings, since opening the instance is the entry point of the process. Raises UsageError if there is no such workspace.
+    Settings are read from the environment. Raises UsageError if neither names a workspace.
     """
     settings = Settings.read()
     around = next((folder for folder in (base, *base.parents) if (folder / "workspace.json").is_file()), None)
@@ -86,7 +86,7 @@ class EventLogListener:
         self._lock = threading.RLock()
 
     def process(self, entry: EventLogEntry) -> None:
-        """Record a stored event, if it is one of an external asset; raise RunFailed if a step can neither be recorded nor spooled."""
+        """Record a stored Dagster event if it is about an external asset. Raises RunFailed if it can neither be recorded nor kept in a file."""
         event = entry.dagster_event
         if event is None or event.event_type not in _BEGIN | _END | _MADE:
             return
@@ -97,14 +97,14 @@ class EventLogListener:
                 self._process_step(entry, event, entry.step_key)
 
     def close(self) -> None:
-        """Close the record, if open."""
+        """Close the ledger and catalog that external assets are recorded in, if open."""
         with self._lock:
             if self._record is not None:
                 self._record.close()
             self._record = None
 
     def _process_step(self, entry: EventLogEntry, event: DagsterEvent, step_key: str) -> None:
-        """Follow a step by one of its events: begin it, collect what it made and checked, or record its end."""
+        """Process an event of a Dagster step outside of programs: record its start, collect an asset or check that it reports, or record its end."""
         place = (entry.run_id, step_key)
         if event.event_type in _BEGIN:
             if step_key in self._makers(entry.run_id):
@@ -129,7 +129,7 @@ class EventLogListener:
                 self._record_end(ended, entry, event, step_key)
 
     def _steps_of_programs(self, run_id: str) -> Collection[str]:
-        """Return the keys of a run's steps that belong to programs, whose ops are tagged."""
+        """Return the keys of a run's steps that belong to tracecore programs; the listener does not record these steps."""
         if run_id not in self._program_steps:
             instance = self._instance()
             run = instance.get_run_by_id(run_id)
@@ -139,7 +139,7 @@ class EventLogListener:
         return self._program_steps[run_id]
 
     def _makers(self, run_id: str) -> Mapping[str, Collection[AssetKey]]:
-        """Return the assets that a run's steps are planned to make or observe, by step key."""
+        """Return the assets that a run is planned to make or observe, by the key of their step."""
         if run_id not in self._planned:
             planned: dict[str, set[AssetKey]] = {}
             for each in self._storage.get_records_for_run(run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION_PLANNED).records:
@@ -156,13 +156,13 @@ class EventLogListener:
         return [event.asset_check_planned_data for event in events if event.step_key == step_key]
 
     def _new_step(self, entry: EventLogEntry, step_key: str) -> _Step:
-        """Return the state of a step's attempt that starts with an event, its number counted from the recorded retries."""
+        """Return the state of a step's new attempt, started at the time of `entry`. The attempt's run id depends on the number of earlier retries."""
         retries = self._storage.get_records_for_run(entry.run_id, of_type=DagsterEventType.STEP_UP_FOR_RETRY).records
         attempt = sum(each.event_log_entry.step_key == step_key for each in retries)
         return _Step(run_id_of(entry.run_id, step_key, attempt), entry.timestamp)
 
     def _record_start(self, step: _Step, entry: EventLogEntry, step_key: str) -> None:
-        """Record START and hold the run's lock, so that `recover` closes a run whose process died; a failure is only logged."""
+        """Record START of a step and lock its run, so that `recover` can close the run if this process dies. An error is only logged."""
         try:
             record = self._open()
             step.lock.enter_context(hold_run(record.workspace.locks, step.run))
@@ -171,7 +171,7 @@ class EventLogListener:
             _log.warning("The start of step '%s' could not be recorded; its end will be: %s", step_key, error)
 
     def _record_end(self, step: _Step, entry: EventLogEntry, event: DagsterEvent, step_key: str) -> None:
-        """Record the end of a step's attempt with its outputs, inputs and checks, or spool it."""
+        """Record the end of a step's attempt with outputs, inputs and checks; if that fails, write the step to a file to be recorded later."""
         failed = event.event_type is not DagsterEventType.STEP_SUCCESS
         outputs: list[AssetMaterialization | AssetObservation] = [each for each in step.made if ref_of(each) is None]
         read = list(step.observed)
@@ -197,7 +197,7 @@ class EventLogListener:
         outputs: list[AssetMaterialization | AssetObservation] | None = None,
         observed: list[AssetObservation] | None = None,
     ) -> StepRecord:
-        """Return a step's attempt as it is recorded; without `outputs`, for its START, the inputs and outputs are left out."""
+        """Return the record of a step's attempt. Without `outputs`, for the START event, it has no inputs and outputs. `error`: None for success."""
         slug = self.workspace.slug
         inputs = StepInputs(self._storage)
         read, unknowns = inputs.of(step.made, observed or [], step.started, entry.timestamp) if outputs is not None else ([], [])
@@ -226,7 +226,7 @@ class EventLogListener:
         )
 
     def _raised(self, planned: Iterable[AssetCheckEvaluationPlanned], step: _Step, entry: EventLogEntry, ended: StepRecord) -> Iterator[CheckRecord]:
-        """Yield a failed check record for each planned check that a failed step did not evaluate, if the checked version is known."""
+        """Yield a record of a failed check for each planned check that a failed step did not evaluate, if the checked version is known."""
         judged = {event.asset_check_evaluation_data.asset_check_key for each in step.checked if (event := each.dagster_event) is not None}
         made = {partition_name(each.key, each.partition): each.version for each in ended.outputs}
         for each in planned:
@@ -243,7 +243,7 @@ class EventLogListener:
         self._record_or_spool(StepRecord(run, "reported", "", "", at, at, outputs=(output_of(found, f"run:{run}"),)))
 
     def _record_or_spool(self, step: StepRecord) -> None:
-        """Record a step after the pending ones; spool it if that fails, and raise RunFailed if neither works."""
+        """Record steps kept in files, then `step`; if that fails, keep `step` in a file for later. Raises RunFailed if it can't be kept either."""
         try:
             record = self._open()
             record_pending(record)
@@ -277,7 +277,7 @@ _RECORD_INTO: ContextVar[Workspace | None] = ContextVar("_RECORD_INTO", default=
 
 @contextmanager
 def recording_into(workspace: Workspace) -> Iterator[None]:
-    """Make Dagster instances that are opened in the block record into a workspace; Dagster creates their storage without parameters."""
+    """Within the block, make newly opened Dagster instances record into `workspace`; Dagster creates their storage without arguments."""
     token = _RECORD_INTO.set(workspace)
     try:
         yield
@@ -301,34 +301,34 @@ class RecordingEventLogStorage(SqliteEventLogStorage):
 
     @property
     def workspace(self) -> Workspace:
-        """Workspace that the log records into."""
+        """Workspace that this Dagster event log records external assets into."""
         assert self._listener is not None, "an instance registers its storage before it uses it"
         return self._listener.workspace
 
     @classmethod
     def config_type(cls) -> Any:
-        """Return the schema of the storage's configuration in `dagster.yaml`."""
+        """Return the schema of this event log's configuration in `dagster.yaml`."""
         return {"base_dir": Field(StringSource, is_required=False)}
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Self:
-        """Return a storage in the configured folder."""
+        """Return an event log in the folder `base_dir` of the configuration; without it, its instance determines the folder."""
         return cls(config_value.get("base_dir"), inst_data)
 
     def register_instance(self, instance: DagsterInstance) -> None:
-        """Open the log in the instance's home, unless the configuration named a folder."""
+        """Open the event log in the folder `history/runs` of a Dagster instance's home, unless the configuration named another folder."""
         if self._listener is None:
             self._open(str(Path(instance.root_directory) / "history" / "runs"))
         super().register_instance(instance)
 
     def store_event(self, event: EventLogEntry) -> None:
-        """Store an event, then record it if it is about an external asset."""
+        """Store an event in Dagster's event log, then record it in the workspace if it is about an external asset."""
         super().store_event(event)
         assert self._listener is not None, "an instance registers its storage before it uses it"
         self._listener.process(event)
 
     def dispose(self) -> None:
-        """Close the record and the log."""
+        """Close Dagster's event log and the workspace's ledger that it records into."""
         if self._listener is not None:
             self._listener.close()
         super().dispose()

@@ -29,7 +29,7 @@ class ReadVersion:
 
 
 def read(context: dg.AssetExecutionContext, key: str | Sequence[str], *, workspace: NamedWorkspace | Path | str | None = None) -> ReadVersion:
-    """Open the newest version of a program's asset, and log an observation, from which the record takes the input.
+    """Open the newest version of an asset that a program made, and log an observation, so that the version is recorded as the step's input.
 
     Dagster fixes the versions of a step's inputs when the step starts; another run may make the asset again before it is read.
 

@@ -35,7 +35,7 @@ _BYTES = "an asset of Dagster's that no program of this workspace made: its vers
 
 
 def begin(recorder: RecordWriter, step: StepRecord) -> None:
-    """Record the START of a step's run, unless it is recorded already."""
+    """Record START of an external Dagster step's run in the ledger, unless it is recorded already."""
     with recorder.database.read() as connection:
         known = current_state.start_event(connection, step.run) is not None
     if not known:
@@ -43,7 +43,7 @@ def begin(recorder: RecordWriter, step: StepRecord) -> None:
 
 
 def finish(recorder: RecordWriter, step: StepRecord) -> None:
-    """Record the end of a step and its checks, unless recorded already; a step that only checked assets of other steps gets no run of its own."""
+    """Record the end of an external Dagster step and its checks, unless recorded. A step that only checked other steps' assets gets no run."""
     if step.outputs or step.error is not None or step.planned:
         _finish_run(recorder, step)
     for check in step.checks:
@@ -51,7 +51,7 @@ def finish(recorder: RecordWriter, step: StepRecord) -> None:
 
 
 def _finish_run(recorder: RecordWriter, step: StepRecord) -> None:
-    """Record a step's run as failed or completed, with its START if that is missing; do nothing if its end is recorded already."""
+    """Record an external Dagster step's run as failed or completed, and its START if missing; do nothing if its end is recorded."""
     begin(recorder, step)
     with recorder.database.read() as connection:
         ended = current_state.ending(connection, step.run)
@@ -77,7 +77,7 @@ def _step_run(recorder: RecordWriter, step: StepRecord) -> Run:
 
 
 def _run_inputs(recorder: RecordWriter, step: StepRecord) -> Iterator[RunInput]:
-    """Yield the inputs of a step's run, each with the run that made it if that is recorded."""
+    """Yield the inputs of an external Dagster step, each with the id of the run that made it; None if that run is not recorded."""
     for read in step.inputs:
         role = partition_name(read.key, read.partition)
         if read.ref is not None:
@@ -89,7 +89,7 @@ def _run_inputs(recorder: RecordWriter, step: StepRecord) -> Iterator[RunInput]:
 
 
 def _output_artifact(recorder: RecordWriter, step: StepRecord, output: OutputRecord) -> Artifact:
-    """Return the external artifact that an output is recorded as, with its unknowns and the facet `tracecore_dagster_asset`."""
+    """Return the artifact recorded for a step's output, with a facet of its Dagster metadata and the facts that are not known about it."""
     stated = [Unknown("bytes", _BYTES), *(Unknown(what, why) for what, why in step.unknowns)]
     if not output.given:
         stated.append(Unknown("content version", "its version was computed by Dagster from code and input versions, not from its content"))
@@ -115,7 +115,7 @@ def _output_artifact(recorder: RecordWriter, step: StepRecord, output: OutputRec
 
 
 def _producing_run(recorder: RecordWriter, ref: str) -> str | None:
-    """Return the id of the last completed run that made a version; None if there is none."""
+    """Return the id of the last completed run that has the artifact `ref` as an output; None if no run is recorded."""
     query = (
         select(EDGES.c.run_id)
         .where(EDGES.c.ref == ref, EDGES.c.direction == "output", EDGES.c.event_type == "COMPLETE")
@@ -171,7 +171,7 @@ def _spool_folder(workspace: Workspace) -> Path:
 
 
 def spool(workspace: Workspace, step: StepRecord) -> Path:
-    """Write a step atomically to a file named after its run, and return the file's path."""
+    """Save a step that could not be recorded: write it atomically to a file named after its run, and return the file's path."""
     folder = _spool_folder(workspace)
     make_folder(folder)
     file = folder / f"{step.run}.json"
@@ -180,7 +180,7 @@ def spool(workspace: Workspace, step: StepRecord) -> Path:
 
 
 def pending(workspace: Workspace) -> list[Path]:
-    """Return the files of pending steps, oldest first."""
+    """Return the files of steps that are still to be recorded (see `spool`), oldest first."""
     found: list[tuple[int, Path]] = []
     for file in _spool_folder(workspace).glob("*.json"):
         with suppress(FileNotFoundError):  # another process has just recorded it
@@ -189,7 +189,7 @@ def pending(workspace: Workspace) -> list[Path]:
 
 
 def record_pending(record: Record) -> int:
-    """Record the pending steps and delete their files; return the number recorded. Steps that can't be recorded are logged and stay pending."""
+    """Record the steps kept in files, delete their files, and return how many were recorded. A step that fails is logged and its file kept."""
     done = 0
     for file in pending(record.workspace):
         try:

@@ -41,12 +41,12 @@ def check_id(run: str, asset: str, check: str, partition: str | None, at: str) -
 
 
 def external_namespace(slug: str) -> str:
-    """Return the namespace of external assets; in the workspace's own, `kind/name` would be read as an artifact of the workspace."""
+    """Return the namespace for assets made outside of tracecore, `dagster.<slug>`, which separates them from the workspace's artifacts."""
     return f"dagster.{slug}"
 
 
 def partition_name(key: str, partition: str | None) -> str:
-    """Return the recorded name of an asset or of one of its partitions, `key[partition]`; each partition is recorded as data of its own."""
+    """Return the name under which an asset is recorded, `key`, or one of its partitions, `key[partition]`, which is a dataset of its own."""
     return key if partition is None else f"{key}[{partition}]"
 
 
@@ -124,7 +124,7 @@ class StepRecord:
     planned: bool = False
 
     def split(self) -> tuple[StepRecord, ...]:
-        """Return the steps to record: two, one failed and one completed, if the step failed after it made assets; else the step itself.
+        """Return the steps to record: if this one failed after it made assets, a failed step without outputs and a completed one; else only this one.
 
         Dagster keeps such assets (after a blocking check, or if a second output failed), and later steps may read them.
         """
@@ -139,12 +139,12 @@ class StepRecord:
         )
 
     def dump(self) -> bytes:
-        """Return the step as JSON."""
+        """Return the record of the Dagster step as one line of UTF-8 JSON."""
         return json.dumps(asdict(self), ensure_ascii=False).encode() + b"\n"
 
     @classmethod
     def load(cls, data: bytes) -> StepRecord:
-        """Parse the JSON of `dump`."""
+        """Return the record of a Dagster step, parsed from the JSON that `dump` returns."""
         fields: dict[str, Any] = json.loads(data)
         parts = {"inputs": InputRecord, "outputs": OutputRecord, "checks": CheckRecord}
         for name, part in parts.items():

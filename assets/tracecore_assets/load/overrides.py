@@ -30,15 +30,15 @@ class Overrides:
     labels: tuple[str, ...] = ()
 
     def absolute(self) -> Overrides:
-        """Return the same overrides with absolute paths."""
+        """Return these changes to a program with the paths of drives and labels made absolute; `~` is expanded."""
         drives, labels = (tuple(str(Path(path).expanduser().absolute()) for path in paths) for paths in (self.drives, self.labels))
         return replace(self, drives=drives, labels=labels)
 
 
 def apply_settings(yaml: YamlSource, settings: tuple[str, ...]) -> YamlSource:
-    """Return a program's YAML with `--set` applied; raise UsageError for an invalid setting or an unknown asset.
+    """Return a program's YAML with the values of `--set asset.param=value` options. Raises UsageError for an invalid option or unknown asset.
 
-    Later errors about such a value name the option instead of a line.
+    Later errors about a value set by an option name that option instead of a line.
     """
     if not settings:
         return yaml
@@ -64,7 +64,7 @@ def apply_settings(yaml: YamlSource, settings: tuple[str, ...]) -> YamlSource:
 
 
 def _setting_path(attributes: dict[str, Any], target: str, called: str) -> KeyPath:
-    """Return the path of a `--set` target below `attributes`; raise UsageError for an unknown asset, or one without a parameter."""
+    """Return the keys from `attributes` to the value that a `--set` target names. Raises UsageError for an unknown asset or a missing parameter."""
     if target in _PROGRAM_KEYS:
         return tuple(target.split("."))
     declared = attributes.get("assets")

@@ -43,7 +43,7 @@ class YamlSource:
     origins: dict[KeyPath, str] = field(default_factory=dict)
 
     def where(self, path: KeyPath) -> str:
-        """Return the location of a value: `vehicle.yaml, line 12`, or the option that set it; for a missing value that of its parent."""
+        """Return the place of a YAML value for messages: `vehicle.yaml, line 12` or `--set model.epochs`; for a missing value that of its parent."""
         for end in range(len(path), -1, -1):
             if path[:end] in self.origins:
                 return self.origins[path[:end]]
@@ -52,12 +52,12 @@ class YamlSource:
         return self.name
 
     def problem(self, path: KeyPath, sentence: str) -> UsageError:
-        """Return a UsageError about a value: its location, then the sentence."""
+        """Return a UsageError about the YAML value at `path`: its file and line, or the option that set it, followed by `sentence`."""
         return UsageError(f"{self.where(path)}: {sentence}")
 
 
 def read_yaml(path: Path, name: str | None = None) -> YamlSource:
-    """Read a YAML file; raise UsageError, with `name` or the path, if it can't be read, is too large or not valid YAML."""
+    """Return a parsed YAML file with the line of each value. Raises UsageError, with `name` or path, if it is unreadable, too large or not YAML."""
     called = name or str(path)
     try:
         data = path.read_bytes()
@@ -77,7 +77,7 @@ def read_yaml(path: Path, name: str | None = None) -> YamlSource:
 
 
 def parse_value(text: str, called: str) -> JSON:
-    """Return the value of a `--set` text in YAML, such as `7`, `0001TP` or `[a, b]`; raise UsageError if it is not valid YAML."""
+    """Return the value of a `--set` text parsed as YAML, such as `7`, `0001TP` or `[a, b]`. Raises UsageError, which names `called`, if invalid."""
     return _Reader(called).read(text) if text.strip() else ""
 
 
@@ -137,7 +137,7 @@ class _Reader:
         return {**merged, **found}
 
     def merge(self, key_node: Node, value_node: Node, path: KeyPath) -> dict[str, JSON]:
-        """Return the values that the YAML merge key `<<` brings into a mapping."""
+        """Return the keys and values that a YAML mapping inherits by the merge key `<<`; an earlier mapping of a list takes precedence."""
         inherited: dict[str, JSON] = {}
         for node in value_node.value if isinstance(value_node, SequenceNode) else [value_node]:
             values = self.value(node, path)
@@ -174,7 +174,7 @@ def shipped_programs() -> dict[str, Path]:
 
 
 def program_file(name_or_path: str | Path) -> Path:
-    """Return the file of a program, given as a path or the name of a shipped program; raise UsageError if there is neither."""
+    """Return the file of a program, given by its path or the name of a shipped program. Raises UsageError if it is neither."""
     text = str(name_or_path)
     shipped = shipped_programs()
     if text in shipped and not Path(text).is_file():
@@ -185,13 +185,13 @@ def program_file(name_or_path: str | Path) -> Path:
 
 
 def read_program_yaml(name_or_path: str | Path) -> YamlSource:
-    """Read the YAML of a program, given as a path or the name of a shipped program; raise UsageError if missing or not valid YAML."""
+    """Return the YAML of a program, given by its path or the name of a shipped program. Raises UsageError if missing or not valid YAML."""
     file = program_file(name_or_path)
     return read_yaml(file, f"program '{name_or_path}'" if file in shipped_programs().values() else None)
 
 
 def parse_program(yaml: YamlSource) -> VehicleProgram:
-    """Return the validated program of a YAML document; raise UsageError, with file, line and the nearest valid key, if it is invalid."""
+    """Return the validated program in a YAML document. Raises UsageError, with file, line and the nearest valid key, if it is invalid."""
     document = yaml.data
     if not isinstance(document, dict) or not {"type", "attributes"} & document.keys():
         raise yaml.problem((), f"this is not a vehicle program: expected the keys 'type: {TYPE}' and 'attributes'.")
@@ -204,7 +204,7 @@ def parse_program(yaml: YamlSource) -> VehicleProgram:
 
 
 def _program_keys(location: KeyPath) -> tuple[str, Iterable[str]]:
-    """Return a part of a program in words, such as `of asset 'model'`, and its valid keys."""
+    """Return which section of a program contains `location`, in words such as `of asset 'model'`, and the section's valid keys."""
     if location[:1] == ("release",):
         return "of a release", Release.model_fields
     if location[:1] == ("assets",):
@@ -213,9 +213,9 @@ def _program_keys(location: KeyPath) -> tuple[str, Iterable[str]]:
 
 
 def validate(model: type[M], value: Any, yaml: YamlSource, path: KeyPath, known: Any) -> M:
-    """Return a part of a program, at `path` in the YAML, as a pydantic model; raise UsageError with the location of its first error.
+    """Return the YAML value at `path` as an instance of a pydantic model. Raises UsageError with the location of its first error.
 
-    `known` returns (owner in words, valid keys) for the location of an unknown key.
+    `known` returns (section in words, valid keys) for the path of the mapping that has an unknown key.
     """
     try:
         return model.model_validate(value)
@@ -229,7 +229,7 @@ def validate(model: type[M], value: Any, yaml: YamlSource, path: KeyPath, known:
 
 
 def _error_sentence(detail: Mapping[str, Any], location: KeyPath, known: Any) -> str:
-    """Return a sentence about an error of pydantic's, without its location."""
+    """Return a sentence for the user about a pydantic error, without its location. `known` is as in `validate`."""
     kind, last = detail["type"], location[-1] if location else ""
     if kind == "extra_forbidden":
         owner, right = known(location[:-1])

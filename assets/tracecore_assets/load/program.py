@@ -105,16 +105,16 @@ class GateSpec(_Frozen):
 
     @property
     def gate(self) -> str:
-        """Name of the registered gate that evaluates this entry."""
+        """Name of the registered gate that evaluates this gate entry of a program file."""
         return self.subject if self.form == "gate" else self.form
 
     @property
     def asked(self) -> Mapping[str, Any]:
-        """Requirement passed to the registered gate."""
+        """The entry's requirement (bounds and options by key) as the registered gate expects it."""
         return self.requirement if self.form == "gate" else {self.form: self.subject, **self.requirement}
 
     def document(self) -> dict[str, Any]:
-        """Return the gate as an entry of a program file."""
+        """Return the gate's settings as an entry of the list `gates` in a program file."""
         return {self.form: self.subject, **self.requirement, "name": self.name}
 
 
@@ -143,7 +143,7 @@ class VehicleProgram(_Frozen):
     release: Release | None = None
 
     def document(self) -> dict[str, Any]:
-        """Return the effective program as JSON in the format of a program file."""
+        """Return the program as JSON in the format of a program file, with the defaults of seed, threads and release filled in."""
         attributes = self.model_dump(mode="json", exclude={"release"}, exclude_defaults=True)
         attributes |= {"name": self.name, "seed": self.seed, "threads": self.threads}
         if self.release is not None:
@@ -156,7 +156,7 @@ RELEASE = "release"
 
 
 def dagster_name(text: str) -> str:
-    """Return a name with `_` for all characters that Dagster's names can't have; a program's is the group of its assets."""
+    """Return a name with `_` in place of each character that Dagster's names can't have."""
     return re.sub(r"[^A-Za-z0-9_]", "_", text)
 
 
@@ -201,7 +201,7 @@ def program_json_schema() -> dict[str, Any]:
 
 
 def _entry_schema(key: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON Schema of a gate's entry with the key `key`, from the schema of its other members."""
+    """Return the JSON Schema of a gate with the key `key` (`check`, `kpi`) in a program file. `entry` is the schema of all members but `name`."""
     members = {key: entry["properties"][key], "name": {"type": "string", "minLength": 1}, **entry["properties"]}
     further = {name: value for name, value in entry.items() if name != "properties"}
     return {"type": "object", "properties": members, "required": [key], "additionalProperties": False, **further}

@@ -27,7 +27,7 @@ class RecentProgram:
 
 
 def keep_recent_program(workspace: Workspace, name: str, source: str | Path, overrides: Overrides) -> None:
-    """Store a program and the overrides of its last build, replacing an earlier entry of the same name."""
+    """Store a program's source and the overrides of its last build in a workspace, replacing the program's earlier entry."""
     text = str(source)
     source_or_path = text if text in shipped_programs() and not Path(text).is_file() else str(Path(text).absolute())
     changes = overrides.absolute()
@@ -38,7 +38,7 @@ def keep_recent_program(workspace: Workspace, name: str, source: str | Path, ove
 
 
 def recent_programs(workspace: Workspace) -> list[RecentProgram]:
-    """Return the programs that were built in a workspace, sorted by name; raise UsageError if an entry can't be read."""
+    """Return the programs built in a workspace or created by `tracecore init`, sorted by name. Raises UsageError for an unreadable entry."""
     return [_read_entry(file) for file in sorted((workspace.root / _FOLDER).glob("*.json"))]
 
 
@@ -51,7 +51,7 @@ def _read_entry(file: Path) -> RecentProgram:
 
 
 def read_new_program(target: Path, source: str) -> tuple[str, bytes | None]:
-    """Return the name of a new project's program, and the bytes to write to `target`: None if the file exists, which is then the program.
+    """Return a new project's program name and the bytes to write to `target`; None if `target` exists, which is then the project's program.
 
     Raises UsageError if the source (a shipped program or path) or the existing target is not a valid program.
     """

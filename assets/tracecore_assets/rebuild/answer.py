@@ -50,7 +50,7 @@ class EnvironmentChange:
     patch: str | None = None
 
     def words(self) -> str:
-        """Return the change as a clause: `python python: 3.11.2 then, 3.12.0 now`."""
+        """Return the change of the environment since the sealed build as a clause: `python python: 3.11.2 then, 3.12.0 now`."""
         return f"{self.what} {self.name}: {_shorten(self.recorded)} then, {_shorten(self.found)} now"
 
 
@@ -92,16 +92,16 @@ class RebuildAnswer:
 
     @property
     def ok(self) -> bool:
-        """Whether no artifact has the verdict `different`."""
+        """Whether the rebuild reproduced the build: no artifact has the verdict `different`."""
         return all(artifact.verdict is not Verdict.DIFFERENT for artifact in self.artifacts)
 
     @property
     def first(self) -> ArtifactVerdict | None:
-        """The first artifact that differs though no artifact upstream does; None if there is none."""
+        """The first artifact that differs although no artifact upstream of it differs; None if there is none."""
         return next((each for each in self.artifacts if each.verdict is Verdict.DIFFERENT and each.follows is None), None)
 
     def document(self) -> dict[str, Any]:
-        """Return the result in the shape of `rebuild --json`."""
+        """Return the rebuild's result as JSON in the format of `rebuild --json`."""
         return {
             "build": self.build,
             "ok": self.ok,

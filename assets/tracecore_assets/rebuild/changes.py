@@ -27,7 +27,7 @@ _WORDS = {"code": "source file", "format": "data format"}
 
 
 def find_stages(sealed: RecordedBuild, host: PluginHost) -> dict[str, RegisteredStage]:
-    """Return the installed stage of each asset, from the same plugin in any version; raise UsageError, naming all missing plugins."""
+    """Return the installed stage, in any version, for each asset of a build, by asset. Raises UsageError, naming all missing plugins."""
     found: dict[str, RegisteredStage] = {}
     missing: dict[tuple[str, str, str, str], list[str]] = {}
     for asset, run in sealed.runs.items():
@@ -43,7 +43,7 @@ def find_stages(sealed: RecordedBuild, host: PluginHost) -> dict[str, Registered
 
 
 def _missing_plugins(missing: dict[tuple[str, str, str, str], list[str]], host: PluginHost) -> Iterator[str]:
-    """Yield a clause for each missing or broken plugin, with the assets that it made and how to install it."""
+    """Yield a clause for each missing or broken plugin, which names the assets that its stage made and how to install it."""
     broken = {each.entry_point: each.error for each in host.broken}
     for (entry_point, stage, distribution, version), assets in missing.items():
         why = f"is broken ({broken[entry_point]})" if entry_point in broken else "is not installed"
@@ -54,7 +54,7 @@ def _missing_plugins(missing: dict[tuple[str, str, str, str], list[str]], host: 
 
 
 def environment_changes(sealed: RecordedBuild, stages: dict[str, RegisteredStage], record: Record, threads: int) -> list[EnvironmentChange]:
-    """Return all changes since the build was made, equal ones of several assets joined; `stages` are the installed ones by asset."""
+    """Return all changes of plugins, code, threads, GPU and packages since a build was made; one change lists all assets that it affects."""
     here = accelerator()
     by_what = [
         *_code_changes(sealed, stages, open_store(record.workspace)),
@@ -69,7 +69,7 @@ def environment_changes(sealed: RecordedBuild, stages: dict[str, RegisteredStage
 
 
 def _code_changes(sealed: RecordedBuild, stages: dict[str, RegisteredStage], store: Store) -> Iterator[EnvironmentChange]:
-    """Yield changes of plugins and of the code and libraries that the runs loaded, with patches of source files."""
+    """Yield changes of plugins and of the code and libraries that the build's runs loaded, with a diff for each changed source file."""
     code = Code()
     for asset, run in sealed.runs.items():
         then, now = run.plugin, stages[asset].plugin
@@ -95,7 +95,7 @@ def _thread_changes(sealed: RecordedBuild, threads: int) -> Iterator[Environment
 
 
 def _package_changes(sealed: RecordedBuild, record: Record) -> Iterator[EnvironmentChange]:
-    """Yield changes of Python, the machine type and the installed distributions."""
+    """Yield changes of Python, the machine type and the installed distributions since a build's runs."""
     now = current_environment()
     assets: dict[str, list[str]] = {}
     for asset, run in sealed.runs.items():
@@ -110,7 +110,7 @@ def _package_changes(sealed: RecordedBuild, record: Record) -> Iterator[Environm
 
 
 def _recorded_environment(record: Record, digest: str, runs: list[str]) -> Any:
-    """Return the facet `tracecore_environment` with a digest, from one of the runs that recorded it; None if it is not recorded."""
+    """Return the facet `tracecore_environment` with the given digest, from the ledgers that recorded `runs`; None if it is not recorded."""
     with record.database.read() as connection:
         candidates = environment_runs(connection, digest, runs)
     found = (record.recorder.facets(f"run:{run}").get("tracecore_environment") for run in candidates)
@@ -132,5 +132,5 @@ def _environment_differences(then: Any, now: Environment, assets: tuple[str, ...
 
 
 def _version_in_words(entry: tuple[str, str] | None, *, whole: bool) -> str | None:
-    """Return a distribution's version, with its digest if `whole`, for equal versions with different content; None without an entry."""
+    """Return a distribution's version, with its digest if `whole`; None without an entry. `entry`: (version, digest)."""
     return None if entry is None else f"{entry[0]} ({entry[1][:19]}…)" if whole else entry[0]

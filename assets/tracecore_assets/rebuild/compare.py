@@ -54,14 +54,14 @@ class Comparison:
         self.verdicts: dict[str, ArtifactVerdict] = {}
 
     def judge(self, target: RebuildTarget, rebuilt: RebuiltVersion) -> ArtifactVerdict:
-        """Return the verdict on a rebuilt version, and keep it; the versions that it was made from must have been judged before."""
+        """Compare a rebuilt version with the sealed one, add the verdict to `verdicts` and return it; call it in execution order."""
         verdict, why, follows = self._compare(target, rebuilt)
         ref = None if rebuilt.artifact is None else rebuilt.artifact.ref
         self.verdicts[target.ref] = ArtifactVerdict(target.ref, target.role, verdict, ref, why, follows)
         return self.verdicts[target.ref]
 
     def _compare(self, target: RebuildTarget, rebuilt: RebuiltVersion) -> tuple[Verdict, str, str | None]:
-        """Return the verdict, its reason in words, and the ref of a differing artifact upstream that explains a difference, or None."""
+        """Return the verdict, its reason in words, and the ref of the first differing artifact upstream that may be the cause; None without one."""
         follows = self._first_difference_upstream(target)
         if rebuilt.artifact is None:
             return Verdict.DIFFERENT, rebuilt.hindered, follows
@@ -85,14 +85,14 @@ class Comparison:
         return Verdict.DIFFERENT, what + self._missing_words(target), follows
 
     def _identical_words(self, target: RebuildTarget) -> str:
-        """Return the reason of the verdict bit-identical, with a note if the labels come from a campaign that human labelers closed."""
+        """Return the reason in words for the verdict `bit-identical`; it names the campaign if human labelers made the labels."""
         people = [read.file for read in self._sealed.runs[target.asset].inputs if (read.file or "").endswith(".campaign.json")]
         if people and target.kind == ArtifactKind.LABEL_BATCH:
             return f"the same bytes, made again from the closed campaign {people[0]}; people's work itself is taken over from the record"
         return "the same bytes"
 
     def _known_reason(self, target: RebuildTarget) -> str | None:
-        """Return the known reason for a difference: a change that affects the asset, or an inexact input; None if there is none."""
+        """Return why an artifact may differ: changed code or environment, or an equivalent but not bit-identical input; None without a reason."""
         own = [change for change in self._changed if target.asset in change.assets]
         if own:
             shown = "; ".join(change.words() for change in own[:_SHOWN])
@@ -102,7 +102,7 @@ class Comparison:
         return f"its input {short_ref(inputs[0])} is {self.verdicts[inputs[0]].verdict.value}" if inputs else None
 
     def _first_difference_upstream(self, target: RebuildTarget) -> str | None:
-        """Return the ref of the first differing artifact upstream; None if all inputs agree."""
+        """Return the ref of the first artifact upstream of a sealed version whose rebuild differs; None if none differs."""
         for ref in target.made_from:
             judged = self.verdicts.get(ref)
             if judged is not None and judged.verdict is Verdict.DIFFERENT:
@@ -110,13 +110,13 @@ class Comparison:
         return None
 
     def _missing_words(self, target: RebuildTarget) -> str:
-        """Return a clause naming the inputs that the asset lacked; empty if none."""
+        """Return a clause that names input files which the rebuild of an asset did not have; empty if none was missing."""
         missing = [missed for missed in self._missing if missed.asset == target.asset]
         shown = "; ".join(missed.why.rstrip(".") for missed in missing[:_SHOWN])
         return "" if not missing else f"; it lacks: {shown}" + (f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else "")
 
     def _describe_difference(self, target: RebuildTarget, rebuilt: RebuiltVersion) -> tuple[str, bool]:
-        """Return the difference between a sealed and a rebuilt version in words, and whether it is within tolerance."""
+        """Return (description, near): how the rebuilt version differs from the sealed one, and whether by no more than the tolerance."""
         assert rebuilt.artifact is not None, "called for rebuilt artifacts only"
         kept = self._sealed.stored.get(target.ref)
         words = _differing_facets(target.facets, rebuilt.facets)
@@ -137,7 +137,7 @@ class Comparison:
 
 
 def _differing_files(one: Artifact, other: Artifact, stores: tuple[Store, Store]) -> list[str]:
-    """Return a list with one clause, which names the files of a directory that differ; empty if none does."""
+    """Return one clause that names the files which differ between two directories, as a list; an empty list if none differs."""
     if one.media is not Media.DIRECTORY or other.media is not Media.DIRECTORY:
         return []
     places = stores[0].open(one), stores[1].open(other)
@@ -152,7 +152,7 @@ def _differing_files(one: Artifact, other: Artifact, stores: tuple[Store, Store]
 
 
 def _differing_facets(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Return a list with one clause, which names the facets that differ; empty if none does."""
+    """Return one clause that names the facets, and their members, which differ between two artifacts, as a list; empty if none differs."""
     apart = []
     for name in sorted((one.keys() | other.keys()) - _UNCOMPARED):
         then, now = ({key: value for key, value in (each.get(name) or {}).items() if not key.startswith("_")} for each in (one, other))

@@ -41,7 +41,7 @@ class PlannedInputs:
 
 
 def plan_inputs(sealed: RecordedBuild, stages: Mapping[str, RegisteredStage], store: Store) -> PlannedInputs:
-    """Return which of the outside files that each asset read are available in the store, and which are missing."""
+    """Return which source files of a build's assets (drives, labels) are available in the store, and which are missing."""
     kept: dict[str, tuple[KeptFile, ...]] = {}
     missing: list[MissingInput] = []
     lacking: set[str] = set()
@@ -68,12 +68,12 @@ def plan_inputs(sealed: RecordedBuild, stages: Mapping[str, RegisteredStage], st
 
 
 def _outside_inputs(run: RecordedRun) -> Iterator[RecordedInput]:
-    """Yield the outside files that a run read: all inputs with a file name, except its program."""
+    """Yield the source files, from outside the workspace, that a run read: all inputs with a file name, except its program."""
     yield from (read for read in run.inputs if read.file is not None and read.role != "program")
 
 
 def _why_missing(asset: str, read: RecordedInput, sealed: RecordedBuild, store: Store) -> MissingInput | None:
-    """Return the outside file as a missing input, with the reason; None if its bytes are in the store and undamaged."""
+    """Return a source file as a missing input, with the reason; None if its bytes are in the store and undamaged."""
     artifact = sealed.stored.get(read.ref)
     if read.ref in sealed.erased:
         return MissingInput("erased", read.ref, asset, f"{read.file}: {sealed.erased[read.ref]}")
@@ -87,9 +87,9 @@ def _why_missing(asset: str, read: RecordedInput, sealed: RecordedBuild, store: 
 
 
 def _with_names(asset: str, run: RecordedRun, ports: Mapping[str, Files], found: Sequence[KeptFile]) -> tuple[list[KeptFile], list[MissingInput]]:
-    """Return the files with the names under which the run found them, and missing inputs for names that can't be determined.
+    """Return the files under the names by which `run` found them, and a missing input for each name that can't be assigned to a file.
 
-    A file that an earlier run kept under another name has that name as its origin; the run's parameters list the names that this run found.
+    The store keeps a file under the name that it had when first stored; the run's parameters list the names at the time of the run.
     """
     named = list(found)
     missing: list[MissingInput] = []
@@ -110,7 +110,7 @@ def _with_names(asset: str, run: RecordedRun, ports: Mapping[str, Files], found:
 
 
 def _remove_names(names: Iterable[str], taken: Iterable[str]) -> list[str]:
-    """Return the names without those in `taken`, each removed as often as it occurs there."""
+    """Return the names in order without those in `taken`; a name is removed as often as it occurs in `taken`."""
     left = Counter(taken)
     kept: list[str] = []
     for name in names:
@@ -122,9 +122,9 @@ def _remove_names(names: Iterable[str], taken: Iterable[str]) -> list[str]:
 
 
 def lay_out(files: Sequence[KeptFile], ports: Mapping[str, Files], folder: Path, store: Store) -> dict[str, list[str]]:
-    """Copy an asset's files from the store into `folder`, and delete all other files in it.
+    """Copy an asset's source files from the store into `folder`, and delete all other files in `folder`.
 
-    Returns the paths for the stage's file parameters by port, such that the stage finds each file by its original name.
+    Returns the paths for the stage's file parameters, by file port (declared file input); by them the stage finds each file under its original name.
     """
     paths: dict[str, list[str]] = {}
     wanted: set[Path] = set()

@@ -42,7 +42,7 @@ __all__ = ["Before", "rebuild"]
 
 
 def resolve_recorded(sealed: RecordedBuild, stages: Mapping[str, RegisteredStage], host: PluginHost, folder: Path) -> ResolvedProgram:
-    """Return the recorded program resolved against the installed plugins, each asset with the plugin that made it; input files are in `folder`.
+    """Return a build's recorded program with the installed stages and checks of each asset. Its input files are expected in `folder`.
 
     Raises UsageError if the program does not fit the installed plugins (a check was removed, a parameter renamed).
     """
@@ -77,11 +77,11 @@ class RebuildSession(Session):
         super().__init__(program, workspace, host, run=run, progress=progress)
 
     def _keep_program(self) -> Artifact:
-        """Store the sealed program byte for byte, and return its artifact."""
+        """Store the sealed build's program byte for byte in the scratch workspace, and return its artifact."""
         return self._store_program(self._sealed.data)
 
     def _task(self, asset: ResolvedAsset) -> Task:
-        """Return the task of an asset with the seed, threads and files of its recorded run."""
+        """Return the task that makes an asset again, with the seed, threads and input files of the sealed build's run."""
         recorded: RecordedRun = self._sealed.runs[asset.name]
         ports = asset.stage_class.file_ports()
         params = dict(asset.params)
@@ -96,7 +96,7 @@ class RebuildSession(Session):
         )
 
     def take_over(self, asset: ResolvedAsset, targets: Mapping[str, RebuildTarget]) -> Outcome | None:
-        """Copy an asset's sealed versions, by output port, from the original store; for labels made by people, which no stage can make again.
+        """Copy labels made by people, which no stage can make again, from the original store. `targets`: sealed versions by output port.
 
         Returns the outcome; None if the original store lacks the bytes or they are damaged.
         """
@@ -116,7 +116,7 @@ class RebuildSession(Session):
         return self.outcomes[asset.name]
 
     def _copy_version(self, run_id: str, port: str, kept: Artifact, target: RebuildTarget) -> Artifact:
-        """Return the artifact of a sealed version after its bytes or rows were copied to the scratch store."""
+        """Copy the bytes or rows of a sealed version to the scratch store, and return the artifact of the copy."""
         opened = self._origin.open(kept)
         if isinstance(opened, Path):
             staged = self.store.staging(run_id) / port
@@ -134,7 +134,7 @@ class RebuildSession(Session):
         return stored_artifact(stored, kept.kind, kept.name, facets=facets, table=kept.table)
 
     def make(self, asset: ResolvedAsset) -> Outcome | TracecoreError:
-        """Make an asset and return its outcome, or the error if it fails; disk errors are raised, since they say nothing about the build."""
+        """Make an asset and return its outcome, or return the error if that fails. Errors of the disk are raised."""
         try:
             return self.ensure(asset.name)
         except TracecoreError as error:
@@ -151,10 +151,10 @@ _MARK = "rebuild.json"
 
 @contextmanager
 def scratch_workspace(original: Workspace, build: str, folder: Path | None, *, keep: bool) -> Iterator[Workspace]:
-    """Create or reopen the scratch workspace of a rebuild for a block; without `folder` a temporary one, deleted unless `keep`.
+    """Create or reopen a rebuild's scratch workspace for a block. Without `folder` it is temporary, and is deleted afterwards unless `keep`.
 
-    It gets the slug of the original, so that all names are the same. Raises UsageError if the folder is another workspace, not empty, inside the
-    original, or has the rebuild of another build.
+    It has the slug (name) of `original`, so that all refs are the same. Raises UsageError if `folder` is another workspace, is not empty, is inside
+    `original`, or contains the rebuild of another build.
     """
     root = Path(tempfile.mkdtemp(prefix="tracecore-rebuild-")) if folder is None else folder.absolute()
     try:
@@ -168,7 +168,7 @@ def scratch_workspace(original: Workspace, build: str, folder: Path | None, *, k
 
 
 def _mark_folder(root: Path, original: Workspace, build: str) -> None:
-    """Prepare a folder for the rebuild of a build, marked by `rebuild.json`; raise UsageError if it is not usable."""
+    """Create the folder of a rebuild with `rebuild.json`, which names the build. Raises UsageError if the folder can't be used for this rebuild."""
     mark = root / _MARK
     if original.root.resolve() in root.resolve().parents:
         raise UsageError(f"{root} lies inside the workspace that holds the build, which is only read: name a folder outside of it with --in.")
@@ -200,13 +200,13 @@ def rebuild(
     progress: Progress | None = None,
     before: Before | None = None,
 ) -> RebuildAnswer:
-    """Make a sealed build again from only its record and the bytes in its store, and compare each artifact.
+    """Make a sealed build again from only its record and the bytes in its store, compare each artifact, and return the verdicts.
 
     Args:
         workspace: workspace of the build; only read, and other processes may write to it meanwhile.
-        build: its name or ref.
+        build: name or ref of the sealed build.
         folder: scratch workspace, in which a later call can continue; None creates a temporary one, kept with `keep`.
-        before: called with missing inputs and changes before anything is made.
+        before: function called with the missing inputs and changes of the environment before anything is made.
 
     Raises UsageError if there is no such build, a plugin is missing or the folder is not usable, NegativeVerdict if the program's bytes are missing.
     """
@@ -237,7 +237,7 @@ def rebuild(
 
 
 def _make_and_compare(session: RebuildSession, sealed: RecordedBuild, comparison: Comparison, inputs: PlannedInputs) -> None:
-    """Make a program's assets in execution order, and compare each rebuilt version with the sealed one."""
+    """Make a program's assets again in execution order, compare each with the sealed version, and collect the verdicts in `comparison`."""
     hindered: dict[str, str] = {}
     for asset in session.program.assets:
         targets = [target for target in sealed.targets if target.asset == asset.name]
@@ -258,7 +258,7 @@ def _make_and_compare(session: RebuildSession, sealed: RecordedBuild, comparison
 
 
 def _no_file_left(inputs: PlannedInputs, asset: str) -> str | None:
-    """Return a sentence if all input files of an asset are missing; None if it has some, or needs none."""
+    """Return a sentence if all input files of an asset are missing; None if one is available or none was needed."""
     missing = [missed for missed in inputs.missing if missed.asset == asset]
     if not missing or inputs.kept[asset]:
         return None
@@ -266,7 +266,7 @@ def _no_file_left(inputs: PlannedInputs, asset: str) -> str | None:
 
 
 def _find_rebuilt(session: RebuildSession, asset: ResolvedAsset, target: RebuildTarget, hindered: str | None, *, taken_over: bool) -> RebuiltVersion:
-    """Return the counterpart of a sealed version in the scratch workspace; `hindered` is the reason if it was not made."""
+    """Return the scratch workspace's counterpart of a sealed version. `hindered` is the reason to report if it was not made."""
     outcome = session.outcomes.get(asset.name)
     artifact = (
         None if outcome is None else next((each for each in outcome.outputs.values() if (each.kind, each.name) == (target.kind, target.name)), None)

@@ -72,12 +72,12 @@ class RebuildTarget:
 
     @property
     def kind(self) -> str:
-        """Kind of the artifact."""
+        """Kind of the artifact in the sealed build that is to be made again."""
         return parse_ref(self.ref).kind
 
     @property
     def name(self) -> str:
-        """Name of the artifact."""
+        """Name of the artifact in the sealed build that is to be made again."""
         return parse_ref(self.ref).segments[-1]
 
 
@@ -102,7 +102,7 @@ class RecordedBuild:
 
 
 def read_recorded_build(record: Record, store: Store, name: str) -> RecordedBuild:
-    """Read a sealed build, given by name or ref, from its record.
+    """Return a sealed build, given by name or ref, with its program, runs, versions and files, read from a workspace's record.
 
     Raises UsageError if there is none, NegativeVerdict if the bytes of its program are missing or not those recorded.
     """
@@ -176,7 +176,7 @@ def _read_program(store: Store, artifact: Artifact | None, ref: str, build: str)
 
 
 def _asset_of_job(job: str, program: str) -> str:
-    """Return the asset in a job's name, `<program>.<asset>` or `<program>.<asset>.drive_log`."""
+    """Return the asset's name in the name of a job, `<program>.<asset>` or `<program>.<asset>.drive_log`."""
     return job.removeprefix(f"{program}.").partition(".")[0]
 
 

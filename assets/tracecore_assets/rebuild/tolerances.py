@@ -45,14 +45,14 @@ class Distance:
 
     @property
     def within(self) -> bool:
-        """Whether the difference is within tolerance."""
+        """Whether the difference between two versions is at most the tolerated limit."""
         return self.value <= self.limit
 
 
 def measure(one: Artifact, other: Artifact, facets: Mapping[str, Any], rebuilt: Mapping[str, Any], stores: tuple[Store, Store]) -> Distance | None:
-    """Return the difference between a sealed and a rebuilt version, each with its facets; None if its kind of artifact has no measure.
+    """Return the numerical difference between a sealed version and its rebuild, with the limit; None for kinds of artifacts that have no measure.
 
-    `stores` are the original and the scratch store.
+    `one`, `facets` and the first store are of the sealed version; `other`, `rebuilt` and the second store are of its rebuild.
     """
     if one.kind == ArtifactKind.KPI_REPORT:
         return _kpi_distance(facets, rebuilt)
@@ -91,7 +91,7 @@ def _weight_distance(one: Path, other: Path) -> Distance | None:
 
 
 def _tensors(place: Path) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
-    """Yield (name, weights) from the safetensors files and ONNX graphs at a path, if their libraries are installed."""
+    """Yield (name, weights) of each tensor in the safetensors and ONNX files at a path; a format without its library is skipped."""
     for file in [place] if place.is_file() else sorted(each for each in place.rglob("*") if each.is_file()):
         label = "" if file == place else f"{file.relative_to(place).as_posix()}:"
         try:
@@ -129,7 +129,7 @@ def _row_distance(one: Any, other: Any) -> Distance | None:
 
 
 def _compare_columns(one: pa.Array, other: pa.Array) -> tuple[float, int]:
-    """Return the greatest relative difference of two columns (infinite if more than numbers differs), and the number of differing rows."""
+    """Return the greatest relative difference of two columns (infinity if other than floating-point values differ), and how many rows differ."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -151,7 +151,7 @@ def _count_differing_rows(one: pa.Array, other: pa.Array) -> int:
 
 
 def _relative_difference(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
-    """Return max |a - b| / max |a| over the finite values; infinite if more than finite numbers differs."""
+    """Return max |one - other| / max |one| over finite values; infinity if non-numeric values or the positions of non-finite ones differ."""
     import numpy as np
 
     if one.dtype.kind not in "fiu" or other.dtype.kind not in "fiu":
@@ -173,7 +173,7 @@ def _schema_differences(one: pa.Schema, other: pa.Schema) -> str:
 
 
 def _drive_differences(one: Any, other: Any) -> str:
-    """Return a clause naming the drives whose numbers of rows differ; empty without a drive column."""
+    """Return a clause naming the drives whose numbers of rows differ between two tables; empty without differences or a column `drive`."""
     if "drive" not in one.schema.names:
         return ""
     from collections import Counter
@@ -187,9 +187,9 @@ def _drive_differences(one: Any, other: Any) -> str:
 def compare_engines(
     engines: tuple[Artifact | None, Artifact], facets: tuple[Mapping[str, Any], Mapping[str, Any]], stores: tuple[Store, Store]
 ) -> tuple[Verdict, str] | None:
-    """Return a verdict on two engines, sealed and rebuilt, better than `different`, with its reason; None if there is none.
+    """Return (verdict, reason) for a sealed and a rebuilt engine that are equal or equivalent; None if they are different.
 
-    The sealed engine is None if its bytes are not kept.
+    The sealed engine, the first of `engines`, is None if its bytes are not kept.
     """
     described = [each.get(ENGINE_FACET.name) or {} for each in facets]
     then, now = (engine_roles(each) for each in described)
@@ -211,7 +211,7 @@ def compare_engines(
 def _is_same_program(
     engines: tuple[Artifact | None, Artifact], files: Sequence[tuple[tuple[str, str], tuple[str, str]]], stores: tuple[Store, Store]
 ) -> bool:
-    """Whether pairs of files are equal except for names that the compiler numbers anew; False if their bytes are not the recorded ones."""
+    """Whether pairs of files are equal once the compiler's generated names are renumbered. False if a file is missing or not as recorded."""
     sealed, rebuilt = engines
     if sealed is None or not files or not stores[0].exists(sealed):
         return False
@@ -223,7 +223,7 @@ def _is_same_program(
 
 
 def _normalized_files(places: tuple[Any, Any], pair: tuple[tuple[str, str], tuple[str, str]]) -> Iterator[bytes | None]:
-    """Yield the bytes of both files of a pair with the compiler's names renumbered; None for one with another SHA-256 than recorded."""
+    """Yield the bytes of both files of a pair with the compiler's names renumbered; None for a file whose SHA-256 is not the given one."""
     for place, (file, sha256) in zip(places, pair, strict=True):
         data = (Path(place) / file).read_bytes()
         yield rename_inner(data) if hashlib.sha256(data).hexdigest() == sha256 else None

@@ -42,11 +42,11 @@ def evidence_of(
     host: PluginHost,
     earlier: Callable[[], PreviousBuild] = PreviousBuild,
 ) -> GateEvidence:
-    """Return the evidence for the gates; KPIs measured on selection frames are left out, so that no gate passes because of them.
+    """Return the evidence for a release's gates. KPIs measured on selection frames (by which the model was chosen) are left out.
 
     Args:
-        artifacts: (artifact, id of the run that made it) by role.
-        unknowns: (ref, unknown) from the artifacts' traces.
+        artifacts: (artifact, id of the run that made it) by role, the output's name in the build.
+        unknowns: (ref, fact that is not known) from the artifacts' traces.
         earlier: returns the previous build of the program.
     """
 
@@ -62,7 +62,7 @@ def evidence_of(
 
 
 def unknowns_of_other_models(reports: Sequence[KpiReport], engines: Mapping[str, Collection[str]]) -> tuple[Unknown, ...]:
-    """Return an unknown for each KPI report of models that are neither engines of the build nor compiled into one.
+    """Return an unknown (fact recorded as not known) for each KPI report of models that are neither engines of the build nor compiled into one.
 
     `engines` are the refs of the models that each engine was compiled from, by the engine's ref.
     """
@@ -76,7 +76,7 @@ def unknowns_of_other_models(reports: Sequence[KpiReport], engines: Mapping[str,
 
 
 def _kpi_reports(artifacts: Mapping[str, tuple[Artifact, str]], kpis: Sequence[str], trace: Trace, read: Read) -> tuple[KpiReport, ...]:
-    """Return the KPI reports that have values, with those measured on selection frames marked.
+    """Return the KPI reports with values; `selection` is set for reports measured on selection frames (used to select the model).
 
     A report is on selection frames if its trace selected something by frames that it was measured on; or if no gate reads it and it was measured on
     the validation side of a split while another report was measured on the test side.
@@ -94,7 +94,7 @@ def _kpi_reports(artifacts: Mapping[str, tuple[Artifact, str]], kpis: Sequence[s
 
 
 def _roles_read(kpi: str, values: Mapping[str, Mapping[str, float]], overlapping: set[str], validating: set[str]) -> list[str]:
-    """Return the roles of the reports that a gate on a KPI reads: of those with the KPI, the ones not on selection frames if there are any."""
+    """Return the roles (names in the build) of the reports that a gate on a KPI reads: those not on selection frames, or all with the KPI."""
     having = [role for role, known in values.items() if kpi in known or kpi.removeprefix(f"{role}.") in known]
     for apart in (overlapping | validating, overlapping):
         if chosen := [role for role in having if role not in apart]:
@@ -110,7 +110,7 @@ class _Frames:
         self._known: dict[str, frozenset[str]] = {}
 
     def overlap(self, uses: KpiProvenance) -> str:
-        """Return a clause naming frames that a report was both measured on and selected by; empty if none. Unreadable tables are compared by ref."""
+        """Return a clause naming the frames (or table) that a KPI report was measured on and by which its trace selected something; empty if none."""
         for measured in uses.measured:
             for selected in uses.selected:
                 shared = self._frame_ids(measured.ref) & self._frame_ids(selected.ref)
@@ -120,7 +120,7 @@ class _Frames:
         return ""
 
     def _frame_ids(self, ref: str) -> frozenset[str]:
-        """Return the frame ids in a table; empty for a table without them, or one that can't be read."""
+        """Return the ids in the column `frame_id` of a table; empty if the table has no such column or can't be read."""
         import pyarrow as pa
         import pyarrow.dataset as ds
 
@@ -141,7 +141,7 @@ def _artifact_name(ref: str) -> str:
 
 
 def previous_build(record: Record, program: str, name: str) -> PreviousBuild:
-    """Return the last build of a program sealed before build `name`, or the last of all if `name` is not sealed; empty if there is none."""
+    """Return a program's last build sealed before build `name`, or its last build if `name` is not sealed; an empty PreviousBuild without one."""
     before = PreviousBuild()
     for build in record.query(sealed_builds):
         if build.name == name:
@@ -160,7 +160,7 @@ def previous_build(record: Record, program: str, name: str) -> PreviousBuild:
 
 
 def evaluate_gates(release: Release, evidence: GateEvidence, host: PluginHost) -> tuple[GateOutcome, ...]:
-    """Return the outcomes of all gates of a release, even after one failed; raise RunFailed if a gate raises."""
+    """Return the outcome of each gate of a release, also after one failed. Raises RunFailed if a gate raises an unexpected error."""
     outcomes = []
     for entry in release.gates:
         outcome = _evaluate_gate(entry.name, entry.gate, entry.asked, evidence, host)
@@ -171,7 +171,7 @@ def evaluate_gates(release: Release, evidence: GateEvidence, host: PluginHost) -
 
 
 def _evaluate_gate(called: str, gate: str, requirement: Mapping[str, Any], evidence: GateEvidence, host: PluginHost) -> GateOutcome:
-    """Return a gate's outcome under the name `called`; raise RunFailed or UsageError, naming the plugin, if it fails or its result is invalid."""
+    """Return the outcome of a gate, recorded under the name `called`. Raises RunFailed or UsageError if the gate raises or its result is invalid."""
     found = host.gate(gate)
     try:
         result = found.item.evaluate(evidence, requirement)
@@ -195,7 +195,7 @@ def _evaluate_gate(called: str, gate: str, requirement: Mapping[str, Any], evide
 
 
 def _combine_no_leak(checked: GateOutcome, requirement: Mapping[str, Any], evidence: GateEvidence, host: PluginHost) -> GateOutcome:
-    """Return the outcome of the `no_leak` check combined with that of the gate `no_leak`, which judges the whole build; it fails without the gate."""
+    """Return the outcome of the check `no_leak`, combined with the gate `no_leak` over the whole build; failed if that gate is not installed."""
     if NO_LEAK not in host.gates:
         missing = "leaks over the build can't be judged: no installed plugin brings the gate 'no_leak' (pip install tracecore-curation)"
         return replace(checked, passed=False, measured="not judged", message=missing)

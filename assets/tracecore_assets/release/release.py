@@ -35,7 +35,7 @@ class WaiverText:
 
 
 def read_waivers(texts: Sequence[WaiverText], *, release: Release, approver: str | None, today: date) -> tuple[Waiver, ...]:
-    """Return the validated waivers of a release's gates; `today` is in UTC.
+    """Return the validated waivers for gates of a release. `today` is the UTC date, before which no waiver may end.
 
     Raises UsageError for an unknown gate, an empty reason, an invalid or expired date, or a missing approver.
     """
@@ -65,7 +65,7 @@ def _parse_day(text: WaiverText, today: date) -> date:
 
 
 def waive(outcomes: Iterable[GateOutcome], waivers: Sequence[Waiver]) -> tuple[tuple[GateOutcome, ...], tuple[Waiver, ...]]:
-    """Return the gate outcomes, with failed ones that have a waiver marked as waived, and the waivers that were needed."""
+    """Return the gate outcomes, failed ones marked as waived if a waiver names their gate, and the waivers that were used."""
     by_gate = {waiver.gate: waiver for waiver in waivers}
     marked = tuple(replace(outcome, waived=not outcome.passed and outcome.name in by_gate) for outcome in outcomes)
     return marked, tuple(by_gate[outcome.name] for outcome in marked if outcome.waived)
@@ -84,7 +84,7 @@ class ReleaseRequest:
 
 
 def read_request(resolved: ResolvedProgram, name: str, approver: str | None, waivers: Sequence[WaiverText]) -> ReleaseRequest:
-    """Return the validated release request for a build, before any asset is made.
+    """Return the validated request to release a build: its name, approver and waivers.
 
     Raises UsageError if the program has no release section, a required approver is missing, or the name or a waiver is invalid.
     """
@@ -109,7 +109,7 @@ def read_request(resolved: ResolvedProgram, name: str, approver: str | None, wai
 
 
 def release(session: Session, request: ReleaseRequest) -> SealedBuild:
-    """Evaluate the gates over all outputs of a program, and seal the build if each passes or is waived; a refusal is recorded as a failed run.
+    """Evaluate the gates over all outputs of a program. If each passes or is waived, seal the build and return it; else record a failed run.
 
     Raises NegativeVerdict if a gate failed without a waiver or an output was rejected, UsageError if the name is sealed with other content.
     """
@@ -155,7 +155,7 @@ def release(session: Session, request: ReleaseRequest) -> SealedBuild:
 
 
 def _collect_evidence(session: Session) -> tuple[dict[str, tuple[Artifact, str]], list[CheckRun]]:
-    """Return (artifact, run id) of all outputs by role, and all checks; raise NegativeVerdict if an output is rejected."""
+    """Return (artifact, run id) of all outputs by role (name in the build), and all check runs. Raises NegativeVerdict for a rejected output."""
     artifacts: dict[str, tuple[Artifact, str]] = {}
     checks: list[CheckRun] = []
     for asset in session.program.assets:
@@ -169,7 +169,7 @@ def _collect_evidence(session: Session) -> tuple[dict[str, tuple[Artifact, str]]
 
 
 def _models_by_engine(session: Session) -> dict[str, set[str]]:
-    """Return the refs of the models that each engine of a build was compiled from, by the engine's ref."""
+    """Return the refs of the models that an engine was compiled from, for each engine made or reused in a session, by the engine's ref."""
     return {
         artifact.ref: {read.ref for read in session.inputs_of(name) if read.kind == ArtifactKind.MODEL}
         for name, outcome in session.outcomes.items()
@@ -179,7 +179,7 @@ def _models_by_engine(session: Session) -> dict[str, set[str]]:
 
 
 def refuse_other_program(session: Session, request: ReleaseRequest) -> None:
-    """Raise UsageError if a build of this name is sealed already from another program; called before anything is made."""
+    """Raise UsageError if a build of the requested name is already sealed (signed) from another program or other parameters."""
     known = session.record.query(sealed_build, request.name)
     if known is not None and known.statement["predicate"]["program"] != session.program_artifact.ref:
         raise UsageError(

@@ -47,7 +47,7 @@ def workspace_file(workspace: Workspace) -> str:
 
 @contextmanager
 def dagster_instance(workspace: Workspace) -> Iterator[DagsterInstance]:
-    """Open the workspace's Dagster instance for the duration of a block; runs of dead processes are closed, and spooled steps recorded."""
+    """Open a workspace's Dagster instance for a block. Runs of dead processes are marked as failed, and steps kept in files are recorded."""
     from dagster import DagsterInstance
 
     from tracecore_assets.external_assets.event_log import recording_into
@@ -68,7 +68,7 @@ def dagster_instance(workspace: Workspace) -> Iterator[DagsterInstance]:
 
 
 def process_tags() -> dict[str, str]:
-    """Return Dagster run tags with this host and process id, by which a later process detects that a build's process is dead."""
+    """Return Dagster run tags with the host and id of this process, so that a later process can detect that it died during a run."""
     return {_HOST_TAG: socket.gethostname(), _PROCESS_TAG: str(os.getpid())}
 
 

@@ -32,12 +32,12 @@ class Progress:
         self._began = self._written = 0.0
 
     def begin(self, job: str, stage: str) -> None:
-        """Start the timer of a job (`<program>.<asset>`), which runs the given stage."""
+        """Start the timer of a job (`<program>.<asset>`); later progress lines show the job and its stage."""
         self._job = f"{job} ({stage})"
         self._began = self._written = time.monotonic()
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Report the progress of the running stage; `total` is 0 if unknown."""
+        """Write a line with the running stage's progress, if the last line is more than 15 s old. `total` is 0 if not known."""
         now = time.monotonic()
         if now - self._written > _SECONDS_BETWEEN_LINES:
             self._written = now
@@ -49,11 +49,11 @@ class Progress:
             self._line(f"  ...      {self._job}: " + " · ".join(text for text in shown if text))
 
     def stopped(self) -> None:
-        """Report that the job failed, without the reason."""
+        """Write a line that the current job failed, with its duration but without the reason."""
         self._line(f"  failed   {self._job}  {time.monotonic() - self._began:.1f} s")
 
     def outcome(self, outcome: Outcome) -> None:
-        """Report the outputs of the job and its failed checks."""
+        """Write a line for each output of the finished job (made, reused or rejected) and for each failed check."""
         seconds = "" if outcome.reused else f"  {time.monotonic() - self._began:.1f} s"
         for artifact in outcome.outputs.values():
             word = "rejected" if artifact.ref in outcome.rejected else "reused" if outcome.reused else "made"
@@ -107,7 +107,7 @@ class Console(Progress):
                 self._stream.close()
 
     def line(self, text: str) -> None:
-        """Write a line of text to stderr, above the bar if there is one."""
+        """Write a line of text to stderr, above the progress bar if one is shown."""
         with contextlib.suppress(OSError):  # a reader that has ended (`2>&1 | head`) must not stop the build
             if self._bar is not None:
                 self._bar.console.print(text, markup=False)
@@ -116,26 +116,26 @@ class Console(Progress):
                 self._stream.flush()
 
     def begin(self, job: str, stage: str) -> None:
-        """Start the timer of a job, with a new bar on a terminal."""
+        """Start the timer of a job (`<program>.<asset>`); on a terminal, show a new progress bar for it."""
         super().begin(job, stage)
         if self._bar is not None:
             self._remove_bar()
             self._task = self._bar.add_task(f"{job} ({stage})", total=None, note="")
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Update the bar; without a terminal, write a line from time to time."""
+        """Update the progress bar; without a terminal, write a line if the last one is more than 15 s old. `total` is 0 if not known."""
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, total=total or None, note=note)
         else:
             super().__call__(done, total, note)
 
     def stopped(self) -> None:
-        """Remove the bar and report that the job failed."""
+        """Remove the progress bar and write a line that the current job failed."""
         self._remove_bar()
         super().stopped()
 
     def outcome(self, outcome: Outcome) -> None:
-        """Remove the bar and report the outputs of the job and its failed checks."""
+        """Remove the progress bar and write a line for each output of the finished job and for each failed check."""
         self._remove_bar()
         super().outcome(outcome)
 

@@ -60,7 +60,7 @@ class Session:
         self.interrupted = False
 
     def _keep_program(self) -> Artifact:
-        """Store the effective program, and return its artifact; it is recorded by the first run that has it as an input."""
+        """Store the effective program, and return its artifact. The first run with it as an input records it in the ledger."""
         return self._store_program(jcs(program_document(self.program)))
 
     def _store_program(self, data: bytes) -> Artifact:
@@ -77,7 +77,7 @@ class Session:
         return stored_artifact(stored, ArtifactKind.PROGRAM, self.program.name, origin=origin)
 
     def new_run(self, name: str, description: str) -> Run:
-        """Return a run of the job `<program>.<name>` that starts now, a child of the Dagster run."""
+        """Return a new run of the job `<program>.<name>`, started now, whose parent is the Dagster run; it is not yet recorded."""
         return Run(
             id=self.recorder.new_run_id(),
             job=f"{self.program.name}.{name}",
@@ -88,7 +88,7 @@ class Session:
         )
 
     def ensure(self, name: str) -> Outcome:
-        """Return an asset's outcome: from this session, from the record, or by running its stage now.
+        """Return the outcome of making the asset called `name`: from this session, reused from the record, or by running its stage now.
 
         Raises NegativeVerdict if a blocking check rejected an input, UsageError for bad input, RunFailed if the stage failed.
         """
@@ -126,7 +126,7 @@ class Session:
         )
 
     def _supply_input(self, asset: ResolvedAsset, supplier: str, port: str) -> ResolvedInput:
-        """Return another asset's output as an input, made first if missing; raise NegativeVerdict if a blocking check rejected it."""
+        """Return the output `port` of the asset `supplier` as an input, made first if missing. Raises NegativeVerdict if a check rejected it."""
         outcome = self.ensure(supplier)
         artifact = outcome.outputs[port]
         if artifact.ref in outcome.rejected:
@@ -136,18 +136,18 @@ class Session:
         return ResolvedInput(artifact, outcome.run_id)
 
     def refuse_rejected(self, name: str) -> None:
-        """Raise NegativeVerdict, with the check and its finding, if a blocking check rejected an output of an asset."""
+        """Raise NegativeVerdict, with the check and its message, if a blocking check rejected an output of the asset called `name`."""
         outcome = self.outcomes[name]
         for port, artifact in outcome.outputs.items():
             if artifact.ref in outcome.rejected:
                 raise NegativeVerdict(f"'{self.program.asset(name).role(port)}' is rejected: {rejection(outcome, artifact)}")
 
     def inputs_of(self, name: str) -> list[Artifact]:
-        """Return the artifacts that are inputs of an asset, of those made or reused in this session."""
+        """Return the artifacts that the asset called `name` was made from, if they were made or reused in this session."""
         return [self.outcomes[source.asset].outputs[source.output] for source in self.program.asset(name).sources if source.asset in self.outcomes]
 
     def unknowns(self) -> list[tuple[str, Unknown]]:
-        """Return (ref, unknown) of the distinct unknowns in the traces of all outputs of the program."""
+        """Return (ref, unknown) of each distinct fact that the traces of the program's outputs record as not known."""
         read = {(source.asset, source.output) for asset in self.program.assets for source in asset.sources}
         found: dict[tuple[str, str, str], tuple[str, Unknown]] = {}
         for name, outcome in self.outcomes.items():
@@ -158,18 +158,18 @@ class Session:
         return list(found.values())
 
     def close(self) -> None:
-        """Stop the worker processes, release the store and close the record."""
+        """Stop this session's worker processes, release its lock on the store and close its ledger."""
         self._opened.close()
 
 
 def stored_artifact(stored: Stored, kind: str, name: str, **members: Any) -> Artifact:
-    """Return the artifact for stored content; `members` are further fields of `Artifact`."""
+    """Return an artifact called `name` with the digest, location and size of stored content; `members` are further fields of `Artifact`."""
     found = stored.digest, stored.media, stored.location, stored.size_bytes, stored.rows, stored.schema, stored.delta
     return Artifact(kind, name, *found, **members)
 
 
 def rejection(outcome: Outcome, artifact: Artifact) -> str:
-    """Return a sentence that names the blocking check which rejected an output, and its finding."""
+    """Return a sentence that names the blocking checks which rejected an output, with the message of each."""
     failed: list[CheckRun] = [check for check in outcome.checks if not check.success and check.target == artifact.ref]
     if not failed:
         return f"{artifact.ref} was rejected by a blocking check."

@@ -29,7 +29,7 @@ _GREATEST = float(np.finfo(np.float16).max)
 
 
 def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy of a model whose convolutional part computes in half precision; inputs and outputs stay single.
+    """Return a copy of a model that computes in half precision from the first to the last convolutions; its inputs and outputs stay single precision.
 
     Raises UsageError for an unsupported operator between convolutions, RunFailed for a weight outside the range of half precision.
     """
@@ -64,13 +64,13 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def computes_in_half(model: onnx.ModelProto) -> bool:
-    """Whether a model has a weight in half precision, or a Cast to it."""
+    """Whether an ONNX model has a weight in half precision, or casts a tensor to half precision."""
     casts = (attribute.i for node in model.graph.node if node.op_type == "Cast" for attribute in node.attribute if attribute.name == "to")
     return TensorProto.FLOAT16 in {*(tensor.data_type for tensor in model.graph.initializer), *casts}
 
 
 def _halve_node(node: NodeProto, made: set[str], weights: dict[str, TensorProto]) -> tuple[dict[str, TensorProto], list[str]]:
-    """Convert a node to half precision in place; return its converted weights by single-precision name, and the other inputs that need a cast."""
+    """Convert a node to half precision in place. Return its converted weights by their old names, and the names of inputs that need a cast."""
     if node.op_type not in _KNOWN:
         raise UsageError(f"The graph can't be made fp16: it has operator {node.op_type} ({node.name}) between convolutions. Convert to fp32.")
     halved: dict[str, TensorProto] = {}
@@ -105,7 +105,7 @@ def _cast_node(source: str, target: str, type_: int) -> NodeProto:
 
 
 def _between_convolutions(graph: onnx.GraphProto) -> set[str]:
-    """Return the keys (`_node_key`) of all convolutions and of all nodes after one convolution and before another."""
+    """Return the keys (see `_node_key`) of all convolutions, and of the nodes on a path from one convolution to another."""
     makers = {name: node for node in graph.node for name in node.output}
     takers: dict[str, list[NodeProto]] = {}
     for node in graph.node:
@@ -118,7 +118,7 @@ def _between_convolutions(graph: onnx.GraphProto) -> set[str]:
 
 
 def _reachable(starts: list[NodeProto], onward: Callable[[NodeProto], list[NodeProto]]) -> set[str]:
-    """Return the keys of all nodes reached from `starts` by following `onward`, `starts` included."""
+    """Return the keys (see `_node_key`) of `starts` and of all nodes reached from them by calling `onward` repeatedly."""
     found: set[str] = set()
     waiting = list(starts)
     while waiting:
@@ -130,5 +130,5 @@ def _reachable(starts: list[NodeProto], onward: Callable[[NodeProto], list[NodeP
 
 
 def _node_key(node: NodeProto) -> str:
-    """Return the node's first named output, which identifies it; node names are optional."""
+    """Return the name of a node's first output, as the node's key (ONNX nodes may have no name); empty if it names no output."""
     return next(filter(None, node.output), "")

@@ -37,7 +37,7 @@ class Dvc(tc.Importer):
     description = "A dvc.lock: each stage a run, its dependencies and outs datasets external/dvc/<path>@md5:<hex>."
 
     def events(self, source: Path) -> list[Mapping[str, Any]]:
-        """Return one event per stage; raises UsageError if the file is not a lock file of DVC's schema 2.0, or a stage is malformed."""
+        """Return an OpenLineage event for each stage in a `dvc.lock`. Raises UsageError if it is not of schema 2.0, or a stage is malformed."""
         try:
             lock = YAML(typ="safe", pure=True).load(source.read_text(encoding="utf-8-sig"))
         except (YAMLError, ValueError, RecursionError) as error:  # an invalid date and bytes that are not UTF-8 raise ValueError
@@ -51,7 +51,7 @@ class Dvc(tc.Importer):
 
 
 def events_of(stages: Mapping[str, Any], file: str) -> Iterator[Mapping[str, Any]]:
-    """Yield an OpenLineage event for each stage of a lock file, in its order; raises UsageError, which names `file`, if a stage is malformed."""
+    """Yield an OpenLineage event for each stage in `dvc.lock`, in file order. Raises UsageError, which names `file`, if a stage is malformed."""
     for name, stage in stages.items():
         if not isinstance(stage, Mapping):
             raise tc.UsageError(f"{file}: stage '{name}': expected a mapping with cmd, deps and outs, found {type(stage).__name__}.")
@@ -90,7 +90,7 @@ def _datasets(stage: Mapping[str, Any], key: str, where: str) -> list[dict[str, 
 
 
 def _dataset(entry: Any, where: str) -> dict[str, Any]:
-    """Return the OpenLineage dataset of a dependency or out; without a hash it has no version, which the record shows as a gap."""
+    """Return the OpenLineage dataset of an entry in `deps` or `outs` of a DVC stage; it has a version only if the entry has a hash."""
     if not isinstance(entry, Mapping) or not isinstance(entry.get("path"), str):
         raise tc.UsageError(f"{where}: expected a path in each of deps and outs, found {entry!r}.")
     found = next(((name, entry[name]) for name in _HASHES if entry.get(name)), None)
@@ -99,7 +99,7 @@ def _dataset(entry: Any, where: str) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Convert parsed YAML to JSON values: keys, dates and integers of 2^53 and more become strings."""
+    """Return a value of a YAML file as JSON; keys, dates and integers of at least 2^53 become strings."""
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

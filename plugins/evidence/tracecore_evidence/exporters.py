@@ -40,26 +40,26 @@ class Graph:
 
     @cached_property
     def nodes(self) -> dict[str, Mapping[str, Any]]:
-        """Artifacts by ref, sorted."""
+        """Artifacts of the trace by ref, in order of the refs."""
         return {node["ref"]: node for node in sorted(self.trace["nodes"], key=lambda node: node["ref"])}
 
     @cached_property
     def runs(self) -> dict[str, Mapping[str, Any]]:
-        """Runs by id, sorted."""
+        """Runs of the trace by run id, in order of the ids."""
         return {run["id"]: run for run in sorted(self.trace["runs"], key=lambda run: run["id"])}
 
     @cached_property
     def maker(self) -> dict[str, str]:
-        """Id of the run that wrote each artifact, by ref."""
+        """Id of the run that made each artifact of the trace, by the artifact's ref."""
         return {edge["ref"]: edge["run"] for edge in self.trace["edges"] if edge["direction"] == "output"}
 
     def made_from(self, ref: str) -> list[str]:
-        """Return the sorted refs of the artifacts that an artifact was made from: the inputs of its run."""
+        """Return the sorted refs of the artifacts that were inputs of the run which made the artifact `ref`."""
         run = self.maker.get(ref)
         return sorted({edge["ref"] for edge in self.trace["edges"] if edge["run"] == run and edge["direction"] == "input"} - {ref})
 
     def unknowns_of(self, ref: str) -> list[str]:
-        """Return the unknowns of an artifact as `what: why`."""
+        """Return the facts that the trace records as not known about the artifact `ref`, each as `what: why`."""
         return [f"{each['what']}: {each['why']}" for each in self.trace["unknowns"] if each["at"] == ref]
 
 
@@ -75,14 +75,14 @@ class CycloneDx(tc.Exporter):
     description = "CycloneDX 1.6 ML-BOM as JSON: models, engines and data with hashes, pedigree and dependencies."
 
     def export(self, trace: Mapping[str, Any], manifest: Manifest, destination: Path) -> None:
-        """Write a sealed build's bill of materials as JSON; the same build gives the same bytes."""
+        """Write a sealed build's CycloneDX bill of materials to `destination` as JSON; the same build gives the same bytes."""
         from cyclonedx.output.json import JsonV1Dot6
 
         destination.write_text(JsonV1Dot6(bom_of(Graph(trace), manifest)).output_as_string(indent=2) + "\n", encoding="utf-8")
 
 
 def bom_of(graph: Graph, manifest: Manifest) -> Bom:
-    """Return the CycloneDX bill of materials of a build's trace and seal manifest."""
+    """Return the CycloneDX bill of materials for the trace and seal manifest of a build."""
     from cyclonedx.model.bom import Bom, BomMetaData
     from cyclonedx.model.component import Component, ComponentType
     from cyclonedx.model.tool import ToolRepository
@@ -135,7 +135,7 @@ def _build_component(graph: Graph, manifest: Manifest) -> Component:
 
 
 def _component_with_pedigree(graph: Graph, node: Mapping[str, Any]) -> Component:
-    """Return the CycloneDX component of an artifact, with the models that it was made from as its pedigree."""
+    """Return the CycloneDX component of an artifact; its pedigree names the models that the artifact was made from."""
     from cyclonedx.model.component import Pedigree
 
     models = [graph.nodes[each] for each in graph.made_from(node["ref"]) if each in graph.nodes and graph.nodes[each]["kind"] in _MODELS]
@@ -160,7 +160,7 @@ def _component(node: Mapping[str, Any], bom_ref: str, **members: Any) -> Compone
 
 
 def _properties(graph: Graph, node: Mapping[str, Any]) -> Iterator[Property]:
-    """Yield the CycloneDX properties of an artifact: its ref, size, run, parameters, engine files, KPIs and unknowns."""
+    """Yield the CycloneDX properties of an artifact: ref, size, run, parameters, engine files, KPIs and facts that are not known about it."""
     yield _property("ref", node["ref"])
     artifact = node["facets"].get("tracecore_artifact", {})
     size = {"media": artifact.get("media"), "size_bytes": node["size_bytes"], "rows": node["rows"]}
@@ -206,13 +206,13 @@ class Prov(tc.Exporter):
     description = "W3C PROV as PROV-JSON: entities, activities and agents, and what used and generated what."
 
     def export(self, trace: Mapping[str, Any], manifest: Mapping[str, Any], destination: Path) -> None:
-        """Write a sealed build's trace as PROV-JSON; the same build gives the same bytes."""
+        """Write a sealed build's trace to `destination` as W3C PROV-JSON; the same build gives the same bytes."""
         text = document_of(Graph(trace), manifest).serialize(format="json")
         destination.write_text(json.dumps(json.loads(text or "{}"), indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def document_of(graph: Graph, manifest: Mapping[str, Any]) -> ProvDocument:
-    """Return the PROV document of a build's trace and seal manifest."""
+    """Return the W3C PROV document for the trace and seal manifest of a build."""
     from prov.model import ProvDocument
 
     document = ProvDocument()

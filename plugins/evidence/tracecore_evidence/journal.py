@@ -19,20 +19,20 @@ __all__ = ["append_line", "tracecore_build_sealed", "tracecore_run_finished", "t
 
 @tc.hookimpl
 def tracecore_run_started(run: tc.RunSummary, settings: Mapping[str, str]) -> None:
-    """Append a line about a started run to the journal."""
+    """Append a line about a started run to the journal, the file that the plugin's setting `JOURNAL` names (none without it)."""
     _append_event(settings, "run_started", {"run": run.id, "job": run.job, "stage": run.stage, "plugin": run.plugin})
 
 
 @tc.hookimpl
 def tracecore_run_finished(run: tc.RunSummary, settings: Mapping[str, str]) -> None:
-    """Append a line with a run's final state, outputs and error to the journal."""
+    """Append a line with a run's final state, outputs and error to the journal, the file that the setting `JOURNAL` names."""
     ended: dict[str, Any] = {"run": run.id, "job": run.job, "state": run.state.value, "outputs": list(run.outputs), "error": run.error}
     _append_event(settings, "run_finished", ended)
 
 
 @tc.hookimpl
 def tracecore_build_sealed(build: tc.BuildSummary, settings: Mapping[str, str]) -> None:
-    """Append a line about a sealed build, with the results of its gates, to the journal."""
+    """Append a line about a sealed build and its gates' results to the journal, the file that the setting `JOURNAL` names."""
     gates = [{"name": gate.name, "passed": gate.passed, "waived": gate.waived} for gate in build.gates]
     _append_event(settings, "build_sealed", {"build": build.ref, "position": build.position, "gates": gates})
 

@@ -24,11 +24,11 @@ class NoUnknowns(tc.Gate):
     description = "No fact is unknown but those that the program excepts by name."
 
     def check_requirement(self, requirement: Mapping[str, Any]) -> None:
-        """Raise UsageError for a key other than `except`, or a value that is not a list of names."""
+        """Raise UsageError if the gate's requirement has a key other than `except`, or the value of `except` is not a list of names."""
         _exceptions(requirement)
 
     def evaluate(self, evidence: tc.GateEvidence, requirement: Mapping[str, Any]) -> tc.GateResult:
-        """Return the gate's result, passed if every unknown matches an exception; `measured` is the number of those that match none."""
+        """Return a GateResult, passed if every fact recorded as not known matches an exception; `measured` counts the facts that match none."""
         excepted = _exceptions(requirement)
         counted = [(ref, unknown) for ref, unknown in evidence.unknowns if not any(fnmatchcase(unknown.what, name) for name in excepted)]
         left_out = len(evidence.unknowns) - len(counted)

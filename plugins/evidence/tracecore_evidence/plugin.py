@@ -20,17 +20,17 @@ __all__ = [
 
 @tc.hookimpl
 def tracecore_register_exporters() -> list[tc.Exporter]:
-    """Return the export formats `cyclonedx` and `prov`."""
+    """Return the plugin's exporters of sealed builds: `cyclonedx` (bill of materials) and `prov` (W3C PROV)."""
     return [CycloneDx(), Prov()]
 
 
 @tc.hookimpl
 def tracecore_register_importers() -> list[tc.Importer]:
-    """Return the import format `dvc`."""
+    """Return the plugin's importer `dvc`, which reads the lineage in a `dvc.lock`."""
     return [Dvc()]
 
 
 @tc.hookimpl
 def tracecore_register_gates() -> list[tc.Gate]:
-    """Return the gate `no-unknowns`."""
+    """Return the plugin's gate `no-unknowns`, which blocks a release while its trace records facts that are not known."""
     return [NoUnknowns()]

@@ -25,7 +25,7 @@ Matrix = npt.NDArray[np.float64]
 
 
 def clean_frame(name: str) -> str:
-    """Return a coordinate frame's name without surrounding spaces and the leading slash of ROS 1."""
+    """Return a coordinate frame's name without surrounding spaces and without the leading slash that ROS 1 writes."""
     return name.strip().removeprefix("/")
 
 
@@ -46,29 +46,29 @@ class FrameTree:
     moving: set[tuple[str, str]] = field(default_factory=set)
 
     def see(self, topic: str, message: Any) -> None:
-        """Add the transforms of a message. Raises Damaged if the message is not a valid transform."""
+        """Add the transforms between coordinate frames in a message. Raises Damaged if the message is not a valid transform."""
         for parent, child, matrix in transforms_of(message):
             self._add((parent, child), matrix, topic)
 
     def join(self, other: FrameTree) -> None:
-        """Add the transforms of another file of the drive."""
+        """Add the transforms that another file of the same drive contains."""
         for edge, (matrix, topic) in other.edges.items():
             self._add(edge, matrix, topic)
         self.moving |= other.moving
 
     def _add(self, edge: tuple[str, str], matrix: Matrix, topic: str) -> None:
-        """Keep the first transform of an edge; a later one that differs marks the edge as moving."""
+        """Add a transform between two coordinate frames unless one is known; if the known one differs, mark the pair as moving."""
         known, _ = self.edges.setdefault(edge, (matrix, topic))
         if known is not matrix and not np.array_equal(known, matrix):
             self.moving.add(edge)
 
     def vehicle_frame(self, named: Sequence[str] = VEHICLE_FRAMES) -> str | None:
-        """Return the first of the names that occurs as a frame of this drive; None if none does."""
+        """Return the first name in `named` that is a coordinate frame of this drive's transforms; None if none is."""
         known = {frame for edge in self.edges for frame in edge}
         return next((name for name in named if name in known), None)
 
     def to_vehicle(self, frame: str, named: Sequence[str] = VEHICLE_FRAMES) -> Chain:
-        """Return the transform from a frame to the vehicle's, composed along the fewest constant transforms."""
+        """Return the transform from a coordinate frame to the vehicle's, by the fewest constant steps; if none lead there, `why` is the reason."""
         frame = clean_frame(frame)
         if not frame:
             return Chain(None, why="its messages name no coordinate frame")
@@ -102,7 +102,7 @@ class FrameTree:
 
 
 def transforms_of(message: Any) -> Iterator[tuple[str, str, Matrix]]:
-    """Yield (parent, child, 4x4 matrix) of each transform in a FrameTransform, FrameTransforms or TFMessage, decoded to JSON values.
+    """Yield (parent frame, child frame, 4x4 matrix) of each transform in a FrameTransform, FrameTransforms or TFMessage decoded to JSON values.
 
     Raises Damaged if it is not a transform: a frame without a name, a zero rotation, or values that are not numbers.
     """
@@ -148,12 +148,12 @@ class CameraModel:
     distorted: bool
 
     def same_as(self, other: CameraModel) -> bool:
-        """Whether both have the same frame, image size and projection; topic and time are ignored."""
+        """Whether two calibrations have the same coordinate frame, image size and projection; topic and time are ignored."""
         return (self.frame, self.width, self.height, self.projection) == (other.frame, other.width, other.height, other.projection)
 
 
 def camera_model(topic: str, time_ns: int, message: Any) -> CameraModel:
-    """Return the camera model of a decoded CameraCalibration or CameraInfo; its projection is P, or K with a zero column if P is zeros.
+    """Return the camera model in a decoded CameraCalibration or CameraInfo; its projection is P, or K with a zero column if P is zeros.
 
     Raises Damaged for a matrix of the wrong size, or an invalid image size or frame name.
     """
@@ -185,14 +185,14 @@ def calibrate(
     tree: FrameTree,
     vehicle_frames: Sequence[str],
 ) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
-    """Return the calibration rows of a drive, sorted by sensor and time, and its unknowns as (what, why).
+    """Return (rows, unknowns) of a drive: its calibration rows by sensor and time, and (what, why) for each fact that is not known.
 
-    A camera has a row for each change of its calibration, a LiDAR one row; cameras without calibration have a row if their place is known.
+    A camera has a row for each change of its calibration, or one if only its place on the vehicle is known; a LiDAR has one row.
 
     Args:
         start_ns: first log time; a sensor's first calibration is valid from here.
         models: calibration messages in order of time.
-        cameras: coordinate frame by topic, as `lidars`.
+        cameras: coordinate frame by camera topic; `lidars`: the same for LiDAR topics.
         vehicle_frames: possible names of the vehicle's coordinate frame.
     """
     rows: list[dict[str, Any]] = []
@@ -239,9 +239,9 @@ def _row(drive: str, sensor: str, time_ns: int, frame: str, chain: Chain, source
 def _changes(
     drive: str, models: Iterable[CameraModel], cameras: Mapping[str, str], unknowns: dict[tuple[str, str], None]
 ) -> list[tuple[str, CameraModel, bool]]:
-    """Return (camera topic, calibration, whether it is the first) for each change of a camera's calibration.
+    """Return (camera topic, calibration, whether it is the camera's first) for each change of a camera's calibration during the drive.
 
-    Calibrations that belong to no camera are added to `unknowns`.
+    A calibration that belongs to no camera is added to `unknowns`, the (what, why) of facts that are not known.
     """
     found: list[tuple[str, CameraModel, bool]] = []
     last: dict[str, CameraModel] = {}
@@ -258,7 +258,7 @@ def _changes(
 
 
 def _cameras_of(model: CameraModel, cameras: Mapping[str, str]) -> list[str]:
-    """Return the image topics of a calibration: those with its frame and namespace; failing that, with its frame; failing that, its namespace."""
+    """Return the image topics of a calibration: those in its coordinate frame and namespace, else those in its frame, else in its namespace."""
     namespace = model.topic.rpartition("/")[0] + "/"
     framed = [topic for topic, frame in cameras.items() if model.frame and clean_frame(frame) == model.frame]
     below = [topic for topic in cameras if topic.startswith(namespace)] if namespace != "/" else []

@@ -43,13 +43,13 @@ class ImageFacts:
 
 
 def encoding_of(format_: str) -> str:
-    """Return an image format or media type as the frames table names it: `jpg` and `image/jpeg` are `jpeg`."""
+    """Return an image format or media type as the table of frames names it: `jpeg` for `jpg` and `image/jpeg`."""
     name = format_.strip().lower().removeprefix("image/")
     return _NAMES.get(name, name)
 
 
 def encoding_in(data: bytes) -> str:
-    """Return the encoding of an image file, detected from its first bytes. Raises Damaged if the encoding is not one of `DECODED`."""
+    """Return `jpeg`, `png` or `webp`, detected from the first bytes of an image file. Raises Damaged if it is another format."""
     if data.startswith(b"\xff\xd8\xff"):
         return "jpeg"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -60,7 +60,7 @@ def encoding_in(data: bytes) -> str:
 
 
 def measure_image(data: bytes, encoding: str) -> ImageFacts:
-    """Return the measures of an image in one of the encodings `DECODED`. Raises Damaged if the bytes are not a complete image of it."""
+    """Return size, orientation, mean luma and difference hash of a JPEG, PNG or WebP image. Raises Damaged if it is not complete or not valid."""
     if not data:
         raise Damaged("holds no image: 0 bytes")
     width, height, gray, orientation = _jpeg(data) if encoding == "jpeg" else _other(data, encoding)
@@ -112,7 +112,7 @@ def difference_hash(gray: npt.NDArray[np.uint8]) -> int:
 
 
 def _cells(values: npt.NDArray[np.float64], count: int, axis: int) -> npt.NDArray[np.float64]:
-    """Return the values averaged along an axis into `count` cells of almost equal size; a shorter axis is repeated."""
+    """Return an array averaged along an axis into `count` cells of almost equal size; if the axis is shorter, its values are repeated."""
     size = values.shape[axis]
     if size < count:
         return np.asarray(np.take(values, np.arange(count) * size // count, axis=axis), dtype=np.float64)
@@ -157,7 +157,7 @@ class RecordedImage:
 
 
 def image_reader(channel: layout.Channel, schema: layout.Schema | None) -> Callable[[bytes], RecordedImage]:
-    """Return a function that reads a channel's messages as images. Raises Damaged if the recorded schema can't be used."""
+    """Return a function that decodes a camera channel's messages to images. Raises Damaged if the channel's recorded schema can't be used."""
     read = object_reader(channel, schema)
     kind = type_of(schema)
     ros = dialect_of(channel, schema) is Dialect.ROS
@@ -177,7 +177,7 @@ def image_reader(channel: layout.Channel, schema: layout.Schema | None) -> Calla
 
 
 def _format(text: str) -> str:
-    """Return the image format in a ROS `format` text, `jpeg` for `rgb8; jpeg compressed bgr8`; texts of compressed depth images stay unchanged."""
+    """Return the image format in a ROS `format` text: `jpeg` for `rgb8; jpeg compressed bgr8`. Texts of compressed depth images are unchanged."""
     if ";" not in text or "compresseddepth" in text.lower():
         return text
     found = _ENCODED.search(text.partition(";")[2]) or _ENCODED.search(text)

@@ -27,7 +27,7 @@ class FramesPresent(tc.Check):
     asks_readers = True
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Return a failure for drives that the frames facet lists as `without_frames`, or an empty table that an asset reads; else success."""
+        """Return a failed result if drives with camera topics have no frames, or if the table is empty and an asset reads it; else a success."""
         facts: Any = context.target.facets.get(FRAMES_FACET.name) or {}
         frames = context.read().count_rows()
         without: Mapping[str, Any] = facts.get("without_frames") or {}
@@ -49,7 +49,7 @@ class MessagesLeftOut(tc.Check):
     description = "No message was left out; where more than a share of one camera's or LiDAR's were (0.5, parameter `share`), that blocks."
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Return a failure if the facet counts messages left out, blocking above `share`. Raises UsageError for a share that is not 0 to 1."""
+        """Return a failed result if messages were left out; it blocks if they exceed the share `share` (0 to 1) of a camera's or LiDAR's messages."""
         share = context.params.get("share", _HALF)
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
             raise UsageError(f"The parameter 'share' of check '{self.name}' expects a number from 0 to 1, found {share!r}.")

@@ -56,7 +56,7 @@ class ImageColumn:
 
     @property
     def decoded(self) -> int:
-        """The number of decoded images."""
+        """The number of decoded images of this camera channel."""
         return len(self.encodings)
 
 
@@ -75,7 +75,7 @@ class CloudColumn:
     top: float = 0.0
 
     def join(self, other: CloudColumn) -> None:
-        """Add the counts of another file of the drive."""
+        """Add the counts of a LiDAR topic's sweeps in another file of the drive."""
         self.frame = other.frame or self.frame
         self.sweeps += other.sweeps
         self.dim += other.dim
@@ -138,50 +138,50 @@ class Drive:
 
     @property
     def parts(self) -> tuple[Drive, ...]:
-        """One drive per file; only this one if it is a single file."""
+        """One drive per file if this drive was recorded into several files, else only this drive."""
         return self.joined or (self,)
 
     @property
     def messages(self) -> int:
-        """The number of messages, in all files."""
+        """The number of the drive's messages, in all files."""
         return sum(topic.messages for topic in self.topics)
 
     @property
     def sensors(self) -> list[str]:
-        """Topics of its cameras whose images can be decoded, sorted."""
+        """Topics of the drive's cameras whose messages can be decoded, sorted."""
         return sorted({topic.topic for topic in self.topics if topic.role is Role.FRAME})
 
     @property
     def signals(self) -> list[str]:
-        """Topics of its signals, sorted."""
+        """Topics of the drive's signals (decoded messages other than images and sweeps), sorted."""
         return sorted({topic.topic for topic in self.topics if topic.role in SIGNAL_ROLES})
 
     @property
     def lidars(self) -> list[str]:
-        """Topics of its LiDARs, sorted."""
+        """Topics of the drive's LiDARs, sorted."""
         return sorted({topic.topic for topic in self.topics if topic.role is Role.SWEEP})
 
     @property
     def camera_frames(self) -> dict[str, str]:
-        """Coordinate frame by camera topic; an empty string if the images name none or were not decoded."""
+        """Coordinate frame by camera topic; an empty string if the topic's images name none or were not decoded."""
         named = {column.topic: column.frame for column in self.images.values() if column.frame}
         return dict.fromkeys(self.sensors, "") | named
 
     @property
     def lidar_frames(self) -> dict[str, str]:
-        """Coordinate frame by topic of each LiDAR with decoded sweeps."""
+        """Coordinate frame by LiDAR topic, for topics with decoded sweeps."""
         return {topic: column.frame for topic, column in self.clouds.items() if column.sweeps}
 
     def stated_clock(self) -> str:
-        """Return the clock that the metadata state, else `measured` if the GNSS fixes confirm the log times, else `unstated`."""
+        """Return the kind of clock that the drive's metadata state; without it `measured` if GNSS times confirm the log times, else `unstated`."""
         return self.metadata.get("clock", "").strip() or (MEASURED if self.fixes.confirm_clock() else UNSTATED)
 
     def log_name(self, number: int) -> str:
-        """Return the drive log name of the file with this number: `<drive>` for the first (0), then `<drive>.<number>`."""
+        """Return the name of the drive log (stored file) with this number: `<drive>` for the first (0), then `<drive>.<number>`."""
         return f"{self.name}.{number}" if number else self.name
 
     def facet(self) -> dict[str, JSON]:
-        """Return the value of the facet `tracecore_drive`."""
+        """Return the drive's facts (times, topics, metadata, clock, place, checksums) as the value of the facet `tracecore_drive`."""
         bounds = self.fixes.bounds()
         return {
             "drive": self.name,
@@ -205,11 +205,11 @@ class Drive:
 
     @property
     def conditions(self) -> dict[str, str]:
-        """The driving conditions in the metadata: every nonempty value except the drive's name and clock."""
+        """The driving conditions (such as weather) by name: every nonempty value of the drive's metadata except its name and clock."""
         return {name: text for name, value in sorted(self.metadata.items()) if name not in _NO_CONDITION and (text := str(value).strip())}
 
     def without_time_or_place(self) -> list[str]:
-        """Return the reasons why time or place was not measured; empty if both were."""
+        """Return the reasons why the drive's time or place was not measured; empty if both were."""
         found = []
         if self.clock == UNSTATED:
             found.append("nothing says that its clock is a measured one")
@@ -220,7 +220,7 @@ class Drive:
         return found
 
     def unknowns(self) -> list[tuple[str, str]]:
-        """Return (what, why) of facts that the file lacks, states wrongly, or that were not read."""
+        """Return (what, why) of each fact about the drive that its file lacks or states wrongly, or that was not read."""
         found: list[tuple[str, str]] = [*self.bag]
         if self.assumed:
             why = f"drive {self.name}: the bag does not hold them; those of ROS 2 Humble were taken for {', '.join(self.assumed)}"

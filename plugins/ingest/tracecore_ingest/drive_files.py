@@ -30,7 +30,7 @@ _PIECE = 1 << 20
 
 
 def is_drive_file(path: Path) -> bool:
-    """Whether a file's name matches one of `SUFFIXES`."""
+    """Whether a file's name is that of a drive file: its suffix is in `SUFFIXES` or it matches a pattern there."""
     return any(path.match(suffix) if "*" in suffix else suffix in (path.suffix.lower(), path.name) for suffix in SUFFIXES)
 
 
@@ -40,9 +40,9 @@ def stem_of(path: Path) -> str:
 
 
 def readable(context: tc.Context, file: tc.SourceFile, log: tc.SourceFile | None) -> Path:
-    """Return the path of a readable drive file: itself, or a copy in the scratch folder that is decompressed or has the write-ahead log merged.
+    """Return the path at which a drive file can be read: its own, or a scratch copy, decompressed or with its SQLite write-ahead log merged.
 
-    Raises Damaged if the file can't be decompressed, or its write-ahead log (None without one) does not fit it.
+    `log` is the write-ahead log; None without one. Raises Damaged if the file can't be decompressed or the log can't be merged.
     """
     with file.path.open("rb") as opened:
         packed = opened.read(len(_ZSTD)) == _ZSTD
@@ -74,7 +74,7 @@ def _decompress(source: Path, target: Path) -> None:
 
 
 def _join(source: Path, log: Path, target: Path) -> None:
-    """Copy a database with its write-ahead log and let SQLite merge the log into the copy. Raises Damaged if SQLite can't read the log."""
+    """Copy an SQLite database to `target` and merge its write-ahead log into the copy. Raises Damaged if SQLite can't merge the log."""
     shutil.copyfile(source, target)
     shutil.copyfile(log, f"{target}{WAL}")
     try:
@@ -91,9 +91,9 @@ _ROS1_BAG = b"#ROSBAG V2.0"
 
 
 def read_log(path: Path, opener: Opener | None = None, progress: Callable[[int], None] | None = None) -> Log:
-    """Read a whole drive file, verify it and return its index: SQLite by its first bytes, else MCAP. Raises Damaged if the file is not valid.
+    """Read and verify a whole drive file (SQLite or MCAP) and return the index of its messages. Raises Damaged if the file is not valid.
 
-    `opener` chooses the messages to pass on, None for an index only; `progress` is called with the number of bytes read so far.
+    `opener` returns a channel's message callback or None; without `opener` only the index is made. `progress` is called with the bytes read so far.
     """
     with path.open("rb") as file:
         begins = file.read(len(sqlite_reader.MAGIC))

@@ -32,14 +32,14 @@ T = TypeVar("T")
 def _messages(
     drive: Drive, roles: Collection[Role], topics: Sequence[str] | None, reader: Callable[..., Callable[[bytes], T]], limit_bytes: int
 ) -> Iterator[tuple[list[Portion], list[tuple[int, ChannelIndex]], Iterator[T]]]:
-    """Yield a drive's messages with one of the roles in groups, sorted by topic and time.
+    """Yield groups of a drive's messages whose channels have one of the roles (kinds of data), sorted by topic and time.
 
-    A group is (portions, (channel key, index of the channel) of each message, decoded messages).
+    A group is (portions of topics that it consists of, (channel key, index of the channel) of each message, decoded messages).
 
     Args:
-        topics: those to keep; None for all.
+        topics: topics to read; None for all.
         reader: returns the decoder of a channel's messages from channel and schema.
-        limit_bytes: most bytes of a group's messages.
+        limit_bytes: greatest size of a group's messages, unless it is a single message.
     """
     recording = Recording([read_log(part.path) if part.log is None else replace(part.log, path=part.path) for part in drive.parts])
     keys: dict[str, set[int]] = {}
@@ -55,7 +55,7 @@ def _messages(
 
 
 def _places(drive: Drive, group: Sequence[Portion]) -> dict[str, list[Any]]:
-    """Return the columns that the tables of frames and sweeps share, with a value per message of the group."""
+    """Return the columns that the tables of frames and sweeps share, by name, with one value for each message of a group."""
     sensors = [portion.place.topic for portion in group for _ in range(len(portion))]
     digests = [part.source.digest for part in drive.parts]
     return {
@@ -69,12 +69,12 @@ def _places(drive: Drive, group: Sequence[Portion]) -> dict[str, list[Any]]:
 
 
 def _refs(drive: Drive, columns: Mapping[str, Sequence[Any]]) -> list[str]:
-    """Return the ids of frames or sweeps: the frame ref of each row's drive, sensor and time."""
+    """Return the ids of frames or sweeps, one for each row of `columns`: the ref made from drive, sensor and time."""
     return [frame_ref(drive.name, sensor, time) for sensor, time in zip(columns["sensor"], columns["timestamp_ns"], strict=True)]
 
 
 def frame_batches(drive: Drive, sensors: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Yield a drive's camera frames, sorted by sensor and time. `sensors`: camera topics to keep; None for all."""
+    """Yield a drive's camera frames as batches of rows, sorted by sensor and time. `sensors`: camera topics to read; None for all."""
     if not any(column.decoded for column in drive.images.values()):
         return
     for group, channels, messages in _messages(drive, {Role.FRAME}, sensors, image_reader, FRAME_BYTES):
@@ -103,7 +103,7 @@ def frame_batches(drive: Drive, sensors: Sequence[str] | None = None) -> Iterato
 
 
 def sweep_batches(drive: Drive, lidars: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Yield a drive's LiDAR sweeps, sorted by sensor and time. `lidars`: LiDAR topics to keep; None for all."""
+    """Yield a drive's LiDAR sweeps as batches of rows, sorted by sensor and time. `lidars`: LiDAR topics to read; None for all."""
     if not any(column.sweeps for column in drive.clouds.values()):
         return
     scales = {topic: full_scale(column.top) for topic, column in drive.clouds.items()}
@@ -120,7 +120,7 @@ def sweep_batches(drive: Drive, lidars: Sequence[str] | None = None) -> Iterator
 
 
 def signal_batches(drive: Drive, topics: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Yield a drive's signals, one row per message, sorted by topic and time. `topics`: signal topics to keep; None for all."""
+    """Yield a drive's signals in batches, one row per message, sorted by topic and time. `topics`: signal topics to read; None for all."""
     if not any(topics is None or topic in topics for topic in drive.signals):
         return
     for group, channels, messages in _messages(drive, SIGNAL_ROLES, topics, signal_reader, SIGNAL_BYTES):

@@ -23,7 +23,7 @@ class Undecoded(Damaged):
 
 @contextmanager
 def damage_where(place: str, *errors: type[Exception]) -> Iterator[None]:
-    """Convert Damaged and the given errors, raised in the block, to Damaged prefixed with a place in the file (`message 3 of topic '/gnss'`)."""
+    """Convert Damaged and `errors` raised in the block to Damaged, whose text starts with `place` (`message 3 of topic '/gnss'`)."""
     try:
         yield
     except Damaged as problem:
@@ -34,7 +34,7 @@ def damage_where(place: str, *errors: type[Exception]) -> Iterator[None]:
 
 
 def quarantine_damaged(context: tc.Context, file: tc.SourceFile, problem: Damaged) -> None:
-    """Log a warning for a damaged file and record it as quarantined with the reason."""
+    """Log a warning for a damaged input file and record that it was quarantined (left out of the run), with the reason."""
     context.log.warning("%s is left out: %s", file.name, problem)
     context.quarantine(file, str(problem))
 
@@ -55,24 +55,24 @@ class LeftOut:
     times_ns: tuple[int, ...]
 
     def document(self) -> dict[str, JSON]:
-        """Return the counts as JSON; times as strings, since they exceed the exact integers of JSON."""
+        """Return topic, reason, number and log times of left-out messages as JSON; times are strings, since they exceed JSON's exact integers."""
         return {"topic": self.topic, "reason": self.reason, "messages": self.messages, "times_ns": [str(time) for time in self.times_ns]}
 
     def sentence(self) -> str:
-        """Return the counts as a phrase: `3 of /topic at 1, 2, 3 ns (reason)`."""
+        """Return the number, topic, times and reason of left-out messages as a phrase: `3 of /topic at 1, 2, 3 ns (reason)`."""
         times = ", ".join(str(time) for time in self.times_ns[:3])
         when = f" at {times}{', …' if self.messages > len(self.times_ns[:3]) else ''} ns" if times else ""
         return f"{self.messages} of {self.topic}{when} ({self.reason})"
 
 
 def reason_of(problem: Exception) -> str:
-    """Return why a message was left out, at most 200 characters, without memory addresses (so that runs agree)."""
+    """Return the reason in words why reading a message failed: at most 200 characters, without memory addresses, which differ between runs."""
     text = _ADDRESS.sub("", " ".join(str(problem).split()))
     return (text if isinstance(problem, Damaged) else f"can't be read: {text or type(problem).__name__}")[:_LONGEST]
 
 
 def gather(found: Iterable[tuple[str, int | None, str]]) -> tuple[LeftOut, ...]:
-    """Return the messages left out, from (topic, log time or None, reason), counted by topic and reason; rare reasons beyond 20 are merged."""
+    """Return left-out messages counted by topic and reason. `found`: (topic, log time, reason) of each; a topic's reasons beyond 20 are merged."""
     times: dict[str, dict[str, list[int | None]]] = {}
     for topic, time, reason in found:
         times.setdefault(topic, {}).setdefault(reason, []).append(time)

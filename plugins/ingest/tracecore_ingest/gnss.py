@@ -39,7 +39,7 @@ class Fixes:
         return len(self.times)
 
     def see(self, log_time: int, message: Any) -> None:
-        """Add the fix of a message with `latitude` and `longitude` in degrees; other messages and receivers without a fix (0, 0) are ignored."""
+        """Add the GNSS fix in a message with `latitude` and `longitude` in degrees; messages without a valid fix (such as 0, 0) are ignored."""
         if type(message) is not dict or "latitude" not in message:
             return
         status = message.get("status")
@@ -58,18 +58,18 @@ class Fixes:
             self._lags.append(log_time - utc)
 
     def join(self, other: Fixes) -> None:
-        """Add the fixes of another file of the drive."""
+        """Add the GNSS fixes in another file of the same drive."""
         self.times.extend(other.times)
         self.latitudes.extend(other.latitudes)
         self.longitudes.extend(other.longitudes)
         self._lags.extend(other._lags)
 
     def confirm_clock(self) -> bool:
-        """Whether the median difference between log times and the receivers' own times is at most a minute; False without such times."""
+        """Whether log times differ from the GNSS receivers' times by at most a minute (median); False if no receiver sent a time."""
         return bool(self._lags) and abs(float(np.median(np.asarray(self._lags)))) <= AGREES_NS
 
     def bounds(self) -> Bounds | None:
-        """Return the bounding box of all fixes; None without any."""
+        """Return the bounding box of all GNSS fixes; None if there are none."""
         if not len(self):
             return None
         return Bounds(min(self.latitudes), min(self.longitudes), max(self.latitudes), max(self.longitudes))
@@ -89,7 +89,7 @@ class Fixes:
 
 
 def utc_of(message: dict[str, Any]) -> int | None:
-    """Return the receiver's time of a fix in ns since the Unix epoch, from `utc_timestamp_ms` or `timestamp` (RFC 3339, {sec, nsec}); else None."""
+    """Return a GNSS receiver's time, ns since the Unix epoch, from a fix's `utc_timestamp_ms` or `timestamp`; None if neither is valid."""
     milliseconds = _number(message.get("utc_timestamp_ms"))
     if milliseconds:
         return int(milliseconds * 1_000_000)
@@ -106,5 +106,5 @@ def utc_of(message: dict[str, Any]) -> int | None:
 
 
 def _number(value: Any) -> float | None:
-    """Return a finite number; None for any other value, booleans included."""
+    """Return the value if it is a finite int or float; None for any other value, booleans included."""
     return value if type(value) in (int, float) and math.isfinite(value) else None

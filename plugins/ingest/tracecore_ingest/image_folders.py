@@ -46,7 +46,7 @@ class StillDrive:
 
 
 def measure_files(context: tc.Context, files: Sequence[tuple[tc.SourceFile, str, int]]) -> Iterator[Still]:
-    """Decode and measure image files, and yield the valid ones; damaged ones are quarantined. `files`: (file, sensor, number) of each."""
+    """Yield each valid image file, decoded and measured; damaged files are quarantined. `files`: (file, sensor, number in the drive) of each."""
     for done, (file, sensor, number) in enumerate(files):
         context.progress(done, len(files), f"checking {file.name}")
         try:
@@ -58,7 +58,7 @@ def measure_files(context: tc.Context, files: Sequence[tuple[tc.SourceFile, str,
 
 
 def still_batches(drive: StillDrive) -> Iterator[pa.RecordBatch]:
-    """Yield a drive's frames, sorted by camera and number, in batches of about 128 MiB of images."""
+    """Yield a drive's image files as frames, sorted by camera and number, in batches of about 128 MiB."""
     places: dict[str, int] = {}
     rows: list[dict[str, object]] = []
     held = 0
@@ -95,7 +95,7 @@ def still_batches(drive: StillDrive) -> Iterator[pa.RecordBatch]:
 
 
 def describe_stills(context: tc.Context, port: tc.Output, drives: Sequence[StillDrive], seen: RowCounter) -> None:
-    """Attach the frames facet to the output, and record that time and place are unknown."""
+    """Attach the frames facet (counts by drive and sensor) to an output, and record in the trace that time and place are not known."""
     context.describe(port, FRAMES_FACET, seen.facts("frames_by_sensor") | {"sensors": sorted(seen.topics), "place": None})
     if drives:
         why = f"{name_drives([drive.name for drive in drives])}: its clock is '{INDEX}' and it holds no GNSS fix"
@@ -119,7 +119,7 @@ class Images(tc.Stage):
         sensor: str = tc.Field("camera", min_length=1, description="what the camera is called")
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Check and measure each file, store the valid ones, and write their rows drive by drive."""
+        """Check and measure each image file, store the valid ones, and write a row for each, drive by drive."""
         found: dict[str, list[tuple[tc.SourceFile, str, int]]] = {}
         for file in context.files(self.files):
             listed = found.setdefault(_drive_of(file.name, params.dataset), [])
@@ -137,9 +137,9 @@ class Images(tc.Stage):
 
 
 def _drive_of(name: str, dataset: str | None) -> str:
-    """Return the drive name of a file: the data set or its folder, then the folders below except `images`, joined by `-`.
+    """Return the drive's name for an image file: `dataset` (or the first folder) and all further folders except `images`, joined by `-`.
 
-    `set/train/images/7.jpg` and `set/images/train/7.jpg` are both of `set-train`, so that the sides of a split share no drive.
+    `set/train/images/7.jpg` and `set/images/train/7.jpg` are both of drive `set-train`: training and validation folders share no drive.
     The name is normalized to NFC, since file systems store Unicode names differently.
     """
     folders: Sequence[str] = PurePosixPath(normalize("NFC", name)).parent.parts

@@ -116,12 +116,12 @@ class KittiFile:
 
     @property
     def is_image(self) -> bool:
-        """Whether the file is a camera image."""
+        """Whether the KITTI file is a camera image."""
         return self.folder in CAMERAS or self.folder in RAW_CAMERAS
 
     @classmethod
     def of(cls, name: str) -> KittiFile:
-        """Return the place in a relative path (`kitti/training/image_2/000001.png`). Raises Damaged if the folder or number is not of a KITTI set."""
+        """Return drive, folder and number in a path (`kitti/training/image_2/000001.png`). Raises Damaged if it is not the path of a KITTI file."""
         path = PurePosixPath(name)
         *folders, folder = path.parent.parts or ("",)
         raw = folder == "data" and bool(folders) and folders[-1].lower() in _RAW_FOLDERS
@@ -143,7 +143,7 @@ class KittiCalibration:
 
 
 def read_calibration(path: Path) -> KittiCalibration:
-    """Return the matrices of a calibration file. Raises Damaged if a matrix is missing, has a wrong size or has no inverse."""
+    """Return the matrices of a KITTI calibration file. Raises Damaged if a matrix is missing, has a wrong size or has no inverse."""
     matrices: dict[str, Matrix] = {}
     try:
         lines = path.read_text("utf-8-sig").splitlines()

@@ -67,7 +67,7 @@ class Kitti(tc.Stage):
         )
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Validate every file, store the valid ones, and write their rows set by set."""
+        """Validate every KITTI file, store the valid ones, and write their frames, sweeps and calibrations, set by set."""
         sets = [each for each in _sets(context, context.files(self.files)) if len(_validated(context, each))]
         seen = write_rows(context, self.frames, "frames", [(each.name, still_batches(each)) for each in sets])
         swept = write_rows(context, self.sweeps, "sweeps", [(each.name, _sweep_batches(each)) for each in sets])
@@ -77,7 +77,7 @@ class Kitti(tc.Stage):
         self._describe(context, sets, swept, calibrated, params)
 
     def _describe(self, context: tc.Context, sets: Sequence[_Set], swept: RowCounter, calibrated: Sequence[dict[str, Any]], params: Params) -> None:
-        """Attach the facets of sweeps and calibrations, and record what the files don't say as unknowns."""
+        """Attach the facets of sweeps and calibrations, and record in the trace which facts are not known because the files lack them."""
         facts = swept.facts("sweeps_by_sensor") | {"sensors": sorted(swept.topics), "points": swept.points}
         context.describe(self.sweeps, SWEEPS_FACET, facts | {"intensity_scales": {sensor: [1.0] for sensor in swept.topics}})
         counts = {each.name: sum(row["drive"] == each.name for row in calibrated) for each in sets}
@@ -104,7 +104,7 @@ class Kitti(tc.Stage):
 
 
 def _sets(context: tc.Context, files: Sequence[tc.SourceFile]) -> list[_Set]:
-    """Return the files grouped into sets, sorted by name; files of other layouts and second files of a frame are quarantined."""
+    """Return the files by KITTI set (object set or raw drive), sorted by name. Files of other layouts and second files of a frame are quarantined."""
     sets: dict[str, _Set] = {}
     images: set[KittiFile] = set()
     for file in files:
@@ -130,7 +130,7 @@ def _sets(context: tc.Context, files: Sequence[tc.SourceFile]) -> list[_Set]:
 
 
 def _validated(context: tc.Context, found: _Set) -> _Set:
-    """Validate every file of a set, quarantine the damaged ones, store the others, and return the set, changed in place."""
+    """Validate the files of a KITTI set, quarantine damaged ones, store the valid ones, and return the same set, changed in place."""
     found.stills = tuple(measure_files(context, found.images))
     for number, file in sorted(found.scans.items()):
         try:
@@ -151,7 +151,7 @@ def _validated(context: tc.Context, found: _Set) -> _Set:
 
 
 def _sweep_batches(found: _Set) -> Iterator[pa.RecordBatch]:
-    """Yield a set's LiDAR sweeps, sorted by number, in batches of 32."""
+    """Yield the LiDAR sweeps of a KITTI set, sorted by frame number, in batches of 32."""
     scans = list(enumerate(sorted(found.scans.items())))
     for start in range(0, len(scans), _SWEEPS_A_BATCH):
         rows: list[dict[str, Any]] = []
@@ -175,7 +175,7 @@ def _sweep_batches(found: _Set) -> Iterator[pa.RecordBatch]:
 
 
 def _calibration_rows(found: _Set, lidar_at: tuple[float, float, float] | None) -> Iterator[dict[str, Any]]:
-    """Yield a calibration row for each new or changed calibration of a sensor, in order of frame numbers."""
+    """Yield a calibration row when a sensor's calibration is new or changes, by frame number. `lidar_at`: the LiDAR's x, y, z on the vehicle, m."""
     on_vehicle = np.eye(4)
     if lidar_at is not None:
         on_vehicle[:3, 3] = lidar_at

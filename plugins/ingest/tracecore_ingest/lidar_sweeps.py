@@ -44,7 +44,7 @@ class RecordedCloud:
     top: float
 
     def points(self, scale: float) -> bytes:
-        """Return the points as bytes of `POINTS_DTYPE`, intensity clipped to 0 to 1. `scale`: the brightness that becomes 1."""
+        """Return the points as bytes (x, y, z, intensity; `POINTS_DTYPE`). Intensity is brightness divided by `scale`, clipped to 0 to 1."""
         found = np.zeros(len(self.places), dtype=POINTS_DTYPE)
         for column, name in enumerate("xyz"):
             found[name] = self.places[:, column]
@@ -54,12 +54,12 @@ class RecordedCloud:
 
 
 def full_scale(top: float) -> float:
-    """Return the brightness that becomes intensity 1: the least of 1, 255 and 65535 not below `top`, else `top`."""
+    """Return the brightness that becomes intensity 1: the least of 1, 255 and 65535 that is at least `top`; if all are less, `top`."""
     return next((scale for scale in _SCALES if top <= scale), top)
 
 
 def cloud_reader(channel: layout.Channel, schema: layout.Schema | None) -> Callable[[bytes], RecordedCloud]:
-    """Return a function that reads a channel's messages as sweeps. Raises Damaged if the recorded schema can't be used."""
+    """Return a function that decodes a LiDAR channel's messages to sweeps. Raises Damaged if the channel's recorded schema can't be used."""
     read = object_reader(channel, schema)
     kind = type_of(schema)
     if dialect_of(channel, schema) is Dialect.ROS:
@@ -132,7 +132,7 @@ def _cloud(values: npt.NDArray[Any], frame: str) -> RecordedCloud:
 
 
 def _posed(cloud: RecordedCloud, pose: Any, kind: str) -> RecordedCloud:
-    """Return the cloud with its points transformed by the message's pose; an unset pose leaves it as it is."""
+    """Return the point cloud transformed by the pose in its message; if the pose is not set, the cloud is returned unchanged."""
     position, turn = getattr(pose, "position", None), getattr(pose, "orientation", None)
     offset = [float(getattr(position, axis, 0.0)) for axis in "xyz"]
     quaternion = [float(getattr(turn, axis, 0.0)) for axis in "xyzw"]

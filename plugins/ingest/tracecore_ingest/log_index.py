@@ -76,7 +76,7 @@ class ChannelIndex:
 
     @property
     def schema_name(self) -> str | None:
-        """Name of the schema; None for a channel without one."""
+        """Name of the channel's schema; None for a channel without one."""
         return None if self.schema is None else str(self.schema.name)
 
 
@@ -115,7 +115,7 @@ class Log:
     misstated: list[str] = field(default_factory=list)
 
     def deliver(self, channel: int, take: OnMessage, time: int, data: bytes) -> None:
-        """Pass the channel's last indexed message to `take`; if that raises, record the message as undecoded or left out."""
+        """Pass the last indexed message of a channel to `take`. If `take` raises an error, record the message as undecoded or left out."""
         try:
             take(time, data)
         except Undecoded as problem:
@@ -124,16 +124,16 @@ class Log:
             self.leave_out(channel, reason_of(problem))
 
     def leave_out(self, channel: int, reason: str) -> None:
-        """Record the channel's last indexed message as left out."""
+        """Record that the last indexed message of a channel is left out of all tables, with the reason."""
         self.left_out.setdefault(channel, {})[len(self.channels[channel]) - 1] = reason
 
     def skipped(self, channel: int) -> frozenset[int]:
-        """Return the positions of a channel's messages that yield no row: left out or not decoded."""
+        """Return the positions, within a channel, of messages that yield no table row, because they were left out or not decoded."""
         return frozenset((*self.left_out.get(channel, ()), *self.undecoded.get(channel, ())))
 
     def __len__(self) -> int:
         return sum(len(channel) for channel in self.channels.values())
 
     def used(self) -> Iterator[tuple[int, ChannelIndex]]:
-        """Return an iterator over (channel id, index) of the channels with messages, sorted by id."""
+        """Return an iterator over (channel id, index) of the file's channels that have messages, sorted by id."""
         return ((id_, channel) for id_, channel in sorted(self.channels.items()) if len(channel))

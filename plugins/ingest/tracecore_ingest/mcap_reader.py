@@ -30,15 +30,15 @@ __all__ = ["check_summary", "scan_mcap"]
 
 
 def check_summary(log: Log, data: Sequence[tuple[int, int, int]], summary: Sequence[Raw], footer: Raw) -> None:
-    """Compare the summary section of a file with what was read from its data section.
+    """Compare the summary section of an MCAP file with the records read from its data section.
 
     Raises Damaged if the summary's checksum is wrong, or an index is wrong in a summary without checksum. Wrong statements under a valid checksum,
     and wrong statistics, are only added to `log.misstated`.
 
     Args:
         data: (opcode, offset, total length) of each attachment and metadata record.
-        summary: the records between DataEnd and Footer.
-        footer: the Footer; its `checksum` is that computed over the summary.
+        summary: records between DataEnd and Footer.
+        footer: Footer record; its `checksum` is the one computed over the summary.
     """
     end = parse(layout.Footer, footer)
     if end.summary_crc not in (0, footer.checksum):
@@ -133,9 +133,9 @@ def _group(stated: layout.SummaryOffset, body: Sequence[Raw]) -> None:
 
 
 def scan_mcap(path: Path, opener: Opener | None = None, progress: Callable[[int], None] | None = None) -> Log:
-    """Read and verify a whole MCAP file, and return its index. Raises Damaged if the file is not valid.
+    """Read and verify a whole MCAP file, and return the index of its messages. Raises Damaged if the file is not valid.
 
-    `opener` chooses the messages to pass on, None for an index only; `progress` is called after each record with the number of bytes read so far.
+    `opener` returns a channel's message callback or None; without `opener` only the index is made. `progress` is called with the bytes read so far.
     """
     return _Scan(path, opener).run(progress)
 
@@ -224,9 +224,9 @@ class _Scan:
             self._wanted[channel.id] = wanted
 
     def _message(self, content: bytes, start: int, end: int, chunk: int, offset: int) -> tuple[int, int]:
-        """Index the Message record in content[start:end], pass its data on if its channel's are wanted, and return (channel id, log time).
+        """Index the Message record in content[start:end], deliver its data if its channel has a callback, and return (channel id, log time).
 
-        `chunk` and `offset` are those of `ChannelIndex`.
+        `chunk` is the file offset of its chunk, -1 outside of chunks; `offset` is the record's offset in the chunk's content or the file.
         """
         with_header = start + MESSAGE.size
         if with_header > end:
@@ -288,7 +288,7 @@ class _Scan:
         self._indexes[channel_id] = raw.offset
 
     def _finish_chunk(self, at: int) -> None:
-        """Add the chunk read last, if any, to the log; the MessageIndex records behind it end at offset `at` of the file."""
+        """Add the last read chunk, if any, to the index. The chunk's MessageIndex records end at byte `at` of the file."""
         if self._chunk is None:
             return
         facts = self._chunk

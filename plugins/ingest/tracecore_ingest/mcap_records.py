@@ -62,7 +62,7 @@ class Raw:
 
     @property
     def end(self) -> int:
-        """Offset of the first byte after the record."""
+        """Offset in the file of the first byte after this MCAP record."""
         return self.offset + HEAD.size + self.length
 
 
@@ -77,7 +77,7 @@ class _Exact(BytesIO):
 
 
 def record_name(opcode: int) -> str:
-    """Return the name of a record type: `ChunkIndex`; `record 0x7f` if unknown."""
+    """Return the name of an MCAP record type, such as `ChunkIndex`; for an unknown opcode `record 0x7f`."""
     try:
         return str(Opcode(opcode).name).title().replace("_", "")
     except ValueError:
@@ -85,7 +85,7 @@ def record_name(opcode: int) -> str:
 
 
 def parse(type_: type[R], raw: Raw) -> R:
-    """Return the parsed fields of a record; bytes after the last field are allowed. Raises Damaged if the bytes are not valid."""
+    """Return the parsed fields of an MCAP record; bytes after the last field are ignored. Raises Damaged if the bytes are not valid."""
     stream = ReadDataStream(_Exact(raw.body))  # type: ignore[no-untyped-call, unused-ignore]  # mcap is typed in part
     with damage_where(f"{record_name(raw.opcode)} at byte {raw.offset}", UnicodeDecodeError, struct.error, ValueError):
         record: R = type_.read(stream, len(raw.body)) if type_ is layout.Message else type_.read(stream)
@@ -185,7 +185,7 @@ class RecordFile:
 
 
 def attachment_checksum_at(body: bytes, at: int) -> int:
-    """Return the offset of the checksum field in the body of the attachment at file offset `at`. Raises Damaged if its fields don't fit."""
+    """Return the position of the checksum in `body`, an MCAP attachment at file offset `at`. Raises Damaged if the fields don't fit."""
     place = 16
     with damage_where(f"Attachment at byte {at}", struct.error):
         for _ in ("name", "media type"):
@@ -204,7 +204,7 @@ Inner = tuple[int, int, int, int]
 
 
 def chunk_content(raw: Raw) -> tuple[layout.Chunk, bytes]:
-    """Return the fields of a chunk and its decompressed content. Raises Damaged if a checksum or size is wrong, or the compression is unknown."""
+    """Return an MCAP chunk's fields and decompressed content. Raises Damaged for a wrong checksum or size, or an unknown compression."""
     chunk = parse(layout.Chunk, raw)
     where = f"the Chunk at byte {raw.offset}"
     if chunk.uncompressed_size > LARGEST:
@@ -241,7 +241,7 @@ def _decompress(chunk: layout.Chunk) -> bytes:
 
 
 def inner_records(content: bytes, chunk_at: int) -> Iterator[Inner]:
-    """Yield the records in the content of the chunk at file offset `chunk_at`. Raises Damaged for a partial record or a type not allowed there."""
+    """Yield (opcode, offset, body start, body end) of each record in a chunk's content. Raises Damaged for a partial record or a forbidden type."""
     at, end = 0, len(content)
     unpack, size = HEAD.unpack_from, HEAD.size
     while at < end:
@@ -258,7 +258,7 @@ def inner_records(content: bytes, chunk_at: int) -> Iterator[Inner]:
 
 
 def read_record(file: IO[bytes], offset: int) -> Raw:
-    """Return the record at an offset of a file already verified."""
+    """Return the MCAP record at an offset of a file that was verified before."""
     file.seek(offset)
     opcode, length = HEAD.unpack(file.read(HEAD.size))
     return Raw(opcode, offset, length, file.read(length))

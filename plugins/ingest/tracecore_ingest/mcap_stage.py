@@ -60,7 +60,7 @@ class Mcap(tc.Stage):
         vehicle_frame: str | None = tc.Field(None, description=f"name of the vehicle's coordinate frame; the first of {', '.join(VEHICLE_FRAMES)}")
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Validate every file, store the valid ones as drive logs, then write their rows drive by drive."""
+        """Validate every drive file, store the valid ones as drive logs, then write their frames, signals, sweeps and calibrations."""
         files = [*context.files(self.drives), *self._members(context)]
         if not any(file.path.name != METADATA for file in files):
             raise tc.UsageError("The ingest stage 'mcap' was given no drive: name files in its parameter 'paths', or supply its input 'logs'.")

@@ -53,7 +53,7 @@ class JsonMessage(NamedTuple):
 
 
 def read_json(data: bytes) -> JsonMessage:
-    """Return a JSON message, read strictly except for NaN and infinities. Raises Damaged if it is not JSON, or has duplicate keys."""
+    """Return a parsed JSON message; NaN and infinities become None. Raises Damaged if it is not valid JSON, or has duplicate keys."""
     try:
         try:
             text = data.decode()
@@ -106,14 +106,14 @@ class JsonRewriter:
         self.exact = True
 
     def number(self, value: float) -> float | None:
-        """Return the number; None for NaN and infinities."""
+        """Return a finite number unchanged; None for NaN and infinities, which JSON can't represent."""
         if math.isfinite(value):
             return value
         self.exact = False
         return None
 
     def numbers(self, values: Any) -> Any:
-        """Return a (nested) list with None in place of NaN and infinities."""
+        """Return a number or (nested) list with None in place of NaN and infinities, which JSON can't represent."""
         if isinstance(values, list):
             return [self.numbers(value) for value in values]
         return self.number(values) if isinstance(values, float) else values
@@ -124,7 +124,7 @@ class JsonRewriter:
         return base64.b64encode(data).decode("ascii")
 
     def message(self, value: Any) -> JsonMessage:
-        """Return the converted value as a `JsonMessage`."""
+        """Return a converted message as a `JsonMessage`: value, JSON text, and whether it has no NaN or infinity."""
         return JsonMessage(value, json.dumps(value, ensure_ascii=False, separators=(",", ":")), self.exact)
 
 
@@ -133,7 +133,7 @@ _FLOATS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
 
 
 def protobuf_reader(channel: layout.Channel, schema: layout.Schema) -> Callable[[bytes], Any]:
-    """Return the decoder of a channel's protobuf messages for the recorded schema. Raises Damaged if the schema can't be used."""
+    """Return a function that decodes a channel's protobuf messages. Raises Damaged if the channel's recorded schema can't be used."""
     with damage_where(f"the protobuf schema of topic {channel.topic!r}", DecodeError, McapError, TypeError, ValueError, KeyError):
         decode = DecoderFactory().decoder_for(channel.message_encoding, schema)
     assert decode is not None
@@ -201,7 +201,7 @@ def _protobuf_leaf(value: Any, field: FieldDescriptor, rewriting: JsonRewriter) 
 
 
 def _standard(value: Any, rewriting: JsonRewriter) -> Any:
-    """Return a message of the package `google.protobuf` in its JSON form; None for a Struct, Value or ListValue with NaN."""
+    """Return a `google.protobuf` message (Timestamp, Struct …) in its standard JSON form; None for a Struct, Value or ListValue with NaN."""
     name = value.DESCRIPTOR.full_name
     if name == "google.protobuf.Any":  # its type may not be recorded
         return {"@type": value.type_url, "value": rewriting.octets(value.value)}
@@ -222,7 +222,7 @@ _INCLUDES = re.compile(r"^\s*#include .*$", re.MULTILINE)  # of other IDL files
 
 
 def ros_name(name: str) -> str:
-    """Return the full name of a ROS type: `sensor_msgs/msg/Imu` for `sensor_msgs/Imu`."""
+    """Return the full name of a ROS type: `sensor_msgs/msg/Imu` for `sensor_msgs/Imu`; a full name is returned unchanged."""
     package, slash, rest = name.partition("/")
     return name if not slash or "/" in rest else f"{package}/msg/{rest}"
 
@@ -235,14 +235,14 @@ class RosReader:
         self._store = store
 
     def __call__(self, data: bytes) -> Any:
-        """Return one decoded message; arrays of numbers are NumPy arrays. Raises Damaged if the bytes are not a valid message of this type."""
+        """Return one decoded ROS message; arrays of numbers are NumPy arrays. Raises Damaged if the bytes are not a valid message of this type."""
         try:
             return self._store.deserialize_cdr(data, self.name)
         except (SerdeError, struct.error, ValueError, IndexError, AssertionError, OverflowError, MemoryError) as problem:
             raise Damaged(f"is not a valid {self.name}: {' '.join(str(problem).split()) or type(problem).__name__}") from problem
 
     def json(self, message: Any) -> JsonMessage:
-        """Return a decoded message as JSON: fields by their own names, arrays of bytes as base64."""
+        """Return a decoded ROS message as JSON: fields by their names, arrays of bytes as base64, NaN and infinities as null."""
         rewriting = JsonRewriter()
         return rewriting.message(self._plain(message, rewriting))
 
@@ -261,7 +261,7 @@ class RosReader:
 
 
 def ros_reader(schema: layout.Schema) -> RosReader | None:
-    """Return the decoder of CDR messages of a ROS schema; None if its definition can't be read."""
+    """Return a decoder of CDR messages with a ROS schema; None if the schema's definition can't be read."""
     return _ros_reader(ros_name(schema.name), schema.encoding, schema.data)
 
 

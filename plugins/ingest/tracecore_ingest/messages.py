@@ -43,7 +43,7 @@ __all__ = [
 
 
 def field(message: Any, name: str, kind: str) -> Any:
-    """Return a field of a decoded message. `kind`: message type, for error messages. Raises Damaged if the message has no such field."""
+    """Return the field `name` of a decoded message of type `kind`. Raises Damaged, which names the type, if it has no such field."""
     try:
         return getattr(message, name)
     except AttributeError as problem:
@@ -51,7 +51,7 @@ def field(message: Any, name: str, kind: str) -> Any:
 
 
 def text_of(message: Any, name: str, kind: str) -> str:
-    """Return a field that must be text; raises Damaged otherwise."""
+    """Return the field `name` of a decoded message of type `kind`. Raises Damaged if it is missing or not text."""
     value = field(message, name, kind)
     if not isinstance(value, str):
         raise Damaged(f"is not a valid {kind}: expected text as '{name}', found {type(value).__name__}")
@@ -59,7 +59,7 @@ def text_of(message: Any, name: str, kind: str) -> str:
 
 
 def int_of(message: Any, name: str, kind: str) -> int:
-    """Return a field that must be a non-negative integer; raises Damaged otherwise."""
+    """Return the field `name` of a decoded message of type `kind`. Raises Damaged if it is missing or not a non-negative integer."""
     value = field(message, name, kind)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise Damaged(f"is not a valid {kind}: expected a whole number from 0 on as '{name}', found {value!r}")
@@ -67,7 +67,7 @@ def int_of(message: Any, name: str, kind: str) -> int:
 
 
 def bytes_of(message: Any, name: str, kind: str) -> bytes:
-    """Return a field of bytes, an array's bytes, or decoded base64 text; raises Damaged otherwise."""
+    """Return a decoded message's field as bytes, from bytes, an array or base64 text. Raises Damaged if it is missing or of another type."""
     value = field(message, name, kind)
     if isinstance(value, bytes):
         return value
@@ -124,7 +124,7 @@ _ROS = {
 
 
 def dialect_of(channel: layout.Channel, schema: layout.Schema | None) -> Dialect:
-    """Return the encoding of a channel's messages; `UNKNOWN` if it is not supported or its schema can't be read."""
+    """Return how a channel's messages are encoded (JSON, protobuf, ROS); `UNKNOWN` if they or their schema can't be read."""
     match channel.message_encoding, schema:
         case "json", _:
             return Dialect.JSON
@@ -136,12 +136,12 @@ def dialect_of(channel: layout.Channel, schema: layout.Schema | None) -> Dialect
 
 
 def type_of(schema: layout.Schema | None) -> str:
-    """Return the full name of a message type; empty without a schema."""
+    """Return the full name of a schema's message type; an empty string without a schema."""
     return "" if schema is None else ros_name(schema.name) if schema.encoding in ROS_SCHEMAS else str(schema.name)
 
 
 def role_of(channel: layout.Channel, schema: layout.Schema | None) -> Role:
-    """Return the role of a channel's messages, from encoding and schema; the topic's name is not considered."""
+    """Return the kind of data in a channel's messages (such as frame, sweep, signal), by encoding and schema; the topic's name is ignored."""
     name = type_of(schema)
     match dialect_of(channel, schema):
         case Dialect.PROTOBUF | Dialect.JSON:
@@ -156,7 +156,7 @@ def role_of(channel: layout.Channel, schema: layout.Schema | None) -> Role:
 
 
 def why_undecoded(channel: layout.Channel, schema: layout.Schema | None) -> str:
-    """Return the encoding and type of an undecoded channel, and whether its definition is missing or unreadable."""
+    """Return a phrase with an undecoded channel's encoding and message type, and with the fault if its definition is missing or unreadable."""
     encoding = channel.message_encoding or "no encoding"
     if schema is None:
         return encoding
@@ -167,12 +167,12 @@ def why_undecoded(channel: layout.Channel, schema: layout.Schema | None) -> str:
 
 
 def shows_images(schema: layout.Schema | None) -> bool:
-    """Whether a type's name ends in `Image` or `Video`: `sensor_msgs/msg/Image`, `foxglove.CompressedVideo`."""
+    """Whether the name of a schema's type ends in `Image` or `Video`: `sensor_msgs/msg/Image`, `foxglove.CompressedVideo`."""
     return _CAMERA.search(type_of(schema)) is not None
 
 
 def object_reader(channel: layout.Channel, schema: layout.Schema | None) -> Callable[[bytes], Any]:
-    """Return a decoder to objects with fields as attributes, for images and sweeps. Raises Damaged if the recorded schema can't be used."""
+    """Return a function that decodes a channel's messages to objects with the fields as attributes. Raises Damaged if its schema can't be used."""
     match dialect_of(channel, schema), schema:
         case Dialect.PROTOBUF, layout.Schema():
             return protobuf_reader(channel, schema)
@@ -196,7 +196,7 @@ def _attributes(value: Any) -> Any:
 
 
 def signal_reader(channel: layout.Channel, schema: layout.Schema | None) -> Callable[[bytes], JsonMessage]:
-    """Return a function that decodes a channel's messages to JSON. Raises Damaged if the recorded schema can't be used."""
+    """Return a function that decodes a channel's messages to JSON. Raises Damaged if the channel's recorded schema can't be used."""
     match dialect_of(channel, schema), schema:
         case Dialect.PROTOBUF, layout.Schema():
             read = protobuf_reader(channel, schema)

@@ -14,17 +14,17 @@ __all__ = ["tracecore_register_checks", "tracecore_register_facets", "tracecore_
 
 @tc.hookimpl
 def tracecore_register_stages() -> list[type[tc.Stage]]:
-    """Return the stages `mcap`, `kitti` and `images`."""
+    """Return the plugin's ingest stages: `mcap` (drive logs), `kitti` (KITTI folders) and `images` (folders of image files)."""
     return [Mcap, Kitti, Images]
 
 
 @tc.hookimpl
 def tracecore_register_checks() -> list[tc.Check]:
-    """Return the checks `frames_present` and `messages_left_out`."""
+    """Return the plugin's checks: `frames_present` (each drive has frames) and `messages_left_out` (no message was left out)."""
     return [FramesPresent(), MessagesLeftOut()]
 
 
 @tc.hookimpl
 def tracecore_register_facets() -> list[tc.FacetSpec]:
-    """Return the facets of signals, sweeps and calibrations."""
+    """Return the plugin's facets, which describe tables of calibrations, signals and LiDAR sweeps."""
     return [CALIBRATIONS_FACET, SIGNALS_FACET, SWEEPS_FACET]

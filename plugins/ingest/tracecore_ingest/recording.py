@@ -20,7 +20,7 @@ Whole = npt.NDArray[np.int64]
 
 
 def channel_key(file: int, channel: int) -> int:
-    """Return a number unique to a channel of a file; for file 0 it equals the channel id."""
+    """Return a key, unique within a drive, for a channel id and the number of its file; for file 0 it equals the channel id."""
     return file << _CHANNELS | channel
 
 
@@ -55,11 +55,11 @@ class Recording:
         self.channels: dict[int, ChannelIndex] = {channel_key(number, id_): channel for number, log in enumerate(logs) for id_, channel in log.used()}
 
     def used(self) -> Iterator[tuple[int, ChannelIndex]]:
-        """Return an iterator over (channel key, index), sorted by key."""
+        """Return an iterator over (channel key, index of the channel's messages), sorted by key."""
         return iter(sorted(self.channels.items()))
 
     def topic(self, topic: str, channel_keys: set[int], skipped: Mapping[int, frozenset[int]]) -> TopicMessages:
-        """Return the messages of a topic in these channels in order of time, without those at `skipped` positions (by channel key)."""
+        """Return a topic's messages in the given channels, in order of time. `skipped`: positions of messages to leave out, by channel key."""
         parts = [(key, channel) for key, channel in self.used() if channel.channel.topic == topic and key in channel_keys]
 
         def column(name: str) -> Whole:
@@ -88,12 +88,12 @@ class Portion:
 
 
 def column_of(group: Sequence[Portion], name: str) -> Whole:
-    """Return a column of `TopicMessages` for the messages of a group, in the group's order."""
+    """Return a column of `TopicMessages` (such as `times`) with one value for each message of a group, in the group's order."""
     return np.concatenate([getattr(portion.place, name)[portion.start : portion.stop] for portion in group])
 
 
 def portions(places: Sequence[TopicMessages], limit_bytes: int, limit_messages: int) -> Iterator[list[Portion]]:
-    """Yield the messages of the topics, in order, in groups of bounded size, each a list of portions; a single message may exceed `limit_bytes`."""
+    """Yield groups of messages, each a list of portions (ranges of a topic), limited in bytes and number. A single message may be greater."""
     group: list[Portion] = []
     held = count = 0
     for place in places:
@@ -117,7 +117,7 @@ def portions(places: Sequence[TopicMessages], limit_bytes: int, limit_messages: 
 
 
 def fetch(recording: Recording, group: Sequence[Portion]) -> list[bytes]:
-    """Return the data of a group's messages, in the group's order."""
+    """Return the data of each message of a group, read from the drive's files, in the group's order."""
     files, chunks, offsets, sizes = (column_of(group, name) for name in ("files", "chunks", "offsets", "sizes"))
     found: list[bytes] = [b""] * len(files)
     for number in np.unique(files).tolist():
@@ -133,7 +133,7 @@ def fetch(recording: Recording, group: Sequence[Portion]) -> list[bytes]:
 
 
 def _read(path: Path, chunks: Whole, offsets: Whole, sizes: Whole) -> list[bytes]:
-    """Return the data of messages of one MCAP file, whose positions are columns of `TopicMessages`; each chunk is read once."""
+    """Return the data of messages in one MCAP file, in the order of the columns `chunks`, `offsets` and `sizes`; each chunk is read once."""
     found: list[bytes] = [b""] * len(chunks)
     order = np.argsort(chunks, kind="stable")
     bounds = np.flatnonzero(np.diff(chunks[order])) + 1

@@ -59,7 +59,7 @@ class RowCounter:
         self.last_ns: int | None = None
 
     def count(self, drive: str, batch: pa.RecordBatch) -> None:
-        """Add the rows of a drive's batch."""
+        """Add the rows of a batch, which belong to one drive, to the counts."""
         self.drives[drive] += batch.num_rows
         for entry in pc.value_counts(batch["topic" if "topic" in batch.schema.names else "sensor"]).to_pylist():
             self.topics[entry["values"]] += entry["counts"]
@@ -72,7 +72,7 @@ class RowCounter:
         self.last_ns = span["max"] if self.last_ns is None else max(self.last_ns, span["max"])
 
     def facts(self, topics_key: str) -> dict[str, JSON]:
-        """Return the counts as JSON, those by topic as `topics_key`; times as strings, since they exceed the exact integers of JSON."""
+        """Return the counts as members of a facet; `topics_key` names those by topic. Times are strings, since they exceed JSON's exact integers."""
         return {
             self.noun: self.drives.total(),
             "drives": dict(sorted(self.drives.items())),
@@ -83,7 +83,7 @@ class RowCounter:
 
 
 def write_rows(context: tc.Context, port: tc.Output, noun: str, drives: Sequence[tuple[str, Iterator[pa.RecordBatch]]]) -> RowCounter:
-    """Write a table from (name, record batches) of each drive, report progress, and return the counts of the rows. `noun`: as in `RowCounter`."""
+    """Write a table from (drive, batches) of each drive, report progress, and return the counts of rows. `noun`: plural name of a row (`frames`)."""
     counter = RowCounter(noun)
 
     def counted() -> Iterator[pa.RecordBatch]:
@@ -100,7 +100,7 @@ def write_rows(context: tc.Context, port: tc.Output, noun: str, drives: Sequence
 
 
 def describe_drives(context: tc.Context, drives: Sequence[Drive]) -> None:
-    """Record the unknowns that apply to all outputs: files, bag metadata, messages left out or not decoded."""
+    """Record in the trace of all outputs what is not known about the drives: messages left out or not decoded, wrong metadata."""
     if not drives:
         context.unknown("drives", "no drive file could be ingested; what was left out is listed with its reason")
     for what, why in (each for drive in drives for each in drive.bag):
@@ -128,7 +128,7 @@ def describe_drives(context: tc.Context, drives: Sequence[Drive]) -> None:
 
 
 def describe_frames(context: tc.Context, port: tc.Output, drives: Sequence[Drive], seen: RowCounter, sensors: Sequence[str] | None) -> None:
-    """Attach the frames facet to the output and record unknown times and places. `sensors`: camera topics asked for; None for all."""
+    """Attach the frames facet to the output, and record in the trace which times and places are not known. `sensors`: topics read; None: all."""
     facts = seen.facts("frames_by_sensor") | _left_out(drives, {Role.FRAME}, sensors)
     with_cameras = [drive for drive in drives if drive.cameras and (sensors is None or not set(drive.cameras).isdisjoint(sensors))]
     without = {drive.name: list(drive.cameras) for drive in with_cameras if not seen.drives[drive.name]}
@@ -144,7 +144,7 @@ def describe_frames(context: tc.Context, port: tc.Output, drives: Sequence[Drive
 
 
 def describe_signals(context: tc.Context, port: tc.Output, drives: Sequence[Drive], heard: RowCounter, topics: Sequence[str] | None) -> None:
-    """Attach the signals facet to the output and record which drives have NaN or infinities."""
+    """Attach the signals facet to the output, and record in the trace which drives have NaN or infinities. `topics`: topics read; None: all."""
     context.describe(port, SIGNALS_FACET, heard.facts("topics") | _left_out(drives, SIGNAL_ROLES, topics))
     inexact = [drive for drive in drives if drive.inexact and heard.drives[drive.name]]
     if inexact:
@@ -154,7 +154,7 @@ def describe_signals(context: tc.Context, port: tc.Output, drives: Sequence[Driv
 
 
 def describe_sweeps(context: tc.Context, port: tc.Output, drives: Sequence[Drive], swept: RowCounter, lidars: Sequence[str] | None) -> None:
-    """Attach the sweeps facet to the output and record missing intensity and LiDAR topics not decoded."""
+    """Attach the sweeps facet to the output, and record in the trace which LiDAR topics lack intensity or were not decoded."""
     facts = swept.facts("sweeps_by_sensor") | _left_out(drives, {Role.SWEEP}, lidars)
     facts["sensors"] = sorted(swept.topics)
     facts["points"] = swept.points
@@ -179,7 +179,7 @@ def describe_sweeps(context: tc.Context, port: tc.Output, drives: Sequence[Drive
 def describe_calibrations(
     context: tc.Context, port: tc.Output, rows: Sequence[Mapping[str, Any]], drives: Mapping[str, int], vehicle_frames: Mapping[str, str | None]
 ) -> None:
-    """Attach the facet of the calibrations to the output. `drives`: number of rows by drive; `vehicle_frames`: the vehicle's frame by drive."""
+    """Attach the calibrations facet to the output. `drives`: number of rows by drive; `vehicle_frames`: the vehicle's frame by drive."""
     facts: dict[str, JSON] = {
         "calibrations": len(rows),
         "drives": {**drives},
@@ -192,7 +192,7 @@ def describe_calibrations(
 
 
 def describe_turned_images(context: tc.Context, port: tc.Output, drives: Sequence[Drive], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Record for which cameras a projection is that of images before they were turned upright. `rows`: those of the calibrations table."""
+    """Record in the trace which cameras' images were turned upright, so that their projections in `rows` apply to the images before."""
     turned = {(drive.name, column.topic) for drive in drives for column in drive.images.values() if any(each > 1 for each in column.orientations)}
     for drive_name, sensor in sorted({(row["drive"], row["sensor"]) for row in rows if row.get("projection") is not None} & turned):
         why = f"drive {drive_name}: images of {sensor} were turned upright by their EXIF orientation; its projection is that of the recorded ones"
@@ -200,7 +200,7 @@ def describe_turned_images(context: tc.Context, port: tc.Output, drives: Sequenc
 
 
 def _left_out(drives: Sequence[Drive], roles: Collection[Role], topics: Sequence[str] | None) -> dict[str, JSON]:
-    """Return `{"left_out": ...}`, the messages of these roles and topics (None: all) left out, by drive, topic and reason; empty if none were."""
+    """Return `{"left_out": [...]}` with the counts of left-out messages by drive, topic and reason; {} if none. `topics`: None for all."""
     found: list[JSON] = []
     for drive in drives:
         counts: Counter[str] = Counter()
@@ -212,7 +212,7 @@ def _left_out(drives: Sequence[Drive], roles: Collection[Role], topics: Sequence
 
 
 def _describe_places(context: tc.Context, frames: tc.Output, drives: Sequence[Drive], seen: RowCounter) -> None:
-    """Record why time or place of frames is unknown, with one unknown for all drives with the same reason."""
+    """Record in the trace why time or place of frames is not known, once for all drives with the same reason."""
     lacking: dict[str, list[Drive]] = {}
     for drive in drives:
         if seen.drives[drive.name] and (missing := drive.without_time_or_place()):
@@ -228,13 +228,13 @@ def _named(drives: Sequence[Drive]) -> str:
 
 
 def name_drives(names: Sequence[str]) -> str:
-    """Return `drive a` or `drives a, b`, with at most twenty names and the number of the others."""
+    """Return `drive a` or `drives a, b`; after twenty names only the number of further drives follows."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return f"drive{'s' if len(names) > 1 else ''} {', '.join(names[:_NAMED])}{more}"
 
 
 def _bounds(drives: Sequence[Drive]) -> JSON:
-    """Return the bounding box of all fixes of the drives as the member `place` of the frames facet; None without a fix."""
+    """Return the bounding box of the drives' GNSS fixes as the value of `place` in the frames facet; None without a fix."""
     found = [bounds for drive in drives if (bounds := drive.fixes.bounds()) is not None]
     if not found:
         return None

@@ -49,7 +49,7 @@ class Bag:
 
 
 def read_bag(source: SourceFile) -> Bag | None:
-    """Return the metadata of a bag; None if the file is other YAML. Raises Damaged if it is too large, not YAML, or not valid metadata of a bag."""
+    """Return the metadata in a ROS 2 bag's YAML file; None if the file is other YAML. Raises Damaged if it is too large or not valid."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -85,14 +85,14 @@ def _counts(listed: Any) -> dict[str, int]:
 
 
 def _name(files: Sequence[Path]) -> str:
-    """Return the common name of storage files: `rosbag2_x` for `rosbag2_x_0.mcap` and `rosbag2_x_1.mcap`; else the first file's stem."""
+    """Return the common name of a bag's storage files: `rosbag2_x` for `rosbag2_x_0.mcap` and `rosbag2_x_1.mcap`; else the first file's stem."""
     number = r"_0$" if len(files) == 1 else r"_\d+$"
     stems = {re.sub(number, "", stem_of(file)) or stem_of(file) for file in files}
     return stems.pop() if len(stems) == 1 else stem_of(files[0])
 
 
 def join(bag: Bag, parts: Sequence[Drive]) -> Drive:
-    """Return a bag's valid files, at least one and in order, joined to one drive. Raises Damaged if they name different drives."""
+    """Return the drives scanned from a bag's valid files (at least one, in order) as one drive. Raises Damaged if they name different drives."""
     named = {name for part in parts if (name := part.metadata.get("drive", "").strip())}
     if len(named) > 1:
         raise Damaged(f"the files of the bag name {len(named)} different drives: {', '.join(sorted(named))}")
@@ -143,7 +143,7 @@ def _topics(parts: Iterable[Drive]) -> tuple[TopicFacts, ...]:
 
 
 def _differences(bag: Bag, name: str, parts: Sequence[Drive]) -> Iterable[tuple[str, str]]:
-    """Yield (what, why) for each statement of the bag's metadata that its files contradict."""
+    """Yield (what, why) for each statement in a ROS 2 bag's metadata that its files contradict. `name`: the drive's name."""
     valid = {part.source.path for part in parts}
     absent = [file.name for file in bag.files if file not in valid]
     if absent:

@@ -28,10 +28,10 @@ def scan_drive(
     lidars: Sequence[str] | None = None,
     path: Path | None = None,
 ) -> Drive:
-    """Read and verify a whole drive file and return its drive. Raises Damaged if the file is not valid.
+    """Read and verify a whole drive file, and return its topics, measures and message index as a drive. Raises Damaged if it is not valid.
 
     Args:
-        sensors: camera topics to decode, as `lidars` those of LiDARs; None for all. Others are only counted.
+        sensors: camera topics to decode; `lidars`: LiDAR topics; None for all. Messages of other cameras and LiDARs are only counted.
         progress: called with the number of bytes read so far.
         path: file to read instead of the source, such as an unpacked copy.
     """
@@ -95,7 +95,7 @@ class _DriveScan:
         return take
 
     def _require_distinct(self, topic: str, log_time: int, what: str) -> None:
-        """Raise Damaged for a second image or sweep of a topic at one log time, since both would have the same id."""
+        """Raise Damaged if the topic already has an image or sweep with this log time, since both would have the same id."""
         if (topic, log_time) in self._named:
             raise Damaged(f"is the second {what} at its log time, by which it is named")
         self._named.add((topic, log_time))
@@ -117,13 +117,13 @@ class _DriveScan:
         return take
 
     def _keep_calibration(self, model: CameraModel) -> None:
-        """Keep a calibration unless it equals the last one of its topic: some drivers send one with every image."""
+        """Add a camera calibration to the drive unless it equals the last one of its topic; some drivers send one with every image."""
         known = next((each for each in reversed(self.drive.models) if each.topic == model.topic), None)
         if known is None or not known.same_as(model):
             self.drive.models.append(model)
 
     def complete(self, log: Log) -> None:
-        """Fill in the facts of the drive that the index of its whole file holds. Raises Damaged if its metadata name several drives."""
+        """Fill in the drive's facts that are known once its whole file is indexed. Raises Damaged if its metadata name several drives."""
         drive = self.drive
         records = [pairs for name, pairs in log.metadata if name == "drive"]
         names = {pairs["drive"] for pairs in records if "drive" in pairs}
@@ -160,7 +160,7 @@ class _DriveScan:
 
 
 def _encoding(image: RecordedImage) -> str:
-    """Return the encoding of an image, detected from its bytes. Raises Undecoded for another format stated by the message, else Damaged."""
+    """Return an image's encoding, detected from its bytes. Raises Undecoded if its message names an unsupported format, Damaged if not valid."""
     stated = encoding_of(image.format)
     if image.raw and not image.data:
         raise Undecoded(f"image format {image.format!r}")

@@ -24,12 +24,12 @@ MAGIC = b"SQLite format 3\0"
 
 
 def _opened(path: Path) -> closing[sqlite3.Connection]:
-    """Open a database read-only for a block; `immutable` keeps SQLite from creating other files."""
+    """Open an SQLite database read-only for a block; the URI option `immutable` keeps SQLite from creating other files."""
     return closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True))
 
 
 def scan_sqlite(path: Path, opener: Opener | None = None, progress: Callable[[int], None] | None = None) -> Log:
-    """Read and verify a whole SQLite file and return its index, see `scan_mcap`. Raises Damaged if it is not valid, or not a bag."""
+    """Read and verify a whole SQLite bag and return the index of its messages; arguments as for `scan_mcap`. Raises Damaged if it is not valid."""
     log = Log(path, profile="ros2", library="rosbag2 sqlite3", storage="sqlite3")
     try:
         with _opened(path) as connection:
@@ -69,7 +69,7 @@ def _topics(connection: sqlite3.Connection, log: Log) -> None:
 
 @cache
 def _known_definition(kind: str) -> str | None:
-    """Return ROS 2 Humble's definition of a type, used since old bags have none; None if Humble does not know it."""
+    """Return ROS 2 Humble's definition of a message type, for old bags without definitions; None if Humble does not have the type."""
     store = get_typestore(Stores.ROS2_HUMBLE)
     return store.generate_msgdef(kind, ros_version=2)[0] if kind in store.fielddefs else None
 
@@ -98,6 +98,6 @@ def _messages(connection: sqlite3.Connection, log: Log, opener: Opener | None) -
 
 
 def read_rows(path: Path, rows: Sequence[int]) -> list[bytes]:
-    """Return the data of the messages with these ids, in the given order, from a file already verified."""
+    """Return the data of the messages with the row ids `rows`, in the given order, from an SQLite bag that was verified before."""
     with _opened(path) as connection:
         return [bytes(connection.execute("SELECT data FROM messages WHERE id = ?", (row,)).fetchone()[0]) for row in rows]

@@ -37,7 +37,7 @@ class Builder:
     ahead: bool
 
     def targets(self) -> list[str]:
-        """Return the compute capabilities that the builder can build for ahead of time, ascending (`SM89`); empty if only for the local GPU."""
+        """Return the compute capabilities, ascending (`SM89`), that can be built for ahead of time; empty if only the local GPU can be built for."""
         capability = getattr(self.module, "ComputeCapability", None)
         names = [name for name in getattr(capability, "__members__", {}) if name not in _NO_CAPABILITY]
         return sorted(names, key=lambda name: int(re.sub(r"\D", "", name))) if self.ahead else []
@@ -56,7 +56,7 @@ class Built:
 
     @property
     def precision(self) -> str:
-        """Narrowest output type of the engine's layers (`fp16` for half precision); `tf32` or `fp32` if all are single precision."""
+        """Narrowest number type among the outputs of the engine's layers, such as `fp16`; `tf32` or `fp32` if all are single precision."""
         given = self.layers["output_types"]
         return next((name for kind, name in _NARROW.items() if kind in given), "tf32" if "TF32" in self.flags else "fp32")
 
@@ -96,7 +96,7 @@ def build(
     workspace_mib: int | None,
     log: logging.Logger,
 ) -> Built:
-    """Build a strongly typed engine, which computes in exactly the types that the graph names.
+    """Return an engine built by TensorRT that computes in exactly the number types of the ONNX graph.
 
     Args:
         graph: serialized ONNX model.
@@ -138,7 +138,7 @@ def build(
 
 
 def _add_profile(make: Any, config: Any, network: Any, batch: int) -> list[dict[str, Any]]:
-    """Let the engine take 1 to `batch` images if the graph leaves the batch size open; return name, type and shape of each network input."""
+    """Let the engine take 1 to `batch` images if the graph leaves the batch size open. Return name, type and shape of each network input."""
     inputs = []
     profile = make.create_optimization_profile()
     open_ = False
@@ -175,7 +175,7 @@ def _count_layers(network: Any) -> dict[str, Any]:
 
 
 def run_logger(trt: ModuleType, log: logging.Logger) -> Any:
-    """Return a logger for the builder that forwards its lines to a child of `log`, counts them by severity and keeps the last error."""
+    """Return a logger for the builder. It forwards lines to a child of `log`, counts them by level in `counts` and keeps the last error in `last`."""
     named = log.getChild(trt.__name__)
 
     class RunLogger(trt.ILogger):  # type: ignore[misc, name-defined]  # the base comes from whichever builder is installed

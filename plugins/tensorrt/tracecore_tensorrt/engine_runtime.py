@@ -38,7 +38,7 @@ def why_not_executed(targets: list[str], present: str | None) -> str | None:
 
 
 def run_engine(builder: Builder, engine: bytes, images: NDArray[np.float32], *, log: logging.Logger) -> Answers:
-    """Return the outputs of a just-built engine for images [N, 3, H, W], run one by one on the GPU; raise RunFailed if it can't be opened or fails.
+    """Return an engine's outputs for images (N, 3, H, W), run one by one on the GPU. Raises RunFailed if it can't be opened or fails.
 
     Engines are native code: never pass bytes that this process did not build.
     """

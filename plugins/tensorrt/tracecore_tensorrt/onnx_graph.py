@@ -45,7 +45,7 @@ def export_graph(module: Any, *, outputs: Sequence[str], height: int, width: int
 
 
 def strip(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Remove documentation and metadata from a graph in place, and return it; torch writes stack traces with absolute paths there."""
+    """Remove documentation and metadata, such as stack traces with absolute paths, from an ONNX model in place, and return the model."""
     _clear_metadata(model)
     # drop the local version: '2.13.0+cpu' and '2.13.0+cu130' export the same graph
     model.producer_version = model.producer_version.partition("+")[0]
@@ -62,7 +62,7 @@ def _clear_metadata(message: Message) -> None:
 
 
 def describe(model: onnx.ModelProto) -> dict[str, Any]:
-    """Return facts about a graph: versions, operator counts, number of weights, inputs and outputs."""
+    """Return facts about an ONNX model by name: versions, producer, operator counts, number of weight values, and its inputs and outputs."""
     operators = Counter(node.op_type for node in model.graph.node)
     return {
         "opset": next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),
@@ -84,7 +84,7 @@ def _describe_value(value: onnx.ValueInfoProto) -> dict[str, Any]:
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Suppress the exporter's log messages and deprecation warnings."""
+    """Suppress log messages below errors, and deprecation warnings, of torch's ONNX exporter within the block."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -10,11 +10,11 @@ __all__ = ["tracecore_register_facets", "tracecore_register_stages"]
 
 @tc.hookimpl
 def tracecore_register_stages() -> list[type[tc.Stage]]:
-    """Return the stages `onnx` and `tensorrt`."""
+    """Return the plugin's stages: `onnx` (export of a model to ONNX) and `tensorrt` (build of an engine from ONNX)."""
     return [Onnx, TensorRT]
 
 
 @tc.hookimpl
 def tracecore_register_facets() -> list[tc.FacetSpec]:
-    """Return the facet `tracecore_onnx`."""
+    """Return the plugin's facet `tracecore_onnx`, which describes an exported ONNX model."""
     return [ONNX_FACET]

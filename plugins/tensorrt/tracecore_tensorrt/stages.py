@@ -41,7 +41,7 @@ class Onnx(tc.Stage):
         opset: int = tc.Field(20, ge=18, le=22, description="ONNX operator set")
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Export the model, compare it with torch, and write it."""
+        """Export the trained model to ONNX, compare its outputs with torch's, and write the ONNX model with its facets."""
         # torch takes seconds to import: only where it is used
         import torch
 
@@ -124,16 +124,16 @@ class TensorRT(tc.Stage):
 
         @property
         def targets(self) -> list[str]:
-            """The compute capabilities in ascending order, whatever their order in the program."""
+            """The compute capabilities to build for, in ascending order whatever their order in the program."""
             return [self.target] if isinstance(self.target, str) else sorted(self.target, key=lambda target: int(target[2:]))
 
         @property
         def settings(self) -> dict[str, Any]:
-            """The builder's settings as they enter the recipe digest."""
+            """The builder's settings by name, in the form from which the engine's recipe digest is computed."""
             return {**self.model_dump(include={"tf32", "batch", "optimization", "workspace_mib"}), "strongly_typed": True}
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Build the engine, run it if this machine has a target GPU to compare it with its ONNX network, and record its facets."""
+        """Build an engine from the ONNX model, run it if this machine has a target GPU to compare the outputs of both, and record its facets."""
         # the builder and onnx take long to import: only where they are used
         import onnx
 
@@ -194,9 +194,9 @@ class TensorRT(tc.Stage):
     def _execute(
         self, context: tc.Context, params: Params, builder: Builder, built: Built, network: bytes, config: dict[str, Any], present: str | None
     ) -> dict[str, Any]:
-        """Run the engine and compare it with its ONNX network if the GPU `present` is a target; else record an unknown.
+        """Run the engine and compare it with its ONNX model if `present` is a target GPU; else record in the trace that it was not executed, and why.
 
-        Returns the members of the engine facet about execution. Raises RunFailed if the outputs differ by more than the tolerances.
+        Returns the members for the engine's facet: `executed`, with `why` or `executed_on`. Raises RunFailed if the outputs differ beyond tolerance.
         """
         from tracecore.parity import judge, reach_of
         from tracecore_tensorrt.engine_runtime import inspect_engine, run_engine, why_not_executed
@@ -232,7 +232,7 @@ def _read_onnx(folder: Path) -> bytes:
 
 
 def recipe_digest(network: bytes, config: dict[str, Any], builder: str, version: str, targets: list[str], inspector: str) -> str:
-    """Return the digest of everything that an engine is built from; engines with the same recipe are equivalent, though their bytes differ.
+    """Return the digest of an engine's recipe, all that it is built from. Engines of the same recipe are equivalent, though their bytes differ.
 
     `targets` must be in ascending order.
     """

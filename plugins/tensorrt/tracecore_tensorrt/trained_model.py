@@ -30,7 +30,7 @@ class Detector:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Read a model's `config.json`; raises UsageError if it is missing or invalid, or lacks what is needed to run the model."""
+    """Return a trained model's `config.json`. Raises UsageError if it is missing, invalid or lacks what is needed to run the model."""
     try:
         config: dict[str, Any] = loads_strict((folder / "config.json").read_bytes())
         inputs = config["input"]
@@ -44,7 +44,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def load_detector(folder: Path) -> Detector:
-    """Build a model's architecture and load its weights; raises UsageError if no installed plugin has it, or the weights don't fit."""
+    """Return a trained model, built with its weights. Raises UsageError if no installed plugin has its architecture, or the weights don't fit."""
     import safetensors
     import torch
     from safetensors.torch import load_file
