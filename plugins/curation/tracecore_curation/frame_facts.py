@@ -46,33 +46,33 @@ class FrameFacts:
 
     @property
     def drive_names(self) -> list[str]:
-        """Names of the distinct drives, sorted."""
+        """Names of the distinct drives of the frames, sorted."""
         return sorted(set(self.drives.tolist()))
 
     @property
     def by_drive(self) -> dict[str, NDArray[np.intp]]:
-        """Ascending row numbers by drive; drives sorted."""
+        """Map each drive, in sorted order, to the ascending row numbers of its frames."""
         names, codes = np.unique(self.drives.astype(str), return_inverse=True)
         rows = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes, minlength=len(names)))[:-1])
         return dict(zip(names.tolist(), rows, strict=True)) if len(names) else {}
 
     @property
     def timed(self) -> NDArray[np.bool_]:
-        """Mask of the frames with a measured clock."""
+        """Mask of the frames whose clock is `measured`, so that their times can be compared between drives."""
         return np.asarray(self.clocks == MEASURED, dtype=bool)
 
     @property
     def placed(self) -> NDArray[np.bool_]:
-        """Mask of the frames with a measured position."""
+        """Mask of the frames whose latitude and longitude were measured (are finite)."""
         return np.asarray(np.isfinite(self.places).all(axis=1), dtype=bool)
 
     def take(self, chosen: NDArray[Any]) -> FrameFacts:
-        """Return the frames selected by a mask or by row numbers."""
+        """Return the facts of only the frames selected by a boolean mask or by row numbers."""
         return FrameFacts(*(getattr(self, each.name)[chosen] for each in fields(self)))
 
 
 def read_facts(frames: Any, filter_: pc.Expression | None = None) -> FrameFacts:
-    """Return the facts of a frame table's rows that have an id and pass the filter."""
+    """Return the id, drive, time, clock and place of each frame with an id that passes the filter, sorted by drive, sensor and time."""
     named = pc.field("frame_id").is_valid()
     table: pa.Table = frames.to_table(columns=list(FACT_COLUMNS), filter=named if filter_ is None else named & filter_)
     table = table.sort_by([("drive", "ascending"), ("sensor", "ascending"), ("timestamp_ns", "ascending")])
@@ -88,7 +88,7 @@ def read_facts(frames: Any, filter_: pc.Expression | None = None) -> FrameFacts:
 
 
 def read_names(frames: Any) -> FrameFacts:
-    """Return the facts of a dataset with `frame_id` and perhaps `drive`; all other facts are zero, unknown or NaN."""
+    """Return `frame_id` and `drive` (empty without that column) of rows with an id; times and indices are 0, clocks empty, places NaN."""
     names = [name for name in ("frame_id", "drive") if name in frames.schema.names]
     table: pa.Table = frames.to_table(columns=names, filter=pc.field("frame_id").is_valid())
     unknown = np.full(len(table), UNKNOWN, dtype=object)
@@ -104,12 +104,12 @@ def read_names(frames: Any) -> FrameFacts:
 
 
 def _texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
-    """Return the column as strings, with null as the empty string (an unknown drive)."""
+    """Return the column's values as strings, null as the empty string."""
     return object_array([UNKNOWN if each is None else str(each) for each in column.to_pylist()])
 
 
 def object_array(values: Sequence[Any]) -> NDArray[np.object_]:
-    """Return a one-dimensional array with each value as an object, nested sequences too."""
+    """Return a one-dimensional object array with one element per value; a value that is a sequence stays one element."""
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array
@@ -128,12 +128,12 @@ class Pairs:
         return len(self.a)
 
     def take(self, rows: NDArray[Any]) -> Pairs:
-        """Return the pairs selected by a mask or by row numbers."""
+        """Return only the pairs of frames selected by a boolean mask or by row numbers."""
         return Pairs(self.a[rows], self.b[rows], self.near[rows], self.also[rows])
 
     @classmethod
     def concatenate(cls, parts: Sequence[Pairs]) -> Pairs:
-        """Return the pairs of all parts, in their order."""
+        """Return the pairs of frames of all `parts` as one object, in the order of `parts`."""
         return cls(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)))
 
 

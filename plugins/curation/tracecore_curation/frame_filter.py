@@ -24,7 +24,7 @@ FILTER_FACET = tc.FacetSpec("tracecore_filter", lambda value: f"filtered from {t
 
 
 def read_conditions(frames: Any, labels: Any = None) -> dict[str, dict[str, str]]:
-    """Return the conditions of each frame by ref, including the frame attributes of a label table, if given."""
+    """Map each frame's ref to its conditions (`{weather: rain}`); frame attributes in a label table, if given, are conditions too."""
     attributes = () if labels is None else labels.to_table(columns=[*ATTRIBUTE_COLUMNS]).to_pylist()
     return frame_conditions(frames.to_table(columns=["frame_id", *CONDITION_COLUMNS]), attributes)
 
@@ -35,7 +35,7 @@ def condition_names(conditions: Mapping[str, Mapping[str, str]]) -> list[str]:
 
 
 def _listed(value: Any) -> Any:
-    """Return a value or list as a tuple; integers become strings, since YAML reads digits as a number."""
+    """Return a list, or a single value, as a tuple; integers become strings, since YAML reads digits as a number."""
     values = value if isinstance(value, list | tuple) else [value]
     return tuple(str(each) if type(each) is int else each for each in values)
 
@@ -65,10 +65,10 @@ _CONDITIONS = {"regions": "region", "time_of_day": "time_of_day"}
 
 
 def filter_expression(frames: Any, params: FilterParams, labels: Any = None) -> pc.Expression | None:
-    """Return the Arrow filter of the parameters, None for no filter; frame attributes of `labels` are conditions too.
+    """Return `params` as an Arrow filter expression; None if they filter nothing. Frame attributes in `labels` count as conditions.
 
     Raises:
-        UsageError: a drive, sensor, condition or value that no frame has, or `labeled` without labels.
+        UsageError: a filter names a drive, sensor, condition or value that no frame has, or `labeled` is set without labels.
     """
     parts: list[pc.Expression] = []
     for name, column in _COLUMNS.items():
@@ -102,7 +102,7 @@ def labeled_frames(labels: Any) -> set[str]:
 
 
 def selection(frames: Any, ids: Iterable[str]) -> pa.RecordBatchReader:
-    """Return the rows of a frame table with these refs as a stream, since images of a large set don't fit into memory."""
+    """Return the rows of a frame table with the refs `ids` as a stream, since images of a large set don't fit into memory."""
     wanted = pc.field("frame_id").isin(pa.array(sorted(ids), type=pa.string()))
     reader: pa.RecordBatchReader = frames.scanner(filter=wanted, batch_size=256, batch_readahead=2, fragment_readahead=1).to_reader()
     return reader
@@ -113,7 +113,7 @@ def _values(frames: ds.Dataset, column: str) -> list[str]:
 
 
 def _meeting(known: Mapping[str, Mapping[str, str]], asked: Mapping[tuple[str, str], tuple[str, ...]]) -> list[str]:
-    """Return the refs of frames that meet every condition, sorted. `asked`: accepted values by (filter, condition)."""
+    """Return the sorted refs of frames that meet every condition; `asked` maps (filter parameter, condition) to the accepted values."""
     for (filter_, name), wanted in asked.items():
         if filter_ == "conditions":
             _refuse_unknown("filter 'conditions' names the condition", [name], condition_names(known))

@@ -61,7 +61,7 @@ class LeakFreeSplit(tc.Stage):
         gap: float = tc.Field(1.0, ge=0, description="seconds on either side of a block whose frames are left out; at most a quarter of the block")
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Filter and split the frames, and write the three sides."""
+        """Filter the frames, split them, and write the outputs `train`, `validation` and `test`."""
         frames, labels = context.read(self.frames), context.read(self.labels)
         facts = read_facts(frames, filter_expression(frames, params, labels))
         if not len(facts):
@@ -87,7 +87,10 @@ class LeakFreeSplit(tc.Stage):
 
 
 def _by_drive(facts: FrameFacts, thumbnails: Thumbnails, params: LeakFreeSplit.Params, seed: int) -> _Split:
-    """Split frames by groups of related drives; validation is cut from the training drives in blocks of time where whole groups are too few."""
+    """Assign whole groups of drives that met or look alike to sides; return each frame's side, and facet members that describe the split.
+
+    With a holdout, or with fewer than five groups, validation is blocks of time of the training drives instead of whole groups.
+    """
     for drive in params.holdout:
         if drive not in facts.drive_names:
             raise tc.UsageError(f"The holdout '{drive}' is not a drive of these frames. {suggestion(drive, facts.drive_names)}")
@@ -131,7 +134,7 @@ def _by_drive(facts: FrameFacts, thumbnails: Thumbnails, params: LeakFreeSplit.P
 
 
 def _by_attribute(facts: FrameFacts, frames: Any, labels: Any, params: LeakFreeSplit.Params) -> _Split:
-    """Split frames by an attribute; validation is cut from the training side in blocks of time where no value names it."""
+    """Return each frame's side by its value of an attribute, and facet members; if no value means validation, it is blocks of training time."""
     by_frame, facet = split_by_attribute(frames, labels, facts.ids.tolist(), params.by, params.holdout)
     sides = np.array([by_frame.get(id_, "") for id_ in facts.ids.tolist()], dtype=object)
     if not (sides == VALIDATION).any():
@@ -141,7 +144,7 @@ def _by_attribute(facts: FrameFacts, frames: Any, labels: Any, params: LeakFreeS
 
 
 def _in_blocks(facts: FrameFacts, sides: NDArray[np.object_], params: LeakFreeSplit.Params, why: str) -> dict[str, JSON]:
-    """Move training frames to validation in blocks of time, changing `sides` in place, and return facet members that describe it."""
+    """Change `sides` in place so that blocks of time of the training frames are validation; return facet members on these blocks and on `why`."""
     rows = np.flatnonzero(sides == TRAIN)
     cut = cut_blocks(facts.take(rows), params.validation, params.block, params.gap)
     if cut is None:
@@ -171,7 +174,7 @@ def _joint_facet(joint: Joint) -> JSON:
 
 
 def _one_group(group: Group, joints: list[Joint]) -> str:
-    """Return why the drives of a group belong together, in words."""
+    """Return a phrase on why the drives of a group belong together; it cites up to three `joints` (pairs of drives that can't be separated)."""
     if len(group.drives) == 1:
         return f"all frames are of one drive, {group.drives[0]}."
     of_group = [joint for joint in joints if set(joint.drives) <= set(group.drives)]

@@ -59,7 +59,7 @@ class Leak:
 
 
 def find_leaks(a: Side, b: Side, thumbnails: Thumbnails | None, limits: Limits) -> list[Leak]:
-    """Return every leak between two sides; without `thumbnails` (pictures of both) only shared frames and drives."""
+    """Return every leak between two sides of a split; without `thumbnails` (images of both sides' frames) only shared frames and drives."""
     shared = [*shared_frames(a, b), *_shared_drives(a, b, timed=thumbnails is not None)]
     if thumbnails is None:
         return shared
@@ -69,7 +69,7 @@ def find_leaks(a: Side, b: Side, thumbnails: Thumbnails | None, limits: Limits) 
 
 
 def counted(number: int, what: str) -> str:
-    """Return a number with its noun, plural unless the number is 1."""
+    """Return a number followed by the noun `what`, plural unless the number is 1."""
     return f"{number} {what}{'s' * (number != 1)}"
 
 
@@ -78,14 +78,14 @@ def _are(number: int) -> str:
 
 
 def describe_pair(reason: str, near: float, also: float) -> str:
-    """Return the distance of two frames in words: `near` s and `also` m for `time_and_place`, else 1 minus the correlation and whether mirrored."""
+    """Return two frames' distance in words: `near` s and `also` m if `reason` is `time_and_place`, else likeness 1 - `near`, mirrored if `also`."""
     if reason == "time_and_place":
         return f"{near:.1f} s and {also:.0f} m apart"
     return f"likeness {1 - near:.3f}{', mirrored' if also else ''}"
 
 
 def shared_frames(a: Side, b: Side) -> list[Leak]:
-    """Return one leak if the sides share frames; else an empty list."""
+    """Return a list with one leak that counts the frames on both sides; an empty list if the sides share none."""
     shared = sorted(set(a.frames.ids.tolist()) & set(b.frames.ids.tolist()))
     if not shared:
         return []
@@ -95,7 +95,7 @@ def shared_frames(a: Side, b: Side) -> list[Leak]:
 
 
 def _shared_drives(a: Side, b: Side, *, timed: bool) -> list[Leak]:
-    """Return a leak for each drive with frames on both sides; `timed` adds the pairs of its frames that are nearest in time."""
+    """Return one leak for each drive with frames on both sides; with `timed`, it lists pairs of these frames, nearest in time first."""
     found = []
     rows_a, rows_b = a.frames.by_drive, b.frames.by_drive
     for drive in sorted(rows_a.keys() & rows_b.keys() - {UNKNOWN}):
@@ -108,7 +108,7 @@ def _shared_drives(a: Side, b: Side, *, timed: bool) -> list[Leak]:
 
 
 def _nearest_in_time(a: FrameFacts, b: FrameFacts) -> tuple[FramePair, ...]:
-    """Return each frame of `b` with the frame of `a` nearest in time, nearest pairs first; both must be of one drive."""
+    """Pair each frame of `b` with the frame of `a` (same drive) nearest in time; return up to `KEPT` pairs of different frames, nearest first."""
     order = np.argsort(a.times, kind="stable")
     times = a.times[order]
     after = np.clip(np.searchsorted(times, b.times), 0, len(times) - 1)
@@ -125,14 +125,14 @@ def _nearest_in_time(a: FrameFacts, b: FrameFacts) -> tuple[FramePair, ...]:
 
 
 def _time_in_words(apart: int, *, by_index: bool) -> str:
-    """Return a time between two frames in words; `apart` is in ns, or a number of frames with `by_index`."""
+    """Return the time between two frames in words; `apart` is in ns or, with `by_index`, a number of frames."""
     if by_index:
         return f"{counted(apart, 'frame')} apart"
     return f"{apart / 1e9:.1f} s apart" if apart >= 50_000_000 else f"{apart / 1e6:.1f} ms apart"
 
 
 def _of_pairs(reason: str, a: Side, b: Side, blocks: Iterator[Pairs], limits: Limits) -> list[Leak]:
-    """Return one leak that counts all pairs and keeps the nearest, ties broken by row number; an empty list if there are no pairs."""
+    """Return one leak that counts all pairs of frames and lists the nearest `KEPT`, ties broken by row number; an empty list without pairs."""
     count = 0
     in_a, in_b = np.zeros(len(a.frames), dtype=bool), np.zeros(len(b.frames), dtype=bool)
     best = Pairs(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0), np.empty(0))

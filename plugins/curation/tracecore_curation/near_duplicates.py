@@ -56,11 +56,11 @@ class Thumbnails:
         self._miniatures: dict[str, list[NDArray[np.uint8]]] = {}
 
     def add(self, table: Any) -> None:
-        """Add a frame table whose images can be decoded."""
+        """Add a frame table (with `frame_id` and `image`) to the tables in which `of` looks up images."""
         self._tables.append(table)
 
     def of(self, ids: NDArray[np.object_]) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
-        """Return the miniatures of frames, (n, 60, 80), and for each its frame's index in `ids`, ascending."""
+        """Return gray miniatures, (n, 60, 80), of the frames `ids` (two of one with black bars), and each one's index in `ids`, ascending."""
         # The last table first: with each further one, those before it are not searched again.
         for table in reversed(self._tables):
             missing = sorted(set(ids.tolist()) - self._miniatures.keys())
@@ -76,9 +76,9 @@ class Thumbnails:
 
 
 def near_duplicates(a: FrameFacts, b: FrameFacts, thumbnails: Thumbnails, *, likeness: float, across_drives: bool = False) -> Iterator[Pairs]:
-    """Yield blocks of pairs of frames whose marks correlate by at least `likeness`, each pair once.
+    """Yield blocks of pairs of frames whose marks (unit vectors of image detail) correlate by at least `likeness`, each pair once.
 
-    In the pairs, `near` is 1 minus the correlation, and `also` is 1 if one frame shows the other's mirror image. With `across_drives`, pairs
+    A pair's `near` is 1 minus the correlation; its `also` is 1 if one frame shows the other's mirror image, else 0. With `across_drives`, pairs
     within one drive are ignored.
     """
     (minis_a, frames_a), (minis_b, frames_b) = thumbnails.of(a.ids), thumbnails.of(b.ids)
@@ -107,7 +107,7 @@ def near_duplicates(a: FrameFacts, b: FrameFacts, thumbnails: Thumbnails, *, lik
 
 
 def _blocks(frames: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
-    """Yield row numbers in blocks; all rows of a frame are in one block."""
+    """Yield the rows of `frames` (ascending frame indices) as blocks of row numbers; rows of the same frame are in the same block."""
     start = 0
     while start < len(frames):
         end = int(np.searchsorted(frames, frames[min(start + _BLOCK, len(frames)) - 1], "right"))
@@ -116,7 +116,7 @@ def _blocks(frames: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
 
 
 def _alike(marks_a: _Marks, marks_b: _Marks, least: float) -> NDArray[np.float64]:
-    """Return the greatest correlation of each two pictures, (n, m), the whole of one with crops of the other; 0 if the wholes are below `least`."""
+    """Return the correlations of pictures, (n, m): the greatest of whole with whole and whole with crop; 0 if whole with whole is below `least`."""
     whole_a, whole_b = marks_a[:, 0], marks_b[:, 0]
     alike = whole_a @ whole_b.T
     likely = alike >= least
@@ -128,10 +128,7 @@ def _alike(marks_a: _Marks, marks_b: _Marks, least: float) -> NDArray[np.float64
 
 
 def _against_crops(a: _Chosen, b: _Chosen, *, mirrored: bool) -> NDArray[np.float64]:
-    """Return the greatest correlation of each picture of `a` with that of `b` at the same place, (n), the whole of one with fine crops of the other.
-
-    With `mirrored`, the mirror images of `b` are compared.
-    """
+    """Return the greatest correlation of picture i of `a`, whole, with crops of picture i of `b` and vice versa, (n); `mirrored` mirrors `b`."""
     alike = np.zeros(len(a[1]))
     for start in range(0, len(alike), _GATHER):
         first, second = (_marks_of(minis, rows[start : start + _GATHER]) for minis, rows in (a, b))
@@ -142,20 +139,20 @@ def _against_crops(a: _Chosen, b: _Chosen, *, mirrored: bool) -> NDArray[np.floa
 
 
 def _marks_of(minis: NDArray[np.uint8], rows: NDArray[np.intp]) -> _Marks:
-    """Return the marks of some rows of miniatures, whole and for each fine crop; rows that repeat are computed once."""
+    """Return the marks (unit vectors of detail) of the miniatures at `rows`, whole and finely cropped; a repeated row is computed only once."""
     unique, places = np.unique(rows, return_inverse=True)
     return _marks(minis[unique], (_WHOLE, *_CLOSER))[places]
 
 
 def _best(found: Sequence[Pairs]) -> Pairs:
-    """Return each pair of frames that occurs in any part once, at its smallest distance."""
+    """Return every pair of frames that `found` contains, once each, with its smallest distance."""
     pairs = Pairs.concatenate(found)
     pairs = pairs.take(np.lexsort((pairs.also, pairs.near, pairs.b, pairs.a)))
     return pairs.take(np.r_[True, (pairs.a[1:] != pairs.a[:-1]) | (pairs.b[1:] != pairs.b[:-1])])
 
 
 def _marks(minis: NDArray[np.uint8], windows: Sequence[tuple[float, float, float]]) -> _Marks:
-    """Return the marks (unit vectors of detail) of miniatures for each window, (n, windows, 300); zeros for a picture without contrast."""
+    """Return the marks (unit vectors of detail) of miniatures for each window (share, x, y), (n, windows, 300); zeros for a flat picture."""
     marks = np.zeros((len(minis), len(windows), _HEIGHT, _WIDTH), dtype=np.float32)
     around_y, around_x = _around(_HEIGHT), _around(_WIDTH)
     for start in range(0, len(minis), _BLOCK):
@@ -174,14 +171,14 @@ def _marks(minis: NDArray[np.uint8], windows: Sequence[tuple[float, float, float
 
 
 def _mirror(marks: _Marks) -> _Marks:
-    """Return the marks of the mirror images of pictures, given the pictures' marks."""
+    """Return the marks (unit vectors of image detail) of the mirrored pictures, computed from the marks of the pictures."""
     mirrored: _Marks = marks.reshape(*marks.shape[:-1], _HEIGHT, _WIDTH)[..., ::-1].reshape(marks.shape)
     return mirrored
 
 
 @cache
 def _cells(count: int, size: int, share: float, place: float) -> NDArray[np.float32]:
-    """Return the matrix (count, size) that averages a window of a line of pixels into cells: `share` of its size, at `place` 0 (start) to 1 (end)."""
+    """Return the matrix (count, size) that averages a window of a pixel line into cells; it has `share` of the line, at `place` 0 (start) to 1."""
     first = size * (1 - share) * place
     edges = first + np.linspace(0, size * share, count + 1)
     pixels = np.arange(size)
@@ -193,7 +190,7 @@ def _cells(count: int, size: int, share: float, place: float) -> NDArray[np.floa
 
 @cache
 def _around(count: int) -> NDArray[np.float32]:
-    """Return the matrix (count, count) that averages each cell with its neighbors; the outermost cell is repeated beyond the border."""
+    """Return the matrix (count, count) that averages each cell with its neighbors, 3 on each side; border cells are repeated beyond the border."""
     places = np.arange(count)[:, None] + np.arange(-_AROUND, _AROUND + 1)
     weights = np.zeros((count, count), dtype=np.float32)
     np.add.at(weights, (np.arange(count)[:, None], places.clip(0, count - 1)), 1 / (2 * _AROUND + 1))
@@ -201,7 +198,7 @@ def _around(count: int) -> NDArray[np.float32]:
 
 
 def _miniatures(data: bytes, frame_id: str) -> list[NDArray[np.uint8]]:
-    """Return the gray miniature, (60, 80), of an encoded image, and one without its black bars, if any; raises RunFailed for an unreadable image."""
+    """Return an encoded image's gray miniature, (60, 80), and a second without black bars if it has any; raises RunFailed if undecodable."""
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.draft("L", (_MINI_WIDTH * 3, _MINI_HEIGHT * 3))  # JPEG decodes to an eighth of its size many times faster
@@ -213,7 +210,7 @@ def _miniatures(data: bytes, frame_id: str) -> list[NDArray[np.uint8]]:
 
 
 def _inside(gray: Image.Image) -> tuple[int, int, int, int]:
-    """Return the box of an image within its black bars; the whole image if less than a third of a side would remain."""
+    """Return left, top, right, bottom of an image without black bars at its border; the whole image if less than a third of a side would remain."""
     shows = np.asarray(gray) > _BLACK
     height, width = shows.shape
     rows, columns = (np.flatnonzero(shows.mean(axis=axis) > _SPECKS) for axis in (1, 0))

@@ -51,7 +51,7 @@ class NoLeak(tc.Check):
     severity = Severity.WARN
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Compare the frame tables among the stage's outputs."""
+        """Return a failed result if frame tables that the stage wrote share frames, drives or times and places, or have near-duplicates."""
         params = _params(context.params)
         tables, uncompared = _frame_tables(context, params.ports)
         sides = [Side(name, read_facts(table)) for name, table in tables.items()]
@@ -87,7 +87,7 @@ def _params(given: Mapping[str, JSON]) -> NoLeakParams:
 
 
 def _frame_tables(context: tc.CheckContext, ports: Sequence[str]) -> tuple[dict[str, Any], list[Unknown]]:
-    """Return the outputs to compare, and unknowns for outputs with frames that lack the columns needed."""
+    """Return the frame tables to compare, by output name, and an `Unknown` for each table that is not compared since it lacks columns."""
     for port in ports:
         if port not in context.ports:
             raise tc.UsageError(

@@ -37,11 +37,14 @@ class NoLeakOverBuild(tc.Gate):
     description = "No reported KPI was measured on frames that anything in its own trace learned from or was selected by."
 
     def check_requirement(self, requirement: Mapping[str, Any]) -> None:
-        """Raise UsageError for any key but `unknown_training`, or if that is not a list of refs."""
+        """Raise UsageError if `requirement` has a key other than `unknown_training`, or if that key's value is not a list of refs."""
         _accepted(requirement)
 
     def evaluate(self, evidence: tc.GateEvidence, requirement: Mapping[str, Any]) -> tc.GateResult:
-        """Compare the frames of every report with those used for training and selection in its trace."""
+        """Return a failed result if a report was measured on frames that leak from training or selection data in its trace.
+
+        The gate fails too if a model's training data is not recorded and `unknown_training` doesn't list it, or if all reports are for selection.
+        """
         accepted = _accepted(requirement)
         finder = _LeakFinder(evidence)
         reported = [report for report in evidence.reports if not report.selection]
@@ -89,7 +92,7 @@ class _LeakFinder:
         self._leaks: dict[tuple[str, str, bool], list[Leak]] = {}
 
     def findings(self, report: KpiReport) -> Iterator[str]:
-        """Yield each leak into a report in words; for a selection report only shared frames, since it may share drives with training."""
+        """Yield a sentence for each leak into a report's measured frames; if the report is for selection, only for frames shared with training."""
         uses = report.uses
         for reading in uses.uncompared:
             why = f"The record does not say of which frames {_named(reading.ref)} is, so that {report.role} was not compared with it."
@@ -104,7 +107,7 @@ class _LeakFinder:
                     yield f"{report.role} is measured on {_read(measured)}, and {reading.job} {verb} {_read(reading)}: {_describe_leak(leak)}"
 
     def clean(self, report: KpiReport) -> str:
-        """Return the sentence that a report has no leak, naming tables that could not be read."""
+        """Return a sentence which states that a report's frames have no leak, and which names the tables that could not be read."""
         uses = report.uses
         unread = sorted({_named(each.ref) for each in (*uses.measured, *uses.learned, *uses.selected) if self._table(each.ref) is None})
         frames = sum(len(table.facts) for each in uses.measured if (table := self._table(each.ref)) is not None)
@@ -114,7 +117,7 @@ class _LeakFinder:
         return f"{report.role}: nothing is shared by {names} ({counted(frames, 'frame')}) and {others}{lacking}"
 
     def _between(self, a: Reading, b: Reading, *, frames_only: bool) -> list[Leak]:
-        """Return the leaks between two tables, compared once per pair of refs; with `frames_only` only shared frames."""
+        """Return the leaks between the tables of two readings, from a cache if compared before; with `frames_only` only shared frames."""
         key = (a.ref, b.ref, frames_only)
         if key not in self._leaks:
             self._leaks[key] = self._compare(a, b, frames_only=frames_only)
@@ -142,7 +145,7 @@ class _LeakFinder:
         return [leak for leak in leaks if leak.reason == "shared_frame" or not known.issuperset(leak.drives)]
 
     def _opened(self, ref: str) -> _Table | None:
-        """Return a table that can be compared at least by frames and drives; else None. Records what can't be compared in `unknowns`."""
+        """Return the table with a ref for comparison; None if it has no `frame_id` or can't be read. Add to `unknowns` what can't be compared."""
         what = f"leaks of {_named(ref)}"
         try:
             table = self._read(ref)
@@ -161,12 +164,12 @@ class _LeakFinder:
 
 
 def _drives(reading: Reading, table: _Table | None) -> Sequence[str]:
-    """Return the drives of a table; the recorded ones if it can't be read."""
+    """Return the drives of the table that `reading` refers to; the recorded drives if the table can't be read (None)."""
     return reading.drives if table is None else table.facts.drive_names
 
 
 def _read(reading: Reading) -> str:
-    """Return the name of a table, with that of the frame table it was made from if it has no frames itself."""
+    """Return the name of the table that `reading` refers to, or `<table>, made from <frame table>` if its frames come from another table."""
     return f"{_named(reading.through)}, made from {_named(reading.ref)}" if reading.through else _named(reading.ref)
 
 
@@ -181,12 +184,12 @@ def _accepted(requirement: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _means(name: str, ref: str) -> bool:
-    """Whether a ref in a program refers to a recorded version: it is equal, or its name, or its name with the beginning of the digest."""
+    """Whether a program's `name` refers to the recorded `ref`: as the whole ref, without its digest, or with the digest's beginning."""
     return ref == name or ref.startswith(name if "@" in name else f"{name}@")
 
 
 def _limits(checks: Sequence[CheckRun]) -> Limits:
-    """Return the limits of the build's own `no_leak` checks if they agree, else the defaults."""
+    """Return the limits (time, place, likeness) of the build's `no_leak` checks if all ran with the same, else the defaults."""
     recorded = [check.details["limits"] for check in checks if check.name == "no_leak" and isinstance(check.details.get("limits"), Mapping)]
     return Limits.model_validate(recorded[0] if recorded and all(each == recorded[0] for each in recorded) else {})
 
@@ -206,5 +209,5 @@ def _named(ref: str) -> str:
 
 
 def _apart(ref: str, other: str) -> str:
-    """Return the name in a ref, with the start of its digest if `other` is another version of the same name."""
+    """Return the name in `ref`, with the first digits of its digest if `other` has the same name and another digest."""
     return ref.partition("/")[2][: len(_named(ref)) + 7] if ref != other and _named(ref) == _named(other) else _named(ref)

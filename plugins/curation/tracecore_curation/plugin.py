@@ -26,11 +26,11 @@ def tracecore_register_checks() -> list[tc.Check]:
 
 @tc.hookimpl
 def tracecore_register_gates() -> list[tc.Gate]:
-    """Return the gate `no_leak`, evaluated for `{check: no_leak}` in addition to the checks."""
+    """Return the gate `no_leak`, which is evaluated for a program's requirement `{check: no_leak}` in addition to the checks of that name."""
     return [NoLeakOverBuild()]
 
 
 @tc.hookimpl
 def tracecore_register_facets() -> list[tc.FacetSpec]:
-    """Return the facets of filtered and of requested frames."""
+    """Return the specs of the facets `tracecore_filter` and `tracecore_requested`, which describe filtered and requested frames."""
     return [FILTER_FACET, REQUESTED_FACET]

@@ -20,7 +20,7 @@ _MARGIN = 1e-6  # of the search box, for rounding; pairs in the box are compared
 
 
 def unmeasured(*tables: FrameFacts) -> str | None:
-    """Return a sentence on why time and place can't be compared for some frames; None if all were measured."""
+    """Return a sentence on how many frames lack a measured clock or position, so that they can't be compared; None if no frame does."""
     frames = sum(len(table) for table in tables)
     untimed = sum(int((~table.timed).sum()) for table in tables)
     unplaced = sum(int((~table.placed).sum()) for table in tables)
@@ -36,7 +36,7 @@ def unmeasured(*tables: FrameFacts) -> str | None:
 
 
 def neighbors(a: FrameFacts, b: FrameFacts, *, seconds: float, meters: float) -> Iterator[Pairs]:
-    """Yield pairs of frames of different drives at the same time (`near`, s apart) and place (`also`, m apart), both measured, in blocks."""
+    """Yield blocks of pairs of frames of different drives at most `seconds` (`near`) and `meters` (`also`) apart; unmeasured frames are skipped."""
     from scipy.spatial import cKDTree
 
     rows_a, rows_b = (np.flatnonzero(facts.timed & facts.placed) for facts in (a, b))
@@ -62,6 +62,6 @@ def neighbors(a: FrameFacts, b: FrameFacts, *, seconds: float, meters: float) ->
 
 
 def _points(places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return points in m, (n, 3), for degrees north and east, (n, 2)."""
+    """Return Earth-centered x, y, z in m on a sphere, (n, 3), of places in degrees north and east, (n, 2)."""
     north, east = np.radians(places[:, 0]), np.radians(places[:, 1])
     return _EARTH_M * np.stack([np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)], axis=1)

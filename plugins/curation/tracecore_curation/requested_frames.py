@@ -77,12 +77,12 @@ class Chosen:
 
     @property
     def found(self) -> int:
-        """The number of chosen frames known to meet every condition; 0 if some conditions can't be checked."""
+        """Number of chosen frames known to meet every condition; 0 if some conditions concern objects, which can't be checked before labeling."""
         return 0 if self.untold else len(self.ids)
 
 
 def read_pool(frames: Any, labels: Any = None) -> Pool:
-    """Return the frames of a table as a pool; frame attributes of `labels`, if given, are conditions too."""
+    """Return a frame table's ids, drives, image hashes, luma and conditions to choose from; frame attributes in `labels` are conditions too."""
     table: pa.Table = frames.to_table(columns=_COLUMNS)
     table = table.sort_by([("drive", "ascending"), ("sensor", "ascending"), ("timestamp_ns", "ascending"), ("frame_id", "ascending")])
     known = read_conditions(frames, labels)
@@ -97,11 +97,11 @@ def read_pool(frames: Any, labels: Any = None) -> Pool:
 
 
 def choose(wants: Sequence[Want], pool: Pool, examples: Pool, barred: Collection[str], barred_drives: Collection[str], bits: int) -> list[Chosen]:
-    """Return the frames chosen for each want, in the order of the wants; no frame twice, none of `barred` or `barred_drives`.
+    """Return the frames chosen for each want (entry of a data request), in order; none twice, none in `barred` or of `barred_drives`.
 
     Args:
-        examples: frames that contain the wants' `like`.
-        bits: a frame whose hash differs from a chosen one's in at most this many of 64 bits is left out as a duplicate; -1 for none.
+        examples: pool in which the frames that a want names in `like` are looked up; frames similar to these are chosen first.
+        bits: a frame whose hash differs from a chosen one's in at most this many of 64 bits is left out as a duplicate; -1 leaves none out.
     """
     free = np.array([id_ not in barred and drive not in barred_drives for id_, drive in zip(pool.ids, pool.drives, strict=True)], dtype=bool)
     taken: list[np.uint64] = []
@@ -138,7 +138,7 @@ def _for_want(want: Want, pool: Pool, examples: Pool, free: NDArray[np.bool_], t
 
 
 def _apart(pool: Pool, rows: NDArray[np.intp], examples: Pool, liked: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return each row's distance to the nearest example: share of differing hash bits plus difference of mean luma, 0 to 2."""
+    """Return how far each pool frame in `rows` is from the nearest example in `liked`: share of differing hash bits plus luma difference, 0 to 2."""
     bits = np.bitwise_count(pool.hashes[rows, None] ^ examples.hashes[None, liked]) / _BITS
     light = np.abs(pool.luma[rows, None] - examples.luma[None, liked])
     nearest: NDArray[np.float64] = (bits + light).min(axis=1).round(9)
@@ -146,7 +146,7 @@ def _apart(pool: Pool, rows: NDArray[np.intp], examples: Pool, liked: NDArray[np
 
 
 def _spread(rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the rows reordered so that every prefix is spread over all of them (van der Corput's sequence)."""
+    """Return the rows reordered so that the first k, for any k, are spread over all of them (van der Corput's sequence)."""
     places = np.arange(len(rows), dtype=np.uint64)
     reversed_ = np.zeros(len(rows), dtype=np.float64)
     scale = 0.5
@@ -167,7 +167,7 @@ REQUESTED_FACET = tc.FacetSpec("tracecore_requested", _summary, __package__)
 
 
 def read_request(folder: Path) -> DataRequest:
-    """Return the request in the folder of a `data_request` artifact. Raises UsageError if the file is missing or not a valid request."""
+    """Return the data request in the folder of a `data_request` artifact; raises UsageError if its file is missing or invalid."""
     file = folder / FILE
     try:
         return DataRequest.model_validate(loads_strict(file.read_bytes()))
@@ -205,7 +205,7 @@ class RequestedFrames(tc.Stage):
         )
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Choose and write frames, and describe the result for each want."""
+        """Choose frames for each want (entry of the data request), write them, and record how many each want got and what is not known."""
         request = read_request(context.read(self.request))
         table, excluded, judged = (context.read(port) for port in (self.frames, self.exclude, self.examples))
         pool = read_pool(table, context.read(self.labels))
@@ -237,7 +237,7 @@ class RequestedFrames(tc.Stage):
 
 
 def _barred(excluded: Any, *, by_drive: bool) -> tuple[set[str], set[str]]:
-    """Return the refs of the frames that are excluded, and with `by_drive` their drives, whose other frames are excluded too."""
+    """Return the refs of the frames in `excluded` and, with `by_drive`, their drives (else no drives), of which no frame may be chosen."""
     if excluded is None:
         return set(), set()
     if "frame_id" not in excluded.schema.names:
@@ -295,7 +295,7 @@ class RequestMet(tc.Check):
     severity = Severity.WARN
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Compare the number of chosen frames with the number asked for, for each want."""
+        """Return a failed result if fewer frames than requested were chosen for any want (entry of the data request), with one outcome per want."""
         context.read()
         facet: Any = context.target.facets.get(REQUESTED_FACET.name)
         if not facet:
@@ -319,6 +319,6 @@ class RequestMet(tc.Check):
 
 
 def _chosen(want: Any) -> int:
-    """Return the number of frames chosen for a want; older records have only `found`."""
+    """Return the number of frames chosen for a want in the facet `tracecore_requested`; older facets have only `found`."""
     chosen: int = want.get("chosen", want["found"])
     return chosen

@@ -29,12 +29,12 @@ _WORDS = {"train": {"train", "training"}, "validation": {"val", "valid", "valida
 def split_by_attribute(frames: Any, labels: Any, ids: Sequence[str], by: str, holdout: Sequence[str]) -> tuple[dict[str, str], dict[str, JSON]]:
     """Split frames by an attribute of the labeled images, a condition, or a column of the frame table.
 
-    Returns the side (`train`, perhaps `validation`, `test`) by frame ref, and facet members: number of frames on no side by value (`left_out`),
-    number of frames without a value (`without`), and the values of each side in words (`said`).
+    Returns the side (`train`, `validation` or `test`) by frame ref, and members of the facet: the number of frames on no side, by value
+    (`left_out`), the number of frames without a value (`without`), and a sentence that lists the values of each side (`said`).
 
-    With `holdout`, those values are the test side; values that mean validation are the validation side, values that mean test are left out, and all
-    others are the training side. Without it, values must mean a side: train; val, valid, validation or dev; test. If none means test, validation is
-    the test side.
+    With `holdout`, frames with its values are the test side, values that mean validation the validation side, values that mean test on no side, and
+    all others the training side. Without it, values must mean a side: train; val, valid, validation or dev; test. If none means test, the validation
+    frames are the test side.
 
     Raises:
         UsageError: no frame has the attribute, its values name no sides, or the training or test side would be empty.
@@ -65,7 +65,7 @@ def split_by_attribute(frames: Any, labels: Any, ids: Sequence[str], by: str, ho
 
 
 def _sides(counts: Mapping[str, int], holdout: Sequence[str]) -> dict[str, str]:
-    """Return the split (`train`, `validation`, `test`) by attribute value, from the value's wording and `holdout` (test); others are absent."""
+    """Return the side (`train`, `validation`, `test`) of each attribute value: test for `holdout`, else by its wording; others are absent."""
     words = {value: value.strip().lower() for value in counts}
     if holdout:
         side = {value: "validation" if word in _WORDS["validation"] else "train" for value, word in words.items() if word not in _WORDS["test"]}
@@ -77,7 +77,7 @@ def _sides(counts: Mapping[str, int], holdout: Sequence[str]) -> dict[str, str]:
 
 
 def _values(frames: Any, labels: Any, by: str) -> dict[str, str]:
-    """Return the attribute's value by frame ref, from the labels, else the frames' conditions, else their columns."""
+    """Return each frame's value of the attribute `by`, by frame ref: from the labels if they have it, else from the frame table."""
     of_labels: set[str] = set()
     if labels is not None:
         table = labels.to_table(columns=["frame_id", "frame_attributes"])
@@ -126,7 +126,7 @@ class Group:
 
 
 def drive_groups(facts: FrameFacts, thumbnails: Thumbnails, limits: Limits) -> tuple[list[Group], list[Joint]]:
-    """Return groups of drives that were at one time and place or show the same pictures, and the reasons; both in order of drives."""
+    """Group drives that were at one time and place or show the same picture; return the groups and, for each two joined drives, the reason."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -145,9 +145,9 @@ def drive_groups(facts: FrameFacts, thumbnails: Thumbnails, limits: Limits) -> t
 
 
 def choose_drives(groups: Sequence[Group], share: float, seed: int) -> set[str]:
-    """Return the drives of one side: whole groups whose number of frames is close to a share (0 to 1) of all.
+    """Return the drives of one side: whole groups whose number of frames is close to a share (0 to 1) of all frames.
 
-    Orders of the groups, derived from the seed the same on any machine, are tried until one comes within half a percent, else the closest is used.
+    Orders of the groups, derived from `seed`, are tried until the share is met within 0.5 % of all frames; else the closest result is used.
     """
     total = sum(group.frames for group in groups)
     wanted = share * total
@@ -171,7 +171,7 @@ def choose_drives(groups: Sequence[Group], share: float, seed: int) -> set[str]:
 
 
 def _joints(facts: FrameFacts, blocks: Iterator[Pairs], reason: str) -> list[Joint]:
-    """Return the number of pairs and the nearest one for each two drives with pairs."""
+    """Return, for each two drives with matching frames, the number of matching pairs and the nearest pair, sorted by drives."""
     names = facts.drive_names
     code = {name: number for number, name in enumerate(names)}
     codes = np.array([code[name] for name in facts.drives.tolist()], dtype=np.int64)
@@ -204,7 +204,7 @@ class TimeBlocks:
 
 
 def cut_blocks(facts: FrameFacts, share: float, seconds: float, gap: float) -> TimeBlocks | None:
-    """Return blocks of time that cover a share of each drive, spread over the drive; None if all frames are of one moment.
+    """Return blocks of time that cover a share of each drive, spread over it; None if there are fewer than two moments (distinct times).
 
     A drive is cut into equal parts, and the end of each part is a block. Frames of one moment (several cameras) stay together. Drives too short for
     their share are in a block as a whole or not at all, so that the share over all drives is met.
@@ -235,7 +235,7 @@ def cut_blocks(facts: FrameFacts, share: float, seconds: float, gap: float) -> T
 
 
 def _of_drive(times: NDArray[np.float64], due: int, seconds: float, gap: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_], int]:
-    """Return masks of a drive's moments (s from 0) that are in blocks and in gaps, and the number of blocks; `due` moments are in blocks."""
+    """Return two masks of a drive's moments (`times`, s from 0), in blocks (`due` moments) and in gaps next to them, and the number of blocks."""
     duration = times[-1] * due / len(times)
     blocks = min(max(round(duration / seconds), 1), due)
     held = np.zeros(len(times), dtype=bool)
@@ -255,5 +255,5 @@ def _of_drive(times: NDArray[np.float64], due: int, seconds: float, gap: float) 
 
 
 def _rounded(number: int, by: int) -> int:
-    """Return a quotient of integers rounded half up, without floating point."""
+    """Return `number` / `by` as an integer, rounded half up without floating point."""
     return (2 * number + by) // (2 * by)

@@ -49,7 +49,7 @@ class Appearance:
 
 
 def appearance_of(frames: Any, mistakes: Sequence[Mistake], progress: Callable[[int, int, str], None]) -> Appearance:
-    """Compute the appearance of every mistake whose image is in the frame table (a `pyarrow.dataset.Dataset`) and can be decoded."""
+    """Return numbers that describe the image around each mistake's box; mistakes whose image is missing or can't be decoded are left out."""
     by_frame: dict[str, list[Mistake]] = {}
     for mistake in mistakes:
         by_frame.setdefault(mistake.frame_id, []).append(mistake)
@@ -71,7 +71,7 @@ def appearance_of(frames: Any, mistakes: Sequence[Mistake], progress: Callable[[
 
 
 def crop_box(box: Sequence[float], size: tuple[int, int], margin: float) -> tuple[int, int, int, int]:
-    """Return left, top, right, bottom of a box enlarged by `margin` on each side, inside an image of (width, height), at least 2 px each way."""
+    """Return (left, top, right, bottom) of a box grown on each side by `margin` times its size, within an image of `size`, at least 2 px each way."""
     x, y, width, height = box
     left, top = int(max(0, min(size[0] - 2, x - margin * width))), int(max(0, min(size[1] - 2, y - margin * height)))
     right = int(min(size[0], max(left + 2, round(x + (1 + margin) * width))))
@@ -139,7 +139,7 @@ def split_by_appearance(members: Sequence[Mistake], looks: Appearance, least: in
     """Split a group by Ward's hierarchical clustering into the number of parts with the best silhouette; return one part if no split is clear.
 
     A part has at least `least` mistakes, a split a mean silhouette of at least `clear` (Rousseeuw 1987: -1 to 1; above 0.25 there is some structure).
-    Mistakes without an image stay with the largest part. `seed` selects a sample of a large group.
+    Mistakes without an image stay with the largest part. `seed` selects the sample of a large group that is clustered.
     """
     place = {row: number for number, row in enumerate(looks.rows)}
     seen = [member for member in members if member.row in place]
@@ -187,7 +187,7 @@ def _cut(features: NDArray[np.float64], least: int, clear: float, seed: int) -> 
 
 
 def _silhouette(distances: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """Return the mean of (b - a) / max(a, b), with a the mean distance within the part and b that to the nearest other part; -1 for one part."""
+    """Return the mean silhouette (b - a) / max(a, b): a is the mean distance to the own part, b to the nearest other part; -1 for one part."""
     names = np.unique(labels)
     if len(names) < 2:
         return -1.0
@@ -212,7 +212,7 @@ def _nearest(features: NDArray[np.float64], sample: NDArray[np.float64], labels:
 
 
 def _words(plain: NDArray[np.float64], own: NDArray[np.bool_]) -> tuple[str, ...]:
-    """Return up to two words that distinguish a part from the others, the most distinctive first."""
+    """Return up to two words (`dark`, `tall`) that distinguish the rows `own` of `plain` from the other rows, the most distinctive first."""
     spread = np.maximum(plain.std(axis=0), 1e-6)
     apart = (plain[own].mean(axis=0) - plain[~own].mean(axis=0)) / spread
     order = sorted(range(len(apart)), key=lambda number: (-abs(round(float(apart[number]), 6)), number))

@@ -52,21 +52,21 @@ class Exposure:
     labeled_for: Mapping[str, Collection[str]]
 
     def judged(self, type_: str) -> Mapping[str, FrameFacts]:
-        """Return the frames on which a mistake of a type could be found: those labeled for it."""
+        """Return the frames with labels of the geometry that reveals mistakes of a type, by ref; all frames if there are no such labels."""
         labeled = self.labeled_for.get(_JUDGED_BY.get(type_, "box2d"))
         return {id_: frame for id_, frame in self.frames.items() if id_ in labeled} if labeled else self.frames
 
     def among(self, type_: str, category: str, frames: Collection[str]) -> int:
-        """Return the chances of a mistake on some frames: for a missed object of a known number the labeled objects of its class, else the frames."""
+        """Return the chances for a mistake on `frames`: number of labeled objects of the class if it misses one and labels exist, else of frames."""
         return len(frames) if self.objects is None or type_ not in _CAN_BE_MISSED else self.labeled(category, frames)
 
     def labeled(self, category: str, frames: Collection[str]) -> int:
-        """Return the number of labeled objects of a class on some frames."""
+        """Return the number of labeled objects of a class on the frames with the refs `frames`; 0 without labels."""
         return sum((self.objects or {}).get((id_, category), 0) for id_ in frames)
 
 
 def lift_of(mistakes: Sequence[Mistake], type_: str, category: str, conditions: Mapping[str, str], chances: Exposure) -> float:
-    """Return the rate of mistakes per chance on frames that meet `conditions`, relative to that on all frames; 1 if unknown."""
+    """Return the rate of mistakes per labeled object or frame where `conditions` are met, divided by that of all frames; 1 if undefined."""
     judged = chances.judged(type_)
     exposed = {id_ for id_, frame in judged.items() if conditions.items() <= frame.conditions.items()}
     all_chances, chances_here = chances.among(type_, category, judged), chances.among(type_, category, exposed)
@@ -78,9 +78,10 @@ def lift_of(mistakes: Sequence[Mistake], type_: str, category: str, conditions: 
 
 
 def informative_dimensions(mistakes: Sequence[Mistake], chances: Exposure, limits: Limits) -> dict[tuple[str, str], tuple[str, ...]]:
-    """Return, by type and class, the dimensions to group mistakes by: all of the object, and those of the frame that make a difference.
+    """Return, by (type, class), the conditions to group mistakes by: all that describe the object, and those of the frame that matter.
 
-    A dimension of the frame is kept if one of its values with at least `limits.least` mistakes has a lift of at least `limits.telling`.
+    A condition of the frame matters if one of its values with at least `limits.least` mistakes has a lift (rate relative to all frames) of at least
+    `limits.telling`.
     """
     kinds: dict[tuple[str, str], list[Mistake]] = {}
     for mistake in mistakes:
@@ -115,11 +116,10 @@ class Group:
 def group_by_conditions(
     mistakes: Sequence[Mistake], dimensions: Mapping[tuple[str, str], Sequence[str]], least: int
 ) -> tuple[list[Group], list[Mistake]]:
-    """Group mistakes by type, class and conditions; return the groups, and the mistakes that are too few even by type and class.
+    """Return groups of mistakes with one type, class and conditions, and the mistakes left over, which are too few for a group.
 
-    `dimensions` has the conditions to group by for each type and class, the most important first. Mistakes that agree in all of them are grouped
-    first. If they are fewer than `least`, the last dimension is dropped, and so on, so that each mistake is in the most specific group with enough
-    mistakes.
+    `dimensions` lists, by (type, class), the conditions to group by, most important first. Mistakes with the same values of all are grouped first;
+    if they are fewer than `least`, the last condition is dropped, and so on, so that each mistake is in the most specific group possible.
     """
     groups: list[Group] = []
     left = list(mistakes)
@@ -167,7 +167,7 @@ def plural(category: str) -> str:
 
 
 def cluster_name(group: Group, words: Sequence[str]) -> str:
-    """Return the name of a group's part of some appearance (`words`): `missed pedestrians, night, small, JP`."""
+    """Return a cluster's name from its group's type, class and conditions and `words` on its look: `missed pedestrians, night, small, dark`."""
     template = _TYPES.get(group.type, group.type.replace("_", " ") + " of {many}")
     head = ("other " if group.remainder else "") + template.format(many=plural(group.category), one=group.category.replace("_", " "))
     head += f": {group.conditions[CONFUSION]}" if CONFUSION in group.conditions else ""
@@ -176,7 +176,7 @@ def cluster_name(group: Group, words: Sequence[str]) -> str:
 
 
 def slug(text: str) -> str:
-    """Return a name as lower-case letters, digits and dashes, at most 80 characters, for use in file names."""
+    """Return `text` as lower-case letters, digits and dashes, at most 80 characters, for a file name; `cluster` if nothing is left."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:_SLUG].strip("-") or "cluster"
 
 
@@ -234,9 +234,9 @@ class Cluster:
 
 
 def clusters_of(mistakes: Sequence[Mistake], chances: Exposure, looks: Appearance, limits: Limits, seed: int) -> tuple[list[Cluster], list[Mistake]]:
-    """Cluster mistakes by conditions, then by appearance; return the clusters, the worst first, and the mistakes in none.
+    """Cluster mistakes by conditions, then by appearance; return the clusters, the worst first, and the mistakes that are in no cluster.
 
-    `chances` is the exposure that rates and lifts relate to; `seed` selects a sample of groups too large to be compared in full.
+    Rates relate to the frames and labeled objects in `chances`; `seed` selects a sample of groups too large to be compared in full.
     """
     dimensions = informative_dimensions(mistakes, chances, limits)
     groups, left = group_by_conditions(mistakes, dimensions, limits.least)
@@ -260,7 +260,7 @@ def clusters_of(mistakes: Sequence[Mistake], chances: Exposure, looks: Appearanc
 
 
 def _measured(group: Group, part: Part, mistakes: Sequence[Mistake], chances: Exposure, limits: Limits) -> Cluster:
-    """Return a part of a group as a cluster with its rate, lift and score, but without id and rank."""
+    """Return a part of a group as a cluster with its rate, lift (rate relative to all frames) and score; id and rank are still empty."""
     of_frame = {name: value for name, value in group.conditions.items() if name in chances.of_frames}
     of_object = {name: value for name, value in group.conditions.items() if name not in chances.of_frames}
     exposed = {id_ for id_, frame in chances.judged(group.type).items() if of_frame.items() <= frame.conditions.items()}

@@ -38,12 +38,12 @@ class SheetContent:
 
 
 def sheet_name(cluster: Cluster) -> str:
-    """Return the path of a cluster's sheet relative to the request's folder."""
+    """Return the path of a cluster's contact sheet relative to the data request's folder: `sheets/<rank>-<id>.png`."""
     return f"sheets/{cluster.rank:02d}-{cluster.id}.png"
 
 
 def examples_of(cluster: Cluster, count: int) -> list[Mistake]:
-    """Return up to `count` mistakes of a cluster on different frames: the clearest of each drive in turn."""
+    """Return up to `count` mistakes of a cluster on different frames: the most obvious of each drive, drives in turn."""
     by_drive: dict[str, list[Mistake]] = {}
     seen: set[str] = set()
     for mistake in cluster.members:
@@ -56,7 +56,7 @@ def examples_of(cluster: Cluster, count: int) -> list[Mistake]:
 
 
 def draw_sheet(path: Path, cluster: Cluster, examples: Sequence[Mistake], gallery: SheetContent) -> bool:
-    """Write a cluster's sheet as PNG, if the image of any example is available; return whether it was written."""
+    """Write a cluster's contact sheet as PNG from the examples whose images are available; return False, with no file, if there are none."""
     tiles = []
     for mistake in examples:
         image = gallery.images.get(mistake.frame_id)
@@ -95,7 +95,7 @@ def _whole(mistake: Mistake, image: bytes, gallery: SheetContent) -> AnnotatedIm
 
 
 def _marks(mistake: Mistake, scene: Scene) -> list[Mark]:
-    """Return the true boxes (dashed) and the detections of a frame, and the mistake's own box last."""
+    """Return the boxes to draw on a mistake's frame: true (dashed), detected, and last the mistake's own unless it concerns the whole frame."""
     marks = [Mark(*box, _TRUE, dashed=True) for box in scene.true.boxes] + [Mark(*box, _SEEN) for box in scene.seen.boxes]
     if mistake.type not in NO_OBJECT:
         label = mistake.category if mistake.score is None else f"{mistake.category} {mistake.score:.2f}"
@@ -122,7 +122,7 @@ def _between(start: tuple[float, float], end: tuple[float, float], share: float)
 
 
 def _closer(mistake: Mistake, image: bytes, gallery: SheetContent) -> AnnotatedImage:
-    """Return a close-up of the mistake's box and its surroundings, with the frame's aspect ratio, to be drawn."""
+    """Return a close-up of the mistake's box and its surroundings, with the frame's aspect ratio, and the marks to draw on it."""
     with Image.open(io.BytesIO(image)) as opened:
         whole = upright(opened).convert("RGB")
     x, y, width, height = mistake.box

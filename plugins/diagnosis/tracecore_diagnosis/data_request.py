@@ -32,12 +32,12 @@ class Bug:
 
 
 def read_bugs(refs: Sequence[str], lineage: tc.Lineage) -> list[Bug]:
-    """Read bug reports from the record without duplicates, in the order of `refs`; raises UsageError if one is not of a bug or not recorded."""
+    """Return the recorded bug reports with these refs, in order, without repeats; raises UsageError if one is not of a bug or not recorded."""
     return [_read(ref, lineage) for ref in dict.fromkeys(refs)]
 
 
 def _read(text: str, lineage: tc.Lineage) -> Bug:
-    """Return a recorded bug report by its ref; see `read_bugs`."""
+    """Return the recorded bug report with a ref; raises UsageError if the ref is invalid, not of a bug, or not recorded."""
     try:
         ref = parse_ref(text)
     except RefError as error:
@@ -60,7 +60,7 @@ def request_of(
     dimensions: Sequence[str],
     count: int,
 ) -> DataRequest:
-    """Return the data request: bugs first, since people met them on the road, then clusters by rank; each want asks for `count` frames."""
+    """Return the data request: one want (entry that asks for `count` frames) per bug report, then one per cluster, in the order given."""
     wants = [_of_bug(bug, frames, dimensions, count) for bug in bugs]
     for cluster in clusters:
         own = {member.frame_id for member in cluster.members}
@@ -80,7 +80,7 @@ def request_of(
 
 
 def _of_bug(bug: Bug, frames: Mapping[str, FrameFacts], dimensions: Sequence[str], count: int) -> Want:
-    """Return the want of a bug report: `count` frames like those it names, with the conditions (of `dimensions`) that all of these share."""
+    """Return a bug report's want: `count` frames like those that it names, with the conditions (among `dimensions`) that all named frames share."""
     known = [frames[id_].conditions for id_ in bug.frames if id_ in frames]
     shared = {
         name: (known[0][name],)
@@ -92,7 +92,7 @@ def _of_bug(bug: Bug, frames: Mapping[str, FrameFacts], dimensions: Sequence[str
 
 
 def why(cluster: Cluster) -> str:
-    """Return one sentence that states how often a cluster's mistakes were found."""
+    """Return one sentence that states how often a cluster's mistakes were found, as a share of frames and relative to all frames."""
     members = len(cluster.members)
     where = " and ".join(f"{name.replace('_', ' ')} {value}" for name, value in cluster.frame_conditions.items())
     frames = f"{cluster.frames} of the {cluster.of} evaluated frames" + (f" of {where}" if where else "")
@@ -102,10 +102,10 @@ def why(cluster: Cluster) -> str:
 
 
 def page(wants: Sequence[Want], asked: Sequence[Cluster], unasked: Sequence[Cluster], drawn: Collection[str], mistakes: int, unclustered: int) -> str:
-    """Return the data request's README.md: a summary, a table of the clusters, and a section for each want.
+    """Return the data request's README.md: a summary, a table of the clusters, and a section for each want (entry of the request).
 
     Args:
-        asked: clusters with a want; those without one are `unasked`.
+        asked: clusters for which there is a want; `unasked` are the other clusters.
         drawn: ids of the clusters that have a contact sheet.
         mistakes: number of mistakes, of which `unclustered` are in no cluster.
     """
@@ -116,7 +116,7 @@ def page(wants: Sequence[Want], asked: Sequence[Cluster], unasked: Sequence[Clus
 
 
 def _summary(wants: int, asked: Sequence[Cluster], unasked: Sequence[Cluster], mistakes: int, unclustered: int) -> Iterator[str]:
-    """Yield the first lines of the page: numbers of wants, mistakes and clusters, and a table of the clusters."""
+    """Yield the first lines of the request's README.md: numbers of wants, mistakes and clusters, and a table of the clusters."""
     if not mistakes:
         yield "There are no mistakes to learn from." + ("" if wants else " Nothing is asked for.")
         return
@@ -136,7 +136,7 @@ def _summary(wants: int, asked: Sequence[Cluster], unasked: Sequence[Cluster], m
 
 
 def _section(want: Want, cluster: Cluster | None, drawn: Collection[str]) -> Iterator[str]:
-    """Yield the lines of the page about one want; `cluster` is None for a bug report's."""
+    """Yield the README.md lines about one want (entry of the data request); `cluster` is None if the want comes from a bug report."""
     yield from ("", f"## {want.cluster}" if cluster is None else f"## {cluster.rank}. {cluster.name}", "", want.why, "")
     asked = ", ".join(f"{name.replace('_', ' ')} {' or '.join(values)}" for name, values in sorted(want.conditions.items())) or "any conditions"
     of = f" with {plural(want.category)}" if want.category else ""
@@ -154,7 +154,7 @@ class RequestUsable(tc.Check):
     description = "request.json is a data request, no want stands twice, and each has conditions or frames to go by."
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Validate request.json as the stage `requested-frames` would, and look for repeated and empty wants."""
+        """Return a failed result if request.json is invalid, repeats a want (entry), or has a want without conditions and example frames."""
         file = context.read() / FILE
         try:
             request = DataRequest.model_validate(loads_strict(file.read_bytes()))

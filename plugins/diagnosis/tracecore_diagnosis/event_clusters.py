@@ -96,7 +96,7 @@ class EventClusters(tc.Stage):
         bugs: tuple[str, ...] = tc.Field((), description="refs of bug reports (bug/<id>), each a want of its own")
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Cluster and rank the mistakes, draw the sheets, and write the data request."""
+        """Cluster and rank the mistakes, draw contact sheets of the clusters, and write the data request."""
         bugs = read_bugs(params.bugs, context.lineage)
         table = context.read(self.frames)
         labels = context.read(self.labels)
@@ -158,7 +158,7 @@ class EventClusters(tc.Stage):
         table: Any,
         frames: Mapping[str, FrameFacts],
     ) -> set[str]:
-        """Draw the clusters' contact sheets; return the ids of the clusters that have one, since images may be missing."""
+        """Draw a contact sheet of each cluster's examples; return the ids of the clusters that have one, since images may be missing."""
         shown = {mistake.frame_id for cluster in clusters for mistake in examples[cluster.id]} & frames.keys()
         wanted = pc.field("frame_id").isin(pa.array(sorted(shown), type=pa.string()))
         images = table.to_table(columns=["frame_id", "image"], filter=wanted)
@@ -178,7 +178,7 @@ class EventClusters(tc.Stage):
         return drawn
 
     def _score(self, context: tc.Context) -> float:
-        """Return the least score of drawn detections: the threshold recorded with the events, else 0.3."""
+        """Return the least score of detections to draw: the threshold in the facet of the input `events`, else 0.3."""
         artifact = context.artifact(self.events)
         facet = artifact.facets.get("tracecore_events") if artifact else None
         score = facet.get("score") if isinstance(facet, Mapping) else None
@@ -203,7 +203,7 @@ class EventClusters(tc.Stage):
 
 
 def _with_clusters(events: pa.Table, clusters: Sequence[Cluster]) -> pa.Table:
-    """Return the events with the id, name and rank of each one's cluster; null for those in none."""
+    """Return the events with columns for the id, name and rank of each event's cluster; null for events in no cluster."""
     own: list[Cluster | None] = [None] * len(events)
     for cluster in clusters:
         for member in cluster.members:

@@ -70,12 +70,12 @@ class Mistake:
     of_object: Mapping[str, str]
 
     def says(self, dimension: str) -> str | None:
-        """Return the value of a dimension, which may be `confusion`; None if unknown."""
+        """Return the mistake's value of a dimension (a condition's name, or `confusion` for what was confused); None if it has none."""
         return self.confusion if dimension == "confusion" else self.conditions.get(dimension)
 
 
 def join_events(*tables: ds.Dataset | None) -> pa.Table:
-    """Return the mistakes of several event tables, ordered by frame and id without duplicates."""
+    """Return the mistakes of several event tables (None is skipped) as one table, ordered by frame and id, without duplicates."""
     parts = [table.to_table(columns=EVENTS.names).cast(EVENTS.schema) for table in tables if table is not None]
     joined = pa.concat_tables(parts).sort_by([("frame_id", "ascending"), ("event_id", "ascending")])
     ids = joined["event_id"].to_pylist()
@@ -83,7 +83,7 @@ def join_events(*tables: ds.Dataset | None) -> pa.Table:
 
 
 def frames_of(frames: Any, labels: Any = None) -> dict[str, FrameFacts]:
-    """Return the facts of all frames of a frame table by ref, in order of ref; frame attributes of `labels`, if given, are conditions too."""
+    """Return each frame's drive, sensor, time and conditions by ref, in order of ref; frame attributes in `labels` are conditions too."""
     table = frames.to_table(columns=[*_FRAME_COLUMNS, *CONDITION_COLUMNS]).sort_by("frame_id")
     attributes = [] if labels is None else labels.to_table(columns=[*ATTRIBUTE_COLUMNS]).to_pylist()
     conditions = frame_conditions(table, attributes)
@@ -97,7 +97,7 @@ def condition_names(frames: Mapping[str, FrameFacts]) -> frozenset[str]:
 
 
 def mistakes_of(events: pa.Table, frames: Mapping[str, FrameFacts]) -> list[Mistake]:
-    """Return the rows of the joined table; the frames' conditions override those in the events, so that mistakes and exposure agree."""
+    """Return a mistake for each row of an event table; the conditions of its frame in `frames`, if any, replace those recorded in the row."""
     names = condition_names(frames)
     return [_mistake(number, row, frames.get(row["frame_id"]), names) for number, row in enumerate(events.to_pylist())]
 
@@ -124,7 +124,7 @@ def _mistake(number: int, row: Mapping[str, Any], frame: FrameFacts | None, of_f
 
 
 def _clarity(row: Mapping[str, Any]) -> float:
-    """Return how obvious a mistake is: its path error (m), else the score of a false box, else the missed area (px^2)."""
+    """Return how obvious a mistake is: its path error (m), else its detection's score, else (1 - IoU) x area of its box (px^2)."""
     if row["error"] is not None:
         return float(row["error"])
     if row["score"] is not None:
@@ -155,7 +155,7 @@ class Scene:
 
 
 def scenes_of(frames: Collection[str], labels: Any, detections: Any, score: float) -> dict[str, Scene]:
-    """Read labels and detections of some frames, without detected boxes that score below `score`."""
+    """Return labels and detections to draw on `frames`, by frame ref, without detected boxes that score below `score`."""
     scenes = {id_: Scene() for id_ in sorted(frames)}
     for row in _rows(labels, _TRUE_COLUMNS, frames):
         _add(scenes[row["frame_id"]].true, row)
@@ -166,7 +166,7 @@ def scenes_of(frames: Collection[str], labels: Any, detections: Any, score: floa
 
 
 def labeled_objects(labels: Any, frames: Collection[str]) -> dict[tuple[str, str], int] | None:
-    """Count the labeled objects of frames by (frame ref, class), without crowds and ignored ones; None without labels."""
+    """Return the number of labeled boxes by (frame ref, class), without crowds and rejected or ignored ones; None without labels."""
     if labels is None:
         return None
     found: Counter[tuple[str, str]] = Counter()
@@ -187,7 +187,7 @@ def frames_labeled_for(labels: Any) -> dict[str, set[str]]:
 
 
 def _rows(table: Any, columns: Sequence[str], frames: Collection[str]) -> list[Mapping[str, Any]]:
-    """Return the rows of `frames` in a detection table, by their `number`, or in a label table, last revisions, not rejected or ignored."""
+    """Return the rows of `frames`: of a detection table all, in order of `number`; of labels the last revisions, neither rejected nor ignored."""
     if table is None:
         return []
     wanted = pc.field("frame_id").isin(pa.array(sorted(frames), type=pa.string()))
@@ -199,7 +199,7 @@ def _rows(table: Any, columns: Sequence[str], frames: Collection[str]) -> list[M
 
 
 def _add(overlay: Overlay, row: Mapping[str, Any]) -> None:
-    """Add a row of a label or detection table to what is drawn over its frame; the boxes of labels have no caption."""
+    """Add a row's box, path or tag to the marks drawn over its frame (`overlay`); a box from a label table has no caption."""
     match row["geometry"]:
         case "box2d":
             caption = "" if "label_id" in row else f"{row['category']} {row['score'] or 0:.2f}"

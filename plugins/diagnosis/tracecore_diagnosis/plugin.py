@@ -23,11 +23,11 @@ def tracecore_register_checks() -> list[tc.Check]:
 
 @tc.hookimpl
 def tracecore_register_facets() -> list[tc.FacetSpec]:
-    """Return the facets of clusters and of data requests."""
+    """Return the specs of the facets that describe clusters and data requests."""
     return [CLUSTERS_FACET, REQUEST_FACET]
 
 
 @tc.hookimpl
 def tracecore_register_tables() -> list[tc.TableType]:
-    """Return the table type `clusters`."""
+    """Return the table type `clusters`, which has mistakes with the cluster of each."""
     return [CLUSTERS]

@@ -21,7 +21,7 @@ class KpisFinite(tc.Check):
     description = "The report has KPIs, and each is a number that it can be: a share from 0 to 1, an error or a rate from 0 on."
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Read `report.json` as strict JSON (NaN and Infinity are refused) and compare each KPI with its range; null values are skipped."""
+        """Return a failed result if `report.json` is not strict JSON, has no KPI, or has one that is not finite or outside its range."""
         try:
             values = loads_strict((context.read() / "report.json").read_bytes())["values"]
         except (StrictJSONError, OSError, KeyError) as error:
@@ -51,7 +51,7 @@ class KpisAboveBaseline(tc.Check):
     severity = Severity.WARN
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Compare the headline KPIs with the baseline's; the message lists the classes whose AP50 is not above the baseline's."""
+        """Return a failed result if a headline KPI is not better than the baseline's; its message also lists classes whose AP50 is not better."""
         report = loads_strict((context.read() / "report.json").read_bytes())
         values, baseline = report["values"], report["baseline"]["values"]
         compared = {
@@ -69,7 +69,7 @@ class KpisAboveBaseline(tc.Check):
 
 
 def _outcome(name: str, value: float, trivial: float) -> ExpectationOutcome:
-    """Return whether a KPI is better than the baseline's value (`trivial`), as an outcome with both values in words."""
+    """Return the check's outcome for one KPI: success if `value` is better than the baseline's (`trivial`), and both values in words."""
     way = "less" if kpi_of(name).less_is_better else "more"
     return ExpectationOutcome(
         f"{name.replace('.', '_')}_above_baseline", better(name, value, trivial), expected=f"{way} than {trivial:.3f}", actual=f"{value:.3f}"

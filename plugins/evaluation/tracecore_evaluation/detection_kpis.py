@@ -29,7 +29,7 @@ __all__ = ["DetectionKpis", "details", "page"]
 def page(
     findings: Findings, judged: FrameEvaluation, baseline: FrameEvaluation, config: ModelConfig, limits: Limits, pictures: Mapping[str, str]
 ) -> list[str]:
-    """Return the lines of report.md of level 1: headline KPIs, then tables by head and by slice, unknowns and pictures."""
+    """Return report.md of a frame-by-frame evaluation as lines: headline KPIs, then tables by head and by slice, unknowns and pictures."""
     lines = ["# KPIs, frame by frame", "", f"{findings.frames} frames of {findings.drives} drives, executed with {findings.executed_with}.", ""]
     lines += headline_table(findings)
     if config.classes:
@@ -42,7 +42,7 @@ def page(
 
 
 def details(judged: FrameEvaluation, baseline: FrameEvaluation, mean_path: FrameEvaluation, config: ModelConfig, limits: Limits) -> dict[str, Any]:
-    """Return the members of report.json that only level 1 has."""
+    """Return the members that only frame-by-frame evaluation adds to report.json: thresholds, counts, curves, confusion matrix, baselines."""
     return {
         "classes": list(config.classes),
         "thresholds": {
@@ -223,7 +223,7 @@ class DetectionKpis(tc.Stage):
             context.unknown(what, why, port=self.report)
 
     def _detector(self, context: tc.Context, model: Path, config: ModelConfig) -> tuple[Detector, list[tuple[str, str]]]:
-        """Return a detector and the unknowns about it: the engine if it can run here, else the ONNX graph it was compiled from."""
+        """Return the detector (the engine if it can run here, else the ONNX graph), and (what, why) pairs on what is not known about it."""
         engine, artifact = context.read(self.engine), context.artifact(self.engine)
         if engine is None or artifact is None:
             return OnnxDetector(model, config.outputs, context.threads), []

@@ -56,12 +56,12 @@ class GroundTruth:
     known_tracks: tuple[str | None, ...] = ()
 
     def distance(self, row: int) -> float | None:
-        """Return the distance of the object at a row from the vehicle, m; None where unknown."""
+        """Return the distance from the vehicle, in m, of the object with row index `row` among the true boxes; None if it is not known."""
         value = self.known_distances[row] if self.known_distances else math.nan
         return None if math.isnan(value) else value
 
     def track(self, row: int) -> str | None:
-        """Return the track id of the object at a row; None where unknown."""
+        """Return the track id of the object with row index `row` among the true boxes; None if its label has none."""
         return self.known_tracks[row] if self.known_tracks else None
 
     def take(self, rows: NDArray[np.int64]) -> GroundTruth:
@@ -88,7 +88,7 @@ class Detections:
 
     @property
     def areas(self) -> NDArray[np.float64]:
-        """Areas of the boxes, px^2."""
+        """Areas of the detected boxes in px^2, [n]."""
         return np.asarray(self.boxes[:, 2] * self.boxes[:, 3])
 
     def above(self, score: float) -> Detections:
@@ -106,7 +106,7 @@ SIDES = ("x", "y", "width", "height")
 
 
 def boxes_of(rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
-    """Return the boxes of n table rows as an array [n, 4]."""
+    """Return the boxes (x, y, width, height) of n table rows as an array [n, 4]."""
     return np.array([[row[side] for side in SIDES] for row in rows], dtype=np.float64).reshape(-1, 4)
 
 
@@ -116,7 +116,7 @@ def size_of(area: float) -> str:
 
 
 def iou_matrix(a: NDArray[np.float64], b: NDArray[np.float64], crowd: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
-    """Return the IoU of each box of `a` with each of `b` [n, m]; where `b` is a crowd, the intersection over the area of `a` instead."""
+    """Return the IoU of each box of `a` with each of `b`, [n, m]; where `crowd` marks the box of `b`, intersection / area of the box of `a`."""
     left_top = np.maximum(a[:, None, :2], b[None, :, :2])
     right_bottom = np.minimum(a[:, None, :2] + a[:, None, 2:], b[None, :, :2] + b[None, :, 2:])
     shared = np.clip(right_bottom - left_top, 0, None).prod(axis=2)

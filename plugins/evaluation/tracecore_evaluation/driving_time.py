@@ -43,7 +43,7 @@ class Time:
 
 
 def stretches(frames: Sequence[Frame]) -> Iterator[list[Frame]]:
-    """Yield the frames of each camera of each drive in order of time, split at gaps of more than `MOST_SECONDS`."""
+    """Yield lists of consecutive frames of one camera in one drive, in order of time; a gap of more than `MOST_SECONDS` starts a new list."""
     ordered = sorted(frames, key=lambda frame: (frame.drive, frame.sensor, frame.timestamp_ns))
     for _, group in groupby(ordered, key=lambda frame: (frame.drive, frame.sensor)):
         stretch: list[Frame] = []
@@ -56,14 +56,14 @@ def stretches(frames: Sequence[Frame]) -> Iterator[list[Frame]]:
 
 
 def seconds_between(before: Frame, after: Frame) -> float:
-    """Return the seconds between two frames of a drive; `BY_INDEX` per index step without a clock."""
+    """Return the seconds between two frames of a drive; without a clock, `BY_INDEX` seconds times the difference of their numbers."""
     if after.clock == "index":
         return BY_INDEX * (after.timestamp_ns - before.timestamp_ns)
     return (after.timestamp_ns - before.timestamp_ns) / 1e9
 
 
 def driven(frames: Sequence[Frame], slices: Mapping[str, Sequence[Frame]]) -> Time:
-    """Return the driving time of frames and of each slice; the time from a frame to its camera's next one belongs to the slices of the former.
+    """Return the driving time of all frames and of each slice; a frame lasts until the next frame of its camera.
 
     The last frame before a break lasts as long as the one before it, so that the total does not depend on a camera's frame rate.
     """
@@ -82,14 +82,14 @@ def driven(frames: Sequence[Frame], slices: Mapping[str, Sequence[Frame]]) -> Ti
 
 
 def _ends(stretch: Sequence[Frame]) -> list[int]:
-    """Return the end of each frame of a stretch in the unit of its clock, at least 1 after its start."""
+    """Return when each frame of a stretch ends: at the next frame's time; the last frame lasts as long as the one before it; at least 1 unit."""
     times = [frame.timestamp_ns for frame in stretch]
     ends = [max(after, before + 1) for before, after in pairwise(times)]
     return [*ends, times[-1] + max(times[-1] - times[-2] if len(times) > 1 else 0, 1)]
 
 
 def _lasting(frames: Iterable[Frame]) -> Iterator[tuple[DriveTime, float]]:
-    """Yield each moment of the drives with a clock, sorted, and the seconds until the drive's next moment (see `Time`)."""
+    """Yield each (drive, timestamp) with a clock, sorted, and how many seconds it lasts: until the next or, before a break, as the previous."""
     moments = sorted({(frame.drive, frame.timestamp_ns) for frame in frames if frame.clock != "index"})
     before = 0.0
     for moment, following in pairwise([*moments, ("", 0)]):

@@ -67,17 +67,17 @@ class FrameEvaluation:
 
     @property
     def values(self) -> dict[str, float | None]:
-        """KPIs of all heads by name."""
+        """KPIs of all heads (boxes, path, light) by name; None for a KPI that is undefined."""
         return {**self.obstacles.values, **self.path.values, **self.light.values}
 
     @property
     def slices(self) -> dict[str, int | None]:
-        """Number of frames by slice; None for slices of objects."""
+        """Number of frames by slice name; None for a slice of objects (by size or distance)."""
         return {**self.light.slices, **self.path.slices, **self.obstacles.slices}
 
 
 def evaluate(frames: Sequence[Frame], labels: Labels, answers: Predictions, config: ModelConfig, limits: Limits, slicing: Slicing) -> FrameEvaluation:
-    """Compare predictions with labels, each head on the frames that are labeled for it and have a prediction."""
+    """Return the KPIs of each head of a model (boxes, path, light) on the frames that have both labels and a prediction for that head."""
     boxes = [frame for frame in frames if frame.id in labels.truth and frame.id in answers.seen]
     paths = [frame for frame in frames if frame.id in labels.paths and frame.id in answers.paths]
     lights = [frame for frame in frames if frame.id in labels.lights and frame.id in answers.lights]
@@ -90,7 +90,7 @@ def evaluate(frames: Sequence[Frame], labels: Labels, answers: Predictions, conf
 
 
 def baseline_predictions(frames: Sequence[Frame], labels: Labels, config: ModelConfig) -> Predictions:
-    """Return the baseline's predictions: mean boxes, a straight path, and the most frequent light state of labeled frames that are not evaluated."""
+    """Return a trivial baseline: mean boxes and most frequent light state of the labeled frames that are not evaluated, and a straight path."""
     light = None if labels.usual_state is None else np.eye(len(config.states))[labels.usual_state]
     mean = labels.mean_boxes
     return Predictions(
@@ -101,7 +101,7 @@ def baseline_predictions(frames: Sequence[Frame], labels: Labels, config: ModelC
 
 
 def mean_path_predictions(frames: Sequence[Frame], labels: Labels) -> Predictions:
-    """Return, for every frame, the mean path of the labeled frames that are not evaluated; empty if there are none."""
+    """Return the mean path of the labeled frames that are not evaluated as prediction for every frame; no predictions if there are none."""
     return Predictions() if labels.mean_path is None else Predictions(paths={frame.id: labels.mean_path for frame in frames})
 
 
@@ -120,7 +120,7 @@ class _Class:
     objects: NDArray[np.int64]
 
     def ap50(self, weights: Weights) -> float | None:
-        """Return COCO's average precision over 101 recall levels, with units weighted; None without objects."""
+        """Return average precision over 101 recall levels, as in COCO, with each unit (drive or time block) weighted; None without objects."""
         objects = int(weights @ self.objects)
         if not objects:
             return None
@@ -132,14 +132,14 @@ class _Class:
         return float(np.append(envelope, 0.0)[places].mean())
 
     def precision_recall(self, weights: Weights, score: float) -> tuple[float | None, float | None]:
-        """Return precision and recall at a score, with units weighted; None if undefined."""
+        """Return precision and recall of detections of at least `score`, with each unit (drive or time block) weighted; None if undefined."""
         counted = weights[self.units] * (self.scores >= score)
         hits, given, objects = int(counted @ self.hits), int(counted.sum()), int(weights @ self.objects)
         return (hits / given if given else None), (hits / objects if objects else None)
 
 
 def frame_measure(frames: Sequence[Frame], labels: Labels, answers: Predictions, config: ModelConfig, limits: Limits, units: Units) -> Measure:
-    """Return a function from unit weights to the KPIs of level 1 that get an interval: the headline ones, and those of each class."""
+    """Return a function from weights of units (drives or time blocks) to frame-by-frame KPIs: headline KPIs (no percentile) and KPIs by class."""
     boxes = [frame for frame in frames if frame.id in labels.truth]
     by_iou = {
         iou: {name: _class(boxes, labels, answers, units, class_, iou) for class_, name in enumerate(config.classes)}
@@ -173,7 +173,7 @@ def frame_measure(frames: Sequence[Frame], labels: Labels, answers: Predictions,
 
 
 def _class(frames: Sequence[Frame], labels: Labels, answers: Predictions, units: Units, class_: int, iou: float) -> _Class:
-    """Return the matches of the detections of one class, given by its index, on every frame; `iou` is the least overlap of a hit."""
+    """Return all frames' detections of class index `class_` as hits or false positives, by score; a hit overlaps an object by at least `iou`."""
     scores: list[NDArray[np.float64]] = []
     hits: list[NDArray[np.bool_]] = []
     numbers: list[NDArray[np.int64]] = []

@@ -47,12 +47,12 @@ class Review:
 
 
 def read_rows(table: Any) -> list[Row]:
-    """Return the last revision of each label, in order of frame and label."""
+    """Return the last revision of each label in a label table, in order of frame and label."""
     return last_revisions(table.to_table(columns=_COLUMNS).to_pylist())
 
 
 def true_rows(rows: Sequence[Row]) -> list[Row]:
-    """Return the label rows that count as ground truth, with `crowd` and `geometry` adjusted.
+    """Return the label rows that count as ground truth, some with another `geometry` or `crowd`.
 
     A rejected box becomes a row of geometry `none`, which keeps its frame labeled; other rejected labels are dropped. Objects marked `ignore` and
     outlines count as crowds, neither found nor missed; paths and tags marked `ignore` are dropped.
@@ -71,7 +71,7 @@ def _true(row: Row) -> Row:
 
 
 def review_of(rows: Sequence[Row], frames: Collection[str]) -> Review:
-    """Return the review status of the labels of `frames`, from the last revisions of all labels, including rejected ones."""
+    """Count, among `frames`, the labeled, the all-gold and those with a label without tier; and, of their labels, the reviewed and changed."""
     tiers: dict[str, set[str | None]] = {}
     verdicts: list[str] = []
     for row in rows:
@@ -83,7 +83,7 @@ def review_of(rows: Sequence[Row], frames: Collection[str]) -> Review:
 
 
 def distances_of(rows: Sequence[Row]) -> dict[tuple[str, str], float]:
-    """Return the distance of each object with a cuboid from the cuboid's origin, m, by frame ref and track."""
+    """Return the distance from the vehicle's origin to the center of each object's cuboid, in m, by (frame ref, track)."""
     found: dict[tuple[str, str], float] = {}
     for row in rows:
         if row["geometry"] == "cuboid" and row["track"] is not None and row["cuboid"]:
@@ -122,12 +122,12 @@ class Labels:
     frames_elsewhere: int = 0
 
     def covers(self, frame: str) -> bool:
-        """Whether a frame is labeled for at least one head."""
+        """Whether the frame with this ref has labels for at least one head (boxes, path or light)."""
         return frame in self.truth or frame in self.paths or frame in self.lights
 
 
 def read_frames(table: Any, labels: Sequence[Row] = ()) -> list[Frame]:
-    """Read a frame table in order of drive, sensor and time; conditions come from the drives and the labels."""
+    """Return the frames of a frame table in order of drive, sensor and time; conditions come from their drives and from attributes in `labels`."""
     read = table.to_table(columns=[*_FRAME_COLUMNS, *CONDITION_COLUMNS]).sort_by(
         [("drive", "ascending"), ("sensor", "ascending"), ("timestamp_ns", "ascending")]
     )
@@ -137,7 +137,7 @@ def read_frames(table: Any, labels: Sequence[Row] = ()) -> list[Frame]:
 
 
 def read_labels(rows: Sequence[Row], frames: Sequence[Frame], config: ModelConfig) -> Labels:
-    """Read the ground truth of frames from rows of `true_rows`; raises UsageError if none of the frames is labeled, or a box is not finite."""
+    """Return the labels of `frames` and statistics of other labeled frames; raises UsageError if no frame has labels or a box is not finite."""
     evaluated = {frame.id for frame in frames}
     index = {name: number for number, name in enumerate(config.classes)}
     by_frame: dict[str, list[Row]] = {row["frame_id"]: [] for row in rows if row["geometry"] in {"box2d", "none"}}
@@ -196,7 +196,7 @@ def _truth(rows: Sequence[Row], index: Mapping[str, int], distances: Mapping[tup
 
 
 def _mean_boxes(frames: Mapping[str, Sequence[Row]], classes: Sequence[str]) -> Detections:
-    """Return the mean box of each class on some frames, see `Labels.mean_boxes`."""
+    """Return each class's mean box on `frames`, as shares of image width and height, scored by the share of these frames with the class."""
     boxes: list[NDArray[np.float64]] = []
     scores: list[float] = []
     known: list[int] = []

@@ -58,12 +58,12 @@ class Units:
 
     @property
     def known(self) -> bool:
-        """Whether there are enough resampling units for an interval."""
+        """Whether there are enough resampling units (drives or blocks of time), at least `LEAST_UNITS`, for an interval."""
         return self.count >= LEAST_UNITS
 
 
 def units_of(frames: Sequence[Frame]) -> Units:
-    """Group frames into units: drives, or blocks of each drive's time if there are fewer than `LEAST_DRIVES` drives."""
+    """Group frames into the units that intervals resample: drives, or blocks of each drive's time if there are fewer than `LEAST_DRIVES`."""
     begins: dict[str, int] = {}
     for frame in frames:
         begins[frame.drive] = min(begins.get(frame.drive, frame.timestamp_ns), frame.timestamp_ns)
@@ -75,25 +75,24 @@ def units_of(frames: Sequence[Frame]) -> Units:
 
 
 def _block(frame: Frame, begin: int) -> int:
-    """Return the number of the block of time that a frame is in, counted from the drive's first timestamp (`begin`)."""
+    """Return the index of the block of time that a frame is in, counted from 0 at the drive's first timestamp (`begin`)."""
     since = frame.timestamp_ns - begin
     return int(since * BY_INDEX // _BLOCK_SECONDS) if frame.clock == "index" else since // (_BLOCK_SECONDS * 10**9)
 
 
 def intervals(measure: Measure, units: Units, hours: Mapping[str, float] | None = None) -> dict[str, tuple[float, float]]:
-    """Return the 95 % interval of each KPI of a measure; KPIs that fewer than `LEAST_UNITS` units have a value for are left out.
+    """Return the 95 % interval (low, high) of each KPI of `measure` by name, if at least `LEAST_UNITS` units (drives, blocks) have a value.
 
-    `hours` gives the driving hours behind each rate per hour, whose interval is at least that of independent events (Garwood 1936).
+    The interval of a rate per hour with driving hours in `hours` includes at least that of independent events (Garwood 1936).
     """
     return _intervals(measure, units, hours or {}, kpi_of)
 
 
 def gains(measure: Measure, baseline: Measure, units: Units, hours: Mapping[str, float] | None = None) -> dict[str, tuple[float, float]]:
-    """Return the 95 % interval of (baseline - value) of each KPI where less is better; above 0 means better than the baseline.
+    """Return the 95 % interval (low, high) of baseline minus value of each KPI where less is better, by name; above 0 is better than the baseline.
 
-    Both are measured on the same units, since the size of an error or a rate depends on the drive (bends, traffic): the intervals of 5,000 to 9,000
-    mistakes per hour and of a baseline of 8,000 overlap, though the model may be a quarter better on every drive. Shares don't need this. `hours` is
-    as for `intervals`.
+    `measure` and `baseline` use the same units, since an error or a rate depends on the drive (bends, traffic): a model may be better on every
+    drive although the intervals of its value and of the baseline's overlap. `hours` has the driving hours of each rate per hour, by KPI.
     """
 
     def gained(weights: Weights) -> dict[str, float | None]:
@@ -109,7 +108,7 @@ def gains(measure: Measure, baseline: Measure, units: Units, hours: Mapping[str,
 
 
 def _intervals(measure: Measure, units: Units, hours: Mapping[str, float], spec_of: Callable[[str], tc.KpiSpec]) -> dict[str, tuple[float, float]]:
-    """Return the interval of each KPI that has a value on at least `LEAST_UNITS` units, by name; see `intervals`."""
+    """Return the jackknife interval (low, high) of each KPI with a value on at least `LEAST_UNITS` units, by name; empty with fewer units."""
     if not units.known:
         return {}
     every = np.ones(units.count, dtype=np.int64)
@@ -130,10 +129,10 @@ def _intervals(measure: Measure, units: Units, hours: Mapping[str, float], spec_
 
 
 def _interval(figure: tc.KpiSpec, value: float, others: NDArray[np.float64], count: int, hours: float | None) -> tuple[float, float]:
-    """Return the jackknife interval of a KPI, limited to its range, from its values with each unit left out (`others`).
+    """Return the jackknife interval (low, high) of a KPI, limited to its range; `others` are its values with each unit (drive, block) left out.
 
-    `count` is the number of units with a value, since others show nothing of how units differ; `hours` is the driving time of a rate per hour, or of
-    a gain in one, which is a rate itself where it is above 0.
+    `count` is the number of units with a value, since other units don't show how units differ; `hours` is the driving time of a rate per hour, or of
+    a gain in a rate.
     """
     from scipy import stats
 

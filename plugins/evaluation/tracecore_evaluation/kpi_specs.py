@@ -30,12 +30,12 @@ KPIS = {
 
 
 def kpi_of(name: str) -> tc.KpiSpec:
-    """Return the spec of a KPI or of the family its name belongs to; a share from 0 to 1 if none is registered."""
+    """Return the spec of a KPI or, without one, of its family (`recall` for `recall.car`); a share from 0 to 1 if neither is registered."""
     return spec_of(name, KPIS) or _SHARE
 
 
 def headline(names: Collection[str], level: int) -> list[str]:
-    """Return those of `names` that are headline KPIs of a level, in the order of `KPIS`."""
+    """Return those of `names` that are headline KPIs of a level (1 frame by frame, 2 while driving), in the order of `KPIS`."""
     return [spec.name for spec in KPIS.values() if spec.headline and spec.level == level and spec.name in names]
 
 
@@ -45,7 +45,7 @@ def better(name: str, value: float, other: float) -> bool:
 
 
 def lower_is_better(names: Iterable[str]) -> list[str]:
-    """Return the sorted first parts of `names` (`path_error` of `path_error.mean`) for which a lower value is better."""
+    """Return the sorted family names (`path_error` for `path_error.mean`) of the KPIs in `names` for which a lower value is better."""
     return sorted({name.partition(".")[0] for name in names if kpi_of(name).less_is_better})
 
 

@@ -50,9 +50,9 @@ PATH = "path"
 def frame_mistakes(
     frames: Sequence[Frame], labels: Labels, answers: Predictions, judged: FrameEvaluation, config: ModelConfig, limits: Limits, slicing: Slicing
 ) -> list[dict[str, Any]]:
-    """Return the single-frame mistakes in order of frame, as rows for `mistakes_table`.
+    """Return the mistakes on single frames (wrong boxes, light states and paths), in order of frame, as rows for `mistakes_table`.
 
-    A false box that overlaps an object of another class enough is one mistake, `wrong_class`; that object is then not listed as a miss.
+    A false box that overlaps an object of another class by `limits.iou` or more is one mistake, `wrong_class`; that object is not listed as a miss.
     """
     rows: list[dict[str, Any]] = []
     for frame in frames:
@@ -76,7 +76,7 @@ def frame_mistakes(
 
 
 def _boxes(frame: Frame, match: Match, classes: Sequence[str], iou: float, slicing: Slicing) -> list[dict[str, Any]]:
-    """Return the event rows of one frame's false positives, wrong classes and misses."""
+    """Return the event rows of one frame's false positives, wrong classes (overlap of at least `iou` with another class) and misses."""
     rows: list[dict[str, Any]] = []
     seen, truth = match.seen, match.truth
     explained: set[int] = set()
@@ -100,14 +100,14 @@ def _boxes(frame: Frame, match: Match, classes: Sequence[str], iou: float, slici
 
 
 def _object(truth: GroundTruth, row: int) -> dict[str, Any]:
-    """Return the columns of an event that describe the labeled object at a row."""
+    """Return the event columns that describe the object with row index `row` in `truth`: label id, track, distance and area."""
     return {"label_id": truth.ids[row], "track": truth.track(row), "distance": truth.distance(row), "area": float(truth.areas[row])}
 
 
 def mistake_row(frame: Frame, type_: str, category: str, slicing: Slicing, box: Sequence[float] | None = None, **facts: Any) -> dict[str, Any]:
-    """Return an event row without its id, for an object's box (x, y, width, height in px) or, without one, for the whole frame.
+    """Return a mistake's event row, without its id, for an object's box (x, y, width, height in px) or, if that is None, for the whole frame.
 
-    `facts` are further columns, and `area` (px^2) if the object's area differs from its box's.
+    `facts` are further columns, and `area` (px^2) if the object's area, by which its size is classed, differs from its box's.
     """
     x, y, width, height = (0.0, 0.0, float(frame.width), float(frame.height)) if box is None else box
     where = {"drive": frame.drive, "sensor": frame.sensor, "timestamp_ns": frame.timestamp_ns, "frame_id": frame.id}
@@ -118,7 +118,7 @@ def mistake_row(frame: Frame, type_: str, category: str, slicing: Slicing, box: 
 
 
 def mistakes_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
-    """Return rows of mistakes as an event table; each row's `event_id`, a digest of its content, is set in place."""
+    """Return rows of mistakes as an event table; before that, set each row's `event_id`, a digest of its content, in place."""
     twice: dict[str, int] = {}
     for event in rows:
         content = {name: str(value) if name == "timestamp_ns" else value for name, value in event.items() if value is not None}
@@ -139,18 +139,18 @@ class Episode:
 
     @property
     def seconds(self) -> float | None:
-        """Seconds from the first frame to the last; None without a clock."""
+        """Seconds from the mistake's first frame to its last; None without a clock."""
         return None if self.first.clock == "index" else seconds_between(self.first, self.last)
 
 
 def lasting(frames: Sequence[Frame]) -> list[float]:
-    """Return the seconds from each frame of a stretch to the next; the last frame lasts as long as the one before it."""
+    """Return how many seconds each frame of a stretch lasts: until the next frame; the last one as long as the one before it, or 0."""
     seconds = [seconds_between(before, after) for before, after in pairwise(frames)]
     return [*seconds, seconds[-1] if seconds else 0.0]
 
 
 def runs(wrong: Sequence[bool | None], seconds: Sequence[float], least: float) -> Iterator[tuple[int, int]]:
-    """Yield the (first, last) indices of each run of True whose `seconds` sum to at least `least`; None (unknown) ends a run as False does."""
+    """Yield the (first, last) indices of each run of True whose `seconds` sum to at least `least`; None (not known) ends a run as False does."""
     for is_wrong, group in groupby(range(len(wrong)), key=lambda place: bool(wrong[place])):
         places = list(group)
         if is_wrong and round(sum(seconds[places[0] : places[-1] + 1]), 6) >= least:
@@ -160,7 +160,7 @@ def runs(wrong: Sequence[bool | None], seconds: Sequence[float], least: float) -
 def lost_tracks(
     stretch: Sequence[Frame], moments: Sequence[TrackedFrame], scores: Scores, config: ModelConfig, least: float, slicing: Slicing
 ) -> Iterator[Episode]:
-    """Yield one episode for each relevant object that is not followed for at least `least` s: the longest time it was lost.
+    """Yield one mistake for each object that must be seen and that no track follows for at least `least` s: its longest such time.
 
     Only the longest counts: otherwise a perception that sees an object intermittently would make more mistakes than one that never does.
     """
@@ -187,14 +187,14 @@ def lost_tracks(
 
 
 def seen_track(stretch: Sequence[Frame], number: int) -> str:
-    """Return the name of a computed track, unique within its drive and sensor."""
+    """Return the name of track `number` that the tracker computed on a stretch, unique within its drive and sensor."""
     return f"seen-{stretch[0].timestamp_ns}-{number}"
 
 
 def false_tracks(
     stretch: Sequence[Frame], moments: Sequence[TrackedFrame], scores: Scores, config: ModelConfig, slicing: Slicing
 ) -> Iterator[Episode]:
-    """Yield an episode for each confirmed track that never overlapped anything labeled."""
+    """Yield a mistake for each confirmed track that never overlapped a labeled box, from the track's first frame to its last."""
     for number, places in scores.nothing.items():
         tracked = moments[places[0]].tracked
         at = tracked.numbers.index(number)
@@ -207,7 +207,7 @@ def false_tracks(
 def wrong_states(
     stretch: Sequence[Frame], labels: Labels, predicted: Mapping[str, int], config: ModelConfig, least: float, slicing: Slicing
 ) -> Iterator[Episode]:
-    """Yield an episode for each time the light's state was wrong for at least `least` s."""
+    """Yield a mistake for each time the predicted light state was wrong for at least `least` s without a break."""
     wrong = [labels.lights[frame.id] != predicted[frame.id] if frame.id in labels.lights and frame.id in predicted else None for frame in stretch]
     for first, last in runs(wrong, lasting(stretch), least):
         frame = stretch[first]
@@ -218,7 +218,7 @@ def wrong_states(
 def wrong_paths(
     stretch: Sequence[Frame], labels: Labels, predicted: Mapping[str, NDArray[np.float64]], limit: float, least: float, slicing: Slicing
 ) -> Iterator[Episode]:
-    """Yield an episode for each time the path's mean error was above `limit` m for at least `least` s."""
+    """Yield a mistake for each time the predicted path's mean error was above `limit` m for at least `least` s without a break."""
     errors = [_error(labels.paths.get(frame.id), predicted.get(frame.id)) for frame in stretch]
     for first, last in runs([None if error is None else error > limit for error in errors], lasting(stretch), least):
         frame = stretch[first]

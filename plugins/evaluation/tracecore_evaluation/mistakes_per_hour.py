@@ -72,7 +72,7 @@ class OperatingScores:
 
 
 def above(answers: Predictions, scores: Mapping[str, float], config: ModelConfig) -> Predictions:
-    """Return the predictions without boxes that score below the threshold of their class."""
+    """Return the predictions without the boxes that score below the threshold of their class in `scores`."""
     return Predictions(_above(answers.seen, np.array([scores[name] for name in config.classes])), answers.paths, answers.lights)
 
 
@@ -83,7 +83,7 @@ def _above(seen: Mapping[str, Detections], least: NDArray[np.float64]) -> dict[s
 def choose_scores(
     frames: Sequence[Frame], labels: Labels, answers: Predictions, config: ModelConfig, rules: Rules, otherwise: float
 ) -> OperatingScores:
-    """Choose the operating score of each class on selection frames; `otherwise` is that of a class without an object that must be seen on them."""
+    """Choose each class's least score of a tracked detection by MOTA on selection frames; `otherwise` if they have no relevant object of it."""
     stretches = true_stretches(frames, labels, rules)
     counts = np.zeros((len(config.classes), len(_CANDIDATES), len(COUNTS)), dtype=np.int64)
     for number, score in enumerate(_CANDIDATES):
@@ -109,7 +109,7 @@ _LISTED = 20  # mistakes listed on the page; the table has all
 
 
 def page(findings: Findings, driving: Driving, time: Time, config: ModelConfig, operating: OperatingScores, pictures: Mapping[str, str]) -> list[str]:
-    """Return the lines of report.md of level 2: headline KPIs, rates of mistakes, slices, tracking by drive, the longest mistakes, unknowns."""
+    """Return report.md of mistakes while driving as lines: headline KPIs, rates, slices, tracking by drive, longest mistakes, unknowns."""
     seconds = sum(time.drives.values())
     lines = [
         "# Mistakes per hour of driving",
@@ -155,7 +155,7 @@ def _operating(operating: OperatingScores) -> list[str]:
 
 
 def details(driving: Driving, time: Time, operating: OperatingScores) -> dict[str, Any]:
-    """Return the members of report.json that only level 2 has."""
+    """Return the members that mistakes while driving add to report.json: counts, driving seconds, tracking and operating scores."""
     counts = Counter(each.row["type"] for each in driving.episodes)
     return {
         "counts": {kind: counts[kind] for kind in KINDS},
@@ -166,7 +166,7 @@ def details(driving: Driving, time: Time, operating: OperatingScores) -> dict[st
 
 
 def operating_facet(operating: OperatingScores) -> dict[str, JSON]:
-    """Return the operating scores and how they were chosen, for report.json and the facet."""
+    """Return the operating scores (least score of a tracked detection, by class) and how they were chosen, as members of report and facet."""
     chosen_by = CRITERION if operating.frames else "the parameter 'score'"
     return {"by_class": dict(operating.by_class), "chosen_by": chosen_by, "selection_frames": operating.frames, "selection_mota": operating.mota}
 
@@ -282,7 +282,7 @@ class MistakesPerHour(tc.Stage):
             context.unknown(what, why, port=self.report)
 
     def _operating(self, context: tc.Context, config: ModelConfig, rules: Rules, otherwise: float) -> OperatingScores:
-        """Return the operating score by class, chosen on the selection frames; `otherwise` for every class if no selection is wired."""
+        """Return the least score of a tracked detection by class, chosen on the selection inputs; `otherwise` for each class if they are absent."""
         detections, frames, labels = (context.read(port) for port in (self.selection_detections, self.selection_frames, self.selection_labels))
         if detections is None and frames is None and labels is None:
             return OperatingScores(dict.fromkeys(config.classes, otherwise))

@@ -40,12 +40,12 @@ class ModelConfig:
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """Names of the evaluated heads."""
+        """Names of the model's heads that are evaluated, among `obstacles`, `path` and `light`."""
         predicted = {"obstacles": self.classes, "path": self.ahead, "light": self.states}
         return tuple(head for head in _HEADS if predicted[head])
 
     def only(self, heads: Collection[str]) -> ModelConfig:
-        """Return a copy of the config in which only the named heads predict anything."""
+        """Return a copy of the config without the classes, path distances or light states of the heads that are not in `heads`."""
         of_boxes, of_path, of_light = (head in heads for head in _HEADS)
         return replace(self, classes=self.classes if of_boxes else (), ahead=self.ahead if of_path else (), states=self.states if of_light else ())
 
@@ -55,12 +55,12 @@ class ModelConfig:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of the graph's outputs that the evaluated heads use."""
+        """Names of the outputs of the model's ONNX graph that the evaluated heads use."""
         return tuple(output for head in self.heads for output in _HEADS[head])
 
 
 def read_config(model: Path) -> ModelConfig:
-    """Read the `config.json` of a model directory.
+    """Read a model's input size and heads from the `config.json` of its directory.
 
     Raises UsageError if it is missing or invalid, has no supported head, or describes an input other than RGB 0..1, NCHW, stretched, since a wrong
     input would only show as bad KPIs.

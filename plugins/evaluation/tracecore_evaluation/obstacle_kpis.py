@@ -50,7 +50,7 @@ class Precision:
 
 
 def average_precision(frames: Sequence[Frame], truth: Mapping[str, GroundTruth], seen: Mapping[str, Detections], classes: int) -> Precision:
-    """Return average precision and precision-recall curves; only the 100 best detections per class and frame count, as in COCO."""
+    """Return COCO's average precision and precision-recall curves by class; only the 100 best detections per class and frame count."""
     from faster_coco_eval import COCO, COCOeval_faster
 
     images = [{"id": number, "width": frame.width, "height": frame.height} for number, frame in enumerate(frames)]
@@ -78,7 +78,7 @@ def average_precision(frames: Sequence[Frame], truth: Mapping[str, GroundTruth],
 
 
 def _annotations(frames: Sequence[Frame], boxes: Mapping[str, GroundTruth] | Mapping[str, Detections]) -> list[dict[str, object]]:
-    """Return the boxes of frames as COCO's annotations, frame by frame."""
+    """Return the true or detected boxes of frames as COCO annotations, frame by frame; a frame's image id is its index."""
     found: list[dict[str, object]] = []
     for number, frame in enumerate(frames):
         each = boxes[frame.id]
@@ -96,7 +96,7 @@ def _annotations(frames: Sequence[Frame], boxes: Mapping[str, GroundTruth] | Map
 
 
 def _nothing_seen(frames: Sequence[Frame], truth: Mapping[str, GroundTruth], classes: int) -> Precision:
-    """Return AP 0 for every class that has objects, None for the others: the library refuses an empty list of detections."""
+    """Return AP 0 for each class that has objects, None for other classes, since faster_coco_eval refuses an empty list of detections."""
 
     def present(class_: int, area: str) -> bool:
         return any(
@@ -136,16 +136,16 @@ class Match:
     overlap_other: NDArray[np.float64]
 
     def other_class(self, row: int, iou: float) -> int | None:
-        """Return the row of the object of another class that a false positive overlaps by at least `iou`, or None.
+        """Return the row of the object of another class that a false positive overlaps by at least `iou`, or None if there is none.
 
-        Missed objects are preferred to found ones, then greater overlap.
+        If there are several, missed objects are preferred to found ones, then greater overlap.
         """
         near = np.flatnonzero(self.overlap_other[row] >= iou).tolist()
         return min(near, key=lambda column: (bool(self.found[column]), -self.overlap_other[row, column], column)) if near else None
 
 
 def match(seen: Detections, truth: GroundTruth, iou: float) -> Match:
-    """Match detections with true objects of one frame, in order of score; `iou` is the least overlap of a hit."""
+    """Match detections of a frame, best score first, with the free object of their class they overlap most; `iou` is the least overlap of a hit."""
     overlaps = iou_matrix(seen.boxes, truth.boxes, truth.crowd)
     hit = np.full(len(seen.scores), -1, dtype=np.int64)
     found = np.zeros(len(truth.classes), dtype=bool)
@@ -205,10 +205,9 @@ def kpis(
     iou: float,
     slicing: Slicing,
 ) -> Kpis:
-    """Return the KPIs of detections, compared with true boxes, both by frame ref: over all frames, by slice of frames, and by size and distance.
+    """Return the KPIs of detections against true boxes, both by frame ref: over all frames, by slice, and by objects' size and distance.
 
-    `score` is the least score of a detection, `iou` the least overlap of a hit, in precision and recall; AP has its own. Each frame
-    states the slices that it belongs to.
+    Precision and recall count detections that score at least `score`, as hits from an overlap of `iou`; AP uses neither. Slices are `Frame.slices`.
     """
     sizes = tuple(SIZES) if slicing.sizes else ()
     found = Kpis(matches={frame.id: match(seen[frame.id].above(score), truth[frame.id], iou) for frame in frames})
@@ -239,7 +238,7 @@ def kpis(
 
 
 def _count_by_distance(matches: Iterable[Match], classes: Sequence[str], slicing: Slicing) -> dict[tuple[str, str], Counts]:
-    """Count hits and misses by class and distance range."""
+    """Count hits and misses by (class, distance range), without crowds and objects whose distance is not known; empty without ranges."""
     counts: dict[tuple[str, str], Counts] = {}
     for each in matches if slicing.bounds else ():
         for row, was_found in enumerate(each.found.tolist()):
@@ -252,7 +251,7 @@ def _count_by_distance(matches: Iterable[Match], classes: Sequence[str], slicing
 
 
 def _count(matches: Iterable[Match], classes: Sequence[str], size: str | None) -> list[Counts]:
-    """Count hits, misses and false positives by class; for one size if `size` is given, by the area of the object or of the false box."""
+    """Return hits, misses and false positives per class, in the order of `classes`; with `size`, of objects and false boxes of that COCO size."""
     counts = [Counts() for _ in classes]
     for each in matches:
         for class_, area, crowd, was_found in zip(each.truth.classes, each.truth.areas, each.truth.crowd, each.found, strict=True):

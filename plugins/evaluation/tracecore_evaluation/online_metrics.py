@@ -77,7 +77,7 @@ class Driving:
     repeated: tuple[str, ...]
 
     def by_drive(self) -> dict[str, Counts]:
-        """Return the tracking counts, in the order of `COUNTS`, summed by drive."""
+        """Return the tracking counts by drive, in the order of `COUNTS` (objects, boxes, misses, false boxes, switches, identical)."""
         found: dict[str, Counts] = {}
         for each in self.followed:
             name = each.stretch.frames[0].drive
@@ -107,7 +107,7 @@ class Rules:
 def true_stretches(frames: Sequence[Frame], labels: Labels, rules: Rules) -> list[Stretch]:
     """Return the ground truth of every stretch (consecutive frames of one camera) of frames with box labels.
 
-    Tracks are computed from the boxes of drives whose labels have no tracks, or use one twice on a frame.
+    Where a drive's labels have no tracks, or use one track twice on a frame, tracks are computed from the true boxes.
     """
     unusable = set.union(*unusable_tracks(frames, labels.truth))
     boxed = [frame for frame in frames if frame.id in labels.truth]
@@ -115,7 +115,7 @@ def true_stretches(frames: Sequence[Frame], labels: Labels, rules: Rules) -> lis
 
 
 def drive(frames: Sequence[Frame], labels: Labels, answers: Predictions, config: ModelConfig, rules: Rules, slicing: Slicing) -> Driving:
-    """Track predictions over all frames, compare them with the labels, and return the mistakes in order of drive and time."""
+    """Track detections, compare tracks, light states and paths with the labels; return the mistakes, by drive and time, and the tracks."""
     episodes: list[Episode] = []
     tracked: list[TrackedStretch] = []
     predicted = {id_: int(np.argmax(probabilities)) for id_, probabilities in answers.lights.items()}
@@ -138,12 +138,12 @@ def drive(frames: Sequence[Frame], labels: Labels, answers: Predictions, config:
 
 
 def rates(driving: Driving, time: Time, slices: Mapping[str, Sequence[Frame]], config: ModelConfig, units: Units) -> dict[str, float | None]:
-    """Return the KPIs of level 2: mistakes per hour in total, by type, by class and by slice, MOTA and IDF1."""
+    """Return the KPIs of driving by name: mistakes per hour in total, by type, class and slice, MOTA and IDF1; None if undefined."""
     return dict(driving_measure(driving, time, slices, config, units)(np.ones(units.count, dtype=np.int64)))
 
 
 def driving_measure(driving: Driving, time: Time, slices: Mapping[str, Sequence[Frame]], config: ModelConfig, units: Units) -> Measure:
-    """Return a function from unit weights to the KPIs of level 2. A mistake belongs to the unit and the slices of the frame it begins on."""
+    """Return a function from weights of units (drives, time blocks) to driving KPIs; a mistake counts for its first frame's unit and slices."""
     needs = {"lost_track": config.classes, "false_track": config.classes, "wrong_state": config.states, "off_path": config.ahead}
     names = ["total", *(kind for kind in KINDS if needs[kind]), *config.classes]
     in_slice = {name: {frame.id for frame in members} for name, members in slices.items()}
@@ -173,7 +173,7 @@ def driving_measure(driving: Driving, time: Time, slices: Mapping[str, Sequence[
 
 
 def tracking_kpis(counts: Counts) -> dict[str, float | None]:
-    """Return MOTA and IDF1 from tracking counts; None if there is nothing to count."""
+    """Return `mota` and `idf1` from tracking counts in the order of `COUNTS`; None for a KPI with nothing to count."""
     objects, boxes, misses, false_boxes, switches, identical = counts.tolist()
     return {
         "mota": 1 - (misses + false_boxes + switches) / objects if objects else None,
@@ -182,7 +182,7 @@ def tracking_kpis(counts: Counts) -> dict[str, float | None]:
 
 
 def _hours(moments: Iterable[tuple[str, int]], time: Time, units: Units) -> NDArray[np.float64]:
-    """Return the driving hours of some moments, summed by unit [units]."""
+    """Return the driving hours of moments (drive, timestamp), summed by unit (drive or block of time), [units]."""
     found = np.zeros(units.count)
     for moment in moments:
         found[units.of[moment]] += time.lasting.get(moment, 0.0) / 3600
@@ -190,10 +190,10 @@ def _hours(moments: Iterable[tuple[str, int]], time: Time, units: Units) -> NDAr
 
 
 def tracks_table(driving: Driving, config: ModelConfig) -> pa.Table:
-    """Return every true box and every tracked box, in order of drive, sensor and time.
+    """Return a table of every true box and every tracked box, in order of drive, sensor and time.
 
-    Rows that are `counted` reproduce MOTA and IDF1 (counted per drive and sensor, then summed). After a break a true object becomes another track
-    (`…/2`), as it does for the tracker.
+    Rows that are `counted` reproduce MOTA and IDF1 (counted per drive and sensor, then summed). After a break between frames, a true object's track
+    has a new name (`…/2`), since the tracker starts new tracks too.
     """
     rows: list[dict[str, Any]] = []
     begun: Counter[tuple[str, str]] = Counter()
@@ -205,7 +205,7 @@ def tracks_table(driving: Driving, config: ModelConfig) -> pa.Table:
 
 
 def _rows(found: TrackedStretch, config: ModelConfig, number: int) -> Iterator[dict[str, Any]]:
-    """Yield the rows of the track table for one stretch, the `number`-th (from 1) of its drive and sensor."""
+    """Yield the track table's rows, of true and tracked boxes, for one stretch, the `number`-th (from 1) of its drive and sensor."""
     suffix = f"/{number}" if number > 1 else ""
     for place, (frame, moment) in enumerate(zip(found.stretch.frames, found.moments, strict=True)):
         where = {"drive": frame.drive, "sensor": frame.sensor, "timestamp_ns": frame.timestamp_ns, "frame_id": frame.id}

@@ -24,11 +24,10 @@ _DRAWN_ON = 0.1  # share of a distance by which a path may be extrapolated
 
 
 def lateral(path: Sequence[float], ahead: Sequence[float]) -> NDArray[np.float64]:
-    """Return the lateral offset y (left) of a path at ascending distances x ahead, in m; NaN beyond the path's end.
+    """Return the lateral offset y (to the left) of a path at each distance x in `ahead` (ascending), in m; NaN beyond the path's end.
 
-    `path` is x, y alternating, in the vehicle's frame. It starts at the vehicle's origin and is used up to the first point that is not finite or does
-    not lead forward. Unless it turns back, its last segment is extrapolated by up to a tenth of the distance: 30 m of path in a bend end short of x =
-    30 m.
+    `path` alternates x and y in the vehicle's frame, starts at its origin, and is cut before the first point that is not finite or not farther ahead.
+    Unless it turns back, its last segment is extrapolated by up to a tenth of the distance.
     """
     points = np.asarray(path[: len(path) // 2 * 2], dtype=np.float64).reshape(-1, 2)
     broken = np.flatnonzero(~np.isfinite(points).all(axis=1))
@@ -64,7 +63,7 @@ class PathKpis:
 def path_kpis(
     frames: Sequence[Frame], truth: Mapping[str, Floats], predicted: Mapping[str, Floats], ahead: Sequence[float], limit: float
 ) -> PathKpis:
-    """Compare predicted lateral offsets with the true ones, both in m by frame ref; errors up to `limit` m are within."""
+    """Return path KPIs from predicted and true lateral offsets, both in m at `ahead` by frame ref; errors up to `limit` m count as within."""
     found = PathKpis(errors={frame.id: np.abs(predicted[frame.id] - truth[frame.id]) for frame in frames})
     for name, members in {"": frames, **slice_names(frames)}.items():
         errors = np.stack([found.errors[frame.id] for frame in members]) if members else np.empty((0, len(ahead)))
@@ -79,7 +78,7 @@ def path_kpis(
 
 
 def path_errors(errors: Floats, limit: float) -> dict[str, float | None]:
-    """Return mean, 95th percentile and share within the limit of absolute errors, ignoring NaN; None if there are none."""
+    """Return mean, 95th percentile and share up to `limit` of absolute errors in m, by KPI name, without NaN; None if all are NaN."""
     known = errors[~np.isnan(errors)]
     if not len(known):
         return dict.fromkeys(("path_error.mean", "path_error.p95", "path_within"))
@@ -100,7 +99,7 @@ class LightKpis:
 
 
 def light_kpis(frames: Sequence[Frame], truth: Mapping[str, int], predicted: Mapping[str, int], states: Sequence[str]) -> LightKpis:
-    """Compare predicted light states with the true ones, both as indices of `states` by frame ref."""
+    """Return accuracy, precision, recall and F1 of predicted against true light states, both given as indices of `states` by frame ref."""
     found = LightKpis(confusion=_confusion(frames, truth, predicted, len(states)))
     for name, members in {"": frames, **slice_names(frames, (*SIZES, *endings(states)))}.items():
         suffix = f".{name}" if name else ""

@@ -27,11 +27,11 @@ def tracecore_register_checks() -> list[tc.Check]:
 
 @tc.hookimpl
 def tracecore_register_facets() -> list[tc.FacetSpec]:
-    """Return the facets of detection tables and event tables."""
+    """Return the specs of the facets that describe detection tables and event tables."""
     return [DETECTIONS_FACET, EVENTS_FACET]
 
 
 @tc.hookimpl
 def tracecore_register_kpis() -> list[tc.KpiSpec]:
-    """Return the specs of all KPIs of levels 1 and 2."""
+    """Return the specs of all KPIs of level 1 (frame by frame) and level 2 (mistakes while driving)."""
     return list(KPIS.values())

@@ -80,7 +80,7 @@ class OnnxDetector:
         self.executed_with = f"onnxruntime {onnxruntime.__version__}, CPU"
 
     def __call__(self, image: NDArray[np.float32]) -> Outputs:
-        """Run one image [3, H, W]; a graph with a fixed batch size gets copies of it, so that no result depends on other frames."""
+        """Return the outputs for one image [3, H, W] by name; a graph of fixed batch size gets copies of it, so no result depends on other frames."""
         results = self._session.run(self._outputs, {"image": np.repeat(image[None], self._batch, axis=0)})
         return {name: result[0] for name, result in zip(self._outputs, results, strict=True)}
 
@@ -93,7 +93,7 @@ def detect(
     progress: Callable[[int, int], None],
     look: Callable[[Frame, bytes], None],
 ) -> Predictions:
-    """Run a model on frames of a frame table; `look` receives each frame and its encoded image, `progress` the numbers of frames done and in all.
+    """Return a model's predictions on `frames`; `look` receives each frame and its encoded image, `progress` the numbers of frames done and in all.
 
     Raises RunFailed if an output is not finite or doesn't match the model's config.json.
     """
@@ -146,7 +146,7 @@ FLOOR = 0.05
 
 
 def detections_table(frames: Sequence[Frame], answers: Predictions, config: ModelConfig) -> pa.Table:
-    """Return the table of detections: per frame, boxes of at least `FLOOR` by descending score, then the path, then the light's state."""
+    """Return a detection table: per frame, boxes of at least `FLOOR`, best first, then path, then light state; a row `none` if there is nothing."""
     rows: list[dict[str, Any]] = []
     for frame in frames:
         where = {"drive": frame.drive, "sensor": frame.sensor, "timestamp_ns": frame.timestamp_ns, "frame_id": frame.id}
@@ -156,7 +156,7 @@ def detections_table(frames: Sequence[Frame], answers: Predictions, config: Mode
 
 
 def _things(frame: Frame, answers: Predictions, config: ModelConfig) -> Iterator[dict[str, Any]]:
-    """Yield the columns of each box, path and light state predicted on a frame."""
+    """Yield the columns of a detection table, as a dict, for each box, path and light state predicted on a frame."""
     if frame.id in answers.seen:
         seen = answers.seen[frame.id].above(FLOOR)
         for box, score, class_ in zip(seen.boxes.tolist(), seen.scores.tolist(), seen.classes.tolist(), strict=True):
@@ -174,7 +174,7 @@ _COLUMNS = ["frame_id", "number", "geometry", "category", "score", "x", "y", "wi
 
 
 def read_detections(table: Any, facet: Mapping[str, Any], labels: Sequence[Row]) -> tuple[ModelConfig, Predictions, set[str]]:
-    """Read a table of detections; return the model's heads, its predictions, and the refs of all frames it was run on.
+    """Read a detection table; return the model's classes, distances and light states, its predictions, and the refs of all frames it ran on.
 
     Classes, distances and states come from the table's facet, or from the rows and the labels if it lacks them. Raises UsageError if the table is
     empty, or a box or score is not finite.

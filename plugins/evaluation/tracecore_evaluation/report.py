@@ -61,7 +61,7 @@ class Findings:
 
 
 def write_report(folder: Path, findings: Findings, page: Sequence[str], **more: Any) -> None:
-    """Write report.json and report.md (lines `page`); `more` are further members of report.json, its `baseline` merged with the baseline's own."""
+    """Write report.json and report.md (lines `page`); `more` are further members of report.json, its `baseline` is merged with that of `findings`."""
     of_baseline = {"what": findings.baseline_is, "values": findings.baseline} | dict(more.pop("baseline", {}))
     document = _shared(findings) | {
         "v": 1,
@@ -79,13 +79,13 @@ def write_report(folder: Path, findings: Findings, page: Sequence[str], **more: 
 
 
 def facet(findings: Findings, classes: Sequence[str] = ()) -> dict[str, JSON]:
-    """Return the members of the facet `KPIS_FACET` (the KPIs' specs are added when it is recorded); `map50` and `map` average over `classes`."""
+    """Return the members of the facet `tracecore_kpis`, without the KPIs' specs; `classes` are those that `map50` and `map` average over."""
     parts = {name: [*parts] for name, parts in parts_of(findings.values, classes).items()}
     return _shared(findings) | {"values": _known(findings.values), "baseline": _known(findings.baseline), "parts": parts}
 
 
 def _shared(findings: Findings) -> dict[str, JSON]:
-    """Return the members that report.json and the facet have in common."""
+    """Return the members of both report.json and the facet on KPIs: frames, headline KPIs, intervals, gains and state of label review."""
     review = findings.review
     return {
         "executed_with": findings.executed_with,
@@ -107,7 +107,7 @@ def _shared(findings: Findings) -> dict[str, JSON]:
 
 
 def events_facet(rows: Sequence[Mapping[str, Any]], score: float, iou: float) -> dict[str, JSON]:
-    """Return the members of the facet `EVENTS_FACET` of some event rows: number of mistakes by type, and the thresholds."""
+    """Return the facet members that describe event rows (mistakes): their number by type, and the thresholds `score` and `iou`."""
     return {"counts": dict(sorted(Counter(row["type"] for row in rows).items())), "score": score, "iou": iou}
 
 
@@ -116,7 +116,7 @@ def _known(values: Values) -> dict[str, JSON]:
 
 
 def headline_table(findings: Findings) -> list[str]:
-    """Return the first table of a report as Markdown lines: headline KPIs with interval, baseline, and gain over it."""
+    """Return the first table of a report as Markdown lines: headline KPIs with value, interval, baseline, and interval of the gain over it."""
     lines = [f"| KPI | value | {interval_words(findings)} | baseline | better by | better is |", "|---|---|---|---|---|---|"]
     for name in findings.headline:
         figure = kpi_of(name)
@@ -132,7 +132,7 @@ def headline_table(findings: Findings) -> list[str]:
 
 
 def interval_words(findings: Findings) -> str:
-    """Return the heading of a report's column of intervals: `95 % interval by drive`."""
+    """Return the heading of a report's interval column, which names the resampled unit: `95 % interval by drive`."""
     return f"{LEVEL:.0%} interval by {findings.interval_by}".replace("%", " %")
 
 
@@ -145,16 +145,16 @@ def _review_words(review: Review) -> str:
 
 
 def closing(findings: Findings, pictures: Mapping[str, str]) -> list[str]:
-    """Return the last sections of a report as Markdown lines: unknowns, then pictures (`pictures` maps file to title)."""
+    """Return the last sections of a report as Markdown lines: what is not known and why, then pictures (`pictures` maps file to title)."""
     lines = ["", "## Unknown", "", *(f"- {what}: {why}" for what, why in findings.unknowns)] if findings.unknowns else []
     return [*lines, *(line for file, title in pictures.items() for line in ("", f"![{title}]({file})"))]
 
 
 def cell(value: float | None, decimals: int = 3) -> str:
-    """Format a value with some decimals; `-` for None."""
+    """Return a value with that number of decimals as text for a table cell; `-` for None."""
     return "-" if value is None else f"{value:.{decimals}f}"
 
 
 def cells(values: Sequence[float | None]) -> str:
-    """Format values as cells of a Markdown table row."""
+    """Return values, with three decimals each, as adjacent cells of a Markdown table row; `-` for None."""
     return " | ".join(cell(value) for value in values)

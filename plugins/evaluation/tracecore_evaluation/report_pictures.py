@@ -28,7 +28,7 @@ _GRAY = "#b0b0b0"
 
 
 def plot_level_1(folder: Path, judged: FrameEvaluation, baseline: FrameEvaluation, config: ModelConfig) -> dict[str, str]:
-    """Write the plots of each head into `folder`, and return their titles by file name."""
+    """Write the plots of each head (boxes, path, light) of a frame-by-frame evaluation into `folder`; return their titles by file name."""
     made: dict[str, str] = {}
     if config.classes:
         _precision_recall(folder / "precision_recall.png", judged.obstacles)
@@ -94,7 +94,7 @@ def _confusion(path: Path, counts: Sequence[Sequence[int]], states: Sequence[str
 
 @contextmanager
 def _plot(path: Path, width: float, height: float) -> Iterator[Any]:
-    """Yield the matplotlib axes of a new plot, width and height in inches, which is then written as PNG without metadata."""
+    """Yield the matplotlib axes of a new plot, width and height in inches; on exit, write it to `path` as PNG without metadata."""
     # No pyplot: it keeps figures alive for the whole process and asks for a display.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -110,7 +110,7 @@ _COLUMNS = 3
 
 
 def sample_frames(frames: Sequence[Frame], count: int) -> list[Frame]:
-    """Return up to `count` evenly spaced frames, chosen independently of results."""
+    """Return up to `count` frames, evenly spaced over `frames`, chosen independently of evaluation results."""
     rows = np.unique(np.linspace(0, len(frames) - 1, num=min(count, len(frames))).round().astype(int))
     return [frames[row] for row in rows.tolist()]
 
@@ -124,12 +124,12 @@ class Samples:
         self._pictures: dict[str, bytes] = {}
 
     def look(self, frame: Frame, image: bytes) -> None:
-        """Store a frame's encoded picture if it is one of the samples."""
+        """Store a frame's encoded picture if the frame is one of those to draw."""
         if frame.id in self._wanted:
             self._pictures[frame.id] = image
 
     def draw(self, path: Path, labels: Labels, answers: Predictions, config: ModelConfig, score: float) -> None:
-        """Write the contact sheet as PNG.
+        """Write the contact sheet of the sampled frames as PNG.
 
         True boxes are dashed; detections of at least `score` show their class and score. A plan at the right edge shows the true path (white) and the
         predicted one (pink) from above; the light's state is in the corner.
@@ -145,7 +145,7 @@ class Samples:
 
 
 def _marks(frame: Frame, labels: Labels, answers: Predictions, config: ModelConfig, score: float) -> Iterator[Mark]:
-    """Yield the true boxes of a frame, dashed, and its detections of at least `score`, with class and score."""
+    """Yield a frame's true boxes (dashed) and its detections of at least `score` (with class and score) as marks to draw."""
     if frame.id in labels.truth:
         truth = labels.truth[frame.id]
         for (x, y, width, height), class_ in zip(truth.boxes.tolist(), truth.classes.tolist(), strict=True):
@@ -167,9 +167,9 @@ def _light(frame: Frame, labels: Labels, answers: Predictions, config: ModelConf
 
 
 def _path(frame: Frame, labels: Labels, answers: Predictions, config: ModelConfig) -> tuple[list[Line], list[tuple[str, str]]]:
-    """Return the lines of the path plan at the picture's right edge, and a note with the mean error.
+    """Return the lines of a plan of the true and predicted path at the picture's right edge, and notes (text, color) with the mean error.
 
-    The plan is to scale in both directions; the farthest distance takes 45 % of the picture's height.
+    The plan has one scale, at which the farthest distance takes 45 % of the picture's height; without a predicted path both lists are empty.
     """
     if frame.id not in answers.paths:
         return [], []
@@ -192,7 +192,7 @@ def _path(frame: Frame, labels: Labels, answers: Predictions, config: ModelConfi
 
 
 def plot_timeline(path: Path, frames: Sequence[Frame], driving: Driving) -> None:
-    """Plot each drive as a line over time and its mistakes as bars colored by type; the axis is the frame number for drives without a clock."""
+    """Write a PNG of each drive as a line over time with its mistakes as bars colored by type; over frame numbers for drives without a clock."""
     ordered = sorted(frames, key=lambda frame: (frame.drive, frame.timestamp_ns))
     by_drive = {name: list(of_drive) for name, of_drive in groupby(ordered, key=lambda frame: frame.drive)}
     with _plot(path, 9.0, 0.8 + 0.9 * len(by_drive)) as axes:

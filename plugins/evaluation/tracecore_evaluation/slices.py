@@ -30,7 +30,7 @@ class Slicing:
 
     @property
     def distances(self) -> tuple[str, ...]:
-        """Names of the distance ranges, nearest first: `0-15m`, `15-30m`, `over-30m`."""
+        """Names of the distance ranges, nearest first (`0-15m`, `15-30m`, `over-30m`); empty without boundaries."""
         return tuple(self.distance_of(low) for low in (0.0, *self.bounds)) if self.bounds else ()
 
     def distance_of(self, distance: float) -> str:
@@ -40,7 +40,7 @@ class Slicing:
         return f"{low:g}-{high:g}m" if high < math.inf else f"over-{low:g}m"
 
     def conditions(self, frame: Frame, *, area: float | None = None, distance: float | None = None) -> dict[str, str]:
-        """Return the frame's conditions plus the object's `size` (from `area`, px^2) and `distance` range (from `distance`, m) where known."""
+        """Return the frame's conditions and the object's `size` (from `area`, px^2) and `distance` range (from `distance`, m), if these are given."""
         known = dict(frame.conditions)
         if area is not None:
             known["size"] = size_of(area)
@@ -50,7 +50,7 @@ class Slicing:
 
 
 def read_slicing(dimensions: Sequence[str], bounds: Sequence[float], frames: Sequence[Frame]) -> Slicing:
-    """Return a program's slicing; raises UsageError for an unknown dimension, or bounds that are not positive and ascending."""
+    """Return the slicing by dimensions (conditions, `size`, `distance`); raises UsageError if one is unknown or `bounds` don't ascend above 0."""
     known = {*_OF_FRAMES, *OF_OBJECTS, *(name for frame in frames for name in frame.conditions)}
     for name in dimensions:
         if name not in known:
@@ -62,13 +62,13 @@ def read_slicing(dimensions: Sequence[str], bounds: Sequence[float], frames: Seq
 
 
 def sliced(frames: Sequence[Frame], dimensions: Sequence[str]) -> list[Frame]:
-    """Return copies of the frames with `slices` set: their value for each of `dimensions` that they have."""
+    """Return copies of the frames with `slices` set to the frame's value for each of `dimensions` (conditions or `drive`) that it has."""
     values = [{**frame.conditions, "drive": frame.drive} for frame in frames]
     return [replace(frame, slices={name: known[name] for name in dimensions if name in known}) for frame, known in zip(frames, values, strict=True)]
 
 
 def slice_names(frames: Sequence[Frame], reserved: Iterable[str] = SIZES) -> dict[str, list[Frame]]:
-    """Group frames by slice name: the value itself (`night`), or `<dimension>-<value>` if the value is ambiguous or in `reserved`."""
+    """Group frames by slice name: the value (`night`), or `<dimension>-<value>` if two dimensions have that value or it is in `reserved`."""
     found: dict[tuple[str, str], list[Frame]] = {}
     for frame in frames:
         for dimension, value in frame.slices.items():
@@ -78,5 +78,5 @@ def slice_names(frames: Sequence[Frame], reserved: Iterable[str] = SIZES) -> dic
 
 
 def endings(names: Collection[str]) -> set[str]:
-    """Return suffixes that extend one name to another (`night` for classes `car` and `car.night`); as slice names they would be ambiguous."""
+    """Return the suffixes by which one name extends another (`night` for `car` and `car.night`); as slice names they would be ambiguous."""
     return {longer.removeprefix(f"{name}.") for name in names for longer in names if longer.startswith(f"{name}.")}

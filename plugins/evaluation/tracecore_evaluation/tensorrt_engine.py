@@ -34,7 +34,7 @@ class NotExecutable(Exception):  # not an error of the user or the program
 
 
 def compiled_network(artifact: Artifact) -> str | None:
-    """Return the digest of the ONNX graph that an engine was compiled from; None if its facet `tracecore_engine` doesn't record it."""
+    """Return the digest of the ONNX graph that a TensorRT engine was compiled from; None if its facet `tracecore_engine` doesn't record it."""
     facet: Any = artifact.facets.get("tracecore_engine", {})
     onnx = facet.get("onnx")
     digest = onnx.get("digest") if isinstance(onnx, dict) else None
@@ -42,7 +42,7 @@ def compiled_network(artifact: Artifact) -> str | None:
 
 
 def engine_detector(folder: Path, artifact: Artifact, outputs: Sequence[str] = OUTPUTS) -> EngineDetector:
-    """Load an engine as a detector; the artifact's facet `tracecore_engine` lists its files, builder version and compute capability.
+    """Return a detector that runs a TensorRT engine; the facet `tracecore_engine` lists its files, builder version and compute capability.
 
     Raises:
         NotExecutable: the GPU or the runtime is missing or doesn't match.
@@ -89,7 +89,7 @@ class EngineDetector:
         self._numpy = {runtime.float32: np.float32, runtime.float16: np.float16, runtime.int64: np.int64, runtime.int32: np.int32}
 
     def __call__(self, image: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-        """Run one image [3, H, W]; outputs are converted to the ONNX graph's dtypes, float32 and int64."""
+        """Return the outputs for one image [3, H, W] by name, converted to the ONNX graph's dtypes, float32 and int64."""
         given = {name: result[0] for name, result in zip(self._outputs, self._run(image[None]), strict=True)}
         return {name: value.astype(np.float32 if value.dtype.kind == "f" else np.int64) for name, value in given.items()}
 

@@ -54,7 +54,7 @@ class Tracked:
     scores: Floats
 
     def take(self, rows: NDArray[np.int64]) -> Tracked:
-        """Return only the tracks at the given row indices."""
+        """Return a copy with only the tracks at the given row indices."""
         numbers, of_detections = (tuple(values[row] for row in rows.tolist()) for values in (self.numbers, self.rows))
         return Tracked(numbers, of_detections, self.boxes[rows], self.classes[rows], self.scores[rows])
 
@@ -117,7 +117,7 @@ class Tracker:
         )
 
     def _overlaps(self, seen: Detections) -> Floats:
-        """Return the IoU [tracks, detections] of predicted and detected boxes, enlarged by the motion possible since each track's last detection."""
+        """Return the IoU [tracks, detections] of predicted and detected boxes, enlarged by the motion possible since a track's last detection."""
         rows = [
             iou_matrix(_widened(track.box[None], self._settings.motion * track.silent), _widened(seen.boxes, self._settings.motion * track.silent))
             for track in self._tracks
@@ -130,7 +130,7 @@ def _widened(boxes: Floats, by: float) -> Floats:
 
 
 def assign(overlaps: Floats, allowed: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Pair rows with columns: as many allowed pairs as possible, and among those the greatest sum of overlaps (Hungarian method)."""
+    """Return (row, column) pairs: as many allowed ones as possible, and among these the greatest sum of overlaps (Hungarian method)."""
     from scipy.optimize import linear_sum_assignment
 
     # One more pair outweighs the sum of all overlaps.

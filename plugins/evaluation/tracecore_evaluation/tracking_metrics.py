@@ -57,7 +57,7 @@ NOTHING = 0.1
 
 
 def followed(moments: Sequence[TrackedFrame], iou: float) -> Scores:
-    """Score the tracks of one camera's stretch against the true tracks; `iou` is the least overlap at which a track follows an object."""
+    """Return the tracking counts of one camera's consecutive frames; a track follows a true object if it overlaps it by at least `iou`."""
     found = Scores(np.zeros((len(moments), len(COUNTS)), dtype=np.int64))
     last: dict[str, int] = {}
     explained: dict[tuple[str, int], list[int]] = {}
@@ -101,7 +101,7 @@ def _same_class(moment: TrackedFrame) -> NDArray[np.bool_]:
 
 
 def _pairs(moment: TrackedFrame, allowed: NDArray[np.bool_], last: Mapping[str, int]) -> list[tuple[int, int]]:
-    """Pair tracks with true boxes as (track row, box row): as on the previous frame where still allowed, the rest by greatest overlap."""
+    """Return (track row, box row) pairs: objects with their `last` track where allowed, then as many others as possible by greatest overlap."""
     free = allowed.copy()
     row_of = {number: row for row, number in enumerate(moment.tracked.numbers)}
     kept: list[tuple[int, int]] = []
@@ -115,7 +115,7 @@ def _pairs(moment: TrackedFrame, allowed: NDArray[np.bool_], last: Mapping[str, 
 
 
 def _best(explained: Mapping[tuple[str, int], list[int]]) -> Iterator[list[int]]:
-    """Yield, for each pair in the best one-to-one pairing of objects with tracks, the indices of the frames in which the two match.
+    """Yield, for each (object, track) in the best one-to-one pairing over all frames, the indices of the frames on which the two match.
 
     Each connected component is solved separately: the full matrix of a long drive would not fit into memory.
     """
@@ -149,7 +149,7 @@ class Relevance:
     height: float
 
     def of(self, truth: GroundTruth) -> NDArray[np.bool_]:
-        """Return whether each true box must be seen; False for crowds."""
+        """Return whether each true box must be seen: it is near or, if its distance is not known, high enough; False for crowds."""
         known = [truth.distance(row) for row in range(len(truth.ids))]
         near = [high >= self.height if far is None else far <= self.distance for far, high in zip(known, truth.boxes[:, 3].tolist(), strict=True)]
         return np.array(near, dtype=bool) & ~truth.crowd
@@ -166,7 +166,7 @@ class Stretch:
 
 
 def unusable_tracks(frames: Sequence[Frame], truth: Mapping[str, GroundTruth]) -> tuple[set[str], set[str]]:
-    """Return the drives whose labels have objects but no track at all, and the drives with a frame on which one track has two boxes."""
+    """Return two sets of drives: those whose labels have objects but no tracks, and those with a frame on which one track has two boxes."""
     named: dict[str, bool] = {}
     repeated = set()
     for frame in frames:
@@ -183,7 +183,7 @@ def unusable_tracks(frames: Sequence[Frame], truth: Mapping[str, GroundTruth]) -
 def true_stretch(
     frames: Sequence[Frame], truth: Mapping[str, GroundTruth], settings: TrackerSettings, relevance: Relevance, *, track: bool
 ) -> Stretch:
-    """Return the ground truth of consecutive frames of one camera; `track` computes tracks from the boxes instead of using those of the labels."""
+    """Return the ground truth of consecutive frames of one camera; with `track`, tracks are computed from the boxes, not read from the labels."""
     truths = tuple(truth[frame.id] for frame in frames)
     names = (
         tuple(_tracked(frames, truths, settings))
@@ -198,7 +198,7 @@ def true_stretch(
 
 
 def _tracked(frames: Sequence[Frame], truths: Sequence[GroundTruth], settings: TrackerSettings) -> Iterator[tuple[str, ...]]:
-    """Yield the computed track of each true box, frame by frame; a single box is enough to start a track."""
+    """Yield, for each frame, the computed track names of its true boxes, in their order; a single box is enough to start a track."""
     boxes = [Detections(truth.boxes, np.ones(len(truth.classes)), truth.classes) for truth in truths]
     for truth, tracked in zip(truths, _follow(frames, boxes, replace(settings, confirm=0.0)), strict=True):
         names = {row: f"{frames[0].timestamp_ns}-{number}" for row, number in zip(tracked.rows, tracked.numbers, strict=True)}
@@ -206,7 +206,7 @@ def _tracked(frames: Sequence[Frame], truths: Sequence[GroundTruth], settings: T
 
 
 def _follow(frames: Sequence[Frame], seen: Sequence[Detections], settings: TrackerSettings) -> Iterator[Tracked]:
-    """Yield the confirmed tracks on each of some consecutive frames of one camera, computed from the detections on them."""
+    """Yield the confirmed tracks that a tracker computes from the detections on each of the consecutive frames of one camera."""
     tracker, before = Tracker(settings), frames[0]
     for frame, detections in zip(frames, seen, strict=True):
         yield tracker.step(detections, seconds_between(before, frame))
@@ -214,13 +214,13 @@ def _follow(frames: Sequence[Frame], seen: Sequence[Detections], settings: Track
 
 
 def moments_of(stretch: Stretch, seen: Mapping[str, Detections], settings: TrackerSettings) -> list[TrackedFrame]:
-    """Run a tracker over a stretch's detections (by frame ref), and return each frame with its true boxes and tracks."""
+    """Run a tracker over a stretch's detections (by frame ref); return each frame with its true boxes, their track names and computed tracks."""
     tracked = _follow(stretch.frames, [seen.get(frame.id, NO_DETECTIONS) for frame in stretch.frames], settings)
     return [TrackedFrame(*of_frame) for of_frame in zip(stretch.truths, stretch.names, stretch.relevant, tracked, strict=True)]
 
 
 def of_class(moment: TrackedFrame, class_: int) -> TrackedFrame:
-    """Return a copy with only the true boxes and tracks of one class index."""
+    """Return a copy of a tracked frame with only the true boxes and tracks of class index `class_`."""
     truth, tracked = moment.truth, moment.tracked
     true, seen = np.flatnonzero(truth.classes == class_), np.flatnonzero(tracked.classes == class_)
     return TrackedFrame(truth.take(true), tuple(moment.names[row] for row in true.tolist()), moment.relevant[true], tracked.take(seen))

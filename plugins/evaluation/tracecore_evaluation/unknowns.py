@@ -19,7 +19,7 @@ Unknowns = Iterator[tuple[str, str]]
 def level_1_unknowns(
     known: int, frames: Sequence[Frame], labels: Labels, judged: FrameEvaluation, config: ModelConfig, slicing: Slicing, score: float
 ) -> Unknowns:
-    """Yield the unknowns of a level 1 report, except those about intervals and review; `known` is the number of frames, labeled or not."""
+    """Yield (what, why) for what frame-by-frame KPIs can't show, without intervals and review; `known` is the number of all frames."""
     if len(frames) < known:
         yield "unlabeled frames", f"{known - len(frames)} of {known} frames have no labels and were not evaluated on."
     yield from heads_unknowns(frames, labels, config)
@@ -35,7 +35,7 @@ def level_1_unknowns(
 
 
 def unsliced(frames: Sequence[Frame], dimensions: Sequence[str]) -> Unknowns:
-    """Yield, for each dimension, an unknown with the number of frames that have no value for it, if any."""
+    """Yield (what, why) for each dimension (condition to slice by) that some frames have no value for, with their number."""
     for dimension in dimensions:
         missing = sum(dimension not in frame.slices for frame in frames)
         if missing:
@@ -43,7 +43,7 @@ def unsliced(frames: Sequence[Frame], dimensions: Sequence[str]) -> Unknowns:
 
 
 def interval_unknowns(drives: set[str], units: Units) -> Unknowns:
-    """Yield an unknown if there are too few drives for intervals by drive; nothing otherwise."""
+    """Yield one (what, why) on intervals if there are too few drives to resample by drive; nothing otherwise."""
     if units.by == BY_DRIVE:
         return
     few = f"The frames are of fewer than {LEAST_DRIVES} drives ({', '.join(sorted(drives))})"
@@ -57,7 +57,7 @@ def interval_unknowns(drives: set[str], units: Units) -> Unknowns:
 
 
 def review_unknowns(review: Review) -> Unknowns:
-    """Yield an unknown if some evaluated frames have labels without a review tier."""
+    """Yield one (what, why) if the labels of some evaluated frames have no review tier; nothing otherwise."""
     if review.unknown:
         yield (
             "label review",
@@ -66,7 +66,7 @@ def review_unknowns(review: Review) -> Unknowns:
 
 
 def heads_unknowns(frames: Sequence[Frame], labels: Labels, config: ModelConfig) -> Unknowns:
-    """Yield the unknowns about unsupported heads and about frames without labels for a head."""
+    """Yield (what, why) for each head that is not supported, and for each evaluated head that some frames have no labels for."""
     for head in config.unjudged:
         yield f"KPIs of the head {head}", f"The model has a head '{head}', which this evaluation does not judge; it judges obstacles, path and light."
     labeled = {"obstacles": labels.truth, "path": labels.paths, "light": labels.lights}
