@@ -39,7 +39,7 @@ class CheckContext(Protocol):
     readers: Sequence[str]
 
     def read(self, port: str | None = None) -> Any:
-        """Return the content of an output port (default: the `target`): a `pyarrow.dataset.Dataset` or a `Path`; recorded as read by the check."""
+        """Return the content of an output port (by default the port of `target`), a `pyarrow.dataset.Dataset` or `Path`; the reading is recorded."""
 
 
 @dataclass(frozen=True, slots=True)

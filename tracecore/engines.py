@@ -70,8 +70,7 @@ def engine_roles(facet: Any) -> dict[str, tuple[str, str]]:
 def rename_inner(data: bytes) -> bytes:
     """Return an engine's bytes with the compiler's internal names (`__mye2567`) renumbered by order of first appearance.
 
-    TensorRT numbers them by its number of attempts; engines that are equal after renumbering are the same program. The renaming is one-to-one, so
-    other differences are kept.
+    TensorRT's numbers depend on how many attempts it made; engines that are equal after renumbering are the same program.
     """
     numbers: dict[bytes, int] = {}
     return re.sub(rb"__mye\d+", lambda found: b"__mye%d" % numbers.setdefault(found[0], len(numbers)), data)

@@ -70,7 +70,7 @@ class GateEvidence:
 
     @property
     def figures(self) -> dict[str, Kpi]:
-        """The KPIs of all reports to be sealed, by name as in `read_kpis`, each with its baseline and confidence interval."""
+        """The KPIs of all reports to be sealed, by `<name>` and `<asset>.<name>`, each with its baseline and confidence interval."""
         selection = [report.role for report in self.reports if report.selection]
         return read_kpis({role: artifact.facets for role, artifact in self.artifacts.items()}, selection)
 
@@ -96,7 +96,7 @@ class Gate(Described, ABC):
         """Validate `requirement`, the gate's entry in the program without `gate` and `name`; raises UsageError for a wrong key or value."""
 
     def kpis(self, requirement: Mapping[str, Any]) -> Sequence[str]:  # noqa: ARG002  # for gates that read some
-        """Return the names of the KPIs that the gate reads, given its entry in the program; reports with one of them decide the release."""
+        """Return the names of the KPIs that the gate reads, given `requirement`, the gate's entry in the program; by default none."""
         return ()
 
     @abstractmethod

@@ -40,14 +40,14 @@ def quaternion_matrix(quaternion: ArrayLike) -> Floats:
 
 
 def cuboid_corners(cuboid: Sequence[float]) -> Floats:
-    """Return the corners (8, 3) of a cuboid in the frame of its center: bottom front left, front right, rear right, rear left, then the top four."""
+    """Return a cuboid's corners (8, 3), in m in the same frame as its center: bottom front left, front right, rear right, rear left, then the top."""
     values = np.asarray(cuboid, dtype=np.float64)
     corners: Floats = (_UNIT * values[7:10]) @ quaternion_matrix(values[3:7]).T + values[:3]
     return corners
 
 
 def inside_cuboid(points: ArrayLike, cuboid: Sequence[float], *, margin: float = 0.0) -> NDArray[np.bool_]:
-    """Return a boolean array (N,): whether each point (N, 3), in the frame of the cuboid's center, is inside it enlarged by `margin` m."""
+    """Return a boolean array (N,): whether each point (N, 3) is inside the cuboid enlarged by `margin` m; both have the same coordinate frame."""
     values = np.asarray(cuboid, dtype=np.float64)
     own = (np.asarray(points, dtype=np.float64)[:, :3] - values[:3]) @ quaternion_matrix(values[3:7])
     return np.asarray((np.abs(own) <= values[7:10] / 2 + margin).all(axis=1))
@@ -88,14 +88,14 @@ class Camera:
         return project(points, self.projection)
 
     def of_vehicle(self, points: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
-        """Return pixels (N, 2) of points (N, 3) in the vehicle frame, and whether each is ahead of the camera (N,); all False without its pose."""
+        """Return pixels (N, 2) of points (N, 3) in the vehicle frame, and whether each is ahead of the camera (N,), False if its pose is unknown."""
         if self.from_vehicle is None:
             count = len(np.asarray(points))
             return np.zeros((count, 2)), np.zeros(count, dtype=bool)
         return project(transform(points, self.from_vehicle), self.projection)
 
     def ground(self, path: Sequence[float]) -> tuple[tuple[float, float], ...]:
-        """Return the pixels (u, v) of points on the road (z = 0), a flat list of x and y in m in the vehicle frame; omits points not ahead."""
+        """Return the pixels (u, v) of the points of `path` ahead of the camera: x, y, x, y, … on the road (z = 0), in m in the vehicle frame."""
         flat = np.asarray(path, dtype=np.float64).reshape(-1, 2)
         at, ahead = self.of_vehicle(np.column_stack([flat, np.zeros(len(flat))]))
         return tuple((float(u), float(v)) for u, v in at[ahead])
@@ -114,7 +114,7 @@ class Rig:
 
     @classmethod
     def read(cls, table: Any, drives: Sequence[str] | None = None) -> Rig:
-        """Return the sensor calibrations in a calibration table (`pyarrow.dataset.Dataset`), only those of `drives` if given; empty for None."""
+        """Return the sensor calibrations in a calibration table (`pyarrow.dataset.Dataset`), only those of `drives` if given; none if it is None."""
         if table is None:
             return cls()
         rows = table.to_table(columns=_COLUMNS).to_pylist()
@@ -132,7 +132,7 @@ class Rig:
         )
 
     def to_vehicle(self, drive: str, sensor: str, timestamp_ns: int) -> Floats | None:
-        """Return the 4x4 transform from a sensor's frame (sensor or frame name) to the vehicle's; None if not recorded, identity for `vehicle`."""
+        """Return the 4x4 transform from the frame of a sensor (sensor or frame name) to the vehicle's: identity for `vehicle`, None if unknown."""
         if sensor == "vehicle":
             return np.eye(4)
         row = self._at(drive, sensor, timestamp_ns)

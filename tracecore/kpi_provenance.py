@@ -61,7 +61,7 @@ class KpiProvenance:
 
 
 def read_kpi_provenance(trace: Mapping[str, Any], run: str) -> KpiProvenance:
-    """Return the frames that an evaluation run measured and those its models were trained or selected on, from an output's backward trace."""
+    """Return the frames that the evaluation `run` measured and those its models were trained or selected on, from its output's backward trace."""
     return _Walk(trace).uses(run)
 
 
@@ -108,7 +108,7 @@ class _Walk:
         return KpiProvenance(*(tuple(getattr(found, each.name)) for each in fields(KpiProvenance)))
 
     def _behind(self, run: str, found: _Found) -> None:
-        """Add the frame tables that a run and the runs upstream of it learned from to `found.learned`, those they selected by to `found.selected`.
+        """Add to `found.learned` the frame tables that a run and its upstream runs learned from, to `found.selected` those they selected by.
 
         If a run learned from or selected by an evaluation's results, the frame tables that the evaluation measured are added to `found.selected`.
         """
@@ -134,10 +134,10 @@ class _Walk:
                         stack.append((maker, reaches))
 
     def _named(self, edges: Sequence[Mapping[str, Any]], found: _Found) -> list[Reading]:
-        """Return the frame tables that the input edges of a run lead to; add inputs that can't be compared by frame to `found.uncompared`.
+        """Return a reading of each frame table that a run read by these input edges; add inputs whose frames are unknown to `found.uncompared`.
 
-        A table without a column `frame_id` is replaced by the frame tables it was derived from. Label tables with that column are returned only if
-        no edge has a dataset or an evaluation's finding.
+        A dataset without a column `frame_id` is replaced by the frame tables from which it was derived. Label tables with that column are included
+        only if the run read neither a dataset nor a result of an evaluation.
         """
         readings: list[Reading] = []
         for edge in edges:
@@ -155,7 +155,7 @@ class _Walk:
         return readings
 
     def _origins(self, ref: str) -> list[str]:
-        """Return the sorted refs of the nearest frame tables upstream from which a table was derived."""
+        """Return the sorted refs of the frame tables from which a table was derived, the nearest ones upstream in each branch."""
         stack, seen = [ref], {ref}
         found = []
         while stack:
@@ -169,7 +169,7 @@ class _Walk:
         return sorted(found)
 
     def _measured(self, run: str, found: _Found) -> None:
-        """Add the frame tables that an evaluation measured to `found.measured`; if it read only evaluation results, those measured there."""
+        """Add to `found.measured` the frame tables that a run measured or, if it read only results of other evaluations, those that they measured."""
         stack, seen = [run], {run}
         while stack:
             edges = self._measured_inputs(stack.pop())
@@ -186,7 +186,10 @@ class _Walk:
         return [edge for edge in read if self._use(edge) is Use.MEASURE] or read
 
     def _models(self, run: str, found: _Found) -> None:
-        """Add the models that a run evaluates to `found.models`; without one, add its external inputs or its own report to `found.unknown`."""
+        """Add the models that a run evaluates to `found.models`.
+
+        If no model is found, add the external inputs that the run measured to `found.unknown`; if it has no inputs, add its report.
+        """
         measuring, seen = [run], {run}
         outside: dict[str, None] = {}
         while measuring:
@@ -207,7 +210,7 @@ class _Walk:
             found.unknown[UnknownTraining(self._root, "of which model it is is not recorded, nor on which frames")] = None
 
     def _training(self, found: _Found) -> None:
-        """Trace the measured models back to their training, and add each one without recorded training data to `found.unknown`."""
+        """Follow the models in `found.models` back to their training, and add each model without recorded training data to `found.unknown`."""
         known: set[str] = set()
         models = list(found.models)
         while models:
@@ -222,7 +225,7 @@ class _Walk:
                 models.extend(self._source_models(model, maker, found))
 
     def _source_models(self, model: str, run: str, found: _Found) -> list[str]:
-        """Return the refs of the models from which `run` made `model`; if its training data is not recorded, add that to `found.unknown`."""
+        """Return the refs of the models from which `run` made `model`; if its training data is not recorded, add `model` to `found.unknown`."""
         edges = [edge for edge in self._read.get(run, ()) if self._kind(edge["ref"]) != ArtifactKind.PROGRAM]
         before = [edge["ref"] for edge in edges if self._kind(edge["ref"]).role is KindRole.MODEL and edge["ref"] != model]
         learned = {kind for edge in edges if self._use(edge) is Use.LEARN and (kind := self._kind(edge["ref"])).role is KindRole.DATA}
@@ -262,7 +265,7 @@ class _Walk:
         return Reading(ref, self._job(edge["run"]), "" if ref == edge["ref"] else edge["ref"], tuple(drives), *self._side(ref))
 
     def _side(self, ref: str) -> tuple[str, str]:
-        """Return (id of the run that made the split, side such as `train`) of a table or its one source frame table; ("", "") if not of a split."""
+        """Return (id of the run that made a split, side such as `train`) of the side from which a table comes; ("", "") if it is not from a split."""
         seen: set[str] = set()
         while ref not in seen:
             seen.add(ref)

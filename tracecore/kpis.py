@@ -83,7 +83,7 @@ def with_traits(facet: Mapping[str, Any], specs: Mapping[str, KpiSpec]) -> dict[
 
 
 def _family(spec: KpiSpec, specs: Mapping[str, KpiSpec]) -> str:
-    """Return the shortest prefix of a KPI's name (`recall` of `recall.night`) that is registered with the same unit and direction."""
+    """Return the shortest prefix of a KPI's name (`recall` of `recall.night`) that is registered with the KPI's unit and direction."""
     alike = [name for name in prefixes(spec.name) if name in specs and (specs[name].unit, specs[name].better) == (spec.unit, spec.better)]
     return alike[-1]
 
@@ -187,7 +187,7 @@ def _kpis_of_report(role: str, facet: JSON, *, selection: bool) -> list[Kpi]:
 
 
 def _behind(parts: Sequence[str], values: Mapping[str, JSON], baseline: Mapping[str, JSON], *, less_is_better: bool) -> tuple[str, ...]:
-    """Return a text (`ap50.sign 0 (baseline 0.01)`) for each KPI named in `parts` whose value is not better than its baseline."""
+    """Return a text (`ap50.sign 0 (baseline 0.01)`) for each KPI in `parts` whose value is not better than its baseline, if both are numbers."""
     found = []
     for part in parts:
         value, trivial = _number(values.get(part)), _number(baseline.get(part))

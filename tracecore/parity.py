@@ -178,9 +178,9 @@ class Parity:
 
 
 def pictures(context: Context, frames: Input[Table | None], output: Output, params: ParityParams, config: Mapping[str, Any]) -> Pictures:
-    """Return images to compare two models on, at the input size in `config`: evenly chosen frames of a table, or drawn pictures if it has none.
+    """Return images to compare two models on, at the input size in `config`: evenly chosen ones of `frames`, or drawn pictures without frames.
 
-    If pictures are drawn, it is recorded for `output` that parity on recorded frames is not known. Raises RunFailed if a frame can't be decoded.
+    For drawn pictures, `output` is recorded with an unknown: parity on recorded frames. Raises RunFailed if a frame can't be decoded.
     """
     height, width = config["input"]["height"], config["input"]["width"]
     table = context.read(frames)
@@ -269,9 +269,9 @@ def _apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 def _compare_boxes(one: Answers, other: Answers) -> tuple[float, float, int, int, int]:
     """Return the greatest difference of a box coordinate (px) and of a score, and the numbers of compared, unmatched and tied boxes.
 
-    Each box is compared with the nearest one of its class in the other output. Boxes that score about as low as the lowest in either are skipped.
-    Where two neighboring cells have equal scores but for rounding, either may be the peak, so the 2 % of boxes that differ most are left out as
-    tied, except detections without a counterpart of their score: each may be the only object of its class.
+    Each box is compared with the nearest box of its class in the other model's output; without such a box, it is unmatched. Boxes whose score is
+    the lowest in either output, but for rounding, are skipped. The 2 % of boxes whose coordinates differ most are not compared but counted as
+    tied, since rounding may move them, except boxes with a score of at least 0.3 whose nearest box has another score.
     """
     assert one.scores is not None
     assert other.scores is not None
@@ -306,7 +306,7 @@ _WORDS = {"boxes_px": "a box's side in px", "scores": "a score", "path_m": "the 
 
 
 def judge(facet: Mapping[str, Any]) -> CheckResult:
-    """Return the check result of a parity facet: differences within tolerances pass; an unmatched box, or boxes of which none was compared, fail."""
+    """Return the check result of a parity facet: passed if differences are in tolerance, no box is unmatched, and `compared` is not 0."""
     outcomes = [
         ExpectationOutcome(name, facet[name] <= allowed, expected=f"at most {allowed:g}", actual=f"{facet[name]:.3g}")
         for name, allowed in facet["tolerances"].items()

@@ -242,7 +242,7 @@ class Context(Protocol):
         """
 
     def scratch(self) -> Path:
-        """Return a folder for checkpoints of long work; if the run is killed, the next one with equal code, parameters, seed and inputs gets it.
+        """Return a folder for checkpoints of long work; if the run is killed, the next run with equal code, parameters, seed and inputs gets it.
 
         Outputs must be the same with and without the checkpoints. The folder is removed when the run completes.
         """
@@ -258,7 +258,7 @@ class Context(Protocol):
     ) -> Path:
         """Copy a source file into the artifact store as an artifact of a kind and name, record it as read by the run, and return its stored path.
 
-        A `drive_log` is recorded by a child run and becomes an input of this run (role `drive_log`); an `external` becomes an input with an origin.
+        A `drive_log` is recorded as the output of a child run and as an input of this run; an `external` is recorded only as an input of this run.
 
         Raises:
             UsageError: two different files have the same name, or a member of an input is adopted as `external`.
@@ -324,7 +324,7 @@ class Stage(ABC):
 
     @classmethod
     def use_of(cls, port: str) -> Use | None:
-        """Return the use of an input, given its port's name: the declared use, else the default for the kinds of stage and artifact; may be None."""
+        """Return the use of an input by port name: the declared use, else the default for the kinds of stage and artifact, None without a default."""
         declared = cls.inputs()[port]
         return declared.use or default_use(cls.kind, declared.kind)
 

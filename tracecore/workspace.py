@@ -43,7 +43,7 @@ def holds_workspace(root: Path) -> bool:
 
 
 def written(config: Mapping[str, JSON]) -> bytes:
-    """Return the content of `workspace.json`: these members and their digest, by which `tracecore verify` detects changes."""
+    """Return the content of `workspace.json`: the members of `config` and their digest, by which `tracecore verify` detects changes."""
     members = {name: value for name, value in config.items() if name != "digest"}
     return json.dumps({**members, "digest": digest_bytes(jcs(members))}).encode() + b"\n"
 
@@ -138,7 +138,7 @@ class Workspace:
         write_durably(self.root / _CONFIG, written({**config, **{name: self._relative(url) for name, url in places.items()}}))
 
     def catalog_unset(self, bound: str) -> bool:
-        """Whether the catalog is the default `record.db` in the workspace, although `bound`, the place in `workspace.json`, is another one."""
+        """Whether the catalog is the default `record.db` in the workspace although `workspace.json` has another place, `bound`."""
         own = self.root / "record.db"
         elsewhere = self.root / bound.removeprefix("sqlite:///")
         return self.catalog_url == f"sqlite:///{own}" and elsewhere.resolve() != own.resolve()

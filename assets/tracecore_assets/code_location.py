@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 def _definitions(program: ResolvedProgram, host: PluginHost, workspace: NamedWorkspace | None = None) -> dg.Definitions:
-    """Return a program's Dagster definitions; each Dagster run opens `workspace` (None: the one that the host's settings name) once for all steps."""
+    """Return a program's Dagster definitions, whose runs write to `workspace` or, if it is None, to the workspace named by the host's settings."""
     named = workspace or NamedWorkspace(host.settings)
     opened: dict[str, Session] = {}
     current: dict[str, dg.AssetExecutionContext] = {}
@@ -90,7 +90,7 @@ class VehicleProgram(dg.Component):
 
 
 def workspace_definitions(named: NamedWorkspace) -> dg.Definitions:
-    """Return the definitions of all programs of a workspace; a program that can't be loaded, or whose job's name is taken, is logged and left out."""
+    """Return the definitions of all programs of a workspace. A program that can't be loaded, or with another's job name, is logged and left out."""
     host = PluginHost.load(named.settings)
     workspace = Workspace.open(named)
     found: dict[str, dg.Definitions] = {}

@@ -163,7 +163,7 @@ def _type(port: Input[Any] | Output) -> str:
 
 
 def _fits(output: Output, declared: Input[Any]) -> bool:
-    """Whether an output can supply an input: same kind, and a suitable table type if both declare one."""
+    """Whether an output can supply an input: if both declare a table type, these must fit; else both must have the same kind of artifact."""
     if declared.table is None or output.table is None:
         return output.kind == declared.kind
     return output.table.recorded.fits(declared.table.name)
@@ -229,7 +229,7 @@ def _validate_gates(program: VehicleProgram, assets: Iterable[ResolvedAsset], ho
 
 
 def _validate_gate(gate: GateSpec, run: Mapping[str, set[str]], host: PluginHost, yaml: YamlSource, where: KeyPath) -> None:
-    """Raise UsageError, with the YAML line, if no asset runs the gate's check or its plugin refuses the requirement. `run`: plugins by check."""
+    """Raise UsageError, with the YAML line, if no asset runs the gate's check or the gate refuses its requirement. `run`: plugins by check name."""
     if gate.form == CheckPassed.name:
         owner, _, bare = gate.subject.rpartition("/")
         if gate.subject == NO_LEAK and bare not in run and bare in host.gates:

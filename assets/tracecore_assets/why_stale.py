@@ -121,7 +121,7 @@ def _text_of(values: Mapping[str, Any], name: str) -> str | None:
 
 
 def _folder_members(edges: Sequence[Edge], run: str, supplied: set[str]) -> set[str]:
-    """Return the refs of the files that `run` read from folders among the artifacts `supplied`; other runs stored these files."""
+    """Return the refs of the files in the folders that `run` read, among `supplied`; each file was stored by another run, which read the folder."""
     took = {edge["run"] for edge in edges if edge["direction"] == "input" and edge["ref"] in supplied} - {run}
     return {edge["ref"] for edge in edges if edge["direction"] == "output" and edge["run"] in took}
 
@@ -129,7 +129,10 @@ def _folder_members(edges: Sequence[Edge], run: str, supplied: set[str]) -> set[
 def _inputs(
     record: Record, program: ResolvedProgram, asset: ResolvedAsset, read: list[tuple[str, str]], members: set[str], not_taken: Sequence[str]
 ) -> Iterator[Change]:
-    """Yield changes since an asset's run: of input versions, of source files, and of files left out of folders. `read`: (role, ref) of its inputs."""
+    """Yield changes since an asset's last run: of input versions, of source files, and of files in folders that are not taken as input.
+
+    `read`: (role, ref) of the run's inputs; `members`: refs of files from folders; `not_taken`: texts on the files that the run did not take.
+    """
     ports = asset.stage_class.inputs()
     then = {role: ref for role, ref in read if role in ports}
     for source in asset.sources:

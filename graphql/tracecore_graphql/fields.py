@@ -55,14 +55,14 @@ class Connection(Generic[T]):
 
 
 def query_field(*, cost: int) -> Callable[[Callable[..., Any]], Any]:
-    """Return a decorator that makes a method a root field of the GraphQL schema, counted as `cost` in the limit of an operation's total cost."""
+    """Return a decorator that makes a method a root field of the GraphQL schema; `cost` is what the field adds to an operation's cost."""
     return lambda resolver: strawberry.field(resolver, description=_description(resolver), metadata={"cost": Cost(cost)})
 
 
 def paged_field(*, cost: int, key: Callable[[Any], str]) -> Callable[[Callable[..., Sequence[Any]]], Any]:
     """Return a decorator that makes a list-returning method a paginated root field of the GraphQL schema, with arguments `first` and `after`.
 
-    In the cost limit the field counts as `cost`, and each field selected below it once per item of the page. Cursors are made of `key(item)`.
+    It adds `cost` to an operation's cost; each field selected below it is counted once per item of the page. Cursors are made of `key(item)`.
     """
 
     def decorate(resolver: Callable[..., Sequence[Any]]) -> Any:

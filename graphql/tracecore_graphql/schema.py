@@ -168,7 +168,7 @@ def ask(
 
 
 def _check_operation(document: DocumentNode, name: str | None) -> None:
-    """Raise GraphQLError unless the operation selected by `name` exists, is the only one if `name` is None, and is a query."""
+    """Raise GraphQLError unless a document has an operation named `name` (for None, exactly one operation) and that operation is a query."""
     operations = {node.name.value if node.name else None: node for node in document.definitions if isinstance(node, OperationDefinitionNode)}
     if not operations:
         raise GraphQLError("The document has no operation.")

@@ -163,7 +163,7 @@ async def _read_body(request: Request, cap: int) -> bytes:
 
 
 def _read_request(content_type: str, body: bytes) -> tuple[str, Mapping[str, Any], str | None]:
-    """Return (document, variables, operation name or None) of a GraphQL request; raise HTTPException 400 if the body is not one."""
+    """Return (document, variables, operation name or None) of a GraphQL request; raise HTTPException 400 if content type or body are wrong."""
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(400, "Expected the content type 'application/json'.")
     try:

@@ -76,7 +76,7 @@ class TokenStore:
         return text
 
     def revoke(self, token_id: str) -> Token:
-        """Mark the access token with an id as revoked, and return it as stored before; raise UsageError if no token has that id."""
+        """Mark the access token with an id as revoked, and return the token as it was before the change; raise UsageError if no token has that id."""
         known = {token.id: token for token in self.all()}
         if token_id not in known:
             raise UsageError(f"There is no token {token_id!r}. 'tracecore token list' shows the ids.")
@@ -113,7 +113,7 @@ class TokenStore:
             raise UsageError(f"The token file {self._file} can't be read ({error}). Delete it and make new tokens.") from error
 
     def _change_file(self, change: Callable[[tuple[Token, ...]], tuple[Token, ...]]) -> None:
-        """Write `change(tokens)` to the token file in place of its tokens, under a lock; raise UsageError if the file can't be written."""
+        """Replace the tokens in the token file by `change(tokens)`, under a lock; raise UsageError if the file can't be written."""
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             with hold_named(self._folder, "tokens"):

@@ -128,7 +128,7 @@ class TableType:
         return TableVersion(self.name, self.version, self.description, () if base is None else (base.name, *base.recorded.extends))
 
     def read(self, table: ds.Dataset) -> ds.Dataset:
-        """Return a stored table with this table type's nullable columns that it lacks appended to its schema; they read as null."""
+        """Return a stored table with the missing nullable columns of this table type added to its schema; the added columns read as null."""
         lacking = [field for field in self.schema if field.nullable and field.name not in table.schema.names]
         for field in lacking:
             table = table.replace_schema(table.schema.append(field))
@@ -390,7 +390,7 @@ def _default(column: Column, field: pa.Field) -> Any:
 
 
 def last_revisions(labels: Iterable[Row]) -> list[Row]:
-    """Return each label's row with the highest `revision` (missing: 0), rejected labels included, sorted by `frame_id` and `label_id`."""
+    """Return each label's row with the highest `revision` (0 if missing), rejected labels included, sorted by `frame_id` and `label_id`."""
     last: dict[str, Row] = {}
     for row in labels:
         known = last.get(row["label_id"])

@@ -25,7 +25,7 @@ ATTRIBUTE_COLUMNS = ("frame_id", "label_id", "revision", "frame_attributes")
 
 
 def attributes_of_frames(labels: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-    """Return {frame ref: {attribute: value}} from the `frame_attributes` in each label's last revision; rows need `ATTRIBUTE_COLUMNS`."""
+    """Return {frame ref: {attribute: value}} from the `frame_attributes` in each label's last revision; rows need the columns `ATTRIBUTE_COLUMNS`."""
     found: dict[str, dict[str, str]] = {}
     for row in last_revisions(labels):
         if row.get("frame_attributes"):

@@ -226,7 +226,7 @@ class Use(StrEnum):
 
 
 def default_use(stage: StageKind | str, kind: ArtifactKind | str) -> Use | None:
-    """Return the default use (learn, select or measure) of an artifact as a stage's input; None if the stage does none of these with it."""
+    """Return the default use (learn, select or measure) of an artifact as a stage's input; None if there is no default for such a stage."""
     if stage == StageKind.CURATE:
         return Use.SELECT if kind == ArtifactKind.DATA_REQUEST else None
     return _USES.get(StageKind(stage))

@@ -94,7 +94,7 @@ def artifact_ref(kind: str, name: str, digest: str | None = None) -> str:
 
 
 def external_ref(namespace: str, name: str, version: str) -> str:
-    """Return the ref of a dataset that another OpenLineage producer recorded; `version` is its version, `run:<uuid>` or `unversioned`."""
+    """Return the ref of another OpenLineage producer's dataset; `version` may be `run:<uuid>` (an output without one) or `unversioned` (an input)."""
     return str(Ref("external", (namespace, name), version))
 
 

@@ -254,7 +254,7 @@ class _Truth(TypeDecorator[bool]):
 
 
 def _make_strict(model: type[SQLModel]) -> None:
-    """Make a model's SQL table STRICT on SQLite; its boolean columns become `_Truth`, and on SQLite its text columns TEXT."""
+    """Make a model's SQL table STRICT on SQLite, with the column types that this needs there: integer for booleans (`_Truth`), TEXT for texts."""
     made = SQLModel.metadata.tables[str(model.__tablename__)]
     made.dialect_options["sqlite"]["strict"] = True
     for column in made.columns:

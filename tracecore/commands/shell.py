@@ -85,7 +85,7 @@ class TracecoreGroup(click.Group):
         return self._core
 
     def from_plugins(self, ctx: click.Context) -> Mapping[str, click.Command]:
-        """Return the plugins' commands by name, except those named like a core command; cached per setting of the allowed plugins."""
+        """Return the plugins' commands by name, except those named like a core command; cached for each set of allowed plugins."""
         settings = settings_of(ctx)
         allowed = settings.plugins  # a program that uses this group from inside may change which plugins it allows
         if allowed not in self._from_plugins:
@@ -134,7 +134,7 @@ class TracecoreGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command and return its result; its BrokenPipeError is raised as `_OthersPipe`, since click exits silently on it."""
+        """Run the command and return its result; a BrokenPipeError is raised as another exception, since click exits silently on BrokenPipeError."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:  # only stdout's and stderr's closed readers are tolerated

@@ -53,7 +53,7 @@ class ParityCheck(Check):
     description = "The model answers as the one it was made from, on recorded frames."
 
     def run(self, context: CheckContext) -> CheckResult:
-        """Return the result: passed if the model's recorded differences from its original are within tolerance; raises UsageError for parameters."""
+        """Return the result: passed if the model's recorded differences from its original are in tolerance; raises UsageError if given parameters."""
         if context.params:
             raise UsageError("The check 'parity' takes no settings but 'blocking': tolerances are parameters of the stage, such as tolerance_px.")
         facet = cast("Mapping[str, Any] | None", context.target.facets.get(PARITY_FACET.name))
@@ -182,7 +182,7 @@ def _whole_table() -> Any:
 
 
 def _expectation(gx: Any, name: str, each: Mapping[str, Any], number: int) -> Any:
-    """Return the Great Expectations object of one expectation, with `number`, its position in the suite `name`, in its `meta`."""
+    """Return an expectation as a Great Expectations object; its `meta` has `number`, the expectation's position in the suite `name`."""
     try:
         class_name = "".join(part.capitalize() for part in each["type"].split("_"))
         return gx.expectations.core.__dict__[class_name](**each["kwargs"], meta={"place": number})

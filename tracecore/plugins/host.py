@@ -144,7 +144,7 @@ class PluginHost:
         return cls(settings=settings)
 
     def _add_plugin(self, plugin: LoadedPlugin) -> None:
-        """Add a plugin's stages, checks and other objects; if one has the name of another or of one of tracecore's, list the plugin as broken."""
+        """Add a plugin's stages, checks and other objects; if two share a name, or one has a built-in object's, list the plugin as broken."""
         for each in OBJECT_TYPES:
             names = [item.name for item in plugin.brings[each.plural]]
             known = {} if each.plural == STAGES else self.objects[each.plural]
@@ -265,7 +265,7 @@ class PluginHost:
 
 
 def _choose_object(what: str, known: Mapping[str, list[Registered[T]]], name: str, of: str | None = None) -> Registered[T] | None:
-    """Return the object named `name`, preferably that of the plugin `of`, or None without one; raises UsageError if several others have one."""
+    """Return the object `name` of the plugin `of`, else of the only plugin that has it, else None; raises UsageError if several plugins have it."""
     owner, _, bare = name.rpartition("/")
     found = [each for each in known.get(bare, ()) if owner in {"", each.entry_point}]
     own = [each for each in found if each.entry_point == of]

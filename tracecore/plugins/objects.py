@@ -140,7 +140,7 @@ def built_in() -> dict[str, tuple[Any, ...]]:
 
 
 def check_outputs(brings: Mapping[str, tuple[Any, ...]]) -> None:
-    """Raise UnfitError if a stage in `brings` (a plugin's objects by type) writes a kind or table type that is not registered there or built in."""
+    """Raise UnfitError if a plugin's stage writes a kind or table type that is neither in `brings` (the plugin's objects by type) nor built in."""
     known: Mapping[str, Mapping[str, Any]] = {"kinds": BUILT_IN_KINDS, "tables": BUILT_IN_TABLES}
     for stage in brings[STAGES]:
         for port in stage.outputs().values():

@@ -44,7 +44,7 @@ class CheckPassed(BuiltInGate):
     )
 
     def check_requirement(self, requirement: Mapping[str, Any]) -> None:
-        """Raise UsageError if a `check` gate's entry in the program has an invalid key or value; only check `no_leak` takes `unknown_training`."""
+        """Raise UsageError if a `check` gate's entry in the program has an invalid key or value; only the check `no_leak` has `unknown_training`."""
         rest = _without_key(self.name, requirement)
         if _required_name(self.name, requirement).rpartition("/")[2] == NO_LEAK and "unknown_training" in rest:
             refs = rest.pop("unknown_training")
@@ -176,7 +176,8 @@ def _within_bounds(kpi: Kpi, least: float | None, most: float | None) -> tuple[b
 def _above_baseline(kpi: Kpi, margin: float, unknowns: Sequence[Unknown]) -> tuple[bool, str]:
     """Return whether a KPI beats its baseline by a margin, and a sentence that explains the result.
 
-    The low end of the gain's confidence interval decides, else the worse end of the KPI's; False if there is no interval or baseline.
+    The low end of the gain's confidence interval is compared with the margin; if only the KPI has a confidence interval, the difference between
+    the baseline and the KPI's worse end is. The bool is False if there is no baseline or no interval.
     """
     if kpi.baseline is None:
         return False, "its report has no baseline for it, so nobody can tell whether it is better"
@@ -203,7 +204,7 @@ def _beyond(gain: float, margin: float) -> bool:
 
 
 def _no_worse_than_before(subject: str, kpi: Kpi, most: float, earlier: PreviousBuild) -> tuple[bool, str]:
-    """Return whether a KPI is at most `most` worse than in the previous build (True if there is none with it), and a sentence on the result."""
+    """Return whether a KPI is at most `most` worse than in the build `earlier` (True if that build lacks the KPI), and a sentence on the result."""
     if earlier.name is None:
         return True, "there is no earlier build of this program to compare with"
     before = earlier.kpis.get(f"{kpi.asset}.{kpi.name}", earlier.kpis.get(subject))

@@ -104,7 +104,7 @@ def _files(kind: StageKind) -> dict[str, str]:
 
 
 def _renamed(text: str, name: str, package: str) -> str:
-    """Return a text with the plugin template's names of plugin, package and class replaced by those of the plugin `name`."""
+    """Return a text of the plugin template, in which the names of plugin, package and class are replaced by those of the plugin `name`."""
     names = {
         "test_template": f"test_{name.replace('-', '_')}",
         "tracecore_template": package,

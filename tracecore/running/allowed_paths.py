@@ -75,7 +75,7 @@ class AllowedPaths:
 
 
 def _font_caches() -> tuple[frozenset[str], frozenset[str]]:
-    """Return the font cache folders of matplotlib and fontconfig, which a stage may write, and the parent folders it may create them in.
+    """Return (font cache folders of matplotlib and fontconfig, their parent folders); a stage may write to the caches and create the parents.
 
     A stage may not read other caches, since weights that were downloaded to one are an input.
     """
@@ -103,7 +103,7 @@ def _cached_bytecode(path: str, code: Collection[str]) -> bool:
 
 
 def _metadata(path: str) -> bool:
-    """Whether a path is an entry of `sys.path`, the `pyproject.toml` in one (an editable install), or a distribution's metadata."""
+    """Whether a path is an entry of `sys.path`, an entry's `pyproject.toml` (of an editable install), or a distribution's metadata."""
     if ".dist-info" in path or ".egg-info" in path:
         return any(part.endswith((".dist-info", ".egg-info")) for part in path.split("/"))
     return path.removesuffix("/pyproject.toml") in _import_path(tuple(sys.path))

@@ -42,12 +42,12 @@ class PlannedCheck:
 
     @property
     def details(self) -> dict[str, JSON]:
-        """The check's parameters, and the names of assets that read the judged output, as recorded with the result; empty ones are left out."""
+        """The check's parameters (`params`) and the names of the assets that read the judged output (`readers`); empty members are left out."""
         return {**({"params": self.params} if self.params else {}), **({"readers": list(self.readers)} if self.readers else {})}
 
 
 def plan_checks(task: Task, host: PluginHost) -> list[PlannedCheck]:
-    """Return the checks to run on a task's outputs, declared by its stage or added by the program; raises UsageError for an invalid one."""
+    """Return the checks to run on a task's outputs, declared by its stage or added by the program; raises UsageError if a check is invalid."""
     return [
         _plan_check(check.item, port, task.checks.get(key, {}) if key is not None else {}, task)
         for check, port, key in choose_checks(task.stage, task.checks, task.asset, host)
@@ -55,10 +55,10 @@ def plan_checks(task: Task, host: PluginHost) -> list[PlannedCheck]:
 
 
 def choose_checks(stage: RegisteredStage, settings: Iterable[str], asset: str, host: PluginHost) -> list[tuple[Registered[Check], str, str | None]]:
-    """Return (check, port of the output that it judges, its name in `settings` or None) for each check of an asset.
+    """Return (check, port of the output to judge, name of the check in `settings` or None if it is not there) for each check of an asset.
 
-    Checks that the stage declares are looked up first in its own plugin; those that only `settings` names judge the first output. Raises UsageError
-    for a check that no plugin or several plugins have, or two checks of one name.
+    Checks that the stage declares are looked up first in the stage's own plugin. Checks that only `settings` names judge the stage's first output.
+    Raises UsageError for a check that no plugin or several plugins have, and for two checks of one name.
     """
     outputs = stage.stage_class.outputs()
     first = next(iter(outputs))
@@ -143,7 +143,7 @@ class _Reading:
 
     @property
     def inputs(self) -> tuple[RunInput, ...]:
-        """The outputs of the checked run that the check has read so far; the output that it judges if it has read none."""
+        """The outputs of the checked run that the check has read so far, or, if it has read none, the output that the check judges."""
         return tuple(RunInput(name, self._outputs[name], self._run_id) for name in self._read or {self._port: None})
 
 

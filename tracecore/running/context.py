@@ -203,7 +203,7 @@ class RunContext:
 
 
 def _summarized(spec: FacetSpec, value: Mapping[str, JSON]) -> Mapping[str, JSON]:
-    """Return a facet's value with the `summary` that its spec's function makes; raises TypeError, with the reason, if that function fails."""
+    """Return a facet's value with a `summary`, made by its spec's summary function; raises TypeError, with the reason, if that function fails."""
     try:
         return spec.summarized(value)
     except Exception as error:

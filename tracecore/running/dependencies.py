@@ -79,7 +79,7 @@ class KeptSources:
         return replace(found, sources=tuple(sources)), changed
 
     def remember(self, found: Dependencies) -> None:
-        """Remember that a completed run's source texts are stored, to skip them in later runs; those of failed runs may be pruned."""
+        """Remember that a completed run's source texts are stored, so that later runs skip them; not for failed runs, whose texts may be pruned."""
         self._kept |= {digest: size for _, digest, size in found.sources if size is not None}
 
 
@@ -194,7 +194,7 @@ class Code:
         return sorted({*(self.name(path) for path in (*loaded.changed, *touched)), *replaced})
 
     def _is_unchanged(self, each: Installed, before: tuple[str, str] | None, version: str) -> bool:
-        """Whether a distribution has the (version, digest) `before`; of one whose files are recorded one by one, only the version is compared."""
+        """Whether a distribution has the (version, digest) `before`; if its files are recorded one by one, only the version is compared."""
         return before is not None and before == (version, before[1] if each.is_by_file else each.digest)
 
     def _before(self, path: str, files: Mapping[str, str]) -> str:
@@ -260,7 +260,7 @@ class Code:
         )
 
     def _absence_matters(self, name: str, loaded: Loaded) -> bool:
-        """Whether to record that a run did not find a module; not for one of tracecore, the standard library or a package recorded as a whole."""
+        """Whether to record that a module was not found; False for modules of tracecore, the standard library and packages recorded by one digest."""
         top, dot, _ = name.partition(".")
         if name in loaded.modules or top in KERNEL or top in sys.stdlib_module_names:
             return False

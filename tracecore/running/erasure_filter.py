@@ -47,7 +47,7 @@ class ErasureFilter:
     def drop_rows(self, data: Any, reasons: dict[str, str]) -> Any:
         """Return Arrow data without the rows of withdrawn drives; other data is returned unchanged.
 
-        Adds to `reasons` why each drive was withdrawn whose rows were dropped, by drive; for a reader, while it is read.
+        Adds the reason for the withdrawal of each dropped drive to `reasons`, by drive. A RecordBatchReader adds reasons only as its rows are read.
         """
         import pyarrow as pa
 

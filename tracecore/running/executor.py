@@ -233,7 +233,10 @@ class Executor:
         return outputs
 
     def _undeclared(self, task: Task, made: StageResult, unknowns: list[tuple[str | None, Unknown]]) -> dict[str, JSON]:
-        """Return the run facet on undeclared accesses, empty without any, and add their reads to `unknowns`; raises RunFailed in strict mode."""
+        """Return the run facet that lists a run's undeclared accesses, or an empty mapping if there are none.
+
+        Adds a statement on undeclared reads to `unknowns`. In strict mode, raises RunFailed if there is any undeclared access.
+        """
         found = UndeclaredAccess.of(made.strays, made.uncounted, self._workspace.root, task.base)
         if not found:
             return {}
@@ -261,7 +264,7 @@ class Executor:
     def _put_outputs(
         self, task: Task, run: Run, prepared: _Prepared, made: StageResult, unknowns: list[tuple[str | None, Unknown]]
     ) -> dict[str, Artifact]:
-        """Move each output that the stage declares from staging into the store; return the artifacts by port. Raises RunFailed for a missing one."""
+        """Move each declared output of a stage from staging into the store; return the artifacts by port. Raises RunFailed if one is missing."""
         declared = task.stage.stage_class.outputs()
         missing = [name for name in declared if name not in made.tables and name not in made.folders]
         if missing:

@@ -43,7 +43,7 @@ def _path_list(value: Any, port: Files) -> list[str]:
 
 
 def find_files(port: Files, params: Mapping[str, Any], base: Path) -> list[Path]:
-    """Return the files that a port's parameter names by path, folder or glob, each once, unread; raises UsageError if one matches no file."""
+    """Return the files that a port's parameter names, each once and unread; raises UsageError if a path, folder or glob in it matches no file."""
     return [path for path, _ in _find_named(port, params, base)[0]]
 
 
@@ -92,7 +92,7 @@ def _by_kind(port: Files, besides: Sequence[str]) -> str:
 
 
 def _expand(text: str, port: Files, base: Path) -> Iterator[tuple[Path, Path | None, bool]]:
-    """Yield (path, searched folder or None, whether the port accepts it) of each file that `text`, a path, folder or glob, names."""
+    """Yield (path, searched folder or None if `text` is a file path, whether the port accepts it) of each file that the path or glob `text` names."""
     path = base / Path(text).expanduser()
     if path.is_file():
         yield path, None, True
@@ -278,7 +278,7 @@ class Intake:
         return {"tracecore_quarantine": {"summary": summary, "files": files, **besides}}
 
     def _record(self, artifact: Artifact, file: SourceFile) -> str:
-        """Record a stored file as an artifact by a child run, unless an earlier run recorded it and it is not erased; return that run's id."""
+        """Record a stored file as an artifact by a child run and return its id, or the id of an earlier run that recorded the file, if not erased."""
         made_from = (self._supplied[file.part_of],) if file.part_of else ()
         unknowns = [(unknown.what, unknown.why) for unknown in artifact.unknowns]
         source = made_from[0].artifact.ref if made_from else None

@@ -51,7 +51,7 @@ def staleness_key(
 def adoption_key(
     kind: str, name: str, digest: str, facets: Mapping[str, JSON], unknowns: Sequence[tuple[str, str]], made_from: str | None = None
 ) -> str:
-    """Return a key (digest) of a file and its description, so that it is recorded only once; `made_from` is the ref of an input that contains it."""
+    """Return a digest of a file's name, bytes and metadata, to record the file only once; `made_from` is the ref of an input that contains it."""
     part: dict[str, JSON] = {} if made_from is None else {"made_from": made_from}
     return digest_json(
         {

@@ -87,7 +87,7 @@ class Task:
                 raise NegativeVerdict(f"{self.in_words} can't read {supplied.artifact.ref} as '{name}': it was rejected by a blocking check.")
 
     def _check_table(self, name: str, port: Input[Any], artifact: Artifact) -> None:
-        """Raise UsageError if an artifact's table type is not the port's or, where none is recorded, it lacks a column that the port requires."""
+        """Raise UsageError if an artifact's recorded table type is not the port's, or an artifact without one lacks a column required by the port."""
         if port.table is None:
             return
         needed = f"{self.in_words} needs a table of {port.table.name} as '{name}', "

@@ -37,7 +37,7 @@ class UndeclaredAccess:
 
     @classmethod
     def of(cls, accesses: Sequence[Access], more: int, workspace: Path, base: Path) -> UndeclaredAccess:
-        """Return a run's undeclared accesses, with paths independent of the machine; `more` is the number of further ones, not listed."""
+        """Return a run's undeclared accesses, with paths independent of the machine; `more` is the number of accesses that `accesses` lacks."""
         return cls(tuple(Access(each.verb, _path_for_display(each.target, workspace, base), each.where) for each in accesses), more)
 
     def __bool__(self) -> bool:

@@ -89,7 +89,7 @@ def finish_facets(host: PluginHost, stage: RegisteredStage, subject: str, facets
 
 
 def _choose_object(stage: RegisteredStage, subject: str, noun: str, offered: list[Registered[Any]]) -> Any:
-    """Return the spec of a facet or KPI that the stage's own plugin registers, else that of the other plugins; raises RunFailed if theirs differ."""
+    """Return a facet's or KPI's spec from the stage's own plugin, else from other plugins; raises RunFailed if the other plugins' specs differ."""
     own = [each.item for each in offered if each.entry_point == stage.entry_point]
     if not own and any(each.item is not offered[0].item for each in offered):
         owners = ", ".join(f"'{each.entry_point}'" for each in offered)

@@ -67,7 +67,7 @@ class BlobBackend:
 
     @classmethod
     def of(cls, url: str, environment: Mapping[str, str] | None = None) -> BlobBackend:
-        """Return access to a store URL's bucket, set up by `AWS_*` variables; raises UsageError for wrong ones or a missing client package."""
+        """Return access to a store URL's bucket, set up by `AWS_*` variables; raises UsageError for invalid variables or a missing client package."""
         try:
             import obstore  # noqa: F401  # an extra: a store in the workspace does not need it
         except ModuleNotFoundError:

@@ -110,7 +110,7 @@ def commit_name(version: int) -> str:
 
 
 def link(previous: str | None, version: int, commit_digest: str) -> str:
-    """Return the next hash of a Delta log's hash chain, from the hash before (None for version 0) and the digest of the commit as first written."""
+    """Return a version's hash in a Delta log's hash chain, from the `previous` version's hash (None for version 0) and the commit's digest."""
     return digest_bytes(jcs({"previous": previous, "version": version, "commit_sha256": hex_of(commit_digest)}))
 
 
@@ -126,7 +126,7 @@ def commits_from(place: Place, table: str, version: int, last: int) -> Iterator[
 
 
 def whole(commit: bytes) -> Snapshot | None:
-    """Return the table's version if tracecore wrote the commit, which then describes all of it, else None; raises ValueError for other bytes."""
+    """Return the table version that a commit of tracecore describes completely; None for another writer's. Raises ValueError for a damaged commit."""
     actions = _actions(commit)
     kinds = {kind for action in actions for kind in action}
     if not {"protocol", "metaData"} <= kinds or writer_of(commit) is None:

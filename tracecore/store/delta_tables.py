@@ -123,7 +123,7 @@ def data_names(artifact: Artifact, place: Place) -> list[str]:
 
 
 def table_parts(artifact: Artifact, place: Place) -> list[Part]:
-    """Return the data files of a table's recorded version, with the digest in each name and the row count in each footer (None if missing)."""
+    """Return the data files of a table's recorded version, with the digest in each file's name and the row count (None if the file is missing)."""
     snapshot = _snapshot(artifact, place)
     there = _sizes(place, artifact, snapshot)
     return [

@@ -19,7 +19,7 @@ _KEPT_STATISTICS = "numRecords"
 
 
 def gone_by_path(gone: Sequence[ErasedFile]) -> dict[str, ErasedFile]:
-    """Return erased files by path; of several erasures from one file, the last one, with the digest from before the first."""
+    """Return erased files by path; for a path with several erasures, the entry of the last one, with the digest that the first one recorded."""
     found: dict[str, ErasedFile] = {}
     for each in gone:
         found[each.path] = replace(each, digest=found[each.path].digest) if each.path in found else each
@@ -58,7 +58,7 @@ def _sync_and_trim(folder: Path, root: Path) -> None:
 
 
 def inventory(root: Path, staging: Path) -> Iterator[tuple[str, int]]:
-    """Yield (path relative to the store's root, size in bytes) of every file of a store outside its staging folder, in order."""
+    """Yield (path relative to the store's root, size in bytes) of every file of a store outside its staging folder, in a fixed order."""
     for place, folders, files in os.walk(root):
         here = Path(place)
         folders[:] = sorted(name for name in folders if here / name != staging)

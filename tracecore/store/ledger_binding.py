@@ -55,7 +55,7 @@ def another_ledger(where: object, found: str, ours: str) -> WrongLedger:
 
 
 def unset(workspace: Workspace, what: str, place: str, bound: str) -> WrongLedger:
-    """Return the error for use of the old copy at `place` of a workspace's catalog or store (`what`), which was moved to `bound`."""
+    """Return the error for using the copy at `place` that was left behind when a workspace's catalog or store (`what`) was moved to `bound`."""
     variable = f"TRACECORE_{what.upper()}_URL"
     return WrongLedger(
         f"The {what} {place} is a copy that was left in the workspace of ledger {workspace.ledger_id}, whose {what} is {bound} by its "
@@ -68,7 +68,7 @@ def unset(workspace: Workspace, what: str, place: str, bound: str) -> WrongLedge
 
 
 def compare_store(workspace: Workspace, where: str, found: str | None, bound: str | None) -> None:
-    """Raise WrongLedger if `found`, the ledger of the store at `where`, is not the workspace's, or is None (the store has none)."""
+    """Raise WrongLedger unless `found`, the ledger of the store at `where`, is the workspace's; `bound` is the recorded store, for the message."""
     if found is None:
         was = "" if bound is None else f", whose store was {bound}"
         raise WrongLedger(

@@ -171,7 +171,7 @@ class _LocalTables:
     def commit(self, path: str, data: bytes) -> bool:
         """Create a Delta commit file unless it exists, by hard-linking an fsynced file, and return whether this call created it.
 
-        The fsync of the folders also makes earlier commits durable whose run was killed before its own.
+        The fsync of the folders also makes durable the earlier commits of runs that were killed before their own fsync.
         """
         whole = self._staging / ".commit"
         whole.write_bytes(data)

@@ -300,7 +300,7 @@ class _BucketTables:
         self.place.upload_all([(staged.folder / file.name, f"{folder}/{file.name}", file.digest, file.size_bytes) for file in staged.files])
 
     def withdraw(self, folder: str) -> None:
-        """Do nothing, since a commit whose response was lost may still name the uploaded data files; `discard` removes them later if none does."""
+        """Do nothing, since a commit whose response was lost may name the uploaded data files; `discard` later removes files that no commit names."""
 
     def commit(self, path: str, data: bytes) -> bool:
         """Create a Delta commit file unless it exists; return whether this call did, False also if an error hides which writer created it."""

@@ -152,7 +152,7 @@ def _spilled(reader: pa.RecordBatchReader, schema: pa.Schema, folder: Path, part
 
 
 def _by_drive(table: pa.Table, partitioned: bool) -> Iterator[tuple[str | None, pa.Table]]:
-    """Yield (drive, rows without the drive column), sorted by drive, or (None, table) if not partitioned; raises UsageError if a row lacks one."""
+    """Yield (drive, rows without the drive column), sorted by drive, or (None, table) if not partitioned; raises UsageError if a row has no drive."""
     if not partitioned:
         yield None, table
         return

@@ -36,7 +36,7 @@ class Place(Protocol):
         """Return the digest and size in bytes of a file in the store, computed from its content, or None if it is missing."""
 
     def listed(self, folder: str) -> Iterator[tuple[str, int]]:
-        """Yield (path relative to the store's root, size in bytes) of every file below a folder of the store, in order."""
+        """Yield (path relative to the store's root, size in bytes) of every file below a folder of the store, in a fixed order."""
 
     def is_folder(self, folder: str) -> bool:
         """Whether a directory exists in the store and all its files have been written."""

@@ -159,7 +159,7 @@ class Store(Protocol):
         """Return the files with an artifact's content (of a table, its data files without the log), existing or not, with their digests."""
 
     def inventory(self) -> Iterator[tuple[str, int]]:
-        """Yield (POSIX path relative to the store's root, size) of every stored file, without staging, in order."""
+        """Yield (POSIX path relative to the store's root, size in bytes) of every stored file, without staging, in a fixed order."""
 
     def read(self, path: str) -> bytes | None:
         """Return the bytes of a stored file by its path relative to the store's root, or None if it is missing."""

@@ -35,9 +35,9 @@ def folder_store(folder: Path) -> Store:
 
 
 def store_ledger(workspace: Workspace, url: str | None) -> tuple[str, str | None]:
-    """Return where a store is, in words (in the bucket at `url`, None for the workspace's folder), and the id of its ledger, None if it has none.
+    """Return (name of a store's place for messages, id of the store's ledger or None if it has none).
 
-    Raises TracecoreError if the store can't be read.
+    The store is in the bucket at `url`, or, if that is None, in the workspace's folder. Raises TracecoreError if the store can't be read.
     """
     if url is None:
         try:

@@ -138,7 +138,7 @@ def disk_problem(error: BaseException, place: Path | str) -> UsageError | None:
 
 
 def _writable_mount(place: Path | str) -> bool:
-    """Whether the path in `place`, a path or a text that ends in one, is on a file system that is known to be writable."""
+    """Whether a path is on a file system that is known to be writable; `place` is the path, or a text that ends in it."""
     text = str(place)
     path = Path(text[text.find("/") :]) if "/" in text else Path(text)
     try:
@@ -154,7 +154,7 @@ def unless_missing(error: OSError) -> None:
 
 
 def clear_disk_errors(place: Path | str) -> AbstractContextManager[None]:
-    """Context manager that turns errors of a full, read-only or broken disk into a `UsageError` on `place`; other errors propagate."""
+    """Context manager that turns errors of a full, read-only or broken disk into a `UsageError` that names `place`; other errors propagate."""
     return clear_errors(lambda error: disk_problem(error, place))
 
 

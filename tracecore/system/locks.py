@@ -52,7 +52,7 @@ def keep_open(descriptors: Iterable[int]) -> None:
 
 @contextmanager
 def _file(folder: Path, name: str) -> Iterator[tuple[Path, int]]:
-    """Context manager that opens a lock file and yields its path and a new descriptor, by which threads exclude each other too."""
+    """Context manager that opens `<name>.lock` in a folder and yields (path, new descriptor); locks on that descriptor exclude other threads, too."""
     with clear_disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         place = folder / f"{name}.lock"
@@ -95,7 +95,7 @@ def _locked(
     waiting: Callable[[], None] | None = None,
     remove: bool = False,
 ) -> Iterator[bool]:
-    """Context manager that locks the file `<name>.lock` in a folder, exclusively unless `shared`, and yields whether it did.
+    """Context manager that locks the file `<name>.lock` in a folder, exclusively unless `shared`, and yields whether it is locked.
 
     Args:
         patience: seconds to wait; None waits without limit.
@@ -140,13 +140,13 @@ def hold_table(folder: Path, kind: str, name: str) -> AbstractContextManager[boo
 def try_run(folder: Path, run_id: str) -> AbstractContextManager[bool]:
     """Return a context manager that tries to lock a run for up to 1 s and yields whether it did.
 
-    If it did, no process executes the run any more; read the run's state only then, as the run may just have ended.
+    If it yields True, no process executes the run any more. Read the run's state only then, as the run may just have ended.
     """
     return _locked(folder, f"run-{run_id}", patience=_WORKERS_END_S, remove=True)
 
 
 def share_store(folder: Path) -> AbstractContextManager[bool]:
-    """Return a context manager that shares the store's lock with other readers: it blocks erasure, and waits for one in progress."""
+    """Return a context manager that locks the store jointly with other readers; the lock blocks erasures, and waits for a running one to end."""
     return _locked(folder, _STORE, shared=True)
 
 

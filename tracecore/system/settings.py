@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 def _parse_flag(value: Any) -> bool:
-    """Return whether an environment variable's value is `1` or True; raises ValueError unless it is that, `0`, False or empty."""
+    """Return True for an environment variable's value `1` or True, False for `0`, False or empty; raises ValueError for any other value."""
     if value not in {"", "0", "1", False, True}:
         raise ValueError("expected 1 or 0")
     return value in {"1", True}

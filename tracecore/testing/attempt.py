@@ -158,7 +158,7 @@ def attempt(
 
 
 def _accesses_in_words(strays: list[Access], verb: str, workspace: str) -> list[str]:
-    """Return the targets of a stage's undeclared accesses with one verb (`read`, `write`, …), each once, with the plugin's line of code."""
+    """Return the targets of a stage's undeclared accesses of the kind `verb` (`read`, `write`, …), each once, with the plugin's line of code."""
     words = [f"{_short(each.target, workspace)}{f' ({each.where})' if each.where else ''}" for each in strays if each.verb == verb]
     return list(dict.fromkeys(words))
 
@@ -170,7 +170,7 @@ def _short(target: str, root: str) -> str:
 
 
 def _files_beside(stage: type[Stage], folders: Mapping[str, Path]) -> Iterator[str]:
-    """Yield a message for each file that the stage wrote next to the one declared file of an output, since it would not be stored."""
+    """Yield a message for each file that the stage wrote next to an output's declared file, since only that file is stored."""
     declared = stage.outputs()
     for port, folder in folders.items():
         if declared[port].file is None or not folder.is_dir():

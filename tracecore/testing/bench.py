@@ -52,7 +52,7 @@ class _Workers(Workers):
     """Workers that run stages under `attempt` and keep its findings in `trial`."""
 
     def begin(self, asked: dict[str, JSON]) -> None:
-        """Set the argument `asked` for the next call of `attempt` (an observed run of a stage), and clear the findings of the last one."""
+        """Set the argument `asked` for the next call of `attempt` (an observed run of a stage), and clear the findings of the previous call."""
         self._asked = asked
         self.trial: Mapping[str, Any] = {}
 
@@ -78,7 +78,7 @@ class Bench:
     def attempt(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """Run one stage in a worker process; return `outputs` by port, `error` (text or None) and lists of texts such as `reads` and `state`.
 
-        `wanted` has `kind`, `name`, `params`, `seed`, `inputs` (path by port), `facets`, `base`, and `state`, whether to check global state.
+        `wanted` has `kind`, `name`, `params`, `seed`, `inputs` (path by port), their `facets`, a folder `base`, and `state` (check global state?).
         """
         kind, stage, facets = wanted["kind"], wanted["name"], wanted["facets"]
         registered = self.world.host.stage(kind, stage)

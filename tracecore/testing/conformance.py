@@ -322,7 +322,7 @@ def _trial_findings(subject: str, tried: tuple[Tried, Tried], workspaces: tuple[
 
 
 def _undeclared_messages(tried: Tried, what: str, verb: str, advice: str) -> Iterator[str]:
-    """Yield messages with `advice` on a stage's undeclared reads (with connections and processes) or writes (with extra files), as `what` names."""
+    """Yield messages on a stage's undeclared reads, connections and processes if `what` is `reads`, else on its undeclared writes and extra files."""
     found: tuple[str, ...] = getattr(tried, what)
     yield from (f"it {verb} {each}, which nothing handed to it: {advice}" for each in found[:_MOST])
     if len(found) > _MOST:

@@ -59,7 +59,7 @@ def dhash(image: bytes) -> str:
 
 
 def frame(drive: str, index: int, image: bytes, **other: Any) -> Row:
-    """Return a row of the frame table with the PNG file `image`, taken `index` / 10 s after the start; `other` adds or replaces columns."""
+    """Return a row of the frame table with the PNG file `image`, taken `index` / 10 s after a fixed time; `other` adds or replaces columns."""
     time = other.pop("timestamp_ns", EPOCH_NS + index * 100_000_000)
     return {
         "drive": drive,
@@ -82,13 +82,13 @@ def frame(drive: str, index: int, image: bytes, **other: Any) -> Row:
 
 
 def drive_of(name: str, count: int, *, first_seed: int | None = None, **other: Any) -> list[Row]:
-    """Return `count` rows of the frame table for a drive, each with a different drawn image; `other` adds or replaces columns."""
+    """Return `count` frame table rows of the drive `name`, with images drawn from seeds from `first_seed` on; `other` adds or replaces columns."""
     seed = int(hashlib.sha256(name.encode()).hexdigest()[:6], 16) if first_seed is None else first_seed
     return [frame(name, index, picture(seed + index), **other) for index in range(count)]
 
 
 def label(of: Row, number: int, category: str | None, box: tuple[float, float, float, float] | None, **other: Any) -> Row:
-    """Return a row of the label table for the frame row `of`, geometry `none` without a box; `other` adds or replaces columns."""
+    """Return a row of the label table for the frame row `of`; without a box its `geometry` is `none`; `other` adds or replaces columns."""
     x, y, width, height = box or (None,) * 4
     return {
         **{name: of[name] for name in _FRAME},
@@ -109,7 +109,7 @@ def label(of: Row, number: int, category: str | None, box: tuple[float, float, f
 
 
 def event(of: Mapping[str, Any], type_: str, category: str, box: tuple[float, float, float, float] = BOX, **other: Any) -> Row:
-    """Return a row of the table of perception errors for the frame row `of`; `type_` is `miss`, `false_positive` or another."""
+    """Return a row of the table of perception errors for the frame row `of`; `type_` is the type of error, such as `miss`."""
     x, y, width, height = map(float, box)
     digest = hashlib.sha256(f"{of['frame_id']} {type_} {category} {box}".encode()).hexdigest()
     kind = {"event_id": digest[:32], "type": type_, "category": category, "iou": 0.0}
@@ -117,7 +117,7 @@ def event(of: Mapping[str, Any], type_: str, category: str, box: tuple[float, fl
 
 
 def detection(of: Mapping[str, Any], number: int, category: str, box: tuple[float, float, float, float], score: float) -> Row:
-    """Return a row of the detection table for the frame row `of`: detection `number` in it, a box (x, y, width, height) in px."""
+    """Return a row of the detection table for the frame row `of`: class, box (x, y, width, height in px) and score."""
     x, y, width, height = map(float, box)
     kind = {"number": number, "geometry": "box2d", "category": category, "score": score}
     return {**{name: of[name] for name in _FRAME}, **kind, "x": x, "y": y, "width": width, "height": height}

@@ -77,7 +77,7 @@ def _artifact(kind: str, name: str, facets: Mapping[str, Any] | None = None) -> 
 
 
 def _try_check(check: Check, sample: Sample, folder: Path, stages: tuple[type[Stage], ...]) -> None:
-    """Run a check on its sample, else on each built-in sample for it until one does not raise; raises the first error if all do."""
+    """Run a check on the author's sample, else on built-in samples in turn until it raises no error; if it raises for all, raise the first error."""
     raised: Exception | None = None
     for values in [sample.inputs] if sample.inputs else _sample_outputs(check.name, stages, folder):
         try:
@@ -153,7 +153,7 @@ def _try_exporter(exporter: Exporter, _sample: Sample, folder: Path, _stages: ob
 
 
 def _try_importer(importer: Importer, sample: Sample, folder: Path, _stages: object) -> None:
-    """Import the sample file and check its events. Without one, check that a foreign file is refused, and raise NotTriedError if it is."""
+    """Import the sample file and check its events; without a file, raise NotTriedError if a file of another format is refused, else ValueError."""
     source = next((Path(value) for value in sample.inputs.values()), None)
     if source is None:
         source = folder / "other.txt"

@@ -68,7 +68,7 @@ def package_of(module: str) -> str:
 
 
 def other_plugins(entry_point: str, own_package: str) -> dict[str, str]:
-    """Return {top-level package: entry-point name} of the installed plugins other than `entry_point`, without those in `own_package`."""
+    """Return {top-level package: entry-point name} of the installed plugins, except the plugin `entry_point` and plugins in `own_package`."""
     found = {package_of(each.module): each.name for each in metadata.entry_points(group=GROUP) if each.name != entry_point}
     return {package: name for package, name in found.items() if package != own_package}
 
@@ -232,7 +232,7 @@ def doc_problems(stage: type[Stage]) -> Iterator[str]:
 
 
 def param_problems(model: type[BaseModel], given: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a message for each fault of a stage's `Params` model: not frozen, invalid defaults, …; `given` has parameter values."""
+    """Yield a message for each fault of a stage's `Params` model: not frozen, invalid defaults, …; `given` has a sample's parameter values."""
     if not model.model_config.get("frozen"):
         yield "Params are not frozen: subclass tracecore.Params"
     if model.model_config.get("extra") != "forbid":

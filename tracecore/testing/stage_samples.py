@@ -93,7 +93,7 @@ def sample_of(stage: type[Stage], source: SampleSource | None, folder: Path) -> 
 
 
 def own_sample(name: str, source: SampleSource | None, folder: Path) -> Sample | None:
-    """Return the sample that `source` makes for a stage or object; None without one. Raises NoSample if `source` raises or returns a wrong type."""
+    """Return the sample that `source` makes for a stage or object, None if it makes none; raises NoSample if it fails or returns a wrong type."""
     if source is None:
         return None
     folder.mkdir(parents=True, exist_ok=True)

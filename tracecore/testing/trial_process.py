@@ -21,7 +21,7 @@ __all__ = ["main"]
 
 
 def main(specification: Path) -> None:
-    """Test each plugin stage and object listed in a JSON specification file; append a JSON line to its file `answers` before and after each."""
+    """Test each plugin stage and object listed in a JSON file; append a JSON line before and after each to the file that its key `answers` names."""
     spec: dict[str, Any] = json.loads(specification.read_text(encoding="utf-8"))
     answers = Path(spec["answers"])
     with answers.open("a", encoding="utf-8") as lines:
@@ -60,7 +60,7 @@ def _entry(spec: Mapping[str, Any]) -> metadata.EntryPoint:
 
 
 def _attempt(spec: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Call a plugin's object other than a stage; return {"error": text or None}, with the reason `refused` if only an author's sample can test it."""
+    """Call a plugin's object other than a stage; return {"error": text or None}, and `refused` (a reason) if the test needs an author's sample."""
     from tracecore.plugins.host import PluginHost
     from tracecore.system.failures import reason_of
     from tracecore.testing.object_trials import NotTriedError, try_object

@@ -150,7 +150,7 @@ class _Process:
             )
 
     def wait(self) -> tuple[list[str], dict[str, Tried]]:
-        """Wait for the test process, restarted after a crash or timeout; return (messages on wrong imports, {stage or object: result})."""
+        """Wait for the test process, and restart it after a crash or timeout; return (messages on forbidden imports, {stage or object: result})."""
         while True:
             assert self.process is not None, "start comes first"
             try:
@@ -197,7 +197,7 @@ class _Process:
 
 
 def _environment(plugin: str, folder: Path, different: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables of a test process: `different`, this process's import path, and own temporary and cache folders."""
+    """Return the environment variables of a test process: those of this process, `different`, and temporary and cache folders in `folder`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRACECORE_", "PYTEST_", "COV_"))}
     return {
         **kept,

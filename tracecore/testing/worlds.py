@@ -100,13 +100,13 @@ class StageWorld:
         self.progress.append((done, total, note))
 
     def table(self, kind: str, name: str, value: pa.Table | Path, **facets: Any) -> ResolvedInput:
-        """Store a table, or a copy of a folder or file, with facets, and return it as an input for a stage; a trace back to it ends in a gap."""
+        """Store a table, folder or file and return it as an input for a stage; a trace ends there in a gap, since no run or origin is recorded."""
         return self.supply(kind, name, value, facets)
 
     folder = file = table
 
     def supply(self, kind: str, name: str, value: pa.Table | Path, facets: Mapping[str, Any], note: str = "") -> ResolvedInput:
-        """Store a table, folder or file and return it as an input for a stage; `note` describes its origin, at which a trace ends without a gap."""
+        """Store a table, folder or file and return it as an input for a stage; with a `note` it has an origin, so a trace ends without a gap."""
         run_id = self.record.recorder.new_run_id()
         if not isinstance(value, Path):
             stored = self.store.put_table(self.store.stage_table(value, run_id=run_id, port="given"), kind=kind, name=name, run_id=run_id)
@@ -133,7 +133,7 @@ class StageWorld:
         readers: Mapping[str, Sequence[str]] | None = None,
         **params: Any,
     ) -> Outcome:
-        """Run one stage of a plugin, named by stage kind and name, and return the outcome (outputs and checks); `params` are the stage's."""
+        """Run one stage of a plugin, named by stage kind and name, and return its outputs and checks; `readers` names the assets that read it."""
         task = Task("test", asset, self.host.stage(kind, stage), params, inputs, seed, None, self.base, checks or {}, readers or {}, threads=threads)
         return self.executor.execute(task)
 
@@ -210,7 +210,7 @@ class RecordWorld:
         version: str = "0.1.0",
         params: Mapping[str, Any] | None = None,
     ) -> str:
-        """Record a complete run of an asset, and return its id; `inputs` are (role, name of an asset recorded before)."""
+        """Record a complete run of an asset, and return its id; `inputs` are pairs (role, name of an asset that was recorded before)."""
         run = self.start(asset, stage, plugin=plugin(stage.value, version), params=params or {})
         read = [RunInput("program", PROGRAM), *(self.reading(stage, role, name) for role, name in inputs), *more_inputs]
         self.record.recorder.complete(run, read, outputs or {}, facets)

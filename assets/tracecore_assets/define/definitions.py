@@ -44,7 +44,7 @@ def output_key(program: ResolvedProgram, asset: ResolvedAsset, port: str) -> dg.
 
 
 def definitions(program: ResolvedProgram, sessions: SessionFactory, resources: Mapping[str, dg.ResourceDefinition] | None = None) -> dg.Definitions:
-    """Return a program's Dagster assets, checks and build job. `sessions` opens a step's session (running program); all steps use `resources`."""
+    """Return a program's Dagster assets, checks and build job. `sessions` returns a step's session (running program); all steps use `resources`."""
     assets = [_asset(program, asset, sessions, resources) for asset in program.assets]
     keys = [output_key(program, asset, port) for asset in program.assets for port in asset.outputs]
     if program.spec.release is not None:

@@ -183,7 +183,7 @@ Metadata = dict[str, Any]
 def artifact_metadata(artifact: Artifact, run_id: str, *, reused: bool, store: Any, inputs: Iterable[Artifact], quarantine: JSON = None) -> Metadata:
     """Return the metadata that the Dagster UI shows for an output, the most important first. Boxes are drawn on frames from `inputs`.
 
-    `run_id` is the run that made the output, `quarantine` that run's `tracecore_quarantine` facet; None if it left out no input file.
+    `run_id` is the id of the run that made the output. `quarantine` is that run's facet `tracecore_quarantine`; None if it read all input files.
     """
     kpis, plotted = _kpi_metadata(artifact)
     found: Metadata = {**_sample_metadata(artifact, store, list(inputs)), **kpis, **_quarantine_metadata(quarantine)}
@@ -220,7 +220,7 @@ def _table(rows: Sequence[Mapping[str, str | int | float | bool]]) -> dg.TableMe
 
 
 def _kpi_metadata(artifact: Artifact) -> tuple[Metadata, Metadata]:
-    """Return metadata of a KPI report: all KPIs as one table, and the main ones as numbers, which Dagster plots. Both are empty without KPIs."""
+    """Return (table of all KPIs of a report, main KPIs as numbers, which Dagster plots), both as metadata. Both are empty without KPIs."""
     kpis = [kpi for name, kpi in read_kpis({"": artifact.facets}).items() if name == kpi.name]
     if not kpis:
         return {}, {}
@@ -251,7 +251,7 @@ def _facet_metadata(artifact: Artifact) -> Metadata:
 
 
 def _sample_metadata(artifact: Artifact, store: Any, inputs: Sequence[Artifact]) -> Metadata:
-    """Return metadata with the pictures in a directory, or with sample frames of a table and boxes on them, found in it or `inputs`; else empty."""
+    """Return metadata with a directory's pictures or, for a table, sample frames with boxes from the table and `inputs`; empty if there are none."""
     if artifact.media is Media.DIRECTORY:
         return _directory_metadata(Path(store.open(artifact)))
     if artifact.media is not Media.DELTA:

@@ -28,9 +28,9 @@ __all__ = ["guarded", "materializations", "release_result"]
 
 @contextmanager
 def guarded(context: dg.AssetExecutionContext, sessions: Callable[[dg.AssetExecutionContext], Session], *, retries: int = 0) -> Iterator[Session]:
-    """Yield the session (running program) of a Dagster run. An error in the block is stored as `session.failure` and reported to Dagster.
+    """Yield the session (running program) of a Dagster step for a block. An error in it is stored as `session.failure` and reported to Dagster.
 
-    `retries` is how often Dagster retries the step: a failed stage counts as the build's failure only at the last attempt.
+    `retries` is how often Dagster retries the step; the error of a failed stage is stored only at the last attempt.
     """
     try:
         with _plain_interrupts():

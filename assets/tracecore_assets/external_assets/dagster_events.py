@@ -103,7 +103,7 @@ class StepInputs:
     def of(
         self, made: Iterable[AssetMaterialization], observed: Iterable[AssetObservation], started: float, ended: float
     ) -> tuple[list[InputRecord], list[tuple[str, str]]]:
-        """Return the versions that a step read, and (what, why) for each fact about them that is not known. `started`, `ended`: Unix seconds."""
+        """Return (versions that a step read, (what, why) of each unknown fact about them). `started`, `ended`: the step's times, Unix seconds."""
         made = list(made)
         own = {each.asset_key.to_user_string() for each in made}
         exact: dict[tuple[str, str | None], InputRecord] = {}
@@ -136,7 +136,7 @@ class StepInputs:
     def _frozen_input(
         self, key: str, version: str, event: AssetMaterialization | AssetObservation | None, partition: str | None
     ) -> Iterator[InputRecord]:
-        """Yield the input versions that Dagster fixed at a step's start. `event`: newest event of `key` then; without one, `key` is unversioned."""
+        """Yield the input versions that Dagster fixed at a step's start. `event`: newest event of asset `key` at that time; None if it had none."""
         if event is None:
             yield InputRecord(key)  # never materialized nor observed: a gap
         elif event.partition is None:
@@ -145,7 +145,7 @@ class StepInputs:
             yield from self._partitions(key, version, partition)
 
     def _partitions(self, key: str, version: str, partition: str | None) -> Iterator[InputRecord]:
-        """Yield the partitions of an asset whose joint hash is `version`. If none match, yield the asset and note that partitions are not known."""
+        """Yield the partitions whose versions together have the hash `version`; if none do, the asset. `partition`: that of the step's output."""
         versions = {
             name: tags[_VERSION]
             for name, tags in self._storage.get_latest_tags_by_partition(
@@ -179,7 +179,7 @@ class StepInputs:
     def _note_newer_versions(
         self, key: str, version: str, pointer: int | None, event: AssetMaterialization | AssetObservation | None, span: tuple[float, float]
     ) -> None:
-        """Note, for the trace, that it is not known which version a step read, if another one was stored during the step's time `span`."""
+        """Note that the version read is not known, if asset `key` got a version other than `version` during the step (`span`: Unix seconds)."""
         seen = isinstance(event, AssetObservation)
         records = self._storage.get_event_records(
             EventRecordsFilter(
@@ -201,7 +201,7 @@ class StepInputs:
 
 
 def _frozen_inputs(tags: Mapping[str, str]) -> Iterator[tuple[str, str, int | None]]:
-    """Yield (asset key, version, storage id) of each input version in an output's tags; the id is of the input's event, None without an event."""
+    """Yield (asset key, version, storage id of the event that reported the version, or None) for each input version in an output's tags."""
     for name, version in tags.items():
         if name.startswith(_READ):
             key = name.removeprefix(_READ)

@@ -197,7 +197,7 @@ class EventLogListener:
         outputs: list[AssetMaterialization | AssetObservation] | None = None,
         observed: list[AssetObservation] | None = None,
     ) -> StepRecord:
-        """Return the record of a step's attempt. Without `outputs`, for the START event, it has no inputs and outputs. `error`: None for success."""
+        """Return the record of a step's attempt. Without `outputs` (for START) the record has no inputs and outputs. `error` is None for success."""
         slug = self.workspace.slug
         inputs = StepInputs(self._storage)
         read, unknowns = inputs.of(step.made, observed or [], step.started, entry.timestamp) if outputs is not None else ([], [])
@@ -312,7 +312,7 @@ class RecordingEventLogStorage(SqliteEventLogStorage):
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Self:
-        """Return an event log in the folder `base_dir` of the configuration; without it, its instance determines the folder."""
+        """Return an event log in the folder `base_dir` of the configuration; without `base_dir`, the Dagster instance later sets the folder."""
         return cls(config_value.get("base_dir"), inst_data)
 
     def register_instance(self, instance: DagsterInstance) -> None:

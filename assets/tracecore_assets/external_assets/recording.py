@@ -189,7 +189,10 @@ def pending(workspace: Workspace) -> list[Path]:
 
 
 def record_pending(record: Record) -> int:
-    """Record the steps kept in files, delete their files, and return how many were recorded. A step that fails is logged and its file kept."""
+    """Record each finished Dagster step that waits in a file of the workspace because it could not be recorded then; return how many now were.
+
+    A recorded step's file is deleted. A step that can't be recorded now either is logged, and its file stays.
+    """
     done = 0
     for file in pending(record.workspace):
         try:

@@ -64,7 +64,7 @@ def apply_settings(yaml: YamlSource, settings: tuple[str, ...]) -> YamlSource:
 
 
 def _setting_path(attributes: dict[str, Any], target: str, called: str) -> KeyPath:
-    """Return the keys from `attributes` to the value that a `--set` target names. Raises UsageError for an unknown asset or a missing parameter."""
+    """Return the keys from `attributes` to the value that a `--set` target names. Raises UsageError, which begins with `called`, if invalid."""
     if target in _PROGRAM_KEYS:
         return tuple(target.split("."))
     declared = attributes.get("assets")

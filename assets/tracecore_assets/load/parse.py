@@ -43,7 +43,7 @@ class YamlSource:
     origins: dict[KeyPath, str] = field(default_factory=dict)
 
     def where(self, path: KeyPath) -> str:
-        """Return the place of a YAML value for messages: `vehicle.yaml, line 12` or `--set model.epochs`; for a missing value that of its parent."""
+        """Return where a YAML value is, for messages: `vehicle.yaml, line 12` or `--set model.epochs`; if it is missing, where its parent is."""
         for end in range(len(path), -1, -1):
             if path[:end] in self.origins:
                 return self.origins[path[:end]]
@@ -57,7 +57,7 @@ class YamlSource:
 
 
 def read_yaml(path: Path, name: str | None = None) -> YamlSource:
-    """Return a parsed YAML file with the line of each value. Raises UsageError, with `name` or path, if it is unreadable, too large or not YAML."""
+    """Return a parsed YAML file with the line of each value. Raises UsageError, with `name` (or the path), if unreadable, too large or not YAML."""
     called = name or str(path)
     try:
         data = path.read_bytes()
@@ -77,7 +77,7 @@ def read_yaml(path: Path, name: str | None = None) -> YamlSource:
 
 
 def parse_value(text: str, called: str) -> JSON:
-    """Return the value of a `--set` text parsed as YAML, such as `7`, `0001TP` or `[a, b]`. Raises UsageError, which names `called`, if invalid."""
+    """Return the value of a `--set` text parsed as YAML, such as `7`, `0001TP` or `[a, b]`. `called` names the option in a UsageError if invalid."""
     return _Reader(called).read(text) if text.strip() else ""
 
 
@@ -229,7 +229,7 @@ def validate(model: type[M], value: Any, yaml: YamlSource, path: KeyPath, known:
 
 
 def _error_sentence(detail: Mapping[str, Any], location: KeyPath, known: Any) -> str:
-    """Return a sentence for the user about a pydantic error, without its location. `known` is as in `validate`."""
+    """Return a sentence for the user about a pydantic error, without its location. `known` returns (section in words, valid keys) for a path."""
     kind, last = detail["type"], location[-1] if location else ""
     if kind == "extra_forbidden":
         owner, right = known(location[:-1])

@@ -201,7 +201,7 @@ def program_json_schema() -> dict[str, Any]:
 
 
 def _entry_schema(key: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON Schema of a gate with the key `key` (`check`, `kpi`) in a program file. `entry` is the schema of all members but `name`."""
+    """Return the JSON Schema of a gate in a program file that has the key `key` (`check`, `kpi`): the schema `entry` with the member `name` added."""
     members = {key: entry["properties"][key], "name": {"type": "string", "minLength": 1}, **entry["properties"]}
     further = {name: value for name, value in entry.items() if name != "properties"}
     return {"type": "object", "properties": members, "required": [key], "additionalProperties": False, **further}

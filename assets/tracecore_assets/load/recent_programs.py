@@ -51,7 +51,7 @@ def _read_entry(file: Path) -> RecentProgram:
 
 
 def read_new_program(target: Path, source: str) -> tuple[str, bytes | None]:
-    """Return a new project's program name and the bytes to write to `target`; None if `target` exists, which is then the project's program.
+    """Return (program name, bytes to write to `target`) for a new project. If `target` exists, the name is that of its program; the bytes are None.
 
     Raises UsageError if the source (a shipped program or path) or the existing target is not a valid program.
     """

@@ -43,7 +43,7 @@ def find_stages(sealed: RecordedBuild, host: PluginHost) -> dict[str, Registered
 
 
 def _missing_plugins(missing: dict[tuple[str, str, str, str], list[str]], host: PluginHost) -> Iterator[str]:
-    """Yield a clause for each missing or broken plugin, which names the assets that its stage made and how to install it."""
+    """Yield a clause for each plugin in `missing` (not installed or broken), with the assets that its stage made and the pip command for it."""
     broken = {each.entry_point: each.error for each in host.broken}
     for (entry_point, stage, distribution, version), assets in missing.items():
         why = f"is broken ({broken[entry_point]})" if entry_point in broken else "is not installed"
@@ -86,7 +86,7 @@ def _code_changes(sealed: RecordedBuild, stages: dict[str, RegisteredStage], sto
 
 
 def _thread_changes(sealed: RecordedBuild, threads: int) -> Iterator[EnvironmentChange]:
-    """Yield a change for each asset that needs more threads than this machine has CPU cores."""
+    """Yield a change for each asset whose run used more threads than this machine has CPU cores. `threads` is used for runs without a number."""
     cores = os.cpu_count() or 1
     for asset, run in sealed.runs.items():
         wanted = run.threads or threads

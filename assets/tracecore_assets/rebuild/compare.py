@@ -85,7 +85,7 @@ class Comparison:
         return Verdict.DIFFERENT, what + self._missing_words(target), follows
 
     def _identical_words(self, target: RebuildTarget) -> str:
-        """Return the reason in words for the verdict `bit-identical`; it names the campaign if human labelers made the labels."""
+        """Return the reason in words for the verdict `bit-identical`; for labels made by human labelers it names their labeling campaign."""
         people = [read.file for read in self._sealed.runs[target.asset].inputs if (read.file or "").endswith(".campaign.json")]
         if people and target.kind == ArtifactKind.LABEL_BATCH:
             return f"the same bytes, made again from the closed campaign {people[0]}; people's work itself is taken over from the record"

@@ -124,7 +124,7 @@ def _remove_names(names: Iterable[str], taken: Iterable[str]) -> list[str]:
 def lay_out(files: Sequence[KeptFile], ports: Mapping[str, Files], folder: Path, store: Store) -> dict[str, list[str]]:
     """Copy an asset's source files from the store into `folder`, and delete all other files in `folder`.
 
-    Returns the paths for the stage's file parameters, by file port (declared file input); by them the stage finds each file under its original name.
+    Returns the paths for the stage's file parameters, by file port (declared file input). The stage finds each file there under its original name.
     """
     paths: dict[str, list[str]] = {}
     wanted: set[Path] = set()

@@ -134,7 +134,7 @@ class RebuildSession(Session):
         return stored_artifact(stored, kept.kind, kept.name, facets=facets, table=kept.table)
 
     def make(self, asset: ResolvedAsset) -> Outcome | TracecoreError:
-        """Make an asset and return its outcome, or return the error if that fails. Errors of the disk are raised."""
+        """Make an asset and return its outcome, or return the error that stopped it. Only a UsageError caused by an OSError is raised."""
         try:
             return self.ensure(asset.name)
         except TracecoreError as error:
@@ -266,7 +266,7 @@ def _no_file_left(inputs: PlannedInputs, asset: str) -> str | None:
 
 
 def _find_rebuilt(session: RebuildSession, asset: ResolvedAsset, target: RebuildTarget, hindered: str | None, *, taken_over: bool) -> RebuiltVersion:
-    """Return the scratch workspace's counterpart of a sealed version. `hindered` is the reason to report if it was not made."""
+    """Return the rebuilt version of a sealed version. `hindered`: why it was not made, if so; `taken_over`: whether it was copied, not made."""
     outcome = session.outcomes.get(asset.name)
     artifact = (
         None if outcome is None else next((each for each in outcome.outputs.values() if (each.kind, each.name) == (target.kind, target.name)), None)

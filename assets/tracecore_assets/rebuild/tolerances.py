@@ -91,7 +91,7 @@ def _weight_distance(one: Path, other: Path) -> Distance | None:
 
 
 def _tensors(place: Path) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
-    """Yield (name, weights) of each tensor in the safetensors and ONNX files at a path; a format without its library is skipped."""
+    """Yield (name, weights) of each tensor in the safetensors and ONNX files at a path; files whose library is not installed are skipped."""
     for file in [place] if place.is_file() else sorted(each for each in place.rglob("*") if each.is_file()):
         label = "" if file == place else f"{file.relative_to(place).as_posix()}:"
         try:
@@ -129,7 +129,7 @@ def _row_distance(one: Any, other: Any) -> Distance | None:
 
 
 def _compare_columns(one: pa.Array, other: pa.Array) -> tuple[float, int]:
-    """Return the greatest relative difference of two columns (infinity if other than floating-point values differ), and how many rows differ."""
+    """Return (greatest relative difference, number of differing rows) of two columns; infinity if list lengths, nulls or non-float values differ."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -173,7 +173,7 @@ def _schema_differences(one: pa.Schema, other: pa.Schema) -> str:
 
 
 def _drive_differences(one: Any, other: Any) -> str:
-    """Return a clause naming the drives whose numbers of rows differ between two tables; empty without differences or a column `drive`."""
+    """Return a clause naming the drives with different numbers of rows in two tables; empty if there are none or the first has no column `drive`."""
     if "drive" not in one.schema.names:
         return ""
     from collections import Counter
@@ -211,7 +211,7 @@ def compare_engines(
 def _is_same_program(
     engines: tuple[Artifact | None, Artifact], files: Sequence[tuple[tuple[str, str], tuple[str, str]]], stores: tuple[Store, Store]
 ) -> bool:
-    """Whether pairs of files are equal once the compiler's generated names are renumbered. False if a file is missing or not as recorded."""
+    """Whether two engines' files are equal with compiler-generated names renumbered; False if one is damaged. `files`: pairs of (path, SHA-256)."""
     sealed, rebuilt = engines
     if sealed is None or not files or not stores[0].exists(sealed):
         return False
@@ -223,7 +223,7 @@ def _is_same_program(
 
 
 def _normalized_files(places: tuple[Any, Any], pair: tuple[tuple[str, str], tuple[str, str]]) -> Iterator[bytes | None]:
-    """Yield the bytes of both files of a pair with the compiler's names renumbered; None for a file whose SHA-256 is not the given one."""
+    """Yield the bytes of two files with compiler-generated names renumbered; None for a file with a wrong SHA-256. `pair`: (path, SHA-256) each."""
     for place, (file, sha256) in zip(places, pair, strict=True):
         data = (Path(place) / file).read_bytes()
         yield rename_inner(data) if hashlib.sha256(data).hexdigest() == sha256 else None

@@ -62,9 +62,9 @@ def evidence_of(
 
 
 def unknowns_of_other_models(reports: Sequence[KpiReport], engines: Mapping[str, Collection[str]]) -> tuple[Unknown, ...]:
-    """Return an unknown (fact recorded as not known) for each KPI report of models that are neither engines of the build nor compiled into one.
+    """Return an unknown (fact recorded as not known) for each KPI report that measured neither an engine nor a model compiled into an engine.
 
-    `engines` are the refs of the models that each engine was compiled from, by the engine's ref.
+    `engines` are the refs of the models that each engine of the build was compiled from, by the engine's ref.
     """
     known = {ref for engine, models in engines.items() for ref in (engine, *models)}
     return tuple(
@@ -78,8 +78,8 @@ def unknowns_of_other_models(reports: Sequence[KpiReport], engines: Mapping[str,
 def _kpi_reports(artifacts: Mapping[str, tuple[Artifact, str]], kpis: Sequence[str], trace: Trace, read: Read) -> tuple[KpiReport, ...]:
     """Return the KPI reports with values; `selection` is set for reports measured on selection frames (used to select the model).
 
-    A report is on selection frames if its trace selected something by frames that it was measured on; or if no gate reads it and it was measured on
-    the validation side of a split while another report was measured on the test side.
+    A report is on selection frames if an asset in its trace was selected by frames on which the report was measured. So is a report that no gate
+    reads, if it was measured on the validation side of a split and another report on the test side.
     """
     values = {role: kpi_values({role: artifact.facets}) for role, (artifact, _) in artifacts.items() if artifact.kind == ArtifactKind.KPI_REPORT}
     behind = {role: read_kpi_provenance(trace(artifacts[role][0].ref), artifacts[role][1]) for role, known in values.items() if known}
@@ -94,7 +94,7 @@ def _kpi_reports(artifacts: Mapping[str, tuple[Artifact, str]], kpis: Sequence[s
 
 
 def _roles_read(kpi: str, values: Mapping[str, Mapping[str, float]], overlapping: set[str], validating: set[str]) -> list[str]:
-    """Return the roles (names in the build) of the reports that a gate on a KPI reads: those not on selection frames, or all with the KPI."""
+    """Return the roles (names in the build) of the reports on `kpi` that a gate reads: if possible, only those not measured on selection frames."""
     having = [role for role, known in values.items() if kpi in known or kpi.removeprefix(f"{role}.") in known]
     for apart in (overlapping | validating, overlapping):
         if chosen := [role for role in having if role not in apart]:
@@ -110,7 +110,7 @@ class _Frames:
         self._known: dict[str, frozenset[str]] = {}
 
     def overlap(self, uses: KpiProvenance) -> str:
-        """Return a clause naming the frames (or table) that a KPI report was measured on and by which its trace selected something; empty if none."""
+        """Return a clause naming the frames (or table) on which a report was measured and by which an asset in its trace was selected; else empty."""
         for measured in uses.measured:
             for selected in uses.selected:
                 shared = self._frame_ids(measured.ref) & self._frame_ids(selected.ref)

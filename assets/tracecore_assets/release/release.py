@@ -179,7 +179,7 @@ def _models_by_engine(session: Session) -> dict[str, set[str]]:
 
 
 def refuse_other_program(session: Session, request: ReleaseRequest) -> None:
-    """Raise UsageError if a build of the requested name is already sealed (signed) from another program or other parameters."""
+    """Raise UsageError if a build of the requested name is already sealed (signed) from another vehicle program or with other parameters."""
     known = session.record.query(sealed_build, request.name)
     if known is not None and known.statement["predicate"]["program"] != session.program_artifact.ref:
         raise UsageError(

@@ -117,7 +117,7 @@ def catalog_ledger(url: str) -> tuple[str, LedgerName | None]:
 
 
 def _named(connection: Connection) -> LedgerName | None:
-    """Return the ledger's name in a catalog's row `ledger_head`: with empty parts before the ledger's first event, None if the row is missing."""
+    """Return the name of a catalog's ledger from its row `ledger_head`; its parts are empty before the first event. None if the row is missing."""
     row = connection.execute(select(HEAD.c.slug, HEAD.c.ledger_id).where(HEAD.c.id == 1)).one_or_none()
     return None if row is None else LedgerName(row.slug, row.ledger_id)
 
@@ -133,7 +133,7 @@ def _begin(connection: Connection, recorder: RecordWriter) -> None:
 
 
 def _compare(workspace: Workspace, place: str, found: LedgerName | None, bound: Mapping[str, str] | None) -> None:
-    """Raise WrongLedger if `found`, the ledger in catalog `place`, is another one, or empty although a binding `bound` exists; None passes."""
+    """Raise WrongLedger if `found`, the ledger in catalog `place`, is not the workspace's, or has no events although a binding `bound` exists."""
     if found is None:
         return  # a missing head row is reported by each query and by `verify`
     own = LedgerName.of(workspace)
@@ -161,7 +161,7 @@ def _taken(root: Path, what: str, place: str, found: str, variable: str) -> Wron
 
 
 def join(named: NamedWorkspace) -> tuple[Workspace, PublicKey]:
-    """Create a workspace for an existing ledger on a further host; return it and its own public signing key. A no-op if repeated.
+    """Create a workspace on this host for an existing ledger; return (workspace, this host's public signing key). Repeating it changes nothing.
 
     Nothing is written to catalog or store. The key can sign only after a signing host has recorded it (`key_events.add_key`).
 

@@ -149,7 +149,7 @@ class Container:
         differs(name, wanted, got)
 
     def whole(self, name: str, most: int, expected: str | None = None, differs: Callable[[str, str, str], None] | None = None) -> bytes:
-        """Return an entry's bytes. Raises NotABundle if it is missing, over `most` bytes or, without `differs` (called instead), of other SHA-256."""
+        """Return an entry's bytes. Raises NotABundle if it is missing or over `most` bytes, or its bytes were changed and `differs` is None."""
         if name not in self._entries:
             raise self.bad(f"it has no '{name}'")
         if self.size(name) > most:
@@ -164,7 +164,7 @@ class Container:
         return data
 
     def _read_directory(self) -> Iterator[tuple[str, int, int, int]]:
-        """Yield (name, CRC-32, bytes, header offset) of each entry in the zip. Raises NotABundle for any byte outside the one valid form."""
+        """Yield (name, CRC-32, size in bytes, header offset) of each zip entry. Raises NotABundle unless the file is a zip as tracecore writes it."""
         total = os.fstat(self._stream.fileno()).st_size
         if total < _TAIL:
             raise self.bad("it is not a zip that 'tracecore export --format bundle' wrote")

@@ -42,7 +42,7 @@ class Bundle:
     signatures: Opened
 
     def parts(self, differs: Differs) -> tuple[pruned_tree.Part, ...]:
-        """Return the bundle's pruned ledger: leaves and omitted subtrees' roots. Calls `differs` for changed bytes; raises NotABundle if invalid."""
+        """Return the bundle's pruned ledger: leaves and roots of omitted subtrees. Calls `differs` if it was changed; NotABundle if unreadable."""
         data = self._whole(TREE, _MOST_TREE, differs)
         try:
             return _read_tree(data)
@@ -137,7 +137,7 @@ def _is_plain(part: str) -> bool:
 
 
 def trace_bundle(path: Path | str, ref: str | None = None, *, depth: int | None = None) -> Trace:
-    """Return the backward trace of a bundle's build, or of `ref` in it; it equals the workspace's trace but for `later` (later facet changes).
+    """Return the backward trace of a bundle's build, or of `ref` in it; only its member `later` (facet changes since) differs from the workspace's.
 
     Raises:
         NotABundle: the file can't be read as a bundle, or is damaged.

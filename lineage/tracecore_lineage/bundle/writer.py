@@ -46,7 +46,7 @@ _NOT_ABOUT_IT = ("tracecore.environment", "tracecore.bug", JOB, *_OF_KEYS)
 
 
 def events_behind(connection: Connection, own: LedgerName, trace: Trace, prefix: Prefix, *, since: bool = True) -> dict[str, int]:
-    """Return the events that a sealed build's trace depends on: their positions in the ledger, by event id.
+    """Return, by event id, the ledger positions of the events that a sealed build's trace depends on.
 
     These are all events about the trace's runs, checks, environments and datasets, and the imports that brought some of them into the ledger `own`.
     With `since`, key changes of `own`, and cosignatures and erasures of the versions, are added. `prefix` is the ledger part that the build sealed.
@@ -105,7 +105,7 @@ def _since(connection: Connection, own: LedgerName, refs: Iterable[str]) -> dict
 
 
 def _rewriting(connection: Connection, own: LedgerName, refs: Iterable[str]) -> set[str]:
-    """Return the ids of erasure runs that rewrote commits in the Delta tables of the versions `refs`; only these runs explain the changed logs."""
+    """Return the ids of the erasure runs that rewrote commits in the logs of the Delta tables to which the versions `refs` belong."""
     tables = {str(artifact.location) for artifact in stored_artifacts(connection, refs=list(refs)) if artifact.delta is not None}
     erasures = tombstones(connection, own).erasures if tables else ()
     return {erasure.run for erasure in erasures if any(gone.table in tables for gone in erasure.commits)}

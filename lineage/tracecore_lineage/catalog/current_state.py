@@ -142,14 +142,14 @@ def _completed_outputs(own: LedgerName, kind: str, name: str) -> Select[Any]:
 
 
 def _made(connection: Connection, own: LedgerName, row: Row[Any]) -> Iterator[Artifact]:
-    """Yield the artifact of an output (`row`: event, run, ref), read from its event; nothing if the run's terminal event is another one."""
+    """Yield the artifact of an output (`row`: event, run, ref), read from its event; nothing unless that event is the run's terminal event."""
     ended = ending(connection, row.run_id)
     if ended is not None and ended.event_id == row.event_id:
         yield from (artifact for _, artifact in _outputs(own, _event(connection, row.event_id)) if artifact.ref == row.ref)
 
 
 def facets(connection: Connection, own: LedgerName, ref: str) -> dict[str, JSON]:
-    """Return the facets of `ref` by name, except deleted ones. Of several values this workspace's wins, then an imported one, then the latest."""
+    """Return the facets of `ref` by name, except deleted ones: this workspace's latest value, else the latest imported, else any latest."""
     ours = case((FACETS.c.speaker == own.ledger_id, 2), (FACETS.c.speaker != "", 1), else_=0)
     query = select(FACETS.c.name, FACETS.c.value).where(FACETS.c.subject == ref).order_by(ours, FACETS.c.event_time, FACETS.c.event_id)
     newest = {row.name: json.loads(row.value) for row in connection.execute(query)}
@@ -236,7 +236,7 @@ def environment_run(ledger: LedgerName, digest: str) -> str:
 
 
 def environment_runs(connection: Connection, digest: str, runs: Collection[str]) -> list[str]:
-    """Return, sorted, the run ids under which the ledgers of the runs `runs` record the environment with a digest; an id may have no events."""
+    """Return, sorted, an environment's run id in each ledger of the runs `runs`, whether or not that ledger recorded the environment."""
     sent = select(RUN_EVENTS.c.job_namespace, RUN_EVENTS.c.producer).distinct()
     ledgers = {LedgerName.of_producer(row.job_namespace, row.producer) for row in select_in(connection, sent, RUN_EVENTS.c.run_id, runs)}
     return sorted({environment_run(ledger, digest) for ledger in ledgers})

@@ -145,7 +145,7 @@ def delegations_of(imports: Iterable[Import], own: LedgerName, among: Collection
     wanted = None if among is None else frozenset(among)
 
     def delegate(each: Import, members: frozenset[str], stored: frozenset[str], folder: str, build: str | None) -> None:
-        """Add to `found` that the events `members` of import `each` may assert facts for its origin; recurse into imports that the origin made."""
+        """Note that the events `members` may assert facts for the ledger from which `each` was imported, and recurse into that ledger's imports."""
         if next(paths, None) is None:
             raise BadEvent(f"expected imports that lead to events in at most {_MOST_PATHS:,} ways, found more")
         inside = folder + each.folder

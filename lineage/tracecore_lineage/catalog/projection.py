@@ -94,7 +94,7 @@ class _Authority:
         return (self.own and namespace == self.home) or any(delegation.ledger.slug == namespace for delegation in self.delegations)
 
     def as_recorded(self, subject: str, name: str, facet: Any) -> Any:
-        """Return a facet for the catalog: an imported artifact's location is moved to the import's folder, or removed if it has no bytes here."""
+        """Return a facet for the catalog. An imported artifact's location gets the import's folder as prefix, or is removed if not imported."""
         if self.own or name != "tracecore_artifact" or not self.delegations or facet.get("location") is None:
             return facet
         folder = next((delegation.folder for delegation in self.delegations if subject in delegation.stored), None)
@@ -119,7 +119,7 @@ def project(body: bytes, seq: int, ledger: LedgerName, delegations: Sequence[Del
 
 
 def dataset_ref(homes: Collection[str], dataset: Mapping[str, Any], absent: str) -> Ref:
-    """Return the full ref of a dataset in an event: of an artifact or bug if its namespace is in `homes` and its name is one, else an external ref.
+    """Return a dataset's full ref: an artifact's or bug's if the namespace is in `homes` and the name is of that form, else an external ref.
 
     An artifact's version is its digest, a bug has none; an external dataset without a version gets the version `absent`.
     """
@@ -219,7 +219,7 @@ def _entries(owner: Any, member: str) -> list[Mapping[str, Any]]:
 def _assertable(dataset: Mapping[str, Any], authority: _Authority) -> Mapping[str, Any]:
     """Return a dataset without the facets that its event has no right to assert.
 
-    Removed are `tracecore_*` facets, names and state changes of artifacts that it can't make; for other producers `tracecore_*` facets of files too.
+    These are `tracecore_*`, names and state changes of artifacts of a workspace not the event's, and `tracecore_*` of other producers' files.
     """
     namespace = dataset["namespace"]
     ours = namespace in authority.homes and not authority.makes(namespace)
@@ -235,7 +235,7 @@ def _assertable(dataset: Mapping[str, Any], authority: _Authority) -> Mapping[st
 
 
 def _edge(event: Event, place: _Place, direction: str, ordinal: int, dataset: Mapping[str, Any], ref: Ref) -> Row:
-    """Return the row that links an event's dataset (`ref`) to its run, or without a run to the job or dataset that states the dependency."""
+    """Return the row that links an event's dataset (`ref`) to the event's run or, if it has none, to the job or dataset that the event describes."""
     port = (dataset.get(f"{'input' if direction == 'input' else 'output'}Facets") or {}).get("tracecore_port") or {}
     static = {"input": READS, "output": WRITES} if event.run_id is None else {}
     return place.row(
@@ -306,7 +306,7 @@ def _member(facet: Mapping[str, Any], name: str, type_: type) -> Any:
 
 
 def _dataset_facets(dataset: Mapping[str, Any], subject: str, place: _Place, authority: _Authority, *, static: bool = False) -> Iterator[Row]:
-    """Yield a dataset's facet and name rows; version and port get none, since the ref and the edge contain them.
+    """Yield the rows of a dataset's facets and names, except the facets for version and port, which its ref and edge row contain.
 
     For an event without a run (`static`), `lifecycleStateChange` is left out, since it happened at no particular time.
     """
@@ -326,7 +326,7 @@ def _state_change(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _names(dataset: Mapping[str, Any], subject: str, place: _Place, authority: _Authority, *, static: bool) -> Iterator[Row]:
-    """Yield rows of a dataset's aliases (`ALIAS`), revocations (`GONE`) and renames (`RENAME`); of an artifact only aliases from other producers."""
+    """Yield rows of a dataset's aliases (ALIAS), revocations (GONE) and renames (RENAME); for an artifact, only aliases by other producers."""
     symlinks = (dataset.get("facets") or {}).get("symlinks")
     name, others = subject.partition("@")[0], _entries(symlinks, "identifiers")
     if not subject.startswith("external/"):
@@ -345,7 +345,7 @@ def _names(dataset: Mapping[str, Any], subject: str, place: _Place, authority: _
 
 
 def _named(identifier: Mapping[str, Any], authority: _Authority) -> str | None:
-    """Return the unversioned ref that a dataset identifier denotes; None if it is incomplete, or is a store path in a workspace's own event."""
+    """Return the unversioned ref of a dataset identifier; None if it is incomplete, or a store path in an event of this or an imported workspace."""
     namespace, name = _word(identifier, "namespace"), _word(identifier, "name")
     if not (namespace and name) or (namespace == _STORE and authority.ours):
         return None
@@ -363,7 +363,7 @@ def _facets(facets: Mapping[str, Any] | None, subject: str, place: _Place) -> It
 
 
 def _one_a_subject(rows: Iterator[Row]) -> list[Row]:
-    """Return one row per subject and facet name; of several in one event, the row with the greater JSON text."""
+    """Return one row per subject and facet name; of several, the row whose JSON text is last in string order."""
     kept: dict[tuple[str, str], Row] = {}
     for row in rows:
         key = (row.values["subject"], row.values["name"])

@@ -93,8 +93,7 @@ def compare(
 ) -> Iterator[Difference]:
     """Yield the differences between the catalog and the rows that the ledger's events give, reading 500 events at a time to bound memory.
 
-    With `stop`, only rows of events below that position are compared, otherwise also rows without an event; `imports` are the imports of builds in
-    the ledger, if already read.
+    With `stop`, only rows at positions below it are compared. `imports` are the ledger's imports of builds, if they were already read.
     """
     delegations = delegations_of(imports_in(connection) if imports is None else imports, ledger_name)
     place = 0
@@ -127,7 +126,7 @@ def _key(projected: Table, values: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _stored(connection: Connection, start: int, stop: int | None) -> dict[tuple[Any, ...], Mapping[str, Any]]:
-    """Return the stored catalog rows, by key, with `start` <= position < `stop`; if `stop` is None, at positions from `start` on or below 0."""
+    """Return, by key, stored catalog rows with `start` <= position < `stop`; if `stop` is None, all from `start` on and at negative positions."""
     found: dict[tuple[Any, ...], Mapping[str, Any]] = {}
     for projected in PROJECTION:
         seq = projected.c.seq

@@ -26,7 +26,7 @@ __all__ = ["asserted_facets", "names_once", "newest_of_tables", "stored_artifact
 def stored_artifacts(connection: Connection, *, refs: Collection[str] | None = None, bound: int | None = None) -> list[Artifact]:
     """Return each artifact whose bytes are in this store, once per location, as recorded by events of this and of imported workspaces.
 
-    If a version has several locations, the workspace's own comes last. Only versions in `refs`, and events below position `bound`, count if given.
+    If a version has several locations, the one not from an import comes last. `refs` restricts the versions, `bound` the events to lower positions.
     """
     found: dict[tuple[Any, ...], Artifact] = {}
     places = asserted_facets(connection, refs=refs, bound=bound)
@@ -58,7 +58,7 @@ def names_once(store: Store, artifacts: Sequence[Artifact]) -> Iterator[tuple[st
 
 
 def stored_sources(connection: Connection, *, runs: Collection[str] | None = None, bound: int | None = None) -> list[Artifact]:
-    """Return the stored plugin sources of own and imported runs, once per name and digest; only of `runs` and events below `bound` if given."""
+    """Return the stored plugin sources of own and imported runs, sorted by ref; `runs` restricts the runs, `bound` the events to lower positions."""
     asserted = asserted_facets(connection, facet="tracecore_dependencies", refs=None if runs is None else [f"run:{run}" for run in runs], bound=bound)
     found = {source.ref: source for _, value in asserted for source in source_artifacts(dependencies_from(json.loads(value)))}
     return [found[ref] for ref in sorted(found)]
@@ -67,7 +67,7 @@ def stored_sources(connection: Connection, *, runs: Collection[str] | None = Non
 def asserted_facets(
     connection: Connection, *, refs: Collection[str] | None = None, bound: int | None = None, facet: str = "tracecore_artifact"
 ) -> set[tuple[str, str]]:
-    """Return (subject, JSON text) of each `facet` in events of this and imported workspaces; only of `refs` and positions below `bound`, if given."""
+    """Return (subject, JSON text) of each own or imported facet named `facet`; `refs` restricts the subjects, `bound` events to lower positions."""
     query = select(FACETS.c.subject, FACETS.c.value).where(FACETS.c.name == facet, FACETS.c.speaker != "")
     if bound is not None:
         query = query.where(FACETS.c.seq < bound)

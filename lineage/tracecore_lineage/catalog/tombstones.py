@@ -34,7 +34,7 @@ def statement(erasure: Erasure, key: str) -> dict[str, Any]:
 
 
 def read_erasure(facet: Mapping[str, Any], seq: int) -> Erasure:
-    """Parse an erasure from the run facet of its START (`plan`) or COMPLETE (`envelope`) at position `seq`, without verifying the signature.
+    """Parse an erasure from the run facet of its START (a plan) or COMPLETE (a signed envelope) at position `seq`, without verifying signatures.
 
     Raises EnvelopeError if the envelope can't be read; ValueError, KeyError or TypeError if a member is missing or of another type.
     """
@@ -93,7 +93,7 @@ class Tombstones:
         return found
 
     def of(self, artifact: Artifact) -> list[tuple[Erasure, Erased]]:
-        """Return (erasure, the erased files of this version) of each erasure after which the version was not written there again, oldest first."""
+        """Return (erasure, the version's erased files) of each erasure of a version that was not stored at its location again since, oldest first."""
         version = None if artifact.delta is None else artifact.delta.version
         erasures = self._by_place.get((artifact.ref, str(artifact.location), version), ())
         # A Delta version is never written again: a new write gets another number.
@@ -174,14 +174,14 @@ def _erasures(connection: Connection, own: LedgerName, jobs: Collection[str], wa
 
 
 def _joined(promised: Erasure, done: Erasure) -> Erasure:
-    """Return the completed erasure `done` at the position of its START, so that a version written again after the START counts as made again."""
+    """Return the completed erasure `done` with the position of its START (`promised`), so that versions recorded after it count as rewritten."""
     if promised.done or not done.done:
         return promised
     return replace(done, seq=min(promised.seq, done.seq))
 
 
 def remade(connection: Connection, own: LedgerName, erasures: Sequence[Erasure], refs: Iterable[str] | None = None) -> dict[tuple[str, str], int]:
-    """Return, by (ref, location) of the erased versions (only of `refs`, if given), the position of the last own event that records that location."""
+    """Return, by (ref, location) of erased versions (only `refs`, if given), the position of the last event of this ledger with that location."""
     erased = {version.ref for erasure in erasures for version in erasure.versions}
     found: dict[tuple[str, str], int] = {}
     query = (
@@ -196,7 +196,7 @@ def remade(connection: Connection, own: LedgerName, erasures: Sequence[Erasure],
 
 
 def made_since(connection: Connection, own: LedgerName, seq: int) -> set[str]:
-    """Return the store paths of artifacts recorded by the workspace's events after a position, except Delta tables (a new version has new files)."""
+    """Return the store paths of the artifacts, except Delta tables, that this workspace's events after ledger position `seq` record."""
     query = (
         select(FACETS.c.value)
         .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)

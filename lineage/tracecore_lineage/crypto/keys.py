@@ -160,7 +160,7 @@ class KeyRing:
         return self._named(_ACTIVE)
 
     def joining(self) -> PublicKey | None:
-        """Return the public key with which this further host will sign once a ledger event names the key; None if the host isn't waiting for that."""
+        """Return this host's public key while it waits for a ledger event that names it, before which it may not sign; None if no key waits."""
         waiting = self._named(_JOINING)
         return None if waiting is None else next((key for key in self.public_keys() if key.id == waiting), None)
 
@@ -209,7 +209,7 @@ class KeyRing:
             (self.folder / _JOINING).unlink(missing_ok=True)
 
     def join(self) -> PublicKey:
-        """Return this further host's public key, generating it if needed; it may sign only after a ledger event names it."""
+        """Return the public key with which this host joins an existing ledger, generated if needed; it may sign after a ledger event names it."""
         with clear_disk_errors(self.folder):
             waiting = self.joining()
             if waiting is None:
@@ -229,9 +229,9 @@ class KeyRing:
             )
 
     def changing(self) -> AbstractContextManager[bool]:
-        """Return the lock for key rotation as a context manager, so that concurrent rotations activate keys in the order of their events.
+        """Return a context manager (yields True) that locks key rotation, so that concurrent rotations activate keys in the order of their events.
 
-        It differs from the first key's lock, which a signer takes within the ledger's lock.
+        This lock is not the one for generating the first key, which a signer takes while it has the ledger's write lock.
         """
         return hold_named(self._workspace.locks, "rotation")
 

@@ -46,7 +46,7 @@ class Checkpoint:
     signatures: tuple[Signature, ...]
 
     def signed_by(self, keys: Iterable[PublicKey]) -> PublicKey | None:
-        """Return the first of `keys` with a valid signature on this checkpoint in the origin's name; None if there is none."""
+        """Return the first of `keys` with a valid signature on this checkpoint under its ledger's name (`origin`); None if there is none."""
         for key in keys:
             for line in self.signatures:
                 if line.name == self.origin and line.key_hash == key.note_hash(line.name) and key.verifies(line.signature, self.text.encode()):

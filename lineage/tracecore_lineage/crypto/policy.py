@@ -87,7 +87,7 @@ class Policies:
 
     @classmethod
     def read(cls, events: Iterable[FacetEvent], ledger: str, vouching: Sequence[PublicKey]) -> Policies:
-        """Verify the key policies recorded in ledger `ledger`; return valid and invalid ones. `vouching` are keys trusted to have signed it."""
+        """Verify ledger `ledger`'s key policies in `events`; return valid and invalid ones. A valid policy is also signed by a key in `vouching`."""
         in_force: list[tuple[int, KeyPolicy]] = []
         problems: list[tuple[int, str, str]] = []
         for event in events:
@@ -115,9 +115,9 @@ class Policies:
 
 
 def refusal(policy: KeyPolicy, opened: Opened, before: KeyPolicy | None, vouching: Sequence[PublicKey]) -> tuple[str, str] | None:
-    """Return (expected, found) if a signed key policy may not replace the policy `before` it; None if it may.
+    """Return texts (what is required, what was found) if a signed key policy may not replace the policy `before`; None if it may.
 
-    It must contain the digest of `before`, be signed by that policy's threshold of keys, and by a key in `vouching`.
+    The new policy must contain the digest of `before`, and be signed by as many keys as `before` requires and by a key in `vouching`.
     """
     previous = None if before is None else before.digest
     if policy.previous != previous:
@@ -245,7 +245,7 @@ def _cosigners(
 
 
 def _valid(facet: Mapping[str, Any], opened: Opened, allowed: Sequence[PublicKey]) -> PublicKey:
-    """Verify a cosignature and return its key. Raises ValueError with what was found instead; also KeyError or others for a malformed facet."""
+    """Return the key of a valid cosignature. Raises ValueError, with the defect as text, if it is not valid; KeyError or others if malformed."""
     key = PublicKey.from_pem(facet["public_key"].encode(), "the event")
     if key.pem != facet["public_key"] or key.id != facet["key"]:
         raise ValueError(f"a public key that is not {short_id(str(facet['key']))}, which it names")

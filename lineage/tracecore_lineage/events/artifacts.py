@@ -89,14 +89,14 @@ class Claim:
 
 
 def claims_in(members: Mapping[str, Any], foreign: Callable[[str], bool]) -> Iterator[Claim]:
-    """Yield, each once, a parsed event's claims about artifacts in namespaces that are `foreign` (of a workspace not its producer's)."""
+    """Yield each claim of a parsed event once: a statement about an artifact of a workspace (`foreign(namespace)`) other than its producer's."""
     listed = [(dataset, False) for dataset in (*members.get("inputs", ()), *([] if {"run", "job"} & members.keys() else [members["dataset"]]))]
     listed += [(dataset, True) for dataset in members.get("outputs", ())]
     yield from dict.fromkeys(claim for dataset, written in listed for claim in _claims_of(dataset, foreign, written=written))
 
 
 def own_name(namespace: object, name: object, foreign: Callable[[str], bool]) -> str | None:
-    """Return `kind/name` if a dataset's namespace is `foreign` (a workspace's, not its producer's) and its name an artifact or bug; else None."""
+    """Return the ref `kind/name` if a dataset is an artifact or bug of a workspace other than its producer's (`foreign(namespace)`); else None."""
     if not (isinstance(namespace, str) and isinstance(name, str) and foreign(namespace)):
         return None
     ref = ref_or_none(name)
@@ -104,7 +104,7 @@ def own_name(namespace: object, name: object, foreign: Callable[[str], bool]) ->
 
 
 def _claims_of(dataset: Mapping[str, Any], foreign: Callable[[str], bool], *, written: bool) -> Iterator[Claim]:
-    """Yield an event's claims (statements about artifacts of `foreign` namespaces) in one of its datasets; `written` if that is an output."""
+    """Yield a dataset's claims: statements about artifacts whose namespace is `foreign`; `written` is whether the dataset is an event's output."""
     facets = _object(dataset.get("facets"))
     version = _object(facets.get("version")).get("datasetVersion")
     digest = hex_of(version) if isinstance(version, str) and is_digest(version) else ""

@@ -121,7 +121,7 @@ class EventMaker:
         return self.event(RunState.ABORT, again, job, ended_at)
 
     def check(self, check: CheckRun) -> tuple[bytes, bytes]:
-        """Return (START, COMPLETE) of a finished check, as a run whose inputs are the checked outputs."""
+        """Return the events (START, COMPLETE) of a finished check's run, whose inputs are the datasets that the check read."""
         parent = Parent(check.of_run, check.job.rpartition(".check.")[0] or check.job, self.namespace)
         common = {"parent": _parent(parent), "processing_engine": _engine()}
         found = facets.TracecoreCheckRunFacet(

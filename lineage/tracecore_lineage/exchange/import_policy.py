@@ -67,7 +67,7 @@ def claimed_ledger(leaf: ledger.Leaf) -> LedgerName | None:
 
 
 def refuse_strangers(connection: Connection, own: LedgerName, checked: Checked, plan: ImportPlan) -> None:
-    """Raise NegativeVerdict for bundled events of this workspace that it never recorded, or that name another ledger than their run's known one.
+    """Raise NegativeVerdict if bundled events falsely claim to be from this workspace, or name another ledger than the record has for their run.
 
     An event of an imported run is accepted only if the import shows that it is from the run's ledger.
     """
@@ -96,7 +96,7 @@ def refuse_strangers(connection: Connection, own: LedgerName, checked: Checked, 
 
 
 def _claimed_runs(checked: Checked, plan: ImportPlan) -> dict[str, list[tuple[LedgerName, ledger.Leaf]]]:
-    """Return, by run id, (claimed ledger, event) of each bundled event that is new or that the import allows to assert more facts."""
+    """Return, by run id, (claimed ledger, event) of each bundled event that is not recorded yet, or may assert facts only by this import."""
     by_run: dict[str, list[tuple[LedgerName, ledger.Leaf]]] = {}
     for leaf in checked.proof.leaves:
         event = parse_event(leaf.body)

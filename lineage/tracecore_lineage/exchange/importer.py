@@ -181,7 +181,7 @@ def _store_and_append(recorder: RecordWriter, store: Store, checked: Checked, st
 
 
 def _remove_stored(recorder: RecordWriter, store: Store, manifest: Manifest, brought: Collection[str]) -> None:
-    """Erase the files `brought` by a failed import, unless the store is a shared bucket or the import may be recorded; `doctor` reports leftovers."""
+    """Erase the files `brought` by a failed import. Does nothing if the store is a bucket, or if the import may have been recorded after all."""
     if not brought or not isinstance(store, LocalStore):
         return  # locks are local to this host: another one may be importing the same bytes into the bucket
     with suppress(TracecoreError, OSError):
@@ -239,7 +239,7 @@ def _still_valid(connection: Connection, own: LedgerName, checked: Checked, plan
 
 
 def _record(connection: Connection, recorder: RecordWriter, checked: Checked, plan: ImportPlan, pins: Pins | None) -> ImportResult:
-    """Append a bundle's new events and the import event, and update the catalog rows of its known events; return the result with counts."""
+    """Append a bundle's new events and the import event, and update catalog rows of events already in the ledger; return a summary."""
     from tracecore_lineage.model.facets import TracecoreImportedDatasetFacet, TracecoreImportRunFacet
 
     proof, manifest = checked.proof, checked.proof.manifest

@@ -46,7 +46,7 @@ class Cut:
 
 
 def cut(bodies: Sequence[bytes]) -> list[Cut]:
-    """Return how to slice the events of one append: into blocks of bounded size; large events and slices with few events are stored individually."""
+    """Return the slices of one append's events, in order: blocks of bounded size, and events stored without a block (large ones, or few in a row)."""
     pieces: list[Cut] = []
     start = size = 0
     for place, body in enumerate(bodies):

@@ -163,7 +163,7 @@ class Database:
         self.dialect.settle()
 
     def explained(self, error: Exception, doing: str) -> Exception:
-        """Return a database driver's error as a TracecoreError with a one-sentence message; any other error unchanged. `doing`: see `explaining`."""
+        """Return a driver's error as a TracecoreError, any other unchanged; `doing` (e.g. `written`) completes the text "The record can't be …"."""
         if isinstance(error, DBAPIError | sqlite3.Error):
             translated = _explained(error, str(error.orig if isinstance(error, DBAPIError) else error), self.place, doing)
             translated.__cause__ = error

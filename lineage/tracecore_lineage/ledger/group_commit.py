@@ -70,7 +70,7 @@ class GroupCommit:
         return cast("T", ticket.value)
 
     def _wait(self, ticket: _Ticket) -> None:
-        """Wait until the ticket (a caller's queued work) has a result or leads the next batch; if interrupted, withdraw it and pass on the lead."""
+        """Wait until the ticket (a caller's queued work) is answered or leads the next batch; if interrupted, remove it and let the next one lead."""
         try:
             ticket.turn.wait()
         except BaseException:
@@ -108,7 +108,7 @@ class GroupCommit:
             self._led = False
 
     def _commit(self, batch: list[_Ticket]) -> None:
-        """Run a batch of work in one writing transaction, call `finish` and commit; if there are several pieces, each runs in a savepoint."""
+        """Run a batch of work in one writing transaction, then the constructor's `finish`, and commit. Several pieces run in a savepoint each."""
         with self._database.write() as connection:
             connection.execution_options(tracecore_grouped=True)
             for ticket in batch:

@@ -100,7 +100,7 @@ def leaf_hash(recorded_at: str, body: bytes) -> bytes:
 
 
 def miscounted(connection: Connection) -> str | None:
-    """Return a clause with the head's number of events and the number found, if they differ or are 0; else None."""
+    """Return a text with the number of events by the ledger's head and the number of stored events, if they differ or both are 0; else None."""
     size, found = head(connection).size, connection.execute(select(func.count()).select_from(EVENTS)).scalar_one()
     return None if found == size != 0 else f"The ledger's head says {size} events and {found} are there"
 

@@ -56,8 +56,9 @@ def pending(connection: Connection) -> int:
 
 
 def relay(database: Database, transport: Any = None, *, limit: int = 1000) -> Relayed:
-    """Deliver up to `limit` queued events to an OpenLineage backend in ledger order until one fails; return counts and error. It may send one twice.
+    """Deliver up to `limit` queued events, in ledger order, to an OpenLineage backend, until one fails. Return counts and the failure, if any.
 
+    An event may be delivered twice, if the process dies before its delivery is recorded.
     Raises UsageError if `transport` is None and no OpenLineage transport is configured, or the configured one can't report failed deliveries.
     """
     chosen = transport if transport is not None else _configured_transport()

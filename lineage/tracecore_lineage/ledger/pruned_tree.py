@@ -50,7 +50,10 @@ Part = Kept | Left
 
 
 def prune(leaves: Iterable[ledger.Leaf], held: Collection[str], cuts: Collection[int]) -> Iterator[Part]:
-    """Yield the ledger pruned to the events `held`, as leaves and roots of left-out subtrees, so that roots at the sizes `cuts` stay computable."""
+    """Yield a pruned ledger, in order: the leaves of the events whose ids are in `held`, and the Merkle roots of subtrees of the other events.
+
+    No such subtree crosses a ledger size in `cuts`, so that the ledger's root at this size can still be computed.
+    """
     waiting: list[Left] = []
     for place, leaf in enumerate(leaves):
         if place in cuts:
@@ -69,7 +72,7 @@ def prune(leaves: Iterable[ledger.Leaf], held: Collection[str], cuts: Collection
 
 
 def fold(parts: Iterable[Part], sizes: Collection[int]) -> tuple[merkle.Frontier, dict[int, bytes]]:
-    """Return (Merkle frontier over a pruned ledger's parts, roots by size for `sizes` where a part ends). TreeError for misaligned subtrees."""
+    """Return (Merkle frontier over a pruned ledger's parts, its root at each of `sizes` where a part ends). TreeError if a subtree is misplaced."""
     frontier = merkle.Frontier()
     roots = {0: merkle.EMPTY_ROOT}
     for part in parts:

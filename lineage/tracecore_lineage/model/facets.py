@@ -56,7 +56,7 @@ def _plugin(plugin: Mapping[str, Any] | None) -> str:
 
 
 def _summary(parts: Callable[[Any], Iterable[str]]) -> Any:
-    """Return an attrs field for a facet's `summary`: the texts returned by `parts(facet)`, joined; it is not an argument of the constructor."""
+    """Return an attrs field for a facet's `summary`, which is computed on construction by joining the texts that `parts(facet)` returns."""
     return attrs.field(init=False, default=attrs.Factory(lambda facet: summarize(*parts(facet)), takes_self=True))
 
 

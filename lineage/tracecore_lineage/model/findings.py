@@ -84,5 +84,5 @@ class Findings:
         return expected == found
 
     def verdict(self, *, pinned: bool) -> Verdict:
-        """Return the answer of `verify`: ok unless anything failed, failures, erased parts, counts; `pinned` is whether the user supplied the key."""
+        """Return the verdict of `verify` on these findings: `ok` if there are no failures. `pinned` is whether the user supplied the trusted key."""
         return Verdict(ok=not self.failures, key="pinned" if pinned else "unpinned", checked=self.checked, failures=self.failures, erased=self.erased)

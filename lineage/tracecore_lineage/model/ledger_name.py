@@ -27,7 +27,7 @@ class LedgerName:
 
     @classmethod
     def of_producer(cls, namespace: str, producer: str) -> LedgerName:
-        """Return the name of the ledger in an event's `producer` URI, with the job's namespace as slug; its id is empty for a foreign producer."""
+        """Return the ledger name with slug `namespace` and the id in an event's `producer` URI; the id is empty for another program's URI."""
         named = producer.removeprefix(_PRODUCER) if producer.startswith(_PRODUCER) else ""
         return cls(namespace, named if _ID.fullmatch(named) else "")
 

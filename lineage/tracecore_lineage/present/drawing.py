@@ -28,7 +28,7 @@ _OUTSIDE = 3.0  # times the image size: lines to points farther out are noise
 
 
 def drawn(view: View, *, whole: bool) -> AnnotatedImage:
-    """Return a frame's image with marks for labels, detections and errors. `whole` adds LiDAR points, and cuboids even if there are 2D boxes."""
+    """Return a frame's image with marks for labels, detections and their errors. `whole` adds LiDAR points, and cuboids where 2D boxes exist."""
     lines = list(_paths(view))
     has_boxes = any(row["geometry"] == "box2d" for row in view.labels)
     if whole or not has_boxes:

@@ -118,7 +118,7 @@ class RelatedTables:
         return found
 
     def labels_of(self, frames: Table) -> Iterator[Table]:
-        """Yield label tables that may label these frames: first those that runs used with them or their sources, then a simulation's ground truth."""
+        """Yield tables that may label `frames`: those that runs used with this table or a source of its rows, then a simulation's ground truth."""
         sources = self.sources(frames)
         yield from self._used_together(sources, TableKind.LABELS)
         # Last the ground truth of a simulation, made together with the drives.

@@ -28,16 +28,16 @@ class Versions:
         self._several = {ref: runs for ref, runs in made.items() if len(runs) > 1}
 
     def key(self, edge: Edge) -> str:
-        """Return the key of the graph node for an edge's version: its ref, or `<ref> by run/<id>` if the edge names one of its several makers."""
+        """Return the key of the node for an edge's version: its ref, or `<ref> by run/<id>` if several runs made it and the edge names one."""
         run = edge["run"] if edge["direction"] == "output" else edge.get("made_by")
         return _by(edge["ref"], run) if run is not None and run in self._several.get(edge["ref"], ()) else edge["ref"]
 
     def each(self, ref: str) -> dict[str, str]:
-        """Return {node key: id of the making run} for an external version that several runs made; empty for any other version."""
+        """Return {node key: id of the making run} for another producer's version that several runs made; empty for a version with one maker."""
         return {_by(ref, run): run for run in self._several.get(ref, ())}
 
     def nodes(self) -> dict[str, Node]:
-        """Return nodes to draw by key, in trace order: one per version, or one per run that made it, plus one for edges that name none of them."""
+        """Return {key: node} in trace order. A version made by several runs has a node per run, and another if an edge or the root names no run."""
         whole = {self._trace["root"], *map(self.key, self._trace["edges"])}
         found: dict[str, Node] = {}
         for node in self._trace["nodes"]:
@@ -67,7 +67,7 @@ class TraceGraph:
 
     @classmethod
     def of(cls, trace: Trace) -> TraceGraph:
-        """Build the drawing graph (nodes, and the nodes that each leads to) of a trace, in the trace's direction."""
+        """Build the graph to draw for a trace: its nodes, and for each node the nodes that it leads to in the trace's direction."""
         runs = {run["id"]: run for run in trace["runs"]}
         versions = Versions(trace)
         backward = trace["direction"] == "backward"
@@ -104,7 +104,7 @@ class TraceGraph:
         return frozenset(found)
 
     def roots(self) -> list[str]:
-        """Return the keys at which drawing starts: the root if it is a node; forward, or without it, also the nodes that no other leads to."""
+        """Return the keys where drawing starts: the trace's root and, in a forward trace or if the root has no node, nodes without a predecessor."""
         root = self.trace["root"]
         if root in self.nodes and self.trace["direction"] == "backward":
             return [root]
@@ -113,7 +113,7 @@ class TraceGraph:
         return [*([root] if root in self.nodes else []), *(ref for ref in self.nodes if ref not in reached and ref != root)]
 
     def reduced(self) -> dict[str, list[str]]:
-        """Return the graph's transitive reduction, {node key: keys it leads to}. A path through a measurement removes only edges to measurements."""
+        """Return {node key: keys it leads to} without edges that longer paths imply. Paths via measurements imply only edges to measurements."""
         measured = self.measurements()
         shared = {ref for others in self.behind.values() if len(others) > 1 for ref in others}
         places = {ref: 1 << place for place, ref in enumerate(ref for ref in self.nodes if ref in shared)}

@@ -152,7 +152,7 @@ def _checks(answer: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _facets(facets: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a version's or run's recorded unknowns (missing facts) and KPIs (without slices) in full, then each facet on a line cut to length."""
+    """Yield text lines for a version's or run's facets: its missing facts, its KPIs except those of slices, then one shortened line per facet."""
     unknowns = facets.get("tracecore_unknowns", {}).get("unknowns", ())
     yield from _listed("unknown", (f"{unknown['what']}: {unknown['why']}" for unknown in unknowns), whole=True)
     kpis = read_kpis({"": {KPIS_FACET.name: facets.get(KPIS_FACET.name)}})
@@ -205,7 +205,7 @@ def history_table(answer: KpiHistory, kpis: Sequence[str]) -> Table:
 
 
 def left_out(answer: KpiHistory, selected: Sequence[str]) -> tuple[list[str], str | None]:
-    """Return (KPIs to show, remark on the omitted ones or None). Without `selected`, at most five are shown, preferably without class or slice."""
+    """Return (names of KPIs to show, remark on omitted ones or None). Without `selected`, at most five, preferably names without a dot."""
     known = answer["kpis"]
     if selected or len(known) <= _COLUMNS:
         return known, None

@@ -33,7 +33,7 @@ class Scene:
 
 
 def find_scene(workspace: Workspace, database: Database, text: str, *, count: int, drive: str | None = None, labels: str | None = None) -> Scene:
-    """Return what to draw for a ref: at most `count` frames, only of `drive` if given, with the label batch `labels` or else one used with them.
+    """Return what to draw for a ref: at most `count` frames (only of `drive` if given) with labels from batch `labels`, else from a related batch.
 
     Raises UsageError for an unknown ref or drive, `labels` of another kind, or nothing to draw.
     """
@@ -144,7 +144,7 @@ def _given_labels(related: RelatedTables, ref: str) -> Table:
 
 
 def _frames_for(related: RelatedTables, table: Table) -> Table:
-    """Return the related frames table that has most of the frames in `table`, or the first for sweeps and calibrations; UsageError if none."""
+    """Return the frames table with most of the frames that `table` names; for sweeps and calibrations, the first related one. UsageError if none."""
     if table.kind in {TableKind.SWEEPS, TableKind.CALIBRATIONS}:
         found = next(iter(related.frames_of(table)), None)
     else:

@@ -196,7 +196,7 @@ def _one_reading_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> N
 
 
 def _may_mean(sql: str, table: QueryTable) -> bool:
-    """Whether an SQL text contains a name of the table or lists tables; may be True for a table that the statement doesn't use."""
+    """Whether an SQL text contains a name of `table`, or a word such as `SHOW` that lists all tables; True doesn't prove that it uses the table."""
     text = sql.lower()
     return any(name.lower() in text for name in table.names) or _LISTING.search(sql) is not None
 

@@ -64,7 +64,7 @@ class Sealed:
 
     @property
     def first(self) -> list[Words]:
-        """Styled texts on the first line of a build's tree, before those about the trace: signature validity, failed checks, and KPIs with gates."""
+        """Styled texts that begin the first line of a build's tree: whether the seal's signature is valid, failed checks, and KPIs with gates."""
         valid = "signature valid (bytes: tracecore verify)" if self.signature else "SIGNATURE NOT VALID (tracecore verify says more)"
         return [(f"sealed, {valid}", "" if self.signature else BAD), *self.verdict]
 
@@ -128,7 +128,7 @@ def _head(trace: Trace, graph: TraceGraph, sealed: Sealed | None) -> Text:
 
 
 def _apart_in_words(trace: Trace) -> list[str]:
-    """Return texts for the first line of a build's tree: training data recorded as not known, and KPI reports that were used for selection."""
+    """Return texts for the first line of a build's tree: unknowns of its training data, and KPI reports on frames by which its model was chosen."""
     unknown = training_in_words((entry["what"], entry["why"]) for entry in trace["unknowns"] if entry["at"] == trace["root"])
     build = next((node for node in trace["nodes"] if node["ref"] == trace["root"]), None)
     reports = ((build["facets"] if build else {}).get("tracecore_selection") or {}).get("reports", ())
@@ -159,7 +159,7 @@ class _Drawing:
                 stack.extend(reversed(self._open(branch, ref)))
 
     def children(self, tree: Tree, ref: str, *, top: bool = False) -> None:
-        """Add branches to `tree` for the nodes that node `ref` leads to in the trace's direction; program nodes only with `top`."""
+        """Add branches to `tree` for the nodes that node `ref` leads to in the trace's direction. With `top`, vehicle programs (`program/…`) too."""
         self.drawn.add(ref)
         for branch, child in self._open(tree, ref, programs=top):
             self.node(branch, child)

@@ -50,7 +50,7 @@ def short_ref(ref: str) -> str:
 
 
 def claim_in_words(claim: Claim) -> str:
-    """Describe a claim (a statement about a version by a producer without authority) as `<run or job> says that it …`, without the version."""
+    """Describe a claim (another producer's statement about a version, not taken as fact) as text, `<run or job> says that it …`."""
     who = f"run/{claim['run']} of job {claim['job']}" if claim["run"] else f"job {claim['job']}" if claim["job"] else "an event of no job"
     return f"{who} says that it {claim['says']}"
 
@@ -67,13 +67,13 @@ def kind_of_node(node: Node) -> ArtifactKind:
 
 
 def node_in_words(node: Node, run: RunNode | None) -> list[str]:
-    """Return texts that describe a node: a model's plugin, summaries from its facets (else rows or size), and results of checks."""
+    """Return texts that describe a trace node: for a model its plugin, then summaries from facets (else rows or size), then results of checks."""
     made = [f"{run['plugin']} {run['plugin_version']}"] if node["kind"] == "model" and run is not None and run["plugin"] else []
     return [*made, *(_summaries(node) or _counted(node)), *_checks(run, node)]
 
 
 def together_in_words(nodes: Sequence[Node]) -> list[str]:
-    """Return a text per part of the versions' summaries: its distinct values, or first and last of over seven; empty if parts differ in number."""
+    """Combine versions' summaries: for each part, the text of its distinct values (many as `first … last`). Empty if the numbers of parts differ."""
     texts = [" · ".join(_summaries(node)).split(" · ") for node in nodes]
     if len({len(parts) for parts in texts}) != 1:
         return []
@@ -100,7 +100,7 @@ def _summaries(node: Node) -> list[str]:
 
 
 def _counted(node: Node) -> list[str]:
-    """Describe a version whose other facets have no summary: by its recorded summary if a plugin defines its kind or table, else rows or size."""
+    """Describe a stored version in a text: the summary recorded for a plugin's kind or table, else its rows or size. Empty if none is recorded."""
     stored = node["facets"].get("tracecore_artifact")
     if isinstance(stored, Mapping) and (stored.get("of_kind") or _is_plugins(stored.get("table"))) and isinstance(stored.get("summary"), str):
         return [summarize(stored["summary"])]
@@ -141,13 +141,13 @@ def checks_in_words(failed: Sequence[str]) -> list[Words]:
 
 
 def training_in_words(unknowns: Iterable[tuple[str, str]]) -> list[str]:
-    """Return `unknown: <reason>` for each of a build's statements (what, why) that its training data is not known; the reason is shortened."""
+    """Return the text `unknown: <shortened reason>` for each pair (what is not known, reason) that is about a build's training data."""
     shown = (_DIGEST.sub(r"\1", why.partition(":")[0]) for what, why in unknowns if what == "training data")
     return [f"unknown: {words[:1].lower()}{words[1:]}" for words in shown]
 
 
 def kpis_in_words(gates: Sequence[Mapping[str, Any]], kpis: Mapping[str, Kpi]) -> list[Words]:
-    """Return styled texts for the KPIs with gates, other failed gates, and remaining headline KPIs; `kpis` are keyed by the names in gates."""
+    """Return styled texts: of gates with a measured number and bounds, of other failed gates, then of headline KPIs (in `kpis`) without gates."""
     words: list[Words] = []
     shown: set[Kpi] = set()
     for gate in gates:
@@ -196,7 +196,7 @@ def _with_gate(gate: Mapping[str, Any], bounds: Mapping[str, float], baseline: A
 
 
 def _above(margin: float, baseline: Any, kpi: Kpi | None) -> tuple[str, str]:
-    """Return (interval as text or empty, requirement such as `> 0.80`) for a gate relative to its baseline; margin 0 requires strictly better."""
+    """Return (interval as text or empty, requirement such as `> 0.80`) of a gate that requires a KPI better than `baseline`, by `margin` if not 0."""
     than = _figure(baseline) if _number(baseline) else "its baseline"
     if kpi is None:
         return "", f"better than {than}{f' by {_figure(margin)}' if margin else ''}"

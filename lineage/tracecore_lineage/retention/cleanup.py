@@ -72,9 +72,9 @@ def _packed(path: Path, erased: Collection[str]) -> bool:
 
 
 def sweep(recorder: RecordWriter, store: Store, erasure: Erasure) -> None:
-    """Delete copies of erased data: staged files and, if drives were withdrawn, scratch, pictures, campaigns, unrecorded files, Dagster's data.
+    """Delete copies of erased data: staged files; for withdrawn drives also scratch, rendered images, campaigns, unrecorded files, Dagster's data.
 
-    It can be repeated after a crash. No run may be live.
+    The call can be repeated after a crash. No run may be live.
     """
     root = recorder.workspace.root
     with clear_disk_errors(root):
@@ -157,7 +157,7 @@ def _campaigns(folder: Path, drives: Collection[str]) -> None:
 
 
 def _dagster(home: Path, erasure: Erasure) -> None:
-    """Delete Dagster's storage folder (logs and values of steps), and remove the pictures from SQLite files below its home folder."""
+    """Delete Dagster's storage folder (logs and values of steps), and remove every embedded picture from the SQLite files below `home`."""
     remove_folder(home / "storage")
     for path in sorted(files_below(home)):
         if is_sqlite(path):

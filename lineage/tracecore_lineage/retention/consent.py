@@ -143,7 +143,7 @@ def _plan(recorder: RecordWriter, target: str, reason: str) -> Withdrawal:
 
 
 def _with_pictures(reader: Reader, inventory: Inventory, subject: Subject, first: Sequence[Erased]) -> list[Erased]:
-    """Return the versions in `first`, plus adopted files that name the drives, plus outputs made from their data that may show or name them."""
+    """Return the versions in `first`, adopted files that name the subject's drives, and derived versions that may show or name these drives."""
     found = {(each.ref, each.location, each.version): each for each in first}
     made: set[str] = set()
     more = inventory.pictures(subject, first)
@@ -164,7 +164,7 @@ def _with_pictures(reader: Reader, inventory: Inventory, subject: Subject, first
 
 
 def _why_kept(reader: Reader, reached: Collection[str], touched: Collection[str]) -> tuple[tuple[str, str], ...]:
-    """Return (ref, reason) of each version in `reached` that is kept; one in `touched` (it loses files) counts only if its kind contains data."""
+    """Return (ref, reason) of each kept version in `reached`. A version in `touched` loses files; it is included only if its kind contains data."""
     facets = reader.facets(ref for ref in reached if parse_ref(ref).kind not in BUILT_IN_KINDS)
     found: list[tuple[str, str]] = []
     for ref in sorted(reached):

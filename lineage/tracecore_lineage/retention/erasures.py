@@ -85,7 +85,7 @@ def _without_rewritten(recorder: RecordWriter, erasure: Erasure) -> Erasure:
 
 
 def _erase_files(store: Store, erasure: Erasure) -> None:
-    """Delete an erasure's files, or rewrite data files and Delta commits that also describe other drives; can be repeated after a crash."""
+    """Delete an erasure's files; rewrite data files and Delta commits that also contain drives which are not erased. The call can be repeated."""
     files = [gone for version in erasure.versions for gone in version.files]
     # Statistics first: after a crash in between, the log has no values of the rows, which still exist.
     names = _by_table(gone.path for gone in files)
@@ -111,7 +111,7 @@ def _by_table(paths: Iterable[str]) -> dict[str, set[str]]:
 
 
 def _without_statistics(store: Store, path: str, names: Collection[str], drives: Collection[str]) -> Iterator[tuple[bytes, bytes]]:
-    """Yield (a Delta log file's bytes, the same without statistics of files `names` and the drives' partitions); nothing if missing or equal."""
+    """Yield (a Delta log file's bytes, its bytes without statistics on files `names` and on `drives`); nothing if it has no such statistics."""
     commit = store.read(path)
     bare = None if commit is None else without_statistics(commit, names, [(PARTITION, drive) for drive in drives])
     if commit is not None and bare is not None and bare != commit:
@@ -119,7 +119,7 @@ def _without_statistics(store: Store, path: str, names: Collection[str], drives:
 
 
 def rewritten_commits(store: Store, stored: Iterable[Artifact], data: Iterable[str], drives: Collection[str]) -> Iterator[ErasedFile]:
-    """Yield each Delta log file of these versions' tables whose statistics contain values of erased rows; `left` is its digest after rewriting.
+    """Yield an `ErasedFile` for each Delta log file that has statistics on erased rows. Member `left` is the digest that rewriting will produce.
 
     `data` are the paths of the erased data files, relative to the store's root.
     """

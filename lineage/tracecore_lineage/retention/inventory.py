@@ -186,7 +186,7 @@ class Inventory:
     drives: frozenset[str]
 
     def contents(self, subject: Subject) -> set[str]:
-        """Return the digests of files that show only a subject's drives: drive logs, and adopted (external) images and segments of these drives."""
+        """Return the digests of files that show only the drives of `subject`: drive logs, and external files of these drives, such as images."""
         stored = [each.artifact for each in self.all]
         found = {each.digest for each in stored if each.kind == ArtifactKind.DRIVE_LOG and each.media is Media.FILE and each.name in subject.logs}
         external = [each for each in stored if each.kind == ArtifactKind.EXTERNAL]
@@ -195,7 +195,7 @@ class Inventory:
         return found | ({each.digest for each in external} & set[str]().union(*images))
 
     def of_drives(self, subject: Subject, digests: Collection[str]) -> list[Erased]:
-        """Return the versions with files to erase (digest in `digests`, or in a drive's partition) or to rewrite without rows of the drives."""
+        """Return the versions with files to erase (in `digests` or a partition of a subject's drive) or to rewrite without these drives' rows."""
         found: list[Erased] = []
         mixed: dict[str, ErasedFile | None] = {}
         for each in self.all:
@@ -213,13 +213,13 @@ class Inventory:
         return found
 
     def _mixed(self, part: Part, drives: Collection[str]) -> ErasedFile | None:
-        """Return an `ErasedFile` that has a data file rewritten without the drives' rows (digest `left`); None if it has no row of theirs."""
+        """Return an `ErasedFile` for a data file to rewrite without rows of `drives`, its new digest as member `left`; None if it has no such row."""
         data = self.store.read(part.path)
         bare = None if data is None or not drives else without_drives(data, drives)
         return None if bare is None else ErasedFile(part.path, part.digest, part.size_bytes, part.rows, digest_bytes(bare))
 
     def commits(self, versions: Sequence[Erased], drives: Collection[str]) -> tuple[ErasedFile, ...]:
-        """Return the Delta log files, of any table version, whose statistics contain values of erased rows; `left` is the digest after rewriting."""
+        """Return an `ErasedFile` per Delta log file with statistics on rows that `versions` erase. Member `left` is the digest after rewriting."""
         data = (gone.path for version in versions for gone in version.files)
         return tuple(rewritten_commits(self.store, (each.artifact for each in self.all), data, drives))
 

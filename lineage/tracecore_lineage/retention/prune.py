@@ -157,7 +157,7 @@ def _plan(recorder: RecordWriter, refs: Sequence[str], older_than: float | None)
 
 
 def _chosen(connection: Connection, refs: Sequence[str], held: Holds) -> set[str] | None:
-    """Return the version refs that `refs` mean; None if empty. Raises UsageError for a kind without bytes, NegativeVerdict if a build needs one."""
+    """Return the full refs of the versions that `refs` mean; None without `refs`. NegativeVerdict for one that a sealed build depends on."""
     if not refs:
         return None
     reader = Reader(connection, head(connection))
@@ -176,7 +176,7 @@ def _chosen(connection: Connection, refs: Sequence[str], held: Holds) -> set[str
 
 
 def _recorded(connection: Connection, refs: Iterable[str]) -> dict[str, str]:
-    """Return {ref: time at which its newest `tracecore_artifact` facet was recorded}; event times are not trusted."""
+    """Return {ref: time at which the ledger recorded its newest `tracecore_artifact` facet}, which may differ from the event's own time."""
     positions: dict[str, int] = {}
     query = select(FACETS.c.subject, FACETS.c.seq).where(FACETS.c.name == "tracecore_artifact")
     for row in select_in(connection, query, FACETS.c.subject, refs):
@@ -206,7 +206,7 @@ def _versions(store: Store, artifacts: Sequence[Artifact], kept: set[str]) -> tu
 
 
 def _scratch(folder: Path, finished: set[str], older_than: float | None) -> list[str]:
-    """Return, sorted, the names of scratch folders whose step key is in `finished` or that are unchanged for `older_than` days (default 30)."""
+    """Return, sorted, the names of scratch folders that are in `finished` (completed steps) or unchanged for `older_than` days (default 30)."""
     if not folder.is_dir():
         return []
     limit = time.time() - 86_400 * (_ABANDONED_DAYS if older_than is None else older_than)

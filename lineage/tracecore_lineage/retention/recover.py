@@ -67,7 +67,7 @@ def claim_dead(recorder: RecordWriter, run: OpenRun) -> Iterator[bool]:
 
 
 def lock_was_lost(recorder: RecordWriter, run: OpenRun) -> bool:
-    """Whether a free lock doesn't prove a run dead: another host runs it, and it started before the lock server did (or up to 5 min after)."""
+    """Whether a free lock doesn't prove a run dead, because another host runs it and the lock server may have restarted since the run's start."""
     since = recorder.live.since()
     if since is None or datetime.fromisoformat(run.started_at) > since + _CLOCKS:
         return False
@@ -136,7 +136,7 @@ class Recovered:
 
 
 def recover(recorder: RecordWriter) -> Recovered:
-    """Abort every run whose process is dead, delete its staged files, complete interrupted key rotations and erasures; return the run ids.
+    """Abort each run whose process is dead, delete its staged files, complete interrupted key rotations and erasures; return run ids by outcome.
 
     An erasure is left for the next call while a build is running. Raises UsageError if the workspace can't be written.
     """

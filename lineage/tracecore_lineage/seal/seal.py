@@ -251,13 +251,13 @@ def _release(recorder: RecordWriter, request: SealRequest, content: Mapping[str,
 
 
 def _lacking(request: SealRequest) -> tuple[Unknown, ...]:
-    """Return what is recorded as not known of a build: parts it lacks (model, engine, KPIs), and unknowns of the request and its gates."""
+    """Return what is not known of a build: each part that it lacks (model, engine, KPIs), and what the request and its gates state as not known."""
     held = {artifact.kind for _, artifact, _ in request.artifacts}
     lacking = [Unknown(words, f"The build holds no {words}.") for kind, words in _EXPECTED if kind not in held]
     return tuple(dict.fromkeys([*lacking, *request.unknowns, *(unknown for gate in request.gates for unknown in gate.unknowns)]))
 
 
 def _selection(request: SealRequest) -> dict[str, JSON]:
-    """Return {`tracecore_selection`: facet that lists the KPI reports used for selection}; empty if there are none."""
+    """Return {`tracecore_selection`: facet that lists the KPI reports on frames by which the model was chosen}; empty if the request has none."""
     reports: list[JSON] = [{"role": role, "ref": artifact.ref} for role, artifact, _ in request.artifacts if role in request.selection]
     return {"tracecore_selection": {"summary": f"{count(len(reports), 'report')} of selection", "reports": reports}} if reports else {}

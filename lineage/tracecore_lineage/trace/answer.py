@@ -42,7 +42,7 @@ class Assembled:
 
 
 def assemble(reader: Reader, walk: Walk) -> Assembled:
-    """Return a finished walk's trace, sorted, with the facts it is built from. Adds gaps for versions without a recorded maker to `walk`."""
+    """Return a finished walk's sorted trace, and the facts used for it. Adds to `walk` a gap (missing fact) for each version without a maker."""
     runs = reader.runs([*walk.runs, *(run for makers in walk.made_by.values() for run in makers)])
     checks = reader.checks(of_runs=walk.runs, targets=walk.levels)
     facets = reader.facets([*walk.levels, *(f"run:{run}" for run in [*walk.runs, *(check.run for check in checks)])])
@@ -76,7 +76,7 @@ def assemble(reader: Reader, walk: Walk) -> Assembled:
 
 
 def _add_unmade_gaps(walk: Walk, facets: Facets) -> None:
-    """Add a gap to a backward walk for each version with neither a recorded maker nor a declared origin; labelers (persons) are exempt."""
+    """Add a gap (missing fact) to a backward walk for each version with neither a recorded maker nor a declared origin, except labelers (persons)."""
     if walk.direction != "backward":
         return
     named = {at for at, _ in walk.gaps}
@@ -148,7 +148,7 @@ def _run_node(reader: Reader, run: RunFacts, checks: Sequence[CheckVerdict], fac
 
 
 def _unknowns(walk: Walk, runs: Mapping[str, RunFacts], checks: list[CheckVerdict], facets: Facets, recorded: Mapping[int, str]) -> list[UnknownFact]:
-    """Return, sorted, all that is recorded as not known about a walk's versions, checks, engines and runs, and labels that several runs made."""
+    """Return, sorted, what is recorded as not known about a walk's versions, checks and runs, and each version name that several runs made."""
     listed: dict[tuple[str, str, str], UnknownFact] = {}
 
     def add(at: str, what: str, why: str) -> None:
@@ -204,7 +204,7 @@ def _unknowns_of_ends(run: RunFacts, recorded: Mapping[int, str], add: Callable[
 def _unknowns_of_runs(
     walk: Walk, runs: Mapping[str, RunFacts], facets: Facets, add: Callable[[str, str, str], None], stated: Collection[tuple[str, str]]
 ) -> None:
-    """Call `add` for each file a run did not ingest, and each run that doesn't state how it ran; skip (run, reason) pairs in `stated`."""
+    """Call `add` (at, what, why) for each file that a run did not ingest, unless (run, why) is in `stated`, and each run without execution facts."""
     for run in walk.runs:
         of_run = facets.get(f"run:{run}", {})
         for file, reason in _pairs(of_run, "tracecore_quarantine", "files", "name", "reason"):
@@ -248,7 +248,7 @@ _OF_USE = frozenset({"dataQualityAssertions", "dataQualityMetrics", "outputStati
 def changes_since_seal(now: Reader, walk: Walk, then: Assembled, bound: int) -> list[dict[str, Any]]:
     """Return what was recorded about the nodes and runs of a build's trace after its seal, as entries sorted by ledger position.
 
-    `now` reads the later prefix to compare; `walk` and its answer `then` are of the build's prefix, which ends before position `bound`. Entries
+    `now` reads a later state of the ledger; `walk` and its answer `then` are of the ledger at the seal, which ends before position `bound`. Entries
     have `at`, `what` (`facet`, `facet deleted`, `erased`, `gap filled`, `check failed`, `state`, `bug reported`, `cosigned`), details, `position`
     and `recorded_at`.
     """
@@ -269,7 +269,7 @@ def changes_since_seal(now: Reader, walk: Walk, then: Assembled, bound: int) -> 
 
 
 def _facets(now: Reader, walk: Walk, then: Assembled, bound: int) -> list[dict[str, Any]]:
-    """Return a dict for each facet of the walk's nodes and runs that events from position `bound` on changed, except facets on storage and use."""
+    """Return a dict for each facet of a node or run in `walk` that events from position `bound` on changed, except storage facts and statistics."""
     subjects = {ref: ref for ref in walk.levels} | {f"run:{run}": f"run/{run}" for run in walk.runs}
     entries: list[dict[str, Any]] = []
     for subject, facets in now.facets(subjects, since=bound, deleted=True).items():

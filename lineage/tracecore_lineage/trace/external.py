@@ -106,7 +106,7 @@ class Datasets:
         return self._by_name[dataset_of(ref)]
 
     def near(self, ref: str) -> list[str]:
-        """Return, sorted, every external dataset name under which a version may have been read, because of aliases and renames."""
+        """Return, sorted, the external dataset names under which the version with ref `ref` may have been read, because of aliases and renames."""
         return sorted(name for name in self._near[dataset_of(ref)] | self._near.get(ref, frozenset()) if is_external(name))
 
     def artifacts_of(self, ref: str) -> frozenset[str]:
@@ -153,7 +153,7 @@ class Datasets:
         return [each for each in between(dataset.writes, write.at, until) if _distinct(each, write)]
 
     def _appending(self, write: Write) -> tuple[Dataset | None, Change]:
-        """Return (dataset of a write, last change up to the write); the dataset is None unless that change is an overwrite or creation."""
+        """Return (dataset, its last change up to and including `write`); the dataset is None unless that change is an overwrite or creation."""
         if not is_external(write.link.ref):
             return None, Change(("", ""), "")
         dataset = self.of(write.link.ref)
@@ -161,7 +161,7 @@ class Datasets:
         return (dataset if since.what in _REPLACING else None), since
 
     def lineage(self, dataset: Dataset, before: Instant = _EVER) -> dict[Dataset, Instant]:
-        """Return {dataset: instant up to which its writes count} for a dataset and all that it was renamed from before an instant."""
+        """Return {dataset: instant up to which its writes count} for `dataset` and each one renamed to it, in one or more steps, before `before`."""
         until = {dataset: before}
         waiting = [dataset]
         while waiting:
@@ -244,7 +244,7 @@ def stated_change(of_run: Sequence[Link]) -> str:
 
 
 def made_at(first: Link, run: RunFacts) -> Instant:
-    """Return when an output took effect, as (time, event digest): its run's end or, while the run is open, the first event that names it."""
+    """Return when an output took effect, (time, event digest): the end of its run or, while the run is open, the event of the edge `first`."""
     return (first.event_time, first.event_id) if run.ended_at is None or run.terminal is None else (run.ended_at, run.terminal)
 
 

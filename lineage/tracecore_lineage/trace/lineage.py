@@ -41,9 +41,9 @@ def catalog_as_of(connection: Connection, prefix: Prefix) -> Iterator[Reader]:
 
 @contextmanager
 def of_build(now: Reader, ref: str, prefix: Prefix) -> Iterator[Reader]:
-    """Open a reader of the prefix (first events) of the ledger over which build `ref` was sealed; for an imported build, its ledger of origin.
+    """Open a reader of the ledger as it was when build `ref` was sealed; for an imported build, of the ledger that it was imported from.
 
-    `now` reads the prefix that the question is about; `prefix` ends after the COMPLETE event of the build's release run in this ledger.
+    `now` reads the ledger at a later time; `prefix` (its first events) ends after the COMPLETE event of the build's release run.
     """
     if prefix == now.prefix:
         yield now

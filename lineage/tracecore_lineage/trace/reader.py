@@ -52,7 +52,7 @@ class Reader:
         return Origin(ledger_id=run.speaker, slug=run.namespace) if self.rank(run.speaker) == 1 else None
 
     def rank(self, speaker: str) -> int:
-        """Return the precedence of facts by their ledger's id: 2 for this workspace, 1 for an imported one, 0 for another producer (empty id)."""
+        """Return the precedence of facts from the ledger with id `speaker`: 2 for this workspace, 1 for an imported one, 0 for no ledger (empty)."""
         return 2 if speaker == self.own.ledger_id else 1 if speaker else 0
 
     def runs(self, ids: Iterable[str]) -> dict[str, RunFacts]:
@@ -99,7 +99,7 @@ class Reader:
         return set(self.connection.execute(read.where(EDGES.c.seq < self.prefix.bound).distinct()).scalars())
 
     def names(self, names: Iterable[str]) -> list[Naming]:
-        """Return recorded aliases and renames with one of these names on either side, and the names of artifacts' store paths as aliases."""
+        """Return recorded aliases and renames from or to one of `names`, and as aliases the external names of artifacts' paths in the store."""
         wanted = set(names)
         found: dict[tuple[str, int], Naming] = {}
         for column in (NAMES.c.name, NAMES.c.other):
@@ -109,7 +109,10 @@ class Reader:
         return [*found.values(), *(replace(each, ordinal=ordinal) for ordinal, each in enumerate(stored))]
 
     def _stored(self, names: Iterable[str]) -> list[tuple[str, str]]:
-        """Return (external name, artifact ref) for each given name of a store path, and for each recorded name of a given artifact's store path."""
+        """Return the sorted pairs (external dataset, artifact ref) that are the same bytes, since the external dataset is a path in this record's store.
+
+        Of each pair, at least one is in `names`: an external dataset's name (`external/…`) or an artifact's ref.
+        """
         if not self.places:
             return []
         found: set[tuple[str, str]] = set()
@@ -130,7 +133,7 @@ class Reader:
         return sorted(found | {(name, kept[name]) for name in known})
 
     def claims(self, refs: Iterable[str]) -> list[Claim]:
-        """Return, sorted, claims (statements by producers without authority) about these versions; a claim without a version is about all of them."""
+        """Return, sorted, claims (others' statements, not taken as fact) about these versions. A claim without a version is about all versions."""
         named: dict[str, list[str]] = {}
         for ref in refs:
             if not is_external(ref):
@@ -147,7 +150,7 @@ class Reader:
         return [Claim(at=at, run=run, job=job, says=says) for at, run, job, says in sorted(found)]
 
     def _claimed_by_path(self, named: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str, str, str]]:
-        """Yield (ref, run, job, text) for each write by another producer to the store path of one of these versions, {name: refs}."""
+        """Yield (ref, run id, job, description) of each write by another producer to a store path of the versions in `named`, {name: refs}."""
         stored = self._stored([*named, *(ref for refs in named.values() for ref in refs)])
         kept_at = dict(stored)
         aliases = select(NAMES.c.name, NAMES.c.other).where(NAMES.c.what == "ALIAS").distinct()
@@ -161,13 +164,13 @@ class Reader:
                     yield ref, link.run, f"{runs[link.run].namespace}/{runs[link.run].job}", f"{did}, under the name {name}"
 
     def ours_first(self, links: Iterable[Link]) -> list[Link]:
-        """Return the output edges except other ledgers' edges to versions that this workspace also made, which count only as claims."""
+        """Return the output edges, in the order of `links`, without other ledgers' edges to versions that this workspace also made."""
         listed = list(links)
         ours = {link.ref for link in listed if link.speaker == self.own.ledger_id}
         return [link for link in listed if link.ref not in ours or link.speaker == self.own.ledger_id]
 
     def first_readings(self, refs: Iterable[str]) -> dict[str, Link]:
-        """Return {ref: its earliest input edge}; edges recorded by this workspace come first, then edges of imported workspaces."""
+        """Return {ref: input edge of the run that read this version first}. A run of this workspace precedes imported runs, even if it read later."""
         found: dict[str, Link] = {}
         for link in sorted(self.inputs_like(refs), key=lambda link: -self.rank(link.speaker)):
             found.setdefault(link.ref, link)
@@ -253,7 +256,7 @@ class Reader:
         return sorted(kept.values(), key=lambda link: link.order)
 
     def links(self, column: str, values: Iterable[str], *directions: str, kind: str | None = None) -> list[Link]:
-        """Return, unsorted, the edges in these directions that have one of `values` in a column of `catalog_edge` (`name`: in any version).
+        """Return, unsorted, edges of these directions (and `kind`, if given) with one of `values` in column `column` of table `catalog_edge`.
 
         The `run` of a static edge is the job or dataset that states it.
         """

@@ -45,13 +45,13 @@ class Resolved:
 
     @property
     def made_by(self) -> str | None:
-        """Id of the run that made the version that was read, if several runs made a version with its label; else None."""
+        """Id of the run that made the version that was read, if several runs made versions with the same label; else None."""
         ambiguous = not self.inferred and self.makers and (self.others or self.rewritten)
         return self.makers[0].run if ambiguous else None
 
     @property
     def unmade(self) -> bool:
-        """Whether the input edge names a version that no recorded run made, and nothing else about it is missing."""
+        """Whether the input edge names a version that no recorded run made, and `missing` states no reason for that."""
         return not (self.inferred or self.makers or self.others or self.rewritten or self.missing)
 
     @property
@@ -63,7 +63,7 @@ class Resolved:
 
     @property
     def times_made(self) -> int:
-        """Number of runs that made the version that was read, if only a label without a digest identifies it; else 1."""
+        """Number of runs that made the version that was read; 1 if a digest identifies the version, or if the reader named none."""
         is_label = is_external(self.reading.ref) and not self.inferred and not any(not is_external(link.ref) for link in self.makers)
         return len(self.makers) + len(self.others) if is_label else 1
 
@@ -198,7 +198,7 @@ class Relation:
         return self.datasets.canonical(link.ref), link.run
 
     def _other_readings(self, unversioned: Sequence[Link]) -> dict[str, _OtherReadings]:
-        """Return, by run of these unversioned edges, the names of its inputs that have a version, and of those stated outside column lineage."""
+        """Return {run id: names of its versioned inputs, and names of its inputs not from column lineage} for the runs of these edges."""
         links = [link for link in self.reader.links_of({link.run for link in unversioned}) if link.direction == "input"]
         if any(self.datasets.of(link.ref).ours for link in unversioned):  # a reading under another name may be of the same artifact
             self.datasets.load(link.ref for link in links if is_external(link.ref))
@@ -265,7 +265,7 @@ class _Uncertain:
                     self._in.setdefault(dataset, []).append((written[0] if written else None, shown))
 
     def about(self, resolved: Resolved) -> str | None:
-        """Return the ref, among those that a forward walk follows, that an input may have read though it resolves elsewhere; None if none."""
+        """Return the followed ref (of a forward walk) that an input may have read, though this is not certain; None if there is none."""
         reading = resolved.reading
         if not resolved.inferred:
             keys = ((self.datasets.canonical(link.ref), link.run) for link in resolved.others)
@@ -318,13 +318,13 @@ def read_at(run: RunFacts) -> Instant:
 
 
 def repeats_other_input(reading: Link, dataset: Dataset, others_read: _OtherReadings) -> bool:
-    """Whether an input edge without a version only repeats an input of its run: one with a version or, for column lineage, a listed one."""
+    """Whether an input edge without a version repeats a versioned input of its run or, if column lineage states it, an input that the run lists."""
     names = dataset.names | dataset.ours
     return not names.isdisjoint(others_read.versioned) or (reading.role == _COLUMN and not names.isdisjoint(others_read.listed))
 
 
 def _unversioned(reading: Link, makers: Sequence[Link], ended: str) -> str:
-    """Return a sentence on which version an input edge without one may have read; `ended` is the change that emptied the dataset, or empty."""
+    """Return a sentence on the version that an edge without a version may mean. `ended`: `DROP`, `TRUNCATE`, or empty if the dataset had content."""
     read = f"run/{reading.run} read it without saying which version"
     if ended:
         return f"{read}, and it was {'dropped' if ended == 'DROP' else 'truncated'} before: no output of that dataset is recorded since."
@@ -336,7 +336,7 @@ def _unversioned(reading: Link, makers: Sequence[Link], ended: str) -> str:
 
 
 def _made_too_late(reading: Link, others: Sequence[Write]) -> str:
-    """Return a sentence that a version was made only after it was read, by its reader if `others` is empty, else by the runs of `others`."""
+    """Return a sentence that no run had made a version when it was read: only the reading run made it, or the runs of `others` ended later."""
     if not others:
         return f"run/{reading.run} read it and made it itself; no run is recorded that made it before."
     return f"run/{reading.run} read it before any of the {len(others)} runs that made it had ended."

@@ -182,7 +182,7 @@ def _newest(reader: Reader, links: list[Link]) -> str:
 
 
 def _preferred(reader: Reader, links: list[Link]) -> Iterator[list[Link]]:
-    """Yield two lists: edges of versions that this workspace made, and of others whose bytes it keeps; one list of all if all are external."""
+    """Yield edges in two lists: of versions made in this workspace, then of others stored here. If all are external, yield them as one list."""
     if all(link.ref.startswith("external/") for link in links):
         yield links
         return

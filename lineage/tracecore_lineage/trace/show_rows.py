@@ -30,7 +30,7 @@ _COLUMN = {"frame": "frame_id", "label": "label_id"}
 
 
 def show_row(connection: Connection, store: Store, own: LedgerName, ref: Ref, prefix: Prefix) -> dict[str, Any]:
-    """Return a frame's or label's `ref`, `kind` and `held_by`: the ref of each table that contains it, and its `rows` there, no binary columns.
+    """Return a frame's or label's `ref` and `kind`, and `held_by`: per table that contains it, the table's ref and the matching rows.
 
     Raises UsageError if no readable recorded table contains it.
     """
@@ -127,7 +127,7 @@ def _counts(reader: Reader, workspace: Workspace, refs: list[str], pseudonym: st
 
 
 def check_frame(reader: Reader, store: Store, own: LedgerName, ref: Ref, reading: Link) -> None:
-    """Check that a table made by the run that ingested the drive (`reading`) contains a frame; passes if no such table is stored here.
+    """Check that frame `ref` is in a table made by the run of `reading`, which ingested its drive. Passes if no such table is stored here.
 
     Raises UsageError, with the nearest frame in time of that sensor, if no table contains it.
     """

@@ -53,7 +53,7 @@ class Walk:
     def edge(
         self, run: str, ref: str, direction: str, role: str, *, inferred: bool = False, made_by: str | None = None, use: str | None = None
     ) -> None:
-        """Add an input or output edge to the walk; an inferred one never replaces another. `made_by`: the input's maker if several runs made it."""
+        """Add an input or output edge to the walk. An inferred edge never replaces another. `made_by`: maker of an input, if several runs made it."""
         key = (run, ref, direction, role)
         if key not in self.edges or not inferred:
             edge = Edge(run=run, ref=ref, direction=direction, role=role, inferred=inferred)
@@ -138,7 +138,7 @@ def _made(walk: Walk, ref: str, made: Link, level: int, *, inferred: bool = Fals
 
 
 def _reading(walk: Walk, resolved: Resolved, level: int) -> None:
-    """Add to `walk` the version that a run read, the input edge, and a gap if the version or its maker is not known."""
+    """Add to `walk` the version that a run read, the edge between them, and a gap (missing fact) if the version or its maker is not known."""
     link = resolved.reading
     walk.edge(link.run, link.ref, "input", link.role, made_by=resolved.made_by, use=link.use)
     walk.node(link.ref, level)
@@ -220,7 +220,7 @@ def _appended(walk: Walk, made: Link, later: str, level: int) -> None:
 
 
 def _certain(walk: Walk, using: list[Reached]) -> list[Reached]:
-    """Return the input edges that certainly read a followed version; add a gap to `walk` for each one that only may have."""
+    """Return the input edges that certainly read a followed version. For each uncertain edge, add a gap (missing fact) to `walk` instead."""
     for each in using:
         if not each.certain:
             walk.made_times(each.at, each.resolved.times_made)
@@ -279,7 +279,7 @@ def as_edges(links: Iterable[Link]) -> list[StaticEdge]:
 
 
 def _add_unread_gaps(reader: Reader, relation: Relation, walk: Walk, stated: list[Link]) -> None:
-    """Add a gap to each version in `walk` that a job is stated to read, if no recorded run of that job read its dataset."""
+    """Add a gap (missing fact) to each version in `walk` whose dataset a job is stated to read, though no recorded run of that job read it."""
     versions: dict[str, list[str]] = {}
     for ref in walk.levels if stated else ():
         versions.setdefault(_name(ref), []).append(ref)

@@ -310,7 +310,7 @@ def check_bundle(bundle: Bundle, folder: Path, pins: Pins | None, findings: Find
 def _check_store(
     bundle: Bundle, shown: Replayed, store: Store, findings: Findings, progress: Progress | None
 ) -> tuple[list[Artifact], list[Artifact]]:
-    """Verify the versions and plugin sources in an unpacked bundle, and report missing and superfluous ones; return (versions, sources)."""
+    """Verify the stored versions and plugin sources of an unpacked bundle, report missing and superfluous ones, and return (versions, sources)."""
     manifest = bundle.manifest
     kept = stored_artifacts(shown.connection, refs=[node["ref"] for node in shown.trace["nodes"]])
     erased = erased_on_purpose(shown.connection, manifest.ledger_name, shown.history, shown.trust, findings)

@@ -48,7 +48,7 @@ def unopened(why: TracecoreError) -> Examination:
 
 
 def examine(recorder: RecordWriter, settings: Settings | None = None) -> Examination:
-    """Return the result of `doctor` for a workspace: open runs, orphans, missing files, problems. Settings: from the environment if None."""
+    """Return the result of `doctor` for a workspace: open runs, orphans, missing files, problems. `settings` None: read from the environment."""
     live: set[str] = set()
     found = open_runs(recorder)
     for run in found:

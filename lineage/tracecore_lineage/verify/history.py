@@ -84,7 +84,7 @@ class History:
     problems: list[tuple[int, str, str, str]] = field(default_factory=list)
 
     def report(self, findings: Findings, bound: int | None) -> None:
-        """Add the problems of events before position `bound` (None: all) to `findings` as failures, and the number of these events to its count."""
+        """Add to `findings` the problems of events before position `bound` (None: all) as failures, and count these events as checked."""
         for position, what, expected, found in self.problems:
             if bound is None or position < bound:
                 findings.fail(f"event/{position}", what, expected, found)

@@ -46,7 +46,7 @@ class Trust:
         return "a signature by a key of this workspace" if self.keys else "a public key in the workspace's keys folder"
 
     def counted(self, signed: Iterable[PublicKey]) -> int:
-        """Return how many pinned keys signed, by themselves or by a key linked by rotations (family); each signature counts for one pin."""
+        """Return how many pinned keys signed. A key that rotations link to a pinned key signs for it, but for only one pinned key."""
         if self.pins is None:
             return 0
         own = [key.id for key in self.pins.keys]

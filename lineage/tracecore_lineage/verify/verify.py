@@ -73,7 +73,7 @@ def _check_config(workspace: Workspace, head: Checkpoint | None, findings: Findi
 
 
 def _same_bytes(ref: str, what: str, path: Path, written: bytes | None, findings: Findings) -> None:
-    """Report a key file whose bytes differ from `written`, without showing them; `written` is None if the file isn't the key of its name."""
+    """Report a key file whose bytes differ from `written` (expected bytes; None if the file has no readable key, or not the key it is named for)."""
     if written is None:
         findings.fail(ref, what, "an Ed25519 key in PEM form", "none that can be read, or another key")
     elif path.read_bytes() != written:

@@ -38,7 +38,7 @@ class Precision(tc.Stage):
         )
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Convert the model, compare both models' outputs, and write the converted one with its config."""
+        """Convert the ONNX model to the precision `params.to`, compare its outputs with the original's, and write it with its config."""
         # onnx is slow to import
         import onnx
 

@@ -72,7 +72,7 @@ class FrameFacts:
 
 
 def read_facts(frames: Any, filter_: pc.Expression | None = None) -> FrameFacts:
-    """Return the id, drive, time, clock and place of each frame with an id that passes the filter, sorted by drive, sensor and time."""
+    """Return the id, drive, time, clock and place of each frame that has an id and passes the filter, sorted by drive, sensor and time."""
     named = pc.field("frame_id").is_valid()
     table: pa.Table = frames.to_table(columns=list(FACT_COLUMNS), filter=named if filter_ is None else named & filter_)
     table = table.sort_by([("drive", "ascending"), ("sensor", "ascending"), ("timestamp_ns", "ascending")])
@@ -88,7 +88,7 @@ def read_facts(frames: Any, filter_: pc.Expression | None = None) -> FrameFacts:
 
 
 def read_names(frames: Any) -> FrameFacts:
-    """Return `frame_id` and `drive` (empty without that column) of rows with an id; times and indices are 0, clocks empty, places NaN."""
+    """Return only the ids and drives of a frame table's rows that have an id; without a column `drive` the drives are empty strings."""
     names = [name for name in ("frame_id", "drive") if name in frames.schema.names]
     table: pa.Table = frames.to_table(columns=names, filter=pc.field("frame_id").is_valid())
     unknown = np.full(len(table), UNKNOWN, dtype=object)

@@ -87,9 +87,9 @@ class LeakFreeSplit(tc.Stage):
 
 
 def _by_drive(facts: FrameFacts, thumbnails: Thumbnails, params: LeakFreeSplit.Params, seed: int) -> _Split:
-    """Assign whole groups of drives that met or look alike to sides; return each frame's side, and facet members that describe the split.
+    """Return each frame's side (train, validation or test) and facet members that describe the split; all drives of a group get one side.
 
-    With a holdout, or with fewer than five groups, validation is blocks of time of the training drives instead of whole groups.
+    Drives that met or look alike are one group. With a holdout, or with fewer than five groups, validation is blocks of time of the training drives.
     """
     for drive in params.holdout:
         if drive not in facts.drive_names:
@@ -134,7 +134,7 @@ def _by_drive(facts: FrameFacts, thumbnails: Thumbnails, params: LeakFreeSplit.P
 
 
 def _by_attribute(facts: FrameFacts, frames: Any, labels: Any, params: LeakFreeSplit.Params) -> _Split:
-    """Return each frame's side by its value of an attribute, and facet members; if no value means validation, it is blocks of training time."""
+    """Return each frame's side by its value of an attribute, and facet members; blocks of training time are validation if no value means that."""
     by_frame, facet = split_by_attribute(frames, labels, facts.ids.tolist(), params.by, params.holdout)
     sides = np.array([by_frame.get(id_, "") for id_ in facts.ids.tolist()], dtype=object)
     if not (sides == VALIDATION).any():
@@ -144,7 +144,7 @@ def _by_attribute(facts: FrameFacts, frames: Any, labels: Any, params: LeakFreeS
 
 
 def _in_blocks(facts: FrameFacts, sides: NDArray[np.object_], params: LeakFreeSplit.Params, why: str) -> dict[str, JSON]:
-    """Change `sides` in place so that blocks of time of the training frames are validation; return facet members on these blocks and on `why`."""
+    """Mark blocks of time of the training frames as validation in `sides`, in place; return facet members about the blocks, with `why` as reason."""
     rows = np.flatnonzero(sides == TRAIN)
     cut = cut_blocks(facts.take(rows), params.validation, params.block, params.gap)
     if cut is None:

@@ -59,7 +59,7 @@ class Leak:
 
 
 def find_leaks(a: Side, b: Side, thumbnails: Thumbnails | None, limits: Limits) -> list[Leak]:
-    """Return every leak between two sides of a split; without `thumbnails` (images of both sides' frames) only shared frames and drives."""
+    """Return every leak between two sides of a split; without `thumbnails` (None), only frames and drives that are on both sides."""
     shared = [*shared_frames(a, b), *_shared_drives(a, b, timed=thumbnails is not None)]
     if thumbnails is None:
         return shared
@@ -78,7 +78,7 @@ def _are(number: int) -> str:
 
 
 def describe_pair(reason: str, near: float, also: float) -> str:
-    """Return two frames' distance in words: `near` s and `also` m if `reason` is `time_and_place`, else likeness 1 - `near`, mirrored if `also`."""
+    """Return in words how close two frames are: by `near` s and `also` m for `time_and_place`, else likeness 1 - `near`, mirrored if `also` is 1."""
     if reason == "time_and_place":
         return f"{near:.1f} s and {also:.0f} m apart"
     return f"likeness {1 - near:.3f}{', mirrored' if also else ''}"

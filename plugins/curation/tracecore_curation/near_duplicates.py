@@ -60,7 +60,7 @@ class Thumbnails:
         self._tables.append(table)
 
     def of(self, ids: NDArray[np.object_]) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
-        """Return gray miniatures, (n, 60, 80), of the frames `ids` (two of one with black bars), and each one's index in `ids`, ascending."""
+        """Return gray miniatures, (n, 60, 80), of the frames `ids`, and for each its index in `ids`, ascending; a frame with black bars has two."""
         # The last table first: with each further one, those before it are not searched again.
         for table in reversed(self._tables):
             missing = sorted(set(ids.tolist()) - self._miniatures.keys())
@@ -116,7 +116,7 @@ def _blocks(frames: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
 
 
 def _alike(marks_a: _Marks, marks_b: _Marks, least: float) -> NDArray[np.float64]:
-    """Return the correlations of pictures, (n, m): the greatest of whole with whole and whole with crop; 0 if whole with whole is below `least`."""
+    """Return the best correlation of every two pictures, (n, m), with one of the two cropped or neither; 0 if without crops it is below `least`."""
     whole_a, whole_b = marks_a[:, 0], marks_b[:, 0]
     alike = whole_a @ whole_b.T
     likely = alike >= least
@@ -128,7 +128,7 @@ def _alike(marks_a: _Marks, marks_b: _Marks, least: float) -> NDArray[np.float64
 
 
 def _against_crops(a: _Chosen, b: _Chosen, *, mirrored: bool) -> NDArray[np.float64]:
-    """Return the greatest correlation of picture i of `a`, whole, with crops of picture i of `b` and vice versa, (n); `mirrored` mirrors `b`."""
+    """Return, for each i, the best correlation of pictures i of `a` and `b`, with one cropped or neither; `mirrored` mirrors the pictures of `b`."""
     alike = np.zeros(len(a[1]))
     for start in range(0, len(alike), _GATHER):
         first, second = (_marks_of(minis, rows[start : start + _GATHER]) for minis, rows in (a, b))
@@ -152,7 +152,7 @@ def _best(found: Sequence[Pairs]) -> Pairs:
 
 
 def _marks(minis: NDArray[np.uint8], windows: Sequence[tuple[float, float, float]]) -> _Marks:
-    """Return the marks (unit vectors of detail) of miniatures for each window (share, x, y), (n, windows, 300); zeros for a flat picture."""
+    """Return the unit vectors of detail of parts of miniatures, (n, windows, 300); a window is (share of the side, x, y), each 0 to 1."""
     marks = np.zeros((len(minis), len(windows), _HEIGHT, _WIDTH), dtype=np.float32)
     around_y, around_x = _around(_HEIGHT), _around(_WIDTH)
     for start in range(0, len(minis), _BLOCK):
@@ -178,7 +178,7 @@ def _mirror(marks: _Marks) -> _Marks:
 
 @cache
 def _cells(count: int, size: int, share: float, place: float) -> NDArray[np.float32]:
-    """Return the matrix (count, size) that averages a window of a pixel line into cells; it has `share` of the line, at `place` 0 (start) to 1."""
+    """Return the (count, size) matrix that averages part of a pixel line into cells: a `share` of the line, at `place` from 0 (start) to 1 (end)."""
     first = size * (1 - share) * place
     edges = first + np.linspace(0, size * share, count + 1)
     pixels = np.arange(size)

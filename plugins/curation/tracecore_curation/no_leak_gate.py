@@ -43,7 +43,7 @@ class NoLeakOverBuild(tc.Gate):
     def evaluate(self, evidence: tc.GateEvidence, requirement: Mapping[str, Any]) -> tc.GateResult:
         """Return a failed result if a report was measured on frames that leak from training or selection data in its trace.
 
-        The gate fails too if a model's training data is not recorded and `unknown_training` doesn't list it, or if all reports are for selection.
+        The gate fails too if a model's training data is not recorded and `unknown_training` lacks it, or if all reports are on selection data.
         """
         accepted = _accepted(requirement)
         finder = _LeakFinder(evidence)
@@ -92,7 +92,7 @@ class _LeakFinder:
         self._leaks: dict[tuple[str, str, bool], list[Leak]] = {}
 
     def findings(self, report: KpiReport) -> Iterator[str]:
-        """Yield a sentence for each leak into a report's measured frames; if the report is for selection, only for frames shared with training."""
+        """Yield a sentence for each leak into a report's measured frames; if these were used for selection too, only for frames also trained on."""
         uses = report.uses
         for reading in uses.uncompared:
             why = f"The record does not say of which frames {_named(reading.ref)} is, so that {report.role} was not compared with it."
@@ -117,7 +117,7 @@ class _LeakFinder:
         return f"{report.role}: nothing is shared by {names} ({counted(frames, 'frame')}) and {others}{lacking}"
 
     def _between(self, a: Reading, b: Reading, *, frames_only: bool) -> list[Leak]:
-        """Return the leaks between the tables of two readings, from a cache if compared before; with `frames_only` only shared frames."""
+        """Return the leaks between the frame tables of two readings, from a cache if already found; with `frames_only`, only shared frames."""
         key = (a.ref, b.ref, frames_only)
         if key not in self._leaks:
             self._leaks[key] = self._compare(a, b, frames_only=frames_only)
@@ -169,7 +169,7 @@ def _drives(reading: Reading, table: _Table | None) -> Sequence[str]:
 
 
 def _read(reading: Reading) -> str:
-    """Return the name of the table that `reading` refers to, or `<table>, made from <frame table>` if its frames come from another table."""
+    """Return the name of the frame table that `reading` refers to, or `<table>, made from <frame table>` if a table made from it was read."""
     return f"{_named(reading.through)}, made from {_named(reading.ref)}" if reading.through else _named(reading.ref)
 
 

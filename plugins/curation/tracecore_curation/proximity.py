@@ -36,7 +36,10 @@ def unmeasured(*tables: FrameFacts) -> str | None:
 
 
 def neighbors(a: FrameFacts, b: FrameFacts, *, seconds: float, meters: float) -> Iterator[Pairs]:
-    """Yield blocks of pairs of frames of different drives at most `seconds` (`near`) and `meters` (`also`) apart; unmeasured frames are skipped."""
+    """Yield the pairs of a frame of `a` and a frame of another drive in `b` that are at most `seconds` apart and at most `meters` apart.
+
+    Each item has the pairs of one block of frames of `a`, with distances `near` (s) and `also` (m). Frames without clock or position are skipped.
+    """
     from scipy.spatial import cKDTree
 
     rows_a, rows_b = (np.flatnonzero(facts.timed & facts.placed) for facts in (a, b))

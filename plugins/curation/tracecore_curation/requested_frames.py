@@ -97,7 +97,7 @@ def read_pool(frames: Any, labels: Any = None) -> Pool:
 
 
 def choose(wants: Sequence[Want], pool: Pool, examples: Pool, barred: Collection[str], barred_drives: Collection[str], bits: int) -> list[Chosen]:
-    """Return the frames chosen for each want (entry of a data request), in order; none twice, none in `barred` or of `barred_drives`.
+    """Return, in order, the frames chosen for each want (entry of a data request). No frame is chosen twice, is in `barred` or is of `barred_drives`.
 
     Args:
         examples: pool in which the frames that a want names in `like` are looked up; frames similar to these are chosen first.

@@ -65,7 +65,7 @@ def split_by_attribute(frames: Any, labels: Any, ids: Sequence[str], by: str, ho
 
 
 def _sides(counts: Mapping[str, int], holdout: Sequence[str]) -> dict[str, str]:
-    """Return the side (`train`, `validation`, `test`) of each attribute value: test for `holdout`, else by its wording; others are absent."""
+    """Map attribute values to `train`, `validation` or `test`: those in `holdout` to `test`, others by wording; values on no side are left out."""
     words = {value: value.strip().lower() for value in counts}
     if holdout:
         side = {value: "validation" if word in _WORDS["validation"] else "train" for value, word in words.items() if word not in _WORDS["test"]}
@@ -171,7 +171,7 @@ def choose_drives(groups: Sequence[Group], share: float, seed: int) -> set[str]:
 
 
 def _joints(facts: FrameFacts, blocks: Iterator[Pairs], reason: str) -> list[Joint]:
-    """Return, for each two drives with matching frames, the number of matching pairs and the nearest pair, sorted by drives."""
+    """Return, for each two drives with frame pairs in `blocks`, the number of these pairs and the nearest pair, sorted by drives."""
     names = facts.drive_names
     code = {name: number for number, name in enumerate(names)}
     codes = np.array([code[name] for name in facts.drives.tolist()], dtype=np.int64)
@@ -235,7 +235,7 @@ def cut_blocks(facts: FrameFacts, share: float, seconds: float, gap: float) -> T
 
 
 def _of_drive(times: NDArray[np.float64], due: int, seconds: float, gap: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_], int]:
-    """Return two masks of a drive's moments (`times`, s from 0), in blocks (`due` moments) and in gaps next to them, and the number of blocks."""
+    """Return masks of a drive's moments (`times`, s from 0), the `due` ones in blocks and those in gaps next to blocks, and the number of blocks."""
     duration = times[-1] * due / len(times)
     blocks = min(max(round(duration / seconds), 1), due)
     held = np.zeros(len(times), dtype=bool)

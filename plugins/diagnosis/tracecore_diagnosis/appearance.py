@@ -71,7 +71,7 @@ def appearance_of(frames: Any, mistakes: Sequence[Mistake], progress: Callable[[
 
 
 def crop_box(box: Sequence[float], size: tuple[int, int], margin: float) -> tuple[int, int, int, int]:
-    """Return (left, top, right, bottom) of a box grown on each side by `margin` times its size, within an image of `size`, at least 2 px each way."""
+    """Return left, top, right, bottom (px) of a box (x, y, width, height) grown on each side by `margin` times its size, cut to the image `size`."""
     x, y, width, height = box
     left, top = int(max(0, min(size[0] - 2, x - margin * width))), int(max(0, min(size[1] - 2, y - margin * height)))
     right = int(min(size[0], max(left + 2, round(x + (1 + margin) * width))))
@@ -187,7 +187,7 @@ def _cut(features: NDArray[np.float64], least: int, clear: float, seed: int) -> 
 
 
 def _silhouette(distances: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """Return the mean silhouette (b - a) / max(a, b): a is the mean distance to the own part, b to the nearest other part; -1 for one part."""
+    """Return the mean silhouette of rows in the groups `labels`, from pairwise distances: -1 to 1, higher is better separated; -1 for one group."""
     names = np.unique(labels)
     if len(names) < 2:
         return -1.0

@@ -52,12 +52,12 @@ class Exposure:
     labeled_for: Mapping[str, Collection[str]]
 
     def judged(self, type_: str) -> Mapping[str, FrameFacts]:
-        """Return the frames with labels of the geometry that reveals mistakes of a type, by ref; all frames if there are no such labels."""
+        """Return, by ref, the frames whose labels (boxes, path or light state) can reveal mistakes of a type; all frames if there are none."""
         labeled = self.labeled_for.get(_JUDGED_BY.get(type_, "box2d"))
         return {id_: frame for id_, frame in self.frames.items() if id_ in labeled} if labeled else self.frames
 
     def among(self, type_: str, category: str, frames: Collection[str]) -> int:
-        """Return the chances for a mistake on `frames`: number of labeled objects of the class if it misses one and labels exist, else of frames."""
+        """Return the divisor (count) of a mistake rate: labeled objects on `frames` for missed objects, frames for other types or without labels."""
         return len(frames) if self.objects is None or type_ not in _CAN_BE_MISSED else self.labeled(category, frames)
 
     def labeled(self, category: str, frames: Collection[str]) -> int:

@@ -43,7 +43,7 @@ def sheet_name(cluster: Cluster) -> str:
 
 
 def examples_of(cluster: Cluster, count: int) -> list[Mistake]:
-    """Return up to `count` mistakes of a cluster on different frames: the most obvious of each drive, drives in turn."""
+    """Return up to `count` mistakes of a cluster, each on another frame: drives take turns, and a drive's clearest mistakes come first."""
     by_drive: dict[str, list[Mistake]] = {}
     seen: set[str] = set()
     for mistake in cluster.members:
@@ -95,7 +95,7 @@ def _whole(mistake: Mistake, image: bytes, gallery: SheetContent) -> AnnotatedIm
 
 
 def _marks(mistake: Mistake, scene: Scene) -> list[Mark]:
-    """Return the boxes to draw on a mistake's frame: true (dashed), detected, and last the mistake's own unless it concerns the whole frame."""
+    """Return the boxes to draw on a mistake's frame: true boxes (dashed), detected boxes and last, if it concerns an object, the mistake's box."""
     marks = [Mark(*box, _TRUE, dashed=True) for box in scene.true.boxes] + [Mark(*box, _SEEN) for box in scene.seen.boxes]
     if mistake.type not in NO_OBJECT:
         label = mistake.category if mistake.score is None else f"{mistake.category} {mistake.score:.2f}"

@@ -178,7 +178,7 @@ class EventClusters(tc.Stage):
         return drawn
 
     def _score(self, context: tc.Context) -> float:
-        """Return the least score of detections to draw: the threshold in the facet of the input `events`, else 0.3."""
+        """Return the score below which detections are not drawn: the threshold recorded in the facet of the input `events`, or 0.3 if it has none."""
         artifact = context.artifact(self.events)
         facet = artifact.facets.get("tracecore_events") if artifact else None
         score = facet.get("score") if isinstance(facet, Mapping) else None

@@ -187,7 +187,7 @@ def frames_labeled_for(labels: Any) -> dict[str, set[str]]:
 
 
 def _rows(table: Any, columns: Sequence[str], frames: Collection[str]) -> list[Mapping[str, Any]]:
-    """Return the rows of `frames`: of a detection table all, in order of `number`; of labels the last revisions, neither rejected nor ignored."""
+    """Return a table's rows on `frames`: all detections by frame and `number`, or the last revision of labels, without rejected or ignored ones."""
     if table is None:
         return []
     wanted = pc.field("frame_id").isin(pa.array(sorted(frames), type=pa.string()))

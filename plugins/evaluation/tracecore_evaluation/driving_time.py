@@ -56,7 +56,7 @@ def stretches(frames: Sequence[Frame]) -> Iterator[list[Frame]]:
 
 
 def seconds_between(before: Frame, after: Frame) -> float:
-    """Return the seconds between two frames of a drive; without a clock, `BY_INDEX` seconds times the difference of their numbers."""
+    """Return the seconds between two frames of a drive; without a clock, `BY_INDEX` seconds times the difference of their frame numbers."""
     if after.clock == "index":
         return BY_INDEX * (after.timestamp_ns - before.timestamp_ns)
     return (after.timestamp_ns - before.timestamp_ns) / 1e9
@@ -82,14 +82,14 @@ def driven(frames: Sequence[Frame], slices: Mapping[str, Sequence[Frame]]) -> Ti
 
 
 def _ends(stretch: Sequence[Frame]) -> list[int]:
-    """Return when each frame of a stretch ends: at the next frame's time; the last frame lasts as long as the one before it; at least 1 unit."""
+    """Return each frame's end (as `timestamp_ns`): the next frame's time. The last lasts as long as the frame before; each lasts at least 1 ns."""
     times = [frame.timestamp_ns for frame in stretch]
     ends = [max(after, before + 1) for before, after in pairwise(times)]
     return [*ends, times[-1] + max(times[-1] - times[-2] if len(times) > 1 else 0, 1)]
 
 
 def _lasting(frames: Iterable[Frame]) -> Iterator[tuple[DriveTime, float]]:
-    """Yield each (drive, timestamp) with a clock, sorted, and how many seconds it lasts: until the next or, before a break, as the previous."""
+    """Yield each (drive, timestamp) of frames with a clock, sorted, and the seconds to the next; before a break, the seconds of the previous one."""
     moments = sorted({(frame.drive, frame.timestamp_ns) for frame in frames if frame.clock != "index"})
     before = 0.0
     for moment, following in pairwise([*moments, ("", 0)]):

@@ -101,7 +101,7 @@ def baseline_predictions(frames: Sequence[Frame], labels: Labels, config: ModelC
 
 
 def mean_path_predictions(frames: Sequence[Frame], labels: Labels) -> Predictions:
-    """Return the mean path of the labeled frames that are not evaluated as prediction for every frame; no predictions if there are none."""
+    """Return, as prediction for every frame, the mean path of the labeled frames that are not evaluated; no predictions if these have no path."""
     return Predictions() if labels.mean_path is None else Predictions(paths={frame.id: labels.mean_path for frame in frames})
 
 
@@ -139,7 +139,7 @@ class _Class:
 
 
 def frame_measure(frames: Sequence[Frame], labels: Labels, answers: Predictions, config: ModelConfig, limits: Limits, units: Units) -> Measure:
-    """Return a function from weights of units (drives or time blocks) to frame-by-frame KPIs: headline KPIs (no percentile) and KPIs by class."""
+    """Return a function from weights of units (drives or time blocks) to frame-by-frame KPIs: headline KPIs except percentiles, and KPIs by class."""
     boxes = [frame for frame in frames if frame.id in labels.truth]
     by_iou = {
         iou: {name: _class(boxes, labels, answers, units, class_, iou) for class_, name in enumerate(config.classes)}

@@ -71,7 +71,7 @@ def _true(row: Row) -> Row:
 
 
 def review_of(rows: Sequence[Row], frames: Collection[str]) -> Review:
-    """Count, among `frames`, the labeled, the all-gold and those with a label without tier; and, of their labels, the reviewed and changed."""
+    """Count the labeled frames among `frames`, those with only gold labels, those with a label without tier, and reviewed and changed labels."""
     tiers: dict[str, set[str | None]] = {}
     verdicts: list[str] = []
     for row in rows:
@@ -137,7 +137,7 @@ def read_frames(table: Any, labels: Sequence[Row] = ()) -> list[Frame]:
 
 
 def read_labels(rows: Sequence[Row], frames: Sequence[Frame], config: ModelConfig) -> Labels:
-    """Return the labels of `frames` and statistics of other labeled frames; raises UsageError if no frame has labels or a box is not finite."""
+    """Return the labels of `frames` and statistics of labeled frames not in `frames`; raises UsageError without labels or if a box is not finite."""
     evaluated = {frame.id for frame in frames}
     index = {name: number for number, name in enumerate(config.classes)}
     by_frame: dict[str, list[Row]] = {row["frame_id"]: [] for row in rows if row["geometry"] in {"box2d", "none"}}

@@ -30,7 +30,7 @@ KPIS = {
 
 
 def kpi_of(name: str) -> tc.KpiSpec:
-    """Return the spec of a KPI or, without one, of its family (`recall` for `recall.car`); a share from 0 to 1 if neither is registered."""
+    """Return the spec of a KPI, else that of its family (`recall` for `recall.car`), else a spec for a share from 0 to 1."""
     return spec_of(name, KPIS) or _SHARE
 
 

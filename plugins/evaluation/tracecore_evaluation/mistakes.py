@@ -160,7 +160,7 @@ def runs(wrong: Sequence[bool | None], seconds: Sequence[float], least: float) -
 def lost_tracks(
     stretch: Sequence[Frame], moments: Sequence[TrackedFrame], scores: Scores, config: ModelConfig, least: float, slicing: Slicing
 ) -> Iterator[Episode]:
-    """Yield one mistake for each object that must be seen and that no track follows for at least `least` s: its longest such time.
+    """Yield a mistake for each relevant (near or large) object that no track follows for at least `least` s; it covers the longest such time.
 
     Only the longest counts: otherwise a perception that sees an object intermittently would make more mistakes than one that never does.
     """

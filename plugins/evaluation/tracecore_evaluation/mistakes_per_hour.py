@@ -83,7 +83,7 @@ def _above(seen: Mapping[str, Detections], least: NDArray[np.float64]) -> dict[s
 def choose_scores(
     frames: Sequence[Frame], labels: Labels, answers: Predictions, config: ModelConfig, rules: Rules, otherwise: float
 ) -> OperatingScores:
-    """Choose each class's least score of a tracked detection by MOTA on selection frames; `otherwise` if they have no relevant object of it."""
+    """Choose, by MOTA on selection frames, each class's least score of a tracked detection; `otherwise` for a class without relevant objects."""
     stretches = true_stretches(frames, labels, rules)
     counts = np.zeros((len(config.classes), len(_CANDIDATES), len(COUNTS)), dtype=np.int64)
     for number, score in enumerate(_CANDIDATES):
@@ -166,7 +166,7 @@ def details(driving: Driving, time: Time, operating: OperatingScores) -> dict[st
 
 
 def operating_facet(operating: OperatingScores) -> dict[str, JSON]:
-    """Return the operating scores (least score of a tracked detection, by class) and how they were chosen, as members of report and facet."""
+    """Return facet members: each class's least score of a tracked detection, how it was chosen, and the number and MOTA of selection frames."""
     chosen_by = CRITERION if operating.frames else "the parameter 'score'"
     return {"by_class": dict(operating.by_class), "chosen_by": chosen_by, "selection_frames": operating.frames, "selection_mota": operating.mota}
 

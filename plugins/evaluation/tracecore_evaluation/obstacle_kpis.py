@@ -145,7 +145,7 @@ class Match:
 
 
 def match(seen: Detections, truth: GroundTruth, iou: float) -> Match:
-    """Match detections of a frame, best score first, with the free object of their class they overlap most; `iou` is the least overlap of a hit."""
+    """Match a frame's detections, best score first, each with the unmatched object of its class that it overlaps most, and by at least `iou`."""
     overlaps = iou_matrix(seen.boxes, truth.boxes, truth.crowd)
     hit = np.full(len(seen.scores), -1, dtype=np.int64)
     found = np.zeros(len(truth.classes), dtype=bool)
@@ -205,9 +205,9 @@ def kpis(
     iou: float,
     slicing: Slicing,
 ) -> Kpis:
-    """Return the KPIs of detections against true boxes, both by frame ref: over all frames, by slice, and by objects' size and distance.
+    """Return the KPIs of detections `seen` (by frame ref) against true boxes: over all frames, by slice, and by objects' size and distance.
 
-    Precision and recall count detections that score at least `score`, as hits from an overlap of `iou`; AP uses neither. Slices are `Frame.slices`.
+    Precision and recall count detections of at least `score`; a hit overlaps by at least `iou`. AP uses neither limit. Slices are `Frame.slices`.
     """
     sizes = tuple(SIZES) if slicing.sizes else ()
     found = Kpis(matches={frame.id: match(seen[frame.id].above(score), truth[frame.id], iou) for frame in frames})

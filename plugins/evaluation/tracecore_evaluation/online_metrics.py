@@ -77,7 +77,7 @@ class Driving:
     repeated: tuple[str, ...]
 
     def by_drive(self) -> dict[str, Counts]:
-        """Return the tracking counts by drive, in the order of `COUNTS` (objects, boxes, misses, false boxes, switches, identical)."""
+        """Return the tracking counts by drive: objects, tracked boxes, misses, false boxes, identity switches, and boxes with the right identity."""
         found: dict[str, Counts] = {}
         for each in self.followed:
             name = each.stretch.frames[0].drive
@@ -192,8 +192,8 @@ def _hours(moments: Iterable[tuple[str, int]], time: Time, units: Units) -> NDAr
 def tracks_table(driving: Driving, config: ModelConfig) -> pa.Table:
     """Return a table of every true box and every tracked box, in order of drive, sensor and time.
 
-    Rows that are `counted` reproduce MOTA and IDF1 (counted per drive and sensor, then summed). After a break between frames, a true object's track
-    has a new name (`…/2`), since the tracker starts new tracks too.
+    Rows that are `counted` reproduce MOTA and IDF1 (counted per drive and sensor, then summed). After a break between frames, the name of a true
+    object's track gets a suffix (`/2`), since the tracker starts new tracks too.
     """
     rows: list[dict[str, Any]] = []
     begun: Counter[tuple[str, str]] = Counter()

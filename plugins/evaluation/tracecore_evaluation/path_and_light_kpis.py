@@ -63,7 +63,7 @@ class PathKpis:
 def path_kpis(
     frames: Sequence[Frame], truth: Mapping[str, Floats], predicted: Mapping[str, Floats], ahead: Sequence[float], limit: float
 ) -> PathKpis:
-    """Return path KPIs from predicted and true lateral offsets, both in m at `ahead` by frame ref; errors up to `limit` m count as within."""
+    """Return path KPIs of true and predicted lateral offsets (m) at `ahead` (m), by frame ref; `path_within` is the share of errors up to `limit`."""
     found = PathKpis(errors={frame.id: np.abs(predicted[frame.id] - truth[frame.id]) for frame in frames})
     for name, members in {"": frames, **slice_names(frames)}.items():
         errors = np.stack([found.errors[frame.id] for frame in members]) if members else np.empty((0, len(ahead)))
@@ -78,7 +78,7 @@ def path_kpis(
 
 
 def path_errors(errors: Floats, limit: float) -> dict[str, float | None]:
-    """Return mean, 95th percentile and share up to `limit` of absolute errors in m, by KPI name, without NaN; None if all are NaN."""
+    """Return KPIs of absolute errors (m) by name: mean, 95th percentile, share of errors up to `limit`. NaN is skipped; None if all are NaN."""
     known = errors[~np.isnan(errors)]
     if not len(known):
         return dict.fromkeys(("path_error.mean", "path_error.p95", "path_within"))

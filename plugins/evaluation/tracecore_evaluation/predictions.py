@@ -146,7 +146,7 @@ FLOOR = 0.05
 
 
 def detections_table(frames: Sequence[Frame], answers: Predictions, config: ModelConfig) -> pa.Table:
-    """Return a detection table: per frame, boxes of at least `FLOOR`, best first, then path, then light state; a row `none` if there is nothing."""
+    """Return a detection table. Each frame has rows for its boxes that score at least `FLOOR`, its path and its light state, or one row `none`."""
     rows: list[dict[str, Any]] = []
     for frame in frames:
         where = {"drive": frame.drive, "sensor": frame.sensor, "timestamp_ns": frame.timestamp_ns, "frame_id": frame.id}

@@ -61,7 +61,7 @@ class Findings:
 
 
 def write_report(folder: Path, findings: Findings, page: Sequence[str], **more: Any) -> None:
-    """Write report.json and report.md (lines `page`); `more` are further members of report.json, its `baseline` is merged with that of `findings`."""
+    """Write report.json and report.md (lines `page`). `more` has further members of report.json; a `baseline` in it extends that of `findings`."""
     of_baseline = {"what": findings.baseline_is, "values": findings.baseline} | dict(more.pop("baseline", {}))
     document = _shared(findings) | {
         "v": 1,
@@ -151,7 +151,7 @@ def closing(findings: Findings, pictures: Mapping[str, str]) -> list[str]:
 
 
 def cell(value: float | None, decimals: int = 3) -> str:
-    """Return a value with that number of decimals as text for a table cell; `-` for None."""
+    """Return a value as text for a table cell, rounded to `decimals` decimals; `-` for None."""
     return "-" if value is None else f"{value:.{decimals}f}"
 
 

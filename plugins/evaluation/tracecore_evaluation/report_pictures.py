@@ -167,9 +167,9 @@ def _light(frame: Frame, labels: Labels, answers: Predictions, config: ModelConf
 
 
 def _path(frame: Frame, labels: Labels, answers: Predictions, config: ModelConfig) -> tuple[list[Line], list[tuple[str, str]]]:
-    """Return the lines of a plan of the true and predicted path at the picture's right edge, and notes (text, color) with the mean error.
+    """Return the lines that show the true and predicted path from above, at the picture's right edge, and notes (text, color) with the mean error.
 
-    The plan has one scale, at which the farthest distance takes 45 % of the picture's height; without a predicted path both lists are empty.
+    The farthest distance takes 45 % of the picture's height. Without a predicted path both lists are empty; without a true path there is no note.
     """
     if frame.id not in answers.paths:
         return [], []
@@ -192,7 +192,7 @@ def _path(frame: Frame, labels: Labels, answers: Predictions, config: ModelConfi
 
 
 def plot_timeline(path: Path, frames: Sequence[Frame], driving: Driving) -> None:
-    """Write a PNG of each drive as a line over time with its mistakes as bars colored by type; over frame numbers for drives without a clock."""
+    """Write a PNG of each drive as a line over seconds (over frame numbers without a clock), with its mistakes as bars colored by type."""
     ordered = sorted(frames, key=lambda frame: (frame.drive, frame.timestamp_ns))
     by_drive = {name: list(of_drive) for name, of_drive in groupby(ordered, key=lambda frame: frame.drive)}
     with _plot(path, 9.0, 0.8 + 0.9 * len(by_drive)) as axes:

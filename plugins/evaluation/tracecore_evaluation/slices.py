@@ -62,7 +62,7 @@ def read_slicing(dimensions: Sequence[str], bounds: Sequence[float], frames: Seq
 
 
 def sliced(frames: Sequence[Frame], dimensions: Sequence[str]) -> list[Frame]:
-    """Return copies of the frames with `slices` set to the frame's value for each of `dimensions` (conditions or `drive`) that it has."""
+    """Return copies of the frames with `slices` set to the frame's values of `dimensions` (conditions or `drive`), as far as the frame has them."""
     values = [{**frame.conditions, "drive": frame.drive} for frame in frames]
     return [replace(frame, slices={name: known[name] for name in dimensions if name in known}) for frame, known in zip(frames, values, strict=True)]
 
@@ -78,5 +78,5 @@ def slice_names(frames: Sequence[Frame], reserved: Iterable[str] = SIZES) -> dic
 
 
 def endings(names: Collection[str]) -> set[str]:
-    """Return the suffixes by which one name extends another (`night` for `car` and `car.night`); as slice names they would be ambiguous."""
+    """Return what follows the dot in each name that extends another (`night` for `car` and `car.night`); as slice names these would be ambiguous."""
     return {longer.removeprefix(f"{name}.") for name in names for longer in names if longer.startswith(f"{name}.")}

@@ -117,7 +117,7 @@ class Tracker:
         )
 
     def _overlaps(self, seen: Detections) -> Floats:
-        """Return the IoU [tracks, detections] of predicted and detected boxes, enlarged by the motion possible since a track's last detection."""
+        """Return the IoU [tracks, detections] of predicted with detected boxes, enlarged by the possible motion since the track's last detection."""
         rows = [
             iou_matrix(_widened(track.box[None], self._settings.motion * track.silent), _widened(seen.boxes, self._settings.motion * track.silent))
             for track in self._tracks

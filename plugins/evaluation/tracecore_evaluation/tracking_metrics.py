@@ -57,7 +57,7 @@ NOTHING = 0.1
 
 
 def followed(moments: Sequence[TrackedFrame], iou: float) -> Scores:
-    """Return the tracking counts of one camera's consecutive frames; a track follows a true object if it overlaps it by at least `iou`."""
+    """Return the tracking counts of one camera's consecutive frames; a track follows a true object if their boxes overlap by at least `iou`."""
     found = Scores(np.zeros((len(moments), len(COUNTS)), dtype=np.int64))
     last: dict[str, int] = {}
     explained: dict[tuple[str, int], list[int]] = {}
@@ -101,7 +101,7 @@ def _same_class(moment: TrackedFrame) -> NDArray[np.bool_]:
 
 
 def _pairs(moment: TrackedFrame, allowed: NDArray[np.bool_], last: Mapping[str, int]) -> list[tuple[int, int]]:
-    """Return (track row, box row) pairs: objects with their `last` track where allowed, then as many others as possible by greatest overlap."""
+    """Return `allowed` (track row, box row) pairs: objects with their track in `last`, then as many more as possible, by greatest overlap."""
     free = allowed.copy()
     row_of = {number: row for row, number in enumerate(moment.tracked.numbers)}
     kept: list[tuple[int, int]] = []

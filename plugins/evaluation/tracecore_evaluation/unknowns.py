@@ -19,7 +19,7 @@ Unknowns = Iterator[tuple[str, str]]
 def level_1_unknowns(
     known: int, frames: Sequence[Frame], labels: Labels, judged: FrameEvaluation, config: ModelConfig, slicing: Slicing, score: float
 ) -> Unknowns:
-    """Yield (what, why) for what frame-by-frame KPIs can't show, without intervals and review; `known` is the number of all frames."""
+    """Yield (what, why) for what frame-by-frame KPIs can't show, except on intervals and label review; `known` is the number of all frames."""
     if len(frames) < known:
         yield "unlabeled frames", f"{known - len(frames)} of {known} frames have no labels and were not evaluated on."
     yield from heads_unknowns(frames, labels, config)
@@ -35,7 +35,7 @@ def level_1_unknowns(
 
 
 def unsliced(frames: Sequence[Frame], dimensions: Sequence[str]) -> Unknowns:
-    """Yield (what, why) for each dimension (condition to slice by) that some frames have no value for, with their number."""
+    """Yield (what, why) for each dimension (condition to slice by) that some frames have no value for; `why` states how many frames."""
     for dimension in dimensions:
         missing = sum(dimension not in frame.slices for frame in frames)
         if missing:

@@ -19,7 +19,7 @@ __all__ = ["append_line", "tracecore_build_sealed", "tracecore_run_finished", "t
 
 @tc.hookimpl
 def tracecore_run_started(run: tc.RunSummary, settings: Mapping[str, str]) -> None:
-    """Append a line about a started run to the journal, the file that the plugin's setting `JOURNAL` names (none without it)."""
+    """Append a line about a started run to the journal, the file that the plugin's setting `JOURNAL` names; do nothing without the setting."""
     _append_event(settings, "run_started", {"run": run.id, "job": run.job, "stage": run.stage, "plugin": run.plugin})
 
 

@@ -68,7 +68,7 @@ class FrameTree:
         return next((name for name in named if name in known), None)
 
     def to_vehicle(self, frame: str, named: Sequence[str] = VEHICLE_FRAMES) -> Chain:
-        """Return the transform from a coordinate frame to the vehicle's, by the fewest constant steps; if none lead there, `why` is the reason."""
+        """Return the transform from a coordinate frame to the vehicle's by the fewest constant steps; without any, a Chain with the reason `why`."""
         frame = clean_frame(frame)
         if not frame:
             return Chain(None, why="its messages name no coordinate frame")
@@ -153,7 +153,7 @@ class CameraModel:
 
 
 def camera_model(topic: str, time_ns: int, message: Any) -> CameraModel:
-    """Return the camera model in a decoded CameraCalibration or CameraInfo; its projection is P, or K with a zero column if P is zeros.
+    """Return the camera model in a decoded CameraCalibration or CameraInfo. Its projection is the matrix P; if P is zero, K with a zero column added.
 
     Raises Damaged for a matrix of the wrong size, or an invalid image size or frame name.
     """

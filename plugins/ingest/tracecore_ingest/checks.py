@@ -49,7 +49,7 @@ class MessagesLeftOut(tc.Check):
     description = "No message was left out; where more than a share of one camera's or LiDAR's were (0.5, parameter `share`), that blocks."
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Return a failed result if messages were left out; it blocks if they exceed the share `share` (0 to 1) of a camera's or LiDAR's messages."""
+        """Return a failed result if messages were left out of tables; blocking if they exceed the parameter `share` (0 to 1) of a camera or LiDAR."""
         share = context.params.get("share", _HALF)
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
             raise UsageError(f"The parameter 'share' of check '{self.name}' expects a number from 0 to 1, found {share!r}.")

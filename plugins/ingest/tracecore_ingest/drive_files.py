@@ -30,7 +30,7 @@ _PIECE = 1 << 20
 
 
 def is_drive_file(path: Path) -> bool:
-    """Whether a file's name is that of a drive file: its suffix is in `SUFFIXES` or it matches a pattern there."""
+    """Whether a file's name is that of a drive file, by the suffixes and patterns in `SUFFIXES` (such as `.mcap`, `.db3` and `*.mcap.zstd`)."""
     return any(path.match(suffix) if "*" in suffix else suffix in (path.suffix.lower(), path.name) for suffix in SUFFIXES)
 
 

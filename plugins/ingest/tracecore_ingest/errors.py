@@ -55,11 +55,11 @@ class LeftOut:
     times_ns: tuple[int, ...]
 
     def document(self) -> dict[str, JSON]:
-        """Return topic, reason, number and log times of left-out messages as JSON; times are strings, since they exceed JSON's exact integers."""
+        """Return topic, reason, number and log times (ns, as strings) of the messages left out of the tables, as JSON."""
         return {"topic": self.topic, "reason": self.reason, "messages": self.messages, "times_ns": [str(time) for time in self.times_ns]}
 
     def sentence(self) -> str:
-        """Return the number, topic, times and reason of left-out messages as a phrase: `3 of /topic at 1, 2, 3 ns (reason)`."""
+        """Return number, topic, times and reason of messages left out of the tables, as a phrase: `3 of /topic at 1, 2, 3 ns (reason)`."""
         times = ", ".join(str(time) for time in self.times_ns[:3])
         when = f" at {times}{', …' if self.messages > len(self.times_ns[:3]) else ''} ns" if times else ""
         return f"{self.messages} of {self.topic}{when} ({self.reason})"
@@ -72,7 +72,7 @@ def reason_of(problem: Exception) -> str:
 
 
 def gather(found: Iterable[tuple[str, int | None, str]]) -> tuple[LeftOut, ...]:
-    """Return left-out messages counted by topic and reason. `found`: (topic, log time, reason) of each; a topic's reasons beyond 20 are merged."""
+    """Return the counts of messages left out of the tables, by topic and reason (20, then the rest). `found`: (topic, log time, reason) of each."""
     times: dict[str, dict[str, list[int | None]]] = {}
     for topic, time, reason in found:
         times.setdefault(topic, {}).setdefault(reason, []).append(time)

@@ -175,7 +175,7 @@ def _sweep_batches(found: _Set) -> Iterator[pa.RecordBatch]:
 
 
 def _calibration_rows(found: _Set, lidar_at: tuple[float, float, float] | None) -> Iterator[dict[str, Any]]:
-    """Yield a calibration row when a sensor's calibration is new or changes, by frame number. `lidar_at`: the LiDAR's x, y, z on the vehicle, m."""
+    """Yield, in order of frame numbers, a row for each new or changed calibration of a sensor. `lidar_at`: the LiDAR's x, y, z on the vehicle, m."""
     on_vehicle = np.eye(4)
     if lidar_at is not None:
         on_vehicle[:3, 3] = lidar_at

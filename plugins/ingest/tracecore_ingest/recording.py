@@ -93,7 +93,7 @@ def column_of(group: Sequence[Portion], name: str) -> Whole:
 
 
 def portions(places: Sequence[TopicMessages], limit_bytes: int, limit_messages: int) -> Iterator[list[Portion]]:
-    """Yield groups of messages, each a list of portions (ranges of a topic), limited in bytes and number. A single message may be greater."""
+    """Yield groups of messages, each a list of portions (ranges of a topic) within both limits; a larger message is a group of its own."""
     group: list[Portion] = []
     held = count = 0
     for place in places:

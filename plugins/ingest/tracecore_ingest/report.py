@@ -72,7 +72,7 @@ class RowCounter:
         self.last_ns = span["max"] if self.last_ns is None else max(self.last_ns, span["max"])
 
     def facts(self, topics_key: str) -> dict[str, JSON]:
-        """Return the counts as members of a facet; `topics_key` names those by topic. Times are strings, since they exceed JSON's exact integers."""
+        """Return the counts of rows as members of a facet; `topics_key` is the member with the counts by topic. Times in ns are strings."""
         return {
             self.noun: self.drives.total(),
             "drives": dict(sorted(self.drives.items())),
@@ -100,7 +100,7 @@ def write_rows(context: tc.Context, port: tc.Output, noun: str, drives: Sequence
 
 
 def describe_drives(context: tc.Context, drives: Sequence[Drive]) -> None:
-    """Record in the trace of all outputs what is not known about the drives: messages left out or not decoded, wrong metadata."""
+    """Record in the trace of all outputs what is not known about the drives: messages left out of the tables or not decoded, wrong metadata."""
     if not drives:
         context.unknown("drives", "no drive file could be ingested; what was left out is listed with its reason")
     for what, why in (each for drive in drives for each in drive.bag):
@@ -192,7 +192,7 @@ def describe_calibrations(
 
 
 def describe_turned_images(context: tc.Context, port: tc.Output, drives: Sequence[Drive], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Record in the trace which cameras' images were turned upright, so that their projections in `rows` apply to the images before."""
+    """Record in the trace which cameras' images were turned upright; their projections in `rows` apply to the images before they were turned."""
     turned = {(drive.name, column.topic) for drive in drives for column in drive.images.values() if any(each > 1 for each in column.orientations)}
     for drive_name, sensor in sorted({(row["drive"], row["sensor"]) for row in rows if row.get("projection") is not None} & turned):
         why = f"drive {drive_name}: images of {sensor} were turned upright by their EXIF orientation; its projection is that of the recorded ones"

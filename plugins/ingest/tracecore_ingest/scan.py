@@ -28,7 +28,7 @@ def scan_drive(
     lidars: Sequence[str] | None = None,
     path: Path | None = None,
 ) -> Drive:
-    """Read and verify a whole drive file, and return its topics, measures and message index as a drive. Raises Damaged if it is not valid.
+    """Read and verify a whole drive file, and return its drive: topics, facts on images and sweeps, message index. Raises Damaged if not valid.
 
     Args:
         sensors: camera topics to decode; `lidars`: LiDAR topics; None for all. Messages of other cameras and LiDARs are only counted.

@@ -29,7 +29,10 @@ def _opened(path: Path) -> closing[sqlite3.Connection]:
 
 
 def scan_sqlite(path: Path, opener: Opener | None = None, progress: Callable[[int], None] | None = None) -> Log:
-    """Read and verify a whole SQLite bag and return the index of its messages; arguments as for `scan_mcap`. Raises Damaged if it is not valid."""
+    """Verify a whole SQLite bag and return the index of its messages. Raises Damaged if it is not valid.
+
+    `opener` returns a channel's message callback or None; without `opener` only the index is made. `progress` is called once with the file's size.
+    """
     log = Log(path, profile="ros2", library="rosbag2 sqlite3", storage="sqlite3")
     try:
         with _opened(path) as connection:

@@ -21,7 +21,7 @@ _INDEXED = 4_000_000  # messages whose index is kept, 32 bytes each; further fil
 
 
 def validate_drives(context: tc.Context, files: Sequence[tc.SourceFile], sensors: Sequence[str] | None, lidars: Sequence[str] | None) -> list[Drive]:
-    """Scan drive files, join the files of each bag, and return the drives by name. `sensors`, `lidars`: topics to decode; None for all.
+    """Scan drive files, join the files of each bag, and return the drives, sorted by name. `sensors`, `lidars`: topics to decode; None for all.
 
     Damaged files are quarantined; files with the same name and bytes count once. The metadata of bags are stored.
     """
@@ -89,7 +89,7 @@ def _of_bag(context: tc.Context, bag: Bag, scanned: dict[Path, Drive]) -> Drive 
 
 
 def _distinct_names(bags: Sequence[tuple[Bag, Drive]]) -> Iterator[Drive]:
-    """Yield the bags' drives. If several have one name (`bag.db3` in each folder), those not named by metadata are named after the bag's folder."""
+    """Yield each bag's drive. Drives of the same name (`bag.db3` in several folders) are named after the folder, unless by their metadata."""
     claimed = Counter(name for name, _ in {(drive.name, drive.source.digest) for _, drive in bags})
     for bag, drive in bags:
         folder = bag.source.path.parent.name

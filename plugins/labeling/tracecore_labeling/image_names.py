@@ -84,9 +84,9 @@ class FileNames:
         self._indexes: dict[tuple[int, bool], dict[str, list[tuple[int, Parts]]]] = {}
 
     def find(self, images: Mapping[str, NamedImage]) -> NameMatch:
-        """Return matches of a label file's images, by id, to the indexed files. An image gets no file that another image names more exactly.
+        """Return matches of a label file's images, by id, to the indexed files. A file goes to the image that names it most exactly.
 
-        Names with a different folder are accepted only if no image of the label file has the folder of the files.
+        Names with other folders in place of the files' folder match only if no image of the label file matches otherwise.
         """
         found = NameMatch()
         for place, (difference, _) in enumerate(_SPELLINGS):
@@ -98,13 +98,13 @@ class FileNames:
         return found
 
     def _pass(self, images: Mapping[str, NamedImage], found: NameMatch, place: int, difference: str, *, cut: bool, loose: bool) -> None:
-        """Compare the images without a match to the files in one way, and add the matches to `found` in place.
+        """Compare the images that have no match in `found` with the files in one way, and add the new matches to `found` in place.
 
         Args:
-            place: index in `_SPELLINGS` of the normalization of both names.
-            difference: how names that match differ, recorded for each match; empty for not at all.
+            place: index in `_SPELLINGS` of the function that normalizes both names.
+            difference: description of how matching names differ, recorded for each match; empty to record nothing.
             cut: whether suffixes are ignored.
-            loose: whether other folders are accepted in place of the files' own.
+            loose: whether other folders are accepted in place of the one in which the files were listed.
         """
         taken = set(found.files.values())
         chosen: dict[str, tuple[int, str]] = {}
@@ -129,12 +129,12 @@ class FileNames:
                 found.differences[id_] = difference
 
     def _beyond(self, number: int, name: str) -> Parts:
-        """Return the folders at the start of the path `name` that are not in the path of the file with this number."""
+        """Return the folders at the start of `name` that precede the path of the indexed file `number`, taken without its first folder."""
         parts, file = parts_of(name), self._files[number]
         return parts[: len(parts) - len(file[1:] or file)]
 
     def _closest(self, image: NamedImage, name: str, place: int, cut: bool, loose: bool) -> list[int]:
-        """Return the numbers of the files whose paths match `name` best: several if ambiguous, none without a match. Arguments are as in `_pass`."""
+        """Return the numbers of the files that best match `name` under `_SPELLINGS[place]`; `cut` ignores suffixes, `loose` accepts other folders."""
         spelled = _SPELLINGS[place][1](parts_of(name))
         if cut and not image.any_suffix:
             spelled = without_suffix(spelled)
@@ -164,9 +164,9 @@ class FileNames:
 
 
 def _closeness(name: Parts, file: Parts, loose: bool) -> tuple[int, int]:
-    """Return how well an image's path matches a file's, as a sortable pair (kind of match, matching parts), higher for better; (0, 0) for no match.
+    """Return how well an image's path matches a file's, as (rank of the kind of match, number of equal parts), higher if better; (0, 0) for none.
 
-    The first part of `file` is the folder that was listed. A loose match ignores it and allows other folders in its place.
+    The first part of `file` is the folder in which the files were listed. A loose match allows any other folders in its place.
     """
     listed = file[1:]
     if loose:

@@ -168,12 +168,12 @@ def recorded_frames(table: pa.Table) -> list[RecordedFrame]:
 def link(name: str, images: Sequence[LabeledImage], frames: FrameIndex) -> Linked:
     """Return links from a label file's images to the recorded frames that they show.
 
-    An image with `drive` and `log_time_ns` is linked by them, one named by a percent-encoded frame ref by that. Otherwise a frame of an image file
-    is found by file name, and a frame of a log by the last number in the image's name: a log time of the drive if there is such a frame, else a
-    position in the drive. If the format numbers frames, `frame` is used: position in a log, number in an image file's name.
+    An image with `drive` and `log_time_ns` is linked by these; an image named by a percent-encoded frame ref, by that ref. Other images are linked
+    to image files by file name, and to frames of a log by the last number in the image's name: a frame's log time if one is equal, else an index
+    in the drive. If the label format numbers frames, the image's field `frame` is used: index in a log, or number in an image file's name.
 
     Raises UsageError, which names the label file by `name`, if no image matches, two images match one frame, an image could be of two sensors, or
-    its size differs from the frame's.
+    an image's size differs from that of its frame.
     """
     linked: dict[str, RecordedFrame] = {}
     owner: dict[str, str] = {}
@@ -215,7 +215,7 @@ def link(name: str, images: Sequence[LabeledImage], frames: FrameIndex) -> Linke
 
 
 def unlinked(name: str, linked: Linked) -> Iterator[tuple[str, str]]:
-    """Yield (what is not known, why) about the images of the label file `name`: those without a frame, those without a time, and differing names."""
+    """Yield (what is not known, why) about images of the label file `name`: those without a frame, without a time, or named unlike their file."""
     if linked.unmatched:
         share = f"{len(linked.unmatched)} of {linked.images} images of {name}"
         yield "frames of labeled images", f"{share} match no recorded frame, so their labels are left out: {listed_names(linked.unmatched)}."
@@ -228,7 +228,7 @@ def unlinked(name: str, linked: Linked) -> Iterator[tuple[str, str]]:
 
 
 def _fitting(image: LabeledImage, frames: FrameIndex, named: NameMatch) -> tuple[list[RecordedFrame], bool, str]:
-    """Return (an image's candidate frames, one per possible sensor; whether found by number; reason to report if none fits, else empty)."""
+    """Return (frames that an image may show, one per sensor; whether found by the image's number; reason in words if none fits, or empty)."""
     if image.id in named.ambiguous:
         return [], False, f": its name fits {named.ambiguous[image.id]} of them"
     called = frames.of_files[named.files[image.id]] if image.id in named.files else frames.by_id.get(unquote(PurePosixPath(image.file_name).name))
@@ -263,7 +263,7 @@ def _candidates(image: LabeledImage, frames: FrameIndex) -> tuple[list[RecordedF
 
 
 def _from_its_folder(drive: str, file: str) -> str:
-    """Return `file` with its listed folder's name in front: the name of `drive` without an ending made of folders in `file`."""
+    """Return `file` with the listed folder's name in front: `drive` without folders of `file` at its end (`set-a`, `a/1.png`: `set/a/1.png`)."""
     below = [folder for folder in PurePosixPath(file).parent.parts if folder.lower() != "images"]
     ends = ["".join(f"-{folder}" for folder in below[:count]) for count in range(len(below), 0, -1)]
     return f"{drive.removesuffix(next(filter(drive.endswith, ends), ''))}/{file}"

@@ -124,7 +124,7 @@ class Cast:
             along += self._between(26, 60)
 
     def _walk_across(self, crossing: Crossing, arrival: float) -> list[tuple[float, float]]:
-        """Add pedestrians that cross at red lights, or without lights before the car's `arrival`. Return when each is in its way, (from, to) in s."""
+        """Add pedestrians that cross at red or, without lights, before the car's `arrival`. Return when each is on the road as (from, to) in s."""
         starts = []
         if crossing.signal is not None:
             for start, _ in crossing.signal.reds(self._seconds):
@@ -152,7 +152,7 @@ class Cast:
         return lambda t: red(t) or any(start <= t <= end for start, end in walks)
 
     def _towards(self, along: float, speed: float, leader: Motion | None, front: float) -> Motion:
-        """Return the motion of an oncoming road user behind `leader`, with positions and speeds counted in the road user's own direction."""
+        """Return an oncoming road user's motion from `along` m on the road, behind `leader`. The motion's positions are the road's, negated."""
         stops = []
         for number, crossing in enumerate(self._crossings):
             line = crossing.along + 3.0 if crossing.street is None else 2 * crossing.street - crossing.along + 3.0

@@ -155,5 +155,5 @@ class Canvas:
 
 
 def _unit(image: Image.Image) -> npt.NDArray[np.float32]:
-    """Return an image that was drawn enlarged, averaged down to the picture's size, with values from 0 to 1."""
+    """Return an image, drawn at a multiple of the picture's size, averaged down to that size, with values from 0 to 1."""
     return np.asarray(image.reduce(FINER), dtype=np.float32) * np.float32(1 / 255)

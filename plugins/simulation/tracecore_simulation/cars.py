@@ -121,7 +121,7 @@ def _inset(corners: list[Point3], part: float) -> list[Point3]:
 def draw_car(
     canvas: Canvas, camera: Camera, place: Point3, heading: float, body: CarBody, paint: Color, *, braking: bool = False, lamps: bool = False
 ) -> None:
-    """Draw a car; `place` is the center of its footprint, m, and `heading` is in radians to the right (0 away from the camera, pi towards it)."""
+    """Draw a car. `place`: center of its footprint, camera coordinates, m; `heading`: radians to the right, 0 away from the camera, pi towards it."""
     cos, sin = math.cos(heading), math.sin(heading)
 
     def turned(point: Point3) -> Point3:

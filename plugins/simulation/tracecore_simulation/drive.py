@@ -90,7 +90,7 @@ class DrivePlan:
 
 
 def plan_drives(count: int, scenarios: str = "mixed", first: int = 0) -> list[DrivePlan]:
-    """Return plans of `count` drives with numbers from `first` on, through seven cities and the times of day in `SCENARIOS[scenarios]` by turns.
+    """Return plans of `count` drives, numbered from `first`. They cycle through seven cities and through the times of day in `SCENARIOS[scenarios]`.
 
     Drives in the same city are 5 km and at least three weeks apart.
     """
@@ -235,7 +235,7 @@ def record_drives(
 
 
 def _in_threads(tasks: Sequence[_Task], threads: int, done: Callable[[Drive], None]) -> list[Drive]:
-    """Record drives in threads and return them in order. Processes would hide the modules they load from the run's recorded dependencies."""
+    """Record drives in threads and return them in order. Modules that processes load would be missing from the run's recorded dependencies."""
     with ThreadPoolExecutor(threads) as pool:
         running = [pool.submit(record_drive, *task) for task in tasks]
         for future in as_completed(running):

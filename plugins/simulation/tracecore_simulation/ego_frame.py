@@ -44,7 +44,7 @@ class View:
         self._points, self._first, self._last = town.road.points(), town.road.first(), len(town.road.points()) - 2
 
     def __call__(self, across: float, along: float, up: float = 0.0) -> Point3:
-        """Return the point `across` m right of the road's middle, `along` it and `up` above it as camera coordinates: x right, y up, z ahead, m."""
+        """Return a point `across` m right of the road's middle, `along` m past the drive's start, `up` m high in camera axes: right, up, ahead, m."""
         offset = along - self._first
         index = int(offset)
         if index > self._last:
@@ -59,7 +59,7 @@ class View:
         return x * self._cos - z * self._sin, up, x * self._sin + z * self._cos
 
     def vehicle(self, across: float, along: float, up: float = 0.0) -> tuple[float, float, float]:
-        """Return the point `across` m right of the road's middle, `along` it and `up` above it as vehicle coordinates: x ahead, y left, z up, m."""
+        """Return a point `across` m right of the road's middle, `along` m past the drive's start, `up` m high in vehicle axes: ahead, left, up, m."""
         x, _, z = self(across, along)
         return z + CAMERA_PLACE[0], CAMERA_PLACE[1] - x, up
 

@@ -83,7 +83,7 @@ def _patch(canvas: Canvas, camera: Camera, view: View, across: tuple[float, floa
 
 
 def _street(canvas: Canvas, camera: Camera, view: View, street: float) -> None:
-    """Draw both arms of a crossing street, with sidewalks and a center line."""
+    """Draw both arms of the street that crosses the road `street` m past the drive's start, with sidewalks and a center line."""
     for where in (-1, 1):
         arm = (where * 5.7, where * 46.0)
         _patch(canvas, camera, view, (where * 8.6, where * 46.0), (street - 7, street + 7), (150, 146, 140))

@@ -64,7 +64,7 @@ def path_ahead(view: View) -> tuple[float, ...]:
 
 
 def _free_until(view: View) -> float:
-    """Return how far along the road the car's rear axle can move, `GAP` m behind the nearest vehicle on the lane, m; infinity if the lane is free."""
+    """Return the rear axle's position along the road, m, when the car is `GAP` m behind the nearest road user on its lane; infinity without one."""
     lateral, front = view.town.ego.lateral(), view.along + FRONT
     found = math.inf
     for actor in view.town.actors:

@@ -26,8 +26,8 @@ _VEHICLE = "vehicle"
 def label_rows(drives: Sequence[Drive], *, seed: int, size: tuple[int, int], tool: str) -> Iterator[dict[str, Any]]:
     """Yield the drives' true labels as rows of a label table, drive by drive and frame by frame. Label ids are derived from `seed`.
 
-    Each visible object has a box and a cuboid with the same track, both with `ignore` if a person could not label it. Each frame has the light's
-    state, a path if the way is free, and a row of geometry `none` if no object is visible.
+    Each visible object has a box and a cuboid with the same track, both with `ignore` if a person could not label it. Each frame has the
+    state of the traffic light ahead, a path if the way is free, and a row of geometry `none` if no object is visible.
     """
     for drive in drives:
         for truth in drive.frames:
@@ -49,7 +49,7 @@ def label_rows(drives: Sequence[Drive], *, seed: int, size: tuple[int, int], too
 
 
 def _of_frame(truth: FrameTruth) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield (geometry, id of the label within the frame, its further columns) for each true label of one frame."""
+    """Yield (geometry, id of the label within the frame, values of its other label table columns by name) for each true label of one frame."""
     if not truth.boxes:
         yield "none", "", {}
     for box in truth.boxes:

@@ -23,7 +23,7 @@ _WALLS: tuple[Color, ...] = (
 
 
 def lay_out(rng: np.random.Generator, *, side: int, seconds: float, lights: str = "post") -> Town:
-    """Return a random town for a drive of `seconds` s on the right (1) or left (-1) `side` of the road; traffic `lights` are as in `LIGHT_STYLES`."""
+    """Return a random town for a drive of `seconds` s on the right (1) or left (-1) `side` of the road. `lights`: one of `LIGHT_STYLES`."""
     wishes = Wishes(float(rng.uniform(6.5, 9.5)), float(rng.uniform(2.5, 5.0)))
     reach = 1.2 * wishes.cruise * seconds + AHEAD
     road = _road(rng, reach)
@@ -50,7 +50,7 @@ def lay_out(rng: np.random.Generator, *, side: int, seconds: float, lights: str 
 
 
 def _road(rng: np.random.Generator, reach: float) -> Road:
-    """Return a random road, its heading the sum of a long bend and a shorter, flatter one; no radius is below 60 m."""
+    """Return a random road for `reach` m. Its heading is the sum of a long bend and a shorter, flatter one; no radius is below 60 m."""
     long_, short = float(rng.uniform(36, 60)), float(rng.uniform(17, 26))
     sharpest = float(rng.uniform(1 / 220, 1 / 75))
     bends = (sharpest * long_, long_, float(rng.uniform(0, math.tau))), (0.0025 * short, short, float(rng.uniform(0, math.tau)))
@@ -73,7 +73,7 @@ def _crossings(rng: np.random.Generator, reach: float) -> list[Crossing]:
 
 
 def _lights(rng: np.random.Generator, crossings: tuple[Crossing, ...], side: int, style: str, first: int) -> list[TrafficLight]:
-    """Return traffic light heads for the recording car, at its side of the road, on the opposite side or above the lane, depending on `style`."""
+    """Return the recording car's traffic light heads, numbered from `first + 1`: at the side of the road or above the lane, depending on `style`."""
     found: list[TrafficLight] = []
 
     def head(signal: Signal, lateral: float, along: float, high: float, post: float, *, lying: bool) -> None:

@@ -64,8 +64,8 @@ def _near(x: float, y: float) -> bool:
 def cast_rays(blocks: Sequence[Block], rng: np.random.Generator) -> npt.NDArray[np.void]:
     """Return the echoes of one LiDAR turn as points of dtype `POINTS_DTYPE` in the LiDAR's frame, m, ordered by ring (elevation), then azimuth.
 
-    Blocks (upright boxes) are entered and left by each horizontal direction at two distances. A ray hits a block if its height at one of them is
-    between the block's bottom and top, or if it crosses the bottom or top. The road is at height 0. `rng` adds noise and loses echoes.
+    A ray returns an echo from the nearest of the blocks (upright boxes) and the road (at height 0) that it hits; none if it hits nothing. `rng`
+    adds noise and removes some echoes.
     """
     azimuth = np.deg2rad(np.arange(AZIMUTHS, dtype=np.float64) * (360 / AZIMUTHS))
     slope = np.tan(np.deg2rad(np.linspace(_LOWEST, _HIGHEST, RINGS)))[:, None]

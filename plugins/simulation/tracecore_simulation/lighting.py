@@ -159,7 +159,7 @@ def _bloom(glows: Pixels, width: int) -> Pixels:
 
 
 def _mirrored(glows: Pixels, horizon: float) -> Pixels:
-    """Return the reflections of emitted light on a wet road, as streaks below each light, (height, width, 3)."""
+    """Return the reflections of emitted light on a wet road, as streaks below each light, (height, width, 3). `horizon`: its pixel row."""
     step = 4
     image = Image.fromarray((np.clip(glows, 0, 1) * 255).astype(np.uint8)).reduce(step)
     small = np.asarray(image, dtype=np.float32) * np.float32(1 / 255)

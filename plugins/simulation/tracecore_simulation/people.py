@@ -40,7 +40,7 @@ class _Figure:
 
 
 def draw_pedestrian(canvas: Canvas, camera: Camera, place: Point3, person: Person, phase: float, sideways: float) -> None:
-    """Draw a walking pedestrian with the feet at `place` (camera coordinates, m); `phase` is that of the steps, radians.
+    """Draw a walking pedestrian with the feet at `place` (camera coordinates, m). `phase`: phase of the stride, radians.
 
     `sideways` is -1 for walking to the left, 1 to the right, 0 along the line of sight.
     """
@@ -81,7 +81,7 @@ def _draw_far(canvas: Canvas, figure: _Figure, person: Person, broad: float, swi
 
 
 def draw_bicyclist(canvas: Canvas, camera: Camera, place: Point3, person: Person, phase: float, turn: float, *, lamps: bool) -> None:
-    """Draw a bicyclist from behind or from the front, with the wheels at `place` (camera coordinates, m); `phase` is that of the pedals, radians.
+    """Draw a bicyclist from behind or from the front, with the wheels at `place` (camera coordinates, m). `phase`: angle of the pedals, radians.
 
     `turn` is the heading relative to the camera's, radians to the right.
     """

@@ -184,9 +184,9 @@ def _shadows(canvas: Canvas, camera: Camera, subjects: list[Subject], strength: 
 def _draw_in_order(
     canvas: Canvas, camera: Camera, view: View, subjects: list[Subject], *, dark: bool, lit: float
 ) -> tuple[list[int], npt.NDArray[np.float32]]:
-    """Draw subjects (numbered from 1), houses, trees and lamps, far to near.
+    """Draw subjects (numbered from 1) and houses, trees and lamps (the numbers after them), far to near.
 
-    Return by number the count of each subject's pixels before nearer things hid it, and the distance of each object in each picture column, m.
+    Return (number of each subject's pixels before nearer things hid it, distance of each object in each picture column, m), indexed by number.
     """
     order: list[_Turn] = [
         (subject.place[2], np.full(1, subject.place[2], dtype=np.float32), number, subject.draw) for number, subject in enumerate(subjects, 1)
@@ -228,7 +228,7 @@ def _houses(canvas: Canvas, camera: Camera, view: View, *, lit: float) -> Iterat
 
 
 def _depth(canvas: Canvas, camera: Camera, near: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return the distance of the object or road that each pixel shows, m; 0 for the sky, which gets no haze by distance."""
+    """Return the distance of what each pixel shows, m; 0 for the sky. `near`: distance of each object, [object number, picture column], m."""
     rows = np.arange(canvas.height, dtype=np.float32)[:, None]
     marked = canvas.marked()
     road = np.where(rows > camera.horizon + 1, camera.focal * camera.eye / np.maximum(rows - camera.horizon, 1), 400.0).astype(np.float32)
@@ -247,7 +247,7 @@ def _lamps(camera: Camera, view: View, *, dark: bool) -> list[Lamp]:
 
 
 def _boxes(marked: npt.NDArray[np.uint8], picture: npt.NDArray[np.uint8], full: list[int], subjects: list[Subject]) -> list[Box]:
-    """Return boxes around the visible pixels of the subjects, without tiny ones; `ignore` is set if a person could not label the subject."""
+    """Return the subjects' boxes, except tiny ones. `marked`: subject number by pixel; `full`: pixel count before nearer things hid it, by number."""
     found = []
     light = linear_light(picture)
     flat = marked.ravel()

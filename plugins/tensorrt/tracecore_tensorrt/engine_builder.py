@@ -56,7 +56,7 @@ class Built:
 
     @property
     def precision(self) -> str:
-        """Narrowest number type among the outputs of the engine's layers, such as `fp16`; `tf32` or `fp32` if all are single precision."""
+        """Narrowest number type among the outputs of the layers, such as `fp16`; for single precision `tf32` if TF32 is allowed, else `fp32`."""
         given = self.layers["output_types"]
         return next((name for kind, name in _NARROW.items() if kind in given), "tf32" if "TF32" in self.flags else "fp32")
 

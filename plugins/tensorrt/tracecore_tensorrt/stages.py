@@ -133,7 +133,7 @@ class TensorRT(tc.Stage):
             return {**self.model_dump(include={"tf32", "batch", "optimization", "workspace_mib"}), "strongly_typed": True}
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Build an engine from the ONNX model, run it if this machine has a target GPU to compare the outputs of both, and record its facets."""
+        """Build an engine from the ONNX model; on a target GPU, run it and compare its outputs with the model's. Record the engine's facets."""
         # the builder and onnx take long to import: only where they are used
         import onnx
 
@@ -232,10 +232,7 @@ def _read_onnx(folder: Path) -> bytes:
 
 
 def recipe_digest(network: bytes, config: dict[str, Any], builder: str, version: str, targets: list[str], inspector: str) -> str:
-    """Return the digest of an engine's recipe, all that it is built from. Engines of the same recipe are equivalent, though their bytes differ.
-
-    `targets` must be in ascending order.
-    """
+    """Return the digest of all that an engine is built from (`targets` ascending). Engines of equal digests are equivalent, even if bytes differ."""
     return digest_json(
         {
             "v": 1,

@@ -86,7 +86,7 @@ def move_boxes(
 
 
 def _relight(batch: Tensor, chance: Tensor, jitter: float) -> Tensor:
-    """Return images with gamma, contrast, saturation and warmth changed by up to `jitter` (log scale); `chance` [N, 4], -1 to 1, is how far."""
+    """Return images with gamma, contrast, saturation and warmth changed by `jitter * chance` (log scale); `chance` is [N, 4], -1 to 1."""
     gamma, contrast, saturation, warmth = (torch.exp(jitter * chance[:, n])[:, None, None, None] for n in range(4))
     batch = batch.clamp(1e-4, 1).pow(gamma.square())
     gray = batch.mean(dim=1, keepdim=True)

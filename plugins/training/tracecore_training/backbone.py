@@ -70,7 +70,7 @@ class Backbone(nn.Module):
         self.lateral8 = nn.Conv2d(c8, c4, 1)
 
     def features(self, image: Tensor) -> Features:
-        """Return the backbone's feature maps (fine, near, middle) of images [N, 3, H, W], RGB 0 to 1."""
+        """Return the backbone's feature maps of images [N, 3, H, W], RGB 0 to 1: `fine` and `near` at 1/4 of the size, `middle` at 1/8."""
         near = self.stage4((image - 0.5) * 4)
         at8 = self.stage8(near)
         at16 = self.stage16(at8)

@@ -58,7 +58,7 @@ def draw_targets(
         boxes: per image [B, 4], x1, y1, x2, y2 in input px.
         classes: per image [B], class index or `IGNORED`.
         count: number of classes.
-        fully_labeled: [N] bool, whether all objects of the image are labeled; otherwise only its boxes count. None means all images are.
+        fully_labeled: [N] bool, whether all objects of the image are labeled; if not, cells outside its boxes teach nothing. None: all are.
     """
     rows, columns = height // STRIDE, width // STRIDE
     heat = np.zeros((len(boxes), count, rows, columns), np.float32)

@@ -61,8 +61,8 @@ class LabelTable:
 def read_labels(labels: Any, heads: Heads) -> LabelTable:
     """Return the boxes, paths and light states for the model's heads from a label table (`tracecore_schemas.arrow_tables.LABELS`).
 
-    Boxes of other categories are left out, but their frames still count as labeled. Paths and states marked `ignore` are left out. An outline becomes
-    an `IGNORED` box on a frame with box labels, and is left out on others. Raises UsageError if a class or head has no label.
+    Boxes whose category `heads` lacks are left out, but their frames count as labeled. Paths and states marked `ignore` are left out. An outline
+    becomes an `IGNORED` box on a frame with box labels, and is left out on others. Raises UsageError if a class or head has no label.
     """
     wanted = [name for name, head in (("boxes", heads.obstacles), ("paths", heads.path), ("states", heads.light)) if head is not None]
     geometries = [geometry for name in wanted for geometry in _GEOMETRIES[name]]

@@ -141,7 +141,7 @@ def _require_finite(term: str, value: Tensor, step: int, steps: int) -> None:
 
 @torch.no_grad()
 def _update_average(average: MultiTask, model: MultiTask, keep: float, step: int) -> None:
-    """Update in place `average`, the moving average of the model's weights. Its decay starts low, since the model changes fast at first."""
+    """Update in place `average`, the moving average of the model's weights. The decay rises with `step` to `keep`."""
     weight = 1 - min(keep, (1 + step) / (10 + step))
     for mean, value in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
         if mean.is_floating_point():

@@ -246,7 +246,7 @@ class LossesFinite(tc.Check):
     description = "Every loss of a training taken over is a finite number in every epoch."
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Pass if every loss in the model's `evidence/results.csv` is finite in every epoch; fail also without that file. The facet is not used."""
+        """Pass if every loss in the model's `evidence/results.csv` is finite in every epoch; fail if not, or if the file is missing."""
         path = Path(context.read()) / "evidence" / RESULTS
         if not path.is_file():
             return tc.CheckResult(False, f"The model holds no evidence/{RESULTS}, so nothing is known of its losses.")

@@ -176,7 +176,7 @@ def _date_of(nanoseconds: str | None) -> str | None:
 
 
 def _labels(value: Mapping[str, Any]) -> str:
-    """Return a label facet's summary: numbers of labels and frames, labels left out, guideline, number of labelers, reviewed and agreed shares."""
+    """Return a label facet's summary: numbers of labels, frames, omitted labels and labelers, guideline, and shares reviewed and agreed on."""
     named = (("boxes", "box"), ("cuboids", "cuboid"), ("polygons", "polygon"))
     held = ", ".join(count(value[kind], noun) for kind, noun in named if value.get(kind))
     left_out, guidelines, labelers = value.get("left_out"), value.get("guidelines"), value.get("labelers")

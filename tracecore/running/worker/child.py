@@ -92,7 +92,7 @@ class _Channel:
             self._connection.send_bytes(data)
 
     def ask(self, what: str, **asked: Any) -> Any:
-        """Send the build a request of the type `what` with the members `asked` and return its answer; raises the TracecoreError that it raised."""
+        """Send the build a request of type `what` with the members `asked` and return the answer; raises the TracecoreError that the build raised."""
         with self._lock:
             self.send(what, **asked)
             answer = json.loads(self._connection.recv_bytes())
@@ -172,7 +172,7 @@ def _set_up_process(job: Job, channel: _Channel) -> None:
 
 
 def _run_stage(observer: Observer, job: Job, channel: _Channel, trial: dict[str, Any]) -> StageResult:
-    """Run a job's stage in this process and return its result; in a trial (test of a plugin's stage), adds its findings to `trial`."""
+    """Run a job's stage in this process and return its result; in a trial (test of a plugin's stage), the trial's results are added to `trial`."""
     observer.begin(job.hashed)
     stage = _import_stage(job)
     params = stage.Params.model_validate(dict(job.params))

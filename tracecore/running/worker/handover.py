@@ -72,7 +72,7 @@ def job_for(
 def answers(
     adoptions: Intake, recorder: Recorder, root: Path, finish: Callable[[str, Mapping[str, JSON]], Mapping[str, JSON]], progress: Progress | None
 ) -> dict[str, Answer]:
-    """Return the functions that handle a worker's messages, by message type; `finish` validates the facets of a stored external file by its name."""
+    """Return functions that handle a worker's messages, by message type; `finish` validates facets of an external file named `<kind>/<name>`."""
 
     def adopt(asked: Mapping[str, Any]) -> str:
         with clear_disk_errors(root):

@@ -146,7 +146,7 @@ class StageRaised(Exception):
 
 
 def shape_of(stage: type[Stage], params: BaseModel) -> JSON:
-    """Return a stage's ports and parameters as JSON, by which build and worker detect that its code was edited in between."""
+    """Return a stage's ports and parameters as JSON; if a worker's differ from the build's, the stage was edited after the build read it."""
     return {
         "kind": stage.kind.value,
         "name": stage.name,

@@ -26,8 +26,8 @@ def worker_environment(environment: Mapping[str, str], threads: int) -> dict[str
 
     GNU OpenMP, which torch uses, spins about 300,000 rounds at each barrier. Where another process competes for a core, each of a training step's
     thousand barriers waits for a thread that is not running, which made training two to five times slower. With 2,500 rounds a step took 68 ms on
-    an idle machine (100 ms with 1,000, 69 by default) and 190 ms next to another training (188, and far more by default). Results do not change.
-    A waiting policy set in the build's environment is kept.
+    an idle machine (69 by default). Next to another training it took 190 ms (far more by default). Results do not change. A waiting policy set in
+    the build's environment is kept.
     """
     waiting = {} if "OMP_WAIT_POLICY" in environment else {"GOMP_SPINCOUNT": "2500"}
     kept = {name: value for name, value in environment.items() if not name.startswith("TRACECORE_")}

@@ -160,7 +160,7 @@ class _Worker:
             self._stop()
 
     def _listen(self, answers: Mapping[str, Answer]) -> StageResult:
-        """Handle the worker's messages until it and its child processes have ended, and return the stage's result; raises StageRaised without one."""
+        """Handle the worker's messages until the worker and its children have ended; return the stage's result. Raises StageRaised if it has none."""
         sources = [self._connection, self._status]
         while self._ended is None:
             ready = wait(sources)

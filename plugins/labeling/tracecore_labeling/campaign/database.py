@@ -98,12 +98,12 @@ class CampaignDatabase:
             raise UsageError(f"The campaign file {path} can't be opened: {error}.") from error
 
     def close_file(self) -> None:
-        """Close the connection to the campaign's database file, without closing the campaign to labelers."""
+        """Close the connection to the campaign's database file. Whether the campaign is open or closed does not change."""
         self._db.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Run the block as one durable transaction, or as part of the current one; an exception rolls it back."""
+        """Run the block as one durable transaction, rolled back on an exception. A nested block becomes part of the outer transaction."""
         if self._inside:
             yield
             return
@@ -159,12 +159,12 @@ class CampaignDatabase:
         return {stage: found.get(stage, 0) for stage in (Stage.OPEN, Stage.CLAIMED, Stage.SUBMITTED, Stage.REVIEWING, Stage.DONE)}
 
     def table(self) -> dict[str, tuple[Any, ...]]:
-        """Return each task's (position, stage, labeler, reviewer, end of claim in µs, refusals, next label's number) by id; unset ones are None."""
+        """Return by task id (queue position, stage, labeler, reviewer, claim's end in µs, refusal count, next label's number); None if not set."""
         columns = "task, position, stage, labeler, reviewer, until, refusals, next_ordinal"
         return {row[0]: row[1:] for row in self._db.execute(f"SELECT {columns} FROM tasks ORDER BY position")}  # noqa: S608  # fixed words
 
     def barred(self) -> set[tuple[str, str]]:
-        """Return the (task id, labeler) pairs where the labeler may not claim the task again, after a refusal or rejected labels."""
+        """Return (task id, labeler) pairs: the labeler may not claim this task again, having refused it or had their labels for it rejected."""
         return set(self._db.execute("SELECT task, labeler FROM barred"))
 
     def frame(self, task: str) -> RecordedFrame:
@@ -184,7 +184,7 @@ class CampaignDatabase:
             self._db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?)", (who, jcs(state).decode()))
 
     def _time(self) -> int:
-        """Return the time for new log entries, µs since the Unix epoch: constant within an action, and never before that of the last entry."""
+        """Return the time for new log entries, µs since the Unix epoch: the same within an `_action` block, and never before the last entry's."""
         if self._now is None:
             last = self._db.execute("SELECT at FROM log ORDER BY seq DESC LIMIT 1").fetchone()
             now = max(self.clock.now(), last[0] if last else 0)

@@ -72,12 +72,11 @@ def label_from_json(entry: Mapping[str, Any]) -> Label:
 
 
 def read_labels(document: object, width: int, height: int, categories: Sequence[str], geometries: Sequence[str]) -> list[tuple[str | None, Label]]:
-    """Return (id of the earlier label that it keeps or changes, else None; label) for each submitted label. Raises UsageError if one is invalid.
+    """Return (earlier label's id, label) for each submitted label; the id is None for a new label. Raises UsageError if a label is invalid.
 
-    Args:
-        document: a JSON list of labels, or an object with that list as `labels`; an entry's member `label` is the id.
-        width: width of the image, px; 0 without an image, as `height`.
-        categories: allowed classes of boxes and cuboids; empty allows any.
+    `document` is a JSON list of labels, or an object with that list as `labels`. The member `label` of an entry in the list is the id of the
+    earlier label that the entry keeps or changes. `width` and `height` are those of the image, px; both are 0 without an image. `categories` are
+    the allowed classes of boxes and cuboids; empty allows any.
     """
     listed = document.get("labels") if isinstance(document, Mapping) else document
     if not isinstance(listed, list):
@@ -113,7 +112,7 @@ def _read_label(place: int, entry: object, size: tuple[int, int], categories: Se
 
 
 def _shape(entry: Mapping[str, Any], geometry: str, problem: Callable[[str], UsageError]) -> None:
-    """Raise the error `problem(reason)` if a submitted label lacks a member that its geometry needs, or has one of a wrong name or type."""
+    """Raise `problem(reason)` if a submitted label lacks a member that its geometry needs, or has an unknown member or a member of a wrong type."""
     for name in entry:
         if name not in _KNOWN:
             raise problem(f"it has {name!r}. {suggestion(str(name), _KNOWN)}")

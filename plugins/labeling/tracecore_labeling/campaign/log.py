@@ -82,7 +82,7 @@ class _LogChecker:
         self.found.append(f"entry {entry.seq} ({entry.action} of task {entry.task} by {entry.who}): {what}")
 
     def take(self, entry: Entry) -> None:
-        """Check a log entry that follows the campaign's creation, and add a description of each rule that it violates to `found`."""
+        """Check a log entry that follows the campaign's creation, and add a description of each rule that the entry violates to the list `found`."""
         if self.closed:
             self.wrong(entry, "it comes after the campaign was closed")
         if entry.at < self.time:
@@ -174,7 +174,7 @@ class _LogChecker:
         self.ordinals(task, entry, task.ordinals)
 
     def ordinals(self, task: _TaskHistory, entry: Entry, known: Mapping[int, int]) -> None:
-        """Record a violation if a label number was used for another label before, or its revision is neither that in `known` nor one higher."""
+        """Record a violation if a label reuses the number of another, or its revision is neither that in `known` (by label number) nor the next."""
         now: dict[int, int] = {}
         for label in entry.detail["labels"]:
             number, revision = label["ordinal"], label["revision"]

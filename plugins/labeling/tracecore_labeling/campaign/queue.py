@@ -238,7 +238,7 @@ class Queue(CampaignDatabase):
                 self._set(task, stage=Stage.OPEN, labeler=None, until=None)
 
     def _earlier_receipt(self, id_: str, task: str, who: str, digest: str) -> Receipt | None:
-        """Return the receipt of an earlier submission or review with this id; None if the id is new. Raises UsageError if its content differs."""
+        """Return the receipt stored for a submission's or review's id, else None. Raises UsageError if the stored task, `who` or `digest` differs."""
         row = self._db.execute("SELECT task, who, digest, seq FROM receipts WHERE id = ?", (id_,)).fetchone()
         if row is None:
             return None

@@ -68,7 +68,7 @@ def campaign_rows(state: CampaignState, frame_attributes: Mapping[str, Mapping[s
 
 
 def _provenance(state: CampaignState, task: TaskState, qa: str | None) -> dict[str, Any]:
-    """Return the fields of a `FoundLabel` that record the labeler, reviewer, times and tier of a task's label. `qa`: the label's review result."""
+    """Return the fields of a `FoundLabel` for a task's labeler, reviewer, times and tier (gold if reviewed, else working). `qa`: review result."""
     labeled, reviewed = (None if at is None else format_time(at) for at in (task.labeled_at, task.reviewed_at))
     origin = Provenance(task.labeler, labeled, state.settings.tool or None, state.settings.guideline, qa)
     tier = "working" if task.verdict is None else "gold"  # a review covers the whole frame
@@ -94,7 +94,7 @@ def tally_of(state: CampaignState) -> Tally:
 
 
 def campaign_facet(states: Iterable[CampaignState]) -> dict[str, JSON]:
-    """Return members for the facet `tracecore_labels` with the campaigns' names, guidelines and labelers, and counts summed over all of them."""
+    """Return members for the facet `tracecore_labels` with the campaigns' names, guidelines and labelers, and counts summed over all campaigns."""
     states = list(states)
     tallies = [tally_of(state) for state in states]
     digests = {state.settings.guideline: state.settings.guideline_digest for state in states}

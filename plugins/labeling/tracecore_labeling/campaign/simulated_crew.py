@@ -33,9 +33,10 @@ _FEW = 3  # labels: a task with so few is never rejected
 def reviewed(
     labels: Mapping[str, Label], truth: Sequence[Label], care: float, rng: np.random.Generator
 ) -> tuple[str, list[tuple[str | None, Label]]]:
-    """Return a simulated reviewer's verdict (accepted, corrected, rejected), and after a correction all labels as (old id or None if new, label).
+    """Return a simulated reviewer's (verdict, labels): accepted, corrected or rejected; all labels after a correction, otherwise none.
 
-    `labels` are the submitted labels by id, `truth` the true labels of the frame. `care` is the chance that the reviewer notices a mistake.
+    Each returned label has the id of the submitted label that it keeps or changes, None if it is new. `labels` are the submitted labels by id,
+    `truth` the true labels of the frame. `care` is the chance that the reviewer notices a mistake.
     """
     left = list(truth)
     after: list[tuple[str | None, Label]] = []
@@ -72,7 +73,7 @@ def overlap(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def _best(label: Label, truth: Sequence[Label]) -> Label | None:
-    """Return the true label that matches a drawn one: paths and tags by category, objects by track if it has one, else by IoU. None without any."""
+    """Return the true label that matches `label`: by category for a path or tag, by track for a tracked object, else by IoU; None without a match."""
     same = [each for each in truth if each.geometry == label.geometry]
     if label.geometry in {"path", "tag"}:
         return next((each for each in same if each.category == label.category), None)
@@ -179,7 +180,7 @@ def work(queue: Queue, clock: SetClock, crew: Crew, report: Callable[[int], None
 
 
 def _step(queue: Queue, crew: Crew, who: str, about: Mapping[str, Any], at: int) -> dict[str, Any]:
-    """Perform the next action of labeler `who`. Return their new state: time `at` of the action to follow (µs), its `task` and `role`, or `rests`."""
+    """Perform the action of labeler `who` at time `at` (µs) in their state `about`. Return their new state, with the next action and its time."""
     if "task" in about:
         return _finish(queue, crew, who, about, at)
     claim = queue.claim(who, role="review") or queue.claim(who)

@@ -106,7 +106,7 @@ def skill_of(seed: int, who: str) -> float:
 def drawn_labels(frame: RecordedFrame, darkness: float, truth: Truth, mistakes: Mistakes, skill: float, rng: np.random.Generator) -> list[Label]:
     """Return labels with simulated errors for a frame. `darkness`: 0 by day to 1 at night. `skill`: factor on all errors, 1 for average.
 
-    Objects to ignore are labeled and marked, as guidelines for video with LiDAR require, and missed as often as other objects of their size.
+    Objects marked `ignore` in `truth` keep that mark, as guidelines for video with LiDAR require, and are missed as often as others of their size.
     """
     worse = skill * (1 + mistakes.dark * darkness)
     labels: list[Label] = []
@@ -136,7 +136,7 @@ def drawn_labels(frame: RecordedFrame, darkness: float, truth: Truth, mistakes: 
 
 
 def _labeled_class(label: Label, classes: Sequence[str], mistakes: Mistakes, worse: float, rng: np.random.Generator) -> str | None:
-    """Return the class that a simulated labeler assigns to an object, right or confused with another; None if they miss the object."""
+    """Return the class, right or wrong, that a simulated labeler assigns to an object; None if missed. `worse`: factor on the chances of mistakes."""
     small = label.box is not None and label.box[2] * label.box[3] < _SMALL_PX2
     missed, confused = rng.random(2)
     if missed < mistakes.miss * worse * (2 if small else 1):

@@ -228,7 +228,7 @@ VERDICTS = ("accepted", "corrected", "rejected")
 
 
 def next_ordinal(known: int, labels: Iterable[LabelRevision]) -> int:
-    """Return the number for a task's next new label: one above the highest in `labels`, but at least `known`."""
+    """Return the number for a task's next new label: `known`, or one above the highest number in `labels` if that is greater."""
     return max([known, *(each.ordinal + 1 for each in labels)])
 
 

@@ -36,7 +36,7 @@ Examples:
 
 @click.group("campaign")
 def campaign() -> None:
-    """Make campaigns."""
+    """Make, list, show and close labeling campaigns."""
 
 
 @campaign.command("create", epilog=_EXAMPLES)

@@ -18,7 +18,7 @@ _OBJECTS = ("box2d", "polygon")
 def export_coco(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
     """Write boxes and outlines to a COCO detection file. Return counts of written labels, and of those left out (other geometries).
 
-    A frame without written labels is listed only if the batch states that it has no object.
+    A frame without written labels is listed only if the label batch states that the frame has no object.
     """
     written = ExportResult(files=1)
     numbers = {name: number for number, name in enumerate(classes_of(frames, _OBJECTS), start=1)}

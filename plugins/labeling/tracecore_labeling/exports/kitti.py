@@ -25,7 +25,7 @@ Label = Mapping[str, Any]
 def export_kitti(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
     """Write boxes and upright cuboids in a camera's frame to KITTI label files. Return counts of written labels and of others, which are left out.
 
-    A frame without written labels gets a file only if the batch states that it has no object.
+    A frame without written labels gets a file only if the label batch states that the frame has no object.
     """
     written = ExportResult()
     for frame in frames:

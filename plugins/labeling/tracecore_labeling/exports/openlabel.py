@@ -23,7 +23,7 @@ Label = Mapping[str, Any]
 
 
 def export_openlabel(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
-    """Write labels to OpenLABEL files: one per drive in the folder `path`, or for one drive the file `path` (`.json`). Return counts of labels."""
+    """Write labels to OpenLABEL files: one per drive in the folder `path`, or for one drive the `.json` file `path`. Return label and file counts."""
     drives: dict[str, list[LabeledFrame]] = defaultdict(list)
     for frame in frames:
         drives[frame.drive].append(frame)
@@ -85,7 +85,7 @@ def openlabel_document(drive: str, frames: Sequence[LabeledFrame]) -> dict[str, 
 
 
 def _frame(frames: Sequence[LabeledFrame], streams: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the OpenLABEL frame for recorded frames of several sensors at the same time, still without objects. `streams`: all streams by sensor."""
+    """Return an OpenLABEL frame, without objects, for the frames that several sensors recorded at one time. `streams`: all streams by sensor."""
     time = str(frames[0].timestamp_ns)
     properties: dict[str, Any] = {"timestamp": time, "tracecore": {"log_time_ns": time, "empty": [frame.sensor for frame in frames if frame.empty]}}
     sizes = {frame.sensor: _stream(frame.width, frame.height) for frame in frames}
@@ -136,9 +136,9 @@ def _stream(width: int, height: int) -> dict[str, Any]:
 
 
 def _geometry(frame: LabeledFrame, label: Label, place: int, *, several: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the OpenLABEL (kind, object data) of a label, and for a box also of its outlines. `place` is the box's index among those of one object.
+    """Yield (OpenLABEL kind, object data) for a label's shape and its outlines. `place`: a box's index among the boxes of one object in the frame.
 
-    With `several` sensors in the file, cuboids and paths have their sensor as an attribute.
+    `several`: whether the file has several sensors, so that cuboids and paths get the name of their sensor as an attribute.
     """
     extra = _attributes_of(label)
     elsewhere = _attributes_of(label, **({SENSOR: frame.sensor} if several else {}))

@@ -22,7 +22,7 @@ _ROUNDING_PX = 1e-6
 def export_yolo(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
     """Write boxes to a YOLO folder, as a label file per image, named by percent-encoded frame ref. Return counts of written and left-out labels.
 
-    A frame without boxes gets a file only if the batch states that it has no object. Raises UsageError if an image with boxes has no known size.
+    A frame without boxes gets a file only if labels state that it has no object. Raises UsageError if an image with boxes has no known size.
     """
     (path / "labels").mkdir(parents=True, exist_ok=True)
     written = ExportResult(files=1)

@@ -198,7 +198,7 @@ class _Reader:
         return tuple(tuple(ring) for ring in rings)
 
     def turned(self, entry: Mapping[str, Any], attributes: Mapping[str, Any], what: str) -> Ring | None:
-        """Return the corners (x, y alternating, px) of a box rotated by CVAT's attribute `rotation` (degrees); None if no box is rotated."""
+        """Return the corners (x, y alternating, px) of a box rotated by CVAT's attribute `rotation` (degrees); None if the annotation is not one."""
         box, degrees = entry.get("bbox") or [], attributes.get(_ROTATION)
         if not isinstance(degrees, int | float) or isinstance(degrees, bool) or not degrees % 360:
             return None

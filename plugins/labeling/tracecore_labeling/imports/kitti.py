@@ -41,7 +41,7 @@ _FLAT = 1e-6  # largest rounding error of a rotation about y
 
 
 def cuboid_of(height: float, width: float, length: float, x: float, y: float, z: float, rotation: float) -> tuple[float, ...]:
-    """Return OpenLABEL's ten numbers (center, quaternion, size) for a KITTI cuboid: size, center of its bottom (y down), rotation about y in rad."""
+    """Return OpenLABEL's ten numbers (center, quaternion, size) for a KITTI cuboid: size, center of the bottom, m; rotation about y (down), rad."""
     return (x, y - height / 2, z, 0.0, math.sin(rotation / 2), 0.0, math.cos(rotation / 2), length, height, width)
 
 
@@ -152,7 +152,7 @@ class _Reader:
         return left, top, right - left, bottom - top
 
     def scored(self, label: FoundLabel, text: str, score: float) -> FoundLabel:
-        """Return a copy of the label with its score, or with the attribute `score` if it is not in 0 to 1, since KITTI sets no range for scores."""
+        """Return a copy of the label with its score. KITTI sets no range: a score outside 0 to 1 becomes the attribute `score`, as `text`."""
         if 0 <= score <= 1:
             return replace(label, score=score)
         self.beyond += 1

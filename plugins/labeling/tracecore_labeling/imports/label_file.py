@@ -49,7 +49,7 @@ def read_text(path: Path, name: str) -> list[str]:
 
 
 def read_json(path: Path, name: str, shape: TypeAdapter[T], format_: str = "") -> T:
-    """Return a label file's JSON document. Raises UsageError if it is not strict JSON, or not of the type `shape` (`format_` in the message)."""
+    """Return a label file's JSON document. Raises UsageError if it is not strict JSON or not of type `shape`, which the error calls `format_`."""
     try:
         return checked(shape, loads_strict(path.read_bytes()))
     except StrictJSONError as error:

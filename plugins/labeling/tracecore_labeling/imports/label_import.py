@@ -180,7 +180,7 @@ def label_rows(batch: LinkedFile) -> Iterator[Row]:
 
 
 def _unknowns(batches: Sequence[LinkedFile], rows: Sequence[Row], *, recorded: bool, joint: Linked | None) -> Iterator[tuple[str, str]]:
-    """Yield (what, why) for facts that the label files lack, to be recorded as not known. `joint`: all files' links if made together, else None."""
+    """Yield (what is not known, why) about label files. `recorded`: whether frames were recorded; `joint`: links made for all files at once."""
     files = [batch.file for batch in batches]
     sources = _names(files) if joint is not None else ", ".join(file.name for file in files)
     yield from unknown_provenance(rows, sources, names_left_out=sum(file.names_left_out for file in files))
@@ -212,7 +212,7 @@ def _names(files: Sequence[LabelFile]) -> str:
 
 
 def _unrecorded(batch: LinkedFile) -> Iterator[tuple[str, str]]:
-    """Yield (what is not known, why) about a file imported without recorded frames: the frames of its images, and times of images without one."""
+    """Yield (what is not known, why) about a file imported without recorded frames: the frames of its images, and missing times of images."""
     name, linked = batch.file.name, batch.linked
     yield "recorded frames", f"The {linked.images} images that {name} labels are linked to no recorded frames: the input 'frames' was left out."
     if linked.by_index:

@@ -94,7 +94,7 @@ class _Reader:
         return found
 
     def called(self, label: FoundLabel) -> FoundLabel:
-        """Return a copy of the label whose coordinate system has its recorded name, if `sensors` maps it to one."""
+        """Return a copy of the label, with the name of its coordinate system replaced by the recorded name in `sensors` if there is one."""
         return replace(label, cuboid_frame=self.sensors.get(label.cuboid_frame or "", label.cuboid_frame))
 
     def frames(self) -> dict[int, tuple[str, Data]]:
@@ -112,9 +112,9 @@ class _Reader:
         return dict(sorted(frames.items()))
 
     def present(self, kind: str, numbers: Sequence[int]) -> dict[int, dict[str, Data]]:
-        """Return by frame number the objects or contexts (as `kind` names them) in that frame: by uid the data that the frame has for them.
+        """Return by frame number, then by uid, the data that each object or context (`kind`) in a frame has in that frame; empty without data.
 
-        An entry is in the frames that list it and in those of its intervals; one with neither is in all, if it has static shapes or is a context.
+        An entry is in the frames that list it and in its intervals. Without either, a context or an object with static shapes is in all frames.
         """
         data_of, known = f"{kind[:-1]}_data", self.part(kind)
         found: dict[int, dict[str, Data]] = {number: {} for number in numbers}
@@ -158,7 +158,7 @@ class _Reader:
         )
 
     def leave_out_nowhere(self, frames: Mapping[int, tuple[str, Data]], seen: set[str]) -> None:
-        """Count as left out the shapes of the recording vehicle, and the objects, tags, actions, events and relations that are in no frame."""
+        """Count as left out the recording vehicle's shapes, objects not in `seen`, the file's tags, and actions, events and relations of no frame."""
         vehicles = {uid for uid, entry in self.part("objects").items() if is_recording_vehicle(entry)}
         counts = {
             "shapes of the recording vehicle": sum(_shapes(self.part("objects")[uid]) for uid in vehicles),
@@ -180,7 +180,7 @@ class _Reader:
 
 
 def _shapes(entry: Data) -> int:
-    """Return the number of shapes that an object has in all its frames alike (static shapes), outside the frames' own data."""
+    """Return the number of an object's static shapes, which its `object_data` lists once for all frames."""
     data = (entry.get("object_data") or {}).items()
     return sum(len(listed) if isinstance(listed, list) else 1 for kind, listed in data if kind not in SIMPLE)
 
@@ -201,7 +201,7 @@ def _intrinsics(stream: Data | None) -> Data:
 
 
 def _of_stream(attributes: Data, stream: str) -> dict[str, Any]:
-    """Return those of a frame's attributes that name this stream or none, as lists by type (num, text, …)."""
+    """Return those of a frame's attributes that name this stream or name no stream, as lists by type (num, text, …)."""
     return {kind: [one for one in attributes.get(kind) or () if one.get("coordinate_system", stream) == stream] for kind in SIMPLE}
 
 

@@ -61,7 +61,7 @@ class Known:
 
     @classmethod
     def of(cls, uid: str, entry: Data, data: Data) -> Known:
-        """Return an object's or context's data outside of frames. Its track is the attribute `track`, else `uid`; None if untracked or DontCare."""
+        """Return an entry's data outside of frames. Its track is the attribute `track`, else `uid`; None if `tracked` is false or it is DontCare."""
         attributes, category = texts_of(data), entry["type"]
         tracked = attributes.pop("tracked", "") != "false" and category != DONT_CARE
         track = attributes.pop("track", uid) if tracked else None
@@ -79,7 +79,7 @@ class Shape:
 
 
 def _column_attributes(attributes: dict[str, str], own: Data) -> dict[str, Any]:
-    """Remove from `attributes` those with a column in the label table, and return their values by column. `own`: the attributes as in the file."""
+    """Remove from `attributes` those with a column in the label table; return their values by column. `own`: the OpenLABEL data they come from."""
     fields: dict[str, Any] = {}
     numbers = {one.get("name"): one["val"] for one in own.get("num") or ()}
     for name, most in _LARGEST.items():

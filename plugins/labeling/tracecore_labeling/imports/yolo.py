@@ -134,7 +134,7 @@ def _by_content(index: FrameIndex, sources: Sequence[tc.SourceFile]) -> dict[str
 
 
 def _image(name: str, shown: Mapping[str, RecordedFrame], splits: Splits) -> LabeledImage:
-    """Return a label file's image: of the same stem, in `images` next to the label folder, in its parent or itself. `shown`: frames by image path."""
+    """Return a label file's image: its path with the label folder replaced by `images`, removed or kept. `shown`: frames by path without suffix."""
     path = PurePosixPath(name).with_suffix("")
     parts = path.parts
     place = next((at for at in reversed(range(len(parts) - 1)) if _FOLDER.fullmatch(parts[at])), None)

@@ -267,7 +267,7 @@ class Splits:
         return {part for length, part in inside if length == max(inside)[0]}
 
     def unknowns(self) -> Iterator[tuple[str, str]]:
-        """Yield (what is not known, why) for missing lists of images, images in no part, and images in several parts (unless all images are)."""
+        """Yield (what is not known, why) for missing lists of images, images in no part, and images in several parts if others are not."""
         if self.absent:
             yield (
                 "side of frames",
@@ -280,12 +280,12 @@ class Splits:
 
 
 def _ends_alike(one: Parts, other: Parts) -> bool:
-    """Whether the shorter path ends the longer one, ignoring the first folder of the shorter (where the set was when its list was written)."""
+    """Whether two paths end alike: in all parts of the shorter path except its first folder, since the data set may have been moved."""
     shared = max(min(len(one), len(other)) - 1, 1)
     return one[-shared:] == other[-shared:]
 
 
 def _holds(folders: Parts, inside: Parts) -> bool:
-    """Whether the path `folders` contains the consecutive parts `inside`, or at least three of its leading parts end an absolute path `inside`."""
+    """Whether `folders` contains the parts `inside` in a row, or `inside` ends like `folders[:n]` for an n of at least 3, ignoring `folders[0]`."""
     whole = any(folders[start : start + len(inside)] == inside for start in range(len(folders) - len(inside) + 1))
     return whole or any(_ends_alike(folders[:end], inside) for end in range(3, min(len(folders) + 1, len(inside))))
