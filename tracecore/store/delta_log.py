@@ -126,7 +126,7 @@ def commits_from(place: Place, table: str, version: int, last: int) -> Iterator[
 
 
 def whole(commit: bytes) -> Snapshot | None:
-    """Return the table version that a commit of tracecore describes completely; None for another writer's. Raises ValueError for a damaged commit."""
+    """Return the table version that a commit of tracecore describes completely; None for any other commit. Raises ValueError if it is damaged."""
     actions = _actions(commit)
     kinds = {kind for action in actions for kind in action}
     if not {"protocol", "metaData"} <= kinds or writer_of(commit) is None:

@@ -109,7 +109,7 @@ class Reader:
         return [*found.values(), *(replace(each, ordinal=ordinal) for ordinal, each in enumerate(stored))]
 
     def _stored(self, names: Iterable[str]) -> list[tuple[str, str]]:
-        """Return the sorted pairs (external dataset, artifact ref) that are the same bytes, since the external dataset is a path in this record's store.
+        """Return the sorted pairs (external dataset, artifact ref) of the same bytes, since the external dataset is a path in this record's store.
 
         Of each pair, at least one is in `names`: an external dataset's name (`external/…`) or an artifact's ref.
         """

@@ -62,7 +62,7 @@ _HOURS = {"day": 11, "dusk": 18, "night": 21}  # local time
 
 @dataclass(frozen=True, slots=True)
 class DrivePlan:
-    """A planned drive from a start in degrees north and east; `number` is its index in the plan.
+    """A planned drive from a start in degrees north and east; `number` counts drives from the `first` of `plan_drives`.
 
     Attributes:
         region: country code (ISO 3166) and city.
@@ -92,7 +92,7 @@ class DrivePlan:
 def plan_drives(count: int, scenarios: str = "mixed", first: int = 0) -> list[DrivePlan]:
     """Return plans of `count` drives, numbered from `first`. They cycle through seven cities and through the times of day in `SCENARIOS[scenarios]`.
 
-    Drives in the same city are 5 km and at least three weeks apart.
+    Consecutive drives in the same city are 5 km and about three weeks apart.
     """
     times = SCENARIOS[scenarios]
     found = []
