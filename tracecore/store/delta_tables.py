@@ -251,7 +251,7 @@ def _apply_checked(state: LogState | None, commit: bytes, where: str, *, check: 
 
 
 def _verify_file(artifact: Artifact, place: Place, entry: LogEntry, gone: ErasedFile | None) -> tuple[DeltaFile | None, list[StoreFailure]]:
-    """Return a data file as the table's manifest lists it (None if missing or damaged), and a failure for each difference from the Delta log."""
+    """Recompute a data file's entry for the table manifest; return it (None if missing or damaged) and a failure for each difference from the log."""
     table = str(artifact.location)
     where = f"{table}/{entry.path}"
     # A path in a damaged log may lead anywhere: only files of this table are read.

@@ -315,7 +315,7 @@ def _failed_checks(now: Reader, walk: Walk, bound: int) -> list[dict[str, Any]]:
 
 
 def _states(now: Reader, walk: Walk, then: Assembled, bound: int) -> list[dict[str, Any]]:
-    """Return a dict for each run of the walk whose state changed by an event from position `bound` on."""
+    """Return the new state, and the ledger position of its event, of each run of the walk whose state an event from position `bound` on changed."""
     known = now.runs(walk.runs)
     return [
         {"at": f"run/{run}", "what": "state", "state": known[run].state.value, "position": known[run].seq}

@@ -56,7 +56,7 @@ class Resolved:
 
     @property
     def unknown(self) -> tuple[str, str]:
-        """(what is not known, why) for a version that may be the one that this input edge read; empty texts if all is known."""
+        """(what is not known about this input edge, why); two empty texts if it is certain which version was read."""
         if self.unmade:
             return "version", f"run/{self.reading.run} read {self.reading.ref}, and no recorded run says that it made that version."
         return self.missing, self.why
