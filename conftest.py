@@ -23,6 +23,9 @@ os.environ.setdefault("TRACECORE_SHARED_DATA", str(Path(__file__).parents[1] / "
 # As `tracecore` itself does: what Dagster, torch and Great Expectations bring stays, and is not looked through again and again.
 gc.set_threshold(50_000, 20, 50)
 
+# As workers have it (`worker_environment`): the threads of two test processes wait asleep for one another, not spinning on the cores both want.
+os.environ.setdefault("GOMP_SPINCOUNT", "2500")
+
 workers._start = forked.server
 
 # A deadline of Hypothesis measures the machine's load, not the code.
