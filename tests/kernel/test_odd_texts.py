@@ -132,7 +132,8 @@ def test_nothing_that_a_plugin_says_is_recorded_with_an_address_in_memory(plugin
         world.run("model", "ingest", "describing", paths=["drives"], fail=True)
     with world.record.database.read() as connection:
         bodies = [leaf.body.decode() for leaf in ledger.read(connection)]
-    assert [body for body in bodies if re.search(r"(?<![\w+/])0x(?!18FF50E5|7F00\b)[0-9a-f]{6,}", body)] == []  # not in base64
+    without_keys = [re.sub("-----BEGIN PUBLIC KEY-----.*?-----END", "", body) for body in bodies]  # random base64, which may hold "0x" too
+    assert [body for body in without_keys if re.search(r"0x(?!18FF50E5|7F00\b)", body)] == []
     assert sum("Thing object" in body for body in bodies) >= 5
     assert any("CAN 0x18FF50E5 at 0x7F00" in body for body in bodies)
     world.record.close()
