@@ -182,7 +182,7 @@ def _whole_table() -> Any:
 
 
 def _expectation(gx: Any, name: str, each: Mapping[str, Any], number: int) -> Any:
-    """Return an expectation as a Great Expectations object; its `meta` has `number`, the expectation's position in the suite `name`."""
+    """Return an expectation as a Great Expectations object; its `meta` has `number` as `place`, to order the results of the suite `name`."""
     try:
         class_name = "".join(part.capitalize() for part in each["type"].split("_"))
         return gx.expectations.core.__dict__[class_name](**each["kwargs"], meta={"place": number})

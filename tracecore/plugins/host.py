@@ -100,7 +100,7 @@ class SharedName:
 
     @property
     def sentence(self) -> str:
-        """Error message for a name that several plugins offer, with the qualified names to write instead."""
+        """Error message for a name that several plugins offer, with the qualified names to write instead unless `of_stages`."""
         if self.of_stages:
             owners = ", ".join(f"'{each.partition('/')[0]}'" for each in self.choices)
             return f"Several plugins offer the {self.what} '{self.name}' ({owners}): a stage gets that of its own plugin, stages of others fail."

@@ -204,7 +204,7 @@ def _beyond(gain: float, margin: float) -> bool:
 
 
 def _no_worse_than_before(subject: str, kpi: Kpi, most: float, earlier: PreviousBuild) -> tuple[bool, str]:
-    """Return whether a KPI is at most `most` worse than in the build `earlier` (True if that build lacks the KPI), and a sentence on the result."""
+    """Return whether a KPI is at most `most` worse than in the build `earlier` (True if there is none or it lacks the KPI), and a sentence."""
     if earlier.name is None:
         return True, "there is no earlier build of this program to compare with"
     before = earlier.kpis.get(f"{kpi.asset}.{kpi.name}", earlier.kpis.get(subject))

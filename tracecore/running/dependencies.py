@@ -135,7 +135,7 @@ class Code:
 
     @cached_property
     def hashed(self) -> tuple[str, ...]:
-        """Sorted paths of the packages and modules whose loaded files are recorded one by one: those of editable distributions and plugins."""
+        """Sorted paths of packages and modules whose loaded files are recorded one by one: of editable distributions and plugins except tracecore."""
         plugins = (each for each in self._installed.values() if each.project is None and each.is_plugin and each.name != _OURS)
         own = [folder for folder, name in self._editable.items() if name != _OURS]
         return tuple(sorted([*own, *(f"{each.root}/{top}" for each in plugins for top in each.tops)]))

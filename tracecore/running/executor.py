@@ -101,7 +101,7 @@ class Executor:
     # --- before a run
 
     def _prepare(self, task: Task) -> _Prepared:
-        """Return a task's validated parameters, files to read, planned checks and staleness key; raises UsageError for an invalid task."""
+        """Return a task's validated parameters, files to read, planned checks and staleness key; raises UsageError or NegativeVerdict."""
         params = validate_params(task.stage, task.params, task.asset)
         recorded = effective_params(task.stage, params, task.asset)
         task.check_inputs()

@@ -128,7 +128,7 @@ def _listed_instead(folder: Path, inside: Sequence[tuple[Path, bool]]) -> str:
 def _inside(folder: Path, port: Files) -> list[tuple[Path, bool]]:
     """Return (path, whether the port accepts it) of each file below a folder, sorted; raises UsageError for an unreadable folder.
 
-    Hidden entries are skipped. A link to a folder, or a training tool's output folder, is returned as not accepted and is not searched.
+    Hidden entries are skipped. A link to a folder, or (unless `port.outputs`) a training tool's output folder, is not accepted and not searched.
     """
 
     def refuse(error: OSError) -> None:
@@ -154,7 +154,7 @@ def _is_tool_output(folder: Path, named: Path) -> bool:
 
 
 def _is_accepted(path: Path, suffix: str) -> bool:
-    """Whether a path ends in `suffix`, has it as file name, or matches it as a glob pattern; case is ignored except in patterns."""
+    """Whether `suffix` is a path's suffix, its file name, or a glob pattern that it matches; case is ignored except in patterns."""
     return path.match(suffix) if "*" in suffix else suffix.lower() in (path.suffix.lower(), path.name.lower())
 
 
@@ -193,7 +193,7 @@ class Intake:
         """Store a file, record it as the artifact `<kind>/<name>`, and return its path in the store; the same file and name are recorded once.
 
         Raises:
-            UsageError: the kind is neither `drive_log` nor `external`, the file was withdrawn, or two different files claim one name.
+            UsageError: `kind` is not `drive_log` or, for a file from outside, `external`; file or drive is withdrawn; or two files claim one name.
             RunFailed: the file changed after it was found.
         """
         if kind not in {ArtifactKind.DRIVE_LOG, ArtifactKind.EXTERNAL}:
@@ -267,7 +267,7 @@ class Intake:
 
     @property
     def facets(self) -> dict[str, JSON]:
-        """Mapping with the run facet `tracecore_quarantine`, which lists the files left out; empty if there are none."""
+        """Mapping with the run facet `tracecore_quarantine`: files left out and summaries of those not accepted; empty if there are neither."""
         if not self._quarantined and not self._not_taken:
             return {}
         files: list[JSON] = [

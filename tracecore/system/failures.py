@@ -154,7 +154,7 @@ def unless_missing(error: OSError) -> None:
 
 
 def clear_disk_errors(place: Path | str) -> AbstractContextManager[None]:
-    """Context manager that turns errors of a full, read-only or broken disk into a `UsageError` that names `place`; other errors propagate."""
+    """Context manager that turns errors of a full, read-only or broken disk or a missing permission into a `UsageError`; others propagate."""
     return clear_errors(lambda error: disk_problem(error, place))
 
 

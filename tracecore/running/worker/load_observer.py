@@ -99,7 +99,7 @@ class Observer:
         self._roots = tuple(hashed)
 
     def loaded(self, started_ns: int) -> Loaded:
-        """Return the modules and files that this process has loaded, and which of them changed since its run's start `started_ns` (in ns)."""
+        """Return what this process loaded, what of it changed since, and what may have been written after the run's start `started_ns` (in ns)."""
         modules, natives = _files(), tuple(sorted(_natives()))
         changed = {path for path, digest in self._hashed.items() if _digest(path) != digest}
         touched: set[str] = set()

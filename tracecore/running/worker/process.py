@@ -17,7 +17,7 @@ _SERVER = {"OPENBLAS_NUM_THREADS": "1"}
 
 
 def server_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables of the worker server: `environment` without `TRACECORE_*`, which may contain credentials."""
+    """Return the environment variables of the worker server: `environment` without `TRACECORE_*` (may contain credentials), one OpenBLAS thread."""
     return {**{name: value for name, value in environment.items() if not name.startswith("TRACECORE_")}, **_SERVER}
 
 
