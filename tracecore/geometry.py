@@ -114,7 +114,7 @@ class Rig:
 
     @classmethod
     def read(cls, table: Any, drives: Sequence[str] | None = None) -> Rig:
-        """Return the sensor calibrations in a calibration table (`pyarrow.dataset.Dataset`), only those of `drives` if given; none if it is None."""
+        """Return the sensor calibrations in a calibration table (`pyarrow.dataset.Dataset`), only those of `drives` if given; empty for None."""
         if table is None:
             return cls()
         rows = table.to_table(columns=_COLUMNS).to_pylist()

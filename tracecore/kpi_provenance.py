@@ -137,7 +137,7 @@ class _Walk:
         """Return a reading of each frame table that a run read by these input edges; add inputs whose frames are unknown to `found.uncompared`.
 
         A dataset without a column `frame_id` is replaced by the frame tables from which it was derived. Label tables with that column are included
-        only if the run read neither a dataset nor a result of an evaluation.
+        only if none of these edges reads a dataset or a result of an evaluation.
         """
         readings: list[Reading] = []
         for edge in edges:
@@ -169,7 +169,7 @@ class _Walk:
         return sorted(found)
 
     def _measured(self, run: str, found: _Found) -> None:
-        """Add to `found.measured` the frame tables that a run measured or, if it read only results of other evaluations, those that they measured."""
+        """Add to `found.measured` the frame tables that a run measured or, if none, those measured by the evaluations whose results it read."""
         stack, seen = [run], {run}
         while stack:
             edges = self._measured_inputs(stack.pop())
@@ -188,7 +188,7 @@ class _Walk:
     def _models(self, run: str, found: _Found) -> None:
         """Add the models that a run evaluates to `found.models`.
 
-        If no model is found, add the external inputs that the run measured to `found.unknown`; if it has no inputs, add its report.
+        If no model is found, add the external inputs that the run measured to `found.unknown`; if it read only the program, add its report.
         """
         measuring, seen = [run], {run}
         outside: dict[str, None] = {}
@@ -225,7 +225,7 @@ class _Walk:
                 models.extend(self._source_models(model, maker, found))
 
     def _source_models(self, model: str, run: str, found: _Found) -> list[str]:
-        """Return the refs of the models from which `run` made `model`; if its training data is not recorded, add `model` to `found.unknown`."""
+        """Return the models that `model` was made from; add it to `found.unknown` if its training data is not recorded, else external inputs."""
         edges = [edge for edge in self._read.get(run, ()) if self._kind(edge["ref"]) != ArtifactKind.PROGRAM]
         before = [edge["ref"] for edge in edges if self._kind(edge["ref"]).role is KindRole.MODEL and edge["ref"] != model]
         learned = {kind for edge in edges if self._use(edge) is Use.LEARN and (kind := self._kind(edge["ref"])).role is KindRole.DATA}

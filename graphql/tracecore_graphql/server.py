@@ -115,7 +115,7 @@ class TokenGate:
 
 
 def application(record: Record, tokens: TokenStore, *, limits: Limits = DEFAULT_LIMITS) -> Starlette:
-    """Return a Starlette application that answers GraphQL queries to `record` for clients with a valid token; queries run in worker threads."""
+    """Return a Starlette application that answers GraphQL queries to `record` for tokens of auditors and admins, in worker threads."""
     slots = ThreadSlots(_QUESTIONS_AT_ONCE)
 
     async def health(_request: Request) -> Response:

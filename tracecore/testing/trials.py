@@ -197,7 +197,7 @@ class _Process:
 
 
 def _environment(plugin: str, folder: Path, different: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables of a test process: those of this process, `different`, and temporary and cache folders in `folder`."""
+    """Return a test process's environment: this one's without `TRACECORE_*`, `PYTEST_*` and `COV_*`, `different`, and the import path and folders."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRACECORE_", "PYTEST_", "COV_"))}
     return {
         **kept,

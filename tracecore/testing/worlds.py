@@ -133,7 +133,7 @@ class StageWorld:
         readers: Mapping[str, Sequence[str]] | None = None,
         **params: Any,
     ) -> Outcome:
-        """Run one stage of a plugin, named by stage kind and name, and return its outputs and checks; `readers` names the assets that read it."""
+        """Run one stage, named by stage kind and name, and return its outputs and checks; `readers` has the assets that read an output, by port."""
         task = Task("test", asset, self.host.stage(kind, stage), params, inputs, seed, None, self.base, checks or {}, readers or {}, threads=threads)
         return self.executor.execute(task)
 
