@@ -158,7 +158,7 @@ def export_bundle(recorder: RecordWriter, build: str, path: Path, *, progress: P
 
     Raises:
         UsageError: the build does not exist, or the file can't be written; an existing file is replaced only on success.
-        NegativeVerdict: catalog, ledger or store differ from what the build records.
+        NegativeVerdict: catalog or ledger differ from what the build records, or a stored file is missing (of an imported build, also changed).
     """
     with share_store(recorder.workspace.locks):  # nothing is erased while it is copied
         store = open_store(recorder.workspace)
@@ -244,7 +244,7 @@ def _plan_import(connection: Connection, store: Store, brought: Import) -> _Plan
 
 
 def _write(plan: _Plan, writer: ContainerWriter, recorder: RecordWriter, store: Store, progress: Progress | None) -> Exported:
-    """Write a planned bundle with `writer`; return its summary with `size_bytes` 0. Raises NegativeVerdict if a file is missing or changed."""
+    """Write a planned bundle with `writer`; return its summary with `size_bytes` 0. NegativeVerdict if a file is missing or an import's differs."""
     total = sum(len(leaf.body) for leaf in plan.leaves)
     total += sum({artifact.ref: artifact.size_bytes or 0 for artifact, _ in plan.files.values()}.values())
     done = 0

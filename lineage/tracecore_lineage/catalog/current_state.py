@@ -77,7 +77,7 @@ def start_event(connection: Connection, run_id: str) -> dict[str, Any] | None:
 
 
 def reusable(connection: Connection, own: LedgerName, key: str) -> list[CompletedRun]:
-    """Return up to 8 completed runs with a staleness key (digest of job and inputs), newest first. Raises NegativeVerdict if an event was changed."""
+    """Return up to 8 completed runs with a staleness key, newest first. Raises NegativeVerdict if an event is missing or was changed."""
     query = (
         select(STALENESS.c.event_id, STALENESS.c.run_id)
         .where(STALENESS.c.key == key)

@@ -219,7 +219,7 @@ def _entries(owner: Any, member: str) -> list[Mapping[str, Any]]:
 def _assertable(dataset: Mapping[str, Any], authority: _Authority) -> Mapping[str, Any]:
     """Return a dataset without the facets that its event has no right to assert.
 
-    These are `tracecore_*`, names and state changes of artifacts of a workspace not the event's, and `tracecore_*` of other producers' files.
+    These are `tracecore_*`, names and state changes of artifacts of a workspace not the event's; for others also `tracecore_*` of imported files.
     """
     namespace = dataset["namespace"]
     ours = namespace in authority.homes and not authority.makes(namespace)
@@ -274,7 +274,7 @@ def _run_rows(event: Event, place: _Place, authority: _Authority) -> Iterator[Ro
 
 
 def _own_rows(event: Event, place: _Place, authority: _Authority, facets: Mapping[str, Any]) -> Iterator[Row]:
-    """Yield staleness key, check and build rows of a COMPLETE event of this or an imported ledger. Raises BadEvent if its facets lack a member."""
+    """Yield check and build rows of this or an imported ledger's COMPLETE, for this one also staleness. Raises BadEvent if a facet lacks a member."""
     execution, check, build = (facets.get(f"tracecore_{name}") for name in ("execution", "check", "build"))
     try:
         if authority.own and execution is not None and execution.get("key") is not None:

@@ -138,7 +138,7 @@ def _stored(connection: Connection, start: int, stop: int | None) -> dict[tuple[
 
 
 def _compared(expected: Mapping[tuple[Any, ...], Mapping[str, Any]], found: Mapping[tuple[Any, ...], Mapping[str, Any]]) -> Iterator[Difference]:
-    """Yield each catalog row that is missing, extra or changed in `found` against `expected`; both have rows by (table, primary key)."""
+    """Yield each row missing or extra, and each column changed, in `found` against `expected`; both have rows by (table, primary key)."""
     for key in sorted(expected.keys() | found.keys(), key=str):
         name = " ".join(str(part) for part in key)
         if key not in found:

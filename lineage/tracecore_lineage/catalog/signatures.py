@@ -72,7 +72,7 @@ def home(connection: Connection, ref: str) -> LedgerName:
 
 
 def read_seal(row: Row[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return (DSSE envelope, in-toto statement in it) of a row of `catalog_build`, both unverified. Raises UsageError if they can't be parsed."""
+    """Return (DSSE envelope, in-toto statement in it) of a row of `catalog_build`, both unverified. Raises UsageError if the seal is not valid."""
     envelope = json.loads(row.envelope)
     try:
         return envelope, json.loads(open_envelope(envelope).payload)

@@ -143,7 +143,7 @@ def tombstones(connection: Connection, own: LedgerName, *, refs: Iterable[str] |
 
 
 def withdrawn(connection: Connection, own: LedgerName) -> ErasureFilter:
-    """Return files and drives erased for withdrawn consent, which must not be ingested again; files erased by pruning are not included."""
+    """Return files and drives whose consent was withdrawn, which must not be ingested again; files erased by pruning are not included."""
     return Tombstones(_erasures(connection, own, {f"tracecore.{WITHDRAWAL}"}, None)).withdrawn()
 
 

@@ -117,7 +117,7 @@ class Policies:
 def refusal(policy: KeyPolicy, opened: Opened, before: KeyPolicy | None, vouching: Sequence[PublicKey]) -> tuple[str, str] | None:
     """Return texts (what is required, what was found) if a signed key policy may not replace the policy `before`; None if it may.
 
-    The new policy must contain the digest of `before`, and be signed by as many keys as `before` requires and by a key in `vouching`.
+    The new policy must contain the digest of `before`, and be signed by as many of its keys as it requires and by a key in `vouching`.
     """
     previous = None if before is None else before.digest
     if policy.previous != previous:

@@ -127,7 +127,7 @@ def _claims_of(dataset: Mapping[str, Any], foreign: Callable[[str], bool], *, wr
 
 
 def _did(change: object, digest: str, version: object, previous: Mapping[str, Any]) -> str:
-    """Return the predicate of a claim, such as `dropped it`, for a lifecycle change, or for a write if `change` is None."""
+    """Return the predicate of a claim, such as `dropped it`, for a known lifecycle change, else for a write."""
     if change == "RENAME":
         return f"renamed {_called(previous)} to it"
     if isinstance(change, str) and change in CHANGES and not (digest and change in {"OVERWRITE", "CREATE"}):

@@ -73,7 +73,7 @@ def touched_input(namespace: str, kind: str, name: str, digest: str, described: 
 
 
 def checked_inputs(namespace: str, check: CheckRun) -> list[Any]:
-    """Return the inputs of a check's run as datasets. Those that the checked run made (if it made none, all) have the check's assertions."""
+    """Return a check run's inputs as datasets; the checked run's outputs and the check's target (if none, all) have the check's assertions."""
     severity = "error" if check.severity.value == "blocking" else "warn"
     assertions = [
         data_quality_assertions_dataset.Assertion(

@@ -70,7 +70,7 @@ class GroupCommit:
         return cast("T", ticket.value)
 
     def _wait(self, ticket: _Ticket) -> None:
-        """Wait until the ticket (a caller's queued work) is answered or leads the next batch; if interrupted, remove it and let the next one lead."""
+        """Wait until a ticket (queued work) is answered or leads the next batch; if interrupted, remove it and, if it led, let the next one lead."""
         try:
             ticket.turn.wait()
         except BaseException:
