@@ -126,7 +126,7 @@ def _writer(format_: str, settings: Settings) -> Writer:
 
 @contextmanager
 def _of_plugin(what: str, *passed: type[BaseException]) -> Iterator[None]:
-    """Convert exceptions in the block to RunFailed, naming the plugin's exporter or importer `what`; TracecoreError and `passed` pass unchanged."""
+    """Convert exceptions in the block to RunFailed, naming the plugin's part `what`; KeyboardInterrupt, TracecoreError and `passed` pass."""
     from tracecore.system.failures import reason_of
 
     try:

@@ -241,7 +241,7 @@ def doctor_command(ctx: click.Context, workspace: NamedWorkspace, as_json: bool)
 
 
 def _examined(workspace: Workspace, settings: Settings) -> Examination:
-    """Return the problems found in a workspace; a record that can't be opened is one of them."""
+    """Return the result of `doctor` for a workspace; a record that can't be opened is its only problem."""
     from tracecore_lineage.verify.doctor import examine, unopened
 
     try:

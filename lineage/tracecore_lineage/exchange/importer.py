@@ -85,7 +85,7 @@ def import_bundle(
     Raises:
         NotABundle: the file is not a readable bundle.
         ImportRefused: the bundle fails verification.
-        NegativeVerdict: the bundle contains data withdrawn here, or events that falsely claim another ledger.
+        NegativeVerdict: the bundle contains data withdrawn here, or events that it may not bring in (`refuse_strangers`).
         UsageError: another build has the name, or the bundle claims to be from this workspace's own ledger.
     """
     pins = read_pins(key, threshold)
@@ -228,7 +228,7 @@ def _plan(connection: Connection, own: LedgerName, checked: Checked) -> ImportPl
 
 
 def _still_valid(connection: Connection, own: LedgerName, checked: Checked, plan: ImportPlan) -> bool:
-    """Whether ledger and imports are as when `plan` was made; call it under the write lock. Raises UsageError if the build's name is taken."""
+    """Whether imports and bundled events are as in `plan`; call it under the write lock. Raises UsageError if the build's name is taken."""
     manifest = checked.proof.manifest
     if seal.sealed_build(connection, parse_ref(manifest.build).segments[0]) is not None:
         raise UsageError(f"A build of the name of {manifest.build} was sealed here in the same moment: import it into another workspace.")

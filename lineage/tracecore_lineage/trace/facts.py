@@ -152,7 +152,7 @@ class Facet:
 
     @property
     def is_deleted(self) -> bool:
-        """Whether this facet value only states that the facet is deleted."""
+        """Whether this facet value marks the facet as deleted."""
         return is_deleted(json.loads(self.text))
 
 

@@ -87,7 +87,7 @@ def trace(connection: Connection, text: str, *, depth: int | None = None, as_of:
     """Return the backward trace of a ref: everything it was made from, up to `depth` levels of runs.
 
     Args:
-        text: any ref; for a build, only events before its seal count, and later changes are listed apart.
+        text: any ref; for a build, only events up to its seal count, and later changes are listed apart.
         as_of: ISO 8601 time up to which events count.
         places: dataset names under which other producers address the workspace's store.
 

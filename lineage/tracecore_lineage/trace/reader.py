@@ -164,7 +164,7 @@ class Reader:
                     yield ref, link.run, f"{runs[link.run].namespace}/{runs[link.run].job}", f"{did}, under the name {name}"
 
     def ours_first(self, links: Iterable[Link]) -> list[Link]:
-        """Return the output edges, in the order of `links`, without other ledgers' edges to versions that this workspace also made."""
+        """Return the output edges, in the order of `links`, without others' edges to versions that this workspace also made."""
         listed = list(links)
         ours = {link.ref for link in listed if link.speaker == self.own.ledger_id}
         return [link for link in listed if link.ref not in ours or link.speaker == self.own.ledger_id]
@@ -181,7 +181,7 @@ class Reader:
         return self.links("run_id", subjects, READS, WRITES)
 
     def outputs_named(self, kind: str, names: Iterable[str], *, preferred: bool = False) -> list[Link]:
-        """Return the output edges of completed runs to these names, earliest first; `preferred` drops other ledgers' edges to names made here."""
+        """Return the output edges of completed runs to these names, earliest first; `preferred` drops others' edges to names made here."""
         links = self.outputs_of(kind, names)
         known = self.runs({link.run for link in links})
         done = [link for link in links if known[link.run].state is RunState.COMPLETE and link.speaker == known[link.run].speaker]

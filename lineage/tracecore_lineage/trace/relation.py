@@ -56,7 +56,7 @@ class Resolved:
 
     @property
     def unknown(self) -> tuple[str, str]:
-        """(what is not known about this input edge, why); two empty texts if it is certain which version was read."""
+        """(what is not known about this input edge, why); two empty texts if nothing is unknown."""
         if self.unmade:
             return "version", f"run/{self.reading.run} read {self.reading.ref}, and no recorded run says that it made that version."
         return self.missing, self.why
@@ -324,7 +324,7 @@ def repeats_other_input(reading: Link, dataset: Dataset, others_read: _OtherRead
 
 
 def _unversioned(reading: Link, makers: Sequence[Link], ended: str) -> str:
-    """Return a sentence on the version that an edge without a version may mean. `ended`: `DROP`, `TRUNCATE`, or empty if the dataset had content."""
+    """Return a sentence on the version that an edge without a version may mean. `ended`: the `DROP` or `TRUNCATE` that emptied it, or empty."""
     read = f"run/{reading.run} read it without saying which version"
     if ended:
         return f"{read}, and it was {'dropped' if ended == 'DROP' else 'truncated'} before: no output of that dataset is recorded since."

@@ -138,7 +138,7 @@ def _made(walk: Walk, ref: str, made: Link, level: int, *, inferred: bool = Fals
 
 
 def _reading(walk: Walk, resolved: Resolved, level: int) -> None:
-    """Add to `walk` the version that a run read, the edge between them, and a gap (missing fact) if the version or its maker is not known."""
+    """Add to `walk` the version that a run read, the edge between them, and a gap (missing fact) if `resolved.missing` names one."""
     link = resolved.reading
     walk.edge(link.run, link.ref, "input", link.role, made_by=resolved.made_by, use=link.use)
     walk.node(link.ref, level)
@@ -220,7 +220,7 @@ def _appended(walk: Walk, made: Link, later: str, level: int) -> None:
 
 
 def _certain(walk: Walk, using: list[Reached]) -> list[Reached]:
-    """Return the input edges that certainly read a followed version. For each uncertain edge, add a gap (missing fact) to `walk` instead."""
+    """Return the input edges that certainly read a followed version. For an uncertain edge with an unknown fact, add a gap to `walk`."""
     for each in using:
         if not each.certain:
             walk.made_times(each.at, each.resolved.times_made)
