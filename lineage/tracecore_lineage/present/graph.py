@@ -94,7 +94,7 @@ class TraceGraph:
         return cls(trace, nodes, made, {ref: sorted(found, key=lambda ref: rank.get(ref, last)) for ref, found in graph.behind.items()})
 
     def measurements(self) -> frozenset[str]:
-        """Return the keys of nodes that are measurements, such as KPI reports, and of everything made from them except builds."""
+        """Return the keys of measurements, such as KPI reports, and of nodes except builds that lead to one (backward: that are made from one)."""
         found: set[str] = set()
         for ref in self._deepest_first():
             run = self.run_of.get(ref)

@@ -239,7 +239,7 @@ def _no_table(name: str, tables: Sequence[QueryTable]) -> str:
 
 
 def _identifier(name: str) -> str:
-    """Return a name as an SQL identifier, in double quotes if SQL requires them."""
+    """Return a name as an SQL identifier, in double quotes unless it has only letters, digits and `_`, and no digit first."""
     return name if _PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'
 
 

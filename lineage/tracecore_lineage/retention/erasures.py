@@ -85,7 +85,7 @@ def _without_rewritten(recorder: RecordWriter, erasure: Erasure) -> Erasure:
 
 
 def _erase_files(store: Store, erasure: Erasure) -> None:
-    """Delete an erasure's files; rewrite data files and Delta commits that also contain drives which are not erased. The call can be repeated."""
+    """Delete an erasure's files; rewrite files that also have rows of other drives, and Delta logs with statistics on erased rows. Repeatable."""
     files = [gone for version in erasure.versions for gone in version.files]
     # Statistics first: after a crash in between, the log has no values of the rows, which still exist.
     names = _by_table(gone.path for gone in files)

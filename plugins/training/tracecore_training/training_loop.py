@@ -119,7 +119,7 @@ def train(
 
 
 def _optimize(model: MultiTask, optimizer: torch.optim.Optimizer, terms: dict[str, tuple[float, Tensor]], step: int, steps: int) -> float:
-    """Take an optimizer step on the weighted sum of loss terms, pairs (weight, loss). Return the sum. Raises RunFailed if a term is not finite."""
+    """Take an optimizer step on the weighted sum of terms (weight, loss); return the sum. Raises RunFailed if a loss or gradient is not finite."""
     for name, (_, term) in terms.items():
         _require_finite(f"{name} loss", term, step, steps)
     total = torch.stack([weight * term for weight, term in terms.values()]).sum()
