@@ -39,7 +39,7 @@ def draw_drives(
 ) -> DrawnDrives:
     """Write small drives `<drive>.mcap` and `labels.coco.json` into a folder; return their paths and counts. The same seed yields the same bytes.
 
-    The drives are by day, at night, at dusk, by day, at night, and so on, each in another city on another day, and have a measured clock and GNSS, so
+    They are by day, at night, at dusk, by day, at night, and so on, on different days, in seven cities by turns, with a measured clock and GNSS, so
     that a split by drive can be shown to leak neither place nor time.
 
     Args:

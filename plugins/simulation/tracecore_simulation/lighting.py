@@ -176,7 +176,7 @@ def _mirrored(glows: Pixels, horizon: float) -> Pixels:
 
 
 def _rain(width: int, height: int, rng: np.random.Generator) -> Pixels:
-    """Return an image of random streaks of rain, (height, width), 0 for none to 1."""
+    """Return an image of random streaks of rain, (height, width), from 0 (none) to 0.8."""
     image = Image.new("L", (width, height))
     pen = ImageDraw.Draw(image)
     places = rng.random((_DROPS, 4))

@@ -181,7 +181,7 @@ class Queue(CampaignDatabase):
             return Receipt(task, seq, False)
 
     def close(self, *, give_up: bool = False) -> None:
-        """Close the campaign. Raises UsageError if a gold task (one that must be reviewed) is not done, unless `give_up` is set."""
+        """Close the campaign. Raises UsageError if a gold task (of a frame in `create`'s `gold`) is not done, unless `give_up` is set."""
         with self._action():
             self._expire_open()
             left = self._open_gold_tasks()
@@ -207,7 +207,7 @@ class Queue(CampaignDatabase):
         return None if row is None else self._claim(row[0])
 
     def _open_gold_tasks(self) -> list[str]:
-        """Return the ids of the gold tasks (those that must be reviewed) that are not both labeled and reviewed."""
+        """Return the ids of the gold tasks (of frames in `create`'s `gold`) that are not both labeled and reviewed."""
         found = self._db.execute(
             "SELECT task FROM tasks JOIN log USING (task) WHERE stage != ? AND action = ? AND json_extract(detail, '$.gold') ORDER BY position",
             (Stage.DONE, Action.TASK),

@@ -86,7 +86,7 @@ class _Reader:
         return LabelFile(self.name, self.digest, images, self.labels, left_out=self.left_out, unknowns=[("scores", why)] if self.beyond else [])
 
     def take(self, number: int, fields: list[str]) -> None:
-        """Add the box and the cuboid of line `number`, given as its `fields`, to the labels; count an object with neither as left out."""
+        """Add the box and cuboid of line `number`, with these `fields`. Count a cuboid without size, or an object with neither, as left out."""
         expected = _FIELDS + _TRACKING if self.tracking else _FIELDS
         if len(fields) not in {expected, expected + 1}:
             raise line_error(self.name, number, f"has {len(fields)} fields, expected {expected} ({expected + 1} with a score)")
@@ -143,7 +143,7 @@ class _Reader:
         return values
 
     def box(self, number: int, corners: list[float]) -> Box | None:
-        """Return (x, y, width, height) of the box with these corners; None if they are all the same placeholder (-1 or 0), which means no box."""
+        """Return (x, y, width, height) of the box with these corners; None if all are the same number, 0 or negative, which means no box."""
         left, top, right, bottom = corners
         if len(set(corners)) == 1 and left <= 0:
             return None

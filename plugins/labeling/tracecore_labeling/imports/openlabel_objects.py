@@ -279,7 +279,7 @@ class ObjectReader:
     def plane(
         self, known: Known, common: Mapping[str, str], boxes: Mapping[str, tuple[Shape, Box, Ring | None]], outlines: Sequence[tuple[Shape, Ring]]
     ) -> Iterator[Found]:
-        """Yield (stream, label) for an object's boxes and outlines. An outline belongs to the box it names, else to the only box of its image."""
+        """Yield (stream, label) for an object's boxes and outlines. An outline without the name of its box belongs to its image's only box."""
         rings: dict[str, list[Ring]] = defaultdict(list)
         alone: dict[str, list[tuple[Shape, Ring]]] = defaultdict(list)
         for shape, ring in outlines:

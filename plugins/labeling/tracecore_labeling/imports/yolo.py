@@ -73,7 +73,7 @@ class Yolo(LabelImport):
         return _label_file(source, image, lines, again, self._classes, self._linked.get(image.id), clip=params.clip)
 
     def unknowns(self, files: Sequence[LabelFile]) -> Iterator[tuple[str, str]]:
-        """Yield (what, why) for facts to be recorded as not known: polygons and keypoints, which are not imported, and images without a split."""
+        """Yield (what, why) for facts to record: polygons, whose boxes were taken too, keypoints, which are not imported, and unknown splits."""
         polygons = sum(label.polygon is not None for file in files for labels in file.labels.values() for label in labels)
         if polygons:
             yield "other geometries", f"{polygons} labels are polygons; the boxes around them were taken."
