@@ -145,7 +145,7 @@ class StepInputs:
             yield from self._partitions(key, version, partition)
 
     def _partitions(self, key: str, version: str, partition: str | None) -> Iterator[InputRecord]:
-        """Yield the partitions whose versions together have the hash `version`; if none do, the asset. `partition`: that of the step's output."""
+        """Yield the partitions whose versions together have the hash `version`; if not certain, the asset. `partition`: that of the step's output."""
         versions = {
             name: tags[_VERSION]
             for name, tags in self._storage.get_latest_tags_by_partition(

@@ -174,7 +174,7 @@ def shipped_programs() -> dict[str, Path]:
 
 
 def program_file(name_or_path: str | Path) -> Path:
-    """Return the file of a program, given by its path or the name of a shipped program. Raises UsageError if it is neither."""
+    """Return the file of a program, given by path or shipped name. Raises UsageError if neither exists, unless the path ends in `.yaml` or `.yml`."""
     text = str(name_or_path)
     shipped = shipped_programs()
     if text in shipped and not Path(text).is_file():

@@ -87,7 +87,7 @@ def _why_missing(asset: str, read: RecordedInput, sealed: RecordedBuild, store: 
 
 
 def _with_names(asset: str, run: RecordedRun, ports: Mapping[str, Files], found: Sequence[KeptFile]) -> tuple[list[KeptFile], list[MissingInput]]:
-    """Return the files under the names by which `run` found them, and a missing input for each name that can't be assigned to a file.
+    """Return the files under the names by which `run` found them, and a missing input for each name whose file is not certain.
 
     The store keeps a file under the name that it had when first stored; the run's parameters list the names at the time of the run.
     """

@@ -50,7 +50,7 @@ class Distance:
 
 
 def measure(one: Artifact, other: Artifact, facets: Mapping[str, Any], rebuilt: Mapping[str, Any], stores: tuple[Store, Store]) -> Distance | None:
-    """Return the numerical difference between a sealed version and its rebuild, with the limit; None for kinds of artifacts that have no measure.
+    """Return the numerical difference between a sealed version and its rebuild, with the limit; None if it can't be measured.
 
     `one`, `facets` and the first store are of the sealed version; `other`, `rebuilt` and the second store are of its rebuild.
     """

@@ -62,7 +62,7 @@ def evidence_of(
 
 
 def unknowns_of_other_models(reports: Sequence[KpiReport], engines: Mapping[str, Collection[str]]) -> tuple[Unknown, ...]:
-    """Return an unknown (fact recorded as not known) for each KPI report that measured neither an engine nor a model compiled into an engine.
+    """Return an unknown (fact recorded as not known) for each KPI report (not on selection frames) of neither an engine nor a model in one.
 
     `engines` are the refs of the models that each engine of the build was compiled from, by the engine's ref.
     """

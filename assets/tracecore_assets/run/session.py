@@ -169,7 +169,7 @@ def stored_artifact(stored: Stored, kind: str, name: str, **members: Any) -> Art
 
 
 def rejection(outcome: Outcome, artifact: Artifact) -> str:
-    """Return a sentence that names the blocking checks which rejected an output, with the message of each."""
+    """Return a sentence that names the failed checks of a rejected output, blocking or not, with the message of each."""
     failed: list[CheckRun] = [check for check in outcome.checks if not check.success and check.target == artifact.ref]
     if not failed:
         return f"{artifact.ref} was rejected by a blocking check."

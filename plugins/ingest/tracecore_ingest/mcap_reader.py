@@ -32,8 +32,8 @@ __all__ = ["check_summary", "scan_mcap"]
 def check_summary(log: Log, data: Sequence[tuple[int, int, int]], summary: Sequence[Raw], footer: Raw) -> None:
     """Compare the summary section of an MCAP file with the records read from its data section.
 
-    Raises Damaged if the summary's checksum is wrong, or if a summary without checksum has errors. Errors in a summary with a valid checksum, and
-    wrong statistics, are only added to `log.misstated`.
+    Raises Damaged if the summary's checksum or a start in the Footer is wrong, or if a summary without checksum has errors. Other errors under a
+    valid checksum, and wrong statistics, are only added to `log.misstated`.
 
     Args:
         data: (opcode, offset, total length) of each attachment and metadata record.

@@ -20,7 +20,7 @@ def tracecore_register_stages() -> list[type[tc.Stage]]:
 
 @tc.hookimpl
 def tracecore_register_checks() -> list[tc.Check]:
-    """Return the plugin's checks: `frames_present` (each drive has frames) and `messages_left_out` (no message was left out of the tables)."""
+    """Return the plugin's checks: `frames_present` (each drive with images has frames) and `messages_left_out` (none was left out of tables)."""
     return [FramesPresent(), MessagesLeftOut()]
 
 
