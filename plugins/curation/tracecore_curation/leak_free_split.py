@@ -87,7 +87,7 @@ class LeakFreeSplit(tc.Stage):
 
 
 def _by_drive(facts: FrameFacts, thumbnails: Thumbnails, params: LeakFreeSplit.Params, seed: int) -> _Split:
-    """Return each frame's side (train, validation or test) and facet members that describe the split; all drives of a group get one side.
+    """Return each frame's side (train, validation, test or none) and facet members; a group of drives is on the test side as a whole or not at all.
 
     Drives that met or look alike are one group. With a holdout, or with fewer than five groups, validation is blocks of time of the training drives.
     """

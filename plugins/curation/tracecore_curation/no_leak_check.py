@@ -51,7 +51,7 @@ class NoLeak(tc.Check):
     severity = Severity.WARN
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Return a failed result if frame tables that the stage wrote share frames, drives or times and places, or have near-duplicates."""
+        """Return a failed result if two compared tables (`test` and another, or any two) share a frame, drive, time and place, or near-duplicate."""
         params = _params(context.params)
         tables, uncompared = _frame_tables(context, params.ports)
         sides = [Side(name, read_facts(table)) for name, table in tables.items()]

@@ -204,7 +204,7 @@ class TimeBlocks:
 
 
 def cut_blocks(facts: FrameFacts, share: float, seconds: float, gap: float) -> TimeBlocks | None:
-    """Return blocks of time that cover a share of each drive, spread over it; None if there are fewer than two moments (distinct times).
+    """Return blocks of time that cover a share of each drive, spread over it; None with fewer than two moments (distinct times of a drive).
 
     A drive is cut into equal parts, and the end of each part is a block. Frames of one moment (several cameras) stay together. Drives too short for
     their share are in a block as a whole or not at all, so that the share over all drives is met.

@@ -97,7 +97,7 @@ def condition_names(frames: Mapping[str, FrameFacts]) -> frozenset[str]:
 
 
 def mistakes_of(events: pa.Table, frames: Mapping[str, FrameFacts]) -> list[Mistake]:
-    """Return a mistake for each row of an event table; the conditions of its frame in `frames`, if any, replace those recorded in the row."""
+    """Return a mistake for each row of an event table; its frame's conditions in `frames`, if any, replace the row's conditions of frames."""
     names = condition_names(frames)
     return [_mistake(number, row, frames.get(row["frame_id"]), names) for number, row in enumerate(events.to_pylist())]
 

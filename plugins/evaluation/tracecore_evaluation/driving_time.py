@@ -63,7 +63,7 @@ def seconds_between(before: Frame, after: Frame) -> float:
 
 
 def driven(frames: Sequence[Frame], slices: Mapping[str, Sequence[Frame]]) -> Time:
-    """Return the driving time of all frames and of each slice; a frame lasts until the next frame of its camera.
+    """Return the driving time of all frames and of each slice; in a slice, a frame lasts until the next frame of its camera.
 
     The last frame before a break lasts as long as the one before it, so that the total does not depend on a camera's frame rate.
     """
@@ -82,7 +82,7 @@ def driven(frames: Sequence[Frame], slices: Mapping[str, Sequence[Frame]]) -> Ti
 
 
 def _ends(stretch: Sequence[Frame]) -> list[int]:
-    """Return each frame's end (as `timestamp_ns`): the next frame's time. The last lasts as long as the frame before; each lasts at least 1 ns."""
+    """Return each frame's end (as `timestamp_ns`): the next frame's time. The last lasts as long as the one before; each at least 1 (ns or index)."""
     times = [frame.timestamp_ns for frame in stretch]
     ends = [max(after, before + 1) for before, after in pairwise(times)]
     return [*ends, times[-1] + max(times[-1] - times[-2] if len(times) > 1 else 0, 1)]

@@ -139,7 +139,7 @@ class _Class:
 
 
 def frame_measure(frames: Sequence[Frame], labels: Labels, answers: Predictions, config: ModelConfig, limits: Limits, units: Units) -> Measure:
-    """Return a function from weights of units (drives or time blocks) to frame-by-frame KPIs: headline KPIs except percentiles, and KPIs by class."""
+    """Return a function from unit weights (drives, blocks) to headline KPIs, `path_within`, and AP50, precision and recall by class."""
     boxes = [frame for frame in frames if frame.id in labels.truth]
     by_iou = {
         iou: {name: _class(boxes, labels, answers, units, class_, iou) for class_, name in enumerate(config.classes)}
@@ -173,7 +173,7 @@ def frame_measure(frames: Sequence[Frame], labels: Labels, answers: Predictions,
 
 
 def _class(frames: Sequence[Frame], labels: Labels, answers: Predictions, units: Units, class_: int, iou: float) -> _Class:
-    """Return all frames' detections of class index `class_` as hits or false positives, by score; a hit overlaps an object by at least `iou`."""
+    """Return the detections of class index `class_`, at most 100 per frame, by score, as hits (overlap of at least `iou`) or false positives."""
     scores: list[NDArray[np.float64]] = []
     hits: list[NDArray[np.bool_]] = []
     numbers: list[NDArray[np.int64]] = []

@@ -194,7 +194,7 @@ def seen_track(stretch: Sequence[Frame], number: int) -> str:
 def false_tracks(
     stretch: Sequence[Frame], moments: Sequence[TrackedFrame], scores: Scores, config: ModelConfig, slicing: Slicing
 ) -> Iterator[Episode]:
-    """Yield a mistake for each confirmed track that never overlapped a labeled box, from the track's first frame to its last."""
+    """Yield a mistake for each confirmed track that never overlapped a labeled box by `NOTHING` or more, from its first frame to its last."""
     for number, places in scores.nothing.items():
         tracked = moments[places[0]].tracked
         at = tracked.numbers.index(number)
