@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 from kernel_world import World, given
@@ -9,6 +11,7 @@ from kernel_world import World, given
 from tracecore.errors import UsageError
 from tracecore.running.erasure_filter import ErasureFilter
 from tracecore.stage import SourceFile
+from tracecore.store.parquet import write_table
 from tracecore_lineage.retention.consent import withdraw
 from tracecore_lineage.retention.prune import prune
 from tracecore_lineage.verify.doctor import examine
@@ -66,6 +69,18 @@ def test_what_was_pruned_is_made_again_and_never_given_as_there(world: World) ->
     assert world.record.verify()["ok"]
     assert examine(world.record.recorder)["ok"]
     assert world.record.trace(world.model(world.split(again)).outputs["model"].ref)["complete"]
+
+
+@pytest.mark.parametrize("type_", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())], ids=str)
+def test_rows_of_the_withdrawn_are_dropped_in_every_type_that_the_store_keeps_as_drives(type_: pa.DataType, tmp_path: Path) -> None:
+    gone = ErasureFilter({}, {"alpha": "gone."})
+    rows = pa.table({"drive": pa.array(["alpha", "beta", "alpha"]).cast(type_), "value": [1, 2, 3]})
+    for number, data in enumerate((rows, rows.to_batches()[0], rows.to_reader())):
+        told: dict[str, str] = {}
+        staged = write_table(gone.drop_rows(data, told), tmp_path / str(number))
+        assert [file.partition for file in staged.files] == [(("drive", "beta"),)]
+        assert [file.rows for file in staged.files] == [1]
+        assert told == {"alpha": "gone."}
 
 
 def test_rows_and_files_of_the_withdrawn_are_dropped_from_whatever_is_written(tmp_path) -> None:

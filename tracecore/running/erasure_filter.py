@@ -45,28 +45,30 @@ class ErasureFilter:
         return sorted(removed)
 
     def drop_rows(self, data: Any, reasons: dict[str, str]) -> Any:
-        """Return Arrow data without the rows of withdrawn drives; other data is returned unchanged.
+        """Return Arrow data without the rows of withdrawn drives, in the types that the store keeps; other data is returned unchanged.
 
         Adds the reason for the withdrawal of each dropped drive to `reasons`, by drive. A RecordBatchReader adds reasons only as its rows are read.
         """
         import pyarrow as pa
 
+        from tracecore.store.parquet import conform, delta_schema
+
         if not self.drives or not isinstance(data, pa.Table | pa.RecordBatch | pa.RecordBatchReader):
             return data
-        if PARTITION not in data.schema.names or not pa.types.is_string(data.schema.field(PARTITION).type):
+        kept = delta_schema(data.schema)  # drives may also come as a large_string, string_view or dictionary, which the store keeps as strings
+        if PARTITION not in kept.names or not pa.types.is_string(kept.field(PARTITION).type):
             return data
         if isinstance(data, pa.RecordBatchReader):
-            return pa.RecordBatchReader.from_batches(data.schema, (self._sifted(batch, reasons) for batch in data))
-        return self._sifted(data, reasons)
+            sifted = (self._sifted(conform(pa.Table.from_batches([batch]), kept), reasons) for batch in data)
+            return pa.RecordBatchReader.from_batches(kept, (batch for rows in sifted for batch in rows.to_batches()))
+        return self._sifted(conform(data if isinstance(data, pa.Table) else pa.Table.from_batches([data]), kept), reasons)
 
     def _sifted(self, rows: Any, reasons: dict[str, str]) -> Any:
-        """Return a table or batch without the rows of withdrawn drives; adds to `reasons`, by drive, why each dropped drive was withdrawn."""
+        """Return a table without the rows of withdrawn drives; adds to `reasons`, by drive, why each dropped drive was withdrawn."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
         column = rows.column(PARTITION)
-        met = [drive for drive in pc.unique(column).to_pylist() if drive in self.drives]
-        if not met:
-            return rows
-        reasons.update({drive: self.drives[drive] for drive in met})
-        return rows.filter(pc.invert(pc.is_in(column, value_set=pa.array(met, pa.string()))))
+        met = {drive: self.drives[drive] for drive in pc.unique(column).to_pylist() if drive in self.drives}
+        reasons.update(met)
+        return rows.filter(pc.invert(pc.is_in(column, value_set=pa.array(list(met), pa.string())))) if met else rows
